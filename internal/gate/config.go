@@ -1,0 +1,6 @@
+package gate
+
+// Config bounds the submissions of a worker.
+type Config struct {
+	Concurrency int `split_words:"true" default:"16" desc:"POSTs at once"`
+}

@@ -1,0 +1,75 @@
+package task
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Event says how a task ended. One is published for each.
+type Event struct {
+	TaskID         string          `json:"task_id"`
+	Status         State           `json:"status"` // Succeeded or Failed
+	WorkflowID     string          `json:"workflow_id,omitempty"`
+	WorkflowStatus string          `json:"workflow_status,omitempty"` // as the API spelled it
+	Result         json.RawMessage `json:"result,omitempty"`          // the agent's answer, its wrappings taken off
+	ResultRef      *ResultRef      `json:"result_ref,omitempty"`      // where the result is, when a message cannot hold it
+	RawResult      json.RawMessage `json:"raw_result,omitempty"`      // what the API sent, where that differs or the task failed
+	Error          *Error          `json:"error,omitempty"`           // set exactly when Status is Failed
+	Metadata       json.RawMessage `json:"metadata,omitempty"`        // the request's, as it came
+	RequestedAt    time.Time       `json:"requested_at"`
+	SubmittedAt    time.Time       `json:"submitted_at,omitzero"`
+	FinishedAt     time.Time       `json:"finished_at"`
+	Attempts       int             `json:"attempts"` // POSTs begun
+	Polls          int             `json:"polls"`
+	Worker         string          `json:"worker"`
+}
+
+// ResultRef names an object of an object store.
+type ResultRef struct {
+	Bucket string `json:"bucket"`
+	Name   string `json:"name"`
+	Size   uint64 `json:"size"`   // bytes
+	Digest string `json:"digest"` // "SHA-256=" and the URL-safe base64 of the sum, as NATS writes it
+}
+
+// Error says why a task failed.
+type Error struct {
+	Code      Code   `json:"code"`
+	Message   string `json:"message"`   // for people
+	Retryable bool   `json:"retryable"` // whether asking again under another task id can help
+}
+
+// NewError returns an Error whose Retryable is the one that belongs to the code.
+func NewError(code Code, message string) *Error {
+	return &Error{Code: code, Message: message, Retryable: code.Retryable()}
+}
+
+// Code is the machine-readable reason of a failure: public API, never renamed.
+type Code string
+
+// The codes an event can carry.
+const (
+	InvalidRequest    Code = "invalid_request"    // not JSON, or it breaks a rule
+	DuplicateTask     Code = "duplicate_task"     // its task id was used with other content
+	Expired           Code = "expired"            // expires_at passed before submission
+	Rejected          Code = "rejected"           // the API refused it
+	SubmissionUnknown Code = "submission_unknown" // the API may or may not have accepted it
+	WorkflowFailed    Code = "workflow_failed"    // FAILED, or ended from outside
+	StepLimit         Code = "step_limit"         // stopped by max_steps
+	AgentFailed       Code = "agent_failed"       // COMPLETED, but the agent says it failed, or nothing
+	InvalidResult     Code = "invalid_result"     // COMPLETED, but the result breaks output_schema
+	WorkflowLost      Code = "workflow_lost"      // the API does not know the workflow any more
+	Timeout           Code = "timeout"            // not done within the request's timeout
+	Canceled          Code = "canceled"           // reserved: nothing cancels yet
+)
+
+// Retryable reports whether asking again can end otherwise. For SubmissionUnknown it can, at the
+// user's risk: the first workflow may be running.
+func (c Code) Retryable() bool {
+	switch c {
+	case InvalidRequest, DuplicateTask, Expired, Rejected:
+		return false
+	default:
+		return true
+	}
+}

@@ -1,0 +1,69 @@
+package task
+
+import (
+	"errors"
+	"time"
+)
+
+// State is how far a task has come. The tracker's records carry it.
+type State string
+
+// The states of a record, in the order a task meets them.
+const (
+	Waiting    State = "waiting"    // known not to be submitted: for a pause, the rate, a free slot
+	Submitting State = "submitting" // the POST is about to leave, or left, and its answer is not recorded
+	Running    State = "running"    // the workflow id is known
+	Succeeded  State = "succeeded"  // its event is stored
+	Failed     State = "failed"     // its event is stored
+)
+
+// Ended reports whether a task in this state has its event.
+func (s State) Ended() bool { return s == Succeeded || s == Failed }
+
+// Record is what is kept of a task while it runs and for a while after: a JSON value in the tracker's
+// bucket under the task's id. It holds nothing of the request's content but a digest.
+type Record struct {
+	TaskID      string    `json:"task_id"`
+	State       State     `json:"state"`
+	Owner       string    `json:"owner"`                 // the worker that may act on the task
+	Epoch       uint64    `json:"epoch"`                 // how many deliveries have claimed it, this one included
+	RequestSeq  uint64    `json:"request_seq"`           // the request's sequence in its stream
+	Digest      string    `json:"digest"`                // of the request's content; see Request.Digest
+	WorkflowID  string    `json:"workflow_id,omitempty"` // known from Running on
+	SessionID   string    `json:"session_id,omitempty"`  // the browser session the request named
+	Attempts    int       `json:"attempts,omitempty"`    // POSTs begun
+	Polls       int       `json:"polls,omitempty"`       // status calls answered, as of the last write
+	RequestedAt time.Time `json:"requested_at"`          // when the stream stored the request
+	SubmittedAt time.Time `json:"submitted_at,omitzero"` // when the workflow id came
+	FinishedAt  time.Time `json:"finished_at,omitzero"`  // when the verdict was reached
+	UpdatedAt   time.Time `json:"updated_at"`            // this write
+	ResultSeq   uint64    `json:"result_seq,omitempty"`  // of the event, in the results stream
+	ErrorCode   Code      `json:"error_code,omitempty"`  // of the event; see also UnknownOnce
+
+	// Revision of the bucket's entry that this record was read from or written as: what the next
+	// write is compared against.
+	Revision uint64 `json:"-"`
+}
+
+// UnknownOnce reports whether a submission of this unfinished task had an unknown outcome before, so
+// that the one repetition its request allowed is used up. The mark is the error code on a record that
+// has not ended.
+func (r Record) UnknownOnce() bool { return r.ErrorCode == SubmissionUnknown }
+
+// Of reports whether the record was made for this very message. A stream that was deleted and made
+// again counts from 1 anew, so the sequence alone does not tell.
+func (r Record) Of(m Message) bool {
+	return r.RequestSeq == m.Seq && r.RequestedAt.Equal(m.Stored)
+}
+
+var (
+	// ErrNotOwner: another delivery has claimed the task. Whoever meets it does nothing more with the
+	// task: no event, no acknowledgement, no heartbeat.
+	ErrNotOwner = errors.New("the task is owned by another worker")
+
+	// ErrRecordExists: a record was to be created, and there is one.
+	ErrRecordExists = errors.New("the task has a record")
+
+	// ErrNoRecord: there is no record of the task.
+	ErrNoRecord = errors.New("the task has no record")
+)

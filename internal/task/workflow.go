@@ -1,0 +1,93 @@
+package task
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Workflow is what the API says of a workflow.
+type Workflow struct {
+	Status string          // as spelled by the API: RUNNING, COMPLETED, FAILED, …
+	Result json.RawMessage // of a completed one; any JSON, or nothing
+	Error  string          // of a failed one
+}
+
+// Ended reports whether the workflow will not change any more. A status that nobody documents is taken
+// for one that still runs. The canceled and timed-out ones look like Temporal's and are expected to come.
+func (w Workflow) Ended() bool {
+	switch w.Status {
+	case "COMPLETED", "FAILED", "CANCELED", "CANCELLED", "TERMINATED", "TIMED_OUT":
+		return true
+	default:
+		return false
+	}
+}
+
+// Ending is how the wait for a workflow ended: it ended itself, its time was up, or it was lost.
+type Ending struct {
+	Workflow                // the last that was said of it
+	TimedOut  bool          // the task's time was up first
+	Lost      bool          // the API said, again and again, that it does not know the workflow
+	TooLarge  bool          // the answer was larger than what is read of one
+	Polls     int           // status calls that were answered
+	Unnoticed time.Duration // the longest the end can have gone unnoticed: since the last call that said otherwise
+}
+
+// Outcome is what is known of a submission that brought no workflow id.
+type Outcome int
+
+// The outcomes. Only Unknown leaves open whether the task runs.
+const (
+	Refused Outcome = iota + 1 // the API said no to this task
+	NotNow                     // it was not accepted, through no fault of the task
+	Unknown                    // it may or may not have been accepted
+)
+
+// Reason is why a submission was not accepted now: a closed set, fit for a metric's label.
+type Reason string
+
+// The reasons of a NotNow. The API's side of each is an HTTP status, but for Unreachable.
+const (
+	RateLimited  Reason = "rate_limited" // 429
+	Unauthorized Reason = "unauthorized" // 401: the key
+	NoCredits    Reason = "no_credits"   // 402
+	Forbidden    Reason = "forbidden"    // 403: the cost limit, or a session of somebody else's
+	Unavailable  Reason = "unavailable"  // 503 with Retry-After
+	Unready      Reason = "unready"      // 408 and 425: the request was not read
+	Unreachable  Reason = "unreachable"  // no connection: the request never left
+)
+
+// SubmitError is why a submission brought no workflow id.
+type SubmitError struct {
+	Outcome    Outcome
+	Reason     Reason        // of a NotNow, else empty
+	HTTPStatus int           // 0 where no answer came
+	RetryAfter time.Duration // what the API asked for, 0 where it asked for nothing
+	Message    string        // what the API or the network said. It may repeat the request: not for logs
+}
+
+func (e *SubmitError) Error() string {
+	if e.HTTPStatus == 0 {
+		return e.Message
+	}
+	return fmt.Sprintf("%d: %s", e.HTTPStatus, e.Message)
+}
+
+// StatusError is why a status call told nothing of its workflow.
+type StatusError struct {
+	HTTPStatus int           // 0 where no answer came
+	RetryAfter time.Duration // what the API asked for, 0 where it asked for nothing
+	TooLarge   bool          // the answer was larger than what is read of one
+	Message    string        // for debugging; it may repeat what the API said: not for logs
+}
+
+func (e *StatusError) Error() string {
+	if e.HTTPStatus == 0 {
+		return e.Message
+	}
+	return fmt.Sprintf("%d: %s", e.HTTPStatus, e.Message)
+}
+
+// UnknownWorkflow reports whether the API answered that it does not know the workflow.
+func (e *StatusError) UnknownWorkflow() bool { return e.HTTPStatus == 404 || e.HTTPStatus == 400 }
