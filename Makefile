@@ -1,0 +1,47 @@
+# bare `make` says what there is.
+
+LINT = go tool -modfile=tools/go.mod golangci-lint
+FUZZTIME = 30s
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
+
+demo: ## the whole line on this machine: NATS, a stand-in for the API, a worker, tasks
+	go run ./cmd/capstan demo
+
+check: tidy lint test ## what CI runs
+
+test: ## all tests, with the race detector, in random order
+	go test -race -shuffle=on ./...
+
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	@targets=$$(go test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
+	echo "$$targets" | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { while (n > 0) print name[--n], $$2 }' | \
+	while read -r name package; do \
+		echo "$$name in $$package"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+	done
+
+cover: ## how much of internal/ the tests reach; cover.html shows where
+	go test -coverpkg=./internal/... -coverprofile=cover.out ./...
+	go tool cover -html=cover.out -o cover.html
+	@go tool cover -func=cover.out | tail -n 1
+
+lint: ## golangci-lint, formatting included, and go fix, which must have nothing to say
+	$(LINT) run ./...
+	go fix -diff ./...
+
+fmt: ## format and modernize the code
+	go fix ./...
+	$(LINT) fmt ./...
+
+build: ## bin/worker and bin/capstan
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -o bin/ \
+		-ldflags "-X main.version=$$(git describe --tags --always --dirty 2>/dev/null || echo dev)" ./cmd/...
+
+tidy: ## fails where go.mod or go.sum is not tidy
+	go mod tidy -diff
+	cd tools && go mod tidy -diff
+
+.PHONY: help demo check test fuzz cover lint fmt build tidy
