@@ -1,7 +1,10 @@
 package task
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 )
 
@@ -66,4 +69,28 @@ var (
 
 	// ErrNoRecord: there is no record of the task.
 	ErrNoRecord = errors.New("the task has no record")
+
+	// ErrNoRequest: the request that a record names is not stored any more.
+	ErrNoRequest = errors.New("the request is not stored any more")
+
+	// ErrNoEvent: the event that a record names is not stored any more.
+	ErrNoEvent = errors.New("the event is not stored any more")
 )
+
+// ParseRecord reads a record as the bucket holds it. The error says what is wrong with one that no
+// worker can have written.
+func ParseRecord(value []byte) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(value, &r); err != nil {
+		return Record{}, fmt.Errorf("parse record: %w", err)
+	}
+	switch {
+	case r.TaskID == "":
+		return Record{}, errors.New("parse record: it has no task_id")
+	case !slices.Contains([]State{Waiting, Submitting, Running, Succeeded, Failed}, r.State):
+		return Record{}, fmt.Errorf("parse record: state is %.40q", r.State)
+	case r.State == Running && r.WorkflowID == "":
+		return Record{}, errors.New("parse record: it is running without a workflow_id")
+	}
+	return r, nil
+}

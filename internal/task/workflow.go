@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -44,10 +45,10 @@ const (
 	Unknown                    // it may or may not have been accepted
 )
 
-// Reason is why a submission was not accepted now: a closed set, fit for a metric's label.
+// Reason is why submissions do not go through now: a closed set, fit for a metric's label.
 type Reason string
 
-// The reasons of a NotNow. The API's side of each is an HTTP status, but for Unreachable.
+// The reasons of a NotNow, and Failing, which several submissions of Unknown outcome make together.
 const (
 	RateLimited  Reason = "rate_limited" // 429
 	Unauthorized Reason = "unauthorized" // 401: the key
@@ -56,7 +57,16 @@ const (
 	Unavailable  Reason = "unavailable"  // 503 with Retry-After
 	Unready      Reason = "unready"      // 408 and 425: the request was not read
 	Unreachable  Reason = "unreachable"  // no connection: the request never left
+	Failing      Reason = "failing"      // one unknown outcome after the other
 )
+
+// Reasons returns all reasons.
+func Reasons() []Reason {
+	return []Reason{RateLimited, Unauthorized, NoCredits, Forbidden, Unavailable, Unready, Unreachable, Failing}
+}
+
+// ErrNotSubmitted: a place among the submissions was taken and given back, and nothing was submitted.
+var ErrNotSubmitted = errors.New("nothing was submitted")
 
 // SubmitError is why a submission brought no workflow id.
 type SubmitError struct {

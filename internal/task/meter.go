@@ -1,0 +1,139 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dlclark/regexp2/v2"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+)
+
+// Bounds of what a schema may cost. References let one of a few lines take time without end: two in each
+// of thirty definitions, each to the next, are a billion visits.
+const (
+	maxSteps   = 1_000_000       // visits of a subschema, and of what each can branch into
+	maxTime    = 5 * time.Second // of a compilation, or of a check
+	maxMatch   = time.Second     // of one pattern against one text
+	maxPattern = 4096            // bytes of a pattern
+	maxGroups  = 100             // opening parentheses of a pattern: to compile nested ones takes their cube
+)
+
+// errCostly: the check was broken off.
+var errCostly = errors.New("it takes too long to check")
+
+// meter breaks a check off when it has cost enough. The validator knows no such bound: the meter stands
+// in every compiled schema in the place of its format, which is looked at early in each visit.
+type meter struct {
+	steps int
+	until time.Time
+}
+
+func (m *meter) start() { m.steps, m.until = 0, time.Now().Add(maxTime) }
+
+// spend takes note of work. It panics with errCostly when it was too much: the validator can be left in
+// no other way.
+func (m *meter) spend(steps int) {
+	if m.steps += steps; m.steps > maxSteps || time.Now().After(m.until) {
+		panic(errCostly)
+	}
+}
+
+// vocabulary is how the meter gets to see every schema that is compiled, in any draft.
+func (m *meter) vocabulary(seen func(*jsonschema.Schema)) *jsonschema.Vocabulary {
+	return &jsonschema.Vocabulary{
+		URL: "urn:capstan:meter",
+		Compile: func(ctx *jsonschema.CompilerContext, _ map[string]any) (jsonschema.SchemaExt, error) {
+			seen(ctx.Enqueue(nil)) // nil is the way to the schema itself
+			return nil, nil
+		},
+	}
+}
+
+// install puts the meter into a compiled schema. Its enum and const are checked later than they would
+// be: the validator compares them before anything that can be metered.
+func (m *meter) install(s *jsonschema.Schema) {
+	format := s.Format
+	s.Format = &jsonschema.Format{Validate: func(v any) error {
+		m.spend(1 + branches(s, v))
+		if format == nil {
+			return nil
+		}
+		return format.Validate(v)
+	}}
+	if format != nil {
+		s.Format.Name = format.Name
+	}
+	if s.Enum != nil {
+		values := s.Enum.Values
+		s.Extensions = append(s.Extensions, choice{m, values, &kind.Enum{Want: values}})
+		s.Enum = nil
+	}
+	if s.Const != nil {
+		value := *s.Const
+		s.Extensions = append(s.Extensions, choice{m, []any{value}, &kind.Const{Want: value}})
+		s.Const = nil
+	}
+}
+
+// branches returns how many visits of other subschemas one visit can lead to at once.
+func branches(s *jsonschema.Schema, v any) int {
+	n := len(s.AllOf) + len(s.AnyOf) + len(s.OneOf) + len(s.DependentSchemas) + len(s.Dependencies)
+	switch v := v.(type) {
+	case map[string]any:
+		n += len(v) * (1 + len(s.PatternProperties))
+	case []any:
+		n += len(v)
+	}
+	return n
+}
+
+// choice is an enum or a const.
+type choice struct {
+	meter  *meter
+	values []any
+	broken jsonschema.ErrorKind
+}
+
+// Validate reports a value that is none of the choice.
+func (c choice) Validate(ctx *jsonschema.ValidatorContext, v any) {
+	for _, want := range c.values {
+		c.meter.spend(1)
+		if equal, err := ctx.Equals(v, want); err == nil && equal {
+			return
+		}
+	}
+	ctx.AddError(c.broken)
+}
+
+// pattern is a regular expression of ECMA-262, which is what JSON Schema's patterns are.
+type pattern struct {
+	*regexp2.Regexp
+	meter *meter
+}
+
+// pattern compiles a schema's pattern.
+func (m *meter) pattern(text string) (jsonschema.Regexp, error) {
+	if len(text) > maxPattern || strings.Count(text, "(") > maxGroups {
+		return nil, fmt.Errorf("it is longer than %d bytes, or has more than %d groups", maxPattern, maxGroups)
+	}
+	m.spend(1)
+	re, err := regexp2.Compile(text, regexp2.ECMAScript)
+	if err != nil {
+		return nil, err
+	}
+	re.MatchTimeout = maxMatch
+	return pattern{re, m}, nil
+}
+
+// MatchString reports whether the pattern is found in the text.
+func (p pattern) MatchString(text string) bool {
+	p.meter.spend(1)
+	found, err := p.Regexp.MatchString(text)
+	if err != nil {
+		panic(errCostly) // it timed out, or remembered too many ways back
+	}
+	return found
+}

@@ -1,0 +1,223 @@
+package task_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+var defaults = task.Defaults{Timeout: time.Hour}
+
+func message(data string) task.Message {
+	return task.Message{Stream: "TASKS", Seq: 7, Data: []byte(data)}
+}
+
+// with returns a request that has the minimum and these members.
+func with(members string) string { return `{"prompt":"p","url":"https://a.example",` + members + `}` }
+
+func parse(t *testing.T, data string) *task.Request {
+	t.Helper()
+	r, err := task.ParseRequest(message(data), defaults)
+	if err != nil {
+		t.Fatalf("ParseRequest(%.200s): %v", data, err)
+	}
+	return r
+}
+
+func refuse(t *testing.T, m task.Message) *task.InvalidError {
+	t.Helper()
+	_, err := task.ParseRequest(m, defaults)
+	invalid, ok := errors.AsType[*task.InvalidError](err)
+	if !ok {
+		t.Fatalf("ParseRequest(%.200s): got %v, want an *InvalidError", m.Data, err)
+	}
+	return invalid
+}
+
+func TestRequestCarriesItsFields(t *testing.T) {
+	r := parse(t, with(`"sessionId":"s-1","task_id":"ord-1","timeout":"90s","expires_at":"2030-01-02T03:04:05Z",
+		"on_unknown_submission":"resubmit","metadata":{"order": 1.0},"output_schema":{"type": "object"}`))
+	if r.SessionID != "s-1" || r.TaskID != "ord-1" || r.Timeout != 90*time.Second || !r.Resubmit {
+		t.Errorf("got %q, %q, %v, %v", r.SessionID, r.TaskID, r.Timeout, r.Resubmit)
+	}
+	if want := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC); !r.ExpiresAt.Equal(want) {
+		t.Errorf("expires at: got %v, want %v", r.ExpiresAt, want)
+	}
+	if got, want := string(r.Metadata), `{"order": 1.0}`; got != want {
+		t.Errorf("metadata: got %s, want %s", got, want)
+	}
+	if got, want := string(r.OutputSchema), `{"type": "object"}`; got != want {
+		t.Errorf("output schema: got %s, want %s", got, want)
+	}
+}
+
+func TestDefaultsFillWhatIsLeftOut(t *testing.T) {
+	for _, d := range []task.Defaults{{Timeout: time.Minute}, {Timeout: time.Hour, Resubmit: true}} {
+		r, err := task.ParseRequest(message(with(`"async":false`)), d)
+		if err != nil || r.Timeout != d.Timeout || r.Resubmit != d.Resubmit {
+			t.Errorf("got %v, %v, %v, want %+v", r.Timeout, r.Resubmit, err, d)
+		}
+	}
+	r, err := task.ParseRequest(message(with(`"on_unknown_submission":"fail"`)), task.Defaults{Resubmit: true})
+	if err != nil || r.Resubmit {
+		t.Errorf("got %v, %v, want the request's own choice", r.Resubmit, err)
+	}
+}
+
+func TestBodyIsWhatTheAPIGets(t *testing.T) {
+	r := parse(t, `{"extra":{"use_vision":null,"n":1.50},"prompt":"a<b\u00e9","url":"https://a.example","sessionId":"s",
+		"async":false,"detect_elements":false,"max_steps":40,"task_id":"x","timeout":"1s","expires_at":"2030-01-01T00:00:00Z",
+		"on_unknown_submission":"fail","metadata":{},"secret_values":{"PIN":"1"},"output_schema":{"minimum":1.0}}`)
+	want := `{"async":true,"prompt":"a<b\u00e9","url":"https://a.example","detect_elements":false,"max_steps":40,` +
+		`"secret_values":{"PIN":"1"},"output_schema":{"minimum":1.0},"use_vision":null,"n":1.50}`
+	if got := string(r.Body); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestRequestDropsWhatTheEventDoesNotNeed(t *testing.T) {
+	m := message(with(`"model":"m"`))
+	m.Header = map[string][]string{"traceparent": {"00-1"}, "tracestate": {"a=b"}, "Authorization": {"x"}}
+	r, err := task.ParseRequest(m, defaults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{"traceparent": {"00-1"}, "tracestate": {"a=b"}}
+	if r.Message.Data != nil || !reflect.DeepEqual(r.Message.Header, want) || r.Message.Seq != 7 {
+		t.Errorf("got %+v, want only %v kept", r.Message, want)
+	}
+}
+
+func TestTaskIDComesFromTheBodyTheHeaderOrTheStream(t *testing.T) {
+	long := strings.Repeat("x", 128)
+	for _, tc := range []struct{ body, header, want string }{
+		{`"task_id":"a.b_c-d=1"`, "h", "a.b_c-d=1"},
+		{`"task_id":"` + long + `"`, "", long},
+		{`"model":"m"`, "h-1", "h-1"},
+		{`"model":"m"`, "two words", "TASKS-7"},
+		{`"model":"m"`, "", "TASKS-7"},
+	} {
+		m := message(with(tc.body))
+		m.Header = map[string][]string{"Nats-Msg-Id": {tc.header}}
+		if r, err := task.ParseRequest(m, defaults); err != nil || r.TaskID != tc.want {
+			t.Errorf("%s, header %q: got %v, %v, want %s", tc.body, tc.header, r, err, tc.want)
+		}
+	}
+}
+
+func TestDigestIsOfTheContent(t *testing.T) {
+	digest := func(data string) string { return parse(t, data).Digest }
+	base := digest(`{"prompt":"p","url":"https://a.example","task_id":"a","max_steps":1}`)
+	for _, same := range []string{
+		` { "url":"https:\/\/a.example", "max_steps":1, "task_id":"a", "prompt":"\u0070" } `,
+		`{"prompt":"p","url":"https://a.example","task_id":"a","max_steps":1,"metadata":{"n":1},"secret_values":{"A":"b"}}`,
+	} {
+		if got := digest(same); got != base {
+			t.Errorf("%s: got another digest, want the same", same)
+		}
+	}
+	for _, other := range []string{
+		`{"prompt":"p","url":"https://a.example","task_id":"b","max_steps":1}`,
+		`{"prompt":"p","url":"https://a.example","task_id":"a","max_steps":2}`,
+		`{"prompt":"p","url":"https://a.example","task_id":"a","max_steps":1,"timeout":"1s"}`,
+	} {
+		if got := digest(other); got == base {
+			t.Errorf("%s: got the same digest, want another", other)
+		}
+	}
+	m := message(`{"prompt":"p","url":"https://a.example","max_steps":1}`)
+	m.Header = map[string][]string{"Nats-Msg-Id": {"a"}}
+	if r, err := task.ParseRequest(m, defaults); err != nil || r.Digest != base {
+		t.Errorf("id in the header: got %v, want the digest of the one with the id in the body", err)
+	}
+}
+
+func TestABrokenRequestStillTellsItsID(t *testing.T) {
+	for _, tc := range []struct{ data, header, want string }{
+		{`{"task_id":"a","prompt":1}`, "h", "a"},
+		{`{"task_id":"a","nope":1}`, "", "a"},
+		{`{"task_id":"a","x":{"k":1,"k":2}}`, "", "a"},
+		{`{"task_id":"a","prompt":"` + "\xff" + `"}`, "", "a"},
+		{`{"task_id":"a","task_id":"b"}`, "h", "h"},
+		{`{"task_id":"-a","prompt":"p"}`, "", "TASKS-7"},
+		{`{"task_id":"a"`, "h", "h"},
+		{`{"task_id":"a"`, "", "TASKS-7"},
+	} {
+		m := message(tc.data)
+		m.Header = map[string][]string{"Nats-Msg-Id": {tc.header}}
+		if got := refuse(t, m).TaskID; got != tc.want {
+			t.Errorf("%s, header %q: got %s, want %s", tc.data, tc.header, got, tc.want)
+		}
+	}
+}
+
+func TestABrokenRequestReturnsItsMetadata(t *testing.T) {
+	for _, tc := range []struct{ data, want string }{
+		{`{"metadata":{"order":1},"prompt":""}`, `{"order":1}`},
+		{`{"metadata":[1],"prompt":""}`, ``},
+		{`{"metadata":{"a":1,"a":2},"prompt":""}`, ``},
+		{`{"metadata":{"a":"` + strings.Repeat("x", 70_000) + `"},"prompt":""}`, ``},
+		{`{"metadata":{"order":1}`, ``},
+	} {
+		if got := string(refuse(t, message(tc.data)).Metadata); got != tc.want {
+			t.Errorf("%.80s: got %.80s, want %s", tc.data, got, tc.want)
+		}
+	}
+}
+
+func TestRefusalsShowNoSecret(t *testing.T) {
+	for _, data := range []string{
+		`{"secret_values":{"PIN":"hunter2x"},"url":"ftp://hunter2x.example"}`,
+		`{"secret_values":{"PIN":"hunter2x"},"url":"ftp://u:hunter2x@a.example"}`,
+		`{"url":"ftp://u:hunter2x@a.example"}`,
+		`{"secret_values":{"PIN":"hunter2x"},"hunter2x":1}`,
+		`{"secret_values":{"hunter2x":"hunter2x","B":1}}`,
+		`{"secret_values":{"hunter2x":"hunter2x","hunter2x":""}}`,
+		`{"secret_values":{"PIN":["hunter2x"]},"timeout":"hunter2x"}`,
+		`{"secret_values":{"PIN":"hunter2x"},"timeout":"` + strings.Repeat("-", 75) + `hunter2x"}`,
+		`{"secret_values":{"PIN":"hunter2x"},"output_schema":{"pattern":"(hunter2x"}}`,
+		`{"secret_values":{"PIN":"hunter2x"},"output_schema":{"type":"hunter2x"}}`,
+		`{"timeout":"hunter2x","secret_values":"hunter2x"}`,
+		`{"timeout":"hunter2x","secretValues":{"PIN":"hunter2x"}}`,
+	} {
+		e := refuse(t, message(data))
+		if strings.Contains(e.Error(), "hunter") || strings.Contains(fmt.Sprintf("%+v", *e), "hunter") {
+			t.Errorf("%s: got %v", data, e)
+		}
+	}
+}
+
+func FuzzParseRequest(f *testing.F) {
+	for _, seed := range []string{
+		`{"prompt":"p","url":"https://a.example","secret_values":{"A":"b"},"extra":{"x":1},"metadata":{}}`,
+		`{"prompt":"p","sessionId":"s","output_schema":{"$ref":"#/$defs/a","$defs":{"a":{"pattern":"^(?=a)","multipleOf":1e3}}}}`,
+		`{"prompt":"p","url":"https://a.example","output_schema":{"$schema":"http://json-schema.org/draft-07/schema#","allOf":[{}]}}`,
+		`{"prompt":"p","url":"https://a.example","timeout":"1h","expires_at":"2030-01-01T00:00:00Z","task_id":"a"}`,
+		`{"a":1e99999999}`, `[]`, `{"secret_values":{"PIN":`, "\xff", ``,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := task.ParseRequest(task.Message{Stream: "S", Seq: 1, Data: data}, defaults)
+		if err != nil {
+			if e, ok := errors.AsType[*task.InvalidError](err); !ok || e.TaskID == "" || e.Rule == "" || len(e.Error()) > 4096 {
+				t.Fatalf("got %v", err)
+			}
+			return
+		}
+		var body map[string]json.RawMessage
+		if err := json.Unmarshal(r.Body, &body); err != nil || string(body["async"]) != "true" || body["prompt"] == nil {
+			t.Fatalf("body: got %s, %v", r.Body, err)
+		}
+		again, err := task.ParseRequest(task.Message{Stream: "S", Seq: 1, Data: data}, defaults)
+		if err != nil || again.Digest != r.Digest {
+			t.Fatalf("again: got %v, want the same request", err)
+		}
+	})
+}

@@ -1,0 +1,12 @@
+package task
+
+import "time"
+
+// Watch is a workflow whose end is waited for.
+type Watch struct {
+	TaskID     string
+	WorkflowID string
+	Submitted  time.Time // when the workflow began
+	Deadline   time.Time // when its time is up
+	Resumed    bool      // another delivery has waited for it before
+}
