@@ -1,0 +1,65 @@
+// Package natsserver runs a NATS server with JetStream inside the process: the real one, for tests and
+// for the demo. A worker in production never imports it.
+package natsserver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// startTimeout bounds how long a server may take until it accepts connections.
+const startTimeout = 10 * time.Second
+
+// AnyPort asks for a free port.
+const AnyPort = server.RANDOM_PORT
+
+// Config says where a server listens and where it keeps its streams.
+type Config struct {
+	Dir        string // folder of the file storage; one that exists is taken up again
+	Port       int    // on 127.0.0.1; AnyPort for a free one
+	MaxPayload int32  // longest message in bytes; 0: the server's default, 1 MiB
+}
+
+// Server is a running NATS server.
+type Server struct{ server *server.Server }
+
+// Start starts a server and returns when it accepts connections. It fails where the port is taken or
+// the folder cannot be used.
+func Start(cfg Config) (*Server, error) {
+	opts := &server.Options{
+		ServerName: "capstan", Host: "127.0.0.1", Port: cfg.Port, MaxPayload: cfg.MaxPayload,
+		JetStream: true, StoreDir: cfg.Dir, NoLog: true, NoSigs: true,
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("configure NATS server: %w", err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled() {
+		s.Shutdown()
+		return nil, errors.New("NATS server did not come up: is its port taken, or its folder not writable?")
+	}
+	return &Server{server: s}, nil
+}
+
+// URL is where clients connect.
+func (s *Server) URL() string { return s.server.ClientURL() }
+
+// Port is the port the server listens on: what to give to Start to bring it back at the same address.
+func (s *Server) Port() int {
+	addr, ok := s.server.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0
+	}
+	return addr.Port
+}
+
+// Stop ends the server and waits until its storage is closed.
+func (s *Server) Stop() {
+	s.server.Shutdown()
+	s.server.WaitForShutdown()
+}

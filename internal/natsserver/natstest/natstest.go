@@ -1,0 +1,105 @@
+// Package natstest gives tests a real NATS server of their own.
+package natstest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/natsserver"
+)
+
+// patience is how long a test waits for what has to happen, however busy the machine is.
+const patience = 30 * time.Second
+
+// Server is a server that a test may stop and start again at the same address.
+type Server struct {
+	*natsserver.Server
+	t   testing.TB
+	cfg natsserver.Config
+}
+
+// Start starts a server in a folder of the test's and stops it when the test ends.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	return StartWith(t, natsserver.Config{})
+}
+
+// StartWith starts a server with these settings; an absent folder is one of the test's, an absent port
+// a free one.
+func StartWith(t testing.TB, cfg natsserver.Config) *Server {
+	t.Helper()
+	if cfg.Dir == "" {
+		cfg.Dir = t.TempDir()
+	}
+	if cfg.Port == 0 {
+		cfg.Port = natsserver.AnyPort
+	}
+	s := &Server{t: t, cfg: cfg}
+	s.Restart()
+	s.cfg.Port = s.Port()
+	t.Cleanup(func() { s.Stop() })
+	return s
+}
+
+// Restart starts a stopped server again, with what it had stored.
+func (s *Server) Restart() {
+	s.t.Helper()
+	server, err := natsserver.Start(s.cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Server = server
+}
+
+// Connect connects to the server and closes the connection when the test ends. The connection comes back
+// after a restart, as a worker's does.
+func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
+	s.t.Helper()
+	opts = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond)}, opts...)
+	nc, err := nats.Connect(s.URL(), opts...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return nc, js
+}
+
+// Stream creates a stream.
+func Stream(t testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) jetstream.Stream {
+	t.Helper()
+	s, err := js.CreateStream(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Eventually waits until check returns nil and fails the test with its last error when that takes too
+// long.
+func Eventually(t testing.TB, check func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	err := errors.New("not checked yet")
+	for err != nil {
+		if err = check(); err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+// Package tracker keeps the record of each task in a JetStream KV bucket. Every write is compared with
+// the revision that was read before, so that two workers can never both believe that a task is theirs.
+package tracker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Tracker reads and writes records. Its calls wait out an outage of NATS: they return when the server
+// has answered, when ctx ends, or when the connection is closed.
+type Tracker struct {
+	js     jetstream.JetStream
+	stream jetstream.Stream
+	cfg    Config
+	log    zerolog.Logger
+}
+
+// Stream is the name of the stream behind a bucket (ADR-8).
+func (c Config) Stream() string { return "KV_" + c.Bucket }
+
+// Subject is where the bucket keeps a key (ADR-8).
+func (c Config) Subject(key string) string { return "$KV." + c.Bucket + "." + key }
+
+// New returns a tracker on the stream behind the bucket. The stream answers reads from its leader
+// (AllowDirect off), or a read may be older than the write before it.
+func New(js jetstream.JetStream, stream jetstream.Stream, cfg Config, log zerolog.Logger) *Tracker {
+	return &Tracker{js: js, stream: stream, cfg: cfg, log: retry.Quiet(log)}
+}
+
+// Create writes the first record of a task and returns it with its revision. Where there is one
+// already the error is task.ErrRecordExists.
+func (t *Tracker) Create(ctx context.Context, rec task.Record) (task.Record, error) {
+	rec.Revision = 0
+	rec, err := t.write(ctx, rec)
+	if errors.Is(err, task.ErrNotOwner) {
+		return rec, fmt.Errorf("create record of task %s: %w", rec.TaskID, task.ErrRecordExists)
+	}
+	return rec, err
+}
+
+// Save writes a record over the revision it carries and returns it with the new one. Where the bucket
+// holds another revision by now the error is task.ErrNotOwner. A record that has ended expires after
+// the configured time.
+func (t *Tracker) Save(ctx context.Context, rec task.Record) (task.Record, error) {
+	return t.write(ctx, rec)
+}
+
+// Get returns the record of a task, or task.ErrNoRecord.
+func (t *Tracker) Get(ctx context.Context, taskID string) (task.Record, error) {
+	msg, err := retry.Until(ctx, t.log, "read record", retry.Quick, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		msg, err := t.last(ctx, taskID)
+		if errors.Is(err, jetstream.ErrMsgNotFound) || (err == nil && deleted(msg)) {
+			return nil, retry.Final(task.ErrNoRecord)
+		}
+		return msg, err
+	})
+	if err != nil {
+		return task.Record{}, fmt.Errorf("read record of task %s: %w", taskID, err)
+	}
+	rec, err := task.ParseRecord(msg.Data)
+	if err != nil {
+		return task.Record{}, fmt.Errorf("read record of task %s: %w", taskID, err)
+	}
+	rec.Revision = msg.Sequence
+	return rec, nil
+}
+
+// write publishes the record under the condition that its revision is the subject's last. A call that
+// timed out may have stored it, so that the next is refused by our own write: a refusal counts only
+// after a look at what is stored.
+func (t *Tracker) write(ctx context.Context, rec task.Record) (task.Record, error) {
+	rec.UpdatedAt = time.Now().UTC()
+	value, err := json.Marshal(rec)
+	if err != nil {
+		return rec, fmt.Errorf("encode record of task %s: %w", rec.TaskID, err)
+	}
+	opts := []jetstream.PublishOpt{nil}
+	if rec.State.Ended() {
+		opts = append(opts, jetstream.WithMsgTTL(t.cfg.TTL))
+	}
+	revision, err := retry.Until(ctx, t.log, "write record", retry.Quick, func(ctx context.Context) (uint64, error) {
+		opts[0] = jetstream.WithExpectLastSequencePerSubject(rec.Revision)
+		msg := &nats.Msg{Subject: t.cfg.Subject(rec.TaskID), Data: value}
+		ack, err := t.js.PublishMsg(ctx, msg, opts...)
+		if err == nil {
+			return ack.Sequence, nil
+		}
+		if !refused(err) {
+			return 0, err
+		}
+		return t.reconcile(ctx, &rec, value)
+	})
+	if err != nil {
+		return rec, fmt.Errorf("write record of task %s: %w", rec.TaskID, err)
+	}
+	rec.Revision = revision
+	return rec, nil
+}
+
+// reconcile looks at what stands where a write was refused. Our own bytes: the write had happened. A
+// deletion by an operator's hand under a record to be created: the next try goes over it. Anything
+// else is somebody else's.
+func (t *Tracker) reconcile(ctx context.Context, rec *task.Record, value []byte) (uint64, error) {
+	msg, err := t.last(ctx, rec.TaskID)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound) && rec.Revision == 0:
+		return 0, err // expired since: try again
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return 0, retry.Final(task.ErrNotOwner)
+	case err != nil:
+		return 0, err
+	case bytes.Equal(msg.Data, value):
+		return msg.Sequence, nil
+	case rec.Revision == 0 && deleted(msg):
+		rec.Revision = msg.Sequence
+		return 0, errors.New("the key was deleted: trying over the mark")
+	default:
+		return 0, retry.Final(task.ErrNotOwner)
+	}
+}
+
+// last returns the newest message of a key, a deletion's mark included.
+func (t *Tracker) last(ctx context.Context, taskID string) (*jetstream.RawStreamMsg, error) {
+	return t.stream.GetLastMsgForSubject(ctx, t.cfg.Subject(taskID))
+}
+
+// deleted reports whether a message is the mark that a delete or a purge of a key leaves (ADR-8).
+func deleted(msg *jetstream.RawStreamMsg) bool { return msg.Header.Get("KV-Operation") != "" }
+
+// refused reports whether the server answered that the expected revision is not the last. A replicated
+// stream has a code of its own for that.
+func refused(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) &&
+		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+			api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
