@@ -1,0 +1,98 @@
+package publisher
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Headers of Capstan's own.
+const (
+	ReplayHeader = "Capstan-Replay" // "true" on an event that is published again for a repeated request
+	ReasonHeader = "Capstan-Reason" // on a dead letter: which field broke which rule
+	ObjectHeader = "Capstan-Object" // on a dead letter without a body: "<bucket>/<object>" that holds it
+
+	// originalPrefix stands before a header of a dead letter that would steer its publishing.
+	originalPrefix = "Capstan-Original-"
+)
+
+// traceHeaders are those of W3C Trace Context: a request's go onto its event.
+var traceHeaders = [...]string{"traceparent", "tracestate"}
+
+// maxTraceHeader bounds what is copied of a trace header, in bytes; W3C asks for 512 of tracestate.
+const maxTraceHeader = 512
+
+// eventHeader returns the headers of an event: the message id by which the stream tells duplicates, the
+// CloudEvents 1.0 attributes in binary mode, and the request's trace.
+func eventHeader(m task.Message, ev task.Event, id string) nats.Header {
+	h := nats.Header{}
+	h.Set(nats.MsgIdHdr, id)
+	h.Set("content-type", "application/json")
+	h.Set("ce-specversion", "1.0")
+	h.Set("ce-id", id)
+	h.Set("ce-source", "/capstan/"+m.Stream)
+	h.Set("ce-type", "dev.capstan.task."+string(ev.Status))
+	h.Set("ce-time", ev.FinishedAt.Format(time.RFC3339Nano))
+	h.Set("ce-subject", ev.TaskID)
+	copyTrace(h, m)
+	return h
+}
+
+// replayHeader returns a stored event's headers for one more publication, in answer to m.
+func replayHeader(stored nats.Header, m task.Message, id string) nats.Header {
+	h := nats.Header{}
+	for name, values := range stored {
+		if !steers(name) && !slices.Contains(traceHeaders[:], name) {
+			h[name] = values
+		}
+	}
+	h.Set(nats.MsgIdHdr, id)
+	h.Set("ce-id", id)
+	h.Set(ReplayHeader, "true")
+	copyTrace(h, m)
+	return h
+}
+
+// deadHeader returns a dead letter's headers: the request's own, a message id that is the request's
+// place in its stream, and the reason. Those that steer JetStream get a prefix: an expectation or a
+// time to live that the request was published with is not meant for the dead letter.
+func deadHeader(m task.Message, reason string) nats.Header {
+	h := nats.Header{}
+	for name, values := range m.Header {
+		if steers(name) {
+			name = originalPrefix + name
+		}
+		h[name] = values
+	}
+	h.Set(nats.MsgIdHdr, m.DefaultID())
+	h.Set("Capstan-Stream", m.Stream)
+	h.Set("Capstan-Sequence", fmt.Sprint(m.Seq))
+	h.Set(ReasonHeader, oneLine(reason))
+	return h
+}
+
+// steers reports whether a header tells the server what to do with a message.
+func steers(name string) bool { return strings.HasPrefix(strings.ToLower(name), "nats-") }
+
+func copyTrace(h nats.Header, m task.Message) {
+	for _, name := range traceHeaders {
+		if v := nats.Header(m.Header).Get(name); v != "" && len(v) <= maxTraceHeader {
+			h.Set(name, v)
+		}
+	}
+}
+
+// oneLine makes text fit for a header.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,204 @@
+// Package publisher stores what a task leaves behind: its event on the results stream, a result that is
+// too large for a message in an object store, and a request that cannot be run among the dead letters.
+package publisher
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Publisher publishes events. Its calls wait out an outage of NATS, a full stream and a missing object
+// store: they return when what they were given is stored, when ctx ends, or when the connection is
+// closed.
+type Publisher struct {
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	results jetstream.Stream
+	large   jetstream.ObjectStore
+	cfg     ResultConfig
+	dead    DeadConfig
+	log     zerolog.Logger
+	metrics metrics
+}
+
+// New returns a publisher on the results stream, the object store and the stream of dead letters.
+func New(nc *nats.Conn, js jetstream.JetStream, results jetstream.Stream, large jetstream.ObjectStore,
+	cfg ResultConfig, dead DeadConfig, reg prometheus.Registerer, log zerolog.Logger,
+) *Publisher {
+	return &Publisher{
+		nc: nc, js: js, results: results, large: large, cfg: cfg, dead: dead,
+		log: retry.Quiet(log), metrics: newMetrics(reg),
+	}
+}
+
+// Publish stores the one event of a task and returns the event that is stored, with its sequence in the
+// results stream. Where an earlier delivery stored one within the stream's duplicate window, nothing is
+// added and that one is returned: it is what subscribers have seen.
+//
+// The stream tells duplicates by the task id. An event under the same id that answers another request
+// (a broken one that was mended and sent again) does not count as one: the event is then stored under
+// the id that PublishAside uses.
+func (p *Publisher) Publish(ctx context.Context, m task.Message, ev task.Event) (task.Event, uint64, error) {
+	ack, err := p.store(ctx, m, ev, ev.TaskID)
+	if err != nil {
+		return ev, 0, err
+	}
+	if !ack.Duplicate {
+		return ev, ack.Sequence, nil
+	}
+	if earlier, ok := p.earlier(ctx, ack.Sequence, ev); ok {
+		return earlier, ack.Sequence, nil
+	}
+	seq, err := p.PublishAside(ctx, m, ev)
+	return ev, seq, err
+}
+
+// PublishAside stores an event that is not the task's one: its message id is the task id, a dot and the
+// request's sequence.
+func (p *Publisher) PublishAside(ctx context.Context, m task.Message, ev task.Event) (uint64, error) {
+	ack, err := p.store(ctx, m, ev, asideID(ev.TaskID, m))
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+func asideID(taskID string, m task.Message) string { return fmt.Sprintf("%s.%d", taskID, m.Seq) }
+
+// Replay stores the event with the given sequence once more, marked as a replay, in answer to a request
+// that repeats an ended task's. The error is task.ErrNoEvent where the stream does not hold it any more.
+func (p *Publisher) Replay(ctx context.Context, m task.Message, taskID string, seq uint64) error {
+	stored, err := p.event(ctx, seq)
+	if err != nil {
+		return fmt.Errorf("read event of task %s: %w", taskID, err)
+	}
+	if stored.Header.Get("ce-subject") != taskID {
+		return fmt.Errorf("event %d is not of task %s: %w", seq, taskID, task.ErrNoEvent)
+	}
+	again := &nats.Msg{Subject: p.cfg.Subject, Header: replayHeader(stored.Header, m, asideID(taskID, m)), Data: stored.Data}
+	if _, err := p.publish(ctx, again); err != nil {
+		return fmt.Errorf("publish event of task %s again: %w", taskID, err)
+	}
+	p.metrics.replays.Inc()
+	return nil
+}
+
+// Bury stores a request that cannot be run among the dead letters, with the reason in a header. data is
+// the request's bytes, its secrets taken out.
+func (p *Publisher) Bury(ctx context.Context, m task.Message, data []byte, reason string) error {
+	msg := &nats.Msg{Subject: p.dead.Subject, Header: deadHeader(m, reason), Data: data}
+	_, err := p.publish(ctx, msg)
+	if tooLarge(err) { // what came in fitted, but not with the headers that tell why it is here
+		name := "dead." + m.DefaultID()
+		if _, err = p.put(ctx, name, data); err == nil {
+			msg.Data = nil
+			msg.Header.Set(ObjectHeader, p.cfg.Bucket+"/"+name)
+			_, err = p.publish(ctx, msg)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("bury request %d of %s: %w", m.Seq, m.Stream, err)
+	}
+	p.metrics.deadLetters.Inc()
+	return nil
+}
+
+// store encodes an event and publishes it under a message id. What does not fit into a message goes to
+// the object store first.
+func (p *Publisher) store(ctx context.Context, m task.Message, ev task.Event, id string) (*jetstream.PubAck, error) {
+	ack, err := p.storeAs(ctx, m, ev, id)
+	if tooLarge(err) && ev.ResultRef == nil {
+		if ev, err = p.offload(ctx, m, ev); err == nil {
+			ack, err = p.storeAs(ctx, m, ev, id)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("publish event of task %s: %w", ev.TaskID, err)
+	}
+	return ack, nil
+}
+
+func (p *Publisher) storeAs(ctx context.Context, m task.Message, ev task.Event, id string) (*jetstream.PubAck, error) {
+	data, err := json.Marshal(ev)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return p.publish(ctx, &nats.Msg{Subject: p.cfg.Subject, Header: eventHeader(m, ev, id), Data: data})
+}
+
+// tooLarge reports whether a message was larger than the server's max_payload or the stream's own bound.
+func tooLarge(err error) bool {
+	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum)
+}
+
+// offload puts the answer into the object store and leaves its name on the event. Where there is both a
+// result and what it was unwrapped from, the result is the answer; a failed task's is what the API sent.
+func (p *Publisher) offload(ctx context.Context, m task.Message, ev task.Event) (task.Event, error) {
+	answer := ev.Result
+	if answer == nil {
+		answer = ev.RawResult
+	}
+	name := asideID(ev.TaskID, m)
+	info, err := p.put(ctx, name, answer)
+	if err != nil {
+		return ev, fmt.Errorf("store result of task %s: %w", ev.TaskID, err)
+	}
+	p.metrics.largeResults.Inc()
+	ev.Result, ev.RawResult = nil, nil
+	ev.ResultRef = &task.ResultRef{Bucket: p.cfg.Bucket, Name: name, Size: info.Size, Digest: info.Digest}
+	return ev, nil
+}
+
+// chunkSize is the object store's usual one, in bytes.
+const chunkSize = 128 << 10
+
+// put stores an object, in chunks that the server takes.
+func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
+	return retry.Until(ctx, p.log, "store object", retry.Slow, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
+		size := uint32(min(chunkSize, p.nc.MaxPayload()/2))
+		meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}
+		return p.large.Put(ctx, meta, bytes.NewReader(data))
+	})
+}
+
+func (p *Publisher) publish(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
+	return retry.Until(ctx, p.log, "publish to "+msg.Subject, retry.Quick, func(ctx context.Context) (*jetstream.PubAck, error) {
+		ack, err := p.js.PublishMsg(ctx, msg)
+		if tooLarge(err) {
+			err = retry.Final(err)
+		}
+		return ack, err
+	})
+}
+
+// earlier returns the stored event with this sequence if it answers the same request as ev. One that is
+// gone, or is nobody's event, does not.
+func (p *Publisher) earlier(ctx context.Context, seq uint64, ev task.Event) (task.Event, bool) {
+	var stored task.Event
+	msg, err := p.event(ctx, seq)
+	if err != nil || json.Unmarshal(msg.Data, &stored) != nil {
+		return stored, false
+	}
+	return stored, stored.TaskID == ev.TaskID && stored.RequestedAt.Equal(ev.RequestedAt)
+}
+
+func (p *Publisher) event(ctx context.Context, seq uint64) (*jetstream.RawStreamMsg, error) {
+	return retry.Until(ctx, p.log, "read event", retry.Quick, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		msg, err := p.results.GetMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			err = retry.Final(task.ErrNoEvent)
+		}
+		return msg, err
+	})
+}

@@ -1,0 +1,317 @@
+package publisher_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/natsserver"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+var (
+	results = publisher.ResultConfig{Stream: "TASK_RESULTS", Subject: "tasks.result", Bucket: "task_results"}
+	dead    = publisher.DeadConfig{Stream: "TASK_DEAD", Subject: "tasks.dead"}
+	stored  = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
+)
+
+type harness struct {
+	*publisher.Publisher
+	server  *natstest.Server
+	js      jetstream.JetStream
+	results jetstream.Stream
+	dead    jetstream.Stream
+	large   jetstream.ObjectStore
+}
+
+func newHarness(t *testing.T, server natsserver.Config) *harness {
+	t.Helper()
+	h := &harness{server: natstest.StartWith(t, server)}
+	var nc *nats.Conn
+	nc, h.js = h.server.Connect()
+	h.results = natstest.Stream(t, h.js, jetstream.StreamConfig{
+		Name: results.Stream, Subjects: []string{results.Subject}, Duplicates: time.Hour,
+	})
+	h.dead = natstest.Stream(t, h.js, jetstream.StreamConfig{Name: dead.Stream, Subjects: []string{dead.Subject}})
+	var err error
+	if h.large, err = h.js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: results.Bucket}); err != nil {
+		t.Fatal(err)
+	}
+	h.Publisher = publisher.New(nc, h.js, h.results, h.large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+	return h
+}
+
+func message(seq uint64) task.Message {
+	return task.Message{Stream: "TASKS", Seq: seq, Stored: stored, Header: map[string][]string{}}
+}
+
+func event(id string) task.Event {
+	return task.Event{
+		TaskID: id, Status: task.Succeeded, Result: json.RawMessage(`{"heading":"Hello"}`),
+		RequestedAt: stored, FinishedAt: stored.Add(time.Minute), Worker: "w1",
+	}
+}
+
+// messages returns what a stream holds.
+func messages(t *testing.T, s jetstream.Stream) []*jetstream.RawStreamMsg {
+	t.Helper()
+	info, err := s.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*jetstream.RawStreamMsg
+	for seq := info.State.FirstSeq; seq <= info.State.LastSeq && seq > 0; seq++ {
+		msg, err := s.GetMsg(t.Context(), seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, msg)
+	}
+	return all
+}
+
+func TestAnEventCarriesItsHeaders(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	m := message(7)
+	m.Header = map[string][]string{"traceparent": {"00-ab-cd-01"}, "tracestate": {"x=y"}, "other": {"z"}}
+	if _, _, err := h.Publish(t.Context(), m, event("ord-1")); err != nil {
+		t.Fatal(err)
+	}
+	got := messages(t, h.results)[0].Header
+	for name, want := range map[string]string{
+		"Nats-Msg-Id": "ord-1", "content-type": "application/json", "ce-specversion": "1.0", "ce-id": "ord-1",
+		"ce-source": "/capstan/TASKS", "ce-type": "dev.capstan.task.succeeded", "ce-time": "2026-03-01T12:01:00.123456789Z",
+		"ce-subject": "ord-1", "traceparent": "00-ab-cd-01", "tracestate": "x=y", "other": "",
+	} {
+		if got.Get(name) != want {
+			t.Errorf("%s: got %q, want %q", name, got.Get(name), want)
+		}
+	}
+}
+
+func TestAnEventIsStoredOnce(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	_, first, err := h.Publish(t.Context(), message(7), event("ord-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := event("ord-1")
+	again.Worker, again.FinishedAt = "w2", stored.Add(time.Hour)
+	kept, second, err := h.Publish(t.Context(), message(7), again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept.Worker != "w1" {
+		t.Errorf("got the event of %s for the stored one, want that of w1", kept.Worker)
+	}
+	if n := len(messages(t, h.results)); first != second || n != 1 {
+		t.Errorf("got sequences %d and %d and %d events, want one", first, second, n)
+	}
+}
+
+// A broken request is answered under its task id; mended and sent again it has the same one. The stream
+// takes the second event for a duplicate of the first, and it is not.
+func TestAnEventForAnotherRequestIsNoDuplicate(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	if _, _, err := h.Publish(t.Context(), message(7), event("ord-1")); err != nil {
+		t.Fatal(err)
+	}
+	mended := event("ord-1")
+	mended.RequestedAt = stored.Add(time.Second)
+	_, seq, err := h.Publish(t.Context(), message(8), mended)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := messages(t, h.results)
+	if len(all) != 2 || seq != 2 || all[1].Header.Get("Nats-Msg-Id") != "ord-1.8" {
+		t.Errorf("got %d events, sequence %d, want two", len(all), seq)
+	}
+}
+
+func TestAResultThatDoesNotFitGoesToTheObjectStore(t *testing.T) {
+	t.Parallel()
+	large := json.RawMessage(`"` + strings.Repeat("x", 5000) + `"`)
+	for name, ev := range map[string]task.Event{
+		"of a task that succeeded": {TaskID: "a", Status: task.Succeeded, Result: large, RawResult: large},
+		"of a task that failed":    {TaskID: "a", Status: task.Failed, RawResult: large, Error: task.NewError(task.InvalidResult, "no")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, natsserver.Config{MaxPayload: 4096})
+			if _, _, err := h.Publish(t.Context(), message(7), ev); err != nil {
+				t.Fatal(err)
+			}
+			var got task.Event
+			if err := json.Unmarshal(messages(t, h.results)[0].Data, &got); err != nil {
+				t.Fatal(err)
+			}
+			if got.Result != nil || got.RawResult != nil || got.ResultRef == nil {
+				t.Fatalf("got %+v, want a result_ref in place of results", got)
+			}
+			data, err := h.large.GetBytes(t.Context(), got.ResultRef.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(data) != string(large) || got.ResultRef.Size != uint64(len(large)) || got.ResultRef.Bucket != results.Bucket {
+				t.Errorf("got %d bytes, %+v, want the result", len(data), got.ResultRef)
+			}
+		})
+	}
+}
+
+func TestAStreamsOwnBoundSendsAResultToTheObjectStore(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	cfg := h.results.CachedInfo().Config
+	cfg.MaxMsgSize = 2048
+	if _, err := h.js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	ev := event("a")
+	ev.Result = json.RawMessage(`"` + strings.Repeat("x", 5000) + `"`)
+	if _, _, err := h.Publish(t.Context(), message(7), ev); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(messages(t, h.results)[0].Data), `"result_ref"`) {
+		t.Error("got no result_ref")
+	}
+}
+
+func TestAReplayIsTheStoredEventUnderAnIDOfItsOwn(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	_, seq, err := h.Publish(t.Context(), message(7), event("ord-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Replay(t.Context(), message(9), "ord-1", seq); err != nil {
+		t.Fatal(err)
+	}
+	all := messages(t, h.results)
+	if len(all) != 2 {
+		t.Fatalf("got %d events, want 2", len(all))
+	}
+	if got := all[1].Header; got.Get("Nats-Msg-Id") != "ord-1.9" || got.Get("ce-id") != "ord-1.9" || got.Get("Capstan-Replay") != "true" {
+		t.Errorf("got headers %v", got)
+	}
+	if string(all[0].Data) != string(all[1].Data) {
+		t.Errorf("got %s, want %s", all[1].Data, all[0].Data)
+	}
+}
+
+func TestAReplayOfWhatIsGoneOrAnothersSaysSo(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	_, seq, err := h.Publish(t.Context(), message(7), event("ord-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Replay(t.Context(), message(9), "ord-1", seq+10); !errors.Is(err, task.ErrNoEvent) {
+		t.Errorf("gone: got %v, want ErrNoEvent", err)
+	}
+	if err := h.Replay(t.Context(), message(9), "ord-2", seq); !errors.Is(err, task.ErrNoEvent) {
+		t.Errorf("another's: got %v, want ErrNoEvent", err)
+	}
+}
+
+func TestADeadLetterKeepsBytesAndHeadersAndCannotBeSteered(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	m := message(7)
+	m.Header = map[string][]string{
+		"Nats-Msg-Id": {"mine"}, "Nats-Expected-Last-Sequence": {"99"}, "Nats-TTL": {"1s"}, "tenant": {"acme"},
+	}
+	if err := h.Bury(t.Context(), m, []byte("{broken"), "not JSON:\nline two"); err != nil {
+		t.Fatal(err)
+	}
+	got := messages(t, h.dead)[0]
+	for name, want := range map[string]string{
+		"Nats-Msg-Id": "TASKS-7", "Capstan-Original-Nats-Msg-Id": "mine", "Capstan-Original-Nats-TTL": "1s",
+		"Nats-Expected-Last-Sequence": "", "tenant": "acme", "Capstan-Reason": "not JSON: line two",
+		"Capstan-Stream": "TASKS", "Capstan-Sequence": "7",
+	} {
+		if got.Header.Get(name) != want {
+			t.Errorf("%s: got %q, want %q", name, got.Header.Get(name), want)
+		}
+	}
+	if string(got.Data) != "{broken" {
+		t.Errorf("got %q", got.Data)
+	}
+}
+
+func TestADeadLetterAsLargeAsAMessageStillFits(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
+	if err := h.Bury(t.Context(), message(7), []byte(strings.Repeat("x", 4096)), strings.Repeat("y", 100)); err != nil {
+		t.Fatal(err)
+	}
+	bucket, object, _ := strings.Cut(messages(t, h.dead)[0].Header.Get("Capstan-Object"), "/")
+	data, err := h.large.GetBytes(t.Context(), object)
+	if err != nil || bucket != results.Bucket || len(data) != 4096 {
+		t.Errorf("got %d bytes in %q, %v, want all of them in the object store", len(data), bucket, err)
+	}
+}
+
+// An outage and a full stream have one cure: to wait. What is published meanwhile is stored after.
+func TestAnEventWaitsUntilItCanBeStored(t *testing.T) {
+	t.Parallel()
+	for name, trouble := range map[string]struct{ begin, end func(*testing.T, *harness) }{
+		"NATS away": {
+			begin: func(_ *testing.T, h *harness) { h.server.Stop() },
+			end:   func(_ *testing.T, h *harness) { h.server.Restart() },
+		},
+		"stream full": {
+			begin: func(t *testing.T, h *harness) { limit(t, h, 1) },
+			end:   func(t *testing.T, h *harness) { limit(t, h, -1) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, natsserver.Config{})
+			if _, _, err := h.Publish(t.Context(), message(1), event("first")); err != nil {
+				t.Fatal(err)
+			}
+			trouble.begin(t, h)
+			stored := make(chan error, 1)
+			go func() {
+				_, _, err := h.Publish(context.WithoutCancel(t.Context()), message(7), event("second"))
+				stored <- err
+			}()
+			select {
+			case err := <-stored:
+				t.Fatalf("stored in spite of the trouble: %v", err)
+			case <-time.After(200 * time.Millisecond):
+			}
+			trouble.end(t, h)
+			if err := <-stored; err != nil {
+				t.Fatal(err)
+			}
+			if n := len(messages(t, h.results)); n != 2 {
+				t.Errorf("got %d events, want 2", n)
+			}
+		})
+	}
+}
+
+// limit bounds the results stream to a number of messages, beyond which it refuses more.
+func limit(t *testing.T, h *harness, n int64) {
+	t.Helper()
+	cfg := h.results.CachedInfo().Config
+	cfg.MaxMsgs, cfg.Discard = n, jetstream.DiscardNew
+	if _, err := h.js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+}
