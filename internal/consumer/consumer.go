@@ -1,0 +1,231 @@
+// Package consumer pulls requests from their stream and holds each un-acknowledged until its handler has
+// a verdict. The un-acked message is the queue, the lease and the cap in one: nothing else has to survive
+// a crash for the request to come back.
+//
+// It pulls just as many as there is room for, keeps what it holds alive with one burst of heartbeats
+// three times per ACK_WAIT, and on the way out gives everything back without delay.
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+const (
+	// pullWait is how long a pull waits for requests. A pull that is cut off can leave requests in flight
+	// that only ACK_WAIT brings back, so that a drain lets it run out: short, then.
+	pullWait = 500 * time.Millisecond
+
+	// errorWait is the time between two pulls where the first one failed.
+	errorWait = time.Second
+
+	// flushTimeout bounds how long a burst of heartbeats or of NAKs may take to reach the server.
+	flushTimeout = 5 * time.Second
+)
+
+// Handler is what becomes of a request.
+type Handler interface {
+	// Handle takes a request to its end. Its verdict: nil, the request is done and acknowledged;
+	// task.ErrNotOwner, it is somebody else's and left alone; the context's error, it is given back at
+	// once; any other error, it comes back after ACK_WAIT.
+	Handle(ctx context.Context, m task.Message) error
+
+	// Started reports whether the request's task has begun.
+	Started(ctx context.Context, m task.Message) (bool, error)
+}
+
+// Consumer holds requests for a handler.
+type Consumer struct {
+	nc      *nats.Conn
+	source  jetstream.Consumer
+	cfg     Config
+	handler Handler
+	log     zerolog.Logger
+	metrics metrics
+
+	handlers sync.WaitGroup
+	freed    chan struct{} // a held request was settled
+	pulled   chan struct{} // closed when no pull is open any more
+
+	mu   sync.Mutex
+	held map[uint64]*lease // by sequence in the stream; guarded by mu
+}
+
+// New returns a consumer of the durable pull consumer source, whose AckWait is cfg.AckWait.
+func New(nc *nats.Conn, source jetstream.Consumer, cfg Config, h Handler,
+	reg prometheus.Registerer, log zerolog.Logger,
+) *Consumer {
+	c := &Consumer{
+		nc: nc, source: source, cfg: cfg, handler: h, log: log,
+		freed: make(chan struct{}, 1), pulled: make(chan struct{}), held: map[uint64]*lease{},
+	}
+	c.metrics = newMetrics(reg, func() float64 { return float64(c.Held()) })
+	return c
+}
+
+// Held is the number of requests held now.
+func (c *Consumer) Held() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.held)
+}
+
+// Run pulls and handles requests until ctx ends. Then it pulls no more, lets handlers finish what must
+// not be cut in half, gives everything else back, and returns when the server has it or the connection
+// is closed. Run is called once.
+func (c *Consumer) Run(ctx context.Context) {
+	beatCtx, stopBeats := context.WithCancel(context.WithoutCancel(ctx))
+	var beats sync.WaitGroup
+	beats.Go(func() { c.keepAlive(beatCtx) })
+
+	c.pull(ctx)
+	c.log.Info().Int("held", c.Held()).Msg("drain began")
+	close(c.pulled)
+	c.handlers.Wait()
+	stopBeats()
+	beats.Wait()
+	if err := c.nc.FlushTimeout(flushTimeout); err != nil {
+		c.log.Warn().Err(err).Msg("tasks were not given back: they move on after ACK_WAIT")
+		return
+	}
+	c.log.Info().Msg("drain ended")
+}
+
+// pull asks for requests, and for no more than there is room for, until ctx ends and the last pull has
+// run out.
+func (c *Consumer) pull(ctx context.Context) {
+	for {
+		n, spare := c.room(ctx)
+		if n == 0 {
+			return
+		}
+		if err := c.fetch(ctx, n, spare); err != nil {
+			c.log.Warn().Err(err).Msg("pull gave an error")
+			c.metrics.pullErrors.Inc()
+			wait(ctx, errorWait/2+rand.N(errorWait))
+		}
+	}
+}
+
+func (c *Consumer) fetch(ctx context.Context, n int, spare bool) error {
+	if !c.nc.IsConnected() {
+		wait(ctx, errorWait/10)
+		return nil
+	}
+	batch, err := c.source.Fetch(n, jetstream.FetchMaxWait(pullWait))
+	if err != nil {
+		return err
+	}
+	for msg := range batch.Messages() {
+		if err := c.take(ctx, msg, spare); err != nil {
+			c.log.Error().Err(err).Msg("message is no request's delivery")
+		}
+	}
+	if err := batch.Error(); err != nil && c.nc.IsConnected() {
+		return err
+	}
+	return nil
+}
+
+// take holds a delivered request and starts its handler. A delivery of one that is held already starts
+// nothing: it brings a new subject to answer to.
+func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, spare bool) error {
+	m, err := message(msg)
+	if err != nil {
+		return err
+	}
+	if m.Deliveries > 1 {
+		c.metrics.redeliveries.Inc()
+	}
+	if spare && !c.mayUseSpare(ctx, m) {
+		return msg.Nak()
+	}
+	l, isNew := c.lend(m.Seq, msg.Reply())
+	if !isNew {
+		return nil
+	}
+	m.Lapsed = func() bool { return c.lapsed(l) }
+	c.handlers.Go(func() { c.settle(ctx, m.Seq, c.handle(ctx, m)) })
+	return nil
+}
+
+// handle runs the handler. A panic is contained: the request comes back after ACK_WAIT, and the other
+// tasks of the worker go on.
+func (c *Consumer) handle(ctx context.Context, m task.Message) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.metrics.panics.Inc()
+			err = fmt.Errorf("handler panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return c.handler.Handle(ctx, m)
+}
+
+// settle answers a request's delivery by the handler's verdict.
+func (c *Consumer) settle(ctx context.Context, seq uint64, verdict error) {
+	returned := verdict != nil && ctx.Err() != nil && !errors.Is(verdict, task.ErrNotOwner)
+	if returned {
+		<-c.pulled // what is given back would come again through a pull of our own
+	}
+	reply := c.release(seq)
+	switch {
+	case verdict == nil:
+		c.answer(reply, ack)
+	case errors.Is(verdict, task.ErrNotOwner):
+		c.log.Info().Uint64("seq", seq).Msg("task is another worker's")
+	case returned:
+		c.metrics.handovers.Inc()
+		c.answer(reply, nak)
+	default:
+		c.log.Error().Err(verdict).Uint64("seq", seq).Msg("request was left for a later delivery")
+	}
+}
+
+// The answers to a delivery, as JetStream's protocol spells them.
+const (
+	ack        = "+ACK"
+	nak        = "-NAK"
+	inProgress = "+WPI"
+)
+
+// answer sends one. None is waited for: a lost ack brings the request back, and its record says that it
+// is done.
+func (c *Consumer) answer(reply, what string) {
+	if err := c.nc.Publish(reply, []byte(what)); err != nil {
+		c.log.Warn().Err(err).Str("answer", what).Msg("answer to a delivery was not sent")
+	}
+}
+
+// message reads a delivery.
+func message(msg jetstream.Msg) (task.Message, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return task.Message{}, fmt.Errorf("read delivery: %w", err)
+	}
+	return task.Message{
+		Stream: meta.Stream, Seq: meta.Sequence.Stream, Stored: meta.Timestamp.UTC(),
+		Deliveries: meta.NumDelivered, Header: msg.Headers(), Data: msg.Data(),
+	}, nil
+}
+
+// wait returns after d, or when ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

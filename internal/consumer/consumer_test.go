@@ -1,0 +1,375 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/consumer"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+const ackWait = time.Second
+
+// handler notes what it was given and holds it until it is told a verdict, or ctx ends.
+type handler struct {
+	mu       sync.Mutex
+	calls    map[uint64]int
+	lapsed   map[uint64]func() bool
+	verdicts chan error
+	began    func(task.Message) bool
+}
+
+func newHandler() *handler {
+	return &handler{
+		calls: map[uint64]int{}, lapsed: map[uint64]func() bool{}, verdicts: make(chan error),
+		began: func(task.Message) bool { return false },
+	}
+}
+
+func (h *handler) Handle(ctx context.Context, m task.Message) error {
+	h.mu.Lock()
+	h.calls[m.Seq]++
+	h.lapsed[m.Seq] = m.Lapsed
+	h.mu.Unlock()
+	if string(m.Data) == "panic" {
+		panic("as the request asked")
+	}
+	select {
+	case verdict := <-h.verdicts:
+		return verdict
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h *handler) Started(_ context.Context, m task.Message) (bool, error) { return h.began(m), nil }
+
+func (h *handler) seen() map[uint64]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seen := map[uint64]int{}
+	for seq, n := range h.calls {
+		seen[seq] = n
+	}
+	return seen
+}
+
+type harness struct {
+	t       *testing.T
+	server  *natstest.Server
+	js      jetstream.JetStream
+	source  jetstream.Consumer
+	ackWait time.Duration
+}
+
+func newHarness(t *testing.T, requests int) *harness {
+	t.Helper()
+	return newHarnessWith(t, requests, ackWait)
+}
+
+func newHarnessWith(t *testing.T, requests int, ackWait time.Duration) *harness {
+	t.Helper()
+	h := &harness{t: t, server: natstest.Start(t), ackWait: ackWait}
+	_, h.js = h.server.Connect()
+	natstest.Stream(t, h.js, jetstream.StreamConfig{
+		Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
+	})
+	var err error
+	h.source, err = h.js.CreateConsumer(t.Context(), "TASKS", jetstream.ConsumerConfig{
+		Durable: "worker", AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range requests {
+		h.publish(fmt.Sprint(i))
+	}
+	return h
+}
+
+func (h *harness) publish(data string) {
+	h.t.Helper()
+	if _, err := h.js.Publish(h.t.Context(), "tasks.request", []byte(data)); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// run starts a consumer on a connection of its own and returns a function that stops it and waits.
+func (h *harness) run(handler consumer.Handler, maxInFlight int) (stop func()) {
+	h.t.Helper()
+	nc, js := h.server.Connect()
+	source, err := js.Consumer(h.t.Context(), "TASKS", "worker")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	cfg := consumer.Config{Consumer: "worker", MaxInFlight: maxInFlight, AckWait: h.ackWait}
+	c := consumer.New(nc, source, cfg, handler, prometheus.NewRegistry(), zerolog.Nop())
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Run(ctx)
+	}()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		<-done
+	})
+	h.t.Cleanup(stop)
+	return stop
+}
+
+func (h *harness) info() *jetstream.ConsumerInfo {
+	h.t.Helper()
+	info, err := h.source.Info(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return info
+}
+
+// waitHeld waits until a handler holds that many requests.
+func (h *harness) waitHeld(handler *handler, want int) {
+	h.t.Helper()
+	natstest.Eventually(h.t, func() error {
+		if got := len(handler.seen()); got != want {
+			return fmt.Errorf("got %d requests held, want %d", got, want)
+		}
+		return nil
+	})
+}
+
+// answers records what is answered to deliveries, as the server sees it.
+func (h *harness) answers() func() []answer {
+	h.t.Helper()
+	nc, _ := h.server.Connect()
+	var mu sync.Mutex
+	var all []answer
+	_, err := nc.Subscribe("$JS.ACK.>", func(m *nats.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, answer{what: string(m.Data), at: time.Now()})
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		h.t.Fatal(err)
+	}
+	return func() []answer {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}
+}
+
+type answer struct {
+	what string
+	at   time.Time
+}
+
+func TestADoneRequestIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, 1)
+	handler := newHandler()
+	h.run(handler, 10)
+	handler.verdicts <- nil
+	natstest.Eventually(t, func() error {
+		if info := h.info(); info.NumAckPending != 0 || info.NumPending != 0 || info.AckFloor.Stream != 1 {
+			return fmt.Errorf("got %d un-acked and %d pending, want none", info.NumAckPending, info.NumPending)
+		}
+		return nil
+	})
+}
+
+// Trap 7: what is prefetched ages behind a full worker.
+func TestAWorkerPullsNoMoreThanItHasRoomFor(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, 20)
+	handler := newHandler()
+	h.run(handler, 5)
+	h.waitHeld(handler, 5)
+	if got := h.info().NumAckPending; got != 5 {
+		t.Errorf("got %d in flight, want 5", got)
+	}
+	handler.verdicts <- nil
+	h.waitHeld(handler, 6)
+	if got := h.info().NumAckPending; got != 5 {
+		t.Errorf("got %d in flight after one was done, want 5", got)
+	}
+}
+
+// Traps 4 and 6: heartbeats come in time, and in one burst.
+func TestHeldRequestsAreKeptAliveInBursts(t *testing.T) {
+	t.Parallel()
+	const held = 200
+	h := newHarness(t, held)
+	answers := h.answers()
+	handler := newHandler()
+	h.run(handler, 2*held)
+	h.waitHeld(handler, held)
+	natstest.Eventually(t, func() error {
+		if n := len(answers()); n < 9*held {
+			return fmt.Errorf("got %d heartbeats, want %d", n, 9*held)
+		}
+		return nil
+	})
+	for seq, calls := range handler.seen() {
+		if calls != 1 {
+			t.Errorf("request %d was handled %d times in spite of heartbeats", seq, calls)
+		}
+	}
+	gaps := 0
+	all := answers()
+	for i := 1; i < len(all); i++ {
+		if all[i].at.Sub(all[i-1].at) > ackWait/10 {
+			gaps++
+		}
+	}
+	if bursts := gaps + 1; bursts > len(all)/held+2 {
+		t.Errorf("got %d heartbeats in %d bursts, want %d", len(all), bursts, len(all)/held)
+	}
+}
+
+// Trap 5: nothing is ever given back with a delay.
+func TestADrainGivesEverythingBackAtOnce(t *testing.T) {
+	t.Parallel()
+	const held = 100
+	h := newHarnessWith(t, held, time.Minute)
+	answers := h.answers()
+	first, second := newHandler(), newHandler()
+	stop := h.run(first, 2*held)
+	h.waitHeld(first, held)
+	h.run(second, 2*held)
+	began := time.Now()
+	stop()
+	h.waitHeld(second, held)
+	if took := time.Since(began); took > h.ackWait/2 {
+		t.Errorf("the other worker had all after %v: only ACK_WAIT brought them", took)
+	}
+	naks := 0
+	for _, a := range answers() {
+		switch a.what {
+		case "-NAK":
+			naks++
+		case "+WPI":
+		default:
+			t.Errorf("got answer %q", a.what)
+		}
+	}
+	if naks != held {
+		t.Errorf("got %d NAKs, want %d", naks, held)
+	}
+}
+
+func TestARequestOfAnotherWorkerIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, 1)
+	answers := h.answers()
+	handler := newHandler()
+	h.run(handler, 10)
+	handler.verdicts <- task.ErrNotOwner
+	natstest.Eventually(t, func() error { // it comes again by itself, since nobody keeps it alive
+		if handler.seen()[1] < 2 {
+			return errors.New("not delivered again")
+		}
+		return nil
+	})
+	if got := answers(); len(got) > 0 && got[0].what != "+WPI" {
+		t.Errorf("got answer %q, want none", got[0].what)
+	}
+}
+
+func TestAPanicIsContainedAndTheRequestComesBack(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, 0)
+	h.publish("panic")
+	h.publish("calm")
+	handler := newHandler()
+	h.run(handler, 10)
+	natstest.Eventually(t, func() error {
+		if seen := handler.seen(); seen[1] < 2 || seen[2] != 1 {
+			return fmt.Errorf("got handled %v, want 1 twice and 2 once", seen)
+		}
+		return nil
+	})
+}
+
+// Trap 3: after a long outage everything is delivered again, also to those who still hold it.
+func TestAnOutageLongerThanAckWaitStartsNothingAgain(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, 3)
+	handler := newHandler()
+	h.run(handler, 10)
+	h.waitHeld(handler, 3)
+	h.server.Stop()
+	wait := time.NewTimer(2 * ackWait)
+	<-wait.C
+	h.server.Restart()
+	natstest.Eventually(t, func() error {
+		if n := h.info().NumRedelivered; n != 3 {
+			return fmt.Errorf("got %d delivered again, want 3", n)
+		}
+		return nil
+	})
+	for seq, calls := range handler.seen() {
+		if calls != 1 || !handler.lapsed[seq]() {
+			t.Errorf("request %d: handled %d times, lapsed %v, want once and lapsed", seq, calls, handler.lapsed[seq]())
+		}
+	}
+	for range 3 {
+		handler.verdicts <- nil
+	}
+	natstest.Eventually(t, func() error {
+		if n := h.info().NumAckPending; n != 0 {
+			return fmt.Errorf("got %d un-acked, want none", n)
+		}
+		return nil
+	})
+}
+
+// Trap 8: workers that are full of new tasks have room for those of one that died.
+func TestSpareSlotsAreForTasksThatHaveBegun(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, 5)
+	survivor := newHandler()
+	nc, js := h.server.Connect()
+	source, err := js.Consumer(t.Context(), "TASKS", "worker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := source.Fetch(5) // somebody who takes five requests and dies
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range batch.Messages() {
+	}
+	nc.Close()
+	for i := range 100 {
+		h.publish(fmt.Sprint(i))
+	}
+	survivor.began = func(m task.Message) bool { return m.Seq <= 5 }
+	h.run(survivor, 50)
+	natstest.Eventually(t, func() error {
+		seen := survivor.seen()
+		for seq := range uint64(5) {
+			if seen[seq+1] == 0 {
+				return fmt.Errorf("request %d is not taken over", seq+1)
+			}
+		}
+		return nil
+	})
+	if got := len(survivor.seen()); got > 50 {
+		t.Errorf("got %d held, want no more than 50", got)
+	}
+}

@@ -1,0 +1,49 @@
+package consumer
+
+import (
+	"context"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// One slot in sparePart is spare: only the tasks of a worker that died or drained may take it. Where
+// every worker is full of new tasks, those would wait for one of them to end.
+const (
+	sparePart = 10
+	// spareWait is the time between two looks for such tasks while all but the spare slots are taken.
+	spareWait = time.Second
+)
+
+// room waits until there is room for requests and returns for how many, and whether the room is spare.
+// It returns 0 when ctx ends.
+func (c *Consumer) room(ctx context.Context) (n int, spare bool) {
+	spares := c.cfg.MaxInFlight / sparePart
+	for ctx.Err() == nil {
+		free := c.cfg.MaxInFlight - c.Held()
+		if free > spares {
+			return free - spares, false
+		}
+		tick := time.NewTimer(spareWait)
+		select {
+		case <-ctx.Done():
+		case <-c.freed:
+		case <-tick.C:
+			if free > 0 {
+				return 1, true
+			}
+		}
+		tick.Stop()
+	}
+	return 0, false
+}
+
+// mayUseSpare reports whether a request that was pulled into the spare room is what that is kept for: a
+// task that has begun. The server delivers those before new ones. A new one goes back.
+func (c *Consumer) mayUseSpare(ctx context.Context, m task.Message) bool {
+	if m.Deliveries < 2 {
+		return false
+	}
+	started, err := c.handler.Started(ctx, m)
+	return err == nil && started
+}
