@@ -1,0 +1,303 @@
+package gate_test
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"github.com/capstan-worker/capstan/internal/gate"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// probe enters and returns how long that took.
+func probe(t *testing.T, g *gate.Gate) (leave func(error), waited time.Duration) {
+	t.Helper()
+	start := time.Now()
+	leave = enter(t, g)
+	return leave, time.Since(start)
+}
+
+// wantAbout allows for the jitter.
+func wantAbout(t *testing.T, got, want time.Duration) {
+	t.Helper()
+	if got < want*8/10 || got > want*12/10 {
+		t.Errorf("got a pause of %v, want %v ± 20 %%", got, want)
+	}
+}
+
+func TestPausesGrowAndStartOverAfterAnAcceptedSubmission(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(4, rate.Inf)
+		leave := enter(t, g)
+		for _, seconds := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+			leave(notNow(0))
+			var waited time.Duration
+			leave, waited = probe(t, g)
+			wantAbout(t, waited, seconds*time.Second)
+		}
+		leave(nil)
+		enter(t, g)(notNow(0))
+		_, waited := probe(t, g)
+		wantAbout(t, waited, time.Second)
+	})
+}
+
+func TestRetryAfterIsObeyed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(4, rate.Inf)
+		enter(t, g)(notNow(7 * time.Minute))
+		if _, waited := probe(t, g); waited != 7*time.Minute {
+			t.Errorf("got a pause of %v, want 7m", waited)
+		}
+	})
+}
+
+func TestOneProbeAtATimeUntilTheAPIAnswers(t *testing.T) {
+	tests := map[string]struct {
+		came  error
+		opens bool
+	}{
+		"accepted": {nil, true},
+		"refused":  {&task.SubmitError{Outcome: task.Refused}, true},
+		"unknown":  {&task.SubmitError{Outcome: task.Unknown}, false},
+		"unused":   {task.ErrNotSubmitted, false},
+		"not now":  {notNow(time.Second), false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGate(4, rate.Inf)
+				enter(t, g)(notNow(time.Second))
+				in := queue(t.Context(), g, 3)
+				<-time.After(time.Minute)
+				synctest.Wait()
+				if got := len(in); got != 1 {
+					t.Fatalf("got %d let through after the pause, want 1", got)
+				}
+				first := <-in
+				first.leave(tt.came)
+				<-time.After(time.Minute)
+				synctest.Wait()
+				want := 1
+				if tt.opens {
+					want = 2
+				}
+				if got := len(in); got != want {
+					t.Errorf("got %d let through after the probe, want %d", got, want)
+				}
+				for range 2 {
+					next := <-in
+					next.leave(nil)
+				}
+			})
+		})
+	}
+}
+
+func TestProbeIsTheNextInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(4, rate.Inf)
+		met := enter(t, g)
+		met(notNow(time.Second))
+		in := queue(t.Context(), g, 2) // the second stands for the task that met the pause
+		first := <-in
+		if first.number != 0 {
+			t.Errorf("got number %d as the probe, want 0", first.number)
+		}
+		first.leave(nil)
+		<-in
+	})
+}
+
+func TestSubmissionsUnderWayWhenThePauseBeganDoNotMakeItGrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(16, rate.Inf)
+		var leaves []func(error)
+		for range 16 {
+			leaves = append(leaves, enter(t, g))
+		}
+		for _, leave := range leaves[:8] {
+			leave(notNow(0))
+		}
+		leave, waited := probe(t, g)
+		wantAbout(t, waited, time.Second)
+		leaves[8](notNow(0))
+		leaves[9](nil) // old news as well: the next pause is longer all the same
+		leave(notNow(0))
+		leave, waited = probe(t, g)
+		wantAbout(t, waited, 2*time.Second)
+		leave(nil)
+		leaves[10](notNow(0))
+		if _, _, paused := g.Paused(); paused {
+			t.Error("an old NotNow began a pause")
+		}
+	})
+}
+
+func TestPauseLastsUntilTheLatestRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(4, rate.Inf)
+		first, second := enter(t, g), enter(t, g)
+		first(notNow(10 * time.Second))
+		second(notNow(30 * time.Second))
+		if _, waited := probe(t, g); waited != 30*time.Second {
+			t.Errorf("got a pause of %v, want 30s", waited)
+		}
+	})
+}
+
+func TestRetryAfterIsForgottenWhenThePauseEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(4, rate.Inf)
+		first, second := enter(t, g), enter(t, g)
+		first(notNow(time.Second))
+		leave := enter(t, g)
+		second(notNow(time.Hour))
+		leave(nil)
+		enter(t, g)(notNow(time.Second))
+		if _, waited := probe(t, g); waited != time.Second {
+			t.Errorf("got a pause of %v, want 1s", waited)
+		}
+	})
+}
+
+func TestPauseHoldsASubmissionThatWaitsForItsToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(4, rate.Every(10*time.Second))
+		leave := enter(t, g)
+		start := time.Now()
+		in := queue(t.Context(), g, 1)
+		leave(notNow(time.Minute))
+		<-in
+		if got := time.Since(start); got < time.Minute {
+			t.Errorf("left %v after the pause began, want 1m or later", got)
+		}
+	})
+}
+
+func TestCancelledProbePassesItsRightOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(4, rate.Every(10*time.Second))
+		enter(t, g)(notNow(time.Second))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, err := g.Enter(ctx); err == nil {
+			t.Fatal("entered, want it to be waiting for its token")
+		}
+		enter(t, g)(task.ErrNotSubmitted)
+		enter(t, g)
+	})
+}
+
+func TestPausesAreToldOnceEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		var out bytes.Buffer
+		g := gate.New(gate.Config{Concurrency: 4}, rate.NewLimiter(rate.Inf, 1), reg, zerolog.New(&out))
+		first, second := enter(t, g), enter(t, g)
+		first(notNow(time.Minute))
+		second(notNow(time.Minute))
+		enter(t, g)(&task.SubmitError{Outcome: task.NotNow, Reason: task.Unauthorized, Message: "secret"})
+		reason, until, paused := g.Paused()
+		if !paused || reason != task.Unauthorized || !until.After(time.Now()) {
+			t.Errorf("got %v %v %v, want a pause: unauthorized", reason, until, paused)
+		}
+		wantMetrics(t, reg, `capstan_submissions_paused{reason="unauthorized"} 1`, 0)
+		leave := enter(t, g)
+		wantMetrics(t, reg, `capstan_submissions_paused{reason="unauthorized"} 0`, 1)
+		leave(nil)
+		wantMetrics(t, reg, `capstan_submissions_paused{reason="unauthorized"} 0`, 0)
+
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		wants := []string{
+			`{"level":"warn","reason":"rate_limited"`, `{"level":"error","reason":"unauthorized"`, `{"level":"info"`,
+		}
+		if len(lines) != len(wants) {
+			t.Fatalf("got %d lines, want %d:\n%s", len(lines), len(wants), out.String())
+		}
+		for i, want := range wants {
+			if !strings.HasPrefix(lines[i], want) || strings.Contains(lines[i], "secret") {
+				t.Errorf("got line %s, want %s…", lines[i], want)
+			}
+		}
+	})
+}
+
+// wantMetrics checks everything but the line given, which differs.
+func wantMetrics(t *testing.T, reg prometheus.Gatherer, unauthorized string, inUse int) {
+	t.Helper()
+	want := `
+# HELP capstan_pauses_total Pauses of all submissions that began.
+# TYPE capstan_pauses_total counter
+capstan_pauses_total{reason="failing"} 0
+capstan_pauses_total{reason="forbidden"} 0
+capstan_pauses_total{reason="no_credits"} 0
+capstan_pauses_total{reason="rate_limited"} 1
+capstan_pauses_total{reason="unauthorized"} 1
+capstan_pauses_total{reason="unavailable"} 0
+capstan_pauses_total{reason="unreachable"} 0
+capstan_pauses_total{reason="unready"} 0
+# HELP capstan_submissions_paused Whether submissions are paused, and why.
+# TYPE capstan_submissions_paused gauge
+capstan_submissions_paused{reason="failing"} 0
+capstan_submissions_paused{reason="forbidden"} 0
+capstan_submissions_paused{reason="no_credits"} 0
+capstan_submissions_paused{reason="rate_limited"} 0
+` + unauthorized + `
+capstan_submissions_paused{reason="unavailable"} 0
+capstan_submissions_paused{reason="unreachable"} 0
+capstan_submissions_paused{reason="unready"} 0
+# HELP capstan_submit_slots_in_use Submissions that were let through and are under way.
+# TYPE capstan_submit_slots_in_use gauge
+capstan_submit_slots_in_use ` + strconv.Itoa(inUse) + "\n"
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnknownOutcomesInARowPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		unknown := &task.SubmitError{Outcome: task.Unknown}
+		g := newGate(4, rate.Inf)
+		for range 3 { // an accepted one in between starts the count over
+			for range 4 {
+				enter(t, g)(unknown)
+			}
+			enter(t, g)(nil)
+		}
+		if _, _, paused := g.Paused(); paused {
+			t.Fatal("paused though submissions were accepted in between")
+		}
+		for range 5 {
+			enter(t, g)(unknown)
+		}
+		if reason, _, paused := g.Paused(); !paused || reason != task.Failing {
+			t.Fatalf("got paused %v, %q, want %q", paused, reason, task.Failing)
+		}
+		leave, waited := probe(t, g)
+		wantAbout(t, waited, time.Second)
+		leave(unknown) // one is enough from here on
+		_, waited = probe(t, g)
+		wantAbout(t, waited, 2*time.Second)
+	})
+}
+
+func TestAPauseWhoseTimeIsOverIsNoneForAnIdleWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(4, rate.Inf)
+		enter(t, g)(notNow(time.Minute))
+		<-time.After(time.Minute + time.Second)
+		if reason, until, paused := g.Paused(); paused {
+			t.Errorf("got paused until %v for %q, want a worker that may probe", until, reason)
+		}
+	})
+}

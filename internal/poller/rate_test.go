@@ -1,0 +1,94 @@
+package poller_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"github.com/capstan-worker/capstan/internal/poller"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+func TestCallsAtOnceAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := make(chan struct{}, 1000)
+		p := newPoller(func(ctx context.Context, id string) (task.Workflow, error) {
+			calls <- struct{}{}
+			return hanging(ctx, id)
+		}, rate.Inf)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		for range 300 {
+			wg.Go(func() { wait(t, p, fresh(time.Minute)) })
+		}
+		<-time.After(time.Minute / 2)
+		synctest.Wait()
+		if got := len(calls); got != 128 {
+			t.Errorf("got %d calls at once, want 128", got)
+		}
+	})
+}
+
+func TestWaitsThatEndWithoutATokenGiveTheirSlotsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limit := rate.NewLimiter(rate.Every(time.Hour), 1)
+		p := poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, api(running), limit,
+			prometheus.NewRegistry(), zerolog.Nop())
+		var wg sync.WaitGroup
+		for range 300 {
+			wg.Go(func() { wait(t, p, fresh(time.Minute)) })
+		}
+		wg.Wait()
+		limit.SetLimit(rate.Inf)
+		if got := wait(t, p, fresh(time.Minute)).Polls; got < 10 {
+			t.Errorf("got %d polls, want at least 10", got)
+		}
+	})
+}
+
+func TestNobodyStarvesWhenTheRateIsTooLow(t *testing.T) {
+	const workflows, perSecond = 10_000, 500
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		calls := make(map[string]int)
+		var atOnce, most, total int
+		p := newPoller(func(_ context.Context, id string) (task.Workflow, error) {
+			mu.Lock()
+			calls[id]++
+			total++
+			atOnce++
+			most = max(most, atOnce)
+			mu.Unlock()
+			<-time.After(50 * time.Millisecond)
+			mu.Lock()
+			atOnce--
+			mu.Unlock()
+			return task.Workflow{Status: "RUNNING"}, nil
+		}, perSecond)
+		var wg sync.WaitGroup
+		for i := range workflows {
+			w := fresh(45 * time.Second)
+			w.WorkflowID = fmt.Sprint(i)
+			wg.Go(func() { wait(t, p, w) })
+		}
+		wg.Wait()
+		if total > 45*perSecond+1 || total < 40*perSecond {
+			t.Errorf("got %d calls in 45 s, want the rate of %d a second used and kept", total, perSecond)
+		}
+		if most > 128 {
+			t.Errorf("got %d calls at once, want at most 128", most)
+		}
+		for i := range workflows {
+			if got := calls[fmt.Sprint(i)]; got < 2 || got > 3 {
+				t.Errorf("workflow %d: got %d polls, want its share, 2 or 3", i, got)
+			}
+		}
+	})
+}
