@@ -1,0 +1,191 @@
+// Package app puts the worker together: settings, connection, provision, and Run.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/capstan-worker/capstan/internal/admin"
+	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/consumer"
+	"github.com/capstan-worker/capstan/internal/gate"
+	"github.com/capstan-worker/capstan/internal/pipeline"
+	"github.com/capstan-worker/capstan/internal/poller"
+	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/tracker"
+)
+
+// ErrDrainTimeout: the worker was told to stop and had not given everything back within DRAIN_TIMEOUT.
+// What it still held moves on after ACK_WAIT.
+var ErrDrainTimeout = errors.New("drain took longer than DRAIN_TIMEOUT")
+
+// Run is the worker: it connects, provisions or binds, and handles requests until ctx ends. Then it gives
+// back what it holds and returns nil, or ErrDrainTimeout. NATS need not be up: Run keeps trying, and is
+// not ready meanwhile. Any other error comes at once and means that a setting cannot be used.
+func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) error {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	api, err := anchor.New(cfg.Anchor, version, reg)
+	if err != nil {
+		return err
+	}
+	nc, err := Connect(cfg.NATS, cfg.Worker.Name, log)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+
+	limit := rateLimit(cfg.Anchor.RateLimit)
+	gate := gate.New(cfg.Submit, limit, reg, log)
+	var bound atomic.Pointer[string]
+	operators, err := admin.New(cfg.Admin, version, reg, log, checks(ctx, nc, gate, &bound)...)
+	if err != nil {
+		return err
+	}
+	// The probes outlive the work, so that a worker that drains says so.
+	probesCtx, stopProbes := context.WithCancel(context.WithoutCancel(ctx))
+	var group errgroup.Group
+	group.Go(func() error { return operators.Run(probesCtx) })
+	group.Go(func() error {
+		defer stopProbes()
+		r, err := bind(ctx, nc, cfg, &bound, log)
+		if err != nil {
+			return nil // told to stop before it could begin
+		}
+		log.Info().Str("version", version).Msg("worker is ready")
+		return work(ctx, nc, cfg, r, parts{api: api, gate: gate, limit: limit, reg: reg, log: log})
+	})
+	return group.Wait()
+}
+
+// parts are what Run makes before it knows the streams.
+type parts struct {
+	api   *anchor.Client
+	gate  *gate.Gate
+	limit *rate.Limiter
+	reg   prometheus.Registerer
+	log   zerolog.Logger
+}
+
+// work wires request → submit → track → poll → publish, and runs it until ctx ends and the drain is over.
+func work(ctx context.Context, nc *nats.Conn, cfg Config, r *resources, with parts) error {
+	line := pipeline.New(
+		pipeline.Config{Worker: cfg.Worker.Name, Defaults: cfg.defaults(), OwnerGrace: ownerGrace(cfg)},
+		consumer.NewRequests(r.requests, with.log),
+		with.gate, with.api,
+		tracker.New(r.js, r.tracker, cfg.Tracker, with.log),
+		poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log),
+		publisher.New(nc, r.js, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
+		with.reg, with.log,
+	)
+	requests := consumer.New(nc, r.consumer, cfg.Config, line, with.reg, with.log)
+
+	done := make(chan struct{})
+	defer close(done)
+	stopDrain := context.AfterFunc(ctx, func() {
+		select {
+		case <-done:
+		case <-time.After(cfg.Drain.Timeout):
+			nc.Close() // cuts off whatever still waits for NATS
+		}
+	})
+	defer stopDrain()
+	requests.Run(ctx)
+	if nc.IsClosed() {
+		return ErrDrainTimeout
+	}
+	return nil
+}
+
+// bind provisions, or looks for, the streams until they are right, and notes what is missing meanwhile. It
+// returns an error when ctx ends first.
+func bind(ctx context.Context, nc *nats.Conn, cfg Config, bound *atomic.Pointer[string], log zerolog.Logger) (*resources, error) {
+	once := func() (*resources, error) {
+		if !nc.IsConnected() {
+			return nil, errors.New("no connection to NATS")
+		}
+		callCtx, cancel := context.WithTimeout(ctx, bindTimeout)
+		defer cancel()
+		return provision(callCtx, nc, cfg)
+	}
+	notify := func(err error, _ time.Duration) {
+		missing := err.Error()
+		if old := bound.Swap(&missing); nc.IsConnected() && (old == nil || *old != missing) {
+			log.Error().Err(err).Msg("streams are not as they should be, looking again")
+		}
+	}
+	waits := backoff.NewExponentialBackOff()
+	waits.InitialInterval, waits.MaxInterval = bindWait, bindLongestWait
+	r, err := backoff.Retry(ctx, once, backoff.WithBackOff(waits), backoff.WithNotify(notify), backoff.WithMaxElapsedTime(0))
+	if err != nil {
+		return nil, err
+	}
+	yes := ""
+	bound.Store(&yes)
+	return r, nil
+}
+
+// Bounds of one look at the streams, and of the wait between two.
+const (
+	bindTimeout     = 30 * time.Second
+	bindWait        = 100 * time.Millisecond
+	bindLongestWait = 5 * time.Second
+)
+
+// checks are what a worker needs to be ready.
+func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, bound *atomic.Pointer[string]) []admin.Check {
+	return []admin.Check{
+		{Name: "nats", Ready: func() (bool, string) { return nc.IsConnected(), nc.Status().String() }},
+		{Name: "streams", Ready: func() (bool, string) {
+			missing := bound.Load()
+			switch {
+			case missing == nil:
+				return false, "not looked at yet"
+			case *missing != "":
+				return false, *missing
+			}
+			return true, "bound"
+		}},
+		{Name: "work", Ready: func() (bool, string) {
+			if ctx.Err() != nil {
+				return false, "draining"
+			}
+			return true, "pulling"
+		}},
+		{Name: "submissions", Ready: func() (bool, string) {
+			if reason, until, paused := g.Paused(); paused {
+				return false, fmt.Sprintf("paused until %s: %s", until.UTC().Format(time.RFC3339), reason)
+			}
+			return true, "open"
+		}},
+	}
+}
+
+// rateLimit is the budget of calls that submissions and polls share; 0 is none.
+func rateLimit(perSecond float64) *rate.Limiter {
+	if perSecond <= 0 {
+		return rate.NewLimiter(rate.Inf, 0)
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
+}
+
+// ownerGrace is how long a task found in the middle of its submission is watched: at least as long as the
+// call may take, and long enough for a worker that was cut off from NATS to come back and record its answer.
+func ownerGrace(cfg Config) time.Duration { return max(cfg.Anchor.RequestTimeout, 5*time.Second) }
+
+func (c Config) defaults() task.Defaults {
+	return task.Defaults{Timeout: c.Task.Timeout, Resubmit: c.OnUnknownSubmission == "resubmit"}
+}

@@ -1,0 +1,202 @@
+package app
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/capstan-worker/capstan/internal/anchor"
+)
+
+// maxPending is how many messages a consumer can have out without redelivering a dead worker's too late.
+const maxPending = 100_000
+
+// Validate returns a line for each mistake: the variable, what it holds, and what would do. It looks
+// whether the files that are named can be read.
+func (c Config) Validate() []string {
+	return append(c.Anchor.Validate(), unmet(c.demands())...)
+}
+
+// unmet returns a line for each demand that is not kept.
+func unmet(demands []demand) []string {
+	var mistakes []string
+	for _, d := range demands {
+		if !d.ok {
+			mistakes = append(mistakes, mistake(d.variable, d.holds, d.want))
+		}
+	}
+	return mistakes
+}
+
+// mistake is a line of LoadConfig's error. A secret as holds prints as [redacted].
+func mistake(variable string, holds any, want string) string {
+	return fmt.Sprintf("%s is %.100q: %s", variable, fmt.Sprint(holds), want)
+}
+
+// demand is what a variable has to keep.
+type demand struct {
+	variable string
+	holds    any
+	ok       bool
+	want     string // what would do
+}
+
+// demands lists all but those of the anchor package, which knows its own.
+func (c Config) demands() []demand {
+	return slices.Concat(c.natsDemands(), c.nameDemands(), c.workDemands(), c.operatorDemands())
+}
+
+func (c Config) natsDemands() []demand {
+	const file = "a file that the worker may read"
+	n := c.NATS
+	logins := n.logins()
+	return []demand{
+		{"NATS_URL", anchor.Secret(n.URL), areServers(n.URL), "nats://host:port, with commas between several"},
+		{"NATS_CREDS_FILE", n.CredsFile, isReadable(n.CredsFile), file},
+		{"NATS_NKEY_SEED_FILE", n.NkeySeedFile, isReadable(n.NkeySeedFile), file},
+		{"NATS_PASSWORD", n.Password, n.Password == "" || n.User != "", "set together with NATS_USER"},
+		{"the login to NATS", strings.Join(logins, " and "), len(logins) <= 1, "one of them, or none"},
+		{"NATS_TLS_CA_FILE", n.TLS.CAFile, isReadable(n.TLS.CAFile), file},
+		{"NATS_TLS_CERT_FILE", n.TLS.CertFile, isReadable(n.TLS.CertFile), file},
+		{"NATS_TLS_KEY_FILE", n.TLS.KeyFile, isReadable(n.TLS.KeyFile), file},
+		{"NATS_TLS_KEY_FILE", n.TLS.KeyFile, (n.TLS.KeyFile == "") == (n.TLS.CertFile == ""), "set together with NATS_TLS_CERT_FILE"},
+		{"NATS_INBOX_PREFIX", n.InboxPrefix, n.InboxPrefix == "" || isSubject(n.InboxPrefix), "a subject without wildcards"},
+		{"NATS_REPLICAS", n.Replicas, n.Replicas >= 1 && n.Replicas <= 5, "a whole number from 1 to 5"},
+	}
+}
+
+func (c Config) nameDemands() []demand {
+	const name = "a name without spaces, dots, slashes and wildcards"
+	const subject = "a subject without spaces and wildcards"
+	const bucket = "letters, digits, _ and - only"
+	return []demand{
+		{"REQUEST_STREAM", c.Request.Stream, isName(c.Request.Stream), name},
+		{"REQUEST_SUBJECT", c.Request.Subject, isSubject(c.Request.Subject), subject},
+		{"RESULT_STREAM", c.Result.Stream, isName(c.Result.Stream), name},
+		{"RESULT_STREAM", c.Result.Stream, c.Result.Stream != c.Request.Stream, "another one than REQUEST_STREAM"},
+		{"RESULT_SUBJECT", c.Result.Subject, isSubject(c.Result.Subject), subject},
+		{"RESULT_SUBJECT", c.Result.Subject, c.Result.Subject != c.Request.Subject, "another one than REQUEST_SUBJECT"},
+		{"RESULT_BUCKET", c.Result.Bucket, isBucket(c.Result.Bucket), bucket},
+		{"DEAD_STREAM", c.Dead.Stream, isName(c.Dead.Stream), name},
+		{"DEAD_STREAM", c.Dead.Stream, c.Dead.Stream != c.Request.Stream && c.Dead.Stream != c.Result.Stream, "another one than REQUEST_STREAM and RESULT_STREAM"},
+		{"DEAD_SUBJECT", c.Dead.Subject, isSubject(c.Dead.Subject), subject},
+		{"DEAD_SUBJECT", c.Dead.Subject, c.Dead.Subject != c.Request.Subject && c.Dead.Subject != c.Result.Subject, "another one than REQUEST_SUBJECT and RESULT_SUBJECT"},
+		{"TRACKER_BUCKET", c.Tracker.Bucket, isBucket(c.Tracker.Bucket), bucket},
+		{"CONSUMER", c.Consumer, isName(c.Consumer), name},
+	}
+}
+
+func (c Config) workDemands() []demand {
+	held := fmt.Sprintf("a whole number from 1 to %d", maxPending)
+	shortestDrain := c.Anchor.RequestTimeout + time.Second
+	return []demand{
+		{"TRACKER_TTL", c.Tracker.TTL, c.Tracker.TTL >= time.Second, `a duration of 1s or more, such as "168h"`},
+		{"MAX_IN_FLIGHT", c.MaxInFlight, isBetween(c.MaxInFlight, maxPending), held},
+		{"MAX_IN_FLIGHT_TOTAL", c.MaxInFlightTotal, isBetween(c.MaxInFlightTotal, maxPending), held},
+		{"ACK_WAIT", c.AckWait, c.AckWait >= time.Second, `a duration of 1s or more, such as "60s"`},
+		{"SUBMIT_CONCURRENCY", c.Submit.Concurrency, isBetween(c.Submit.Concurrency, maxPending), held},
+		{"TASK_TIMEOUT", c.Task.Timeout, c.Task.Timeout > 0, `a duration above 0, such as "1h"`},
+		{"ON_UNKNOWN_SUBMISSION", c.OnUnknownSubmission, isOneOf(c.OnUnknownSubmission, "fail", "resubmit"), "fail or resubmit"},
+		{"POLL_INTERVAL", c.Poll.Interval, c.Poll.Interval > 0, `a duration above 0, such as "2s"`},
+		{"POLL_MAX_INTERVAL", c.Poll.MaxInterval, c.Poll.MaxInterval >= c.Poll.Interval, fmt.Sprintf("a duration no shorter than POLL_INTERVAL, %v", c.Poll.Interval)},
+		{"DRAIN_TIMEOUT", c.Drain.Timeout, c.Drain.Timeout >= shortestDrain, fmt.Sprintf("a duration of ANCHORBROWSER_REQUEST_TIMEOUT and a second or more, %v", shortestDrain)},
+	}
+}
+
+func (c Config) operatorDemands() []demand {
+	return []demand{
+		{"ADMIN_ADDR", c.Admin.Addr, isAddress(c.Admin.Addr), `host:port or :port, such as "127.0.0.1:8080"`},
+		{"ADMIN_TOKEN", c.Admin.Token, isBearer(string(c.Admin.Token)), "printable ASCII without spaces or line ends"},
+		{"LOG_LEVEL", c.Log.Level, isOneOf(c.Log.Level, "trace", "debug", "info", "warn", "error"), "trace, debug, info, warn or error"},
+		{"LOG_FORMAT", c.Log.Format, isOneOf(c.Log.Format, "json", "console"), "json or console"},
+		{"WORKER_NAME", c.Worker.Name, isPrintable(c.Worker.Name), "a name of printable characters, not blank"},
+	}
+}
+
+// logins names the variables that each say who the worker is.
+func (c NATSConfig) logins() []string {
+	var set []string
+	for _, login := range []struct {
+		variable string
+		isSet    bool
+	}{
+		{"NATS_URL (with a user)", strings.Contains(c.URL, "@")},
+		{"NATS_CREDS_FILE", c.CredsFile != ""},
+		{"NATS_NKEY_SEED_FILE", c.NkeySeedFile != ""},
+		{"NATS_USER", c.User != ""},
+		{"NATS_TOKEN", c.Token != ""},
+	} {
+		if login.isSet {
+			set = append(set, login.variable)
+		}
+	}
+	return set
+}
+
+func areServers(list string) bool {
+	for server := range strings.SplitSeq(list, ",") {
+		u, err := parseServer(server)
+		if err != nil || u.Hostname() == "" || !isOneOf(u.Scheme, "nats", "tls", "ws", "wss") {
+			return false
+		}
+	}
+	return true
+}
+
+// isReadable is true of an absent name.
+func isReadable(name string) bool {
+	if name == "" {
+		return true
+	}
+	_, err := os.ReadFile(name)
+	return err == nil
+}
+
+// isName keeps the server's rule for the names of streams and consumers.
+func isName(s string) bool { return s != "" && !strings.ContainsFunc(s, isForbidden) }
+
+func isForbidden(r rune) bool {
+	return unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune(`.*>/\`, r)
+}
+
+// isSubject demands that each token could be a name, but for the slashes.
+func isSubject(s string) bool {
+	for token := range strings.SplitSeq(s, ".") {
+		if !isName(strings.NewReplacer("/", "_", `\`, "_").Replace(token)) {
+			return false
+		}
+	}
+	return true
+}
+
+func isBucket(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("_-", r) && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+	})
+}
+
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+func isBearer(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII })
+}
+
+func isPrintable(s string) bool {
+	return strings.TrimSpace(s) != "" && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+func isBetween(n, most int) bool { return n >= 1 && n <= most }
+
+func isOneOf(s string, allowed ...string) bool { return slices.Contains(allowed, s) }

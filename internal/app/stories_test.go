@@ -1,0 +1,365 @@
+package app_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// done is the plan of a task that succeeds at once.
+var done = anchortest.Plan{Result: json.RawMessage(`{"heading":"Hello"}`)}
+
+// running is the plan of a task that takes some time.
+func running(d time.Duration) anchortest.Plan {
+	return anchortest.Plan{Run: d, Result: json.RawMessage(`"ok"`)}
+}
+
+func TestATaskGoesFromRequestToEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	w.submit("ord-1", done, `"metadata":{"order":1}`)
+	ev := w.waitEvents(1)[0]
+	if ev.TaskID != "ord-1" || ev.Status != task.Succeeded || string(ev.Result) != `{"heading":"Hello"}` ||
+		ev.WorkflowStatus != "COMPLETED" || string(ev.Metadata) != `{"order":1}` || ev.Attempts != 1 || ev.Worker != "w1" {
+		t.Errorf("got %+v", ev.Event)
+	}
+	if got := ev.header.Get("Nats-Msg-Id"); got != "ord-1" {
+		t.Errorf("got message id %q, want ord-1", got)
+	}
+	if rec := w.waitState("ord-1", task.Succeeded); rec.ResultSeq != 1 || rec.WorkflowID != ev.WorkflowID || rec.Epoch != 1 {
+		t.Errorf("got record %+v", rec)
+	}
+	w.waitQuiet()
+}
+
+func TestRestartResumesInsteadOfResubmitting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.startReady("w1")
+	plan := running(4 * time.Second)
+	for i := range 10 {
+		w.submit(fmt.Sprint("t", i), plan)
+	}
+	for i := range 10 {
+		w.waitState(fmt.Sprint("t", i), task.Running)
+	}
+	first.kill()
+	w.startReady("w2")
+	for _, ev := range w.waitEvents(10) {
+		if ev.Status != task.Succeeded || ev.Worker != "w2" || w.record(ev.TaskID).Epoch < 2 {
+			t.Errorf("got %+v", ev.Event)
+		}
+	}
+	if twice := w.api.StartedTwice(); len(twice) > 0 {
+		t.Errorf("started twice: %v", twice)
+	}
+	w.waitQuiet()
+}
+
+func TestTwoWorkersShareTheLoad(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1", "MAX_IN_FLIGHT=10")
+	w.startReady("w2", "MAX_IN_FLIGHT=10")
+	for i := range 40 {
+		w.submit(fmt.Sprint("t", i), running(300*time.Millisecond))
+	}
+	by := map[string]int{}
+	for _, ev := range w.waitEvents(40) {
+		by[ev.Worker]++
+	}
+	if by["w1"] < 5 || by["w2"] < 5 {
+		t.Errorf("got tasks by worker %v, want both to have a fair part", by)
+	}
+	if twice := w.api.StartedTwice(); len(twice) > 0 {
+		t.Errorf("started twice: %v", twice)
+	}
+}
+
+func TestADrainHandsOverAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const wait = "ACK_WAIT=1m" // only a handover brings the tasks to the other in time
+	first := w.startReady("w1", wait)
+	for i := range 20 {
+		w.submit(fmt.Sprint("t", i), running(6*time.Second))
+	}
+	for i := range 20 {
+		w.waitState(fmt.Sprint("t", i), task.Running)
+	}
+	w.startReady("w2", wait)
+	began := time.Now()
+	first.drain()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the drain took %v, want no waiting for workflows", took)
+	}
+	for _, ev := range w.waitEvents(20) {
+		if ev.Status != task.Succeeded || ev.Worker != "w2" {
+			t.Errorf("got %+v", ev.Event)
+		}
+	}
+	if twice := w.api.StartedTwice(); len(twice) > 0 {
+		t.Errorf("started twice: %v", twice)
+	}
+}
+
+func TestAPoisonRequestIsPutAside(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	w.publish(`{"prompt":"x","url":"https://example.com","secret_values":{"PIN":"hunter2"},"promt":1}`)
+	w.publish(`{broken`)
+	w.publish(`{"task_id":"good","prompt":"x","url":"https://example.com","max_steps":0}`)
+	w.submit("fine", done)
+	byID := map[string]stored{}
+	for _, ev := range w.waitEvents(4) {
+		byID[ev.TaskID] = ev
+	}
+	for id, says := range map[string]string{"TASKS-1": "promt", "TASKS-2": "JSON", "good": "max_steps"} {
+		ev := byID[id]
+		if ev.code() != task.InvalidRequest || !strings.Contains(ev.Error.Message, says) {
+			t.Errorf("%s: got %+v, want invalid_request that names %s", id, ev.Error, says)
+		}
+	}
+	if byID["fine"].Status != task.Succeeded {
+		t.Errorf("the neighbour: got %+v", byID["fine"])
+	}
+	w.waitQuiet()
+	letters := w.bodies("TASK_DEAD")
+	all := strings.Join(letters, "\n")
+	if len(letters) != 3 || !slices.Contains(letters, `{broken`) || strings.Contains(all, "hunter2") || !strings.Contains(all, "[redacted:PIN]") {
+		t.Errorf("got dead letters %q", letters)
+	}
+}
+
+// An invalid request is answered under its task id. Mended and published again within the results
+// stream's duplicate window it must have an event too.
+func TestAMendedRequestHasItsEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	w.publish(`{"task_id":"a","prompt":"","url":"https://example.com"}`)
+	w.waitEvents(1)
+	w.submit("a", done)
+	events := w.waitEvents(2)
+	if events[0].code() != task.InvalidRequest || events[1].Status != task.Succeeded {
+		t.Errorf("got %+v", events)
+	}
+}
+
+func TestACopyIsServedByTheOneRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	w.startReady("w2")
+	plan := running(2 * time.Second)
+	for range 5 {
+		w.submit("a", plan)
+	}
+	w.waitEvents(1)
+	w.waitQuiet()
+	if events, log := w.events(), w.seen("a", plan); len(events) != 1 || log.Accepted != 1 {
+		t.Errorf("got %d events, %d runs, want one of each", len(events), log.Accepted)
+	}
+}
+
+func TestACopyOfAnEndedTaskGetsTheStoredEventOnceMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	w.submit("a", done)
+	w.waitEvents(1)
+	w.waitQuiet()
+	w.submit("a", done)
+	events := w.waitEvents(2)
+	if got := events[1]; got.header.Get("Capstan-Replay") != "true" || got.header.Get("Nats-Msg-Id") != "a.2" ||
+		got.WorkflowID != events[0].WorkflowID {
+		t.Errorf("got %+v, %v, want the first event", got.Event, got.header)
+	}
+	if n := w.seen("a", done).Accepted; n != 1 {
+		t.Errorf("got %d runs, want 1", n)
+	}
+}
+
+func TestOtherContentUnderAUsedTaskIDIsADuplicate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	w.submit("a", running(time.Second))
+	w.waitState("a", task.Running)
+	w.submit("a", done, `"metadata":{"n":2}`)
+	events := w.waitEvents(2)
+	duplicate, first := events[0], events[1]
+	if duplicate.code() != task.DuplicateTask || duplicate.header.Get("Nats-Msg-Id") != "a.2" || string(duplicate.Metadata) != `{"n":2}` {
+		t.Errorf("got %+v, %v, want duplicate_task", duplicate.Event, duplicate.header)
+	}
+	if first.Status != task.Succeeded {
+		t.Errorf("got %+v, want the first run undisturbed", first.Event)
+	}
+	if n := w.seen("a", done).Posts; n != 0 {
+		t.Errorf("got %d POSTs of the other content, want none", n)
+	}
+}
+
+// A worker that dies in the middle of a POST leaves a trace: nobody knows whether the task runs.
+func TestACrashInTheMiddleOfASubmissionIsToldAndNotRepeated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.startReady("w1")
+	slow := anchortest.Plan{Submit: []anchortest.Fault{{After: time.Minute}}}
+	w.submit("a", slow)
+	natstest.Eventually(t, func() error {
+		if w.seen("a", slow).Accepted == 0 {
+			return errors.New("not accepted yet")
+		}
+		return nil
+	})
+	first.kill()
+	w.startReady("w2")
+	if ev := w.waitEvents(1)[0]; ev.code() != task.SubmissionUnknown || ev.Attempts != 1 {
+		t.Errorf("got %+v, want submission_unknown", ev.Event)
+	}
+	w.waitQuiet()
+	if log := w.seen("a", slow); log.Posts != 1 {
+		t.Errorf("got %d POSTs, want 1", log.Posts)
+	}
+}
+
+func TestACrashInTheMiddleOfASubmissionIsRepeatedOnceWhereAskedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.startReady("w1")
+	slow := anchortest.Plan{Submit: []anchortest.Fault{{After: time.Minute}}, Result: json.RawMessage(`"ok"`)}
+	w.submit("a", slow, `"on_unknown_submission":"resubmit"`)
+	natstest.Eventually(t, func() error {
+		if w.seen("a", slow).Accepted == 0 {
+			return errors.New("not accepted yet")
+		}
+		return nil
+	})
+	first.kill()
+	w.startReady("w2")
+	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded || ev.Attempts != 2 {
+		t.Errorf("got %+v, want success at the second attempt", ev.Event)
+	}
+}
+
+// A worker that is cut off from NATS while it has the answer in hand is alive: whoever takes over waits
+// for it to record the answer.
+func TestAnOutageInTheMiddleOfASubmissionLosesNoAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	w.startReady("w2")
+	slow := anchortest.Plan{Submit: []anchortest.Fault{{After: time.Second}}, Result: json.RawMessage(`"ok"`)}
+	w.submit("a", slow)
+	natstest.Eventually(t, func() error {
+		if w.seen("a", slow).Accepted == 0 {
+			return errors.New("not accepted yet")
+		}
+		return nil
+	})
+	w.nats.Stop()
+	pause(t, 3*time.Second) // longer than ACK_WAIT: the request is delivered again when NATS is back
+	w.nats.Restart()
+	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded || ev.Attempts != 1 {
+		t.Errorf("got %+v, want success at the first attempt", ev.Event)
+	}
+	w.waitQuiet()
+}
+
+// SIGSTOP for longer than ACK_WAIT, then SIGCONT: the worker that wakes up finds that its tasks are
+// another's, and keeps silent.
+func TestAWorkerThatStallsAndComesBackDoesNoHarm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	stalled := w.startReady("w1")
+	for i := range 10 {
+		w.submit(fmt.Sprint("t", i), running(3*time.Second))
+	}
+	for i := range 10 {
+		w.waitState(fmt.Sprint("t", i), task.Running)
+	}
+	stalled.signal(syscall.SIGSTOP)
+	w.startReady("w2")
+	natstest.Eventually(t, func() error {
+		for i := range 10 {
+			if rec := w.record(fmt.Sprint("t", i)); rec.Owner != "w2" {
+				return fmt.Errorf("task %s is owned by %s", rec.TaskID, rec.Owner)
+			}
+		}
+		return nil
+	})
+	stalled.signal(syscall.SIGCONT)
+	for _, ev := range w.waitEvents(10) {
+		if ev.Worker != "w2" {
+			t.Errorf("got an event of %s, want only w2's", ev.Worker)
+		}
+	}
+	w.waitQuiet()
+	if n := len(w.events()); n != 10 {
+		t.Errorf("got %d events, want 10", n)
+	}
+}
+
+func TestAWorkerStartsBeforeNATSAndSurvivesItsOutages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.nats.Stop()
+	p := w.start("w1")
+	natstest.Eventually(t, func() error { return p.logged("cannot connect to NATS") })
+	w.nats.Restart()
+	natstest.Eventually(t, func() error { return p.logged("worker is ready") })
+	for i := range 5 {
+		w.submit(fmt.Sprint("t", i), running(time.Second))
+		w.waitState(fmt.Sprint("t", i), task.Running)
+		w.nats.Stop()
+		pause(t, time.Duration(i)*100*time.Millisecond)
+		w.nats.Restart()
+	}
+	for _, ev := range w.waitEvents(5) {
+		if ev.Status != task.Succeeded {
+			t.Errorf("got %+v", ev.Event)
+		}
+	}
+	w.waitQuiet()
+	if twice := w.api.StartedTwice(); len(twice) > 0 {
+		t.Errorf("started twice: %v", twice)
+	}
+	p.drain()
+}
+
+func TestAnEventWaitsWhileNATSIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	w.submit("a", running(time.Second))
+	w.waitState("a", task.Running)
+	w.nats.Stop()
+	pause(t, 2*time.Second) // the workflow ends meanwhile
+	w.nats.Restart()
+	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded {
+		t.Errorf("got %+v", ev.Event)
+	}
+	w.waitQuiet()
+}
+
+// bodies returns the data of every message of a stream.
+func (w *world) bodies(stream string) []string {
+	w.t.Helper()
+	var all []string
+	w.each(stream, func(m *jetstream.RawStreamMsg) { all = append(all, string(m.Data)) })
+	return all
+}

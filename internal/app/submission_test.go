@@ -1,0 +1,209 @@
+package app_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// faulty is the plan of a task whose first submissions meet these faults and that succeeds otherwise.
+func faulty(faults ...anchortest.Fault) anchortest.Plan {
+	return anchortest.Plan{Submit: faults, Result: json.RawMessage(`"ok"`)}
+}
+
+// withHeader is a fault's answer with one more header.
+func withHeader(f anchortest.Fault, name, value string) anchortest.Fault {
+	f.Header = map[string]string{name: value}
+	return f
+}
+
+type row struct {
+	name     string
+	plan     anchortest.Plan
+	fields   []string
+	code     task.Code // "" for success
+	attempts int
+	accepted int
+}
+
+// runRows submits all rows to one worker and holds the events and the stand-in's count against them.
+func runRows(t *testing.T, rows []row) {
+	t.Helper()
+	w := newWorld(t)
+	w.startReady("w1", "ANCHORBROWSER_REQUEST_TIMEOUT=1s")
+	id := func(i int) string { return fmt.Sprint("row", i) }
+	for i, r := range rows {
+		w.submit(id(i), r.plan, r.fields...)
+	}
+	byID := map[string]stored{}
+	for _, ev := range w.waitEvents(len(rows)) {
+		byID[ev.TaskID] = ev
+	}
+	w.waitQuiet()
+	for i, r := range rows {
+		ev, seen := byID[id(i)], w.seen(id(i), r.plan)
+		if ev.code() != r.code || ev.Attempts != r.attempts || seen.Accepted != r.accepted || seen.Posts != r.attempts {
+			t.Errorf("%s: got code %q after %d attempts (%d POSTs, %d accepted), want %q after %d (%d accepted); %+v",
+				r.name, ev.code(), ev.Attempts, seen.Posts, seen.Accepted, r.code, r.attempts, r.accepted, ev.Error)
+		}
+	}
+}
+
+func TestASubmissionThatIsRefusedEndsTheTask(t *testing.T) {
+	t.Parallel()
+	var rows []row
+	for _, status := range []int{400, 404, 405, 409, 413, 418, 422, 451} {
+		rows = append(rows, row{name: fmt.Sprint(status), plan: faulty(anchortest.Answer(status)), code: task.Rejected, attempts: 1})
+	}
+	rows = append(rows, row{name: "HTML", plan: faulty(anchortest.HTML(400)), code: task.Rejected, attempts: 1})
+	runRows(t, rows)
+}
+
+func TestARedirectIsRefusedAndNotFollowed(t *testing.T) {
+	t.Parallel()
+	var followed atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
+	t.Cleanup(elsewhere.Close)
+	runRows(t, []row{{name: "307", plan: faulty(anchortest.Redirect(elsewhere.URL)), code: task.Rejected, attempts: 1}})
+	if n := followed.Load(); n != 0 {
+		t.Errorf("the redirect was followed %d times", n)
+	}
+}
+
+func TestASubmissionThatIsNotAcceptedNowIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	var rows []row
+	for name, fault := range map[string]anchortest.Fault{
+		"429": anchortest.RateLimited(1), "503 with Retry-After": anchortest.Unavailable(1), "408": anchortest.Answer(408),
+		"425": anchortest.Answer(425), "401": anchortest.Answer(401), "402": anchortest.Answer(402), "403": anchortest.Answer(403),
+	} {
+		rows = append(rows, row{name: name, plan: faulty(fault), attempts: 2, accepted: 1})
+	}
+	runRows(t, rows)
+}
+
+func TestASubmissionOfUnknownOutcomeIsToldAndNotRepeated(t *testing.T) {
+	t.Parallel()
+	var rows []row
+	for name, fault := range map[string]anchortest.Fault{
+		"500": anchortest.Answer(500), "503": anchortest.Answer(503), "HTML 502": anchortest.HTML(502), "reset": anchortest.Reset(),
+		"no id": anchortest.NoID(), "garbage": anchortest.Garbage(), "HTML 200": anchortest.HTML(200), "time-out": anchortest.Hang(),
+	} {
+		rows = append(rows,
+			row{name: name, plan: faulty(fault), code: task.SubmissionUnknown, attempts: 1},
+			row{name: name + ", accepted", plan: faulty(fault.ButAccepted()), code: task.SubmissionUnknown, attempts: 1, accepted: 1},
+		)
+	}
+	runRows(t, rows)
+}
+
+func TestASubmissionOfUnknownOutcomeIsRepeatedOnceWhereAskedFor(t *testing.T) {
+	t.Parallel()
+	resubmit := []string{`"on_unknown_submission":"resubmit"`}
+	lost := anchortest.Reset().ButAccepted()
+	runRows(t, []row{
+		{name: "lost once", plan: faulty(lost), fields: resubmit, attempts: 2, accepted: 2},
+		{name: "never accepted", plan: faulty(anchortest.Answer(500)), fields: resubmit, attempts: 2, accepted: 1},
+		{name: "lost twice", plan: faulty(lost, lost), fields: resubmit, code: task.SubmissionUnknown, attempts: 2, accepted: 2},
+	})
+}
+
+func TestARequestExpiresWhileSubmissionsArePaused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	paused := faulty(withHeader(anchortest.Answer(429), "Retry-After", "4"))
+	w.submit("pauses", paused)
+	natstest.Eventually(t, func() error {
+		if w.seen("pauses", paused).Posts == 0 {
+			return fmt.Errorf("not submitted yet")
+		}
+		return nil
+	})
+	at := time.Now().Add(2 * time.Second)
+	w.submit("expires", done, fmt.Sprintf(`"expires_at":%q`, at.Format(time.RFC3339Nano)))
+	w.submit("late", done, `"expires_at":"2020-01-01T00:00:00Z"`)
+	byID := map[string]stored{}
+	for _, ev := range w.waitEvents(3) {
+		byID[ev.TaskID] = ev
+	}
+	for _, id := range []string{"expires", "late"} {
+		if ev := byID[id]; ev.code() != task.Expired || ev.Attempts != 0 {
+			t.Errorf("%s: got %+v, want expired", id, ev.Event)
+		}
+	}
+	if late := byID["expires"].FinishedAt.Sub(at); late < 0 || late > time.Second {
+		t.Errorf("got the event %v after expires_at, want it at that moment", late)
+	}
+	if n := w.seen("expires", done).Posts; n != 0 {
+		t.Errorf("got %d POSTs of an expired request", n)
+	}
+}
+
+// One task that may not use its session must not stop the others, and ends when that is plain.
+func TestAThird403WhileOthersAreAcceptedIsTheTasksOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	w.submit("foreign", faulty(anchortest.Answer(403).Repeated(-1)), `"sessionId":"somebody-elses"`)
+	for i := range 6 {
+		w.submit(fmt.Sprint("t", i), running(time.Second))
+	}
+	go func() { // the others keep coming
+		for i := range 20 {
+			pause(t, 500*time.Millisecond)
+			if t.Context().Err() != nil {
+				return
+			}
+			_, _ = w.js.Publish(t.Context(), "tasks.request", fmt.Appendf(nil, `{"task_id":"more%d","prompt":"more","url":"https://example.com"}`, i))
+		}
+	}()
+	natstest.Eventually(t, func() error {
+		for _, ev := range w.events() {
+			if ev.TaskID == "foreign" {
+				if ev.code() != task.Rejected || ev.Attempts < 3 {
+					t.Errorf("got %+v, want rejected at the third 403", ev.Event)
+				}
+				return nil
+			}
+		}
+		return fmt.Errorf("no event of the task that meets 403")
+	})
+}
+
+func TestSecretsAreNowhereButInTheSubmission(t *testing.T) {
+	t.Parallel()
+	const secret = `hunter2"<pass>`
+	w := newWorld(t)
+	p := w.startReady("w1")
+	escaped, _ := json.Marshal(secret)
+	inner, _ := json.Marshal(map[string]string{"login": secret})
+	text, _ := json.Marshal(string(inner))
+	values := fmt.Sprintf(`"secret_values":{"PIN":%s}`, escaped)
+	w.submit("says", anchortest.Plan{Result: json.RawMessage(fmt.Sprintf(`{"heading":%s,"json":%s}`, escaped, text))}, values)
+	w.submit("fails", anchortest.Plan{State: "FAILED", Error: "cannot log in with " + secret}, values)
+	w.submit("refused", faulty(anchortest.Fault{Status: 400, Body: `{"error":{"code":400,"message":"bad: hunter2\"<pass>"}}`}), values)
+	w.publish(fmt.Sprintf(`{"prompt":"say %s","url":"nowhere",%s}`, `hunter2\"<pass>`, values))
+	w.waitEvents(4)
+	w.waitQuiet()
+	everywhere := strings.Join(append(w.bodies("TASK_RESULTS"), w.bodies("TASK_DEAD")...), "\n") +
+		strings.Join(w.bodies("KV_task_tracker"), "\n") + p.log.String()
+	if strings.Contains(everywhere, "hunter2") {
+		t.Errorf("the secret is in\n%s", everywhere)
+	}
+	if !strings.Contains(everywhere, "[redacted:PIN]") || strings.Contains(p.log.String(), w.api.Key()) {
+		t.Errorf("got no mark in place of the secret, or the API key in the log")
+	}
+	if body := string(w.seen("says", anchortest.Plan{Result: json.RawMessage(fmt.Sprintf(`{"heading":%s,"json":%s}`, escaped, text))}).Bodies[0]); !strings.Contains(body, "hunter2") {
+		t.Errorf("the agent was not given the secret: %s", body)
+	}
+}

@@ -1,0 +1,57 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// toolTimeout is how long a client waits for each server of NATS_URL.
+const toolTimeout = 5 * time.Second
+
+// LoadToolConfig reads the settings as LoadConfig does and asks only for what a client of the worker
+// needs: where NATS is, how to log in, and the names of streams and buckets. A variable that only a
+// worker needs may be absent, wrong or unreadable.
+func LoadToolConfig() (Config, error) {
+	var cfg Config
+	if _, err := readEnvironment(&cfg); err != nil { // what a client needs is text, and can be read
+		return Config{}, err
+	}
+	var mistakes []string
+	for _, d := range slices.Concat(cfg.natsDemands(), cfg.nameDemands()) {
+		if !d.ok {
+			mistakes = append(mistakes, mistake(d.variable, d.holds, d.want))
+		}
+	}
+	if len(mistakes) > 0 {
+		return Config{}, errors.New(strings.Join(mistakes, "\n"))
+	}
+	return cfg, nil
+}
+
+// ConnectTool connects a client to NATS. Unlike Connect it gives up where no server answers within five
+// seconds; a connection that is lost later comes back by itself. The error names the servers, without a
+// login, and says what to do.
+func ConnectTool(cfg NATSConfig, opts ...nats.Option) (*nats.Conn, error) {
+	opts = slices.Concat(credentials(cfg), []nats.Option{
+		nats.Name("capstan"),
+		nats.Timeout(toolTimeout),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
+		nats.PingInterval(pingInterval),
+	}, opts)
+	nc, err := nats.Connect(cfg.URL, opts...)
+	switch {
+	case err == nil:
+		return nc, nil
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
+		return nil, fmt.Errorf("NATS at %s refused the login (%w): set NATS_CREDS_FILE, or another of the logins", withoutLogin(cfg.URL), err)
+	default:
+		return nil, fmt.Errorf("no NATS at %s (%w): is it running? set NATS_URL, or try: capstan demo", withoutLogin(cfg.URL), err)
+	}
+}

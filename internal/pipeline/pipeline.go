@@ -1,0 +1,164 @@
+// Package pipeline is the program's straight line: request → submit → track → poll → publish. Read
+// Handle first; every other file of the package is one of its words.
+//
+// A request stays un-acknowledged until its event is stored, and the record says how far its task has
+// come: between them nothing else needs to survive a crash. docs/design.md walks through what dies when.
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Requests is the stream the requests are pulled from.
+type Requests interface {
+	// StoredAt returns when the stream stored the request with this sequence, or task.ErrNoRequest.
+	StoredAt(ctx context.Context, seq uint64) (time.Time, error)
+}
+
+// Gate says when a submission may leave.
+type Gate interface {
+	// Enter waits for the end of a pause, a free slot and the rate. leave is called once, with what
+	// Submit returned, or with task.ErrNotSubmitted.
+	Enter(ctx context.Context) (leave func(error), err error)
+	// Accepted counts the submissions that the API accepted from this worker.
+	Accepted() uint64
+}
+
+// Submitter starts workflows.
+type Submitter interface {
+	// Submit posts a task and returns its workflow's id, or a *task.SubmitError.
+	Submit(ctx context.Context, sessionID string, body []byte) (workflowID string, err error)
+}
+
+// Tracker keeps the records; see task.ErrRecordExists, task.ErrNotOwner and task.ErrNoRecord.
+type Tracker interface {
+	Create(ctx context.Context, rec task.Record) (task.Record, error)
+	Save(ctx context.Context, rec task.Record) (task.Record, error)
+	Get(ctx context.Context, taskID string) (task.Record, error)
+}
+
+// Poller waits for workflows.
+type Poller interface {
+	// Wait blocks until the workflow ended, was lost, or its time was up.
+	Wait(ctx context.Context, w task.Watch) (task.Ending, error)
+}
+
+// Publisher stores events and dead letters.
+type Publisher interface {
+	// Publish returns the event that is stored, which an earlier delivery may have published.
+	Publish(ctx context.Context, m task.Message, ev task.Event) (stored task.Event, seq uint64, err error)
+	PublishAside(ctx context.Context, m task.Message, ev task.Event) (seq uint64, err error)
+	Replay(ctx context.Context, m task.Message, taskID string, seq uint64) error
+	Bury(ctx context.Context, m task.Message, data []byte, reason string) error
+}
+
+// Config is what the pipeline has to know of its worker.
+type Config struct {
+	Worker   string        // its name: the owner on records, the worker on events
+	Defaults task.Defaults // of requests
+	// OwnerGrace is how long a task that was found in the middle of its submission is watched before the
+	// submission is given up for unknown: its owner may live, and be about to record the answer.
+	OwnerGrace time.Duration
+}
+
+// Pipeline runs tasks. It holds no state of any.
+type Pipeline struct {
+	requests  Requests
+	gate      Gate
+	api       Submitter
+	tracker   Tracker
+	poller    Poller
+	publisher Publisher
+
+	cfg     Config
+	log     zerolog.Logger
+	metrics metrics
+}
+
+// New returns a pipeline through these parts, in the order a task meets them.
+func New(cfg Config, q Requests, g Gate, api Submitter, t Tracker, w Poller, p Publisher,
+	reg prometheus.Registerer, log zerolog.Logger,
+) *Pipeline {
+	return &Pipeline{
+		requests: q, gate: g, api: api, tracker: t, poller: w, publisher: p,
+		cfg: cfg, log: log, metrics: newMetrics(reg),
+	}
+}
+
+// Handle takes one request from its delivery to its end. It returns nil when the request is done with:
+// everything final is an event, failures included. An error means that the request must come back;
+// task.ErrNotOwner, that somebody else has it.
+func (p *Pipeline) Handle(ctx context.Context, m task.Message) error {
+	req, err := task.ParseRequest(m, p.cfg.Defaults)
+	if err != nil {
+		return p.refuse(ctx, m, err)
+	}
+	r := p.newRun(req)
+	defer r.end()
+	if err := r.claim(ctx); errors.Is(err, errSettled) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := r.submit(ctx); err != nil {
+		return err
+	}
+	if err := r.poll(ctx); err != nil {
+		return err
+	}
+	return r.publish(ctx)
+}
+
+// errSettled: the request needs nothing more than its acknowledgement.
+var errSettled = errors.New("the request is settled")
+
+// Started reports whether the request's task has begun: whether it has a record.
+func (p *Pipeline) Started(ctx context.Context, m task.Message) (bool, error) {
+	req, err := task.ParseRequest(m, p.cfg.Defaults)
+	if err != nil {
+		return false, nil // it never will
+	}
+	_, err = p.tracker.Get(ctx, req.TaskID)
+	if errors.Is(err, task.ErrNoRecord) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// run is one delivery's way through the steps.
+type run struct {
+	*Pipeline
+	req     *task.Request
+	rec     task.Record   // as last written by this run
+	leave   func(error)   // of the gate, while this run holds a place in it
+	verdict *task.Verdict // how the task ended, once that is known
+	ending  task.Ending   // of the wait for its workflow
+
+	step           step   // where it is, for the gauge
+	forbidden      int    // 403s this run has met
+	acceptedBefore uint64 // submissions the worker had accepted at the first of them
+}
+
+func (p *Pipeline) newRun(req *task.Request) *run {
+	r := &run{Pipeline: p, req: req}
+	r.enterStep(stepClaim)
+	return r
+}
+
+// end gives back what the run still has when it is over, however it ended.
+func (r *run) end() {
+	r.giveUpPlace()
+	r.enterStep(stepNone)
+}
+
+// fail ends the task with an error.
+func (r *run) fail(code task.Code, message string) {
+	r.verdict = &task.Verdict{Error: task.NewError(code, message)}
+}

@@ -1,0 +1,432 @@
+package pipeline_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/consumer"
+	"github.com/capstan-worker/capstan/internal/gate"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/pipeline"
+	"github.com/capstan-worker/capstan/internal/poller"
+	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/tracker"
+)
+
+var errDied = errors.New("the worker died")
+
+// death is the moment at which a worker dies: at a step, before it happens or just after. A dead worker
+// does nothing more.
+type death struct {
+	step     string
+	happened bool
+	died     context.CancelFunc // may be nil
+
+	mu   sync.Mutex
+	dead bool
+}
+
+// steps is asked before each of a worker's steps, and does it.
+type steps interface {
+	do(step string, act func() error) error
+}
+
+// healthy is a worker that nothing happens to.
+type healthy struct{}
+
+func (healthy) do(_ string, act func() error) error { return act() }
+
+// stall is a worker that is stopped before a step until it is told to go on.
+type stall struct {
+	step          string
+	reached, goOn chan struct{}
+}
+
+func (s stall) do(step string, act func() error) error {
+	if step == s.step {
+		close(s.reached)
+		<-s.goOn
+	}
+	return act()
+}
+
+func (d *death) do(step string, act func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.dead {
+		return errDied
+	}
+	if step != d.step {
+		return act()
+	}
+	d.dead = true
+	if d.happened {
+		_ = act()
+	}
+	if d.died != nil {
+		d.died()
+	}
+	return errDied
+}
+
+// mortal is what a worker does to the world, until it dies.
+type mortal struct {
+	*tracker.Tracker
+	*publisher.Publisher
+	api *anchor.Client
+	steps
+}
+
+func (m mortal) Create(ctx context.Context, rec task.Record) (out task.Record, err error) {
+	err = m.do("create", func() (err error) { out, err = m.Tracker.Create(ctx, rec); return err })
+	return out, err
+}
+
+func (m mortal) Save(ctx context.Context, rec task.Record) (out task.Record, err error) {
+	err = m.do("save "+string(rec.State), func() (err error) { out, err = m.Tracker.Save(ctx, rec); return err })
+	return out, err
+}
+
+func (m mortal) Publish(ctx context.Context, msg task.Message, ev task.Event) (out task.Event, seq uint64, err error) {
+	err = m.do("publish", func() (err error) { out, seq, err = m.Publisher.Publish(ctx, msg, ev); return err })
+	return out, seq, err
+}
+
+func (m mortal) PublishAside(ctx context.Context, msg task.Message, ev task.Event) (seq uint64, err error) {
+	err = m.do("publish aside", func() (err error) { seq, err = m.Publisher.PublishAside(ctx, msg, ev); return err })
+	return seq, err
+}
+
+func (m mortal) Replay(ctx context.Context, msg task.Message, id string, seq uint64) error {
+	return m.do("replay", func() error { return m.Publisher.Replay(ctx, msg, id, seq) })
+}
+
+func (m mortal) Bury(ctx context.Context, msg task.Message, data []byte, reason string) error {
+	return m.do("bury", func() error { return m.Publisher.Bury(ctx, msg, data, reason) })
+}
+
+func (m mortal) Submit(ctx context.Context, session string, body []byte) (id string, err error) {
+	err = m.do("submit", func() (err error) { id, err = m.api.Submit(ctx, session, body); return err })
+	return id, err
+}
+
+func (m mortal) Status(ctx context.Context, id string) (wf task.Workflow, err error) {
+	err = m.do("status", func() (err error) { wf, err = m.api.Status(ctx, id); return err })
+	return wf, err
+}
+
+// world is a NATS server with the streams, and the API's stand-in.
+type world struct {
+	t       *testing.T
+	server  *natstest.Server
+	js      jetstream.JetStream
+	api     *anchortest.Server
+	results publisher.ResultConfig
+	dead    publisher.DeadConfig
+	tracker tracker.Config
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		t: t, server: natstest.Start(t), api: anchortest.New(),
+		results: publisher.ResultConfig{Stream: "TASK_RESULTS", Subject: "tasks.result", Bucket: "task_results"},
+		dead:    publisher.DeadConfig{Stream: "TASK_DEAD", Subject: "tasks.dead"},
+		tracker: tracker.Config{Bucket: "task_tracker", TTL: time.Hour},
+	}
+	if err := w.api.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.api.Close)
+	_, w.js = w.server.Connect()
+	for _, cfg := range []jetstream.StreamConfig{
+		{Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew},
+		{Name: w.results.Stream, Subjects: []string{w.results.Subject}, Duplicates: time.Hour},
+		{Name: w.dead.Stream, Subjects: []string{w.dead.Subject}},
+		{Name: w.tracker.Stream(), Subjects: []string{w.tracker.Subject(">")}, MaxMsgsPerSubject: 1, AllowMsgTTL: true, AllowRollup: true},
+	} {
+		natstest.Stream(t, w.js, cfg)
+	}
+	if _, err := w.js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: w.results.Bucket}); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// worker returns the pipeline of a worker that does its steps so.
+func (w *world) worker(name string, does steps) *pipeline.Pipeline {
+	w.t.Helper()
+	nc, js := w.server.Connect()
+	reg, log := prometheus.NewRegistry(), zerolog.Nop()
+	api, err := anchor.New(anchor.Config{BaseURL: w.api.URL(), APIKey: anchor.Secret(w.api.Key()), RequestTimeout: 5 * time.Second}, "test", reg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	large, err := js.ObjectStore(w.t.Context(), w.results.Bucket)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	limit := rate.NewLimiter(rate.Inf, 0)
+	m := mortal{
+		Tracker:   tracker.New(js, w.stream(w.tracker.Stream()), w.tracker, log),
+		Publisher: publisher.New(nc, js, w.stream(w.results.Stream), large, w.results, w.dead, reg, log),
+		api:       api, steps: does,
+	}
+	polls := poller.New(poller.Config{Interval: 10 * time.Millisecond, MaxInterval: 50 * time.Millisecond}, m, limit, reg, log)
+	cfg := pipeline.Config{Worker: name, Defaults: task.Defaults{Timeout: time.Minute}, OwnerGrace: 100 * time.Millisecond}
+	return pipeline.New(cfg, consumer.NewRequests(w.stream("TASKS"), log), gate.New(gate.Config{Concurrency: 2}, limit, reg, log),
+		m, m, polls, m, reg, log)
+}
+
+func (w *world) stream(name string) jetstream.Stream {
+	w.t.Helper()
+	s, err := w.js.Stream(w.t.Context(), name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// request stores a request and returns its n-th delivery.
+func (w *world) request(body string) func(n uint64) task.Message {
+	w.t.Helper()
+	ack, err := w.js.Publish(w.t.Context(), "tasks.request", []byte(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	msg, err := w.stream("TASKS").GetMsg(w.t.Context(), ack.Sequence)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return func(n uint64) task.Message {
+		return task.Message{Stream: "TASKS", Seq: msg.Sequence, Stored: msg.Time.UTC(), Deliveries: n, Header: msg.Header, Data: msg.Data}
+	}
+}
+
+func (w *world) events() []task.Event {
+	w.t.Helper()
+	s := w.stream(w.results.Stream)
+	var all []task.Event
+	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
+		msg, err := s.GetMsg(w.t.Context(), seq)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var ev task.Event
+		if err := json.Unmarshal(msg.Data, &ev); err != nil {
+			w.t.Fatal(err)
+		}
+		all = append(all, ev)
+	}
+	return all
+}
+
+const request = `{"task_id":"a","prompt":"a","url":"https://example.com"%s}`
+
+// A worker dies at every step, before the step happens and just after, and another gets the request. And
+// then a third, because the second's acknowledgement is lost too.
+func TestWhereverAWorkerDiesTheTaskEndsOnceWithOneEvent(t *testing.T) {
+	t.Parallel()
+	const unknown = task.SubmissionUnknown
+	for _, c := range []struct {
+		step     string
+		happened bool
+		first    anchortest.Fault // of the first submission
+		resubmit bool
+		code     task.Code // of the event, "" for success
+		accepted int
+	}{
+		{step: "create"}, // nothing is known of it yet: it runs
+		{step: "create", happened: true, code: unknown},
+		{step: "create", happened: true, resubmit: true},
+		{step: "submit", code: unknown},
+		{step: "submit", happened: true, code: unknown, accepted: 1},
+		{step: "submit", happened: true, resubmit: true, accepted: 2},
+		{step: "save running", code: unknown, accepted: 1},
+		{step: "save running", resubmit: true, accepted: 2},
+		{step: "save running", happened: true},
+		{step: "status"},
+		{step: "status", happened: true},
+		{step: "publish"},
+		{step: "publish", happened: true},
+		{step: "save succeeded"},
+		{step: "save succeeded", happened: true},
+		{step: "save waiting", first: anchortest.Unavailable(1), code: unknown},
+		{step: "save waiting", happened: true, first: anchortest.Unavailable(1)},
+		{step: "save submitting", first: anchortest.Unavailable(1)},
+		{step: "save submitting", happened: true, first: anchortest.Unavailable(1), code: unknown},
+	} {
+		name := fmt.Sprintf("%s, happened %v, resubmit %v", c.step, c.happened, c.resubmit)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			plan := anchortest.Plan{Run: 30 * time.Millisecond}
+			if c.first.Status != 0 {
+				plan.Submit = []anchortest.Fault{c.first}
+			}
+			prompt, err := anchortest.Prompt("a", plan)
+			if err != nil {
+				t.Fatal(err)
+			}
+			quoted, _ := json.Marshal(prompt)
+			more := ""
+			if c.resubmit {
+				more = `,"on_unknown_submission":"resubmit"`
+			}
+			deliver := w.request(fmt.Sprintf(`{"task_id":"a","prompt":%s,"url":"https://example.com"%s}`, quoted, more))
+
+			ctx, cancel := context.WithCancel(t.Context()) // one that is dead would poll for ever
+			d := &death{step: c.step, happened: c.happened, died: cancel}
+			if err := w.worker("w1", d).Handle(ctx, deliver(1)); err == nil || !d.dead {
+				t.Fatalf("the first worker: got %v, dead %v, want it to die", err, d.dead)
+			}
+			for n := range uint64(2) {
+				if err := w.worker("w2", healthy{}).Handle(t.Context(), deliver(n+2)); err != nil {
+					t.Fatalf("delivery %d: %v", n+2, err)
+				}
+			}
+			events := w.events()
+			if len(events) != 1 {
+				t.Fatalf("got %d events, want 1: %+v", len(events), events)
+			}
+			var code task.Code
+			if events[0].Error != nil {
+				code = events[0].Error.Code
+			}
+			accepted := w.api.Accepted(prompt)
+			if want := max(c.accepted, wantAccepted(c.code)); code != c.code || accepted != want {
+				t.Errorf("got code %q and %d accepted, want %q and %d", code, accepted, c.code, want)
+			}
+		})
+	}
+}
+
+// wantAccepted is how often a task is accepted that ends so: a task that succeeds was accepted.
+func wantAccepted(code task.Code) int {
+	if code == "" {
+		return 1
+	}
+	return 0
+}
+
+func TestWhereverAWorkerDiesABrokenRequestIsAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"bury", "publish"} {
+		for _, happened := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, happened %v", step, happened), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				deliver := w.request(`{"task_id":"a"}`)
+				if err := w.worker("w1", &death{step: step, happened: happened}).Handle(t.Context(), deliver(1)); err == nil {
+					t.Fatal("the first worker did not die")
+				}
+				for n := range uint64(2) {
+					if err := w.worker("w2", healthy{}).Handle(t.Context(), deliver(n+2)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				letters := w.stream(w.dead.Stream).CachedInfo().State.Msgs
+				if events := w.events(); len(events) != 1 || letters != 1 {
+					t.Errorf("got %d events and %d dead letters, want one of each", len(events), letters)
+				}
+			})
+		}
+	}
+}
+
+func TestWhereverAWorkerDiesARepeatedRequestIsAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	for step, body := range map[string]string{
+		"publish aside": fmt.Sprintf(request, `,"max_steps":3`), // other content: duplicate_task
+		"replay":        fmt.Sprintf(request, ""),
+	} {
+		for _, happened := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, happened %v", step, happened), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				if err := w.worker("w1", healthy{}).Handle(t.Context(), w.request(fmt.Sprintf(request, ""))(1)); err != nil {
+					t.Fatal(err)
+				}
+				deliver := w.request(body)
+				if err := w.worker("w1", &death{step: step, happened: happened}).Handle(t.Context(), deliver(1)); err == nil {
+					t.Fatal("the first worker did not die")
+				}
+				for n := range uint64(2) {
+					if err := w.worker("w2", healthy{}).Handle(t.Context(), deliver(n+2)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if events := w.events(); len(events) != 2 || w.api.Accepted("a") != 1 {
+					t.Errorf("got %d events and %d runs, want two and one", len(events), w.api.Accepted("a"))
+				}
+			})
+		}
+	}
+}
+
+// A copy whose original is gone from the stream takes its place, or the task would never have an event.
+func TestACopyOfATaskWhoseRequestIsGoneTakesItOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	original := w.request(fmt.Sprintf(request, ""))
+	ctx, cancel := context.WithCancel(t.Context())
+	d := &death{step: "status", died: cancel}
+	if err := w.worker("w1", d).Handle(ctx, original(1)); err == nil {
+		t.Fatal("the first worker did not die")
+	}
+	if err := w.stream("TASKS").DeleteMsg(t.Context(), original(1).Seq); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.worker("w2", healthy{}).Handle(t.Context(), w.request(fmt.Sprintf(request, ""))(1)); err != nil {
+		t.Fatal(err)
+	}
+	if events := w.events(); len(events) != 1 || events[0].Status != task.Succeeded || w.api.Accepted("a") != 1 {
+		t.Errorf("got %+v after %d runs, want one success", events, w.api.Accepted("a"))
+	}
+}
+
+// Whoever was not able to keep its request alive may have lost it: it looks before it publishes.
+func TestALapsedOwnerIsSilentOnceAnotherHasTheTask(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	deliver := w.request(fmt.Sprintf(request, ""))
+	first := deliver(1)
+	tookOver := make(chan struct{})
+	first.Lapsed = func() bool {
+		select {
+		case <-tookOver:
+			return true
+		default:
+			return false
+		}
+	}
+	slow := stall{step: "status", reached: make(chan struct{}), goOn: make(chan struct{})}
+	verdict := make(chan error, 1)
+	w1 := w.worker("w1", slow)
+	go func() { verdict <- w1.Handle(t.Context(), first) }()
+	<-slow.reached
+	if err := w.worker("w2", healthy{}).Handle(t.Context(), deliver(2)); err != nil {
+		t.Fatal(err)
+	}
+	close(tookOver)
+	close(slow.goOn)
+	if err := <-verdict; !errors.Is(err, task.ErrNotOwner) {
+		t.Errorf("got %v, want ErrNotOwner", err)
+	}
+	if events := w.events(); len(events) != 1 || events[0].Worker != "w2" {
+		t.Errorf("got %+v, want one event of w2", events)
+	}
+}
