@@ -1,0 +1,79 @@
+package anchor_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const body = `{"prompt":"read","url":"https://example.com","async":true}`
+
+// startAPI starts a stand-in in which every task has the plan.
+func startAPI(t *testing.T, plan anchortest.Plan) *anchortest.Server {
+	t.Helper()
+	api := anchortest.New(anchortest.WithPlan(func(anchortest.Task) anchortest.Plan { return plan }))
+	if err := api.Start("127.0.0.1:0"); err != nil {
+		t.Fatalf("start: %v", err)
+	}
+	t.Cleanup(api.Close)
+	return api
+}
+
+func config(url string) anchor.Config {
+	return anchor.Config{APIKey: "sk-secret", BaseURL: url, RequestTimeout: 10 * time.Second}
+}
+
+func newClient(t *testing.T, cfg anchor.Config) *anchor.Client {
+	t.Helper()
+	client, err := anchor.New(cfg, "1.2.3", prometheus.NewRegistry())
+	if err != nil {
+		t.Fatalf("new client: %v", err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// newClientOf returns a client of the stand-in with its key.
+func newClientOf(t *testing.T, api *anchortest.Server) *anchor.Client {
+	t.Helper()
+	cfg := config(api.URL())
+	cfg.APIKey = anchor.Secret(api.Key())
+	return newClient(t, cfg)
+}
+
+// serve starts a server of one handler.
+func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func submitError(t *testing.T, err error) *task.SubmitError {
+	t.Helper()
+	e, ok := errors.AsType[*task.SubmitError](err)
+	if !ok {
+		t.Fatalf("got error %v, want a *task.SubmitError", err)
+	}
+	return e
+}
+
+func statusError(t *testing.T, err error) *task.StatusError {
+	t.Helper()
+	e, ok := errors.AsType[*task.StatusError](err)
+	if !ok {
+		t.Fatalf("got error %v, want a *task.StatusError", err)
+	}
+	return e
+}

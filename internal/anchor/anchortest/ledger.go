@@ -1,0 +1,131 @@
+package anchortest
+
+import (
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Log is what the stand-in was asked for one task.
+type Log struct {
+	Posts     int      `json:"posts"`              // submissions seen
+	Accepted  int      `json:"accepted"`           // workflows started
+	Doubtful  int      `json:"doubtful"`           // submissions of which the client cannot know whether they were accepted
+	Polls     int      `json:"polls"`              // status calls, those that failed included
+	Workflows []string `json:"workflows"`          // ids, in the order of acceptance
+	Sessions  []string `json:"sessions,omitempty"` // session ids that submissions named, one each
+	Bodies    [][]byte `json:"-"`                  // of all submissions; they may hold secrets
+}
+
+// Totals is what the stand-in was asked for all tasks together.
+type Totals struct {
+	Tasks    int `json:"tasks"`
+	Posts    int `json:"posts"`
+	Accepted int `json:"accepted"`
+	Polls    int `json:"polls"`
+	Running  int `json:"running"` // workflows that have not ended
+}
+
+type entry struct{ Log }
+
+// ledger keeps the accounts. It is guarded by the server's mutex.
+type ledger struct {
+	tasks     map[string]*entry
+	workflows map[string]*workflow
+	posts     int
+	polls     int
+	running   int
+}
+
+func newLedger() ledger {
+	return ledger{tasks: map[string]*entry{}, workflows: map[string]*workflow{}}
+}
+
+func (l *ledger) entry(name string) *entry {
+	e := l.tasks[name]
+	if e == nil {
+		e = &entry{}
+		l.tasks[name] = e
+	}
+	return e
+}
+
+func (l *ledger) posted(e *entry, t Task) {
+	l.posts++
+	e.Posts++
+	e.Bodies = append(e.Bodies, t.Body)
+	if t.SessionID != "" {
+		e.Sessions = append(e.Sessions, t.SessionID)
+	}
+}
+
+func (l *ledger) accepted(e *entry, plan Plan) *workflow {
+	wf := &workflow{id: "perform-web-task-execution-" + newUUID() + "-" + newUUID(), log: e, plan: plan}
+	l.workflows[wf.id] = wf
+	l.running++
+	e.Accepted++
+	e.Workflows = append(e.Workflows, wf.id)
+	return wf
+}
+
+func (l *ledger) ended(wf *workflow, e ending) {
+	l.running--
+	wf.ended, wf.state, wf.result, wf.err = true, e.state, e.result, e.err
+}
+
+func (e *entry) copy() Log {
+	log := e.Log
+	log.Workflows, log.Sessions, log.Bodies = slices.Clone(e.Workflows), slices.Clone(e.Sessions), slices.Clone(e.Bodies)
+	return log
+}
+
+// newUUID returns a random UUID, version 4 (RFC 9562, section 5.4).
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Log returns what was asked for the task of that name; of one that was never seen, the zero Log.
+func (s *Server) Log(name string) Log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.ledger.tasks[name]; e != nil {
+		return e.copy()
+	}
+	return Log{}
+}
+
+// Accepted returns how many workflows were started for the task of that name.
+func (s *Server) Accepted(name string) int { return s.Log(name).Accepted }
+
+// Logs returns what was asked for every task, by name.
+func (s *Server) Logs() map[string]Log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	logs := make(map[string]Log, len(s.ledger.tasks))
+	for name, e := range s.ledger.tasks {
+		logs[name] = e.copy()
+	}
+	return logs
+}
+
+// StartedTwice returns the names of the tasks for which more than one workflow was started, sorted.
+func (s *Server) StartedTwice() []string {
+	logs := s.Logs()
+	maps.DeleteFunc(logs, func(_ string, log Log) bool { return log.Accepted < 2 })
+	return slices.Sorted(maps.Keys(logs))
+}
+
+// Totals returns the sums over all tasks.
+func (s *Server) Totals() Totals {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Totals{
+		Tasks: len(s.ledger.tasks), Posts: s.ledger.posts, Accepted: len(s.ledger.workflows),
+		Polls: s.ledger.polls, Running: s.ledger.running,
+	}
+}

@@ -1,0 +1,101 @@
+package anchortest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/PuerkitoBio/goquery"
+)
+
+const (
+	pageTimeout = 10 * time.Second
+	maxPage     = 5 << 20 // bytes that are read of a page
+	maxLinks    = 50
+)
+
+// page is what PageReader knows of a page.
+type page struct {
+	title     string
+	heading   string // the first h1
+	paragraph string // the first p that is not empty
+	links     []link
+}
+
+type link struct {
+	Text string `json:"text"`
+	URL  string `json:"url"` // absolute
+}
+
+// PageReader is an Agent that fetches the task's url and answers with what stands there: title, main
+// heading, first paragraph and links. It gives those that the prompt mentions, all where it mentions
+// none; with an output_schema, those of the schema's properties whose names it knows. It runs no
+// scripts, and it is no AI. A page that cannot be read is an error.
+func PageReader(ctx context.Context, t Task) (any, error) {
+	if t.URL == "" {
+		return nil, errors.New("the task names no url to open")
+	}
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	p, err := readPage(ctx, t.URL)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", t.URL, err)
+	}
+	if properties := schemaProperties(t.OutputSchema); len(properties) > 0 {
+		return p.fit(properties), nil
+	}
+	return p.mentioned(t.Prompt), nil
+}
+
+func readPage(ctx context.Context, address string) (page, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return page{}, err
+	}
+	req.Header.Set("Accept", "text/html")
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
+		return page{}, urlErr.Err // without the address, which the caller names
+	}
+	if err != nil {
+		return page{}, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return page{}, fmt.Errorf("the site answered %s", resp.Status)
+	}
+	document, err := goquery.NewDocumentFromReader(io.LimitReader(resp.Body, maxPage))
+	if err != nil {
+		return page{}, err
+	}
+	return parsePage(document, resp.Request.URL), nil
+}
+
+func parsePage(document *goquery.Document, base *url.URL) page {
+	p := page{
+		title:   text(document.Find("title").First()),
+		heading: text(document.Find("h1").First()),
+		links:   []link{},
+	}
+	for _, s := range document.Find("p").EachIter() {
+		if p.paragraph = text(s); p.paragraph != "" {
+			break
+		}
+	}
+	for _, s := range document.Find("a[href]").EachIter() {
+		href, err := base.Parse(s.AttrOr("href", ""))
+		if err == nil && strings.HasPrefix(href.Scheme, "http") && len(p.links) < maxLinks {
+			p.links = append(p.links, link{Text: text(s), URL: href.String()})
+		}
+	}
+	return p
+}
+
+// text is what a reader sees: without the line breaks and blanks of the source.
+func text(s *goquery.Selection) string { return strings.Join(strings.Fields(s.Text()), " ") }

@@ -1,0 +1,122 @@
+package anchor_test
+
+import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// script is a server that answers everything with what it was given last.
+type script struct {
+	mu     sync.Mutex
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (s *script) set(status int, header http.Header, body []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status, s.header, s.body = status, header, body
+}
+
+func (s *script) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.Copy(w.Header(), s.header)
+	w.WriteHeader(s.status)
+	_, _ = w.Write(s.body)
+}
+
+func newScript(f *testing.F) (*script, *anchor.Client) {
+	f.Helper()
+	s := &script{}
+	server := httptest.NewServer(s)
+	f.Cleanup(server.Close)
+	client, err := anchor.New(config(server.URL), "", prometheus.NewRegistry())
+	if err != nil {
+		f.Fatalf("new client: %v", err)
+	}
+	f.Cleanup(client.Close)
+	return s, client
+}
+
+func checkText(t *testing.T, text string) {
+	t.Helper()
+	if len(text) > 2048 || !utf8.ValidString(text) {
+		t.Errorf("got a message of %d bytes, want no more than 2048 of UTF-8", len(text))
+	}
+}
+
+func FuzzSubmitAnswer(f *testing.F) {
+	script, client := newScript(f)
+	f.Add(200, []byte(`{"data":{"status":"running","workflow_id":"w"}}`))
+	f.Add(200, []byte(`{"data":{"result":{}}}`))
+	f.Add(400, []byte(`{"error":{"code":400,"message":"no"}}`))
+	f.Add(422, []byte(`{"error":[{"error":{"error":null}}]}`))
+	f.Add(503, []byte("<html>"))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		status = 200 + int(uint(status)%400) // 200 to 599
+		script.set(status, nil, body)
+		id, err := client.Submit(t.Context(), "", []byte("{}"))
+		if err == nil {
+			if id == "" || status > 299 {
+				t.Errorf("got id %q of a %d without an error", id, status)
+			}
+			return
+		}
+		e := submitError(t, err)
+		checkText(t, e.Message)
+		if id != "" || e.Outcome < task.Refused || e.Outcome > task.Unknown {
+			t.Errorf("got id %q and %+v, want no id and an outcome", id, e)
+		}
+		if (status < 300 || status > 499) && e.Outcome != task.Unknown {
+			t.Errorf("got %+v of a %d, want an unknown outcome", e, status)
+		}
+	})
+}
+
+func FuzzStatusAnswer(f *testing.F) {
+	script, client := newScript(f)
+	f.Add(200, []byte(`{"data":{"status":"RUNNING"}}`))
+	f.Add(200, []byte(`{"data":{"status":"COMPLETED","result":{"a":[null]}}}`))
+	f.Add(200, []byte(`{"data":{"status":"FAILED","error":{"error":{"message":1}}}}`))
+	f.Add(404, []byte(`{"message":"no"}`))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		status = 200 + int(uint(status)%400)
+		script.set(status, nil, body)
+		workflow, err := client.Status(t.Context(), "w")
+		if err != nil {
+			checkText(t, statusError(t, err).Message)
+			return
+		}
+		checkText(t, workflow.Error)
+		if workflow.Status == "" || status > 299 {
+			t.Errorf("got %+v of a %d without an error", workflow, status)
+		}
+	})
+}
+
+func FuzzRateLimit(f *testing.F) {
+	script, client := newScript(f)
+	f.Add("58", `"5-in-1min"; r=0; t=58`)
+	f.Add("", `"a\"",b;r=0;t=1, "c`)
+	f.Add("Mon, 03 Aug 2099 10:00:00 GMT", ";=,=;")
+	f.Fuzz(func(t *testing.T, retryAfter, rateLimit string) {
+		script.set(429, http.Header{"Retry-After": {retryAfter}, "Ratelimit": {rateLimit}}, nil)
+		_, err := client.Submit(t.Context(), "", []byte("{}"))
+		e := submitError(t, err)
+		if e.HTTPStatus == 429 && (e.RetryAfter < 0 || e.RetryAfter > time.Hour) {
+			t.Errorf("got a wait of %v, want one from 0 to 1h", e.RetryAfter)
+		}
+	})
+}

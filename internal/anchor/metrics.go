@@ -1,0 +1,91 @@
+package anchor
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+type metrics struct {
+	submissions *prometheus.CounterVec   // by result
+	polls       *prometheus.CounterVec   // by result
+	seconds     *prometheus.HistogramVec // by call
+}
+
+// newMetrics makes every result's series, so that an alert can tell "never" from "not measured".
+func newMetrics(reg prometheus.Registerer) metrics {
+	auto := promauto.With(reg)
+	m := metrics{
+		submissions: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "capstan_submissions_total", Help: "Submissions, by what is known of them.",
+		}, []string{"result"}),
+		polls: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "capstan_polls_total", Help: "Status calls, by what they told.",
+		}, []string{"result"}),
+		seconds: auto.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "capstan_api_request_seconds", Help: "Time from a call's beginning to the end of its answer, or to its failure.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"call"}),
+	}
+	for _, result := range []string{"accepted", "refused", "not_now", "unknown"} {
+		m.submissions.WithLabelValues(result)
+	}
+	for _, result := range []string{"running", "completed", "failed", "unknown_workflow", "rate_limited", "denied", "error"} {
+		m.polls.WithLabelValues(result)
+	}
+	return m
+}
+
+func (m metrics) submitted(e *task.SubmitError, took time.Duration) {
+	m.submissions.WithLabelValues(submitResult(e)).Inc()
+	m.seconds.WithLabelValues("submit").Observe(took.Seconds())
+}
+
+func (m metrics) polled(w task.Workflow, e *task.StatusError, took time.Duration) {
+	m.polls.WithLabelValues(pollResult(w, e)).Inc()
+	m.seconds.WithLabelValues("status").Observe(took.Seconds())
+}
+
+func submitResult(e *task.SubmitError) string {
+	switch {
+	case e == nil:
+		return "accepted"
+	case e.Outcome == task.Refused:
+		return "refused"
+	case e.Outcome == task.NotNow:
+		return "not_now"
+	default:
+		return "unknown"
+	}
+}
+
+func pollResult(w task.Workflow, e *task.StatusError) string {
+	if e == nil {
+		return workflowResult(w)
+	}
+	switch {
+	case e.UnknownWorkflow():
+		return "unknown_workflow"
+	case e.HTTPStatus == http.StatusTooManyRequests:
+		return "rate_limited"
+	case e.HTTPStatus >= 401 && e.HTTPStatus <= 403:
+		return "denied"
+	default:
+		return "error"
+	}
+}
+
+func workflowResult(w task.Workflow) string {
+	switch {
+	case !w.Ended():
+		return "running"
+	case w.Status == "COMPLETED":
+		return "completed"
+	default:
+		return "failed"
+	}
+}

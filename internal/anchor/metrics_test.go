@@ -1,0 +1,61 @@
+package anchor_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+)
+
+func TestCallsAreCountedByResult(t *testing.T) {
+	t.Parallel()
+	api := startAPI(t, anchortest.Plan{
+		Submit: []anchortest.Fault{anchortest.Answer(400), anchortest.RateLimited(1), anchortest.Reset(), anchortest.NoID()},
+		Poll: []anchortest.Fault{
+			anchortest.State("RUNNING"), anchortest.State("SLEEPING"), anchortest.State("FAILED"), anchortest.State("TIMED_OUT"),
+			anchortest.Answer(404), anchortest.Answer(429), anchortest.Answer(403), anchortest.Garbage(),
+		},
+	})
+	reg := prometheus.NewRegistry()
+	cfg := config(api.URL())
+	cfg.APIKey = anchor.Secret(api.Key())
+	client, err := anchor.New(cfg, "", reg)
+	if err != nil {
+		t.Fatalf("new client: %v", err)
+	}
+	t.Cleanup(client.Close)
+	var id string
+	for range 5 {
+		id, _ = client.Submit(t.Context(), "", []byte(body))
+	}
+	for range 9 {
+		_, _ = client.Status(t.Context(), id)
+	}
+	want := `
+# HELP capstan_polls_total Status calls, by what they told.
+# TYPE capstan_polls_total counter
+capstan_polls_total{result="completed"} 1
+capstan_polls_total{result="denied"} 1
+capstan_polls_total{result="error"} 1
+capstan_polls_total{result="failed"} 2
+capstan_polls_total{result="rate_limited"} 1
+capstan_polls_total{result="running"} 2
+capstan_polls_total{result="unknown_workflow"} 1
+# HELP capstan_submissions_total Submissions, by what is known of them.
+# TYPE capstan_submissions_total counter
+capstan_submissions_total{result="accepted"} 1
+capstan_submissions_total{result="not_now"} 1
+capstan_submissions_total{result="refused"} 1
+capstan_submissions_total{result="unknown"} 2
+`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "capstan_polls_total", "capstan_submissions_total"); err != nil {
+		t.Error(err)
+	}
+	if got := testutil.CollectAndCount(reg, "capstan_api_request_seconds"); got != 2 {
+		t.Errorf("got %d histograms, want 2", got)
+	}
+}

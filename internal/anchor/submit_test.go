@@ -1,0 +1,201 @@
+package anchor_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+func TestAcceptedSubmissionReturnsItsWorkflow(t *testing.T) {
+	t.Parallel()
+	api := startAPI(t, anchortest.Plan{})
+	id, err := newClientOf(t, api).Submit(t.Context(), "", []byte(body))
+	if err != nil {
+		t.Fatalf("submit: %v", err)
+	}
+	if got := api.Log("read").Workflows; len(got) != 1 || got[0] != id {
+		t.Errorf("got workflow %q, want the one of %q", id, got)
+	}
+}
+
+func TestEveryAnswerHasItsOutcome(t *testing.T) {
+	t.Parallel()
+	refused, unknown := want{outcome: task.Refused}, want{outcome: task.Unknown}
+	notNow := func(reason task.Reason, wait time.Duration) want {
+		return want{outcome: task.NotNow, reason: reason, wait: wait}
+	}
+	withHeader := func(status int, name, value string) anchortest.Fault {
+		return anchortest.Fault{Status: status, Header: map[string]string{name: value}}
+	}
+	for name, c := range map[string]struct {
+		fault anchortest.Fault
+		want  want
+	}{
+		"201 with an id":          {anchortest.Fault{Status: 201, Body: `{"data":{"workflow_id":"w"}}`}, want{id: "w"}},
+		"400":                     {anchortest.Answer(400), refused},
+		"404":                     {anchortest.Answer(404), refused},
+		"409":                     {anchortest.Answer(409), refused},
+		"418":                     {anchortest.Answer(418), refused},
+		"422":                     {anchortest.Answer(422), refused},
+		"301":                     {withHeader(301, "Location", "http://example.invalid/"), refused},
+		"302 to nowhere":          {withHeader(302, "Location", "http://[bad"), refused},
+		"307":                     {anchortest.Redirect("http://example.invalid/"), refused},
+		"304":                     {anchortest.Fault{Status: 304, Body: " "}, refused},
+		"401":                     {anchortest.Answer(401), notNow(task.Unauthorized, 0)},
+		"402":                     {anchortest.Answer(402), notNow(task.NoCredits, 0)},
+		"403":                     {anchortest.Answer(403), notNow(task.Forbidden, 0)},
+		"408":                     {anchortest.Answer(408), notNow(task.Unready, 0)},
+		"425":                     {anchortest.Answer(425), notNow(task.Unready, 0)},
+		"429":                     {anchortest.Answer(429), notNow(task.RateLimited, 0)},
+		"429 with Retry-After":    {anchortest.RateLimited(58), notNow(task.RateLimited, 58*time.Second)},
+		"429 with RateLimit":      {withHeader(429, "RateLimit", `"5-in-1min"; r=0; t=58`), notNow(task.RateLimited, 58*time.Second)},
+		"503 with Retry-After":    {anchortest.Unavailable(7), notNow(task.Unavailable, 7*time.Second)},
+		"503 with Retry-After: 0": {anchortest.Unavailable(0), notNow(task.Unavailable, 0)},
+		"503 with a bad one":      {withHeader(503, "Retry-After", "soon"), unknown},
+		"503":                     {anchortest.Answer(503), unknown},
+		"500":                     {anchortest.Answer(500), unknown},
+		"500 but accepted":        {anchortest.Answer(500).ButAccepted(), unknown},
+		"502 from a gateway":      {anchortest.HTML(502), unknown},
+		"599":                     {anchortest.Answer(599), unknown},
+		"reset":                   {anchortest.Reset(), unknown},
+		"reset but accepted":      {anchortest.Reset().ButAccepted(), unknown},
+		"answer cut off":          {anchortest.Fault{Cut: true}, unknown},
+		"garbage":                 {anchortest.Garbage(), unknown},
+		"HTML with 200":           {anchortest.HTML(200), unknown},
+		"204":                     {anchortest.Fault{Status: 204, Body: " "}, unknown},
+		"no id":                   {anchortest.NoID(), unknown},
+		"null":                    {anchortest.Fault{Body: "null"}, unknown},
+		"id of another type":      {anchortest.Fault{Body: `{"data":{"workflow_id":7}}`}, unknown},
+		"too large":               {anchortest.Fault{Size: 1<<20 + 1}, unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := startAPI(t, anchortest.Plan{Submit: []anchortest.Fault{c.fault}})
+			id, err := newClientOf(t, api).Submit(t.Context(), "", []byte(body))
+			c.want.check(t, id, err)
+			if posts := api.Log("read").Posts; posts != 1 {
+				t.Errorf("got %d POSTs, want 1", posts)
+			}
+		})
+	}
+}
+
+// want is what a submission must come to.
+type want struct {
+	id      string
+	outcome task.Outcome
+	reason  task.Reason
+	wait    time.Duration
+}
+
+func (w want) check(t *testing.T, id string, err error) {
+	t.Helper()
+	if id != w.id {
+		t.Errorf("got id %q, want %q", id, w.id)
+	}
+	if w.id != "" {
+		if err != nil {
+			t.Errorf("got error %v, want none", err)
+		}
+		return
+	}
+	e := submitError(t, err)
+	if got := (want{outcome: e.Outcome, reason: e.Reason, wait: e.RetryAfter}); got != w {
+		t.Errorf("got %+v, want %+v", got, w)
+	}
+}
+
+func TestRequestIsTheDocumentedOne(t *testing.T) {
+	t.Parallel()
+	var got *http.Request
+	var sent []byte
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		sent, _ = io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, `{"data":{"status":"running","workflow_id":"w"}}`)
+	})
+	if _, err := newClient(t, config(server.URL+"/gateway/")).Submit(t.Context(), "a&b=c /ü", []byte(body)); err != nil {
+		t.Fatalf("submit: %v", err)
+	}
+	for name, want := range map[string]string{
+		"Anchor-Api-Key": "sk-secret", "Content-Type": "application/json", "Accept": "application/json", "User-Agent": "capstan/1.2.3",
+		"Idempotency-Key": "", "X-Idempotency-Key": "", "Authorization": "",
+	} {
+		if value := got.Header.Get(name); value != want {
+			t.Errorf("header %s: got %q, want %q", name, value, want)
+		}
+	}
+	if got, want := got.URL.Path, "/gateway/v1/tools/perform-web-task"; got != want {
+		t.Errorf("got path %q, want %q", got, want)
+	}
+	if query := got.URL.Query(); len(query) != 1 || query.Get("sessionId") != "a&b=c /ü" {
+		t.Errorf("got query %v, want the session id alone", query)
+	}
+	if string(sent) != body {
+		t.Errorf("got body %s, want %s", sent, body)
+	}
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	leaked := make(chan struct{}, 2)
+	other := serve(t, func(http.ResponseWriter, *http.Request) { leaked <- struct{}{} })
+	api := startAPI(t, anchortest.Plan{
+		Submit: []anchortest.Fault{{}, anchortest.Redirect(other.URL)}, Poll: []anchortest.Fault{anchortest.Redirect(other.URL)},
+	})
+	client := newClientOf(t, api)
+	id, err := client.Submit(t.Context(), "", []byte(body))
+	if err != nil {
+		t.Fatalf("submit: %v", err)
+	}
+	_, err = client.Submit(t.Context(), "", []byte(body))
+	if e := submitError(t, err); e.Outcome != task.Refused || e.HTTPStatus != 307 {
+		t.Errorf("got %+v, want 307 to be refused", e)
+	}
+	_, err = client.Status(t.Context(), id)
+	if e := statusError(t, err); e.HTTPStatus != 307 {
+		t.Errorf("got %+v, want the 307", e)
+	}
+	if len(leaked) > 0 {
+		t.Error("the other host was called")
+	}
+}
+
+func TestErrorTextsAreFound(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("ü", 3000)
+	for name, c := range map[string]struct{ contentType, body, want string }{
+		"documented":       {"application/json", `{"error":{"code":422,"message":"bad prompt"}}`, "bad prompt"},
+		"at the top":       {"application/json", `{"message":"bad prompt"}`, "bad prompt"},
+		"a string":         {"application/json", `{"error":"bad prompt"}`, "bad prompt"},
+		"inside an error":  {"application/json", `{"error":{"error":"bad prompt"}}`, "bad prompt"},
+		"null":             {"application/json", `{"error":null,"message":"bad prompt"}`, "bad prompt"},
+		"a list":           {"application/json", `{"message": ["a", "b"]}`, `["a","b"]`},
+		"another object":   {"application/json", `{"detail": 1}`, `{"detail":1}`},
+		"HTML":             {"text/html", `<html>bad</html>`, "Unprocessable Entity"},
+		"text":             {"text/plain", "bad prompt\n", "bad prompt"},
+		"nothing":          {"application/json", "", "Unprocessable Entity"},
+		"long":             {"text/plain", long, long[:2048]},
+		"the key":          {"text/plain", "no such key: sk-secret", "no such key: [redacted]"},
+		"deep":             {"application/json", strings.Repeat(`{"error":`, 5) + `"x"` + strings.Repeat("}", 5), `{"error":{"error":"x"}}`},
+		"text that is cut": {"text/plain", "a" + long, "a" + long[:2046]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", c.contentType)
+				w.WriteHeader(422)
+				_, _ = io.WriteString(w, c.body)
+			})
+			_, err := newClient(t, config(server.URL)).Submit(t.Context(), "", []byte(body))
+			if got := submitError(t, err).Message; got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
