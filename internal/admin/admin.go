@@ -42,9 +42,9 @@ type Server struct {
 
 // New returns a server that listens on cfg.Addr already and answers once it runs. The error says why the
 // address cannot be used. A worker without checks is always ready.
-func New(cfg Config, version string, g prometheus.Gatherer, log zerolog.Logger, checks ...Check) (*Server, error) {
+func New(ctx context.Context, cfg Config, version string, g prometheus.Gatherer, log zerolog.Logger, checks ...Check) (*Server, error) {
 	var lc net.ListenConfig
-	listener, err := lc.Listen(context.Background(), "tcp", cfg.Addr)
+	listener, err := lc.Listen(ctx, "tcp", cfg.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on ADMIN_ADDR %q: %w", cfg.Addr, err)
 	}

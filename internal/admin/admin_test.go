@@ -25,7 +25,7 @@ const (
 // start runs a server until the test ends and returns its URL.
 func start(t *testing.T, cfg admin.Config, g prometheus.Gatherer, checks ...admin.Check) string {
 	t.Helper()
-	s, err := admin.New(cfg, "v1.2.3", g, zerolog.Nop(), checks...)
+	s, err := admin.New(t.Context(), cfg, "v1.2.3", g, zerolog.Nop(), checks...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,11 +189,11 @@ func TestIndexNamesTheVersion(t *testing.T) {
 }
 
 func TestTakenAddressIsAnError(t *testing.T) {
-	s, err := admin.New(admin.Config{Addr: loopback}, "", prometheus.NewRegistry(), zerolog.Nop())
+	s, err := admin.New(t.Context(), admin.Config{Addr: loopback}, "", prometheus.NewRegistry(), zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = admin.New(admin.Config{Addr: s.Addr()}, "", prometheus.NewRegistry(), zerolog.Nop())
+	_, err = admin.New(t.Context(), admin.Config{Addr: s.Addr()}, "", prometheus.NewRegistry(), zerolog.Nop())
 	if err == nil || !strings.Contains(err.Error(), "ADMIN_ADDR") {
 		t.Errorf("second server on %s: got %v, want an error that names ADMIN_ADDR", s.Addr(), err)
 	}
@@ -214,7 +214,7 @@ func TestStopWaitsForNobodyForLong(t *testing.T) {
 		return true, ""
 	}}
 	defer close(release)
-	s, err := admin.New(admin.Config{Addr: loopback}, "", prometheus.NewRegistry(), zerolog.Nop(), slow)
+	s, err := admin.New(t.Context(), admin.Config{Addr: loopback}, "", prometheus.NewRegistry(), zerolog.Nop(), slow)
 	if err != nil {
 		t.Fatal(err)
 	}

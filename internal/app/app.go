@@ -27,7 +27,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
 
-// ErrDrainTimeout: the worker was told to stop and had not given everything back within DRAIN_TIMEOUT.
+// ErrDrainTimeout says that the worker was told to stop and had not given everything back within DRAIN_TIMEOUT.
 // What it still held moves on after ACK_WAIT.
 var ErrDrainTimeout = errors.New("drain took longer than DRAIN_TIMEOUT")
 
@@ -49,16 +49,20 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 	defer nc.Close()
 
 	limit := rateLimit(cfg.Anchor.RateLimit)
-	gate := gate.New(cfg.Submit, limit, reg, log)
+	submissions := gate.New(cfg.Submit, limit, reg, log)
 	var bound atomic.Pointer[string]
-	operators, err := admin.New(cfg.Admin, version, reg, log, checks(ctx, nc, gate, &bound)...)
+	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, &bound)...)
 	if err != nil {
 		return err
 	}
-	// The probes outlive the work, so that a worker that drains says so.
+	// The probes outlive the work, so that a worker that drains says so. Without them it does not work on.
 	probesCtx, stopProbes := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, stopWork := context.WithCancel(ctx)
 	var group errgroup.Group
-	group.Go(func() error { return operators.Run(probesCtx) })
+	group.Go(func() error {
+		defer stopWork()
+		return operators.Run(probesCtx)
+	})
 	group.Go(func() error {
 		defer stopProbes()
 		r, err := bind(ctx, nc, cfg, &bound, log)
@@ -66,7 +70,7 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 			return nil // told to stop before it could begin
 		}
 		log.Info().Str("version", version).Msg("worker is ready")
-		return work(ctx, nc, cfg, r, parts{api: api, gate: gate, limit: limit, reg: reg, log: log})
+		return work(ctx, nc, cfg, r, parts{api: api, gate: submissions, limit: limit, reg: reg, log: log})
 	})
 	return group.Wait()
 }
@@ -91,7 +95,11 @@ func work(ctx context.Context, nc *nats.Conn, cfg Config, r *resources, with par
 		publisher.New(nc, r.js, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
 		with.reg, with.log,
 	)
-	requests := consumer.New(nc, r.consumer, cfg.Config, line, with.reg, with.log)
+	repair := func(ctx context.Context) error {
+		_, err := provision(ctx, nc, cfg)
+		return err
+	}
+	requests := consumer.New(nc, r.consumer, cfg.Config, line, repair, with.reg, with.log)
 
 	done := make(chan struct{})
 	defer close(done)

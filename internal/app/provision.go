@@ -236,8 +236,8 @@ func resultRules(cfg Config) []rule {
 	return []rule{
 		carries(cfg.Result.Subject), keptFor(resultsAge), limits(),
 		{
-			want: "duplicate window must be 1h or longer",
-			ok:   func(c jetstream.StreamConfig) bool { return c.Duplicates >= duplicateWindow },
+			once: true, // an operator may choose: what the stream forgets is looked up
+			ok:   func(jetstream.StreamConfig) bool { return true },
 			fix:  func(c *jetstream.StreamConfig) { c.Duplicates = duplicateWindow },
 		},
 	}

@@ -134,7 +134,7 @@ func TestAPoisonRequestIsPutAside(t *testing.T) {
 		}
 	}
 	if byID["fine"].Status != task.Succeeded {
-		t.Errorf("the neighbour: got %+v", byID["fine"])
+		t.Errorf("the one beside them: got %+v", byID["fine"])
 	}
 	w.waitQuiet()
 	letters := w.bodies("TASK_DEAD")
@@ -339,6 +339,41 @@ func TestAWorkerStartsBeforeNATSAndSurvivesItsOutages(t *testing.T) {
 		t.Errorf("started twice: %v", twice)
 	}
 	p.drain()
+}
+
+// A server for development keeps nothing, and an operator may remove a stream.
+func TestAWorkerMakesItsStreamsAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	for _, stream := range []string{"TASKS", "TASK_RESULTS", "KV_task_tracker"} {
+		if err := w.js.DeleteStream(t.Context(), stream); err != nil {
+			t.Fatal(err)
+		}
+	}
+	natstest.Eventually(t, func() error {
+		for _, stream := range []string{"TASKS", "TASK_RESULTS", "KV_task_tracker"} {
+			if _, err := w.js.Stream(t.Context(), stream); err != nil {
+				return fmt.Errorf("stream %s: %w", stream, err)
+			}
+		}
+		return nil
+	})
+	w.submit("a", done)
+	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded {
+		t.Errorf("got %+v", ev.Event)
+	}
+}
+
+func TestATraceAndAMessageIDGoFromRequestToEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	w.publish(`{"prompt":"x","url":"https://example.com"}`, "Nats-Msg-Id", "ord-1", "traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	ev := w.waitEvents(1)[0]
+	if ev.TaskID != "ord-1" || ev.header.Get("traceparent") != "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" {
+		t.Errorf("got task %s with headers %v", ev.TaskID, ev.header)
+	}
 }
 
 func TestAnEventWaitsWhileNATSIsAway(t *testing.T) {

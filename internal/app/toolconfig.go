@@ -50,8 +50,10 @@ func ConnectTool(cfg NATSConfig, opts ...nats.Option) (*nats.Conn, error) {
 	case err == nil:
 		return nc, nil
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		return nil, fmt.Errorf("NATS at %s refused the login (%w): set NATS_CREDS_FILE, or another of the logins", withoutLogin(cfg.URL), err)
+		return nil, fmt.Errorf("NATS at %s refused the login: %w. Set NATS_CREDS_FILE, NATS_NKEY_SEED_FILE, NATS_USER or NATS_TOKEN", withoutLogin(cfg.URL), err)
+	case errors.Is(err, nats.ErrNoServers):
+		return nil, fmt.Errorf("no NATS at %s: is it running? Set NATS_URL, or try: capstan demo", withoutLogin(cfg.URL))
 	default:
-		return nil, fmt.Errorf("no NATS at %s (%w): is it running? set NATS_URL, or try: capstan demo", withoutLogin(cfg.URL), err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w", withoutLogin(cfg.URL), err)
 	}
 }

@@ -51,7 +51,8 @@ func TestToolIsToldOfEveryMistakeInItsSettings(t *testing.T) {
 }
 
 func TestToolSaysWhereItFoundNoNATS(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

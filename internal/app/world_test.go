@@ -20,7 +20,6 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/app"
-	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -57,14 +56,9 @@ type world struct {
 	js   jetstream.JetStream
 }
 
-func newWorld(t *testing.T, opts ...anchortest.Option) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
-	return newWorldWith(t, natsserver.Config{}, opts...)
-}
-
-func newWorldWith(t *testing.T, server natsserver.Config, opts ...anchortest.Option) *world {
-	t.Helper()
-	w := &world{t: t, nats: natstest.StartWith(t, server), api: anchortest.New(opts...)}
+	w := &world{t: t, nats: natstest.Start(t), api: anchortest.New()}
 	if err := w.api.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +90,7 @@ type worker struct {
 func (w *world) start(name string, extra ...string) *worker {
 	w.t.Helper()
 	p := &worker{t: w.t, log: &buffer{}, exited: make(chan error, 1)}
-	p.cmd = exec.Command(os.Args[0])
+	p.cmd = exec.CommandContext(context.WithoutCancel(w.t.Context()), os.Args[0])
 	p.cmd.Env = w.env(name, extra...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
@@ -131,7 +125,9 @@ func (p *worker) signal(s os.Signal) {
 func (p *worker) kill() {
 	p.t.Helper()
 	p.signal(syscall.SIGKILL)
-	<-p.exited
+	if err := <-p.exited; err == nil {
+		p.t.Error("a killed worker exited with 0")
+	}
 }
 
 // drain is what a deploy does. It fails the test unless the worker exits with 0.

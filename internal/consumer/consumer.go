@@ -52,6 +52,7 @@ type Consumer struct {
 	source  jetstream.Consumer
 	cfg     Config
 	handler Handler
+	repair  func(context.Context) error
 	log     zerolog.Logger
 	metrics metrics
 
@@ -63,12 +64,13 @@ type Consumer struct {
 	held map[uint64]*lease // by sequence in the stream; guarded by mu
 }
 
-// New returns a consumer of the durable pull consumer source, whose AckWait is cfg.AckWait.
-func New(nc *nats.Conn, source jetstream.Consumer, cfg Config, h Handler,
+// New returns a consumer of the durable pull consumer source, whose AckWait is cfg.AckWait. repair is
+// called after a pull that failed while NATS was there: a server that came back empty has no streams.
+func New(nc *nats.Conn, source jetstream.Consumer, cfg Config, h Handler, repair func(context.Context) error,
 	reg prometheus.Registerer, log zerolog.Logger,
 ) *Consumer {
 	c := &Consumer{
-		nc: nc, source: source, cfg: cfg, handler: h, log: log,
+		nc: nc, source: source, cfg: cfg, handler: h, repair: repair, log: log,
 		freed: make(chan struct{}, 1), pulled: make(chan struct{}), held: map[uint64]*lease{},
 	}
 	c.metrics = newMetrics(reg, func() float64 { return float64(c.Held()) })
@@ -112,7 +114,7 @@ func (c *Consumer) pull(ctx context.Context) {
 			return
 		}
 		if err := c.fetch(ctx, n, spare); err != nil {
-			c.log.Warn().Err(err).Msg("pull gave an error")
+			c.log.Warn().Err(err).AnErr("repair", c.repair(ctx)).Msg("pull failed")
 			c.metrics.pullErrors.Inc()
 			wait(ctx, errorWait/2+rand.N(errorWait))
 		}

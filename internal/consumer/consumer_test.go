@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -58,11 +59,7 @@ func (h *handler) Started(_ context.Context, m task.Message) (bool, error) { ret
 func (h *handler) seen() map[uint64]int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	seen := map[uint64]int{}
-	for seq, n := range h.calls {
-		seen[seq] = n
-	}
-	return seen
+	return maps.Clone(h.calls)
 }
 
 type harness struct {
@@ -114,7 +111,7 @@ func (h *harness) run(handler consumer.Handler, maxInFlight int) (stop func()) {
 		h.t.Fatal(err)
 	}
 	cfg := consumer.Config{Consumer: "worker", MaxInFlight: maxInFlight, AckWait: h.ackWait}
-	c := consumer.New(nc, source, cfg, handler, prometheus.NewRegistry(), zerolog.Nop())
+	c := consumer.New(nc, source, cfg, handler, func(context.Context) error { return nil }, prometheus.NewRegistry(), zerolog.Nop())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -139,7 +139,8 @@ func (p *pause) settle(generation uint64, err error) {
 
 // countUnknown begins a pause when too many outcomes in a row are unknown.
 func (p *pause) countUnknown() {
-	if p.unknowns++; p.unknowns >= unknownLimit {
+	p.unknowns++
+	if p.unknowns >= unknownLimit {
 		p.begin(task.Failing, 0)
 	}
 }
@@ -168,7 +169,7 @@ func (p *pause) begin(reason task.Reason, wait time.Duration) {
 	p.generation++
 	p.paused, p.reason = true, reason
 	p.lastUntil(time.Now().Add(wait))
-	p.log.WithLevel(level(reason)).Str("reason", string(reason)).Dur("wait", wait).Msg("submissions paused")
+	p.log.WithLevel(level(reason)).Str("reason", string(reason)).Stringer("wait", wait).Msg("submissions paused")
 }
 
 func (p *pause) end() {

@@ -38,11 +38,11 @@ func TestPausesGrowAndStartOverAfterAnAcceptedSubmission(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(4, rate.Inf)
 		leave := enter(t, g)
-		for _, seconds := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+		for _, seconds := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
 			leave(notNow(0))
 			var waited time.Duration
 			leave, waited = probe(t, g)
-			wantAbout(t, waited, seconds*time.Second)
+			wantAbout(t, waited, time.Duration(seconds)*time.Second)
 		}
 		leave(nil)
 		enter(t, g)(notNow(0))

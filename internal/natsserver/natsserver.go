@@ -3,9 +3,11 @@
 package natsserver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,6 +24,16 @@ type Config struct {
 	Dir        string // folder of the file storage; one that exists is taken up again
 	Port       int    // on 127.0.0.1; AnyPort for a free one
 	MaxPayload int32  // longest message in bytes; 0: the server's default, 1 MiB
+	Name       string // of the server; absent: "capstan"
+	Cluster    Cluster
+}
+
+// Cluster makes a server a node of several. Its clients are not told where the others are. Absent: a
+// server by itself.
+type Cluster struct {
+	Name   string   // the same on every node
+	Port   int      // on 127.0.0.1, where other nodes connect
+	Routes []string // of all nodes, as in "nats://127.0.0.1:6222"
 }
 
 // Server is a running NATS server.
@@ -30,11 +42,7 @@ type Server struct{ server *server.Server }
 // Start starts a server and returns when it accepts connections. It fails where the port is taken or
 // the folder cannot be used.
 func Start(cfg Config) (*Server, error) {
-	opts := &server.Options{
-		ServerName: "capstan", Host: "127.0.0.1", Port: cfg.Port, MaxPayload: cfg.MaxPayload,
-		JetStream: true, StoreDir: cfg.Dir, NoLog: true, NoSigs: true,
-	}
-	s, err := server.NewServer(opts)
+	s, err := server.NewServer(cfg.options())
 	if err != nil {
 		return nil, fmt.Errorf("configure NATS server: %w", err)
 	}
@@ -44,6 +52,18 @@ func Start(cfg Config) (*Server, error) {
 		return nil, errors.New("NATS server did not come up: is its port taken, or its folder not writable?")
 	}
 	return &Server{server: s}, nil
+}
+
+func (c Config) options() *server.Options {
+	opts := &server.Options{
+		ServerName: cmp.Or(c.Name, "capstan"), Host: "127.0.0.1", Port: c.Port, MaxPayload: c.MaxPayload,
+		JetStream: true, StoreDir: c.Dir, NoLog: true, NoSigs: true,
+	}
+	if c.Cluster.Name != "" {
+		opts.Cluster = server.ClusterOpts{Name: c.Cluster.Name, Host: "127.0.0.1", Port: c.Cluster.Port, NoAdvertise: true}
+		opts.Routes = server.RoutesFromStr(strings.Join(c.Cluster.Routes, ","))
+	}
+	return opts
 }
 
 // URL is where clients connect.

@@ -53,8 +53,9 @@ type Poller interface {
 // Publisher stores events and dead letters.
 type Publisher interface {
 	// Publish returns the event that is stored, which an earlier delivery may have published.
-	Publish(ctx context.Context, m task.Message, ev task.Event) (stored task.Event, seq uint64, err error)
-	PublishAside(ctx context.Context, m task.Message, ev task.Event) (seq uint64, err error)
+	// again says that one may have.
+	Publish(ctx context.Context, m task.Message, ev task.Event, again bool) (stored task.Event, seq uint64, err error)
+	PublishAside(ctx context.Context, m task.Message, ev task.Event, again bool) error
 	Replay(ctx context.Context, m task.Message, taskID string, seq uint64) error
 	Bury(ctx context.Context, m task.Message, data []byte, reason string) error
 }
@@ -122,11 +123,11 @@ var errSettled = errors.New("the request is settled")
 // Started reports whether the request's task has begun: whether it has a record.
 func (p *Pipeline) Started(ctx context.Context, m task.Message) (bool, error) {
 	req, err := task.ParseRequest(m, p.cfg.Defaults)
-	if err != nil {
-		return false, nil // it never will
+	if err == nil {
+		_, err = p.tracker.Get(ctx, req.TaskID)
 	}
-	_, err = p.tracker.Get(ctx, req.TaskID)
-	if errors.Is(err, task.ErrNoRecord) {
+	_, invalid := errors.AsType[*task.InvalidError](err)
+	if invalid || errors.Is(err, task.ErrNoRecord) {
 		return false, nil
 	}
 	return err == nil, err

@@ -100,14 +100,13 @@ func (m mortal) Save(ctx context.Context, rec task.Record) (out task.Record, err
 	return out, err
 }
 
-func (m mortal) Publish(ctx context.Context, msg task.Message, ev task.Event) (out task.Event, seq uint64, err error) {
-	err = m.do("publish", func() (err error) { out, seq, err = m.Publisher.Publish(ctx, msg, ev); return err })
+func (m mortal) Publish(ctx context.Context, msg task.Message, ev task.Event, again bool) (out task.Event, seq uint64, err error) {
+	err = m.do("publish", func() (err error) { out, seq, err = m.Publisher.Publish(ctx, msg, ev, again); return err })
 	return out, seq, err
 }
 
-func (m mortal) PublishAside(ctx context.Context, msg task.Message, ev task.Event) (seq uint64, err error) {
-	err = m.do("publish aside", func() (err error) { seq, err = m.Publisher.PublishAside(ctx, msg, ev); return err })
-	return seq, err
+func (m mortal) PublishAside(ctx context.Context, msg task.Message, ev task.Event, again bool) error {
+	return m.do("publish aside", func() error { return m.Publisher.PublishAside(ctx, msg, ev, again) })
 }
 
 func (m mortal) Replay(ctx context.Context, msg task.Message, id string, seq uint64) error {

@@ -16,7 +16,7 @@ func (r *run) publish(ctx context.Context) error {
 	if err := r.stillOwner(ctx); err != nil {
 		return err
 	}
-	ev, seq, err := r.publisher.Publish(ctx, r.req.Message, r.event())
+	ev, seq, err := r.publisher.Publish(ctx, r.req.Message, r.event(), r.rec.Epoch > 1)
 	if err != nil {
 		return err
 	}
@@ -73,5 +73,5 @@ func (r *run) ended(ev task.Event) {
 		r.metrics.unnoticed.Observe(r.ending.Unnoticed.Seconds())
 	}
 	r.log.Info().Str("task", ev.TaskID).Str("workflow", ev.WorkflowID).Str("status", string(ev.Status)).
-		Str("code", code).Int("polls", ev.Polls).Dur("took", ev.FinishedAt.Sub(ev.RequestedAt)).Msg("task ended")
+		Str("code", code).Int("polls", ev.Polls).Stringer("took", ev.FinishedAt.Sub(ev.RequestedAt)).Msg("task ended")
 }

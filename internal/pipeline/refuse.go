@@ -21,7 +21,7 @@ func (p *Pipeline) refuse(ctx context.Context, m task.Message, why error) error 
 	}
 	ev := p.refusal(m, invalid.TaskID, task.NewError(task.InvalidRequest, invalid.Error()))
 	ev.Metadata = invalid.Metadata
-	if _, _, err := p.publisher.Publish(ctx, m, ev); err != nil {
+	if _, _, err := p.publisher.Publish(ctx, m, ev, m.Deliveries > 1); err != nil {
 		return err
 	}
 	p.metrics.tasks.WithLabelValues(string(ev.Status), string(ev.Error.Code)).Inc()
@@ -33,7 +33,7 @@ func (p *Pipeline) refuse(ctx context.Context, m task.Message, why error) error 
 func (r *run) refuseDuplicate(ctx context.Context, why string) error {
 	ev := r.refusal(r.req.Message, r.req.TaskID, task.NewError(task.DuplicateTask, "task_id "+r.req.TaskID+" "+why))
 	ev.Metadata = r.req.Metadata
-	if _, err := r.publisher.PublishAside(context.WithoutCancel(ctx), r.req.Message, ev); err != nil {
+	if err := r.publisher.PublishAside(context.WithoutCancel(ctx), r.req.Message, ev, r.req.Message.Deliveries > 1); err != nil {
 		return err
 	}
 	r.metrics.tasks.WithLabelValues(string(ev.Status), string(ev.Error.Code)).Inc()

@@ -161,7 +161,8 @@ func (r *run) forbiddenForGood(e *task.SubmitError) bool {
 	if e.HTTPStatus != http.StatusForbidden {
 		return false
 	}
-	if r.forbidden++; r.forbidden == 1 {
+	r.forbidden++
+	if r.forbidden == 1 {
 		r.acceptedBefore = r.gate.Accepted()
 	}
 	return r.forbidden >= forbiddenLimit && r.gate.Accepted() > r.acceptedBefore

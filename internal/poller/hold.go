@@ -91,7 +91,7 @@ func (h *hold) failed(generation uint64, failure *task.StatusError) {
 		wait = h.backoff.NextBackOff()
 	}
 	if !h.held {
-		h.log.Warn().Int("status", failure.HTTPStatus).Dur("wait", wait).Msg("polls held")
+		h.log.Warn().Int("status", failure.HTTPStatus).Stringer("wait", wait).Msg("polls held")
 	}
 	h.generation++
 	h.held = true

@@ -2,7 +2,6 @@ package publisher
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,8 +20,11 @@ const (
 	originalPrefix = "Capstan-Original-"
 )
 
-// traceHeaders are those of W3C Trace Context: a request's go onto its event.
-var traceHeaders = [...]string{"traceparent", "tracestate"}
+// The headers of W3C Trace Context: a request's go onto its event.
+const (
+	traceParent = "traceparent"
+	traceState  = "tracestate"
+)
 
 // maxTraceHeader bounds what is copied of a trace header, in bytes; W3C asks for 512 of tracestate.
 const maxTraceHeader = 512
@@ -47,7 +49,7 @@ func eventHeader(m task.Message, ev task.Event, id string) nats.Header {
 func replayHeader(stored nats.Header, m task.Message, id string) nats.Header {
 	h := nats.Header{}
 	for name, values := range stored {
-		if !steers(name) && !slices.Contains(traceHeaders[:], name) {
+		if !steers(name) && name != traceParent && name != traceState {
 			h[name] = values
 		}
 	}
@@ -80,7 +82,7 @@ func deadHeader(m task.Message, reason string) nats.Header {
 func steers(name string) bool { return strings.HasPrefix(strings.ToLower(name), "nats-") }
 
 func copyTrace(h nats.Header, m task.Message) {
-	for _, name := range traceHeaders {
+	for _, name := range []string{traceParent, traceState} {
 		if v := nats.Header(m.Header).Get(name); v != "" && len(v) <= maxTraceHeader {
 			h.Set(name, v)
 		}

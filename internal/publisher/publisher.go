@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,6 +31,8 @@ type Publisher struct {
 	dead    DeadConfig
 	log     zerolog.Logger
 	metrics metrics
+
+	lookback *lookback
 }
 
 // New returns a publisher on the results stream, the object store and the stream of dead letters.
@@ -38,40 +41,61 @@ func New(nc *nats.Conn, js jetstream.JetStream, results jetstream.Stream, large 
 ) *Publisher {
 	return &Publisher{
 		nc: nc, js: js, results: results, large: large, cfg: cfg, dead: dead,
-		log: retry.Quiet(log), metrics: newMetrics(reg),
+		log: retry.Quiet(log), metrics: newMetrics(reg), lookback: newLookback(js, cfg.Stream, retry.Quiet(log)),
 	}
 }
 
 // Publish stores the one event of a task and returns the event that is stored, with its sequence in the
-// results stream. Where an earlier delivery stored one within the stream's duplicate window, nothing is
-// added and that one is returned: it is what subscribers have seen.
+// results stream. Publishing it again stores nothing: the stream tells it for a duplicate by the task id,
+// and what is stored already is returned, since it is what subscribers have seen. The stream forgets ids
+// after its duplicate window; again says that an earlier delivery may have come this far, so that older
+// events are looked through.
 //
-// The stream tells duplicates by the task id. An event under the same id that answers another request
-// (a broken one that was mended and sent again) does not count as one: the event is then stored under
-// the id that PublishAside uses.
-func (p *Publisher) Publish(ctx context.Context, m task.Message, ev task.Event) (task.Event, uint64, error) {
-	ack, err := p.store(ctx, m, ev, ev.TaskID)
-	if err != nil {
-		return ev, 0, err
+// An event under the same id that answers another request (a broken one that was mended and sent again)
+// is no duplicate. The event is then stored under the id that PublishAside uses.
+func (p *Publisher) Publish(ctx context.Context, m task.Message, ev task.Event, again bool) (task.Event, uint64, error) {
+	stored, seq, err := p.storeOnce(ctx, m, ev, ev.TaskID, again)
+	if errors.Is(err, errOthers) {
+		return p.storeOnce(ctx, m, ev, asideID(ev.TaskID, m), again)
 	}
-	if !ack.Duplicate {
-		return ev, ack.Sequence, nil
-	}
-	if earlier, ok := p.earlier(ctx, ack.Sequence, ev); ok {
-		return earlier, ack.Sequence, nil
-	}
-	seq, err := p.PublishAside(ctx, m, ev)
-	return ev, seq, err
+	return stored, seq, err
 }
 
 // PublishAside stores an event that is not the task's one: its message id is the task id, a dot and the
-// request's sequence.
-func (p *Publisher) PublishAside(ctx context.Context, m task.Message, ev task.Event) (uint64, error) {
-	ack, err := p.store(ctx, m, ev, asideID(ev.TaskID, m))
-	if err != nil {
-		return 0, err
+// request's sequence. again is as in Publish.
+func (p *Publisher) PublishAside(ctx context.Context, m task.Message, ev task.Event, again bool) error {
+	_, _, err := p.storeOnce(ctx, m, ev, asideID(ev.TaskID, m), again)
+	return err
+}
+
+// errOthers says that the message id is taken by an event that answers another request.
+var errOthers = errors.New("the message id is another event's")
+
+// storeOnce stores an event under a message id unless it is stored, and returns what is.
+func (p *Publisher) storeOnce(ctx context.Context, m task.Message, ev task.Event, id string, again bool) (task.Event, uint64, error) {
+	for {
+		if again && p.forgotten(earliest(ev)) {
+			stored, seq, found, err := p.stored(ctx, m, ev)
+			if found || err != nil {
+				return stored, seq, err
+			}
+		}
+		ack, err := p.store(ctx, m, ev, id)
+		if errors.Is(err, errForgotten) {
+			again = true
+			continue
+		}
+		if err != nil {
+			return ev, 0, err
+		}
+		if !ack.Duplicate {
+			return ev, ack.Sequence, nil
+		}
+		if earlier, ok := p.earlier(ctx, ack.Sequence, ev); ok {
+			return earlier, ack.Sequence, nil
+		}
+		return ev, 0, fmt.Errorf("publish event of task %s: %w", ev.TaskID, errOthers)
 	}
-	return ack.Sequence, nil
 }
 
 func asideID(taskID string, m task.Message) string { return fmt.Sprintf("%s.%d", taskID, m.Seq) }
@@ -134,7 +158,7 @@ func (p *Publisher) storeAs(ctx context.Context, m task.Message, ev task.Event, 
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
-	return p.publish(ctx, &nats.Msg{Subject: p.cfg.Subject, Header: eventHeader(m, ev, id), Data: data})
+	return p.publishEvent(ctx, &nats.Msg{Subject: p.cfg.Subject, Header: eventHeader(m, ev, id), Data: data})
 }
 
 // tooLarge reports whether a message was larger than the server's max_payload or the stream's own bound.
@@ -166,20 +190,47 @@ const chunkSize = 128 << 10
 // put stores an object, in chunks that the server takes.
 func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
 	return retry.Until(ctx, p.log, "store object", retry.Slow, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
-		size := uint32(min(chunkSize, p.nc.MaxPayload()/2))
+		size := uint32(min(max(p.nc.MaxPayload()/2, 1), chunkSize))
 		meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}
 		return p.large.Put(ctx, meta, bytes.NewReader(data))
 	})
 }
 
+// errForgotten says that an event was sent, that no answer came, and that the stream may have forgotten
+// its id since.
+var errForgotten = errors.New("the event may have been stored long ago")
+
+// publishEvent publishes until the stream has answered. A message that was sent before an outage may have
+// been stored: once its id may be forgotten it is not sent again unseen.
+func (p *Publisher) publishEvent(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
+	var sent time.Time
+	return retry.Until(ctx, p.log, "publish event", retry.Quick, func(ctx context.Context) (*jetstream.PubAck, error) {
+		if sent.IsZero() {
+			sent = time.Now()
+		} else if p.forgotten(sent) {
+			return nil, retry.Final(errForgotten)
+		}
+		return p.send(ctx, msg)
+	})
+}
+
+// forgotten reports whether the stream may have forgotten the id of a message that was stored at t.
+func (p *Publisher) forgotten(t time.Time) bool {
+	return time.Since(t) > p.results.CachedInfo().Config.Duplicates/2
+}
+
 func (p *Publisher) publish(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
 	return retry.Until(ctx, p.log, "publish to "+msg.Subject, retry.Quick, func(ctx context.Context) (*jetstream.PubAck, error) {
-		ack, err := p.js.PublishMsg(ctx, msg)
-		if tooLarge(err) {
-			err = retry.Final(err)
-		}
-		return ack, err
+		return p.send(ctx, msg)
 	})
+}
+
+func (p *Publisher) send(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
+	ack, err := p.js.PublishMsg(ctx, msg)
+	if tooLarge(err) {
+		err = retry.Final(err)
+	}
+	return ack, err
 }
 
 // earlier returns the stored event with this sequence if it answers the same request as ev. One that is

@@ -1,10 +1,13 @@
 package publisher_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,8 +29,11 @@ var (
 )
 
 type harness struct {
+	t *testing.T
 	*publisher.Publisher
 	server  *natstest.Server
+	nc      *nats.Conn
+	lossy   *losingAnswers
 	js      jetstream.JetStream
 	results jetstream.Stream
 	dead    jetstream.Stream
@@ -36,9 +42,8 @@ type harness struct {
 
 func newHarness(t *testing.T, server natsserver.Config) *harness {
 	t.Helper()
-	h := &harness{server: natstest.StartWith(t, server)}
-	var nc *nats.Conn
-	nc, h.js = h.server.Connect()
+	h := &harness{t: t, server: natstest.StartWith(t, server)}
+	h.nc, h.js = h.server.Connect()
 	h.results = natstest.Stream(t, h.js, jetstream.StreamConfig{
 		Name: results.Stream, Subjects: []string{results.Subject}, Duplicates: time.Hour,
 	})
@@ -47,7 +52,7 @@ func newHarness(t *testing.T, server natsserver.Config) *harness {
 	if h.large, err = h.js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: results.Bucket}); err != nil {
 		t.Fatal(err)
 	}
-	h.Publisher = publisher.New(nc, h.js, h.results, h.large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+	h.Publisher = publisher.New(h.nc, h.js, h.results, h.large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
 	return h
 }
 
@@ -85,7 +90,7 @@ func TestAnEventCarriesItsHeaders(t *testing.T) {
 	h := newHarness(t, natsserver.Config{})
 	m := message(7)
 	m.Header = map[string][]string{"traceparent": {"00-ab-cd-01"}, "tracestate": {"x=y"}, "other": {"z"}}
-	if _, _, err := h.Publish(t.Context(), m, event("ord-1")); err != nil {
+	if _, _, err := h.Publish(t.Context(), m, event("ord-1"), false); err != nil {
 		t.Fatal(err)
 	}
 	got := messages(t, h.results)[0].Header
@@ -103,13 +108,13 @@ func TestAnEventCarriesItsHeaders(t *testing.T) {
 func TestAnEventIsStoredOnce(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	_, first, err := h.Publish(t.Context(), message(7), event("ord-1"))
+	_, first, err := h.Publish(t.Context(), message(7), event("ord-1"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	again := event("ord-1")
 	again.Worker, again.FinishedAt = "w2", stored.Add(time.Hour)
-	kept, second, err := h.Publish(t.Context(), message(7), again)
+	kept, second, err := h.Publish(t.Context(), message(7), again, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,12 +131,12 @@ func TestAnEventIsStoredOnce(t *testing.T) {
 func TestAnEventForAnotherRequestIsNoDuplicate(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	if _, _, err := h.Publish(t.Context(), message(7), event("ord-1")); err != nil {
+	if _, _, err := h.Publish(t.Context(), message(7), event("ord-1"), false); err != nil {
 		t.Fatal(err)
 	}
 	mended := event("ord-1")
 	mended.RequestedAt = stored.Add(time.Second)
-	_, seq, err := h.Publish(t.Context(), message(8), mended)
+	_, seq, err := h.Publish(t.Context(), message(8), mended, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +156,7 @@ func TestAResultThatDoesNotFitGoesToTheObjectStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t, natsserver.Config{MaxPayload: 4096})
-			if _, _, err := h.Publish(t.Context(), message(7), ev); err != nil {
+			if _, _, err := h.Publish(t.Context(), message(7), ev, false); err != nil {
 				t.Fatal(err)
 			}
 			var got task.Event
@@ -182,7 +187,7 @@ func TestAStreamsOwnBoundSendsAResultToTheObjectStore(t *testing.T) {
 	}
 	ev := event("a")
 	ev.Result = json.RawMessage(`"` + strings.Repeat("x", 5000) + `"`)
-	if _, _, err := h.Publish(t.Context(), message(7), ev); err != nil {
+	if _, _, err := h.Publish(t.Context(), message(7), ev, false); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(messages(t, h.results)[0].Data), `"result_ref"`) {
@@ -193,7 +198,7 @@ func TestAStreamsOwnBoundSendsAResultToTheObjectStore(t *testing.T) {
 func TestAReplayIsTheStoredEventUnderAnIDOfItsOwn(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	_, seq, err := h.Publish(t.Context(), message(7), event("ord-1"))
+	_, seq, err := h.Publish(t.Context(), message(7), event("ord-1"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +212,7 @@ func TestAReplayIsTheStoredEventUnderAnIDOfItsOwn(t *testing.T) {
 	if got := all[1].Header; got.Get("Nats-Msg-Id") != "ord-1.9" || got.Get("ce-id") != "ord-1.9" || got.Get("Capstan-Replay") != "true" {
 		t.Errorf("got headers %v", got)
 	}
-	if string(all[0].Data) != string(all[1].Data) {
+	if !bytes.Equal(all[0].Data, all[1].Data) {
 		t.Errorf("got %s, want %s", all[1].Data, all[0].Data)
 	}
 }
@@ -215,7 +220,7 @@ func TestAReplayIsTheStoredEventUnderAnIDOfItsOwn(t *testing.T) {
 func TestAReplayOfWhatIsGoneOrAnothersSaysSo(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	_, seq, err := h.Publish(t.Context(), message(7), event("ord-1"))
+	_, seq, err := h.Publish(t.Context(), message(7), event("ord-1"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,26 +273,26 @@ func TestADeadLetterAsLargeAsAMessageStillFits(t *testing.T) {
 // An outage and a full stream have one cure: to wait. What is published meanwhile is stored after.
 func TestAnEventWaitsUntilItCanBeStored(t *testing.T) {
 	t.Parallel()
-	for name, trouble := range map[string]struct{ begin, end func(*testing.T, *harness) }{
+	for name, trouble := range map[string]struct{ begin, end func(*harness) }{
 		"NATS away": {
-			begin: func(_ *testing.T, h *harness) { h.server.Stop() },
-			end:   func(_ *testing.T, h *harness) { h.server.Restart() },
+			begin: func(h *harness) { h.server.Stop() },
+			end:   func(h *harness) { h.server.Restart() },
 		},
 		"stream full": {
-			begin: func(t *testing.T, h *harness) { limit(t, h, 1) },
-			end:   func(t *testing.T, h *harness) { limit(t, h, -1) },
+			begin: func(h *harness) { h.limit(1) },
+			end:   func(h *harness) { h.limit(-1) },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t, natsserver.Config{})
-			if _, _, err := h.Publish(t.Context(), message(1), event("first")); err != nil {
+			if _, _, err := h.Publish(t.Context(), message(1), event("first"), false); err != nil {
 				t.Fatal(err)
 			}
-			trouble.begin(t, h)
+			trouble.begin(h)
 			stored := make(chan error, 1)
 			go func() {
-				_, _, err := h.Publish(context.WithoutCancel(t.Context()), message(7), event("second"))
+				_, _, err := h.Publish(context.WithoutCancel(t.Context()), message(7), event("second"), false)
 				stored <- err
 			}()
 			select {
@@ -295,7 +300,7 @@ func TestAnEventWaitsUntilItCanBeStored(t *testing.T) {
 				t.Fatalf("stored in spite of the trouble: %v", err)
 			case <-time.After(200 * time.Millisecond):
 			}
-			trouble.end(t, h)
+			trouble.end(h)
 			if err := <-stored; err != nil {
 				t.Fatal(err)
 			}
@@ -307,11 +312,86 @@ func TestAnEventWaitsUntilItCanBeStored(t *testing.T) {
 }
 
 // limit bounds the results stream to a number of messages, beyond which it refuses more.
-func limit(t *testing.T, h *harness, n int64) {
-	t.Helper()
+func (h *harness) limit(n int64) {
+	h.t.Helper()
 	cfg := h.results.CachedInfo().Config
 	cfg.MaxMsgs, cfg.Discard = n, jetstream.DiscardNew
-	if _, err := h.js.UpdateStream(t.Context(), cfg); err != nil {
+	if _, err := h.js.UpdateStream(h.t.Context(), cfg); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// The stream remembers message ids for a while, and an outage may last longer.
+func TestAnEventIsStoredOnceAlsoAfterItsIDIsForgotten(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	h.window(200 * time.Millisecond)
+	requested := time.Now().Add(-time.Hour)
+	for i := range uint64(3) {
+		ev := event(fmt.Sprint("t", i))
+		ev.RequestedAt = requested
+		for delivery := range 3 {
+			_, seq, err := h.Publish(t.Context(), message(i+1), ev, delivery > 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seq != i+1 {
+				t.Errorf("task %d, delivery %d: got sequence %d, want %d", i, delivery, seq, i+1)
+			}
+			forget := time.NewTimer(400 * time.Millisecond)
+			<-forget.C
+		}
+	}
+	other := event("t0")
+	other.RequestedAt = requested.Add(time.Minute)
+	if _, seq, err := h.Publish(t.Context(), message(9), other, true); err != nil || seq != 4 {
+		t.Errorf("another request's event: got sequence %d, %v, want it stored", seq, err)
+	}
+}
+
+// The event was stored, the answer was lost, and NATS was away until the stream had forgotten it.
+func TestAnEventWhoseAnswerWasLostLongAgoIsStoredOnce(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	h.window(200 * time.Millisecond)
+	h.lossy.lose(3) // tries, with waits that grow between them
+	_, seq, err := h.Publish(t.Context(), message(7), event("a"), false)
+	if err != nil {
 		t.Fatal(err)
 	}
+	if n := len(messages(t, h.results)); n != 1 || seq != 1 {
+		t.Errorf("got %d events, sequence %d, want one", n, seq)
+	}
+}
+
+// window sets the stream's duplicate window, for a publisher made after.
+func (h *harness) window(d time.Duration) {
+	h.t.Helper()
+	cfg := h.results.CachedInfo().Config
+	cfg.Duplicates = d
+	var err error
+	if h.results, err = h.js.UpdateStream(h.t.Context(), cfg); err != nil {
+		h.t.Fatal(err)
+	}
+	h.lossy = &losingAnswers{JetStream: h.js, window: d}
+	h.Publisher = publisher.New(h.nc, h.lossy, h.results, h.large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+}
+
+// losingAnswers publishes, waits until the stream has forgotten that, and says that no answer came.
+type losingAnswers struct {
+	jetstream.JetStream
+	window time.Duration
+	left   atomic.Int32
+}
+
+func (l *losingAnswers) lose(n int32) { l.left.Store(n) }
+
+func (l *losingAnswers) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	ack, err := l.JetStream.PublishMsg(ctx, m, opts...)
+	if l.left.Add(-1) >= 0 {
+		forget := time.NewTimer(2 * l.window)
+		<-forget.C
+		return nil, context.DeadlineExceeded
+	}
+	return ack, err
 }

@@ -44,7 +44,7 @@ func Until[T any](ctx context.Context, log zerolog.Logger, what string, timeout 
 		return answer, err
 	}
 	notify := func(err error, wait time.Duration) {
-		log.Warn().Err(err).Str("call", what).Dur("wait", wait).Msg("tried NATS again")
+		log.Warn().Err(err).Str("call", what).Stringer("wait", wait).Msg("tried NATS again")
 	}
 	waits := backoff.NewExponentialBackOff()
 	waits.InitialInterval, waits.MaxInterval = firstWait, longestWait

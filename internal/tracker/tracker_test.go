@@ -159,7 +159,8 @@ type losingAnswers struct {
 
 func (l *losingAnswers) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	ack, err := l.JetStream.PublishMsg(ctx, m, opts...)
-	if l.lose--; l.lose >= 0 {
+	l.lose--
+	if l.lose >= 0 {
 		return nil, context.DeadlineExceeded
 	}
 	return ack, err

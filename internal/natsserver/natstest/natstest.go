@@ -19,39 +19,39 @@ const patience = 30 * time.Second
 // Server is a server that a test may stop and start again at the same address.
 type Server struct {
 	*natsserver.Server
-	t   testing.TB
+	tb  testing.TB
 	cfg natsserver.Config
 }
 
 // Start starts a server in a folder of the test's and stops it when the test ends.
-func Start(t testing.TB) *Server {
-	t.Helper()
-	return StartWith(t, natsserver.Config{})
+func Start(tb testing.TB) *Server {
+	tb.Helper()
+	return StartWith(tb, natsserver.Config{})
 }
 
 // StartWith starts a server with these settings; an absent folder is one of the test's, an absent port
 // a free one.
-func StartWith(t testing.TB, cfg natsserver.Config) *Server {
-	t.Helper()
+func StartWith(tb testing.TB, cfg natsserver.Config) *Server {
+	tb.Helper()
 	if cfg.Dir == "" {
-		cfg.Dir = t.TempDir()
+		cfg.Dir = tb.TempDir()
 	}
 	if cfg.Port == 0 {
 		cfg.Port = natsserver.AnyPort
 	}
-	s := &Server{t: t, cfg: cfg}
+	s := &Server{tb: tb, cfg: cfg}
 	s.Restart()
 	s.cfg.Port = s.Port()
-	t.Cleanup(func() { s.Stop() })
+	tb.Cleanup(func() { s.Stop() })
 	return s
 }
 
 // Restart starts a stopped server again, with what it had stored.
 func (s *Server) Restart() {
-	s.t.Helper()
+	s.tb.Helper()
 	server, err := natsserver.Start(s.cfg)
 	if err != nil {
-		s.t.Fatal(err)
+		s.tb.Fatal(err)
 	}
 	s.Server = server
 }
@@ -59,35 +59,35 @@ func (s *Server) Restart() {
 // Connect connects to the server and closes the connection when the test ends. The connection comes back
 // after a restart, as a worker's does.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
-	s.t.Helper()
+	s.tb.Helper()
 	opts = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond)}, opts...)
 	nc, err := nats.Connect(s.URL(), opts...)
 	if err != nil {
-		s.t.Fatal(err)
+		s.tb.Fatal(err)
 	}
-	s.t.Cleanup(nc.Close)
+	s.tb.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
-		s.t.Fatal(err)
+		s.tb.Fatal(err)
 	}
 	return nc, js
 }
 
 // Stream creates a stream.
-func Stream(t testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) jetstream.Stream {
-	t.Helper()
-	s, err := js.CreateStream(t.Context(), cfg)
+func Stream(tb testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) jetstream.Stream {
+	tb.Helper()
+	s, err := js.CreateStream(tb.Context(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // Eventually waits until check returns nil and fails the test with its last error when that takes too
 // long.
-func Eventually(t testing.TB, check func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func Eventually(tb testing.TB, check func() error) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -99,7 +99,7 @@ func Eventually(t testing.TB, check func() error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }

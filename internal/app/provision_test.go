@@ -1,0 +1,116 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+func TestWithoutProvisionAWorkerSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start("w1", "NATS_PROVISION=false")
+	for _, says := range []string{
+		"stream TASKS: ", "stream TASK_RESULTS: ", "stream TASK_DEAD: ", "stream KV_task_tracker: ", "object store task_results: ",
+	} {
+		natstest.Eventually(t, func() error { return p.logged(says) })
+	}
+	w.startReady("w2")                                                          // makes everything
+	natstest.Eventually(t, func() error { return p.logged("worker is ready") }) // and the first finds it
+}
+
+func TestWithoutProvisionAWorkerSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w0").drain()
+	kv := w.config("KV_task_tracker")
+	kv.AllowDirect = true
+	kv.MaxAge = time.Hour
+	results := w.config("TASK_RESULTS")
+	results.Subjects = []string{"elsewhere"}
+	for _, cfg := range []jetstream.StreamConfig{kv, results} {
+		if _, err := w.js.UpdateStream(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := w.start("w1", "NATS_PROVISION=false", "ACK_WAIT=3s", "MAX_IN_FLIGHT_TOTAL=5000")
+	for _, says := range []string{
+		"stream KV_task_tracker: allow direct must be off", "max age must be 0", "stream TASK_RESULTS: subjects must hold tasks.result",
+		"consumer worker: ack wait is 2s and ACK_WAIT 3s", "max ack pending is 10000 and MAX_IN_FLIGHT_TOTAL 5000",
+	} {
+		natstest.Eventually(t, func() error { return p.logged(says) })
+	}
+}
+
+// Trap 2: a record that is read from a replica that lags is a task that runs twice.
+func TestAWorkerMendsWhatItOwns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w0").drain()
+	kv := w.config("KV_task_tracker")
+	kv.AllowDirect = true
+	if _, err := w.js.UpdateStream(t.Context(), kv); err != nil {
+		t.Fatal(err)
+	}
+	requests := w.config("TASKS")
+	requests.MaxMsgs, requests.MaxAge = 1000, time.Hour
+	if _, err := w.js.UpdateStream(t.Context(), requests); err != nil {
+		t.Fatal(err)
+	}
+	w.startReady("w1", "ACK_WAIT=3s")
+	if got := w.config("KV_task_tracker"); got.AllowDirect {
+		t.Error("direct reads are allowed still")
+	}
+	if got := w.config("TASKS"); got.MaxAge != 0 || got.MaxMsgs != 1000 {
+		t.Errorf("got max age %v and max messages %d, want no age, and an operator's limit kept", got.MaxAge, got.MaxMsgs)
+	}
+	c, err := w.js.Consumer(t.Context(), "TASKS", "worker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.CachedInfo().Config; got.AckWait != 3*time.Second || got.MaxDeliver != -1 || got.MaxAckPending != 10000 || len(got.BackOff) != 0 {
+		t.Errorf("got consumer %+v", got)
+	}
+}
+
+func (w *world) config(stream string) jetstream.StreamConfig {
+	w.t.Helper()
+	s, err := w.js.Stream(w.t.Context(), stream)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s.CachedInfo().Config
+}
+
+func TestAWrongSettingStopsAWorkerAtStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start("w1", "MAX_IN_FLIGHT=many", "ANCHORBROWSER_API_KEY=", "LOG_LEVEL=loud")
+	if err := <-p.exited; err == nil {
+		t.Error("got exit code 0, want 1")
+	}
+	got := p.log.String()
+	for _, name := range []string{"MAX_IN_FLIGHT", "ANCHORBROWSER_API_KEY", "LOG_LEVEL"} {
+		if !strings.Contains(got, name) {
+			t.Errorf("got\n%s\nwant a line on %s", got, name)
+		}
+	}
+}
+
+func TestATimeoutComesOnTimeWhileTheAPIIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w1")
+	w.submit("a", running(time.Minute), `"timeout":"3s"`)
+	rec := w.waitState("a", task.Running)
+	w.api.Close()
+	ev := w.waitEvents(1)[0]
+	if late := ev.FinishedAt.Sub(rec.SubmittedAt.Add(3 * time.Second)); ev.code() != task.Timeout || late < 0 || late > 20*time.Second {
+		t.Errorf("got %+v, %v after its time was up", ev.Event, late)
+	}
+}
