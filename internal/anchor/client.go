@@ -89,7 +89,7 @@ func (c *Client) call(ctx context.Context, method, target string, body []byte, l
 // newRequest leaves GetBody unset: net/http sends a body again only if it can rewind it. For the same
 // reason no Idempotency-Key may be added here.
 func (c *Client) newRequest(ctx context.Context, method, target string, body []byte, key string) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+target, nil)
+	req, err := http.NewRequestWithContext(ctx, method, c.base+target, http.NoBody)
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		return nil, fmt.Errorf("make request: %w", urlErr.Err) // without the URL, which names the session
 	}

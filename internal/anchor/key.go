@@ -34,7 +34,8 @@ func newKeySource(cfg Config) (*keySource, error) {
 		return &keySource{key: &key}, err
 	}
 	s := &keySource{file: cfg.APIKeyFile, checked: time.Now()}
-	return s, s.reload()
+	err := s.reload()
+	return s, err
 }
 
 // current returns the key to send.
@@ -70,7 +71,7 @@ func readKey(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(file, maxKey+1))
 	if err != nil {
 		return "", err

@@ -36,7 +36,7 @@ func TestWaitIsWhatTheHeadersAsk(t *testing.T) {
 			server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header()["Ratelimit"] = c.rateLimit
 				w.Header().Set("Retry-After", c.retryAfter)
-				w.WriteHeader(429)
+				w.WriteHeader(http.StatusTooManyRequests)
 			})
 			_, err := newClient(t, config(server.URL)).Submit(t.Context(), "", []byte(body))
 			if got := submitError(t, err).RetryAfter; got != c.want {
@@ -50,7 +50,7 @@ func TestDateAsksForTheTimeUntilIt(t *testing.T) {
 	t.Parallel()
 	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", time.Now().Add(10*time.Minute).UTC().Format(http.TimeFormat))
-		w.WriteHeader(503)
+		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = io.WriteString(w, "{}")
 	})
 	_, err := newClient(t, config(server.URL)).Submit(t.Context(), "", []byte(body))

@@ -189,7 +189,7 @@ func TestErrorTextsAreFound(t *testing.T) {
 			t.Parallel()
 			server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", c.contentType)
-				w.WriteHeader(422)
+				w.WriteHeader(http.StatusUnprocessableEntity)
 				_, _ = io.WriteString(w, c.body)
 			})
 			_, err := newClient(t, config(server.URL)).Submit(t.Context(), "", []byte(body))

@@ -21,7 +21,8 @@ import (
 // listen serves raw connections, one goroutine each, until the test ends.
 func listen(t *testing.T, serve func(net.Conn)) (url string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var lc net.ListenConfig
+	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("listen: %v", err)
 	}
@@ -33,13 +34,13 @@ func listen(t *testing.T, serve func(net.Conn)) (url string) {
 				return
 			}
 			all.Go(func() {
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				serve(conn)
 			})
 		}
 	})
 	t.Cleanup(func() {
-		listener.Close()
+		_ = listener.Close()
 		all.Wait()
 	})
 	return "http://" + listener.Addr().String()

@@ -146,18 +146,16 @@ func (p *worker) logged(text string) error {
 	return nil
 }
 
-// publish publishes a request and returns its sequence.
-func (w *world) publish(request string, headers ...string) uint64 {
+// publish publishes a request, with headers as names and values in turn.
+func (w *world) publish(request string, headers ...string) {
 	w.t.Helper()
 	msg := &nats.Msg{Subject: "tasks.request", Header: nats.Header{}, Data: []byte(request)}
 	for i := 0; i < len(headers); i += 2 {
 		msg.Header.Set(headers[i], headers[i+1])
 	}
-	ack, err := w.js.PublishMsg(w.t.Context(), msg)
-	if err != nil {
+	if _, err := w.js.PublishMsg(w.t.Context(), msg); err != nil {
 		w.t.Fatal(err)
 	}
-	return ack.Sequence
 }
 
 // submit publishes a request whose prompt carries a plan for the stand-in, under a task id.

@@ -53,7 +53,7 @@ func PageReader(ctx context.Context, t Task) (any, error) {
 }
 
 func readPage(ctx context.Context, address string) (page, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
 		return page{}, err
 	}

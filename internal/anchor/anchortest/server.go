@@ -75,7 +75,8 @@ func (s *Server) Start(addr string) error {
 	if s.http != nil {
 		return errors.New("the stand-in is listening already")
 	}
-	listener, err := net.Listen("tcp", addr)
+	var lc net.ListenConfig
+	listener, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("start the stand-in: %w", err)
 	}
