@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// client is a connection to Capstan's queue.
+type client struct {
+	cfg app.Config
+	nc  *nats.Conn
+	js  jetstream.JetStream
+}
+
+// connect connects by the settings of the environment. Whoever calls it calls nc.Close.
+func connect(opts ...nats.Option) (*client, error) {
+	cfg, err := app.LoadToolConfig()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	nc, err := app.ConnectTool(cfg.NATS, opts...)
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("use JetStream: %w", err)
+	}
+	return &client{cfg: cfg, nc: nc, js: js}, nil
+}
+
+// url is the server it is connected to, without a login.
+func (c *client) url() string { return c.nc.ConnectedUrlRedacted() }
+
+// published is a request that is stored.
+type published struct {
+	taskID string
+	seq    uint64 // in the stream of requests
+}
+
+// publish stores a request that keeps the rules. It sets no Nats-Msg-Id: within the stream's duplicate
+// window a second request with the same one would be dropped in silence, while a worker answers it, with
+// the task's event or by saying that the id is taken.
+func (c *client) publish(ctx context.Context, request []byte) (published, error) {
+	ack, err := c.js.Publish(ctx, c.cfg.Request.Subject, request)
+	switch {
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		return published{}, fmt.Errorf("no stream at %s takes %s: start a worker first, it makes the streams", c.url(), c.cfg.Request.Subject)
+	case errors.Is(err, nats.ErrMaxPayload):
+		return published{}, usageError{fmt.Errorf("the request has %d bytes, and %s takes %d", len(request), c.url(), c.nc.MaxPayload())}
+	case err != nil:
+		return published{}, fmt.Errorf("publish to %s at %s, which may or may not have stored it: %w", c.cfg.Request.Subject, c.url(), err)
+	}
+	stored, err := task.ParseRequest(task.Message{Stream: ack.Stream, Seq: ack.Sequence, Data: request}, c.defaults())
+	if err != nil {
+		return published{}, fmt.Errorf("read the request again: %w", err)
+	}
+	return published{taskID: stored.TaskID, seq: ack.Sequence}, nil
+}
+
+// check refuses a request that a worker would refuse.
+func (c *client) check(request []byte) error {
+	_, err := task.ParseRequest(task.Message{Stream: c.cfg.Request.Stream, Data: request}, c.defaults())
+	if err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// defaults are of no consequence to a client: a worker puts in its own.
+func (c *client) defaults() task.Defaults { return task.Defaults{Timeout: c.cfg.Task.Timeout} }
+
+// missing says of a stream or bucket that it is not there.
+func (c *client) missing(what, name string) error {
+	return fmt.Errorf("no %s %s at %s: start a worker first, it makes what it needs", what, name, c.url())
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// demoEnv is for demos that run at once: two that look for a free port at the same moment find the same.
+func demoEnv(more ...string) []string { return append(more, "ADMIN_ADDR=127.0.0.1:0") }
+
+func TestDemoShowsThreeTasksAndEnds(t *testing.T) {
+	t.Parallel()
+	demo := newTool(t, demoEnv(), "demo", "--port=0", "--exit")
+	if got := demo.status(t); got != exitOK {
+		t.Errorf("exit status: got %d, want %d\n%s%s", got, exitOK, &demo.out, &demo.err)
+	}
+	for _, want := range []string{"queued", "submitting", "running", `{"heading":"Welcome aboard"}`, "✗ workflow_failed", "404 Not Found", "All three"} {
+		if !strings.Contains(demo.out.String(), want) {
+			t.Errorf("got %s\nwant it to contain %q", &demo.out, want)
+		}
+	}
+	if got := demo.err.String(); got != "" {
+		t.Errorf("standard error: got %q, want nothing", got)
+	}
+	assertEmpty(t, demo.folder())
+}
+
+// folder is where the tool keeps what is temporary.
+func (r *tool) folder() string { return strings.TrimPrefix(r.Env[1], "TMPDIR=") }
+
+func assertEmpty(t *testing.T, dir string) {
+	t.Helper()
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(left) > 0 {
+		t.Errorf("left behind: got %v, want nothing", left)
+	}
+}
+
+func TestDemoIsALiveQueueUntilItIsStopped(t *testing.T) {
+	t.Parallel()
+	demo := newTool(t, demoEnv(), "demo", "--port=0")
+	demo.begin(t)
+	demo.out.await(t, "Ctrl-C ends the demo")
+	site := regexp.MustCompile(`http://127\.0\.0\.1:\d+/knots`).FindString(demo.out.String())
+	env := []string{"NATS_URL=" + regexp.MustCompile(`nats://127\.0\.0\.1:\d+`).FindString(demo.out.String())}
+
+	watch := newTool(t, env, "watch", "--json")
+	watch.begin(t)
+	watch.err.await(t, "watching")
+
+	args := []string{"submit", "--wait", "--task-id=knots", "--url", site, "--prompt=Extract the title"}
+	submit := newTool(t, env, args...)
+	if got := submit.status(t); got != exitOK {
+		t.Fatalf("submit: exit status: got %d, want %d\n%s", got, exitOK, &submit.err)
+	}
+	var ev task.Event
+	if err := json.Unmarshal([]byte(submit.out.String()), &ev); err != nil {
+		t.Fatalf("submit: got %q: %v", &submit.out, err)
+	}
+	if got, want := string(ev.Result), `{"title": "Three knots worth knowing"}`; !sameJSON(got, want) {
+		t.Errorf("result: got %s, want %s", got, want)
+	}
+	watch.out.await(t, `"task_id":"knots"`)
+	demo.out.await(t, "Three knots")
+
+	again := newTool(t, env, args...)
+	if got := again.status(t); got != exitOK || !sameJSON(again.out.String(), submit.out.String()) {
+		t.Errorf("the same again: got %d, %s, want the same event", got, &again.out)
+	}
+	failing := newTool(t, env, "submit", "--wait", "--url", site+"/absent", "Extract the title")
+	if got := failing.status(t); got != exitFailed || !strings.Contains(failing.out.String(), "workflow_failed") {
+		t.Errorf("a task that fails: got %d, %s, want %d and its event", got, &failing.out, exitFailed)
+	}
+	get := newTool(t, env, "get", "knots")
+	if got := get.status(t); got != exitOK || !strings.Contains(get.out.String(), "Three knots worth knowing") {
+		t.Errorf("get: got %d, %s%s, want the result", got, &get.out, &get.err)
+	}
+	unknown := newTool(t, env, "get", "nobody")
+	if got := unknown.status(t); got != exitFailed || !strings.Contains(unknown.err.String(), `no record of task "nobody"`) {
+		t.Errorf("get of an unknown task: got %d, %s, want %d and why", got, &unknown.err, exitFailed)
+	}
+	stop(t, watch)
+	stop(t, demo)
+	assertEmpty(t, demo.folder())
+}
+
+// stop does what Ctrl-C does, and expects an orderly end.
+func stop(t *testing.T, run *tool) {
+	t.Helper()
+	if err := run.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Wait(); err != nil {
+		t.Errorf("%v: %v\n%s", run.Args[1:], err, &run.err)
+	}
+}
+
+// sameJSON compares two texts without their white space.
+func sameJSON(a, b string) bool {
+	return strings.Join(strings.Fields(a), "") == strings.Join(strings.Fields(b), "")
+}
+
+func TestDemoStopsAtOnceWhileTasksRun(t *testing.T) {
+	t.Parallel()
+	demo := newTool(t, demoEnv(), "demo", "--port=0")
+	demo.begin(t)
+	demo.out.await(t, "running")
+	stop(t, demo)
+	assertEmpty(t, demo.folder())
+}
+
+func TestDemoKeepsTheFolderItIsGiven(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	for range 2 { // the second demo takes up what the first has left
+		demo := newTool(t, demoEnv(), "demo", "--port=0", "--data", dir)
+		demo.begin(t)
+		demo.out.await(t, "running")
+		stop(t, demo)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "jetstream")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDemoDoesNotTouchTheUsersNATS(t *testing.T) {
+	t.Parallel()
+	demo := newTool(t, demoEnv("NATS_URL=nats://127.0.0.1:1", "NATS_TOKEN=t", "NATS_CREDS_FILE=/absent"), "demo", "--port=0")
+	demo.begin(t)
+	demo.out.await(t, "running")
+	stop(t, demo)
+}
+
+func TestDemoWithAKeyUsesTheAPIThatIsSet(t *testing.T) {
+	t.Parallel()
+	demo := newTool(t, demoEnv("ANCHORBROWSER_API_KEY=k", "ANCHORBROWSER_BASE_URL=http://127.0.0.1:1"), "demo", "--port=0")
+	demo.begin(t)
+	demo.out.await(t, "waiting")
+	if !strings.Contains(demo.out.String(), "this uses your credits") {
+		t.Errorf("got %s\nwant it to say that the real API is used", &demo.out)
+	}
+	stop(t, demo)
+}
+
+func TestDemoNamesTheTaskThatEndedOtherwise(t *testing.T) {
+	term, _ := testTerminal(nil)
+	s := &show{t: term, states: map[string]task.State{}, tasks: demoTasks(demoAPI{})}
+	missing := s.tasks[2].id
+	for _, each := range slices.Clone(s.tasks) {
+		s.event(received{Event: task.Event{TaskID: each.id, Status: task.Succeeded}})
+	}
+	if got, want := len(s.tasks), 0; got != want {
+		t.Errorf("tasks left: got %d, want %d", got, want)
+	}
+	if want := "task " + missing + " ended as succeeded and not as failed"; s.wrong == nil || s.wrong.Error() != want {
+		t.Errorf("got %v, want %s", s.wrong, want)
+	}
+}

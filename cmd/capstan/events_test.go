@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// newClient returns a client of a server that has the streams of requests and results, and no worker.
+func newClient(t *testing.T, server *natstest.Server) *client {
+	t.Helper()
+	t.Setenv("NATS_URL", server.URL())
+	c, err := connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.nc.Close)
+	natstest.Stream(t, c.js, jetstream.StreamConfig{Name: "TASKS", Subjects: []string{"tasks.request"}})
+	natstest.Stream(t, c.js, jetstream.StreamConfig{Name: "TASK_RESULTS", Subjects: []string{"tasks.result"}})
+	return c
+}
+
+// store publishes an event as a worker does.
+func (c *client) store(t *testing.T, id string, replay bool, ev task.Event) {
+	t.Helper()
+	data, err := json.Marshal(ev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg := &nats.Msg{Subject: "tasks.result", Header: nats.Header{}, Data: data}
+	msg.Header.Set(nats.MsgIdHdr, id)
+	if replay {
+		msg.Header.Set(publisher.ReplayHeader, "true")
+	}
+	if _, err := c.js.PublishMsg(t.Context(), msg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWaitTakesOnlyTheAnswerToItsOwnRequest(t *testing.T) {
+	c := newClient(t, natstest.Start(t))
+	done := task.Event{TaskID: "a", Status: task.Succeeded}
+	c.store(t, "a", false, task.Event{TaskID: "a", Status: task.Failed}) // before the request
+
+	events, err := c.follow(t.Context(), fromNow())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.store(t, "b", false, task.Event{TaskID: "b", Status: task.Succeeded})
+	c.store(t, "a.6", true, task.Event{TaskID: "a", Status: task.Failed, Worker: "of another copy"})
+	c.store(t, "a.7", true, done)
+
+	got, err := published{taskID: "a", seq: 7}.await(t.Context(), events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Status != task.Succeeded {
+		t.Errorf("got %+v, want %+v", got, done)
+	}
+}
+
+func TestWaitSurvivesARestartOfNATS(t *testing.T) {
+	server := natstest.Start(t)
+	c := newClient(t, server)
+	events, err := c.follow(t.Context(), fromNow())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Stop()
+	server.Restart()
+	other := *c
+	other.nc, other.js = server.Connect()
+	other.store(t, "a", false, task.Event{TaskID: "a", Status: task.Succeeded})
+
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := (published{taskID: "a", seq: 1}).await(ctx, events); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWaitEndsWithItsTimeout(t *testing.T) {
+	newClient(t, natstest.Start(t))
+	term, out := testTerminal(nil)
+	s, err := parse(t, "p", "--url=https://example.com", "--wait", "--wait-timeout=50ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Run(t.Context(), term)
+	if err == nil || !strings.Contains(err.Error(), "capstan get TASKS-1") {
+		t.Errorf("got %v, want it to say how to go on", err)
+	}
+	if got := out.String(); got != "" {
+		t.Errorf("output: got %q, want none", got)
+	}
+}
+
+func TestEventsSinceTheStartAreFollowed(t *testing.T) {
+	c := newClient(t, natstest.Start(t))
+	before := time.Now()
+	c.store(t, "a", false, task.Event{TaskID: "a", Status: task.Succeeded})
+	c.store(t, "b", false, task.Event{TaskID: "b", Status: task.Failed})
+	for name, from := range map[string]beginning{"start": fromStart(), "moment": since(before.Add(-time.Minute))} {
+		events, err := c.follow(t.Context(), from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"a", "b"} {
+			if got := (<-events).TaskID; got != want {
+				t.Errorf("from %s: got %q, want %q", name, got, want)
+			}
+		}
+	}
+}
+
+func TestLargeResultIsFetched(t *testing.T) {
+	c := newClient(t, natstest.Start(t))
+	objects, err := c.js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "task_results"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := objects.PutBytes(t.Context(), "a.1", []byte(`{"large":true}`)); err != nil {
+		t.Fatal(err)
+	}
+	ev := task.Event{TaskID: "a", Status: task.Succeeded, ResultRef: &task.ResultRef{Bucket: "task_results", Name: "a.1"}}
+	if err := c.fetchResult(t.Context(), &ev); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(ev.Result), `{"large":true}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestInvalidRequestIsNotPublished(t *testing.T) {
+	c := newClient(t, natstest.Start(t))
+	term, _ := testTerminal(strings.NewReader(`{"prompt":"p","urll":"https://example.com"}`))
+	err := (&submitCmd{}).Run(t.Context(), term)
+	if err == nil || !strings.Contains(err.Error(), "the nearest is url") {
+		t.Errorf("got %v, want it to name the nearest field", err)
+	}
+	stream, err := c.js.Stream(t.Context(), "TASKS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stream.CachedInfo().State.Msgs; got != 0 {
+		t.Errorf("requests stored: got %d, want 0", got)
+	}
+}
+
+func TestSameRequestTwiceIsStoredTwice(t *testing.T) {
+	c := newClient(t, natstest.Start(t))
+	for want := range uint64(2) {
+		p, err := c.publish(t.Context(), []byte(`{"prompt":"p","url":"https://example.com","task_id":"a"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.taskID != "a" || p.seq != want+1 {
+			t.Errorf("got %+v, want task a stored as %d", p, want+1)
+		}
+	}
+}
+
+func TestTaskWithoutIDIsNamedByItsPlace(t *testing.T) {
+	c := newClient(t, natstest.Start(t))
+	p, err := c.publish(t.Context(), []byte(`{"prompt":"p","url":"https://example.com"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := p.taskID, "TASKS-1"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestMissingStreamsAreExplained(t *testing.T) {
+	server := natstest.Start(t)
+	t.Setenv("NATS_URL", server.URL())
+	term, _ := testTerminal(nil)
+	submit, err := parse(t, "p", "--url=https://example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, run := range map[string]func(context.Context, *terminal) error{
+		"submit": submit.Run, "watch": (&watchCmd{}).Run, "get": (&getCmd{Task: "a"}).Run,
+	} {
+		if err := run(t.Context(), term); err == nil || !strings.Contains(err.Error(), "start a worker first") {
+			t.Errorf("%s: got %v, want it to say what to do", name, err)
+		}
+	}
+}

@@ -1,0 +1,95 @@
+// Command capstan is the tool of those who use Capstan: it shows the whole of it in a demo, submits
+// tasks, watches their events and looks up how a task is. capstan --help prints how.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+const description = `Submit web tasks to Capstan's queue and see how they end.
+
+NATS and the names of streams and buckets are set by the same variables of the environment as for the
+worker (worker -help prints them).
+
+Exit status: 0 when all went well, 1 when the task failed or something went wrong, 2 when the command
+line, a request or a setting is wrong and nothing was sent.`
+
+// The ends of the process.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// cli is the command line.
+type cli struct {
+	Demo   demoCmd   `cmd:"" help:"See it work: NATS, a worker and a stand-in for Anchor's API in one process, nothing to install."`
+	Submit submitCmd `cmd:"" help:"Publish a task request."`
+	Watch  watchCmd  `cmd:"" help:"Print events as tasks end."`
+	Get    getCmd    `cmd:"" help:"Show how a task is."`
+
+	NATSURL string           `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers, with commas between them. Default: nats://127.0.0.1:4222."`
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+// AfterApply makes the flag the setting.
+func (c *cli) AfterApply() error {
+	if c.NATSURL == "" {
+		return nil
+	}
+	return os.Setenv("NATS_URL", c.NATSURL)
+}
+
+// usageError is a mistake of the command line, a request or a setting: nothing was sent.
+type usageError struct{ error }
+
+// errTaskFailed ends the process as a failure. What there is to say has been printed.
+var errTaskFailed = errors.New("the task failed")
+
+func main() {
+	// The first signal ends a command in order; with stop, a second one ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], newTerminal()))
+}
+
+// run returns the exit status.
+func run(ctx context.Context, args []string, t *terminal) int {
+	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description),
+		kong.Vars{"version": version}, kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // the tags of cli are wrong
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		t.complain(err)
+		t.note("Try: capstan --help")
+		return exitUsage
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	err = command.Run(t)
+	switch _, wrongUsage := errors.AsType[usageError](err); {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errTaskFailed):
+		return exitFailed
+	case wrongUsage:
+		t.complain(err)
+		return exitUsage
+	default:
+		t.complain(err)
+		return exitFailed
+	}
+}

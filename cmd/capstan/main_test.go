@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestMain lets the tests' own binary be the tool, as a process with an environment, signals and an exit
+// status.
+func TestMain(m *testing.M) {
+	if os.Getenv("CAPSTAN_TEST_RUN_TOOL") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// patience bounds what a test waits for.
+const patience = 60 * time.Second
+
+// tool is a run of capstan in a process of its own.
+type tool struct {
+	*exec.Cmd
+	out, err output
+}
+
+// newTool prepares a run. It sees only the given variables of the environment, and a temporary folder of
+// the test's.
+func newTool(t *testing.T, env []string, args ...string) *tool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	run := &tool{Cmd: exec.CommandContext(ctx, os.Args[0], args...)}
+	run.Env = append([]string{"CAPSTAN_TEST_RUN_TOOL=1", "TMPDIR=" + t.TempDir()}, env...)
+	run.Stdout, run.Stderr = &run.out, &run.err
+	return run
+}
+
+// status runs the tool to its end and returns the exit status.
+func (r *tool) status(t *testing.T) int {
+	t.Helper()
+	if err := r.Run(); err != nil && r.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return r.ProcessState.ExitCode()
+}
+
+// begin starts the tool; the test stops it at its end.
+func (r *tool) begin(t *testing.T) {
+	t.Helper()
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = r.Process.Kill()
+		_ = r.Wait()
+	})
+}
+
+// output collects what a process writes.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// await waits until the output contains the text.
+func (o *output) await(t *testing.T, text string) {
+	t.Helper()
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(o.String(), text) {
+		select {
+		case <-tick.C:
+		case <-timeout.C:
+			t.Fatalf("got %s\nwant it to contain %q", o, text)
+		}
+	}
+}
+
+// testTerminal returns a terminal without colors whose input is the text; nil for a person's.
+func testTerminal(in io.Reader) (t *terminal, out *output) {
+	out = &output{}
+	return &terminal{in: in, out: out, err: io.Discard}, out
+}
+
+func TestExitStatusTellsUsageFromFailure(t *testing.T) {
+	nowhere := []string{"NATS_URL=nats://127.0.0.1:1"}
+	for _, c := range []struct {
+		name   string
+		args   []string
+		env    []string
+		status int
+		says   string
+	}{
+		{"help", []string{"--help"}, nil, exitOK, ""},
+		{"nothing", nil, nil, exitOK, ""},
+		{"version", []string{"--version"}, nil, exitOK, ""},
+		{"unknown command", []string{"sumbit"}, nil, exitUsage, "capstan --help"},
+		{"unknown flag", []string{"get", "--jason", "x"}, nil, exitUsage, "--jason"},
+		{"no request", []string{"submit"}, nil, exitUsage, "no request"},
+		{"wrong setting", []string{"get", "x"}, []string{"TRACKER_BUCKET=a.b"}, exitUsage, "TRACKER_BUCKET"},
+		{"no NATS", []string{"get", "x"}, nowhere, exitFailed, "no NATS at nats://127.0.0.1:1"},
+		{"no NATS by flag", []string{"--nats-url", "nats://127.0.0.1:2", "get", "x"}, nowhere, exitFailed, "no NATS at nats://127.0.0.1:2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			run := newTool(t, c.env, c.args...)
+			if got := run.status(t); got != c.status {
+				t.Errorf("exit status: got %d, want %d", got, c.status)
+			}
+			if !strings.Contains(run.err.String(), c.says) {
+				t.Errorf("standard error: got %q, want it to contain %q", &run.err, c.says)
+			}
+		})
+	}
+}
