@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"unicode"
+
+	"github.com/capstan-worker/capstan/internal/app"
 )
 
 // terminal is where people sit: results go to out, everything else to err.
@@ -18,17 +20,11 @@ type terminal struct {
 // newTerminal returns the process's own. It has colors where out is a terminal, unless NO_COLOR is set
 // (no-color.org).
 func newTerminal() *terminal {
-	t := &terminal{out: os.Stdout, err: os.Stderr, color: isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == ""}
-	if !isTerminal(os.Stdin) {
+	t := &terminal{out: os.Stdout, err: os.Stderr, color: app.IsTerminal(os.Stdout) && os.Getenv("NO_COLOR") == ""}
+	if !app.IsTerminal(os.Stdin) {
 		t.in = os.Stdin
 	}
 	return t
-}
-
-// isTerminal is also true of the null device, which nobody types into and nobody reads.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // printf writes to out. Like all writes to a terminal it has nobody to tell of an error.

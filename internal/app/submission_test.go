@@ -98,7 +98,8 @@ func TestASubmissionOfUnknownOutcomeIsToldAndNotRepeated(t *testing.T) {
 		"500": anchortest.Answer(500), "503": anchortest.Answer(503), "HTML 502": anchortest.HTML(502), "reset": anchortest.Reset(),
 		"no id": anchortest.NoID(), "garbage": anchortest.Garbage(), "HTML 200": anchortest.HTML(200), "time-out": anchortest.Hang(),
 	} {
-		rows = append(rows,
+		rows = append(rows, // and a success between them: too many in a row would pause submissions
+			row{name: "success", plan: done, attempts: 1, accepted: 1},
 			row{name: name, plan: faulty(fault), code: task.SubmissionUnknown, attempts: 1},
 			row{name: name + ", accepted", plan: faulty(fault.ButAccepted()), code: task.SubmissionUnknown, attempts: 1, accepted: 1},
 		)

@@ -60,20 +60,20 @@ func (r Record) Of(m Message) bool {
 }
 
 var (
-	// ErrNotOwner: another delivery has claimed the task. Whoever meets it does nothing more with the
+	// ErrNotOwner says that another delivery has claimed the task. Whoever meets it does nothing more with the
 	// task: no event, no acknowledgement, no heartbeat.
 	ErrNotOwner = errors.New("the task is owned by another worker")
 
-	// ErrRecordExists: a record was to be created, and there is one.
+	// ErrRecordExists says that a record was to be created and there is one.
 	ErrRecordExists = errors.New("the task has a record")
 
-	// ErrNoRecord: there is no record of the task.
+	// ErrNoRecord says that there is no record of the task.
 	ErrNoRecord = errors.New("the task has no record")
 
-	// ErrNoRequest: the request that a record names is not stored any more.
+	// ErrNoRequest says that the request that a record names is not stored any more.
 	ErrNoRequest = errors.New("the request is not stored any more")
 
-	// ErrNoEvent: the event that a record names is not stored any more.
+	// ErrNoEvent says that the event that a record names is not stored any more.
 	ErrNoEvent = errors.New("the event is not stored any more")
 )
 

@@ -159,7 +159,8 @@ func (f *finder) member(at int) int {
 		end = literalEnd(f.data, end)
 	}
 	if end == len(f.data) || f.data[end] != ':' {
-		return f.take("", at)
+		f.cut("", at, end)
+		return end
 	}
 	return f.take(unquoteJSON(bytes.TrimSpace(f.data[at:end])), f.skipSpace(end+1))
 }
@@ -181,11 +182,15 @@ scan:
 		}
 		to = literalEnd(f.data, to)
 	}
+	f.cut(name, from, to)
+	return max(to, min(from+1, len(f.data)))
+}
+
+func (f *finder) cut(name string, from, to int) {
 	if value := bytes.TrimSpace(f.data[from:to]); len(value) > 0 {
 		f.cuts = append(f.cuts, piece{from: from, to: from + len(value), name: name})
 		f.collect(name, value)
 	}
-	return max(to, min(from+1, len(f.data)))
 }
 
 // collect notes the strings and numbers of a value that was taken out.

@@ -59,10 +59,14 @@ func (e *InvalidError) Error() string {
 // first breach is returned, always as an *InvalidError. The request shares no memory with m.Data.
 func ParseRequest(m Message, d Defaults) (*Request, error) {
 	r, err := parse(m, d)
-	if f, ok := errors.AsType[*fault](err); ok {
-		return nil, f.inMessage(m)
+	if err == nil {
+		return r, nil
 	}
-	return r, nil
+	f, ok := errors.AsType[*fault](err)
+	if !ok {
+		f = &fault{rule: "cannot be read", detail: err.Error()}
+	}
+	return nil, f.inMessage(m)
 }
 
 func parse(m Message, d Defaults) (*Request, error) {

@@ -131,6 +131,9 @@ func TestDigestIsOfTheContent(t *testing.T) {
 			t.Errorf("%s: got the same digest, want another", other)
 		}
 	}
+	if digest(with(`"extra":{"id":12345678901234567890}`)) == digest(with(`"extra":{"id":12345678901234567891}`)) {
+		t.Error("got the same digest for two numbers that are one float64, want two")
+	}
 	m := message(`{"prompt":"p","url":"https://a.example","max_steps":1}`)
 	m.Header = map[string][]string{"Nats-Msg-Id": {"a"}}
 	if r, err := task.ParseRequest(m, defaults); err != nil || r.Digest != base {
@@ -180,7 +183,7 @@ func TestRefusalsShowNoSecret(t *testing.T) {
 		`{"secret_values":{"hunter2x":"hunter2x","B":1}}`,
 		`{"secret_values":{"hunter2x":"hunter2x","hunter2x":""}}`,
 		`{"secret_values":{"PIN":["hunter2x"]},"timeout":"hunter2x"}`,
-		`{"secret_values":{"PIN":"hunter2x"},"timeout":"` + strings.Repeat("-", 75) + `hunter2x"}`,
+		`{"secret_values":{"PIN":"hunter2x"},"timeout":"` + strings.Repeat("-", 73) + `hunter2x"}`,
 		`{"secret_values":{"PIN":"hunter2x"},"output_schema":{"pattern":"(hunter2x"}}`,
 		`{"secret_values":{"PIN":"hunter2x"},"output_schema":{"type":"hunter2x"}}`,
 		`{"timeout":"hunter2x","secret_values":"hunter2x"}`,

@@ -55,6 +55,7 @@ func compileSchema(raw json.RawMessage) (s *schema, err error) {
 		return nil, fmt.Errorf("it holds more than %d values", maxSchemaValues)
 	}
 	s = &schema{meter: &meter{}}
+	s.meter.start(maxSchemaValues)
 	if err := s.compile(doc); err != nil {
 		return nil, err
 	}
@@ -62,7 +63,6 @@ func compileSchema(raw json.RawMessage) (s *schema, err error) {
 }
 
 func (s *schema) compile(doc any) error {
-	s.meter.start()
 	var all []*jsonschema.Schema
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
@@ -101,7 +101,7 @@ func (s *schema) check(raw json.RawMessage) (err error) {
 	if err != nil {
 		return err
 	}
-	s.meter.start()
+	s.meter.start(countValues(instance))
 	err = s.root.Validate(instance)
 	if broken, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		return violations(broken)

@@ -104,7 +104,7 @@ func (s Secrets) find(text string) []hit {
 			hits = append(hits, v.find(secret)...)
 		}
 	}
-	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Or(a.from-b.from, b.to-a.to) })
+	slices.SortStableFunc(hits, func(a, b hit) int { return a.from - b.from })
 	merged, longest := hits[:0], 0
 	for _, h := range hits {
 		last := len(merged) - 1

@@ -128,7 +128,7 @@ func readUnicode(text string) (string, int) {
 	if !ok {
 		return "", 0
 	}
-	if second, ok := readUnit(text[width:]); ok && utf16.IsSurrogate(first) {
+	if second, ok := readUnit(text[width:]); ok {
 		if r := utf16.DecodeRune(first, second); r != '\uFFFD' {
 			return string(r), 2 * width
 		}

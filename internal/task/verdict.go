@@ -30,9 +30,9 @@ func (r *Request) Judge(e Ending) Verdict {
 		return r.failed(Timeout, nil, fmt.Sprintf("not done within %v", r.Timeout))
 	case e.Ended() && saysStepLimit(e.Error):
 		return r.failed(StepLimit, raw, "stopped by max_steps: "+e.Error)
-	case e.Status == "COMPLETED":
+	case e.state() == "COMPLETED":
 		return r.judgeResult(raw)
-	case e.Status == "FAILED":
+	case e.state() == "FAILED":
 		return r.failed(WorkflowFailed, raw, say("the workflow failed", e.Error))
 	default:
 		return r.failed(WorkflowFailed, raw, say("the workflow ended as "+e.Status, e.Error))
@@ -63,15 +63,18 @@ func (r *Request) judgeBySchema(raw json.RawMessage, l *layersOf) Verdict {
 	if err != nil {
 		return r.failed(InvalidResult, raw, "result: cannot be checked against output_schema: "+err.Error())
 	}
+	var misfits []error
 	for _, answer := range l.answers(s) {
-		if err = s.check(answer); err == nil {
+		err := s.check(answer)
+		if err == nil {
 			return succeeded(raw, answer)
 		}
+		misfits = append(misfits, err)
 	}
 	if l.doubt {
 		return r.failed(AgentFailed, raw, say("the agent says that it failed", l.says))
 	}
-	return r.failed(InvalidResult, raw, "result: "+s.check(l.innermost()).Error())
+	return r.failed(InvalidResult, raw, "result: "+misfits[0].Error())
 }
 
 // answers returns what can be the answer, the likeliest first: inside every envelope a parsed text, then

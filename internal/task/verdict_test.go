@@ -15,78 +15,85 @@ func completed(result string) task.Ending {
 
 const heading = `{"type":"object","required":["heading"],"properties":{"heading":{"type":"string"}}}`
 
+// fenced is a JSON text in a Markdown fence, as an agent likes to answer.
+const fenced = "\"```json\\n{\\\"heading\\\":\\\"Hello\\\"}\\n```\""
+
+// shapes are the shapes a completed workflow's result can have.
+var shapes = []struct {
+	name, schema, result string
+	want                 string // the answer, or the code of the failure
+}{
+	{"plain object", heading, `{"heading":"Hello"}`, `{"heading":"Hello"}`},
+	{"plain object keeps its bytes", `{}`, `{"n": 1.0,"a":"\u00e9<"}`, `{"n": 1.0,"a":"\u00e9<"}`},
+	{"plain string", "", `"Hello"`, `"Hello"`},
+	{"string that a schema wants", `{"type":"string"}`, `"Hello"`, `"Hello"`},
+	{"JSON text that a schema wants as string", `{"type":"string"}`, `"7"`, `"7"`},
+	{"JSON text where all fits", `{}`, `"7"`, `7`},
+	{"JSON in a string", heading, `" {\"heading\":\"Hello\"} "`, `{"heading":"Hello"}`},
+	{"JSON in a string in a string", heading, `"\"{\\\"heading\\\":\\\"Hello\\\"}\""`, `{"heading":"Hello"}`},
+	{"JSON in a fence", heading, fenced, `{"heading":"Hello"}`},
+	{"JSON in a bare fence", heading, "\"```\\n{\\\"heading\\\":\\\"Hello\\\"}```\"", `{"heading":"Hello"}`},
+	{"JSON in a fence after other text", heading, "\"Here: ```{\\\"heading\\\":\\\"Hello\\\"}```\"", "invalid_result"},
+	{"two fences", heading, "\"```\\n```{\\\"heading\\\":\\\"Hello\\\"}```\\n```\"", "invalid_result"},
+	{"fenced JSON without a schema", "", fenced, fenced},
+	{"envelope", heading, `{"status":"success","result":{"heading":"Hello"},"steps":4}`, `{"heading":"Hello"}`},
+	{"envelope without a schema", "", `{"status":"success","result":"Hello","error":null,"success":true}`, `"Hello"`},
+	{"JSON in a string in an envelope", heading, `{"result":"{\"heading\":\"Hello\"}"}`, `{"heading":"Hello"}`},
+	{"envelope in a string", heading, `"{\"result\":{\"heading\":\"Hello\"}}"`, `{"heading":"Hello"}`},
+	{"two envelopes", heading, `{"result":{"result":{"heading":"Hello"}}}`, `{"heading":"Hello"}`},
+	{"three envelopes", heading, `{"result":{"result":{"result":{"heading":"Hello"}}}}`, `{"heading":"Hello"}`},
+	{"four envelopes", "", `{"result":{"result":{"result":{"result":"x"}}}}`, `{"result":"x"}`},
+	{"four envelopes, with a schema", heading, `{"result":{"result":{"result":{"result":{"heading":"Hello"}}}}}`, "invalid_result"},
+	{"a further key is no envelope", "", `{"result":"x","heading":"Hello"}`, `{"result":"x","heading":"Hello"}`},
+	{"keys in another case are no envelope", "", `{"Result":"x"}`, `{"Result":"x"}`},
+	{"no result is no envelope", "", `{"status":"success","data":1}`, `{"status":"success","data":1}`},
+	{"a schema with a result of its own", `{"required":["result"],"properties":{"result":{"type":"string"}}}`, `{"result":"x"}`, `{"result":"x"}`},
+	{"such a schema in an envelope", `{"required":["result"],"properties":{"result":{"type":"string"}}}`, `{"status":"success","result":{"result":"x"}}`, `{"result":"x"}`},
+	{"a loose schema does not take the envelope", `{"type":"object"}`, `{"status":"success","result":"I found nothing"}`, "invalid_result"},
+
+	{"missing", "", ``, "agent_failed"},
+	{"null", "", `null`, "agent_failed"},
+	{"null inside", "", `{"status":"success","result":null}`, "agent_failed"},
+	{"empty string", "", `""`, "agent_failed"},
+	{"blank string", "", `" \n"`, "agent_failed"},
+	{"empty object", "", `{ }`, "agent_failed"},
+	{"empty object inside", "", `{"result":{}}`, "agent_failed"},
+	{"empty array stands", "", `[]`, `[]`},
+	{"false stands", "", `false`, `false`},
+	{"zero stands", "", `0`, `0`},
+	{"null with a schema that takes it", `{"type":["null","object"]}`, `null`, `null`},
+	{"null with a schema", heading, `null`, "invalid_result"},
+	{"missing with a schema", heading, ``, "invalid_result"},
+	{"empty string with a schema", heading, `""`, "invalid_result"},
+	{"text with a schema", heading, `"Hello"`, "invalid_result"},
+	{"words are not guessed at", "", `"I was unable to find it: error, failed"`, `"I was unable to find it: error, failed"`},
+
+	{"failed status", "", `{"status":"failed","result":"x"}`, "agent_failed"},
+	{"status in another case", "", `{"status":" Failure ","result":"x"}`, "agent_failed"},
+	{"success false", "", `{"success":false,"result":"x"}`, "agent_failed"},
+	{"error text", "", `{"error":"no such page","result":"x"}`, "agent_failed"},
+	{"error object", "", `{"error":{"message":"no such page"},"result":null}`, "agent_failed"},
+	{"empty errors", "", `{"error":" ","result":"x"}`, `"x"`},
+	{"error false", "", `{"error":false,"result":"x"}`, `"x"`},
+	{"empty error object", "", `{"error":{},"result":"x"}`, `"x"`},
+	{"failed inside", "", `{"status":"success","result":{"status":"error","result":"x"}}`, "agent_failed"},
+	{"failed with an answer that fits", heading, `{"status":"failed","result":{"heading":"Hello"}}`, "agent_failed"},
+	{"failed without a result", "", `{"status":"failed","message":"no such page"}`, "agent_failed"},
+	{"failed without a result, with a schema", heading, `{"status":"failed","message":"no such page"}`, "agent_failed"},
+	{"a schema with a status of its own", `{"required":["status"]}`, `{"status":"failed","message":"m"}`, `{"status":"failed","message":"m"}`},
+
+	{"step limit", "", `"Task completed (max steps reached)"`, "step_limit"},
+	{"step limit in other case", "", `" task completed (MAX steps reached)\n"`, "step_limit"},
+	{"step limit in an envelope", "", `{"status":"success","result":"Task completed (max steps reached)","steps":40}`, "step_limit"},
+	{"step limit in a failed envelope", "", `{"status":"failed","result":"Task completed (max steps reached)"}`, "step_limit"},
+	{"step limit as an envelope's error", "", `{"error":"Maximum number of steps exceeded","result":null}`, "step_limit"},
+	{"step limit where a string is wanted", `{"type":"string"}`, `"Task completed (max steps reached)"`, "step_limit"},
+	{"step limit in quotes", `{"type":"string"}`, `"\"Task completed (max steps reached)\""`, "step_limit"},
+	{"step limit in a sentence", "", `"The log said: Task completed (max steps reached)"`, `"The log said: Task completed (max steps reached)"`},
+}
+
 func TestResultsAreUnwrappedAndJudged(t *testing.T) {
-	const fenced = "\"```json\\n{\\\"heading\\\":\\\"Hello\\\"}\\n```\""
-	for _, tc := range []struct {
-		name, schema, result string
-		want                 string // the answer, or the code of the failure
-	}{
-		{"plain object", heading, `{"heading":"Hello"}`, `{"heading":"Hello"}`},
-		{"plain object keeps its bytes", `{}`, `{"n": 1.0,"a":"\u00e9<"}`, `{"n": 1.0,"a":"\u00e9<"}`},
-		{"plain string", "", `"Hello"`, `"Hello"`},
-		{"string that a schema wants", `{"type":"string"}`, `"Hello"`, `"Hello"`},
-		{"JSON text that a schema wants as string", `{"type":"string"}`, `"7"`, `"7"`},
-		{"JSON in a string", heading, `" {\"heading\":\"Hello\"} "`, `{"heading":"Hello"}`},
-		{"JSON in a string in a string", heading, `"\"{\\\"heading\\\":\\\"Hello\\\"}\""`, `{"heading":"Hello"}`},
-		{"JSON in a fence", heading, fenced, `{"heading":"Hello"}`},
-		{"JSON in a bare fence", heading, "\"```\\n{\\\"heading\\\":\\\"Hello\\\"}```\"", `{"heading":"Hello"}`},
-		{"JSON in a fence after other text", heading, "\"Here: ```{\\\"heading\\\":\\\"Hello\\\"}```\"", "invalid_result"},
-		{"two fences", heading, "\"```\\n```{\\\"heading\\\":\\\"Hello\\\"}```\\n```\"", "invalid_result"},
-		{"fenced JSON without a schema", "", fenced, fenced},
-		{"envelope", heading, `{"status":"success","result":{"heading":"Hello"},"steps":4}`, `{"heading":"Hello"}`},
-		{"envelope without a schema", "", `{"status":"success","result":"Hello","error":null,"success":true}`, `"Hello"`},
-		{"JSON in a string in an envelope", heading, `{"result":"{\"heading\":\"Hello\"}"}`, `{"heading":"Hello"}`},
-		{"envelope in a string", heading, `"{\"result\":{\"heading\":\"Hello\"}}"`, `{"heading":"Hello"}`},
-		{"two envelopes", heading, `{"result":{"result":{"heading":"Hello"}}}`, `{"heading":"Hello"}`},
-		{"three envelopes", heading, `{"result":{"result":{"result":{"heading":"Hello"}}}}`, `{"heading":"Hello"}`},
-		{"four envelopes", "", `{"result":{"result":{"result":{"result":"x"}}}}`, `{"result":"x"}`},
-		{"four envelopes, with a schema", heading, `{"result":{"result":{"result":{"result":{"heading":"Hello"}}}}}`, "invalid_result"},
-		{"a further key is no envelope", "", `{"result":"x","heading":"Hello"}`, `{"result":"x","heading":"Hello"}`},
-		{"keys in another case are no envelope", "", `{"Result":"x"}`, `{"Result":"x"}`},
-		{"no result is no envelope", "", `{"status":"success","data":1}`, `{"status":"success","data":1}`},
-		{"a schema with a result of its own", `{"required":["result"],"properties":{"result":{"type":"string"}}}`, `{"result":"x"}`, `{"result":"x"}`},
-		{"such a schema in an envelope", `{"required":["result"],"properties":{"result":{"type":"string"}}}`, `{"status":"success","result":{"result":"x"}}`, `{"result":"x"}`},
-		{"a loose schema does not take the envelope", `{"type":"object"}`, `{"status":"success","result":"I found nothing"}`, "invalid_result"},
-
-		{"missing", "", ``, "agent_failed"},
-		{"null", "", `null`, "agent_failed"},
-		{"null inside", "", `{"status":"success","result":null}`, "agent_failed"},
-		{"empty string", "", `""`, "agent_failed"},
-		{"blank string", "", `" \n"`, "agent_failed"},
-		{"empty object", "", `{ }`, "agent_failed"},
-		{"empty object inside", "", `{"result":{}}`, "agent_failed"},
-		{"empty array stands", "", `[]`, `[]`},
-		{"false stands", "", `false`, `false`},
-		{"zero stands", "", `0`, `0`},
-		{"null with a schema that takes it", `{"type":["null","object"]}`, `null`, `null`},
-		{"null with a schema", heading, `null`, "invalid_result"},
-		{"missing with a schema", heading, ``, "invalid_result"},
-		{"empty string with a schema", heading, `""`, "invalid_result"},
-		{"text with a schema", heading, `"Hello"`, "invalid_result"},
-		{"words are not guessed at", "", `"I was unable to find it: error, failed"`, `"I was unable to find it: error, failed"`},
-
-		{"failed status", "", `{"status":"failed","result":"x"}`, "agent_failed"},
-		{"status in another case", "", `{"status":" Failure ","result":"x"}`, "agent_failed"},
-		{"success false", "", `{"success":false,"result":"x"}`, "agent_failed"},
-		{"error text", "", `{"error":"no such page","result":"x"}`, "agent_failed"},
-		{"error object", "", `{"error":{"message":"no such page"},"result":null}`, "agent_failed"},
-		{"empty errors", "", `{"error":" ","result":"x"}`, `"x"`},
-		{"empty error object", "", `{"error":{},"result":"x"}`, `"x"`},
-		{"failed inside", "", `{"status":"success","result":{"status":"error","result":"x"}}`, "agent_failed"},
-		{"failed with an answer that fits", heading, `{"status":"failed","result":{"heading":"Hello"}}`, "agent_failed"},
-		{"failed without a result", "", `{"status":"failed","message":"no such page"}`, "agent_failed"},
-		{"failed without a result, with a schema", heading, `{"status":"failed","message":"no such page"}`, "agent_failed"},
-		{"a schema with a status of its own", `{"required":["status"]}`, `{"status":"failed","message":"m"}`, `{"status":"failed","message":"m"}`},
-
-		{"step limit", "", `"Task completed (max steps reached)"`, "step_limit"},
-		{"step limit in other case", "", `" task completed (MAX steps reached)\n"`, "step_limit"},
-		{"step limit in an envelope", "", `{"status":"success","result":"Task completed (max steps reached)","steps":40}`, "step_limit"},
-		{"step limit in a failed envelope", "", `{"status":"failed","result":"Task completed (max steps reached)"}`, "step_limit"},
-		{"step limit as an envelope's error", "", `{"error":"Maximum number of steps exceeded","result":null}`, "step_limit"},
-		{"step limit where a string is wanted", `{"type":"string"}`, `"Task completed (max steps reached)"`, "step_limit"},
-		{"step limit in quotes", `{"type":"string"}`, `"\"Task completed (max steps reached)\""`, "step_limit"},
-		{"step limit in a sentence", "", `"The log said: Task completed (max steps reached)"`, `"The log said: Task completed (max steps reached)"`},
-	} {
+	for _, tc := range shapes {
 		t.Run(tc.name, func(t *testing.T) {
 			request := with(`"model":"m"`)
 			if tc.schema != "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -17,7 +18,7 @@ type Workflow struct {
 // Ended reports whether the workflow will not change any more. A status that nobody documents is taken
 // for one that still runs. The canceled and timed-out ones look like Temporal's and are expected to come.
 func (w Workflow) Ended() bool {
-	switch w.Status {
+	switch w.state() {
 	case "COMPLETED", "FAILED", "CANCELED", "CANCELLED", "TERMINATED", "TIMED_OUT":
 		return true
 	default:
@@ -34,6 +35,9 @@ type Ending struct {
 	Polls     int           // status calls that were answered
 	Unnoticed time.Duration // the longest the end can have gone unnoticed: since the last call that said otherwise
 }
+
+// state is the status in capitals: the API's documents spell some in small letters.
+func (w Workflow) state() string { return strings.ToUpper(w.Status) }
 
 // Outcome is what is known of a submission that brought no workflow id.
 type Outcome int
@@ -65,7 +69,7 @@ func Reasons() []Reason {
 	return []Reason{RateLimited, Unauthorized, NoCredits, Forbidden, Unavailable, Unready, Unreachable, Failing}
 }
 
-// ErrNotSubmitted: a place among the submissions was taken and given back, and nothing was submitted.
+// ErrNotSubmitted says that a place among the submissions was taken and given back, and nothing was submitted.
 var ErrNotSubmitted = errors.New("nothing was submitted")
 
 // SubmitError is why a submission brought no workflow id.
