@@ -5,10 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -50,8 +49,8 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 
 	limit := rateLimit(cfg.Anchor.RateLimit)
 	submissions := gate.New(cfg.Submit, limit, reg, log)
-	var bound atomic.Pointer[string]
-	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, &bound)...)
+	streams := &binding{nc: nc, cfg: cfg, log: log}
+	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, streams)...)
 	if err != nil {
 		return err
 	}
@@ -65,108 +64,65 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 	})
 	group.Go(func() error {
 		defer stopProbes()
-		r, err := bind(ctx, nc, cfg, &bound, log)
-		if err != nil {
+		if err := streams.await(ctx); err != nil {
 			return nil // told to stop before it could begin
 		}
 		log.Info().Str("version", version).Msg("worker is ready")
-		return work(ctx, nc, cfg, r, parts{api: api, gate: submissions, limit: limit, reg: reg, log: log})
+		return work(ctx, cfg, parts{nc: nc, streams: streams, api: api, gate: submissions, limit: limit, reg: reg, log: log})
 	})
 	return group.Wait()
 }
 
-// parts are what Run makes before it knows the streams.
+// parts are what Run has made before it works.
 type parts struct {
-	api   *anchor.Client
-	gate  *gate.Gate
-	limit *rate.Limiter
-	reg   prometheus.Registerer
-	log   zerolog.Logger
+	nc      *nats.Conn
+	streams *binding
+	api     *anchor.Client
+	gate    *gate.Gate
+	limit   *rate.Limiter
+	reg     prometheus.Registerer
+	log     zerolog.Logger
 }
 
 // work wires request → submit → track → poll → publish, and runs it until ctx ends and the drain is over.
-func work(ctx context.Context, nc *nats.Conn, cfg Config, r *resources, with parts) error {
+func work(ctx context.Context, cfg Config, with parts) error {
+	r := with.streams.found
 	line := pipeline.New(
 		pipeline.Config{Worker: cfg.Worker.Name, Defaults: cfg.defaults(), OwnerGrace: ownerGrace(cfg)},
 		consumer.NewRequests(r.requests, with.log),
 		with.gate, with.api,
 		tracker.New(r.js, r.tracker, cfg.Tracker, with.log),
 		poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log),
-		publisher.New(nc, r.js, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
+		publisher.New(with.nc, r.js, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
 		with.reg, with.log,
 	)
-	repair := func(ctx context.Context) error {
-		_, err := provision(ctx, nc, cfg)
-		return err
-	}
-	requests := consumer.New(nc, r.consumer, cfg.Config, line, repair, with.reg, with.log)
+	requests := consumer.New(with.nc, r.consumer, cfg.Config, line, with.streams.look, with.reg, with.log)
 
+	var watch sync.WaitGroup
+	watch.Go(func() { with.streams.keep(ctx) })
+	defer watch.Wait()
 	done := make(chan struct{})
 	defer close(done)
 	stopDrain := context.AfterFunc(ctx, func() {
 		select {
 		case <-done:
 		case <-time.After(cfg.Drain.Timeout):
-			nc.Close() // cuts off whatever still waits for NATS
+			with.nc.Close() // cuts off whatever still waits for NATS
 		}
 	})
 	defer stopDrain()
 	requests.Run(ctx)
-	if nc.IsClosed() {
+	if with.nc.IsClosed() {
 		return ErrDrainTimeout
 	}
 	return nil
 }
 
-// bind provisions, or looks for, the streams until they are right, and notes what is missing meanwhile. It
-// returns an error when ctx ends first.
-func bind(ctx context.Context, nc *nats.Conn, cfg Config, bound *atomic.Pointer[string], log zerolog.Logger) (*resources, error) {
-	once := func() (*resources, error) {
-		if !nc.IsConnected() {
-			return nil, errors.New("no connection to NATS")
-		}
-		callCtx, cancel := context.WithTimeout(ctx, bindTimeout)
-		defer cancel()
-		return provision(callCtx, nc, cfg)
-	}
-	notify := func(err error, _ time.Duration) {
-		missing := err.Error()
-		if old := bound.Swap(&missing); nc.IsConnected() && (old == nil || *old != missing) {
-			log.Error().Err(err).Msg("streams are not as they should be, looking again")
-		}
-	}
-	waits := backoff.NewExponentialBackOff()
-	waits.InitialInterval, waits.MaxInterval = bindWait, bindLongestWait
-	r, err := backoff.Retry(ctx, once, backoff.WithBackOff(waits), backoff.WithNotify(notify), backoff.WithMaxElapsedTime(0))
-	if err != nil {
-		return nil, err
-	}
-	yes := ""
-	bound.Store(&yes)
-	return r, nil
-}
-
-// Bounds of one look at the streams, and of the wait between two.
-const (
-	bindTimeout     = 30 * time.Second
-	bindWait        = 100 * time.Millisecond
-	bindLongestWait = 5 * time.Second
-)
-
 // checks are what a worker needs to be ready.
-func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, bound *atomic.Pointer[string]) []admin.Check {
+func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, streams *binding) []admin.Check {
 	return []admin.Check{
 		{Name: "nats", Ready: func() (bool, string) { return nc.IsConnected(), nc.Status().String() }},
-		{Name: "streams", Ready: func() (bool, string) {
-			missing := bound.Load()
-			switch {
-			case missing == nil:
-				return false, "not looked at yet"
-			case *missing != "":
-				return false, *missing
-			}
-			return true, "bound"
-		}},
+		{Name: "streams", Ready: streams.ready},
 		{Name: "work", Ready: func() (bool, string) {
 			if ctx.Err() != nil {
 				return false, "draining"

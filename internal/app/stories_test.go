@@ -346,7 +346,7 @@ func TestAWorkerMakesItsStreamsAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w1")
-	for _, stream := range []string{"TASKS", "TASK_RESULTS", "KV_task_tracker"} {
+	for _, stream := range []string{"TASK_RESULTS", "KV_task_tracker", "TASKS"} {
 		if err := w.js.DeleteStream(t.Context(), stream); err != nil {
 			t.Fatal(err)
 		}

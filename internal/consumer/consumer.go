@@ -65,7 +65,7 @@ type Consumer struct {
 }
 
 // New returns a consumer of the durable pull consumer source, whose AckWait is cfg.AckWait. repair is
-// called after a pull that failed while NATS was there: a server that came back empty has no streams.
+// called when pulls fail while NATS is there: a server that came back empty has no streams.
 func New(nc *nats.Conn, source jetstream.Consumer, cfg Config, h Handler, repair func(context.Context) error,
 	reg prometheus.Registerer, log zerolog.Logger,
 ) *Consumer {
@@ -108,16 +108,30 @@ func (c *Consumer) Run(ctx context.Context) {
 // pull asks for requests, and for no more than there is room for, until ctx ends and the last pull has
 // run out.
 func (c *Consumer) pull(ctx context.Context) {
+	failures := 0
 	for {
 		n, spare := c.room(ctx)
 		if n == 0 {
 			return
 		}
-		if err := c.fetch(ctx, n, spare); err != nil {
-			c.log.Warn().Err(err).AnErr("repair", c.repair(ctx)).Msg("pull failed")
-			c.metrics.pullErrors.Inc()
-			wait(ctx, errorWait/2+rand.N(errorWait))
+		err := c.fetch(ctx, n, spare)
+		if err == nil {
+			failures = 0
+			continue
 		}
+		failures++
+		c.failed(ctx, err, failures)
+	}
+}
+
+// failed waits before the next pull. One that fails is a server that goes; several in a row are a consumer
+// that is gone.
+func (c *Consumer) failed(ctx context.Context, err error, failures int) {
+	c.metrics.pullErrors.Inc()
+	c.log.Warn().Err(err).Int("in_a_row", failures).Msg("pull failed")
+	wait(ctx, errorWait/2+rand.N(errorWait/2))
+	if failures > 1 && c.nc.IsConnected() {
+		_ = c.repair(ctx) // which tells what it finds
 	}
 }
 

@@ -1,0 +1,97 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+)
+
+// Bounds of one look at the streams, and of the time between two: until they are right, and from then on.
+const (
+	bindTimeout     = 5 * time.Second
+	bindWait        = 100 * time.Millisecond
+	bindLongestWait = 5 * time.Second
+	bindInterval    = 30 * time.Second
+)
+
+// errNotConnected says that there is nobody to ask.
+var errNotConnected = errors.New("no connection to NATS")
+
+// binding knows whether the streams are as they should be. Those that can be made or mended it makes and
+// mends, also later: a server that came back empty has none.
+type binding struct {
+	nc  *nats.Conn
+	cfg Config
+	log zerolog.Logger
+
+	found *resources // since await has returned
+
+	mu     sync.Mutex
+	looked bool
+	wrong  string // what the last look found missing or wrong; guarded by mu
+}
+
+// await looks until the streams are right, or ctx ends.
+func (b *binding) await(ctx context.Context) error {
+	waits := backoff.NewExponentialBackOff()
+	waits.InitialInterval, waits.MaxInterval = bindWait, bindLongestWait
+	look := func() (struct{}, error) { return struct{}{}, b.look(ctx) }
+	_, err := backoff.Retry(ctx, look, backoff.WithBackOff(waits), backoff.WithMaxElapsedTime(0))
+	return err
+}
+
+// keep looks from time to time until ctx ends.
+func (b *binding) keep(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(bindInterval/2 + rand.N(bindInterval)):
+			_ = b.look(ctx) // it is logged, and readiness tells
+		}
+	}
+}
+
+// look looks once. What is wrong is logged when it changes; that NATS is away is told elsewhere.
+func (b *binding) look(ctx context.Context) error {
+	if !b.nc.IsConnected() {
+		return errNotConnected
+	}
+	ctx, cancel := context.WithTimeout(ctx, bindTimeout)
+	defer cancel()
+	r, err := provision(ctx, b.nc, b.cfg)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was := b.wrong
+	b.looked, b.wrong = true, ""
+	if err != nil {
+		if b.wrong = err.Error(); b.wrong != was {
+			b.log.Error().Err(err).Msg("streams are not as they should be, looking again")
+		}
+		return err
+	}
+	if b.found == nil {
+		b.found = r
+	}
+	return nil
+}
+
+// ready is a readiness check.
+func (b *binding) ready() (ok bool, detail string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !b.looked:
+		return false, "not looked at yet"
+	case b.wrong != "":
+		return false, b.wrong
+	default:
+		return true, "bound"
+	}
+}
