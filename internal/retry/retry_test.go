@@ -1,0 +1,100 @@
+package retry_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/retry"
+)
+
+// errAway is what a call brings while NATS is away.
+var errAway = errors.New("no answer")
+
+// until calls with answers in turn, the last of them for ever, and returns how many calls that took.
+func until(ctx context.Context, answers ...error) (calls int, err error) {
+	_, err = retry.Until(ctx, zerolog.Nop(), "test", time.Minute, func(context.Context) (struct{}, error) {
+		answer := answers[min(calls, len(answers)-1)]
+		calls++
+		return struct{}{}, answer
+	})
+	return calls, err
+}
+
+func TestACallIsRepeatedUntilItIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := make([]error, 5000) // more than an hour
+		for i := range answers {
+			answers[i] = errAway
+		}
+		calls, err := until(t.Context(), append(answers, nil)...)
+		if calls != 5001 || err != nil {
+			t.Errorf("got %v after %d calls, want success after 5001", err, calls)
+		}
+	})
+}
+
+func TestWhatEndsTheCalls(t *testing.T) {
+	ended := errors.New("refused")
+	for name, c := range map[string]struct{ answer, want error }{
+		"a final answer":        {retry.Final(ended), ended},
+		"the connection closed": {nats.ErrConnectionClosed, nats.ErrConnectionClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls, err := until(t.Context(), errAway, c.answer)
+				if calls != 2 || !errors.Is(err, c.want) {
+					t.Errorf("got %v after %d calls, want %v after 2", err, calls, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestTheContextEndsTheCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		if _, err := until(ctx, errAway); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
+			t.Errorf("got %v after %v, want the context's error after 1m", err, time.Since(began))
+		}
+	})
+}
+
+func TestACallThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, calls := time.Now(), 0
+		_, err := retry.Until(t.Context(), zerolog.Nop(), "test", retry.Quick, func(ctx context.Context) (struct{}, error) {
+			calls++
+			if calls > 1 {
+				return struct{}{}, nil
+			}
+			<-ctx.Done()
+			return struct{}{}, ctx.Err()
+		})
+		if took := time.Since(began); err != nil || took < retry.Quick || took > 2*retry.Quick {
+			t.Errorf("got %v after %v, want an answer soon after %v", err, took, retry.Quick)
+		}
+	})
+}
+
+func TestAnOutageIsALineAndNotThousands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := retry.Quiet(zerolog.New(&out))
+		for range 1000 {
+			log.Warn().Msg("tried NATS again")
+		}
+		if got := strings.Count(out.String(), "\n"); got != 1 {
+			t.Errorf("got %d lines, want 1", got)
+		}
+	})
+}
