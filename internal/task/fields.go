@@ -1,6 +1,7 @@
 package task
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,93 +32,96 @@ type field struct {
 	read func(r *Request, value json.RawMessage) error
 }
 
-// fields is the request's table: every field that a request can have. Names are matched exactly.
-var fields = []field{
-	{"prompt", true, (*Request).checkPrompt},
-	{"url", true, (*Request).checkURL},
-	{"sessionId", false, (*Request).readSessionID},
-	{"agent", true, checkString},
-	{"provider", true, checkString},
-	{"model", true, checkString},
-	{"detect_elements", true, checkBool},
-	{"human_intervention", true, checkBool},
-	{"highlight_elements", true, checkBool},
-	{"max_steps", true, (*Request).checkMaxSteps},
-	{secretValues, true, (*Request).readSecrets},
-	{"output_schema", true, (*Request).readOutputSchema},
-	{"async", false, checkBool}, // accepted and ignored
-	{"extra", false, checkObject},
-	{"task_id", false, (*Request).checkTaskID},
-	{"timeout", false, (*Request).readTimeout},
-	{"expires_at", false, (*Request).readExpiresAt},
-	{"on_unknown_submission", false, (*Request).readOnUnknown},
-	{"metadata", false, (*Request).readMetadata},
+// fields returns the request's table: every field that a request can have. Names are matched exactly.
+func fields() []field {
+	return []field{
+		{"prompt", true, checkPrompt},
+		{"url", true, checkURL},
+		{"sessionId", false, (*Request).readSessionID},
+		{"agent", true, checkString},
+		{"provider", true, checkString},
+		{"model", true, checkString},
+		{"detect_elements", true, checkBool},
+		{"human_intervention", true, checkBool},
+		{"highlight_elements", true, checkBool},
+		{"max_steps", true, checkMaxSteps},
+		{secretValues, true, (*Request).readSecrets},
+		{"output_schema", true, (*Request).readOutputSchema},
+		{"async", false, checkBool}, // accepted and ignored
+		{"extra", false, checkObject},
+		{"task_id", false, checkTaskID},
+		{"timeout", false, (*Request).readTimeout},
+		{"expires_at", false, (*Request).readExpiresAt},
+		{"on_unknown_submission", false, (*Request).readOnUnknown},
+		{"metadata", false, (*Request).readMetadata},
+	}
 }
 
 // read takes one member into the request.
-func (r *Request) read(m member) error {
-	i := slices.IndexFunc(fields, func(f field) bool { return f.name == m.name })
+func (r *Request) read(known []field, m member) error {
+	i := slices.IndexFunc(known, func(f field) bool { return f.name == m.name })
 	if i < 0 {
 		return &fault{field: m.name, rule: fmt.Sprintf(
 			"is not a known field; the nearest is %s (extra takes parameters that are new to the API)", nearest(m.name))}
 	}
-	err := fields[i].read(r, m.value)
+	return inField(m.name, known[i].read(r, m.value))
+}
+
+// inField puts the name before the place of a fault inside the field.
+func inField(name string, err error) error {
 	if f, ok := errors.AsType[*fault](err); ok {
-		f.field = m.name + f.field
+		f.field = name + f.field
 	}
 	return err
 }
 
 func isField(name string) bool {
-	return slices.ContainsFunc(fields, func(f field) bool { return f.name == name })
+	return slices.ContainsFunc(fields(), func(f field) bool { return f.name == name })
 }
 
 // nearest returns the known field whose name takes the fewest edits, whatever its case.
 func nearest(name string) string {
 	name = strings.ToLower(cut(name, maxShown))
 	edits := func(f field) int { return levenshtein.ComputeDistance(name, strings.ToLower(f.name)) }
-	return slices.MinFunc(fields, func(a, b field) int { return edits(a) - edits(b) }).name
+	return slices.MinFunc(fields(), func(a, b field) int { return edits(a) - edits(b) }).name
 }
 
-// decode reads a value of the given kind. encoding/json would take null for any.
-func decode[T any](value json.RawMessage, kind string) (v T, err error) {
-	switch got := kindOf(value); {
-	case got == "null":
-		return v, &fault{rule: "is null; give " + kind + ", or leave the field out"}
-	case got != kind:
-		return v, &fault{rule: "is " + got + "; give " + kind}
+// demand refuses a value of another kind; see kindOf.
+func demand(kind string, value json.RawMessage) error {
+	switch got := kindOf(value); got {
+	case kind:
+		return nil
+	case "null":
+		return &fault{rule: "is null; give " + kind + ", or leave the field out"}
+	default:
+		return &fault{rule: "is " + got + "; give " + kind}
 	}
-	if err := json.Unmarshal(value, &v); err != nil {
-		return v, &fault{rule: "cannot be read; give " + kind}
+}
+
+// stringIn returns the text of a value, which has to be a string.
+func stringIn(value json.RawMessage) (string, error) {
+	if err := demand("a string", value); err != nil {
+		return "", err
 	}
-	return v, nil
+	return unquote(value), nil
 }
 
-func checkString(_ *Request, value json.RawMessage) error {
-	_, err := decode[string](value, "a string")
-	return err
-}
+func checkString(_ *Request, value json.RawMessage) error { return demand("a string", value) }
 
-func checkBool(_ *Request, value json.RawMessage) error {
-	_, err := decode[bool](value, "a boolean")
-	return err
-}
+func checkBool(_ *Request, value json.RawMessage) error { return demand("a boolean", value) }
 
-func checkObject(_ *Request, value json.RawMessage) error {
-	_, err := decode[json.RawMessage](value, "an object")
-	return err
-}
+func checkObject(_ *Request, value json.RawMessage) error { return demand("an object", value) }
 
-func (r *Request) checkPrompt(value json.RawMessage) error {
-	prompt, err := decode[string](value, "a string")
-	if err == nil && strings.TrimSpace(prompt) == "" {
+func checkPrompt(_ *Request, value json.RawMessage) error {
+	err := demand("a string", value)
+	if err == nil && isBlank(value) {
 		err = &fault{rule: "is blank; say what the agent shall do"}
 	}
 	return err
 }
 
-func (r *Request) checkURL(value json.RawMessage) error {
-	text, err := decode[string](value, "a string")
+func checkURL(_ *Request, value json.RawMessage) error {
+	text, err := stringIn(value)
 	if err != nil {
 		return err
 	}
@@ -133,7 +137,7 @@ func (r *Request) checkURL(value json.RawMessage) error {
 }
 
 func (r *Request) readSessionID(value json.RawMessage) (err error) {
-	r.SessionID, err = decode[string](value, "a string")
+	r.SessionID, err = stringIn(value)
 	switch {
 	case err != nil:
 		return err
@@ -147,13 +151,13 @@ func (r *Request) readSessionID(value json.RawMessage) (err error) {
 
 // checkMaxSteps takes plain integers only: 1.0 and 1e2 are integers for JSON Schema and not for every
 // reader behind the API, which gets the number as it is written.
-func (r *Request) checkMaxSteps(value json.RawMessage) error {
-	literal, err := decode[json.Number](value, "a number")
-	if err != nil {
+func checkMaxSteps(_ *Request, value json.RawMessage) error {
+	if err := demand("a number", value); err != nil {
 		return err
 	}
-	if n, err := strconv.ParseInt(string(literal), 10, 32); err != nil || n < 1 {
-		return &fault{holds: string(literal), rule: fmt.Sprintf(
+	literal := string(value)
+	if n, err := strconv.ParseInt(literal, 10, 32); err != nil || n < 1 {
+		return &fault{holds: literal, rule: fmt.Sprintf(
 			"give an integer from 1 to %d, without fraction and exponent", math.MaxInt32)}
 	}
 	return nil
@@ -169,13 +173,12 @@ func (r *Request) readSecrets(value json.RawMessage) error {
 	}
 	secrets := make([]secret, 0, len(all))
 	for _, m := range all {
-		text, err := decode[string](m.value, "a string")
-		if f, ok := errors.AsType[*fault](err); ok {
-			f.field = "." + m.name
-			return f
+		text, err := stringIn(m.value)
+		if err == nil && len(m.name) > maxSecretName {
+			err = &fault{rule: fmt.Sprintf("give a name of at most %d bytes", maxSecretName)}
 		}
-		if len(m.name) > maxSecretName {
-			return &fault{field: "." + m.name, rule: fmt.Sprintf("give a name of at most %d bytes", maxSecretName)}
+		if err != nil {
+			return inField("."+m.name, err)
 		}
 		secrets = append(secrets, secret{name: m.name, value: text})
 	}
@@ -190,12 +193,12 @@ func (r *Request) readOutputSchema(value json.RawMessage) error {
 	if _, err := compileSchema(value); err != nil {
 		return &fault{rule: "is no JSON Schema that can be used", detail: err.Error()}
 	}
-	r.OutputSchema = value
+	r.OutputSchema = bytes.Clone(value)
 	return nil
 }
 
-func (r *Request) checkTaskID(value json.RawMessage) error {
-	id, err := decode[string](value, "a string")
+func checkTaskID(_ *Request, value json.RawMessage) error {
+	id, err := stringIn(value)
 	if err == nil && !wellFormed(id) {
 		err = &fault{holds: id, rule: "give 1 to 128 of letters, digits, '.', '_', '-', '='; begin and end with a letter or digit; no '..'"}
 	}
@@ -203,7 +206,7 @@ func (r *Request) checkTaskID(value json.RawMessage) error {
 }
 
 func (r *Request) readTimeout(value json.RawMessage) error {
-	text, err := decode[string](value, "a string")
+	text, err := stringIn(value)
 	if err != nil {
 		return err
 	}
@@ -215,7 +218,7 @@ func (r *Request) readTimeout(value json.RawMessage) error {
 }
 
 func (r *Request) readExpiresAt(value json.RawMessage) error {
-	text, err := decode[string](value, "a string")
+	text, err := stringIn(value)
 	if err != nil {
 		return err
 	}
@@ -227,7 +230,7 @@ func (r *Request) readExpiresAt(value json.RawMessage) error {
 }
 
 func (r *Request) readOnUnknown(value json.RawMessage) error {
-	text, err := decode[string](value, "a string")
+	text, err := stringIn(value)
 	if err != nil {
 		return err
 	}
@@ -245,6 +248,6 @@ func (r *Request) readMetadata(value json.RawMessage) error {
 	if len(value) > maxMetadata {
 		return &fault{rule: fmt.Sprintf("is %d bytes long; give at most %d", len(value), maxMetadata)}
 	}
-	r.Metadata = value
+	r.Metadata = bytes.Clone(value)
 	return nil
 }

@@ -1,57 +1,35 @@
 package task
 
-import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"regexp"
-	"slices"
-	"strings"
-)
+import "strings"
 
 // msgIDHeader is where a publisher names a message so that JetStream can tell duplicates.
 const msgIDHeader = "Nats-Msg-Id"
 
-// idForm is the form of a task id, but for the two dots in a row that it may not have: what is safe as a
-// key of a KV bucket, as a message id and in a file name.
-var idForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._=-]{0,126}[A-Za-z0-9])?$`)
+const maxTaskID = 128 // bytes
 
-func wellFormed(id string) bool { return idForm.MatchString(id) && !strings.Contains(id, "..") }
+// wellFormed reports whether an id is safe as a key of a KV bucket, as a message id and in a file name.
+func wellFormed(id string) bool {
+	const (
+		ends   = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+		inside = ends + "._-="
+	)
+	return 0 < len(id) && len(id) <= maxTaskID && strings.Trim(id, inside) == "" &&
+		strings.IndexByte(ends, id[0]) >= 0 && strings.IndexByte(ends, id[len(id)-1]) >= 0 && !strings.Contains(id, "..")
+}
 
 // taskID returns the id the request names itself, else the one its publisher gave the message, else the
 // default. One that is not well formed, or is named twice, counts as none.
 func taskID(m Message, all []member) string {
-	named := slices.DeleteFunc(slices.Clone(all), func(m member) bool { return m.name != "task_id" })
-	if len(named) == 1 {
-		if id, err := decode[string](named[0].value, "a string"); err == nil && wellFormed(id) {
-			return id
+	var named []string
+	for _, each := range all {
+		if each.name == "task_id" {
+			named = append(named, textOf(each.value))
 		}
 	}
-	if ids := m.Header[msgIDHeader]; len(ids) == 1 && wellFormed(ids[0]) {
-		return ids[0]
+	for _, ids := range [][]string{named, m.Header[msgIDHeader]} {
+		if len(ids) == 1 && wellFormed(ids[0]) {
+			return ids[0]
+		}
 	}
 	return m.DefaultID()
-}
-
-// digest returns the hex SHA-256 of the request's canonical JSON: members sorted by name, no white
-// space, numbers as they were written. Secrets and metadata are left out, because they may change
-// between two copies of a request, and task_id is the resolved one, because it may stand in the body or
-// in the header.
-func digest(all []member, taskID string) string {
-	content := map[string]any{}
-	for _, m := range all {
-		if m.name == secretValues || m.name == "metadata" {
-			continue
-		}
-		dec := json.NewDecoder(bytes.NewReader(m.value))
-		dec.UseNumber()
-		var v any
-		_ = dec.Decode(&v) // it has been parsed before
-		content[m.name] = v
-	}
-	content["task_id"] = taskID
-	canonical, _ := json.Marshal(content) // it has just been read from JSON
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:])
 }

@@ -44,17 +44,6 @@ func (m *meter) spend(steps int) {
 	}
 }
 
-// vocabulary is how the meter gets to see every schema that is compiled, in any draft.
-func (m *meter) vocabulary(seen func(*jsonschema.Schema)) *jsonschema.Vocabulary {
-	return &jsonschema.Vocabulary{
-		URL: "urn:capstan:meter",
-		Compile: func(ctx *jsonschema.CompilerContext, _ map[string]any) (jsonschema.SchemaExt, error) {
-			seen(ctx.Enqueue(nil)) // nil is the way to the schema itself
-			return nil, nil
-		},
-	}
-}
-
 // install puts the meter into a compiled schema. Its enum and const are checked later than they would
 // be: the validator compares them before anything that can be metered.
 func (m *meter) install(s *jsonschema.Schema) {
@@ -120,8 +109,8 @@ type pattern struct {
 	meter *meter
 }
 
-// pattern compiles a schema's pattern.
-func (m *meter) pattern(text string) (jsonschema.Regexp, error) {
+// compilePattern is the validator's regexp engine.
+func (m *meter) compilePattern(text string) (jsonschema.Regexp, error) {
 	if len(text) > maxPattern || strings.Count(text, "(") > maxGroups {
 		return nil, fmt.Errorf("it is longer than %d bytes, or has more than %d groups", maxPattern, maxGroups)
 	}

@@ -11,25 +11,35 @@ import (
 
 func TestDeadLettersLoseTheirSecrets(t *testing.T) {
 	for _, tc := range []struct{ name, data, want string }{
-		{"values", `{"prompt": "use hunter2", "secret_values": {"PW": "hunter2", "B":"x\"y"}, "n":1.0}`,
-			`{"prompt": "use [redacted:PW]", "secret_values": {"PW": "[redacted:PW]", "B":"[redacted:B]"}, "n":1.0}`},
-		{"values that are no strings", `{"secret_values":{"A":1234,"B":null,"C":["hunter2",{"d":true}],"D":false},"p":[1234,"hunter2"]}`,
-			`{"secret_values":{"A":"[redacted:A]","B":"[redacted:B]","C":"[redacted:C]","D":"[redacted:D]"},"p":["[redacted:A]","[redacted:C]"]}`},
+		{
+			"values", `{"prompt": "use hunter2", "secret_values": {"PW": "hunter2", "B":"x\"y"}, "n":1.0}`,
+			`{"prompt": "use [redacted:PW]", "secret_values": {"PW": "[redacted:PW]", "B":"[redacted:B]"}, "n":1.0}`,
+		},
+		{
+			"values that are no strings", `{"secret_values":{"A":1234,"B":null,"C":["hunter2",{"d":true}],"D":false},"p":[1234,"hunter2"]}`,
+			`{"secret_values":{"A":"[redacted:A]","B":"[redacted:B]","C":"[redacted:C]","D":"[redacted:D]"},"p":["[redacted:A]","[redacted:C]"]}`,
+		},
 		{"empty value", `{"secret_values":{"A":""}}`, `{"secret_values":{"A":"[redacted:A]"}}`},
-		{"twice", `{"secret_values":{"A":"one1"},"secret_values":{"A":"two2","A":"three3"},"p":"one1two2three3"}`,
-			`{"secret_values":{"A":"[redacted:A]"},"secret_values":{"A":"[redacted:A]","A":"[redacted:A]"},"p":"[redacted:A]"}`},
+		{
+			"twice", `{"secret_values":{"A":"one1"},"secret_values":{"A":"two2","A":"three3"},"p":"one1two2three3"}`,
+			`{"secret_values":{"A":"[redacted:A]"},"secret_values":{"A":"[redacted:A]","A":"[redacted:A]"},"p":"[redacted:A]"}`,
+		},
 		{"no object", `{"secret_values":"hunter2","p":"hunter2"}`, `{"secret_values":"[redacted]","p":"[redacted]"}`},
 		{"array", `{"secret_values":["hunter2"],"p":"hunter2"}`, `{"secret_values":"[redacted]","p":"[redacted]"}`},
 		{"name that shows the value", `{"secret_values":{"hunter2":"hunter2"}}`, `{"secret_values":{"[redacted]":"[redacted]"}}`},
-		{"escaped elsewhere", `{"secret_values":{"A":"a\"b"},"p":"{\"x\":\"a\\\"b\"}","q":"\u0061\u0022b"}`,
-			`{"secret_values":{"A":"[redacted:A]"},"p":"{\"x\":\"[redacted:A]\"}","q":"[redacted:A]"}`},
+		{
+			"escaped elsewhere", `{"secret_values":{"A":"a\"b"},"p":"{\"x\":\"a\\\"b\"}","q":"\u0061\u0022b"}`,
+			`{"secret_values":{"A":"[redacted:A]"},"p":"{\"x\":\"[redacted:A]\"}","q":"[redacted:A]"}`,
+		},
 		{"further inside", `{"extra":{"secret_values":{"A":"hunter2"}}}`, `{"extra":{"secret_values":{"A":"[redacted:A]"}}}`},
 		{"list of requests", `[{"secret_values":{"A":"hunter2"}}]`, `[{"secret_values":{"A":"[redacted:A]"}}]`},
 		{"near spelling", `{"secretValues":{"A":"hunter2"}}`, `{"secretValues":{"A":"[redacted:A]"}}`},
 		{"encoded twice", `"{\"secret_values\":{\"A\":\"hunter2\"}}"`, `"{\"secret_values\":{\"A\":\"[redacted:A]\"}}"`},
 		{"escaped name", `{"secret\u005fvalues":{"A":"hunter2"}}`, `{"secret\u005fvalues":{"A":"[redacted:A]"}}`},
-		{"in a schema", `{"output_schema":{"properties":{"secret_values":{"type":"object"}}},"metadata":{"secrets":{"a":"b"}}}`,
-			`{"output_schema":{"properties":{"secret_values":{"type":"object"}}},"metadata":{"secrets":{"a":"b"}}}`},
+		{
+			"in a schema", `{"output_schema":{"properties":{"secret_values":{"type":"object"}}},"metadata":{"secrets":{"a":"b"}}}`,
+			`{"output_schema":{"properties":{"secret_values":{"type":"object"}}},"metadata":{"secrets":{"a":"b"}}}`,
+		},
 
 		{"cut off", `{"p":"hunter2","secret_values":{"A":"hunter2","B":"cor`, `{"p":"[redacted:A]","secret_values":{"A":"[redacted:A]","B":"[redacted:B]"`},
 		{"cut off after the colon", `{"secret_values":{"A":`, `{"secret_values":{"A":`},
@@ -86,15 +96,15 @@ func FuzzRedactRequest(f *testing.F) {
 		if !markable(value) || !json.Valid(rest) {
 			return
 		}
-		quoted, _ := json.Marshal(value)
-		data := []byte(`{"secret_values":{"PIN":` + string(quoted) + `},"rest":` + string(rest) + `}`)
+		quoted := marshal(t, value)
+		data := []byte(`{"secret_values":{"PIN":` + quoted + `},"rest":` + string(rest) + `}`)
 		got := task.RedactRequest(data)
-		if !json.Valid(got) || holdsSecret(t, got, value) && !strings.Contains("secret_values rest", value) {
+		if !json.Valid(got) || holdsSecret(t, got, value) && !partOf(value, "secret_values rest") {
 			t.Fatalf("%s: got %s, want JSON without %q", data, got, value)
 		}
-		if stop = stop % len(data); stop > len(`{"secret_values":{"PIN":`)+len(quoted) {
+		if stop %= len(data); stop > len(`{"secret_values":{"PIN":`)+len(quoted) {
 			got := string(task.RedactRequest(data[:stop]))
-			if before, _, _ := strings.Cut(got, `},"rest"`); strings.Contains(before, string(quoted)) {
+			if before, _, _ := strings.Cut(got, `},"rest"`); strings.Contains(before, quoted) {
 				t.Fatalf("%s: got %s", data[:stop], got)
 			}
 		}

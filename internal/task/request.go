@@ -1,14 +1,10 @@
 package task
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Defaults stand in for what a request leaves out.
@@ -75,8 +71,9 @@ func parse(m Message, d Defaults) (*Request, error) {
 	}
 	all := members(m.Data)
 	r := &Request{Message: m.withoutData(), TaskID: taskID(m, all), Timeout: d.Timeout, Resubmit: d.Resubmit}
+	known := fields()
 	for _, each := range all {
-		if err := r.read(each); err != nil {
+		if err := r.read(known, each); err != nil {
 			return nil, err
 		}
 	}
@@ -87,10 +84,10 @@ func parse(m Message, d Defaults) (*Request, error) {
 		return nil, &fault{rule: "has neither url nor sessionId; give a URL to start from, or a session to run in"}
 	}
 	extra := members(valueOf(all, "extra"))
-	if err := checkExtra(extra); err != nil {
+	if err := checkExtra(known, extra); err != nil {
 		return nil, err
 	}
-	r.Body = body(all, extra)
+	r.Body = body(known, all, extra)
 	r.Digest = digest(all, r.TaskID)
 	return r, nil
 }
@@ -109,9 +106,9 @@ func (m Message) withoutData() Message {
 
 // checkExtra refuses parameters that are a field of their own, in any case: they could say something
 // else than the field does.
-func checkExtra(extra []member) error {
+func checkExtra(known []field, extra []member) error {
 	for _, m := range extra {
-		for _, f := range fields {
+		for _, f := range known {
 			if strings.EqualFold(m.name, f.name) {
 				return &fault{field: "extra." + m.name, rule: "may not repeat a known field; give " + f.name + " beside extra"}
 			}
@@ -121,69 +118,23 @@ func checkExtra(extra []member) error {
 }
 
 // body returns what is posted. Values keep their bytes, so that numbers and escapes arrive as written.
-func body(all, extra []member) []byte {
-	b := bytes.NewBufferString(`{"async":true`)
-	write := func(m member) {
-		b.WriteByte(',')
-		b.Write(quoteJSON(m.name))
-		b.WriteByte(':')
-		b.Write(m.value)
-	}
-	for _, f := range fields {
+func body(known []field, all, extra []member) []byte {
+	const begin = `{"async":true`
+	b := append(make([]byte, 0, len(begin)+sizeOf(all)), begin...)
+	for _, f := range known {
 		if value := valueOf(all, f.name); f.sent && value != nil {
-			write(member{f.name, value})
+			b = appendMember(b, member{f.name, value})
 		}
 	}
 	for _, m := range extra {
-		write(m)
+		b = appendMember(b, m)
 	}
-	b.WriteByte('}')
-	return b.Bytes()
+	return append(b, '}')
 }
 
-// valueOf returns the value of the member with this name, or nil.
-func valueOf(all []member, name string) json.RawMessage {
-	if i := slices.IndexFunc(all, func(m member) bool { return m.name == name }); i >= 0 {
-		return all[i].value
-	}
-	return nil
-}
-
-// maxShown bounds what a message shows of a field's content, in bytes.
-const maxShown = 80
-
-// inMessage makes the fault fit to be shown: short, without secrets, and with what can still be read of
-// the request.
-func (f *fault) inMessage(m Message) *InvalidError {
-	secrets := secretsIn(m.Data)
-	show := func(s string) string { return cut(secrets.Text(s), maxShown) }
-	all := members(m.Data)
-	e := &InvalidError{TaskID: taskID(m, all), Field: f.field, Rule: f.rule}
-	if name, inside, ok := strings.Cut(f.field, "."); !isField(name) {
-		e.Field = show(f.field)
-	} else if ok {
-		e.Field = name + "." + show(inside)
-	}
-	if f.holds != "" {
-		e.Rule = "is " + strconv.Quote(show(f.holds)) + "; " + e.Rule
-	}
-	if f.detail != "" {
-		e.Rule += ": " + cut(secrets.Text(f.detail), maxMessage)
-	}
-	if metadata := valueOf(all, "metadata"); utf8.Valid(metadata) && len(metadata) <= maxMetadata &&
-		kindOf(metadata) == "an object" && checkTokens(metadata) == nil {
-		e.Metadata = metadata
-	}
-	return e
-}
-
-// cut shortens text to about limit bytes, between two characters.
-func cut(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	for limit > 0 && !utf8.RuneStart(text[limit]) {
-		limit--
-	}
-	return text[:limit] + "…"
+func appendMember(b []byte, m member) []byte {
+	b = append(b, ',')
+	b = append(b, quote(m.name)...)
+	b = append(b, ':')
+	return append(b, m.value...)
 }

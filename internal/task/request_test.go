@@ -1,6 +1,8 @@
 package task_test
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,6 +93,25 @@ func TestRequestDropsWhatTheEventDoesNotNeed(t *testing.T) {
 	want := map[string][]string{"traceparent": {"00-1"}, "tracestate": {"a=b"}}
 	if r.Message.Data != nil || !reflect.DeepEqual(r.Message.Header, want) || r.Message.Seq != 7 {
 		t.Errorf("got %+v, want only %v kept", r.Message, want)
+	}
+}
+
+func TestRequestSharesNoMemoryWithItsMessage(t *testing.T) {
+	const content = `{"prompt":"p","sessionId":"s-1","task_id":"ord-1","metadata":{"n":1},"output_schema":{"type":"object"},"secret_values":{"PIN":"1234"}`
+	m, broken := message(content+`}`), message(content+`,"x":1}`)
+	r, err := task.ParseRequest(m, defaults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusal := refuse(t, broken)
+	before := fmt.Sprintf("%+v %s %s %s %s", *r, r.Body, r.Metadata, r.OutputSchema, refusal.Metadata)
+	clear(m.Data)
+	clear(broken.Data)
+	if after := fmt.Sprintf("%+v %s %s %s %s", *r, r.Body, r.Metadata, r.OutputSchema, refusal.Metadata); after != before {
+		t.Errorf("got  %s\nwant %s", after, before)
+	}
+	if got, want := r.Secrets.Text("1234"), "[redacted:PIN]"; got != want {
+		t.Errorf("secrets: got %s, want %s", got, want)
 	}
 }
 
@@ -196,6 +217,34 @@ func TestRefusalsShowNoSecret(t *testing.T) {
 	}
 }
 
+// canonicalDigest returns the digest of a request by way of encoding/json.
+func canonicalDigest(t *testing.T, data []byte, id string) string {
+	t.Helper()
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var content map[string]any
+	if err := dec.Decode(&content); err != nil {
+		t.Fatal(err)
+	}
+	delete(content, "secret_values")
+	delete(content, "metadata")
+	content["task_id"] = id
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(marshal(t, content))))
+}
+
+func TestDigestIsOfCanonicalJSON(t *testing.T) {
+	for _, members := range []string{
+		`"model":"m"`, `"metadata":{},"secret_values":{"A":"b"}`, `"model":"a\/b"`, `"model":"\u00e9\ud83d\ude00\ud800"`,
+		`"model":"<&>\u003c\u2028` + "\u2028\u007f" + `é"`, `"model":"\b\f\n\r\t\"\\\u0000\u001F"`, `"max_steps" : 7`,
+		`"extra": { "b":[ ], "a":[1.0 , -0,1E5,true,null,"\/",{ }], "\u0061\/":{"é":1,"Z":{"b":0,"a":"<"}} }`,
+	} {
+		r := parse(t, with(members))
+		if want := canonicalDigest(t, []byte(with(members)), "TASKS-7"); r.Digest != want {
+			t.Errorf("%s: got %s, want %s", members, r.Digest, want)
+		}
+	}
+}
+
 func FuzzParseRequest(f *testing.F) {
 	for _, seed := range []string{
 		`{"prompt":"p","url":"https://a.example","secret_values":{"A":"b"},"extra":{"x":1},"metadata":{}}`,
@@ -221,6 +270,22 @@ func FuzzParseRequest(f *testing.F) {
 		again, err := task.ParseRequest(task.Message{Stream: "S", Seq: 1, Data: data}, defaults)
 		if err != nil || again.Digest != r.Digest {
 			t.Fatalf("again: got %v, want the same request", err)
+		}
+	})
+}
+
+func FuzzDigest(f *testing.F) {
+	for _, seed := range []string{`{"b":[],"a":{"\u0061\/":-0}}`, `"\ud800\u003c<é\b\/"`, ` [ 1.0 , null ] `, `"` + "\u2028" + `"`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		data := with(`"extra":{"x":` + string(value) + `}`)
+		r, err := task.ParseRequest(message(data), defaults)
+		if err != nil {
+			return
+		}
+		if want := canonicalDigest(t, []byte(data), r.TaskID); r.Digest != want {
+			t.Fatalf("%s: got %s, want %s", data, r.Digest, want)
 		}
 	})
 }

@@ -67,8 +67,8 @@ func (s *schema) compile(doc any) error {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.UseLoader(nothing{})
-	c.UseRegexpEngine(s.meter.pattern)
-	c.RegisterVocabulary(s.meter.vocabulary(func(each *jsonschema.Schema) { all = append(all, each) }))
+	c.UseRegexpEngine(s.meter.compilePattern)
+	c.RegisterVocabulary(vocabulary(func(each *jsonschema.Schema) { all = append(all, each) }))
 	c.AssertVocabs()
 	if err := c.AddResource(schemaURL, doc); err != nil {
 		return fmt.Errorf("add it: %w", err)
@@ -87,6 +87,17 @@ func (s *schema) compile(doc any) error {
 	}
 	s.root = root
 	return nil
+}
+
+// vocabulary is how each schema that is compiled gets to be seen, in any draft.
+func vocabulary(seen func(*jsonschema.Schema)) *jsonschema.Vocabulary {
+	return &jsonschema.Vocabulary{
+		URL: "urn:capstan:meter",
+		Compile: func(ctx *jsonschema.CompilerContext, _ map[string]any) (jsonschema.SchemaExt, error) {
+			seen(ctx.Enqueue(nil)) // nil is the way to the schema itself
+			return nil, nil
+		},
+	}
 }
 
 // check returns nil where the JSON fits the schema. The error says what does not: places are JSON

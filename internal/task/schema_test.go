@@ -69,8 +69,10 @@ func TestSchemaViolationsNameTheirPlaces(t *testing.T) {
 		{`{"propertyNames":{"maxLength":1}}`, `{"ab":1}`, `result: /ab: is not allowed as a name`},
 		{`{"properties":{"a":false}}`, `{"a":1}`, `result: /a: is not allowed`},
 		{`{"$schema":"http://json-schema.org/draft-07/schema#","format":"date"}`, `"x"`, `result: is no date`},
-		{`{"required":["a","b","c","d","e","f","g"]}`, `{}`,
-			`result: /a: is required; /b: is required; /c: is required; /d: is required; /e: is required; and 2 more`},
+		{
+			`{"required":["a","b","c","d","e","f","g"]}`, `{}`,
+			`result: /a: is required; /b: is required; /c: is required; /d: is required; /e: is required; and 2 more`,
+		},
 		{`{"type":"number"}`, `1e99999999`, `result: the number 1e99999999 does not fit a float64`},
 	} {
 		v := parse(t, schemaRequest(tc.schema)).Judge(completed(tc.result))

@@ -59,7 +59,7 @@ func (Secrets) GoString() string { return redacted }
 func (Secrets) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
 
 // MarshalJSON returns "[redacted]" as a JSON string.
-func (Secrets) MarshalJSON() ([]byte, error) { return quoteJSON(redacted), nil }
+func (Secrets) MarshalJSON() ([]byte, error) { return quote(redacted), nil }
 
 // Text returns the text with [redacted:NAME] in place of every value, also where it stands JSON-escaped
 // once or twice, or URL-escaped. Of values that overlap, the longest gives its name.
@@ -148,15 +148,15 @@ func (s Secrets) JSON(raw json.RawMessage) json.RawMessage {
 // cleanLiteral returns what stands for a JSON string or number, and whether that is something else.
 func (s Secrets) cleanLiteral(literal []byte) ([]byte, bool) {
 	if literal[0] == '"' {
-		clean, ok := s.clean(unquoteJSON(literal))
+		clean, ok := s.clean(unquoteAny(literal))
 		if !ok {
 			return nil, false
 		}
-		return quoteJSON(clean), true
+		return quote(clean), true
 	}
 	for _, secret := range s.all {
 		if secret.value == string(literal) && isNumber(literal[0]) {
-			return quoteJSON(secret.mark), true
+			return quote(secret.mark), true
 		}
 	}
 	return nil, false

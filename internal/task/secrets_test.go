@@ -13,18 +13,23 @@ import (
 )
 
 // secretsOf returns the secrets of a request with these secret_values.
-func secretsOf(t testing.TB, values map[string]string) task.Secrets {
+func secretsOf(t *testing.T, values map[string]string) task.Secrets {
 	t.Helper()
-	encoded, err := json.Marshal(values)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := task.ParseRequest(message(with(`"secret_values":`+string(encoded))), defaults)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r.Secrets
+	return parse(t, with(`"secret_values":`+marshal(t, values))).Secrets
 }
+
+// marshal returns v as encoding/json writes it.
+func marshal(tb testing.TB, v any) string {
+	tb.Helper()
+	encoded, err := json.Marshal(v)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(encoded)
+}
+
+// inside returns what stands between the quotes of a JSON string.
+func inside(literal string) string { return literal[1 : len(literal)-1] }
 
 func TestSecretsPrintAsRedacted(t *testing.T) {
 	s := secretsOf(t, map[string]string{"PIN": "hunter2x"})
@@ -68,23 +73,26 @@ func TestTextLosesItsSecrets(t *testing.T) {
 }
 
 // escapes returns the ways in which a value can stand in a text.
-func escapes(value string) []string {
-	std, _ := json.Marshal(value)
+func escapes(t *testing.T, value string) []string {
+	t.Helper()
+	forHTML := inside(marshal(t, value))
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(value)
-	plain := strings.TrimSpace(b.String())
+	if err := enc.Encode(value); err != nil {
+		t.Fatal(err)
+	}
+	plain := inside(strings.TrimSpace(b.String()))
 	var ascii strings.Builder
 	for _, r := range value {
 		if r < 0x10000 {
 			fmt.Fprintf(&ascii, `\u%04x`, r)
 		}
 	}
-	twice, _ := json.Marshal(string(std[1 : len(std)-1]))
-	again, _ := json.Marshal(plain[1 : len(plain)-1])
-	all := []string{value, string(std[1 : len(std)-1]), plain[1 : len(plain)-1], string(twice[1 : len(twice)-1]),
-		string(again[1 : len(again)-1]), url.QueryEscape(value), url.PathEscape(value), strings.ReplaceAll(plain[1:len(plain)-1], "/", `\/`)}
+	all := []string{
+		value, forHTML, plain, inside(marshal(t, forHTML)), inside(marshal(t, plain)),
+		url.QueryEscape(value), url.PathEscape(value), strings.ReplaceAll(plain, "/", `\/`),
+	}
 	if strings.ToValidUTF8(value, "") == value && !strings.ContainsFunc(value, func(r rune) bool { return r >= 0x10000 }) {
 		all = append(all, ascii.String())
 	}
@@ -94,7 +102,7 @@ func escapes(value string) []string {
 func TestEscapedSecretsAreFound(t *testing.T) {
 	for _, value := range []string{`a"b`, `back\slash`, "line\nbreak", "<a&b>", "größe", "p w+1/2%", "😀x", `\u0041`, "tab\tquote'"} {
 		s := secretsOf(t, map[string]string{"PIN": value})
-		for _, form := range escapes(value) {
+		for _, form := range escapes(t, value) {
 			if got, want := s.Text("<<"+form+">>"), "<<[redacted:PIN]>>"; got != want {
 				t.Errorf("%q as %q: got %q, want %q", value, form, got, want)
 			}
@@ -173,17 +181,20 @@ func withoutMarks(text string) string {
 	return strings.NewReplacer("[redacted:PIN]", "\x00", "[redacted]", "\x00").Replace(text)
 }
 
+// partOf reports whether a value stands in a text.
+func partOf(value, text string) bool { return strings.Contains(text, value) }
+
 // markable reports whether a value can be told from the marks around it.
 func markable(value string) bool {
 	return value != "" && utf8.ValidString(value) && !strings.ContainsAny(value, "\x00[]") &&
-		!strings.Contains("redacted:PIN", value)
+		!partOf(value, "redacted:PIN")
 }
 
 func FuzzSecretsJSON(f *testing.F) {
 	for _, value := range []string{"1234", `p"w\`, "é<", "a b", `\u0041`, "aa", "-1"} {
-		quoted, _ := json.Marshal(value)
-		f.Add(value, quoted)
-		f.Add(value, []byte(`{"a":[1234,"x","\u0061a"],"b":`+string(quoted)+`}`))
+		quoted := marshal(f, value)
+		f.Add(value, []byte(quoted))
+		f.Add(value, []byte(`{"a":[1234,"x","\u0061a"],"b":`+quoted+`}`))
 		f.Add(value, []byte(`{"a":"{\"b\":`+url.QueryEscape(value)+`}"}`))
 	}
 	f.Fuzz(func(t *testing.T, value string, raw []byte) {
@@ -198,8 +209,8 @@ func FuzzSecretsJSON(f *testing.F) {
 		if holdsSecret(t, clean, value) {
 			t.Fatalf("%q in %s: got %s, want it gone", value, raw, clean)
 		}
-		for _, form := range escapes(value) {
-			if got := withoutMarks(s.Text("(" + form + ")")); strings.Contains(got, form) && !strings.Contains("(\x00)", form) {
+		for _, form := range escapes(t, value) {
+			if got := withoutMarks(s.Text("(" + form + ")")); partOf(form, got) && !partOf(form, "(\x00)") {
 				t.Fatalf("%q as %q: got %q, want it gone", value, form, got)
 			}
 		}

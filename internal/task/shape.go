@@ -17,17 +17,6 @@ const (
 	maxNumber  = 400     // bytes of a number's literal, and its largest exponent either way
 )
 
-// fault is a broken rule, before it is fit to be shown: what came with the request can be long, or a
-// secret. The rule is always in our own words.
-type fault struct {
-	field  string // empty for the request as a whole
-	holds  string // the offending text, where showing it helps
-	rule   string // what is wrong or what would do
-	detail string // more of it, in words that may quote the request
-}
-
-func (f *fault) Error() string { return f.field + ": " + f.rule }
-
 // checkShape refuses bytes that are not one JSON object, and JSON that two readers could understand
 // differently or that would cost its reader too much: names that come twice, text that is not UTF-8,
 // deep nesting, and numbers that a float64 cannot hold. encoding/json lets all of these pass.
@@ -40,8 +29,8 @@ func checkShape(data []byte) error {
 	case !utf8.Valid(data):
 		return &fault{rule: "is not valid UTF-8"}
 	}
-	if err := checkSyntax(data); err != nil {
-		return &fault{rule: "is not JSON", detail: err.Error()}
+	if !json.Valid(data) {
+		return &fault{rule: "is not JSON", detail: syntaxError(data)}
 	}
 	if kind := kindOf(data); kind != "an object" {
 		return &fault{rule: "is " + kind + "; give a JSON object"}
@@ -49,78 +38,77 @@ func checkShape(data []byte) error {
 	return checkTokens(data)
 }
 
-// checkSyntax returns why data is not exactly one JSON value, with the place.
-func checkSyntax(data []byte) error {
+// syntaxError says why data is not exactly one JSON value, with the place.
+func syntaxError(data []byte) string {
 	err := json.Unmarshal(data, new(json.RawMessage))
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("%w, at byte %d", err, syntax.Offset)
+		return fmt.Sprintf("%v, at byte %d", err, syntax.Offset)
 	}
-	return err
+	return err.Error()
 }
 
 // checkTokens walks through a JSON value for names that come twice, deep nesting and outlandish numbers.
+// The value has to be valid.
 func checkTokens(data []byte) error {
-	w := walk{dec: json.NewDecoder(bytes.NewReader(data))}
-	w.dec.UseNumber()
-	return w.value(0)
+	w := walk{tokens: tokens{data: data}}
+	return w.value(w.next(), 0)
 }
 
 // walk is a way through the tokens of a JSON value.
 type walk struct {
-	dec *json.Decoder
+	tokens
 	top string // the outermost member it is in
 }
 
-func (w *walk) value(depth int) error {
-	token, err := w.dec.Token()
-	if err != nil {
-		return &fault{field: w.top, rule: "is not JSON", detail: err.Error()}
-	}
-	switch t := token.(type) {
-	case json.Number:
-		if !legalNumber(string(t)) {
-			return w.fault(string(t), "give a number that fits a float64, in a literal of ordinary length")
+// value checks the value that begins with this token and stands inside so many objects and arrays.
+func (w *walk) value(token []byte, depth int) error {
+	switch {
+	case isNumber(token[0]):
+		if !legalNumber(string(token)) {
+			return w.fault(string(token), "give a number that fits a float64, in a literal of ordinary length")
 		}
-	case json.Delim:
+	case token[0] == '{', token[0] == '[':
 		if depth == maxDepth {
 			return w.fault("", fmt.Sprintf("is nested more than %d levels deep", maxDepth))
 		}
-		return w.container(t == '{', depth+1)
+		if token[0] == '{' {
+			return w.object(depth + 1)
+		}
+		return w.array(depth + 1)
 	}
 	return nil
 }
 
-func (w *walk) container(object bool, depth int) error {
-	seen := map[string]bool{}
-	for w.dec.More() {
-		if object {
-			if err := w.name(seen, depth); err != nil {
-				return err
-			}
-		}
-		if err := w.value(depth); err != nil {
+func (w *walk) array(depth int) error {
+	for token := w.next(); token[0] != ']'; token = w.next() {
+		if err := w.value(token, depth); err != nil {
 			return err
 		}
 	}
-	if _, err := w.dec.Token(); err != nil {
-		return &fault{field: w.top, rule: "is not JSON", detail: err.Error()}
+	return nil
+}
+
+func (w *walk) object(depth int) error {
+	seen := map[string]bool{}
+	for token := w.next(); token[0] != '}'; token = w.next() {
+		name := unquote(token)
+		if depth == 1 {
+			w.top = name
+		}
+		if seen[name] {
+			return w.twice(name, depth)
+		}
+		seen[name] = true
+		if err := w.value(w.next(), depth); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (w *walk) name(seen map[string]bool, depth int) error {
-	token, err := w.dec.Token()
-	if err != nil {
-		return &fault{field: w.top, rule: "is not JSON", detail: err.Error()}
-	}
-	name, _ := token.(string)
-	if depth == 1 {
-		w.top = name
-	}
+// twice is the breach of a name that an object has twice.
+func (w *walk) twice(name string, depth int) error {
 	switch {
-	case !seen[name]:
-		seen[name] = true
-		return nil
 	case depth == 1:
 		return &fault{field: name, rule: "is given twice; give it once"}
 	case w.top == secretValues:
@@ -152,50 +140,4 @@ func legalNumber(literal string) bool {
 	}
 	_, err := strconv.ParseFloat(literal, 64)
 	return err == nil
-}
-
-// member is a name of a JSON object with its value, as it came.
-type member struct {
-	name  string
-	value json.RawMessage
-}
-
-// members returns the members of a JSON object in their order, or nothing where raw is no object.
-func members(raw []byte) []member {
-	if kindOf(raw) != "an object" || !json.Valid(raw) {
-		return nil
-	}
-	var all []member
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	for token, err := dec.Token(); err == nil && dec.More(); {
-		m := member{}
-		if token, err = dec.Token(); err == nil {
-			m.name, _ = token.(string)
-			err = dec.Decode(&m.value)
-			all = append(all, m)
-		}
-	}
-	return all
-}
-
-// kindOf returns in words what kind of JSON value raw is, by its first byte.
-func kindOf(raw []byte) string {
-	raw = bytes.TrimLeft(raw, " \t\r\n")
-	if len(raw) == 0 {
-		return "nothing"
-	}
-	switch raw[0] {
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	case '"':
-		return "a string"
-	case 't', 'f':
-		return "a boolean"
-	case 'n':
-		return "null"
-	default:
-		return "a number"
-	}
 }

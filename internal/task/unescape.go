@@ -1,10 +1,12 @@
 package task
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"sort"
-	"strconv"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // view is a text with layers of escaping taken off, which remembers where its bytes stood. A secret can
@@ -21,62 +23,54 @@ type jump struct{ at, origin int }
 // layers is how many escapings may be wrapped around each other.
 const layers = 2
 
-// escapings are the ways of writing a byte that are looked through: the byte each begins with, and what
-// it says, with its width; zero for none.
-var escapings = []struct {
-	begin byte
-	read  func(text string) (says string, width int)
-}{
-	{'\\', readBackslash}, // JSON, RFC 8259, section 7
-	{'%', readPercent},    // URL, RFC 3986, section 2.1
-	{'+', readPlus},       // a blank in a URL's query
-}
+// escapings are what the escapes begin with that are looked through; see appendUnescaped.
+const escapings = `\%+`
 
 // views returns the text and what it says with up to two layers of escaping taken off.
 func views(text string) []*view {
 	all := []*view{{text: text}}
-	begin := 0
+	outer := all
 	for range layers {
-		end := len(all)
-		for _, v := range all[begin:end] {
-			for _, e := range escapings {
-				if peeled := v.peel(e.begin, e.read); peeled != nil {
-					all = append(all, peeled)
+		var inner []*view
+		for _, v := range outer {
+			for _, escaping := range []byte(escapings) {
+				if peeled := v.peel(escaping); peeled != nil {
+					inner = append(inner, peeled)
 				}
 			}
 		}
-		begin = end
+		all = append(all, inner...)
+		outer = inner
 	}
 	return all
 }
 
-// peel takes one layer of an escaping off. It returns nil where there is none.
-func (v *view) peel(begin byte, read func(string) (string, int)) *view {
-	var b strings.Builder
+// peel takes off one layer of the escapes that begin with this byte. It returns nil where there is none.
+func (v *view) peel(escaping byte) *view {
+	var text []byte
 	var jumps []jump
 	done := 0
-	for at := 0; at < len(v.text); {
-		next := strings.IndexByte(v.text[at:], begin)
+	for at := 0; ; {
+		next := strings.IndexByte(v.text[at:], escaping)
 		if next < 0 {
 			break
 		}
 		at += next
-		says, width := read(v.text[at:])
-		if width == 0 {
-			at++
+		text = append(text, v.text[done:at]...)
+		done = at
+		var width int
+		if text, width = appendUnescaped(text, v.text[at:]); width == 0 {
+			at++ // it only looks like an escape
 			continue
 		}
-		b.WriteString(v.text[done:at])
-		b.WriteString(says)
 		at += width
 		done = at
-		jumps = append(jumps, jump{b.Len(), at})
+		jumps = append(jumps, jump{len(text), at})
 	}
 	if jumps == nil {
 		return nil
 	}
-	b.WriteString(v.text[done:])
-	return &view{text: b.String(), parent: v, jumps: jumps}
+	return &view{text: string(append(text, v.text[done:]...)), parent: v, jumps: jumps}
 }
 
 // origin returns where in the text itself the view's byte i stood.
@@ -104,55 +98,70 @@ func (v *view) find(s secret) []hit {
 	}
 }
 
-func readBackslash(text string) (string, int) {
+// appendUnescaped appends what the escape at the beginning of text says, and returns how many bytes it
+// is wide: 0 where there is none.
+func appendUnescaped(b []byte, text string) (longer []byte, width int) {
+	switch text[0] {
+	case '\\':
+		return appendBackslash(b, text)
+	case '%':
+		return appendPercent(b, text)
+	default: // '+', a blank in a URL's query
+		return append(b, ' '), 1
+	}
+}
+
+// appendBackslash reads an escape of JSON: RFC 8259, section 7.
+func appendBackslash(b []byte, text string) (longer []byte, width int) {
 	if len(text) < 2 {
-		return "", 0
+		return b, 0
 	}
 	switch c := text[1]; c {
 	case '"', '\\', '/', '\'':
-		return text[1:2], 2
+		return append(b, c), 2
 	case 'u':
-		return readUnicode(text)
+		return appendUnicode(b, text)
 	default:
 		if i := strings.IndexByte("bfnrt", c); i >= 0 {
-			return "\b\f\n\r\t"[i : i+1], 2
+			return append(b, "\b\f\n\r\t"[i]), 2
 		}
-		return "", 0
+		return b, 0
 	}
 }
 
-// readUnicode reads \uXXXX, or two of them that are one character's surrogates.
-func readUnicode(text string) (string, int) {
-	const width = len(`\u0000`)
+// appendUnicode reads \uXXXX, or two of them that are one character's surrogates.
+func appendUnicode(b []byte, text string) (longer []byte, width int) {
+	const one = len(`\u0000`)
 	first, ok := readUnit(text)
 	if !ok {
-		return "", 0
+		return b, 0
 	}
-	if second, ok := readUnit(text[width:]); ok {
-		if r := utf16.DecodeRune(first, second); r != '\uFFFD' {
-			return string(r), 2 * width
+	if second, ok := readUnit(text[one:]); ok {
+		if r := utf16.DecodeRune(first, second); r != utf8.RuneError {
+			return utf8.AppendRune(b, r), 2 * one
 		}
 	}
-	return string(first), width
+	return utf8.AppendRune(b, first), one
 }
 
+// readUnit reads the UTF-16 code unit of one \uXXXX.
 func readUnit(text string) (rune, bool) {
 	if len(text) < 6 || text[:2] != `\u` {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(text[2:6], 16, 16)
-	return rune(n), err == nil
+	var unit [2]byte
+	_, err := hex.Decode(unit[:], []byte(text[2:6]))
+	return rune(binary.BigEndian.Uint16(unit[:])), err == nil
 }
 
-func readPercent(text string) (string, int) {
+// appendPercent reads an escape of a URL: RFC 3986, section 2.1.
+func appendPercent(b []byte, text string) (longer []byte, width int) {
 	if len(text) < 3 {
-		return "", 0
+		return b, 0
 	}
-	n, err := strconv.ParseUint(text[1:3], 16, 8)
-	if err != nil {
-		return "", 0
+	var said [1]byte
+	if _, err := hex.Decode(said[:], []byte(text[1:3])); err != nil {
+		return b, 0
 	}
-	return string([]byte{byte(n)}), 3
+	return append(b, said[0]), 3
 }
-
-func readPlus(string) (string, int) { return " ", 1 }

@@ -9,13 +9,6 @@ import (
 // maxEnvelopes bounds how many envelopes are taken off a result.
 const maxEnvelopes = 3
 
-// envelopeKeys are the names an envelope around an answer can have. An object with any other is an answer.
-var envelopeKeys = []string{"result", "status", "steps", "data", "error", "success", "message"}
-
-// stepLimits are the API's words for an agent that max_steps stopped: as the error of a FAILED workflow,
-// and in the place of a COMPLETED one's answer.
-var stepLimits = []string{"Maximum number of steps exceeded", "Task completed (max steps reached)"}
-
 // layersOf is a result with everything that was found inside its wrappings.
 type layersOf struct {
 	values  []json.RawMessage // the result itself, and then what each layer held
@@ -37,7 +30,7 @@ func unwrap(raw json.RawMessage, parse bool) *layersOf {
 		l.values = append(l.values, raw)
 		switch kindOf(raw) {
 		case "a string":
-			text := unquoteJSON(raw)
+			text := textOf(raw)
 			inside := json.RawMessage(unfence(text))
 			l.limited = l.limited || saysStepLimit(text)
 			if !parse || !json.Valid(inside) {
@@ -75,7 +68,7 @@ type envelope struct {
 func readEnvelope(raw json.RawMessage) (envelope, bool) {
 	all := members(raw)
 	for _, m := range all {
-		if !slices.Contains(envelopeKeys, m.name) {
+		if !isEnvelopeKey(m.name) {
 			return envelope{}, false
 		}
 	}
@@ -94,32 +87,37 @@ func readEnvelope(raw json.RawMessage) (envelope, bool) {
 	return e, len(all) > 0
 }
 
+// isEnvelopeKey reports whether an envelope around an answer can have this name. An object with any other
+// is an answer.
+func isEnvelopeKey(name string) bool {
+	switch name {
+	case "result", "status", "steps", "data", "error", "success", "message":
+		return true
+	default:
+		return false
+	}
+}
+
 // isEmpty reports whether a value says nothing: none, null, a blank string, an empty object or array.
 func isEmpty(raw json.RawMessage) bool {
 	switch kindOf(raw) {
 	case "nothing", "null":
 		return true
 	case "a string":
-		return strings.TrimSpace(unquoteJSON(raw)) == ""
+		return strings.TrimSpace(textOf(raw)) == ""
 	case "an object", "an array":
-		return len(strings.Trim(string(raw), "{}[] \t\r\n")) == 0
+		return strings.Trim(string(raw), "{}[] \t\r\n") == ""
 	default:
 		return false
 	}
 }
 
-// textOf returns the text of a JSON string, and nothing of any other value.
-func textOf(raw json.RawMessage) string {
-	if kindOf(raw) != "a string" {
-		return ""
-	}
-	return unquoteJSON(raw)
-}
-
-// saysStepLimit reports whether a text is the API's sentence for the step limit, and nothing else.
+// saysStepLimit reports whether a text is the API's sentence for an agent that max_steps stopped, and
+// nothing else.
 func saysStepLimit(text string) bool {
 	text = unfence(text)
-	return slices.ContainsFunc(stepLimits, func(s string) bool { return strings.EqualFold(s, text) })
+	return strings.EqualFold(text, "Maximum number of steps exceeded") || // the error of a FAILED workflow
+		strings.EqualFold(text, "Task completed (max steps reached)") // in place of a COMPLETED one's answer
 }
 
 // unfence returns the text without the blanks around it and without a Markdown fence, where it stands in

@@ -124,7 +124,7 @@ func asJSON(raw json.RawMessage) json.RawMessage {
 	case len(raw) == 0:
 		return json.RawMessage("null")
 	case !json.Valid(raw):
-		return quoteJSON(string(raw))
+		return quote(string(raw))
 	default:
 		return raw
 	}

@@ -51,6 +51,8 @@ var shapes = []struct {
 	{"such a schema in an envelope", `{"required":["result"],"properties":{"result":{"type":"string"}}}`, `{"status":"success","result":{"result":"x"}}`, `{"result":"x"}`},
 	{"a loose schema does not take the envelope", `{"type":"object"}`, `{"status":"success","result":"I found nothing"}`, "invalid_result"},
 
+	{"blanks around a string", `{"type":"string"}`, ` "Hello" `, ` "Hello" `},
+
 	{"missing", "", ``, "agent_failed"},
 	{"null", "", `null`, "agent_failed"},
 	{"null inside", "", `{"status":"success","result":null}`, "agent_failed"},

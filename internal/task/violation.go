@@ -11,8 +11,6 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 )
 
 // Bounds of what an error tells.
@@ -93,7 +91,8 @@ func finding(e *jsonschema.ValidationError) []string {
 	case *kind.MultipleOf:
 		return at(e, "is no multiple of "+number(k.Want))
 	}
-	return at(e, e.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
+	alone := jsonschema.ValidationError{ErrorKind: e.ErrorKind}
+	return at(e, alone.DetailedOutput().Error.String())
 }
 
 // at puts the place before what is wrong with it, or with each of the names in it.
