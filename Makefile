@@ -2,6 +2,8 @@
 
 LINT = go tool -modfile=tools/go.mod golangci-lint
 FUZZTIME = 30s
+MINUTES = 2
+SEED = 0
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
@@ -9,10 +11,16 @@ help: ## this list
 demo: ## the whole line on this machine: NATS, a stand-in for the API, a worker, tasks
 	go run ./cmd/capstan demo
 
-check: tidy lint test ## what CI runs
+check: tidy lint test chaos-short ## what CI runs
 
 test: ## all tests, with the race detector, in random order
 	go test -race -shuffle=on ./...
+
+chaos: ## real processes, broken in every way for MINUTES (2), and then a count; SEED, ARGS=-h
+	go run ./test/chaos -minutes $(MINUTES) -seed $(SEED) $(ARGS)
+
+chaos-short: # the part of it that takes a minute
+	go run ./test/chaos -short
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@targets=$$(go test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
@@ -44,4 +52,4 @@ tidy: ## fails where go.mod or go.sum is not tidy
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
 
-.PHONY: help demo check test fuzz cover lint fmt build tidy
+.PHONY: help demo check test chaos chaos-short fuzz cover lint fmt build tidy

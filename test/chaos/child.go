@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/capstan-worker/capstan/internal/natsserver"
+)
+
+// childVariable in the environment makes this program one of its own children: what it holds is a child
+// as JSON.
+const childVariable = "CAPSTAN_CHAOS_CHILD"
+
+// child says which part of the world a process plays.
+type child struct {
+	Role string            `json:"role"` // nats, api or keeper
+	NATS natsserver.Config `json:"nats,omitzero"`
+	API  standInConfig     `json:"api,omitzero"`
+}
+
+func (c child) env() (string, error) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return "", fmt.Errorf("tell a child what it is: %w", err)
+	}
+	return childVariable + "=" + string(text), nil
+}
+
+// runChild plays a part until ctx ends.
+func runChild(ctx context.Context, text string) error {
+	var c child
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		return fmt.Errorf("read %s: %w", childVariable, err)
+	}
+	switch c.Role {
+	case "nats":
+		server, err := natsserver.Start(c.NATS)
+		if err != nil {
+			return err
+		}
+		defer server.Stop()
+		<-ctx.Done()
+		return nil
+	case "api":
+		return serveStandIn(ctx, c.API)
+	case "keeper":
+		keep(os.Stdin)
+		return nil
+	default:
+		return fmt.Errorf("%s has no such role: %q", childVariable, c.Role)
+	}
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/test/chaos/verdict"
+)
+
+// The streams of the workers, by their default names.
+const (
+	requestStream = "TASKS"
+	resultStream  = "TASK_RESULTS"
+	deadStream    = "TASK_DEAD"
+	recordStream  = "KV_task_tracker"
+	objectStream  = "OBJ_task_results"
+	objectBucket  = "task_results"
+)
+
+// collect gathers the evidence. No worker runs any more.
+func (w *world) collect(ctx context.Context) (verdict.Evidence, error) {
+	e := verdict.Evidence{Records: map[string]task.Record{}, Dead: map[string]int{}}
+	e.Doubt = func(id string) bool { return w.faults.explain(w.journal.windowsOf(id)) }
+	var err error
+	if e.Runs, err = w.api.logs(ctx); err != nil {
+		return e, err
+	}
+	if e.Left, err = w.left(ctx); err != nil {
+		return e, err
+	}
+	err = errors.Join(w.collectEvents(ctx, &e), w.collectRecords(ctx, &e), w.collectDead(ctx, &e), w.searchObjects(ctx))
+	return e, err
+}
+
+// left is how many requests are on their stream.
+func (w *world) left(ctx context.Context) (uint64, error) {
+	s, err := w.stream(ctx, requestStream)
+	if err != nil {
+		return 0, err
+	}
+	return s.CachedInfo().State.Msgs, nil
+}
+
+func (w *world) collectEvents(ctx context.Context, e *verdict.Evidence) error {
+	return w.read(ctx, resultStream, func(m jetstream.Msg, seq uint64) error {
+		ev := verdict.Event{Seq: seq, Replay: m.Headers().Get(publisher.ReplayHeader) == "true"}
+		if err := json.Unmarshal(m.Data(), &ev.Event); err != nil {
+			return fmt.Errorf("read event %d: %w", seq, err)
+		}
+		if ref := ev.ResultRef; ref != nil {
+			var err error
+			if ev.Result, err = w.object(ctx, *ref); err != nil {
+				w.note("the result of %s cannot be had: %v", ev.TaskID, err)
+			}
+		}
+		e.Events = append(e.Events, ev)
+		return nil
+	})
+}
+
+// object reads a result that no message could hold. The object store checks its digest.
+func (w *world) object(ctx context.Context, ref task.ResultRef) ([]byte, error) {
+	store, err := w.js.ObjectStore(ctx, ref.Bucket)
+	if err != nil {
+		return nil, fmt.Errorf("open object store %s: %w", ref.Bucket, err)
+	}
+	object, err := store.GetBytes(ctx, ref.Name)
+	if err != nil {
+		return nil, fmt.Errorf("read object %s: %w", ref.Name, err)
+	}
+	return object, nil
+}
+
+func (w *world) collectRecords(ctx context.Context, e *verdict.Evidence) error {
+	return w.read(ctx, recordStream, func(m jetstream.Msg, seq uint64) error {
+		rec, err := task.ParseRecord(m.Data())
+		if err != nil {
+			return fmt.Errorf("read record %d: %w", seq, err)
+		}
+		e.Records[rec.TaskID] = rec
+		return nil
+	})
+}
+
+func (w *world) collectDead(ctx context.Context, e *verdict.Evidence) error {
+	return w.read(ctx, deadStream, func(m jetstream.Msg, seq uint64) error {
+		var request struct {
+			TaskID string `json:"task_id"`
+		}
+		if err := json.Unmarshal(m.Data(), &request); err != nil {
+			return fmt.Errorf("read dead letter %d: %w", seq, err)
+		}
+		e.Dead[request.TaskID]++
+		return nil
+	})
+}
+
+func (w *world) searchObjects(ctx context.Context) error {
+	return w.read(ctx, objectStream, func(jetstream.Msg, uint64) error { return nil })
+}
+
+// read calls f with every message of a stream, and looks for secrets in each.
+func (w *world) read(ctx context.Context, stream string, f func(m jetstream.Msg, seq uint64) error) error {
+	s, err := w.stream(ctx, stream)
+	if err != nil {
+		return err
+	}
+	all, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		return fmt.Errorf("read %s: %w", stream, err)
+	}
+	iterator, err := all.Messages()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", stream, err)
+	}
+	defer iterator.Stop()
+	for range s.CachedInfo().State.Msgs {
+		m, err := iterator.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return fmt.Errorf("read %s: %w", stream, err)
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("read %s: %w", stream, err)
+		}
+		place := fmt.Sprintf("message %d of %s", meta.Sequence.Stream, stream)
+		w.search(place, m.Data())
+		w.search(place, fmt.Append(nil, m.Headers()))
+		if err := f(m, meta.Sequence.Stream); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// search notes where a secret is found.
+func (w *world) search(place string, text []byte) {
+	if bytes.Contains(text, []byte(w.secret)) {
+		w.note("a task's secret is in %s", place)
+	}
+	if bytes.Contains(text, []byte(w.api.key)) {
+		w.note("the API key is in %s", place)
+	}
+}
+
+// searchLogs looks for secrets, and for what no worker may log, in the logs of all workers.
+func (w *world) searchLogs() error {
+	for _, worker := range w.workers {
+		log, err := os.Open(worker.logFile)
+		if err != nil {
+			return fmt.Errorf("read a log: %w", err)
+		}
+		text, err := io.ReadAll(log)
+		_ = log.Close()
+		if err != nil {
+			return fmt.Errorf("read a log: %w", err)
+		}
+		place := "the log of " + worker.name
+		w.search(place, text)
+		for _, bad := range []string{"DATA RACE", "panic"} {
+			if bytes.Contains(text, []byte(bad)) {
+				w.note("%q is in %s", bad, place)
+			}
+		}
+	}
+	return nil
+}

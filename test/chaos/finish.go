@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/test/chaos/verdict"
+)
+
+// settleTime is how long the last task may take when nothing is broken any more. Pauses of the gate last
+// up to a minute.
+const settleTime = 2 * time.Minute
+
+// finish mends everything, waits until every task is done with, ends the workers and judges.
+func (w *world) finish(ctx context.Context) (verdict.Count, error) {
+	if err := w.heal(ctx); err != nil {
+		return verdict.Count{}, err
+	}
+	settled := w.settle(ctx)
+	if ctx.Err() != nil {
+		return verdict.Count{}, ctx.Err()
+	}
+	if settled != nil {
+		w.note("%v", settled)
+	} else if err := w.checkUsage(ctx); err != nil {
+		return verdict.Count{}, err
+	}
+	w.drainAll(ctx)
+	evidence, err := w.collect(ctx)
+	if err != nil {
+		return verdict.Count{}, err
+	}
+	if err := w.searchLogs(); err != nil {
+		return verdict.Count{}, err
+	}
+	if w.look != nil {
+		w.look(evidence.Events)
+	}
+	var tasks []verdict.Task
+	for _, a := range w.asked {
+		tasks = append(tasks, a.want)
+	}
+	return verdict.Judge(tasks, evidence), nil
+}
+
+// heal mends all links, wakes all workers, brings back all nodes, and starts a worker where there is none.
+func (w *world) heal(ctx context.Context) error {
+	for _, n := range w.nodes {
+		if !n.alive() {
+			if err := n.start(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	alive := 0
+	for _, worker := range w.workers {
+		for _, l := range append(worker.nats, worker.api) {
+			l.Heal()
+		}
+		if worker.alive() {
+			alive++
+			if err := worker.signal(syscall.SIGCONT); err != nil {
+				return err
+			}
+		}
+	}
+	if err := w.api.recover(ctx); err != nil {
+		return err
+	}
+	if alive == 0 {
+		_, err := w.startWorker(ctx)
+		return err
+	}
+	return w.natsReady(ctx)
+}
+
+// settle waits until there is an event for every task and no request is left.
+func (w *world) settle(ctx context.Context) error {
+	return until(ctx, "every task is done with", settleTime, func() error {
+		s, err := w.stream(ctx, resultStream)
+		if err != nil {
+			return err
+		}
+		if n := s.CachedInfo().State.Msgs; n < uint64(len(w.asked)) {
+			return fmt.Errorf("%d events of %d tasks", n, len(w.asked))
+		}
+		left, err := w.left(ctx)
+		if err == nil && left > 0 {
+			err = fmt.Errorf("%d requests are left", left)
+		}
+		return err
+	})
+}
+
+// restTime is how long a worker may take to come to rest: connections to the API are kept for some seconds.
+const restTime = 20 * time.Second
+
+// checkUsage waits until each worker takes hardly more than it did before it had tasks.
+func (w *world) checkUsage(ctx context.Context) error {
+	for _, worker := range w.workers {
+		if !worker.alive() {
+			continue
+		}
+		err := until(ctx, worker.name+" has come to rest", restTime, func() error {
+			now, err := worker.usage(ctx)
+			if err == nil && (now.goroutines > worker.before.goroutines+w.slack.goroutines || now.heap > worker.before.heap+w.slack.heap) {
+				err = fmt.Errorf("it has %d goroutines and %d bytes, and before its tasks %d and %d",
+					now.goroutines, now.heap, worker.before.goroutines, worker.before.heap)
+			}
+			return err
+		})
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			w.note("%v", err)
+		}
+	}
+	return nil
+}
+
+// drainAll ends all workers. One that does not end with 0 in time is a finding.
+func (w *world) drainAll(ctx context.Context) {
+	var running []*worker
+	for _, worker := range w.workers {
+		if worker.alive() {
+			running = append(running, worker)
+			_ = worker.signal(syscall.SIGTERM) // exit tells of one that did not get it
+		}
+	}
+	for _, worker := range running {
+		if err := worker.exit(ctx, drainTimeout+5*time.Second); err != nil {
+			w.note("%v", err)
+		}
+	}
+}
+
+// waitState waits until the records of the last n tasks that were asked for are in a state.
+func (w *world) waitState(ctx context.Context, n int, want task.State) error {
+	tasks := w.asked[len(w.asked)-n:]
+	return until(ctx, fmt.Sprintf("%d tasks are %s", n, want), time.Minute, func() error {
+		for _, a := range tasks {
+			if state := w.journal.state(a.id); state != want {
+				return fmt.Errorf("%s is %q", a.id, state)
+			}
+		}
+		return nil
+	})
+}
+
+// living returns the workers that run.
+func (w *world) living() []*worker {
+	return slices.DeleteFunc(slices.Clone(w.workers), func(p *worker) bool { return !p.alive() })
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/test/chaos/link"
+)
+
+// recordSubjects is where the workers write their records.
+const recordSubjects = "$KV.task_tracker."
+
+// span is a stretch of time. One that has not ended has a zero until.
+type span struct{ from, until time.Time }
+
+func (s span) overlaps(o span) bool {
+	return (s.until.IsZero() || !s.until.Before(o.from)) && (o.until.IsZero() || !o.until.Before(s.from))
+}
+
+// write is a record that the server has taken.
+type write struct {
+	at     time.Time
+	worker string
+	state  task.State
+}
+
+// journal notes each write of a record as it passes the workers' links to NATS, and from them the windows
+// of doubt: from the write that a submission leaves until its outcome is written.
+type journal struct {
+	mu      sync.Mutex
+	pending map[string]pendingWrite // by the worker's name and the reply subject
+	writes  map[string][]write      // by task id
+	windows map[string][]*window    // by task id
+}
+
+type pendingWrite struct {
+	taskID string
+	write
+}
+
+type window struct {
+	worker string
+	span
+}
+
+func newJournal() *journal {
+	return &journal{pending: map[string]pendingWrite{}, writes: map[string][]write{}, windows: map[string][]*window{}}
+}
+
+// watch returns what a worker's links to NATS report to.
+func (j *journal) watch(worker string) func(link.Frame) {
+	return func(f link.Frame) {
+		switch {
+		case !f.FromClient && f.Subject != "":
+			j.answered(worker, f)
+		case f.FromClient && strings.HasPrefix(f.Subject, recordSubjects):
+			j.left(worker, f)
+		}
+	}
+}
+
+// left notes a write that is under way. A submission may leave as soon as the server has it, which is
+// before this journal knows.
+func (j *journal) left(worker string, f link.Frame) {
+	rec, err := task.ParseRecord(f.Payload)
+	if err != nil {
+		return
+	}
+	now := time.Now()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.pending[worker+" "+f.Reply] = pendingWrite{rec.TaskID, write{at: now, worker: worker, state: rec.State}}
+	if rec.State == task.Submitting && j.open(rec.TaskID, worker) == nil {
+		j.windows[rec.TaskID] = append(j.windows[rec.TaskID], &window{worker: worker, span: span{from: now}})
+	}
+}
+
+// answered notes a write that the server has taken.
+func (j *journal) answered(worker string, f link.Frame) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	key := worker + " " + f.Subject
+	p, ok := j.pending[key]
+	if !ok {
+		return
+	}
+	delete(j.pending, key)
+	var ack struct {
+		Error *struct{} `json:"error"`
+	}
+	if json.Unmarshal(f.Payload, &ack) != nil || ack.Error != nil {
+		return
+	}
+	p.at = time.Now()
+	j.writes[p.taskID] = append(j.writes[p.taskID], p.write)
+	if w := j.open(p.taskID, worker); w != nil && p.state != task.Submitting {
+		w.until = p.at
+	}
+}
+
+// open is to be called with mu held.
+func (j *journal) open(taskID, worker string) *window {
+	for _, w := range j.windows[taskID] {
+		if w.worker == worker && w.until.IsZero() {
+			return w
+		}
+	}
+	return nil
+}
+
+// windowsOf returns a task's windows of doubt.
+func (j *journal) windowsOf(taskID string) []window {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var all []window
+	for _, w := range j.windows[taskID] {
+		all = append(all, *w)
+	}
+	return all
+}
+
+// handover returns the longest time from a moment on until another worker had written one of the tasks
+// that a worker held then, and which it was; 0 where it held none.
+func (j *journal) handover(worker string, at time.Time) (slowest time.Duration, taskID string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for id, writes := range j.writes {
+		held := false
+		for _, w := range writes {
+			switch {
+			case !w.at.After(at):
+				held = w.worker == worker && !w.state.Ended()
+			case held && w.worker != worker:
+				if took := w.at.Sub(at); took > slowest {
+					slowest, taskID = took, id
+				}
+				held = false
+			case w.state.Ended(): // it could end it itself
+				held = false
+			}
+		}
+	}
+	return slowest, taskID
+}
+
+// state is what a task's record says by the latest write; empty where there was none.
+func (j *journal) state(taskID string) task.State {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	writes := j.writes[taskID]
+	if len(writes) == 0 {
+		return ""
+	}
+	return writes[len(writes)-1].state
+}
+
+// ended is how many tasks have a finished record.
+func (j *journal) ended() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := 0
+	for _, writes := range j.writes {
+		if writes[len(writes)-1].state.Ended() {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/test/chaos/verdict"
+)
+
+// kind is a kind of task and how often it comes in a mixture.
+type kind struct {
+	weight int
+	make   func(random *rand.Rand) recipe
+}
+
+// kinds are all kinds of tasks.
+func (w *world) kinds() []kind {
+	return append(append(w.answers(), failures()...), faulty()...)
+}
+
+// answers are tasks that succeed, with results of every shape.
+func (w *world) answers() []kind {
+	heading := json.RawMessage(`{"heading":"Hello"}`)
+	return []kind{
+		{40, func(r *rand.Rand) recipe { return plain(shortly(r)) }},
+		{4, func(r *rand.Rand) recipe { return answered("text", shortly(r), `"just words"`, `"just words"`) }},
+		{4, func(r *rand.Rand) recipe {
+			return withSchema(answered("fenced", shortly(r), "\"```json\\n{\\\"heading\\\":\\\"Hello\\\"}\\n```\"", string(heading)))
+		}},
+		{4, func(r *rand.Rand) recipe {
+			return answered("envelope", shortly(r), `{"status":"success","result":{"result":{"heading":"Hello"}},"steps":3}`, string(heading))
+		}},
+		{4, func(r *rand.Rand) recipe {
+			said, _ := json.Marshal(map[string]string{"said": "the PIN is " + w.secret})
+			return answered("secret", shortly(r), string(said), `{"said":"the PIN is [redacted:PIN]"}`)
+		}},
+		{1, large},
+		{4, func(r *rand.Rand) recipe {
+			copied := plain(shortly(r))
+			copied.kind, copied.want.Copies = "copy", 2
+			return copied
+		}},
+		{2, func(r *rand.Rand) recipe {
+			queued := plain(shortly(r))
+			queued.kind, queued.plan.Interim = "queued", "QUEUED"
+			return queued
+		}},
+	}
+}
+
+func answered(kind string, run time.Duration, result, want string) recipe {
+	return recipe{
+		kind: kind, plan: anchortest.Plan{Run: run, Result: json.RawMessage(result)},
+		want: verdict.Task{Status: task.Succeeded, Result: json.RawMessage(want)},
+	}
+}
+
+func withSchema(r recipe) recipe {
+	return r.with("output_schema", json.RawMessage(`{"type":"object","required":["heading"]}`))
+}
+
+// largeAnswer is the size of an answer that no message holds, in bytes.
+const largeAnswer = 1_200_000
+
+func large(*rand.Rand) recipe {
+	const around = len(`{"data":{"status":"COMPLETED","result":""}}`)
+	return recipe{
+		kind: "large", plan: anchortest.Plan{Poll: []anchortest.Fault{{Size: largeAnswer, Times: -1}}},
+		want: verdict.Task{Status: task.Succeeded, Result: json.RawMessage(`"` + strings.Repeat("a", largeAnswer-around) + `"`)},
+	}
+}
+
+// failures are tasks that fail by themselves.
+func failures() []kind {
+	invalid := failing("invalid", anchortest.Plan{}, task.InvalidRequest).with("max_steps", 0)
+	invalid.want.Invalid = true
+	misfit := withSchema(failing("misfit", anchortest.Plan{Result: json.RawMessage(`{"other":1}`)}, task.InvalidResult))
+	return []kind{
+		fixed(3, failing("failed", anchortest.Plan{State: "FAILED", Error: "no such page"}, task.WorkflowFailed)),
+		fixed(2, failing("steps", anchortest.Plan{State: "FAILED", Error: "Maximum number of steps exceeded"}, task.StepLimit)),
+		fixed(2, failing("gaveup", anchortest.Plan{Result: json.RawMessage(`{"status":"failed","result":null}`)}, task.AgentFailed)),
+		fixed(2, misfit),
+		fixed(2, failing("refused", anchortest.Plan{Submit: []anchortest.Fault{anchortest.Answer(http.StatusUnprocessableEntity).Repeated(-1)}}, task.Rejected)),
+		fixed(2, failing("lost", anchortest.Plan{Poll: []anchortest.Fault{anchortest.Answer(http.StatusNotFound).Repeated(-1)}}, task.WorkflowLost)),
+		fixed(2, failing("endless", anchortest.Plan{Run: time.Hour}, task.Timeout).with("timeout", "2s")),
+		fixed(1, failing("expired", anchortest.Plan{}, task.Expired).with("expires_at", "2020-01-01T00:00:00Z")),
+		fixed(2, invalid),
+	}
+}
+
+func failing(kind string, plan anchortest.Plan, code task.Code) recipe {
+	return recipe{kind: kind, plan: plan, want: verdict.Task{Status: task.Failed, Code: code}}
+}
+
+func fixed(weight int, r recipe) kind {
+	return kind{weight, func(*rand.Rand) recipe { return r }}
+}
+
+// faulty are tasks whose calls fail: those that are held, those of which nobody knows whether they were
+// accepted, and those whose polls bring nothing for a while.
+func faulty() []kind {
+	return []kind{
+		{2, func(r *rand.Rand) recipe {
+			held := plain(shortly(r))
+			held.kind = "held"
+			held.plan.Submit = []anchortest.Fault{pick(r, anchortest.RateLimited(1), anchortest.Unavailable(1), anchortest.Answer(http.StatusTooEarly))}
+			return held
+		}},
+		{3, func(r *rand.Rand) recipe {
+			return failing("doubtful", anchortest.Plan{Submit: []anchortest.Fault{doubt(r).Repeated(-1)}}, task.SubmissionUnknown)
+		}},
+		{3, func(r *rand.Rand) recipe {
+			again := plain(shortly(r)).resubmitting()
+			again.kind, again.plan.Submit = "again", []anchortest.Fault{doubt(r)}
+			return again
+		}},
+		{6, func(r *rand.Rand) recipe {
+			deaf := plain(shortly(r))
+			deaf.kind = "deaf"
+			deaf.plan.Poll = []anchortest.Fault{
+				anchortest.Answer(http.StatusInternalServerError), anchortest.HTML(http.StatusBadGateway), anchortest.Reset(),
+				anchortest.Garbage(), anchortest.Answer(http.StatusNotFound),
+				{Cut: true},
+				pick(r, anchortest.Hang(), anchortest.Reset()),
+			}
+			return deaf
+		}},
+	}
+}
+
+// doubt is one of the faults after which nobody knows whether the API accepted a task; it may have.
+func doubt(r *rand.Rand) anchortest.Fault {
+	f := pick(r,
+		anchortest.Answer(http.StatusInternalServerError), anchortest.HTML(http.StatusBadGateway), anchortest.HTML(http.StatusOK),
+		anchortest.Reset(), anchortest.Hang(), anchortest.NoID(), anchortest.Garbage(), anchortest.Fault{Cut: true})
+	if r.IntN(2) == 0 {
+		return f.ButAccepted()
+	}
+	return f
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }

@@ -1,0 +1,202 @@
+// Package link is a TCP link between two programs that can be watched and broken: made slow, stalled, cut
+// at once or in the middle of a message, and held at one kind of message. It understands the NATS client
+// protocol, so that "the write of this record" is something to break it at; anything else passes as bytes.
+package link
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// Link listens on 127.0.0.1 and passes on what it gets to its target, and back. Its methods may be
+// called by many goroutines at once.
+type Link struct {
+	target   string
+	listener net.Listener
+	read     func(*bufio.Reader) (Frame, error)
+	watch    func(Frame)
+	running  sync.WaitGroup
+
+	mu      sync.Mutex // guards all below
+	pairs   map[*pair]struct{}
+	changed chan struct{} // closed and made anew when one of those below changes
+	closed  bool
+	down    bool
+	stalled bool
+	delay   time.Duration
+	halfway bool
+	holds   []*Hold
+}
+
+// pair is the two connections of a client's.
+type pair struct {
+	client, server net.Conn
+	once           sync.Once
+	done           chan struct{} // closed by close
+}
+
+func (p *pair) close() {
+	p.once.Do(func() {
+		close(p.done)
+		_ = p.client.Close()
+		_ = p.server.Close()
+	})
+}
+
+// NATS returns a link to a NATS server. watch, which may be nil, is called with every frame that is
+// about to be passed on, from several goroutines at once.
+func NATS(ctx context.Context, target string, watch func(Frame)) (*Link, error) {
+	return listen(ctx, target, ReadNATS, watch)
+}
+
+// TCP returns a link to any server.
+func TCP(ctx context.Context, target string) (*Link, error) {
+	return listen(ctx, target, readPiece, nil)
+}
+
+func listen(ctx context.Context, target string, read func(*bufio.Reader) (Frame, error), watch func(Frame)) (*Link, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("open link to %s: %w", target, err)
+	}
+	l := &Link{
+		target: target, listener: listener, read: read, watch: watch,
+		pairs: map[*pair]struct{}{}, changed: make(chan struct{}),
+	}
+	l.running.Go(l.accept)
+	return l, nil
+}
+
+// Addr is the host and port where clients connect.
+func (l *Link) Addr() string { return l.listener.Addr().String() }
+
+// Close cuts all connections, takes no new ones, and waits until nothing of the link runs.
+func (l *Link) Close() {
+	_ = l.listener.Close()
+	l.change(func() { l.closed = true })
+	l.Cut()
+	l.running.Wait()
+}
+
+func (l *Link) accept() {
+	for {
+		client, err := l.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		l.running.Go(func() { l.serve(client) })
+	}
+}
+
+// serve connects a client to the target. Where that cannot be reached the client is cut off.
+func (l *Link) serve(client net.Conn) {
+	dialer := net.Dialer{Timeout: time.Second}
+	server, err := dialer.Dial("tcp", l.target)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	p := &pair{client: client, server: server, done: make(chan struct{})}
+	if !l.add(p) {
+		p.close()
+		return
+	}
+	var back sync.WaitGroup
+	back.Go(func() { l.pump(p, server, client, false) })
+	l.pump(p, client, server, true)
+	back.Wait()
+	l.remove(p)
+}
+
+// add reports whether the link takes connections.
+func (l *Link) add(p *pair) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down || l.closed {
+		return false
+	}
+	l.pairs[p] = struct{}{}
+	return true
+}
+
+func (l *Link) remove(p *pair) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.pairs, p)
+}
+
+// pump passes on what comes from one side, until either is closed.
+func (l *Link) pump(p *pair, from, to net.Conn, fromClient bool) {
+	defer p.close()
+	r := bufio.NewReaderSize(from, 64<<10)
+	for {
+		f, err := l.read(r)
+		if err != nil {
+			return
+		}
+		f.FromClient = fromClient
+		if !l.pass(p, f, to) {
+			return
+		}
+	}
+}
+
+// pass passes a frame on as the link is now, and reports whether the connection goes on.
+func (l *Link) pass(p *pair, f Frame, to net.Conn) bool {
+	if !l.awaitPassage(p) {
+		return false
+	}
+	if l.holdBack(f) {
+		return true
+	}
+	if l.takeHalfway() {
+		_, _ = to.Write(f.Raw[:len(f.Raw)/2])
+		return false
+	}
+	if l.watch != nil {
+		l.watch(f) // first, or the answer could be seen before what it answers
+	}
+	_, err := to.Write(f.Raw)
+	return err == nil
+}
+
+// awaitPassage waits as long as the link is stalled, or slow, and reports whether the connection is still
+// there.
+func (l *Link) awaitPassage(p *pair) bool {
+	for {
+		stalled, delay, changed := l.hindrance()
+		if !stalled && delay == 0 {
+			return true
+		}
+		var over <-chan time.Time
+		if !stalled {
+			over = time.After(delay)
+		}
+		select {
+		case <-over:
+			return true
+		case <-changed:
+		case <-p.done:
+			return false
+		}
+	}
+}
+
+func (l *Link) hindrance() (stalled bool, delay time.Duration, changed <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stalled, l.delay, l.changed
+}
+
+func (l *Link) takeHalfway() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.halfway
+	l.halfway = false
+	return was
+}

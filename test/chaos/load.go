@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/test/chaos/verdict"
+)
+
+// recipe is a task as it is thought up: what the API does with it and what has to come of it.
+type recipe struct {
+	kind   string
+	plan   anchortest.Plan
+	fields map[string]any // of the request, besides the usual ones
+	want   verdict.Task
+}
+
+// asked is a task that is asked for.
+type asked struct {
+	recipe
+	id      string
+	request []byte
+}
+
+// plain is a task that runs for a while and succeeds.
+func plain(run time.Duration) recipe {
+	return recipe{
+		kind: "plain",
+		plan: anchortest.Plan{Run: run, Result: json.RawMessage(`{"heading":"Hello","n":7}`)},
+		want: verdict.Task{Status: task.Succeeded, Result: json.RawMessage(`{"heading":"Hello","n":7}`)},
+	}
+}
+
+// with is the recipe for a request with one more field.
+func (r recipe) with(field string, value any) recipe {
+	fields := map[string]any{field: value}
+	maps.Copy(fields, r.fields)
+	r.fields = fields
+	return r
+}
+
+// resubmitting is the recipe for a request that allows a second submission.
+func (r recipe) resubmitting() recipe {
+	r = r.with("on_unknown_submission", "resubmit")
+	r.want.Resubmit = true
+	return r
+}
+
+// write makes the request of a recipe.
+func (w *world) write(r recipe) (asked, error) {
+	a := asked{recipe: r, id: fmt.Sprintf("%s-%d", r.kind, len(w.asked)+1)}
+	prompt, err := anchortest.Prompt(a.id, r.plan)
+	if err != nil {
+		return a, err
+	}
+	metadata := fmt.Sprintf(`{"n":%d}`, len(w.asked)+1)
+	a.want.ID, a.want.Metadata = a.id, json.RawMessage(metadata)
+	request := map[string]any{
+		"task_id": a.id, "url": "https://example.com", "prompt": prompt, "metadata": a.want.Metadata,
+		"secret_values": map[string]string{"PIN": w.secret},
+	}
+	maps.Copy(request, r.fields)
+	if a.request, err = json.Marshal(request); err != nil {
+		return a, fmt.Errorf("write request %s: %w", a.id, err)
+	}
+	w.asked = append(w.asked, a)
+	return a, nil
+}
+
+// ask publishes a request for each recipe, and again for the copies that are wanted.
+func (w *world) ask(ctx context.Context, recipes ...recipe) error {
+	for _, r := range recipes {
+		a, err := w.write(r)
+		if err != nil {
+			return err
+		}
+		for i := range a.want.Copies + 1 {
+			if err := w.publish(ctx, a, i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// publish publishes a request until NATS has it. The message id keeps repetitions from becoming copies.
+func (w *world) publish(ctx context.Context, a asked, copied int) error {
+	return untilNATS(ctx, "takes request "+a.id, func(ctx context.Context) error {
+		msg := nats.NewMsg("tasks.request")
+		msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s.%d", a.id, copied))
+		msg.Data = a.request
+		_, err := w.js.PublishMsg(ctx, msg)
+		return err
+	})
+}
+
+// times returns a recipe so many times.
+func times(n int, r recipe) []recipe {
+	all := make([]recipe, n)
+	for i := range all {
+		all[i] = r
+	}
+	return all
+}
+
+// mixed returns tasks of mixed lengths, results and faults.
+func (w *world) mixed(n int) []recipe {
+	kinds := w.kinds()
+	total := 0
+	for _, k := range kinds {
+		total += k.weight
+	}
+	var all []recipe
+	for range n {
+		roll := w.random.IntN(total)
+		for _, k := range kinds {
+			if roll -= k.weight; roll < 0 {
+				all = append(all, k.make(w.random))
+				break
+			}
+		}
+	}
+	return all
+}
+
+// each returns one task of every kind.
+func (w *world) each() []recipe {
+	var all []recipe
+	for _, k := range w.kinds() {
+		all = append(all, k.make(w.random))
+	}
+	return all
+}
+
+// shortly returns a short time: how long most tasks run.
+func shortly(random *rand.Rand) time.Duration {
+	return time.Duration(random.Int64N(int64(3 * time.Second)))
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/natsserver"
+)
+
+// nodePatience is how long NATS may take to come up, with three nodes on a busy machine.
+const nodePatience = time.Minute
+
+// node is a NATS server.
+type node struct {
+	*process
+	w   *world
+	cfg natsserver.Config
+}
+
+func (n *node) addr() string { return fmt.Sprintf("127.0.0.1:%d", n.cfg.Port) }
+
+// start starts the node, or starts it again with what it has stored.
+func (n *node) start(ctx context.Context) error {
+	env, err := child{Role: "nats", NATS: n.cfg}.env()
+	if err != nil {
+		return err
+	}
+	n.process, err = n.w.keeper.start(ctx, n.w.dir, n.cfg.Name, n.w.self, env)
+	return err
+}
+
+// startNodes starts all nodes and connects to them.
+func (w *world) startNodes(ctx context.Context) error {
+	if err := w.planNodes(ctx); err != nil {
+		return err
+	}
+	var servers []string
+	for _, n := range w.nodes {
+		if err := n.start(ctx); err != nil {
+			return err
+		}
+		servers = append(servers, n.addr())
+	}
+	var err error
+	w.nc, err = nats.Connect(addrs(servers), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+		nats.ReconnectWait(50*time.Millisecond), nats.Timeout(time.Second), nats.PingInterval(2*time.Second))
+	if err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	if w.js, err = jetstream.New(w.nc); err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	return w.natsReady(ctx)
+}
+
+// planNodes chooses names, folders and ports.
+func (w *world) planNodes(ctx context.Context) error {
+	cluster := natsserver.Cluster{Name: "chaos"}
+	for i := range w.size {
+		port, err := freePort(ctx)
+		if err != nil {
+			return err
+		}
+		route, err := freePort(ctx)
+		if err != nil {
+			return err
+		}
+		name := fmt.Sprintf("nats-%d", i+1)
+		w.nodes = append(w.nodes, &node{w: w, cfg: natsserver.Config{
+			Name: name, Dir: filepath.Join(w.dir, name), Port: port, Cluster: natsserver.Cluster{Port: route},
+		}})
+		cluster.Routes = append(cluster.Routes, fmt.Sprintf("nats://127.0.0.1:%d", route))
+	}
+	if len(w.nodes) == 1 {
+		return nil
+	}
+	for _, n := range w.nodes {
+		n.cfg.Cluster.Name, n.cfg.Cluster.Routes = cluster.Name, cluster.Routes
+	}
+	return nil
+}
+
+// natsReady waits until JetStream answers.
+func (w *world) natsReady(ctx context.Context) error {
+	return untilNATS(ctx, "answers", func(ctx context.Context) error {
+		_, err := w.js.AccountInfo(ctx)
+		return err
+	})
+}
+
+// untilNATS repeats a call, of which each may take two seconds, until NATS has answered without an error.
+func untilNATS(ctx context.Context, what string, call func(ctx context.Context) error) error {
+	return until(ctx, "NATS "+what, nodePatience, func() error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		return call(ctx)
+	})
+}
+
+// stream looks at a stream.
+func (w *world) stream(ctx context.Context, name string) (s jetstream.Stream, err error) {
+	err = untilNATS(ctx, "tells of "+name, func(ctx context.Context) error {
+		s, err = w.js.Stream(ctx, name)
+		return err
+	})
+	return s, err
+}
+
+// leaderOf returns the node that leads a stream.
+func (w *world) leaderOf(ctx context.Context, stream string) (*node, error) {
+	var leader *node
+	err := untilNATS(ctx, "has a leader of "+stream, func(ctx context.Context) error {
+		s, err := w.js.Stream(ctx, stream)
+		if err != nil {
+			return err
+		}
+		cluster := s.CachedInfo().Cluster
+		for _, n := range w.nodes {
+			if cluster == nil || cluster.Leader == n.cfg.Name {
+				leader = n
+				return nil
+			}
+		}
+		return errors.New("it has none")
+	})
+	return leader, err
+}
+
+// killNodes kills nodes with -9. end is to be called when they are back.
+func (w *world) killNodes(nodes ...*node) (end func(), err error) {
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.cfg.Name)
+	}
+	end = w.faults.note(fault{what: "kill -9 of " + strings.Join(names, ", ")})
+	for _, n := range nodes {
+		if err := n.kill(); err != nil {
+			return end, err
+		}
+	}
+	return end, nil
+}
+
+func startAgain(ctx context.Context, nodes ...*node) error {
+	for _, n := range nodes {
+		if err := n.start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withoutNodes kills nodes with -9 and starts them again after a while.
+func (w *world) withoutNodes(ctx context.Context, away time.Duration, nodes ...*node) error {
+	end, err := w.killNodes(nodes...)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := pass(ctx, away); err != nil {
+		return err
+	}
+	return startAgain(ctx, nodes...)
+}

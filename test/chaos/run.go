@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Bounds of scenarios.
+const (
+	usualTasks    = 120             // of a scenario
+	stormTasks    = 600             // of a storm, in a minute
+	shortStorm    = 8 * time.Second // with -short
+	longest       = 6 * time.Minute // for a scenario, besides what a storm lasts
+	buildPatience = 5 * time.Minute
+)
+
+// run carries out the scenarios that were chosen and prints what came of them. The error says that
+// something is not as it must be.
+func run(ctx context.Context, o options) error {
+	chosen := o.choose()
+	if o.list {
+		for _, s := range chosen {
+			fmt.Printf("%-22s %s\n", s.name, s.about)
+		}
+		return nil
+	}
+	p, err := prepare(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer p.keeper.close()
+	fmt.Printf("seed %d, logs in %s\n", o.seed, p.dir)
+	rows := p.runAll(ctx, o, chosen)
+	return errors.Join(ctx.Err(), report(p.dir, o.keep, rows))
+}
+
+// choose returns the scenarios to run.
+func (o options) choose() []scenario {
+	return slices.DeleteFunc(scenarios(), func(s scenario) bool {
+		return o.short && !s.short || s.storm && o.minutes == 0 || !o.run.MatchString(s.name)
+	})
+}
+
+// prepare builds the worker.
+func prepare(ctx context.Context, o options) (*program, error) {
+	dir, err := os.MkdirTemp("", "capstan-chaos-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	p := &program{dir: dir, worker: filepath.Join(dir, "worker")}
+	if p.self, err = os.Executable(); err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, buildPatience)
+	defer cancel()
+	build := exec.CommandContext(ctx, "go", "build", fmt.Sprintf("-race=%t", o.race), "-o", p.worker,
+		"github.com/capstan-worker/capstan/cmd/worker")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the worker: %w\n%s", err, out)
+	}
+	p.keeper, err = newKeeper(ctx, p.self)
+	return p, err
+}
+
+// runAll runs several scenarios at a time, and then those that measure time, one by one.
+func (p *program) runAll(ctx context.Context, o options, all []scenario) []row {
+	rows := make([]row, len(all))
+	var printing sync.Mutex
+	carryOut := func(i int) {
+		rows[i] = p.carryOut(ctx, o, all[i])
+		printing.Lock()
+		defer printing.Unlock()
+		fmt.Printf("%-22s %3.0fs  %d tasks, %d breaks\n", rows[i].scenario, rows[i].took.Seconds(), rows[i].Tasks, rows[i].breaks)
+	}
+	var group errgroup.Group
+	group.SetLimit(max(1, o.parallel))
+	for i, s := range all {
+		if !s.alone {
+			group.Go(func() error { carryOut(i); return nil })
+		}
+	}
+	_ = group.Wait() // what went wrong is in the rows
+	for i, s := range all {
+		if s.alone && ctx.Err() == nil {
+			carryOut(i)
+		}
+	}
+	return rows
+}
+
+// carryOut runs one scenario in a world of its own.
+func (p *program) carryOut(ctx context.Context, o options, s scenario) (r row) {
+	began := time.Now()
+	cfg := o.world(s)
+	r = row{scenario: s.name, seed: o.seed}
+	ctx, cancel := context.WithTimeout(ctx, longest+cfg.lasts)
+	defer cancel()
+	w, err := newWorld(ctx, p, s.name, cfg)
+	defer w.close()
+	if err == nil {
+		err = s.run(ctx, w)
+	}
+	if err == nil {
+		r.Count, err = w.finish(ctx)
+	}
+	r.err = err
+	if w.faults != nil {
+		r.breaks = w.faults.count()
+		r.handover = max(w.measured, w.faults.handovers(w.journal))
+	}
+	r.Problems = append(r.Problems, w.notes...)
+	r.took = time.Since(began)
+	return r
+}
+
+// world says what a scenario's world is made of. The seed of each scenario is its own.
+func (o options) world(s scenario) worldConfig {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(s.name))
+	cfg := worldConfig{
+		size: max(1, s.nodes), seed: o.seed ^ hash.Sum64(), tasks: o.tasks, workers: o.workers, unwell: s.storm,
+	}
+	if o.cluster {
+		cfg.size = 3
+	}
+	if s.storm {
+		cfg.lasts = o.stormLasts()
+	}
+	switch {
+	case s.storm:
+		perMinute := o.tasks
+		if perMinute == 0 {
+			perMinute = stormTasks
+		}
+		cfg.tasks = max(1, int(float64(perMinute)*cfg.lasts.Minutes()))
+	case o.tasks == 0:
+		cfg.tasks = usualTasks
+	}
+	return cfg
+}
+
+// stormLasts is how long each storm blows.
+func (o options) stormLasts() time.Duration {
+	if o.short {
+		return shortStorm
+	}
+	storms := 0
+	for _, s := range o.choose() {
+		if s.storm {
+			storms++
+		}
+	}
+	return time.Duration(o.minutes * float64(time.Minute) / float64(max(1, storms)))
+}
+
+// report prints the table, and keeps the logs where something is wrong.
+func report(dir string, keep bool, rows []row) error {
+	fmt.Println()
+	if err := printTable(os.Stdout, rows); err != nil {
+		return err
+	}
+	wrong := 0
+	for _, r := range rows {
+		printProblems(os.Stdout, r)
+		if !r.ok() {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d of %d scenarios failed; what the processes said is in %s", wrong, len(rows), dir)
+	}
+	if keep {
+		return nil
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove the folder: %w", err)
+	}
+	return nil
+}

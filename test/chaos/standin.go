@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+)
+
+// standInConfig says how the stand-in for the API is run.
+type standInConfig struct {
+	Addr   string `json:"addr"`
+	Key    string `json:"key"`
+	Seed   uint64 `json:"seed"`
+	Faults bool   `json:"faults"` // some calls fail by chance
+}
+
+// workersPath is what each worker's own path begins with.
+const workersPath = "/workers/"
+
+// serveStandIn is the stand-in's own main. Each worker has a path of its own, so that it is known who
+// polls what.
+func serveStandIn(ctx context.Context, cfg standInConfig) error {
+	opts := []anchortest.Option{anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName)}
+	if cfg.Faults {
+		opts = append(opts, anchortest.WithRandomFaults(cfg.Seed, submitChances(), pollChances()))
+	}
+	api := anchortest.New(opts...)
+	polls := firstPolls{first: map[string]map[string]time.Time{}}
+	mux := http.NewServeMux()
+	mux.Handle("/_stand-in/", api)
+	mux.HandleFunc("GET /_chaos/polls", polls.show)
+	mux.HandleFunc(workersPath+"{worker}/v1/{rest...}", func(w http.ResponseWriter, r *http.Request) {
+		worker := r.PathValue("worker")
+		polls.note(worker, r)
+		http.StripPrefix(workersPath+worker, api).ServeHTTP(w, r)
+	})
+	server := &http.Server{Addr: cfg.Addr, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the stand-in: %w", err)
+	}
+	return nil
+}
+
+// taskName is the first word of a prompt: the task's id.
+func taskName(t anchortest.Task) string {
+	name, _, _ := strings.Cut(t.Prompt, " ")
+	return name
+}
+
+// submitChances are what may go wrong with any submission.
+func submitChances() []anchortest.Chance {
+	return []anchortest.Chance{
+		{Probability: 0.01, Fault: anchortest.Reset().ButAccepted()},
+		{Probability: 0.01, Fault: anchortest.Answer(http.StatusInternalServerError)},
+		{Probability: 0.01, Fault: anchortest.RateLimited(1)},
+		{Probability: 0.05, Fault: anchortest.Fault{After: 300 * time.Millisecond}},
+	}
+}
+
+// pollChances are what may go wrong with any status call. None of it ends a task.
+func pollChances() []anchortest.Chance {
+	return []anchortest.Chance{
+		{Probability: 0.02, Fault: anchortest.Answer(http.StatusInternalServerError)},
+		{Probability: 0.01, Fault: anchortest.HTML(http.StatusBadGateway)},
+		{Probability: 0.01, Fault: anchortest.Reset()},
+		{Probability: 0.01, Fault: anchortest.Garbage()},
+		{Probability: 0.005, Fault: anchortest.Hang()},
+		{Probability: 0.05, Fault: anchortest.Fault{After: 200 * time.Millisecond}},
+	}
+}
+
+// firstPolls notes when each worker first asked after each workflow.
+type firstPolls struct {
+	mu    sync.Mutex
+	first map[string]map[string]time.Time // by workflow and worker; guarded by mu
+}
+
+func (p *firstPolls) note(worker string, r *http.Request) {
+	workflow, ok := strings.CutSuffix(r.PathValue("rest"), "/status")
+	if !ok {
+		return
+	}
+	workflow = strings.TrimPrefix(workflow, "tools/perform-web-task/")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	by := p.first[workflow]
+	if by == nil {
+		by = map[string]time.Time{}
+		p.first[workflow] = by
+	}
+	if _, ok := by[worker]; !ok {
+		by[worker] = time.Now()
+	}
+}
+
+func (p *firstPolls) show(w http.ResponseWriter, _ *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	answer, err := json.Marshal(p.first)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	_, _ = w.Write(answer) // a client that went away is its own business
+}
+
+// standIn is the stand-in as the rest of this program sees it.
+type standIn struct {
+	*process
+	addr string
+	key  string
+}
+
+// logs returns what was asked, by task.
+func (s *standIn) logs(ctx context.Context) (map[string]anchortest.Log, error) {
+	var all struct {
+		Tasks map[string]anchortest.Log `json:"tasks"`
+	}
+	err := s.get(ctx, "/_stand-in/log", &all)
+	return all.Tasks, err
+}
+
+// polls returns when each worker first asked after each workflow.
+func (s *standIn) polls(ctx context.Context) (map[string]map[string]time.Time, error) {
+	var first map[string]map[string]time.Time
+	err := s.get(ctx, "/_chaos/polls", &first)
+	return first, err
+}
+
+// fail answers every call with the fault, until recover.
+func (s *standIn) fail(ctx context.Context, f anchortest.Fault) error {
+	text, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("begin an outage: %w", err)
+	}
+	_, err = call(ctx, http.MethodPut, "http://"+s.addr+"/_stand-in/outage", text)
+	return err
+}
+
+func (s *standIn) recover(ctx context.Context) error {
+	_, err := call(ctx, http.MethodDelete, "http://"+s.addr+"/_stand-in/outage", nil)
+	return err
+}
+
+func (s *standIn) get(ctx context.Context, path string, into any) error {
+	answer, err := call(ctx, http.MethodGet, "http://"+s.addr+path, nil)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(answer, into); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", path, err)
+	}
+	return nil
+}
+
+// call makes a call and returns the answer.
+func call(ctx context.Context, method, url string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("call %s: %w", url, err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err // tells the method and the URL
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return nil, fmt.Errorf("call %s: %s", url, resp.Status)
+	}
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", url, err)
+	}
+	return answer, nil
+}

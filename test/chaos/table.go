@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/capstan-worker/capstan/test/chaos/verdict"
+)
+
+// row is what came of a scenario.
+type row struct {
+	scenario string
+	seed     uint64
+	verdict.Count
+	breaks   int
+	handover time.Duration // the slowest; 0 where nothing was handed over
+	took     time.Duration
+	err      error // why it could not be carried out
+}
+
+func (r row) ok() bool { return r.err == nil && len(r.Problems) == 0 }
+
+// printTable prints a line for each scenario and one for all.
+func printTable(w io.Writer, rows []row) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(table, "scenario\ttasks\tbreaks\tevents\textra runs\tlost\tduplicates\tunknown (explained)\tslowest handover\ttook\tverdict\t")
+	sum := row{scenario: "all"}
+	for _, r := range rows {
+		printRow(table, r)
+		sum = sum.plus(r)
+	}
+	printRow(table, sum)
+	if err := table.Flush(); err != nil { // tells of every write before it
+		return fmt.Errorf("print the table: %w", err)
+	}
+	return nil
+}
+
+func (r row) plus(o row) row {
+	r.Tasks += o.Tasks
+	r.breaks += o.breaks
+	r.Events += o.Events
+	r.ExtraRuns += o.ExtraRuns
+	r.Lost += o.Lost
+	r.Duplicates += o.Duplicates
+	r.Unknown += o.Unknown
+	r.Explained += o.Explained
+	r.handover = max(r.handover, o.handover)
+	r.took += o.took
+	r.Problems = append(r.Problems, o.Problems...)
+	if o.err != nil {
+		r.err = o.err
+	}
+	return r
+}
+
+func printRow(w io.Writer, r row) {
+	said := "ok"
+	if !r.ok() {
+		said = "FAILED"
+	}
+	handover := "-"
+	if r.handover > 0 {
+		handover = fmt.Sprintf("%.2fs", r.handover.Seconds())
+	}
+	_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d (%d)\t%s\t%.0fs\t%s\t\n",
+		r.scenario, r.Tasks, r.breaks, r.Events, r.ExtraRuns, r.Lost, r.Duplicates, r.Unknown, r.Explained,
+		handover, r.took.Seconds(), said)
+}
+
+// maxTold bounds the problems that are told of a scenario.
+const maxTold = 20
+
+// printProblems tells what is wrong with a scenario, and how to repeat it.
+func printProblems(w io.Writer, r row) {
+	if r.ok() {
+		return
+	}
+	_, _ = fmt.Fprintf(w, "%s FAILED; to repeat it: go run ./test/chaos -run '^%s$' -seed %d\n", r.scenario, r.scenario, r.seed)
+	if r.err != nil {
+		_, _ = fmt.Fprintf(w, "  it could not be carried out: %v\n", r.err)
+	}
+	for i, problem := range r.Problems {
+		if i == maxTold {
+			_, _ = fmt.Fprintf(w, "  and %d more\n", len(r.Problems)-maxTold)
+			break
+		}
+		_, _ = fmt.Fprintf(w, "  %s\n", problem)
+	}
+}

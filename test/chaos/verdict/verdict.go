@@ -1,0 +1,185 @@
+// Package verdict holds what was asked against what became of it: whether a task was lost, run twice, or
+// answered twice, and whether each answer is the right one. It knows neither NATS nor processes.
+package verdict
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Task is what was asked for, and what has to come of it where nothing leaves its submission in doubt.
+type Task struct {
+	ID       string
+	Status   task.State
+	Code     task.Code       // of the error; empty for success
+	Result   json.RawMessage // of success; nil: not looked at
+	Metadata json.RawMessage
+	Resubmit bool // it may be submitted once more where the outcome is unknown
+	Copies   int  // how often its request was published beyond the first time
+	Invalid  bool // it is refused before it gets a record
+	Certain  bool // its submission was in no doubt, whatever was broken
+}
+
+// Event is a message of the results stream.
+type Event struct {
+	task.Event
+	Seq    uint64
+	Replay bool // marked as the repetition of an event
+}
+
+// Evidence is what is left when everything has come to rest.
+type Evidence struct {
+	Events  []Event
+	Records map[string]task.Record    // by task id
+	Runs    map[string]anchortest.Log // what the API was asked, by task id
+	Dead    map[string]int            // dead letters, by task id
+	Left    uint64                    // requests that are still on their stream
+	// Doubt reports whether something that was broken on purpose can have left the outcome of a task's
+	// submission unknown. What the API did itself is in Runs.
+	Doubt func(taskID string) bool
+}
+
+// Count is the verdict. It is good where there are no Problems.
+type Count struct {
+	Tasks      int
+	Events     int      // of tasks, repetitions for copies of a request not counted
+	ExtraRuns  int      // workflows beyond the first of a task
+	Lost       int      // tasks without an event
+	Duplicates int      // events too many
+	Unknown    int      // events that say submission_unknown
+	Explained  int      // those of them where it was unknown
+	Problems   []string // what must not be, one line each
+}
+
+func (c *Count) complain(format string, args ...any) {
+	c.Problems = append(c.Problems, fmt.Sprintf(format, args...))
+}
+
+// Judge counts.
+func Judge(tasks []Task, e Evidence) Count {
+	c := Count{Tasks: len(tasks)}
+	first, replays := c.sort(e.Events)
+	for _, t := range tasks {
+		c.judge(t, e, first[t.ID], replays[t.ID])
+		delete(first, t.ID)
+	}
+	for id := range first {
+		c.complain("%s: an event of a task that nobody asked for", id)
+	}
+	if e.Left > 0 {
+		c.complain("%d requests are left on their stream", e.Left)
+	}
+	slices.Sort(c.Problems)
+	return c
+}
+
+// sort returns the events by task, and how many repeat one.
+func (c *Count) sort(events []Event) (first map[string][]Event, replays map[string]int) {
+	first, replays = map[string][]Event{}, map[string]int{}
+	for _, ev := range events {
+		if ev.Replay {
+			replays[ev.TaskID]++
+			continue
+		}
+		c.Events++
+		first[ev.TaskID] = append(first[ev.TaskID], ev)
+	}
+	return first, replays
+}
+
+func (c *Count) judge(t Task, e Evidence, events []Event, replays int) {
+	c.judgeRuns(t, e.Runs[t.ID])
+	if len(events) == 0 {
+		c.Lost++
+		c.complain("%s: no event; its record is %s", t.ID, describe(e.Records[t.ID]))
+		return
+	}
+	if more := len(events) - 1 + max(0, replays-t.Copies); more > 0 {
+		c.Duplicates += more
+		c.complain("%s: %d events too many", t.ID, more)
+	}
+	c.judgeEvent(t, e, events[0])
+	c.judgeRecord(t, e, events[0])
+}
+
+func (c *Count) judgeRuns(t Task, log anchortest.Log) {
+	c.ExtraRuns += max(0, log.Accepted-1)
+	most := 1
+	if t.Resubmit {
+		most = 2
+	}
+	if log.Accepted > most {
+		c.complain("%s: run %d times, at most %d allowed", t.ID, log.Accepted, most)
+	}
+}
+
+// judgeEvent holds the event against what was wanted. An unknown submission is right where there is a
+// reason for the doubt, whatever was wanted.
+func (c *Count) judgeEvent(t Task, e Evidence, ev Event) {
+	log := e.Runs[t.ID]
+	code := codeOf(ev)
+	switch {
+	case code == task.SubmissionUnknown:
+		c.Unknown++
+		if t.Certain || log.Doubtful == 0 && !e.Doubt(t.ID) {
+			c.complain("%s: submission_unknown, and nothing left it in doubt (%d POSTs, %d accepted): %s", t.ID, log.Posts, log.Accepted, ev.Error.Message)
+			break
+		}
+		c.Explained++
+	case ev.Status != t.Status || code != t.Code:
+		c.complain("%s: %s %s, want %s %s: %+v", t.ID, ev.Status, code, t.Status, t.Code, ev.Error)
+	case t.Result != nil && !same(ev.Result, t.Result):
+		c.complain("%s: result %.200s, want %.200s", t.ID, ev.Result, t.Result)
+	}
+	if !same(ev.Metadata, t.Metadata) {
+		c.complain("%s: metadata %s, want %s", t.ID, ev.Metadata, t.Metadata)
+	}
+	if ev.WorkflowID != "" && !slices.Contains(log.Workflows, ev.WorkflowID) {
+		c.complain("%s: workflow %s was never started for it", t.ID, ev.WorkflowID)
+	}
+	if log.Posts > ev.Attempts {
+		c.complain("%s: %d POSTs, and its event tells of %d", t.ID, log.Posts, ev.Attempts)
+	}
+}
+
+// judgeRecord holds the record against the event, or the dead letter of a request that has none.
+func (c *Count) judgeRecord(t Task, e Evidence, ev Event) {
+	if t.Invalid {
+		if e.Dead[t.ID] != 1 {
+			c.complain("%s: %d dead letters, want 1", t.ID, e.Dead[t.ID])
+		}
+		return
+	}
+	rec := e.Records[t.ID]
+	if rec.State != ev.Status || rec.ResultSeq != ev.Seq || rec.ErrorCode != codeOf(ev) {
+		c.complain("%s: its record is %s, and its event %d %s %s", t.ID, describe(rec), ev.Seq, ev.Status, codeOf(ev))
+	}
+}
+
+func describe(r task.Record) string {
+	if r.TaskID == "" {
+		return "absent"
+	}
+	return fmt.Sprintf("%s %s of %s, epoch %d, event %d", r.State, r.ErrorCode, r.Owner, r.Epoch, r.ResultSeq)
+}
+
+func codeOf(ev Event) task.Code {
+	if ev.Error == nil {
+		return ""
+	}
+	return ev.Error.Code
+}
+
+// same reports whether two JSON values are.
+func same(a, b json.RawMessage) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
+}

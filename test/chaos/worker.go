@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/capstan-worker/capstan/test/chaos/link"
+)
+
+// drainTimeout is DRAIN_TIMEOUT of the workers.
+const drainTimeout = 10 * time.Second
+
+// worker is a worker's process and its links.
+type worker struct {
+	*process
+	w      *world
+	nats   []*link.Link // one to each node
+	api    *link.Link
+	admin  string // host and port; empty until it is known
+	before usage  // when it was ready
+}
+
+// startWorker starts a worker and waits until it is ready.
+func (w *world) startWorker(ctx context.Context, settings ...string) (*worker, error) {
+	p, err := w.launchWorker(ctx, settings...)
+	if err != nil {
+		return p, err
+	}
+	if err := until(ctx, p.name+" is ready", time.Minute, func() error { return p.ready(ctx) }); err != nil {
+		return p, err
+	}
+	p.before, err = p.usage(ctx)
+	return p, err
+}
+
+// launchWorker starts a worker with a name of its own, which no other has had.
+func (w *world) launchWorker(ctx context.Context, settings ...string) (*worker, error) {
+	p := &worker{w: w}
+	if len(w.workers) > 0 {
+		p.before = w.workers[0].before
+	}
+	w.workers = append(w.workers, p)
+	name := fmt.Sprintf("w%d", len(w.workers))
+	if err := p.openLinks(ctx, name); err != nil {
+		return p, err
+	}
+	var err error
+	p.process, err = w.keeper.start(ctx, w.dir, name, w.worker, append(p.env(name), settings...)...)
+	return p, err
+}
+
+// startWorkers starts several.
+func (w *world) startWorkers(ctx context.Context, n int) error {
+	for range n {
+		if _, err := w.startWorker(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *worker) openLinks(ctx context.Context, name string) (err error) {
+	for _, n := range p.w.nodes {
+		l, err := link.NATS(ctx, n.addr(), p.w.journal.watch(name))
+		if err != nil {
+			return err
+		}
+		p.nats = append(p.nats, l)
+	}
+	p.api, err = link.TCP(ctx, p.w.api.addr)
+	return err
+}
+
+// env is a worker's environment: quick where production is patient.
+func (p *worker) env(name string) []string {
+	var servers []string
+	for _, l := range p.nats {
+		servers = append(servers, l.Addr())
+	}
+	return []string{
+		"WORKER_NAME=" + name, "NATS_URL=" + addrs(servers), fmt.Sprintf("NATS_REPLICAS=%d", len(p.nats)),
+		"ANCHORBROWSER_API_KEY=" + p.w.api.key, "ANCHORBROWSER_BASE_URL=http://" + p.api.Addr() + workersPath + name,
+		"ANCHORBROWSER_REQUEST_TIMEOUT=2s", "ACK_WAIT=" + ackWait.String(), "DRAIN_TIMEOUT=" + drainTimeout.String(),
+		"POLL_INTERVAL=100ms", "POLL_MAX_INTERVAL=500ms", "ADMIN_ADDR=127.0.0.1:0",
+	}
+}
+
+// ready returns nil when the worker is.
+func (p *worker) ready(ctx context.Context) error {
+	if !p.alive() {
+		return fmt.Errorf("it has ended: %w", p.err)
+	}
+	_, err := p.ask(ctx, "/readyz")
+	return err
+}
+
+// ask asks the worker what operators ask.
+func (p *worker) ask(ctx context.Context, path string) ([]byte, error) {
+	if p.admin == "" {
+		var err error
+		if p.admin, err = p.adminAddr(); err != nil {
+			return nil, err
+		}
+	}
+	return call(ctx, http.MethodGet, "http://"+p.admin+path, nil)
+}
+
+// adminAddr is where the worker's log says that it listens.
+func (p *worker) adminAddr() (string, error) {
+	log, err := os.ReadFile(p.logFile)
+	if err != nil {
+		return "", err
+	}
+	for line := range bytes.Lines(log) {
+		var entry struct{ Message, Addr string }
+		if json.Unmarshal(line, &entry) == nil && entry.Message == "listened for operators" {
+			return entry.Addr, nil
+		}
+	}
+	return "", errors.New("its log does not tell where it listens")
+}
+
+// usage is what a worker takes of its machine.
+type usage struct {
+	goroutines int
+	heap       int // bytes that are reachable, or were a moment ago
+}
+
+// usage collects the worker's garbage and measures.
+func (p *worker) usage(ctx context.Context) (usage, error) {
+	if _, err := p.ask(ctx, "/debug/pprof/heap?gc=1"); err != nil {
+		return usage{}, err
+	}
+	text, err := p.ask(ctx, "/metrics")
+	if err != nil {
+		return usage{}, err
+	}
+	gauge := func(name string) int {
+		for line := range strings.Lines(string(text)) {
+			value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" ")
+			if n, err := strconv.ParseFloat(value, 64); ok && err == nil {
+				return int(n)
+			}
+		}
+		return -1
+	}
+	return usage{goroutines: gauge("go_goroutines"), heap: gauge("go_memstats_heap_alloc_bytes")}, nil
+}
+
+// kill is kill -9.
+func (p *worker) kill() error {
+	p.w.faults.note(fault{worker: p.name, what: "kill -9 of", doubt: true, over: true}) // it has no end
+	return p.process.kill()
+}
+
+// drain is what a deploy does: SIGTERM, and the worker ends with 0.
+func (p *worker) drain(ctx context.Context) error {
+	end := p.w.faults.note(fault{worker: p.name, what: "SIGTERM of", over: true})
+	defer end()
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return p.exit(ctx, drainTimeout+5*time.Second)
+}
+
+// stall is SIGSTOP. SIGCONT comes with the returned function, or at the end of the world.
+func (p *worker) stall() (resume func() error, err error) {
+	end := p.w.faults.note(fault{worker: p.name, what: "SIGSTOP of", doubt: true, over: true})
+	return func() error {
+		defer end()
+		return p.signal(syscall.SIGCONT)
+	}, p.signal(syscall.SIGSTOP)
+}
+
+// breakNATS does something to the worker's links to NATS, until heal is called.
+func (p *worker) breakNATS(what string, do func(*link.Link)) (heal func()) {
+	return p.breakLinks("link to NATS "+what+":", p.nats, do)
+}
+
+// breakAPI does something to the worker's link to the API, until heal is called.
+func (p *worker) breakAPI(what string, do func(*link.Link)) (heal func()) {
+	return p.breakLinks("link to the API "+what+":", []*link.Link{p.api}, do)
+}
+
+func (p *worker) breakLinks(what string, links []*link.Link, do func(*link.Link)) (heal func()) {
+	end := p.w.faults.note(fault{worker: p.name, what: what, doubt: true})
+	for _, l := range links {
+		do(l)
+	}
+	return func() {
+		for _, l := range links {
+			l.Heal()
+		}
+		end()
+	}
+}
+
+// close kills what is left and closes the links.
+func (p *worker) close() {
+	if p.process != nil {
+		_ = p.process.kill()
+	}
+	for _, l := range p.nats {
+		l.Close()
+	}
+	if p.api != nil {
+		p.api.Close()
+	}
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/test/chaos/verdict"
+)
+
+// ackWait is ACK_WAIT of the workers, where a scenario does not say otherwise.
+const ackWait = 3 * time.Second
+
+// program is what all worlds share.
+type program struct {
+	self   string // the path of this program
+	worker string // the path of the worker
+	keeper *keeper
+	dir    string // where the worlds keep their logs
+}
+
+// worldConfig says what a world is made of.
+type worldConfig struct {
+	size   int    // of NATS, in nodes
+	seed   uint64 // of all that is left to chance
+	unwell bool   // calls to the API fail by chance
+	tasks  int    // how many a scenario is to run, where that is up to the user
+
+	workers int           // of a storm
+	lasts   time.Duration // a storm
+}
+
+// world is a NATS server or cluster, the stand-in for the API, workers with breakable links to both, and
+// what is known of the tasks that were asked for.
+type world struct {
+	*program
+	worldConfig
+	dir          string
+	random       *rand.Rand // for one goroutine
+	secret       string     // in requests, and nowhere else
+	nodes        []*node
+	api          *standIn
+	workers      []*worker
+	nc           *nats.Conn // around all links
+	js           jetstream.JetStream
+	journal      *journal
+	watching     sync.WaitGroup
+	stopWatching context.CancelFunc
+	faults       *faults
+	asked        []asked
+	slack        usage    // how much more a worker may take after its tasks than before
+	notes        []string // findings of the scenario, besides the count
+
+	measured time.Duration         // the slowest handover, where a scenario measures it itself
+	look     func([]verdict.Event) // a scenario's own look at the events; nil where it has none
+}
+
+// newWorld starts NATS and the stand-in. close ends it, whether or not there was an error.
+func newWorld(ctx context.Context, p *program, name string, cfg worldConfig) (*world, error) {
+	w := &world{
+		program: p, worldConfig: cfg, dir: filepath.Join(p.dir, name),
+		random: rand.New(rand.NewPCG(cfg.seed, 1)), journal: newJournal(),
+		secret: fmt.Sprintf("hunter2-%016x", rand.Uint64()),
+		slack:  usage{goroutines: 25, heap: 16 << 20},
+	}
+	if err := os.MkdirAll(w.dir, 0o700); err != nil {
+		return w, fmt.Errorf("make a world: %w", err)
+	}
+	log, err := os.Create(filepath.Join(w.dir, "faults.log"))
+	if err != nil {
+		return w, fmt.Errorf("make a world: %w", err)
+	}
+	w.faults = &faults{log: log}
+	watchCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	w.watching.Go(func() { w.faults.watch(watchCtx) })
+	w.stopWatching = stop
+	if err := w.startAPI(ctx); err != nil {
+		return w, err
+	}
+	if err := w.startNodes(ctx); err != nil {
+		return w, err
+	}
+	return w, nil
+}
+
+// close ends all processes.
+func (w *world) close() {
+	if w.stopWatching != nil {
+		w.stopWatching()
+		w.watching.Wait()
+	}
+	if w.nc != nil {
+		w.nc.Close()
+	}
+	for _, worker := range w.workers {
+		worker.close()
+	}
+	for _, n := range w.nodes {
+		if n.process != nil {
+			_ = n.kill()
+		}
+	}
+	if w.api != nil && w.api.process != nil {
+		_ = w.api.kill()
+	}
+}
+
+func (w *world) startAPI(ctx context.Context) error {
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	w.api = &standIn{addr: fmt.Sprintf("127.0.0.1:%d", port), key: fmt.Sprintf("key-%016x", rand.Uint64())}
+	env, err := child{Role: "api", API: standInConfig{
+		Addr: w.api.addr, Key: w.api.key, Seed: w.seed, Faults: w.unwell,
+	}}.env()
+	if err != nil {
+		return err
+	}
+	if w.api.process, err = w.keeper.start(ctx, w.dir, "api", w.self, env); err != nil {
+		return err
+	}
+	return until(ctx, "the stand-in answers", 20*time.Second, func() error {
+		_, err := w.api.logs(ctx)
+		return err
+	})
+}
+
+// until waits until check returns nil. After the given time its error is that of the last check.
+func until(ctx context.Context, what string, within time.Duration, check func() error) error {
+	const shortest, longest = 10 * time.Millisecond, 500 * time.Millisecond
+	began := time.Now()
+	for wait := shortest; ; wait = min(2*wait, longest) {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		if time.Since(began) > within {
+			return fmt.Errorf("waited %v until %s: %w", within, what, err)
+		}
+		if err := pass(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// note adds a finding that makes the scenario a failure.
+func (w *world) note(format string, args ...any) {
+	w.notes = append(w.notes, fmt.Sprintf(format, args...))
+}
+
+// pass lets time pass: how long something stays broken is what is being tried.
+func pass(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// freePort returns a port of 127.0.0.1 that can be listened on, now and after a restart: below those that
+// the system gives to outgoing connections.
+func freePort(ctx context.Context) (int, error) {
+	var config net.ListenConfig
+	for range 100 {
+		port := 20_000 + rand.IntN(12_000)
+		listener, err := config.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return port, listener.Close()
+		}
+	}
+	return 0, errors.New("no free port between 20000 and 32000")
+}
+
+// addrs joins hosts and ports to a list of NATS servers.
+func addrs(list []string) string { return "nats://" + strings.Join(list, ",nats://") }
