@@ -77,7 +77,7 @@ func TestHostileMessagesAreAnsweredAndDisturbNobody(t *testing.T) {
 		messages = n
 	}
 	w := newWorld(t)
-	p := w.startReady("w1", "MAX_IN_FLIGHT=100")
+	p := w.startReady("w1", "MAX_IN_FLIGHT=100", "ANCHORBROWSER_REQUEST_TIMEOUT=30s", "DRAIN_TIMEOUT=40s")
 	rng := rand.New(rand.NewPCG(1, 2))
 	kinds := hostile()
 	honest := map[string]bool{}

@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen, however busy the machine is.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // Server is a server that a test may stop and start again at the same address.
 type Server struct {
@@ -60,7 +60,7 @@ func (s *Server) Restart() {
 // after a restart, as a worker's does.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
 	s.tb.Helper()
-	opts = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond)}, opts...)
+	opts = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.Timeout(patience)}, opts...)
 	nc, err := nats.Connect(s.URL(), opts...)
 	if err != nil {
 		s.tb.Fatal(err)
