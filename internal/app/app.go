@@ -146,9 +146,9 @@ func rateLimit(perSecond float64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
 }
 
-// ownerGrace is how long a task found in the middle of its submission is watched: at least as long as the
-// call may take, and long enough for a worker that was cut off from NATS to come back and record its answer.
-func ownerGrace(cfg Config) time.Duration { return max(cfg.Anchor.RequestTimeout, 5*time.Second) }
+// ownerGrace is how long a task found in the middle of its submission is watched: as long as the call may
+// take, and then long enough for a worker that was cut off from NATS to come back and record its answer.
+func ownerGrace(cfg Config) time.Duration { return cfg.Anchor.RequestTimeout + 5*time.Second }
 
 func (c Config) defaults() task.Defaults {
 	return task.Defaults{Timeout: c.Task.Timeout, Resubmit: c.OnUnknownSubmission == "resubmit"}

@@ -23,16 +23,16 @@ const (
 // errNotConnected says that there is nobody to ask.
 var errNotConnected = errors.New("no connection to NATS")
 
-// binding knows whether the streams are as they should be. Those that can be made or mended it makes and
-// mends, also later: a server that came back empty has none.
+// binding knows whether the streams are as they should be. It makes those that are missing, also later: a
+// server that came back empty has none. What differs it mends at the start only, or workers with other
+// settings would mend each other's for as long as a deploy takes.
 type binding struct {
 	nc  *nats.Conn
 	cfg Config
 	log zerolog.Logger
 
-	found *resources // since await has returned
-
 	mu     sync.Mutex
+	found  *resources // by the first look that found nothing wrong; may be read without mu after await
 	looked bool
 	wrong  string // what the last look found missing or wrong; guarded by mu
 }
@@ -63,9 +63,12 @@ func (b *binding) look(ctx context.Context) error {
 	if !b.nc.IsConnected() {
 		return errNotConnected
 	}
-	ctx, cancel := context.WithTimeout(ctx, bindTimeout)
+	callCtx, cancel := context.WithTimeout(ctx, bindTimeout)
 	defer cancel()
-	r, err := provision(ctx, b.nc, b.cfg)
+	r, err := provision(callCtx, b.nc, b.cfg, !b.isBound())
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	was := b.wrong
@@ -80,6 +83,12 @@ func (b *binding) look(ctx context.Context) error {
 		b.found = r
 	}
 	return nil
+}
+
+func (b *binding) isBound() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.found != nil
 }
 
 // ready is a readiness check.

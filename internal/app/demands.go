@@ -95,7 +95,7 @@ func (c Config) workDemands() []demand {
 	held := fmt.Sprintf("a whole number from 1 to %d", maxPending)
 	shortestDrain := c.Anchor.RequestTimeout + time.Second
 	return []demand{
-		{"TRACKER_TTL", c.Tracker.TTL, c.Tracker.TTL >= time.Second, `a duration of 1s or more, such as "168h"`},
+		{"TRACKER_TTL", c.Tracker.TTL, c.Tracker.TTL >= 10*c.AckWait, `ten times ACK_WAIT or more, such as "168h": a request that comes again has to find its record`},
 		{"MAX_IN_FLIGHT", c.MaxInFlight, isBetween(c.MaxInFlight, maxPending), held},
 		{"MAX_IN_FLIGHT_TOTAL", c.MaxInFlightTotal, isBetween(c.MaxInFlightTotal, maxPending), held},
 		{"ACK_WAIT", c.AckWait, c.AckWait >= time.Second, `a duration of 1s or more, such as "60s"`},

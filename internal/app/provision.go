@@ -23,9 +23,9 @@ type resources struct {
 // maxWaiting is how many pulls of all workers may wait at the consumer.
 const maxWaiting = 4096
 
-// provision returns the resources. With NATS_PROVISION it creates what is missing and mends what differs;
-// without, it only looks. The error names everything that is missing or wrongly configured.
-func provision(ctx context.Context, nc *nats.Conn, cfg Config) (*resources, error) {
+// provision returns the resources. With NATS_PROVISION it creates what is missing and, where
+// mend is set, mends what differs; without, it only looks. The error names everything that is missing or wrongly configured.
+func provision(ctx context.Context, nc *nats.Conn, cfg Config, mend bool) (*resources, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
@@ -33,7 +33,7 @@ func provision(ctx context.Context, nc *nats.Conn, cfg Config) (*resources, erro
 	if err := checkServer(nc); err != nil {
 		return nil, err
 	}
-	p := provisioner{js: js, create: cfg.NATS.Provision, replicas: cfg.NATS.Replicas}
+	p := provisioner{js: js, create: cfg.NATS.Provision, mend: cfg.NATS.Provision && mend, replicas: cfg.NATS.Replicas}
 	r := &resources{js: js}
 	r.requests = p.stream(ctx, cfg.Request.Stream, requestRules(cfg))
 	r.results = p.stream(ctx, cfg.Result.Stream, resultRules(cfg))
@@ -63,7 +63,8 @@ func checkServer(nc *nats.Conn) error {
 // provisioner finds or makes each resource and gathers what is wrong with them.
 type provisioner struct {
 	js       jetstream.JetStream
-	create   bool
+	create   bool // what is missing
+	mend     bool // what differs
 	replicas int
 	problems []string
 }
@@ -82,8 +83,8 @@ func (p *provisioner) stream(ctx context.Context, name string, rules []rule) jet
 		p.complain("stream %s: %v", name, err)
 		return nil
 	}
-	if p.create {
-		if s, err = p.mend(ctx, s, rules); err != nil {
+	if p.mend {
+		if s, err = p.update(ctx, s, rules); err != nil {
 			p.complain("stream %s: update: %v", name, err)
 			return nil
 		}
@@ -109,8 +110,8 @@ func (p *provisioner) createStream(ctx context.Context, name string, rules []rul
 	return s
 }
 
-// mend updates a stream that breaks rules. Replicas are only ever raised.
-func (p *provisioner) mend(ctx context.Context, s jetstream.Stream, rules []rule) (jetstream.Stream, error) {
+// update mends a stream that breaks rules. Replicas are only ever raised.
+func (p *provisioner) update(ctx context.Context, s jetstream.Stream, rules []rule) (jetstream.Stream, error) {
 	cfg := s.CachedInfo().Config
 	changed := false
 	if cfg.Replicas < p.replicas {
@@ -142,8 +143,8 @@ func (p *provisioner) consumer(ctx context.Context, cfg Config) jetstream.Consum
 	case errors.Is(err, jetstream.ErrConsumerNotFound) && p.create:
 		want.Replicas = 0 // the stream's
 		c, err = p.js.CreateConsumer(ctx, cfg.Request.Stream, want)
-	case err == nil && p.create:
-		c, err = p.mendConsumer(ctx, cfg.Request.Stream, c, want)
+	case err == nil && p.mend:
+		c, err = p.updateConsumer(ctx, cfg.Request.Stream, c, want)
 	}
 	if err != nil {
 		p.complain("consumer %s: %v", cfg.Consumer, err)
@@ -155,12 +156,13 @@ func (p *provisioner) consumer(ctx context.Context, cfg Config) jetstream.Consum
 	return c
 }
 
-func (p *provisioner) mendConsumer(ctx context.Context, stream string, c jetstream.Consumer, want jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+func (p *provisioner) updateConsumer(ctx context.Context, stream string, c jetstream.Consumer, want jetstream.ConsumerConfig) (jetstream.Consumer, error) {
 	have := c.CachedInfo().Config
 	if len(consumerProblems(have, want)) == 0 {
 		return c, nil
 	}
 	have.AckWait, have.MaxAckPending, have.MaxDeliver, have.BackOff = want.AckWait, want.MaxAckPending, want.MaxDeliver, nil
+	have.FilterSubject, have.FilterSubjects = want.FilterSubject, nil
 	return p.js.UpdateConsumer(ctx, stream, have)
 }
 
@@ -176,6 +178,8 @@ func consumerProblems(have, want jetstream.ConsumerConfig) []string {
 	check(have.MaxAckPending == want.MaxAckPending, "max ack pending is %d and MAX_IN_FLIGHT_TOTAL %d: they must be the same", have.MaxAckPending, want.MaxAckPending)
 	check(have.MaxDeliver == want.MaxDeliver, "max deliver is %d and must be -1", have.MaxDeliver)
 	check(len(have.BackOff) == 0, "backoff must be empty")
+	check(len(have.FilterSubjects) == 0 && (have.FilterSubject == "" || holds(have.FilterSubject, want.FilterSubject)),
+		"filter must hold %s", want.FilterSubject)
 	return problems
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,14 +14,14 @@ const (
 	deadAge    = 30 * 24 * time.Hour
 )
 
-// duplicateWindow is how long the results stream remembers message ids.
+// duplicateWindow is how long events and dead letters are told from their duplicates.
 const duplicateWindow = time.Hour
 
 // rule is one thing that a stream's configuration has to keep.
 type rule struct {
 	want string                            // as in "TASKS: discard must be new"
 	ok   func(jetstream.StreamConfig) bool // whether it is kept
-	fix  func(*jetstream.StreamConfig)     // makes it so; applied to an existing stream where update is set
+	fix  func(*jetstream.StreamConfig)     // makes it so
 	once bool                              // only at creation: the server refuses a change, or an operator may choose
 }
 
@@ -46,18 +47,11 @@ func requestRules(cfg Config) []rule {
 }
 
 func resultRules(cfg Config) []rule {
-	return []rule{
-		carries(cfg.Result.Subject), keptFor(resultsAge), limits(),
-		{
-			once: true, // an operator may choose: what the stream forgets is looked up
-			ok:   func(jetstream.StreamConfig) bool { return true },
-			fix:  func(c *jetstream.StreamConfig) { c.Duplicates = duplicateWindow },
-		},
-	}
+	return []rule{carries(cfg.Result.Subject), keptFor(resultsAge), limits(), remembers(duplicateWindow)}
 }
 
 func deadRules(cfg Config) []rule {
-	return []rule{carries(cfg.Dead.Subject), keptFor(deadAge), limits()}
+	return []rule{carries(cfg.Dead.Subject), keptFor(deadAge), limits(), remembers(duplicateWindow)}
 }
 
 // trackerRules are those of the stream behind a KV bucket (ADR-8), but for the direct reads: any replica
@@ -101,8 +95,34 @@ func trackerRules(cfg Config) []rule {
 func carries(subject string) rule {
 	return rule{
 		want: "subjects must hold " + subject,
-		ok:   func(c jetstream.StreamConfig) bool { return slices.Contains(c.Subjects, subject) },
-		fix:  func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, subject) },
+		ok: func(c jetstream.StreamConfig) bool {
+			return slices.ContainsFunc(c.Subjects, func(s string) bool { return holds(s, subject) })
+		},
+		fix: func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, subject) },
+	}
+}
+
+// holds reports whether a subject with wildcards matches all that another one does.
+func holds(pattern, subject string) bool {
+	want, have := strings.Split(pattern, "."), strings.Split(subject, ".")
+	for i, token := range want {
+		switch {
+		case token == ">":
+			return len(have) > i
+		case i >= len(have) || have[i] == ">" || (token != "*" && token != have[i]):
+			return false
+		}
+	}
+	return len(want) == len(have)
+}
+
+// remembers is how long a stream tells duplicates when it is made. An operator may choose otherwise: what
+// the results stream has forgotten is looked up.
+func remembers(window time.Duration) rule {
+	return rule{
+		once: true,
+		ok:   func(jetstream.StreamConfig) bool { return true },
+		fix:  func(c *jetstream.StreamConfig) { c.Duplicates = window },
 	}
 }
 

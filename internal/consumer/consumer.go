@@ -62,6 +62,8 @@ type Consumer struct {
 
 	mu   sync.Mutex
 	held map[uint64]*lease // by sequence in the stream; guarded by mu
+
+	spareUsed bool // the last pull into the spare room found what that is for; of the pulling goroutine
 }
 
 // New returns a consumer of the durable pull consumer source, whose AckWait is cfg.AckWait. repair is
@@ -166,15 +168,22 @@ func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, spare bool) erro
 		c.metrics.redeliveries.Inc()
 	}
 	if spare && !c.mayUseSpare(ctx, m) {
-		return msg.Nak()
+		c.answer(msg.Reply(), nak)
+		return nil
 	}
-	l, isNew := c.lend(m.Seq, msg.Reply())
+	l, isNew := c.lend(m.Seq, m.Stored, msg.Reply())
 	if !isNew {
 		return nil
 	}
 	m.Lapsed = func() bool { return c.lapsed(l) }
-	c.handlers.Go(func() { c.settle(ctx, m.Seq, c.handle(ctx, m)) })
+	c.serve(ctx, l, m)
 	return nil
+}
+
+// serve runs the handler in a goroutine of its own. That keeps nothing of the message alive: the handler
+// lets go of it when it has read it.
+func (c *Consumer) serve(ctx context.Context, l *lease, m task.Message) {
+	c.handlers.Go(func() { c.settle(ctx, l, c.handle(ctx, m)) })
 }
 
 // handle runs the handler. A panic is contained: the request comes back after ACK_WAIT, and the other
@@ -190,22 +199,24 @@ func (c *Consumer) handle(ctx context.Context, m task.Message) (err error) {
 }
 
 // settle answers a request's delivery by the handler's verdict.
-func (c *Consumer) settle(ctx context.Context, seq uint64, verdict error) {
+func (c *Consumer) settle(ctx context.Context, l *lease, verdict error) {
 	returned := verdict != nil && ctx.Err() != nil && !errors.Is(verdict, task.ErrNotOwner)
 	if returned {
 		<-c.pulled // what is given back would come again through a pull of our own
 	}
-	reply := c.release(seq)
+	reply, mine := c.release(l)
 	switch {
+	case reply == "":
+		c.log.Warn().Uint64("seq", l.seq).Msg("the stream of a request was made anew")
 	case verdict == nil:
 		c.answer(reply, ack)
-	case errors.Is(verdict, task.ErrNotOwner):
-		c.log.Info().Uint64("seq", seq).Msg("task is another worker's")
+	case errors.Is(verdict, task.ErrNotOwner), returned && !mine:
+		c.log.Info().Uint64("seq", l.seq).Msg("request may be another worker's and was left alone")
 	case returned:
 		c.metrics.handovers.Inc()
 		c.answer(reply, nak)
 	default:
-		c.log.Error().Err(verdict).Uint64("seq", seq).Msg("request was left for a later delivery")
+		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("request was left for a later delivery")
 	}
 }
 

@@ -4,41 +4,55 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
-// lease is what is kept of a held request: 16 bytes of reply subject's header, the subject itself and
-// two more words, and not the message.
+// lease is what is kept of a held request: not the message.
 type lease struct {
+	seq    uint64
+	stored time.Time // when the stream stored the request
+
 	reply  string    // where to answer its newest delivery; guarded by Consumer.mu
 	since  time.Time // when it was delivered or last kept alive; guarded by Consumer.mu
-	lapsed bool      // it was not kept alive for longer than ACK_WAIT at some time; guarded by Consumer.mu
+	stale  bool      // since then it was not kept alive for longer than ACK_WAIT; guarded by Consumer.mu
+	lapsed bool      // it was stale at some time; guarded by Consumer.mu
+	gone   bool      // the stream was made anew, and another request has its sequence; guarded by Consumer.mu
 }
 
 // lend notes that a request is held and reports whether it was not before.
-func (c *Consumer) lend(seq uint64, reply string) (l *lease, isNew bool) {
+func (c *Consumer) lend(seq uint64, stored time.Time, reply string) (l *lease, isNew bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := time.Now()
 	if l, ok := c.held[seq]; ok {
-		c.check(l, time.Now())
-		l.reply, l.since = reply, time.Now()
-		return l, false
+		if l.stored.Equal(stored) {
+			c.check(l, now)
+			l.reply, l.since, l.stale = reply, now, false
+			return l, false
+		}
+		l.gone = true
 	}
-	l = &lease{reply: reply, since: time.Now()}
+	l = &lease{seq: seq, stored: stored, reply: reply, since: now}
 	c.held[seq] = l
 	return l, true
 }
 
-// release forgets a held request and returns where to answer it.
-func (c *Consumer) release(seq uint64) (reply string) {
+// release forgets a held request and returns where to answer it, and whether its delivery is still this
+// worker's to give back. Where there is nothing to answer any more reply is empty.
+func (c *Consumer) release(l *lease) (reply string, mine bool) {
 	c.mu.Lock()
-	reply = c.held[seq].reply
-	delete(c.held, seq)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
 	select {
 	case c.freed <- struct{}{}:
 	default:
 	}
-	return reply
+	if l.gone {
+		return "", false
+	}
+	delete(c.held, l.seq)
+	c.check(l, time.Now())
+	return l.reply, !l.stale
 }
 
 // lapsed reports whether the lease ran out at some time, so that the request may have been delivered to
@@ -50,19 +64,35 @@ func (c *Consumer) lapsed(l *lease) bool {
 	return l.lapsed
 }
 
-// check notes a lease that has run out. The caller holds mu.
+// check notes a lease that has run out, by either clock: the monotonic one stands still while a host is
+// suspended. The caller holds mu.
 func (c *Consumer) check(l *lease, now time.Time) {
-	l.lapsed = l.lapsed || now.Sub(l.since) > c.cfg.AckWait
+	age := max(now.Sub(l.since), now.Round(0).Sub(l.since.Round(0)))
+	l.stale = l.stale || age > c.cfg.AckWait
+	l.lapsed = l.lapsed || l.stale
 }
 
 // keepAlive sends the heartbeats of everything held, in one burst each time. Heartbeats that trickle
 // would keep the server from ever redelivering what a dead worker held. The first burst comes at a random
-// moment, so that workers that started together do not burst together.
+// moment, so that workers that started together do not burst together, and one comes after each outage.
 func (c *Consumer) keepAlive(ctx context.Context) {
-	wait(ctx, rand.N(c.cfg.AckWait/3))
-	for ctx.Err() == nil {
+	connected := c.nc.StatusChanged(nats.CONNECTED)
+	defer c.nc.RemoveStatusListener(connected)
+	next := rand.N(c.cfg.AckWait / 3)
+	for {
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-connected: // an outage has used up a part of each lease
+			timer.Stop()
+			next = rand.N(c.cfg.AckWait / 30)
+			continue
+		case <-timer.C:
+		}
 		c.beat()
-		wait(ctx, c.cfg.AckWait/3-rand.N(c.cfg.AckWait/30))
+		next = c.cfg.AckWait/3 - rand.N(c.cfg.AckWait/30)
 	}
 }
 
@@ -90,12 +120,17 @@ type beaten struct {
 	reply string
 }
 
+// leases returns those that are still this worker's to keep alive. A heartbeat for another's delivery
+// would keep that alive, also after its holder died.
 func (c *Consumer) leases() []beaten {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := time.Now()
 	all := make([]beaten, 0, len(c.held))
 	for _, l := range c.held {
-		all = append(all, beaten{lease: l, reply: l.reply})
+		if c.check(l, now); !l.stale {
+			all = append(all, beaten{lease: l, reply: l.reply})
+		}
 	}
 	return all
 }
@@ -105,7 +140,6 @@ func (c *Consumer) extend(leases []beaten, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range leases {
-		c.check(b.lease, at)
 		if b.since.Before(at) {
 			b.since = at
 		}

@@ -24,6 +24,10 @@ func (c *Consumer) room(ctx context.Context) (n int, spare bool) {
 		if free > spares {
 			return free - spares, false
 		}
+		if free > 0 && c.spareUsed { // there may be more
+			c.spareUsed = false
+			return free, true
+		}
 		tick := time.NewTimer(spareWait)
 		select {
 		case <-ctx.Done():
@@ -45,5 +49,6 @@ func (c *Consumer) mayUseSpare(ctx context.Context, m task.Message) bool {
 		return false
 	}
 	started, err := c.handler.Started(ctx, m)
-	return err == nil && started
+	c.spareUsed = err == nil && started
+	return c.spareUsed
 }

@@ -54,7 +54,7 @@ func newPause(log zerolog.Logger) *pause {
 func (p *pause) state() (reason task.Reason, until time.Time, paused bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.early() {
+	if !p.early() && !p.probing {
 		return "", time.Time{}, false
 	}
 	return p.reason, p.until, true

@@ -213,7 +213,7 @@ func TestPausesAreToldOnceEach(t *testing.T) {
 		}
 		wantMetrics(t, reg, `capstan_submissions_paused{reason="unauthorized"} 1`, 0)
 		leave := enter(t, g)
-		wantMetrics(t, reg, `capstan_submissions_paused{reason="unauthorized"} 0`, 1)
+		wantMetrics(t, reg, `capstan_submissions_paused{reason="unauthorized"} 1`, 1)
 		leave(nil)
 		wantMetrics(t, reg, `capstan_submissions_paused{reason="unauthorized"} 0`, 0)
 

@@ -159,7 +159,11 @@ func (r *run) end() {
 	r.enterStep(stepNone)
 }
 
-// fail ends the task with an error.
+// fail ends the task with an error. Whatever became of the one repetition of a submission, nobody knows of
+// the first.
 func (r *run) fail(code task.Code, message string) {
+	if r.rec.UnknownOnce() && code != task.SubmissionUnknown {
+		code, message = task.SubmissionUnknown, "the API may or may not have accepted it the first time, and then: "+message
+	}
 	r.verdict = &task.Verdict{Error: task.NewError(code, message)}
 }

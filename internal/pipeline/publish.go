@@ -32,9 +32,14 @@ func (r *run) publish(ctx context.Context) error {
 	return nil
 }
 
+// certainFor is how long a record is taken for unchanged since it was written. A worker whose host was
+// suspended does not know that its lease has lapsed, but the calendar has moved on.
+const certainFor = 10 * time.Minute
+
 // stillOwner looks whether the task is this run's yet, where there is reason to doubt it.
 func (r *run) stillOwner(ctx context.Context) error {
-	if !r.req.Message.HasLapsed() {
+	age := time.Now().Round(0).Sub(r.rec.UpdatedAt.Round(0))
+	if !r.req.Message.HasLapsed() && age < certainFor {
 		return nil
 	}
 	rec, err := r.tracker.Get(ctx, r.rec.TaskID)

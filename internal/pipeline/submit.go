@@ -104,6 +104,9 @@ func (r *run) expired() bool {
 // not recorded is a workflow that is lost.
 func (r *run) post(ctx context.Context) error {
 	ctxPost := context.WithoutCancel(ctx)
+	if err := r.stillOwner(ctxPost); err != nil { // the record's writing may have waited out an outage
+		return err
+	}
 	id, err := r.api.Submit(ctxPost, r.req.SessionID, r.req.Body)
 	r.leaveGate(err)
 	if err == nil {

@@ -12,9 +12,10 @@ import (
 
 // Headers of Capstan's own.
 const (
-	ReplayHeader = "Capstan-Replay" // "true" on an event that is published again for a repeated request
-	ReasonHeader = "Capstan-Reason" // on a dead letter: which field broke which rule
-	ObjectHeader = "Capstan-Object" // on a dead letter without a body: "<bucket>/<object>" that holds it
+	ReplayHeader  = "Capstan-Replay"  // "true" on an event that is published again for a repeated request
+	ReasonHeader  = "Capstan-Reason"  // on a dead letter: which field broke which rule
+	HeadersHeader = "Capstan-Headers" // on a dead letter: "<bucket>/<object>" that holds the request's headers, as JSON
+	ObjectHeader  = "Capstan-Object"  // on a dead letter without a body: "<bucket>/<object>" that holds it
 
 	// originalPrefix stands before a header of a dead letter that would steer its publishing.
 	originalPrefix = "Capstan-Original-"
@@ -83,7 +84,7 @@ func steers(name string) bool { return strings.HasPrefix(strings.ToLower(name), 
 
 func copyTrace(h nats.Header, m task.Message) {
 	for _, name := range []string{traceParent, traceState} {
-		if v := nats.Header(m.Header).Get(name); v != "" && len(v) <= maxTraceHeader {
+		if v := m.HeaderValue(name); v != "" && len(v) <= maxTraceHeader {
 			h.Set(name, v)
 		}
 	}

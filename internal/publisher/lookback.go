@@ -15,16 +15,12 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-const (
-	// maxClockSkew is how far a worker's clock may be from the server's.
-	maxClockSkew = 10 * time.Minute
+// maxClockSkew is how far a worker's clock may be from the server's.
+const maxClockSkew = 10 * time.Minute
 
-	// maxIndexed bounds the index, in events; past it, it is built anew at the next look.
-	maxIndexed = 1_000_000
-)
-
-// lookback finds events that were stored longer ago than the stream remembers message ids. It reads the
-// headers of what the stream holds once, and later only what came since.
+// lookback finds events by their message ids, also longer ago than the stream remembers those. It reads the
+// headers of what was stored since the oldest task in question once, and later only what came since: some
+// 40 bytes of memory an event, in a worker that takes over tasks.
 type lookback struct {
 	js     jetstream.JetStream
 	stream string
@@ -46,7 +42,7 @@ func newLookback(js jetstream.JetStream, stream string, log zerolog.Logger) *loo
 func (l *lookback) find(ctx context.Context, since time.Time, ids ...string) ([]uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.seqs == nil || since.Before(l.from) || len(l.seqs) > maxIndexed {
+	if l.seqs == nil || since.Before(l.from) {
 		l.seqs, l.from, l.last = map[uint64]uint64{}, since, 0
 	}
 	_, err := retry.Until(ctx, l.log, "look for an event", retry.Slow, func(ctx context.Context) (struct{}, error) {

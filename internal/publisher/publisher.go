@@ -48,8 +48,8 @@ func New(nc *nats.Conn, js jetstream.JetStream, results jetstream.Stream, large 
 // Publish stores the one event of a task and returns the event that is stored, with its sequence in the
 // results stream. Publishing it again stores nothing: the stream tells it for a duplicate by the task id,
 // and what is stored already is returned, since it is what subscribers have seen. The stream forgets ids
-// after its duplicate window; again says that an earlier delivery may have come this far, so that older
-// events are looked through.
+// after its duplicate window; again says that an earlier delivery may have come this far, so that the
+// events since the task began are looked through.
 //
 // An event under the same id that answers another request (a broken one that was mended and sent again)
 // is no duplicate. The event is then stored under the id that PublishAside uses.
@@ -74,7 +74,7 @@ var errOthers = errors.New("the message id is another event's")
 // storeOnce stores an event under a message id unless it is stored, and returns what is.
 func (p *Publisher) storeOnce(ctx context.Context, m task.Message, ev task.Event, id string, again bool) (task.Event, uint64, error) {
 	for {
-		if again && p.forgotten(earliest(ev)) {
+		if again {
 			stored, seq, found, err := p.stored(ctx, m, ev)
 			if found || err != nil {
 				return stored, seq, err
@@ -111,11 +111,32 @@ func (p *Publisher) Replay(ctx context.Context, m task.Message, taskID string, s
 		return fmt.Errorf("event %d is not of task %s: %w", seq, taskID, task.ErrNoEvent)
 	}
 	again := &nats.Msg{Subject: p.cfg.Subject, Header: replayHeader(stored.Header, m, asideID(taskID, m)), Data: stored.Data}
-	if _, err := p.publish(ctx, again); err != nil {
+	_, err = p.publish(ctx, again)
+	if tooLarge(err) { // it fitted, but not with the mark of a replay
+		err = p.replayLarge(ctx, m, again)
+	}
+	if err != nil {
 		return fmt.Errorf("publish event of task %s again: %w", taskID, err)
 	}
 	p.metrics.replays.Inc()
 	return nil
+}
+
+// replayLarge publishes a replay whose result is in the object store.
+func (p *Publisher) replayLarge(ctx context.Context, m task.Message, again *nats.Msg) error {
+	var ev task.Event
+	if err := json.Unmarshal(again.Data, &ev); err != nil {
+		return fmt.Errorf("read event: %w", err)
+	}
+	ev, err := p.offload(ctx, m, ev)
+	if err != nil {
+		return err
+	}
+	if again.Data, err = json.Marshal(ev); err != nil {
+		return fmt.Errorf("encode event: %w", err)
+	}
+	_, err = p.publish(ctx, again)
+	return err
 }
 
 // Bury stores a request that cannot be run among the dead letters, with the reason in a header. data is
@@ -130,12 +151,32 @@ func (p *Publisher) Bury(ctx context.Context, m task.Message, data []byte, reaso
 			msg.Header.Set(ObjectHeader, p.cfg.Bucket+"/"+name)
 			_, err = p.publish(ctx, msg)
 		}
+		if tooLarge(err) { // it is the headers that are large
+			err = p.buryHeaders(ctx, m, msg, name+".headers")
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("bury request %d of %s: %w", m.Seq, m.Stream, err)
 	}
 	p.metrics.deadLetters.Inc()
 	return nil
+}
+
+// buryHeaders publishes a dead letter without the request's own headers, which go to the object store.
+func (p *Publisher) buryHeaders(ctx context.Context, m task.Message, letter *nats.Msg, name string) error {
+	headers, err := json.Marshal(m.Header)
+	if err != nil {
+		return fmt.Errorf("encode headers: %w", err)
+	}
+	if _, err := p.put(ctx, name, headers); err != nil {
+		return err
+	}
+	body := letter.Header.Get(ObjectHeader)
+	letter.Header = deadHeader(task.Message{Stream: m.Stream, Seq: m.Seq}, letter.Header.Get(ReasonHeader))
+	letter.Header.Set(ObjectHeader, body)
+	letter.Header.Set(HeadersHeader, p.cfg.Bucket+"/"+name)
+	_, err = p.publish(ctx, letter)
+	return err
 }
 
 // store encodes an event and publishes it under a message id. What does not fit into a message goes to
@@ -233,7 +274,8 @@ func (p *Publisher) send(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck,
 	return ack, err
 }
 
-// earlier returns the stored event with this sequence if it answers the same request as ev. One that is
+// earlier returns the stored event with this sequence if it answers the same request as ev, or tells of the
+// same workflow: a copy of a request may have taken over its task. One that is
 // gone, or is nobody's event, does not.
 func (p *Publisher) earlier(ctx context.Context, seq uint64, ev task.Event) (task.Event, bool) {
 	var stored task.Event
@@ -241,7 +283,8 @@ func (p *Publisher) earlier(ctx context.Context, seq uint64, ev task.Event) (tas
 	if err != nil || json.Unmarshal(msg.Data, &stored) != nil {
 		return stored, false
 	}
-	return stored, stored.TaskID == ev.TaskID && stored.RequestedAt.Equal(ev.RequestedAt)
+	sameRun := stored.WorkflowID != "" && stored.WorkflowID == ev.WorkflowID
+	return stored, stored.TaskID == ev.TaskID && (sameRun || stored.RequestedAt.Equal(ev.RequestedAt))
 }
 
 func (p *Publisher) event(ctx context.Context, seq uint64) (*jetstream.RawStreamMsg, error) {

@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,17 @@ type Message struct {
 
 // DefaultID is the task id of a request that names none: "<stream>-<sequence>".
 func (m Message) DefaultID() string { return fmt.Sprintf("%s-%d", m.Stream, m.Seq) }
+
+// HeaderValue returns the first value of a header, or "". Its name may be spelled in any case: clients that
+// carry HTTP's headers over write some in theirs.
+func (m Message) HeaderValue(name string) string {
+	for have, values := range m.Header {
+		if len(values) > 0 && strings.EqualFold(have, name) {
+			return values[0]
+		}
+	}
+	return ""
+}
 
 // HasLapsed calls Lapsed where there is one.
 func (m Message) HasLapsed() bool { return m.Lapsed != nil && m.Lapsed() }

@@ -96,8 +96,8 @@ func parse(m Message, d Defaults) (*Request, error) {
 func (m Message) withoutData() Message {
 	header := map[string][]string{}
 	for _, name := range []string{"traceparent", "tracestate"} {
-		if values, ok := m.Header[name]; ok {
-			header[name] = values
+		if value := m.HeaderValue(name); value != "" {
+			header[name] = []string{value}
 		}
 	}
 	m.Data, m.Header = nil, header

@@ -136,8 +136,11 @@ func (t *Tracker) last(ctx context.Context, taskID string) (*jetstream.RawStream
 	return t.stream.GetLastMsgForSubject(ctx, t.cfg.Subject(taskID))
 }
 
-// deleted reports whether a message is the mark that a delete or a purge of a key leaves (ADR-8).
-func deleted(msg *jetstream.RawStreamMsg) bool { return msg.Header.Get("KV-Operation") != "" }
+// deleted reports whether a message is the mark that a delete or a purge of a key leaves (ADR-8), or that
+// the server leaves in place of an expired one where the stream has SubjectDeleteMarkerTTL.
+func deleted(msg *jetstream.RawStreamMsg) bool {
+	return msg.Header.Get("KV-Operation") != "" || msg.Header.Get(jetstream.MarkerReasonHeader) != ""
+}
 
 // refused reports whether the server answered that the expected revision is not the last. A replicated
 // stream has a code of its own for that.
