@@ -114,3 +114,26 @@ func TestATimeoutComesOnTimeWhileTheAPIIsAway(t *testing.T) {
 		t.Errorf("got %+v, %v after its time was up", ev.Event, late)
 	}
 }
+
+// Other settings than the last time: the consumer that is there must not keep the old subject, and a
+// stream with a wildcard holds the new one already.
+func TestAWorkerFollowsAChangedSubject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startReady("w0").drain()
+	requests := w.config("TASKS")
+	requests.Subjects = []string{"tasks.request", "jobs.*"}
+	if _, err := w.js.UpdateStream(t.Context(), requests); err != nil {
+		t.Fatal(err)
+	}
+	w.startReady("w1", "REQUEST_SUBJECT=jobs.new")
+	if _, err := w.js.Publish(t.Context(), "jobs.new", []byte(`{"prompt":"x","url":"https://example.com"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded {
+		t.Errorf("got %+v", ev.Event)
+	}
+	if got := w.config("TASKS").Subjects; len(got) != 2 {
+		t.Errorf("got subjects %v, want the two that were there", got)
+	}
+}

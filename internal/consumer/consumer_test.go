@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
+	"weak"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,6 +35,7 @@ type handler struct {
 	lapsed   map[uint64]func() bool
 	verdicts chan error
 	began    func(task.Message) bool
+	bodies   chan weak.Pointer[byte] // of the requests, where a test wants to know; may be nil
 }
 
 func newHandler() *handler {
@@ -48,6 +52,9 @@ func (h *handler) Handle(ctx context.Context, m task.Message) error {
 	h.mu.Unlock()
 	if string(m.Data) == "panic" {
 		panic("as the request asked")
+	}
+	if h.bodies != nil {
+		h.bodies <- weak.Make(unsafe.SliceData(m.Data))
 	}
 	select {
 	case verdict := <-h.verdicts:
@@ -82,20 +89,26 @@ func newHarnessWith(t *testing.T, requests int, ackWait time.Duration) *harness 
 	t.Helper()
 	h := &harness{t: t, server: natstest.Start(t), ackWait: ackWait}
 	_, h.js = h.server.Connect()
-	natstest.Stream(t, h.js, jetstream.StreamConfig{
-		Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
-	})
-	var err error
-	h.source, err = h.js.CreateConsumer(t.Context(), "TASKS", jetstream.ConsumerConfig{
-		Durable: "worker", AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h.provision()
 	for i := range requests {
 		h.publish(fmt.Sprint(i))
 	}
 	return h
+}
+
+// provision makes the stream and the consumer.
+func (h *harness) provision() {
+	h.t.Helper()
+	natstest.Stream(h.t, h.js, jetstream.StreamConfig{
+		Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
+	})
+	var err error
+	h.source, err = h.js.CreateConsumer(h.t.Context(), "TASKS", jetstream.ConsumerConfig{
+		Durable: "worker", AckPolicy: jetstream.AckExplicitPolicy, AckWait: h.ackWait, MaxDeliver: -1,
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func (h *harness) publish(data string) {
@@ -371,5 +384,52 @@ func TestSpareSlotsAreForTasksThatHaveBegun(t *testing.T) {
 	})
 	if got := len(survivor.seen()); got > 50 {
 		t.Errorf("got %d held, want no more than 50", got)
+	}
+}
+
+// A stream that was deleted and made again counts from 1 anew. The request that has an old sequence now is
+// another one.
+func TestARequestOfAStreamMadeAnewIsHandled(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, 1, time.Minute)
+	handler := newHandler()
+	h.run(handler, 10)
+	h.waitHeld(handler, 1)
+	if err := h.js.DeleteStream(t.Context(), "TASKS"); err != nil {
+		t.Fatal(err)
+	}
+	h.provision()
+	h.publish("another")
+	natstest.Eventually(t, func() error {
+		if got := handler.seen()[1]; got != 2 {
+			return fmt.Errorf("got %d requests with sequence 1 handled, want 2", got)
+		}
+		return nil
+	})
+	handler.verdicts <- nil
+	handler.verdicts <- nil
+	natstest.Eventually(t, func() error {
+		if info := h.info(); info.NumAckPending != 0 || info.AckFloor.Stream != 1 {
+			return fmt.Errorf("got %d un-acked, want none", info.NumAckPending)
+		}
+		return nil
+	})
+}
+
+func TestTheMessageIsLetGoWhileItsTaskRuns(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, 5, time.Minute)
+	handler := newHandler()
+	handler.bodies = make(chan weak.Pointer[byte], 5)
+	h.run(handler, 10)
+	for range 5 {
+		body := <-handler.bodies
+		natstest.Eventually(t, func() error {
+			runtime.GC()
+			if body.Value() != nil {
+				return errors.New("the body of a request is held while its task runs")
+			}
+			return nil
+		})
 	}
 }

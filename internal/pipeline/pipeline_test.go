@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,18 +50,26 @@ type healthy struct{}
 
 func (healthy) do(_ string, act func() error) error { return act() }
 
-// stall is a worker that is stopped before a step until it is told to go on.
+// stall is a worker that is stopped before a step, or right after it, until it is told to go on.
 type stall struct {
 	step          string
+	after         bool
 	reached, goOn chan struct{}
 }
 
 func (s stall) do(step string, act func() error) error {
-	if step == s.step {
+	if step != s.step {
+		return act()
+	}
+	if !s.after {
 		close(s.reached)
 		<-s.goOn
+		return act()
 	}
-	return act()
+	err := act()
+	close(s.reached)
+	<-s.goOn
+	return err
 }
 
 func (d *death) do(step string, act func() error) error {
@@ -397,35 +406,131 @@ func TestACopyOfATaskWhoseRequestIsGoneTakesItOver(t *testing.T) {
 	}
 }
 
+// stallThenLose stalls a worker at a step until another has ended its task and the results stream has
+// forgotten that, and returns the verdict of the one that was stalled. It notices the stall, or not.
+func (w *world) stallThenLose(step string, after, notices bool) error {
+	w.t.Helper()
+	w.forgetAfter(200 * time.Millisecond)
+	deliver := w.request(fmt.Sprintf(request, ""))
+	first := deliver(1)
+	var lapsed atomic.Bool
+	first.Lapsed = lapsed.Load
+	slow := stall{step: step, after: after, reached: make(chan struct{}), goOn: make(chan struct{})}
+	verdict := make(chan error, 1)
+	w1 := w.worker("w1", slow)
+	go func() { verdict <- w1.Handle(w.t.Context(), first) }()
+	<-slow.reached
+	if err := w.worker("w2", healthy{}).Handle(w.t.Context(), deliver(2)); err != nil {
+		w.t.Fatal(err)
+	}
+	forget := time.NewTimer(500 * time.Millisecond)
+	<-forget.C
+	lapsed.Store(notices)
+	close(slow.goOn)
+	return <-verdict
+}
+
+// forgetAfter makes the duplicate window of the results stream short.
+func (w *world) forgetAfter(window time.Duration) {
+	w.t.Helper()
+	cfg := w.stream(w.results.Stream).CachedInfo().Config
+	cfg.Duplicates = window
+	if _, err := w.js.UpdateStream(w.t.Context(), cfg); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // Whoever was not able to keep its request alive may have lost it: it looks before it publishes.
 func TestALapsedOwnerIsSilentOnceAnotherHasTheTask(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	deliver := w.request(fmt.Sprintf(request, ""))
-	first := deliver(1)
-	tookOver := make(chan struct{})
-	first.Lapsed = func() bool {
-		select {
-		case <-tookOver:
-			return true
-		default:
-			return false
-		}
-	}
-	slow := stall{step: "status", reached: make(chan struct{}), goOn: make(chan struct{})}
-	verdict := make(chan error, 1)
-	w1 := w.worker("w1", slow)
-	go func() { verdict <- w1.Handle(t.Context(), first) }()
-	<-slow.reached
-	if err := w.worker("w2", healthy{}).Handle(t.Context(), deliver(2)); err != nil {
-		t.Fatal(err)
-	}
-	close(tookOver)
-	close(slow.goOn)
-	if err := <-verdict; !errors.Is(err, task.ErrNotOwner) {
+	if err := w.stallThenLose("status", false, true); !errors.Is(err, task.ErrNotOwner) {
 		t.Errorf("got %v, want ErrNotOwner", err)
 	}
 	if events := w.events(); len(events) != 1 || events[0].Worker != "w2" {
 		t.Errorf("got %+v, want one event of w2", events)
+	}
+}
+
+// And it looks before it posts: the task may have ended as submission_unknown meanwhile.
+func TestALapsedOwnerDoesNotSubmitOnceAnotherHasTheTask(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if err := w.stallThenLose("create", true, true); !errors.Is(err, task.ErrNotOwner) {
+		t.Errorf("got %v, want ErrNotOwner", err)
+	}
+	if events := w.events(); len(events) != 1 || events[0].Error == nil || events[0].Error.Code != task.SubmissionUnknown {
+		t.Errorf("got %+v, want one event of w2: submission_unknown", events)
+	}
+	if got := w.api.Log("a").Posts; got != 0 {
+		t.Errorf("got %d POSTs of a task that had ended, want none", got)
+	}
+}
+
+// The event of an earlier owner is found also when the stream has forgotten its id.
+func TestATaskThatIsTakenOverLongAfterItsEventHasOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.forgetAfter(200 * time.Millisecond)
+	deliver := w.request(fmt.Sprintf(request, ""))
+	if err := w.worker("w1", &death{step: "save succeeded"}).Handle(t.Context(), deliver(1)); err == nil {
+		t.Fatal("the first worker did not die")
+	}
+	forget := time.NewTimer(500 * time.Millisecond)
+	<-forget.C
+	if err := w.worker("w2", healthy{}).Handle(t.Context(), deliver(2)); err != nil {
+		t.Fatal(err)
+	}
+	if events := w.events(); len(events) != 1 {
+		t.Errorf("got %d events, want 1", len(events))
+	}
+}
+
+// The request of a running task is removed by hand, and a copy takes over while its holder lives: two
+// workers end one workflow, with one event.
+func TestACopyThatTakesOverALiveTaskMakesNoSecondEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	original := w.request(fmt.Sprintf(request, ""))
+	slow := stall{step: "status", reached: make(chan struct{}), goOn: make(chan struct{})}
+	verdict := make(chan error, 1)
+	w1 := w.worker("w1", slow)
+	go func() { verdict <- w1.Handle(t.Context(), original(1)) }()
+	<-slow.reached
+	if err := w.stream("TASKS").DeleteMsg(t.Context(), original(1).Seq); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.worker("w2", healthy{}).Handle(t.Context(), w.request(fmt.Sprintf(request, ""))(1)); err != nil {
+		t.Fatal(err)
+	}
+	close(slow.goOn)
+	if err := <-verdict; !errors.Is(err, task.ErrNotOwner) {
+		t.Errorf("got %v, want ErrNotOwner", err)
+	}
+	if events := w.events(); len(events) != 1 || w.api.Accepted("a") != 1 {
+		t.Errorf("got %d events of %d runs, want one of one", len(events), w.api.Accepted("a"))
+	}
+}
+
+// The repetition of a submission whose outcome is unknown comes too late: the first may be running, and
+// the event says so.
+func TestARepetitionThatExpiresLeavesTheFirstUnknown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	prompt, err := anchortest.Prompt("a", anchortest.Plan{Submit: []anchortest.Fault{anchortest.Reset().ButAccepted()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted, err := json.Marshal(prompt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver := w.request(fmt.Sprintf(`{"task_id":"a","prompt":%s,"url":"https://example.com","on_unknown_submission":"resubmit","expires_at":%q}`,
+		quoted, time.Now().Add(400*time.Millisecond).Format(time.RFC3339Nano)))
+	if err := w.worker("w1", healthy{}).Handle(t.Context(), deliver(1)); err != nil {
+		t.Fatal(err)
+	}
+	if events := w.events(); len(events) != 1 || events[0].Error == nil || events[0].Error.Code != task.SubmissionUnknown {
+		t.Errorf("got %+v, want submission_unknown", events)
 	}
 }

@@ -89,7 +89,7 @@ func TestAnEventCarriesItsHeaders(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
 	m := message(7)
-	m.Header = map[string][]string{"traceparent": {"00-ab-cd-01"}, "tracestate": {"x=y"}, "other": {"z"}}
+	m.Header = map[string][]string{"Traceparent": {"00-ab-cd-01"}, "tracestate": {"x=y"}, "other": {"z"}}
 	if _, _, err := h.Publish(t.Context(), m, event("ord-1"), false); err != nil {
 		t.Fatal(err)
 	}
@@ -394,4 +394,53 @@ func (l *losingAnswers) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jet
 		return nil, context.DeadlineExceeded
 	}
 	return ack, err
+}
+
+func TestADeadLetterWithLargeHeadersIsStored(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
+	m := message(7)
+	m.Header = map[string][]string{"tenant": {strings.Repeat("t", 4000)}}
+	if err := h.Bury(t.Context(), m, []byte("{"), "not JSON"); err != nil {
+		t.Fatal(err)
+	}
+	header := messages(t, h.dead)[0].Header
+	_, object, _ := strings.Cut(header.Get("Capstan-Headers"), "/")
+	headers, err := h.large.GetBytes(t.Context(), object)
+	if err != nil || !strings.Contains(string(headers), "tttt") || header.Get("Capstan-Reason") != "not JSON" {
+		t.Errorf("got %d bytes of headers, %v, and %v", len(headers), err, header)
+	}
+}
+
+func TestAReplayThatDoesNotFitIsPublishedWithAReference(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
+	var last uint64 // the sequence of the largest that fits
+	for size := 3500; ; size++ {
+		ev := event(fmt.Sprint("a", size))
+		ev.Result = json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
+		_, seq, err := h.Publish(t.Context(), message(uint64(size)), ev, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(h.get(seq).Data), "result_ref") {
+			break
+		}
+		last = seq
+	}
+	if err := h.Replay(t.Context(), message(99999), h.get(last).Header.Get("ce-subject"), last); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.get(last + 2); got.Header.Get("Capstan-Replay") != "true" || !strings.Contains(string(got.Data), "result_ref") {
+		t.Errorf("got %s, %v, want a replay with a reference", got.Data, got.Header)
+	}
+}
+
+func (h *harness) get(seq uint64) *jetstream.RawStreamMsg {
+	h.t.Helper()
+	msg, err := h.results.GetMsg(h.t.Context(), seq)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return msg
 }

@@ -3,6 +3,7 @@ package tracker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -241,5 +242,31 @@ func TestAnEndedRecordExpiresWithoutAMarkAndARunningOneStays(t *testing.T) {
 	}
 	if got := stream.CachedInfo().State.Msgs; got != 1 {
 		t.Errorf("got %d messages in the bucket, want 1", got)
+	}
+}
+
+// A bucket that was made with LimitMarkerTTL leaves marks where records expired.
+func TestAnExpiredRecordsMarkIsNoRecord(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	_, js := server.Connect()
+	withMarks := bucket()
+	withMarks.SubjectDeleteMarkerTTL = time.Minute
+	stream := natstest.Stream(t, js, withMarks)
+	brief := cfg
+	brief.TTL = time.Second
+	tr := tracker.New(js, stream, brief, zerolog.Nop())
+	if _, err := tr.Create(t.Context(), record("a", task.Failed)); err != nil {
+		t.Fatal(err)
+	}
+	natstest.Eventually(t, func() error {
+		_, err := tr.Get(t.Context(), "a")
+		if errors.Is(err, task.ErrNoRecord) {
+			return nil
+		}
+		return fmt.Errorf("got %w, want no record", err)
+	})
+	if _, err := tr.Create(t.Context(), record("a", task.Submitting)); err != nil {
+		t.Errorf("create over the mark: %v", err)
 	}
 }
