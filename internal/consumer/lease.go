@@ -128,7 +128,8 @@ func (c *Consumer) leases() []beaten {
 	now := time.Now()
 	all := make([]beaten, 0, len(c.held))
 	for _, l := range c.held {
-		if c.check(l, now); !l.stale {
+		c.check(l, now)
+		if !l.stale {
 			all = append(all, beaten{lease: l, reply: l.reply})
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,11 +31,9 @@ func until(ctx context.Context, answers ...error) (calls int, err error) {
 
 func TestACallIsRepeatedUntilItIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		answers := make([]error, 5000) // more than an hour
-		for i := range answers {
-			answers[i] = errAway
-		}
-		calls, err := until(t.Context(), append(answers, nil)...)
+		answers := slices.Repeat([]error{errAway}, 5000) // more than an hour
+		answers = append(answers, nil)
+		calls, err := until(t.Context(), answers...)
 		if calls != 5001 || err != nil {
 			t.Errorf("got %v after %d calls, want success after 5001", err, calls)
 		}
