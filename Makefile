@@ -6,12 +6,12 @@ MINUTES = 2
 SEED = 0
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
 
 demo: ## the whole line on this machine: NATS, a stand-in for the API, a worker, tasks
 	go run ./cmd/capstan demo
 
-check: tidy lint test chaos-short ## what CI runs
+check: tidy lint test k8s chaos-short ## what CI runs
 
 test: ## all tests, with the race detector, in random order
 	go test -race -shuffle=on ./...
@@ -37,6 +37,7 @@ cover: ## how much of internal/ the tests reach; cover.html shows where
 
 lint: ## golangci-lint, formatting included, and go fix, which must have nothing to say
 	$(LINT) run ./...
+	cd k8s/test && go tool -modfile=../../tools/go.mod golangci-lint run ./...
 	go fix -diff ./...
 
 fmt: ## format and modernize the code
@@ -51,5 +52,15 @@ build: ## bin/worker and bin/capstan
 tidy: ## fails where go.mod or go.sum is not tidy
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
+	cd k8s/test && go mod tidy -diff
+	cd k8s/test/apiserver && go mod tidy -diff
 
-.PHONY: help demo check test chaos chaos-short fuzz cover lint fmt build tidy
+k8s: ## the manifests, held against the API's types and the worker of this tree; no cluster needed
+	cd k8s/test && go test -shuffle=on ./...
+	@if [ -n "$$KUBEBUILDER_ASSETS" ]; then cd k8s/test/apiserver && go test ./...; \
+	else echo "SKIPPED  k8s/test/apiserver: KUBEBUILDER_ASSETS names no folder with kube-apiserver and etcd"; fi
+
+image: ## the image capstan:dev, by Docker, or by buildah where no engine runs
+	k8s/image.sh
+
+.PHONY: help demo check test chaos chaos-short fuzz cover lint fmt build tidy k8s image

@@ -1,0 +1,19 @@
+# The worker and the user's tool on an empty file system, for `make image`. What comes out depends on the
+# sources, the version and SOURCE_DATE_EPOCH alone: the same input makes the same digest.
+FROM golang:1.26.8-trixie AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY cmd cmd
+COPY internal internal
+ARG VERSION=dev
+ARG SOURCE_DATE_EPOCH=0
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /image/ ./cmd/... && \
+    install -D -m 644 -t /image/etc/ssl/certs/ /etc/ssl/certs/ca-certificates.crt && \
+    find /image -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+
+FROM scratch
+COPY --from=build /image/ /
+# Nobody: no user of that number exists on the node.
+USER 65532:65532
+ENTRYPOINT ["/worker"]

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Builds the image capstan:dev with Docker. Where no engine runs, binaries are made here and Debian's buildah
+# builds the final stage from them; the image is then in bin/capstan.tar as well. Each file has the time of
+# the last commit, so that the same input makes the same image.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+version=$(git describe --tags --always --dirty 2>/dev/null || echo dev)
+epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)
+
+if docker info >/dev/null 2>&1; then
+  # A provenance would hold the time of the build.
+  docker buildx build --load --provenance=false --tag capstan:dev \
+    --build-arg "VERSION=$version" --build-arg "SOURCE_DATE_EPOCH=$epoch" .
+  docker image inspect --format '{{.Id}}' capstan:dev
+  exit
+fi
+
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$version" -o "$stage/image/" ./cmd/...
+chmod 755 "$stage"/image/*
+install -D -m 644 -t "$stage/image/etc/ssl/certs/" /etc/ssl/certs/ca-certificates.crt
+export STORAGE_DRIVER=vfs
+buildah build --isolation chroot --identity-label=false --timestamp "$epoch" \
+  --build-context "build=$stage" --tag capstan:dev .
+mkdir -p bin
+rm -f bin/capstan.tar
+buildah push --digestfile "$stage/digest" capstan:dev docker-archive:bin/capstan.tar:capstan:dev
+echo "$(cat "$stage/digest")  bin/capstan.tar"

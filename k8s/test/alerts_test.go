@@ -1,0 +1,195 @@
+package k8s_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+	"github.com/prometheus/prometheus/util/annotations"
+)
+
+// Series are written as for promtool, with a sample a minute. Promtool itself cannot be had without the
+// clients of a dozen clouds; the engine that it runs can.
+const minute = time.Minute
+
+const (
+	waiting = `nats_consumer_num_pending{stream_name="TASKS", consumer_name="worker", is_consumer_leader="true"} `
+	held    = `jetstream_consumer_num_ack_pending{stream_name="TASKS", consumer_name="worker", is_consumer_leader="true"} `
+	ready   = `kube_deployment_status_replicas_ready{namespace="capstan", deployment="worker"} `
+	in      = `{namespace="capstan", pod="worker-1"`
+)
+
+func TestAlerts(t *testing.T) {
+	tests := []struct {
+		name, alert string
+		series      []string
+		at          time.Duration
+		want        bool
+	}{
+		{"a key that is refused, probe after probe", "CapstanSubmissionsStopped", []string{`capstan_submissions_paused` + in + `, reason="unauthorized"} 1 1 0 1 1 0 1 1 0 1 1 0 1 1 0`}, 14 * minute, true},
+		{"one task's own 403", "CapstanSubmissionsStopped", []string{`capstan_submissions_paused` + in + `, reason="forbidden"} 0 0 1 0x20`}, 14 * minute, false},
+		{"a rate limit is not for the pager", "CapstanSubmissionsStopped", []string{`capstan_submissions_paused` + in + `, reason="rate_limited"} 1x60`}, 60 * minute, false},
+		{"a rate limit for long", "CapstanSubmissionsHeldUp", []string{`capstan_submissions_paused` + in + `, reason="rate_limited"} 1x60`}, 40 * minute, true},
+		{"a rate limit that passes", "CapstanSubmissionsHeldUp", []string{`capstan_submissions_paused` + in + `, reason="rate_limited"} 1x15 0x45`}, 40 * minute, false},
+		{"no credits are the other alert's", "CapstanSubmissionsHeldUp", []string{`capstan_submissions_paused` + in + `, reason="no_credits"} 1x60`}, 40 * minute, false},
+		{"an answer that was lost", "CapstanSubmissionsUnknown", []string{`capstan_submissions_total` + in + `, result="unknown"} 0x10 1x10`}, 15 * minute, true},
+		{"an answer that was lost long ago", "CapstanSubmissionsUnknown", []string{`capstan_submissions_total` + in + `, result="unknown"} 1x60`}, 60 * minute, false},
+		{"submissions that are accepted", "CapstanSubmissionsUnknown", []string{`capstan_submissions_total` + in + `, result="accepted"} 0+60x60`}, 60 * minute, false},
+		{"a queue for an hour", "CapstanTasksWait", []string{waiting + `3600x40`, `capstan_task_queued_seconds_count` + in + `} 0+60x40`}, 40 * minute, true},
+		{"a queue that nobody takes from", "CapstanTasksWait", []string{waiting + `1x40`, `capstan_task_queued_seconds_count` + in + `} 7x40`}, 40 * minute, true},
+		{"a queue for ten minutes", "CapstanTasksWait", []string{waiting + `600x40`, `capstan_task_queued_seconds_count` + in + `} 0+60x40`}, 40 * minute, false},
+		{"no queue and no work", "CapstanTasksWait", []string{waiting + `0x40`, `capstan_task_queued_seconds_count` + in + `} 7x40`}, 40 * minute, false},
+		{"tasks wait, no worker is ready", "CapstanNoReadyWorker", []string{waiting + `5x20`, ready + `0x20`}, 10 * minute, true},
+		{"tasks were held, no Deployment any more", "CapstanNoReadyWorker", []string{held + `5x20`}, 10 * minute, true},
+		{"scaled to 0 when idle", "CapstanNoReadyWorker", []string{waiting + `0x20`, held + `0x20`, ready + `0x20`}, 10 * minute, false},
+		{"tasks wait, a worker is ready", "CapstanNoReadyWorker", []string{waiting + `5x20`, ready + `1x20`}, 10 * minute, false},
+		{"workers that die again and again", "CapstanRedeliveries", []string{`capstan_redeliveries_total` + in + `} 0+20x120`, `capstan_tasks_total` + in + `, status="succeeded"} 0+60x120`}, 100 * minute, true},
+		{"a deploy", "CapstanRedeliveries", []string{`capstan_redeliveries_total` + in + `} 0x30 1000x90`, `capstan_tasks_total` + in + `, status="succeeded"} 0+60x120`}, 40 * minute, false},
+		{"a request that cannot be read", "CapstanDeadLetters", []string{`capstan_dead_letters_total` + in + `} 0x10 1x10`}, 15 * minute, true},
+		{"no dead letter", "CapstanDeadLetters", []string{`capstan_dead_letters_total` + in + `} 3x60`}, 60 * minute, false},
+		{"a panic", "CapstanPanics", []string{`capstan_handler_panics_total` + in + `} 0x10 1x10`}, 15 * minute, true},
+		{"no panic", "CapstanPanics", []string{`capstan_handler_panics_total` + in + `} 0x60`}, 60 * minute, false},
+		{"ends are noticed late", "CapstanEndsNoticedLate", detected("0+1x60", "0+10x60"), 50 * minute, true},
+		{"ends are noticed in time", "CapstanEndsNoticedLate", detected("0+10x60", "0+10x60"), 50 * minute, false},
+		{"KEDA sees errors only", "CapstanScalerBlind", []string{`keda_scaler_detail_errors_total{scaledObject="worker"} 0+4x30`}, 20 * minute, true},
+		{"KEDA saw an error", "CapstanScalerBlind", []string{`keda_scaler_detail_errors_total{scaledObject="worker"} 0x5 1x30`}, 14 * minute, false},
+	}
+	tested := map[string]bool{}
+	for _, tt := range tests {
+		t.Run(tt.alert+"/"+tt.name, func(t *testing.T) {
+			if got := fires(t, tt.alert, load(t, tt.series), tt.at); got != tt.want {
+				t.Errorf("fires after %v: got %v, want %v", tt.at, got, tt.want)
+			}
+		})
+		tested[tt.alert] = tested[tt.alert] || tt.want
+	}
+	for _, r := range rules(t) {
+		if !tested[r.Alert] {
+			t.Errorf("alert %s: got no test in which it fires, want one", r.Alert)
+		}
+	}
+}
+
+// detected is a histogram of ends that were noticed within 15 s, and of all.
+func detected(soon, all string) []string {
+	const name = `capstan_task_detected_seconds_bucket` + in
+	return []string{name + `, le="15"} ` + soon, name + `, le="40.96"} ` + all, name + `, le="+Inf"} ` + all}
+}
+
+// fires reports whether the alert's expression held for all of its time before the moment, as Prometheus
+// looks at it once a minute.
+func fires(t *testing.T, alert string, data storage.Queryable, at time.Duration) bool {
+	t.Helper()
+	for _, r := range rules(t) {
+		if r.Alert != alert {
+			continue
+		}
+		var lasting model.Duration
+		if r.For != nil {
+			if err := lasting.UnmarshalText([]byte(*r.For)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for back := time.Duration(0); back <= time.Duration(lasting); back += minute {
+			if !holds(t, r.Expr.String(), data, at-back) {
+				return false
+			}
+		}
+		return true
+	}
+	t.Fatalf("alert %s: got none, want one", alert)
+	return false
+}
+
+func holds(t *testing.T, query string, data storage.Queryable, at time.Duration) bool {
+	t.Helper()
+	engine := promql.NewEngine(promql.EngineOpts{
+		MaxSamples: 1_000_000, Timeout: time.Minute, Parser: parser.NewParser(parser.Options{}),
+	})
+	q, err := engine.NewInstantQuery(t.Context(), data, nil, query, time.Unix(0, 0).Add(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	found, err := q.Exec(t.Context()).Vector()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(found) > 0
+}
+
+// load returns a storage that holds the series, from time 0 on.
+func load(t *testing.T, lines []string) storage.Queryable {
+	t.Helper()
+	var all []storage.Series
+	for _, line := range lines {
+		name, values, err := parser.NewParser(parser.Options{}).ParseSeriesDesc(line)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		var samples []chunks.Sample
+		for i, v := range values {
+			samples = append(samples, sample{t: int64(i) * minute.Milliseconds(), v: v.Value})
+		}
+		all = append(all, storage.NewListSeries(name, samples))
+	}
+	return &storage.MockQueryable{MockQuerier: &storage.MockQuerier{
+		SelectMockFunction: func(_ bool, _ *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+			var found set
+			for _, s := range all {
+				if matches(s.Labels(), matchers) {
+					found.rest = append(found.rest, s)
+				}
+			}
+			return &found
+		},
+	}}
+}
+
+func matches(l labels.Labels, matchers []*labels.Matcher) bool {
+	for _, m := range matchers {
+		if !m.Matches(l.Get(m.Name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// set is a storage.SeriesSet.
+type set struct {
+	now  storage.Series
+	rest []storage.Series
+}
+
+func (s *set) Next() bool {
+	if len(s.rest) == 0 {
+		return false
+	}
+	s.now, s.rest = s.rest[0], s.rest[1:]
+	return true
+}
+
+func (s *set) At() storage.Series              { return s.now }
+func (*set) Err() error                        { return nil }
+func (*set) Warnings() annotations.Annotations { return nil }
+
+// sample is a chunks.Sample of a plain number.
+type sample struct {
+	t int64 // ms
+	v float64
+}
+
+func (s sample) T() int64                    { return s.t }
+func (sample) ST() int64                     { return 0 }
+func (s sample) F() float64                  { return s.v }
+func (sample) H() *histogram.Histogram       { return nil }
+func (sample) FH() *histogram.FloatHistogram { return nil }
+func (sample) Type() chunkenc.ValueType      { return chunkenc.ValFloat }
+func (s sample) Copy() chunks.Sample         { return s }

@@ -1,0 +1,126 @@
+package k8s_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+// object is one of those that `kubectl apply -k` sends.
+type object struct {
+	metav1.TypeMeta
+	name string
+	yaml []byte
+}
+
+// overlays returns all overlays, and for each component one that adds it to the base, rendered.
+func overlays(t *testing.T) map[string][]object {
+	t.Helper()
+	tree := copyTree(t)
+	rendered := map[string][]object{}
+	for _, name := range entries(t, filepath.Join(tree, "overlays")) {
+		rendered[name] = render(t, filepath.Join(tree, "overlays", name))
+	}
+	for _, name := range entries(t, filepath.Join(tree, "components")) {
+		rendered["base and "+name] = render(t, overlayOf(t, tree, name))
+	}
+	return rendered
+}
+
+// copyTree returns a copy of k8s/ in which the secrets are filled in.
+func copyTree(t *testing.T) string {
+	t.Helper()
+	tree := t.TempDir()
+	for _, part := range []string{"base", "components", "overlays"} {
+		if err := os.CopyFS(filepath.Join(tree, part), os.DirFS(filepath.Join("..", part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"dev/secrets/api-key", "production/secrets/api-key", "production/secrets/nats.creds"} {
+		write(t, filepath.Join(tree, "overlays", file), "secret")
+	}
+	return tree
+}
+
+// overlayOf writes an overlay that adds the component to the base.
+func overlayOf(t *testing.T, tree, component string) string {
+	t.Helper()
+	dir := filepath.Join(tree, "overlays", "with-"+component)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "kustomization.yaml"),
+		"namespace: capstan\nresources: [../../base]\ncomponents: [../../components/"+component+"]\n")
+	return dir
+}
+
+func render(t *testing.T, dir string) []object {
+	t.Helper()
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+	if err != nil {
+		t.Fatalf("render %s: %v", filepath.Base(dir), err)
+	}
+	var objects []object
+	for _, r := range resources.Resources() {
+		text, err := r.AsYAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, object{
+			TypeMeta: metav1.TypeMeta{APIVersion: r.GetApiVersion(), Kind: r.GetKind()}, name: r.GetName(), yaml: text,
+		})
+	}
+	return objects
+}
+
+// all returns the objects of a kind, decoded.
+func all[T any](t *testing.T, objects []object, kind string) []T {
+	t.Helper()
+	var found []T
+	for _, o := range objects {
+		if o.Kind != kind {
+			continue
+		}
+		var v T
+		if err := yaml.UnmarshalStrict(o.yaml, &v); err != nil {
+			t.Fatalf("%s %s: %v", kind, o.name, err)
+		}
+		found = append(found, v)
+	}
+	return found
+}
+
+// only returns the one object of a kind.
+func only[T any](t *testing.T, objects []object, kind string) T {
+	t.Helper()
+	found := all[T](t, objects, kind)
+	if len(found) != 1 {
+		t.Fatalf("objects of kind %s: got %d, want 1", kind, len(found))
+	}
+	return found[0]
+}
+
+func entries(t *testing.T, dir string) []string {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

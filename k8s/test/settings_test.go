@@ -1,0 +1,76 @@
+package k8s_test
+
+import (
+	"bufio"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// ofGo are variables that Go's runtime reads.
+var ofGo = map[string]bool{"GOMEMLIMIT": true}
+
+func TestEveryVariableIsASettingOfTheWorker(t *testing.T) {
+	settings := defaults(t)
+	for overlay, objects := range overlays(t) {
+		for name := range workerOf(t, objects).env {
+			if _, ok := settings[name]; !ok && !ofGo[name] {
+				t.Errorf("%s: variable %s: got no such setting, want one of worker -help", overlay, name)
+			}
+		}
+	}
+}
+
+// A worker that refuses its settings ends at once, with a line for each mistake.
+func TestTheWorkerTakesItsSettings(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "worker")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/worker")
+	build.Dir = filepath.FromSlash(root)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the worker: %v\n%s", err, out)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, secret, "secret")
+	for overlay, objects := range overlays(t) {
+		cmd := exec.CommandContext(t.Context(), binary)
+		for name, value := range workerOf(t, objects).env {
+			switch {
+			case name == "ADMIN_ADDR":
+				value = "127.0.0.1:0"
+			case strings.HasPrefix(name, "NATS_TLS_"):
+				continue // needs certificates
+			case strings.HasSuffix(name, "_FILE") && value != "":
+				value = secret
+			}
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+		if mistakes := startAndStop(t, cmd); mistakes != "" {
+			t.Errorf("%s: worker: got %s, want one that starts", overlay, mistakes)
+		}
+	}
+}
+
+// startAndStop returns what a worker complains of that ends by itself, before it listens for probes.
+func startAndStop(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	var mistakes strings.Builder
+	cmd.Stderr = &mistakes
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if strings.Contains(lines.Text(), "listened for operators") {
+			_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended; Wait tells
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		return mistakes.String() + err.Error()
+	}
+	return ""
+}

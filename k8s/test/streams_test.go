@@ -1,0 +1,84 @@
+package k8s_test
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// The rules that the worker demands with NATS_PROVISION=false, and what it makes itself otherwise, stand in
+// internal/app/rules.go.
+func TestNACKMakesWhatTheWorkerWouldMake(t *testing.T) {
+	objects := overlays(t)["base and nack"]
+	w := workerOf(t, objects)
+	if got := w.env["NATS_PROVISION"]; got != "false" {
+		t.Errorf("NATS_PROVISION: got %q, want false: one of both makes the streams", got)
+	}
+	day := 24 * time.Hour
+	want := map[string]streamSpec{}
+	for _, s := range []streamSpec{
+		{
+			Name: w.setting(t, "REQUEST_STREAM"), Subjects: []string{w.setting(t, "REQUEST_SUBJECT")},
+			Retention: "workqueue", Discard: "new",
+		},
+		{
+			Name: w.setting(t, "RESULT_STREAM"), Subjects: []string{w.setting(t, "RESULT_SUBJECT")},
+			Retention: "limits", MaxAge: metav1.Duration{Duration: 7 * day}, DuplicateWindow: metav1.Duration{Duration: time.Hour},
+		},
+		{
+			Name: w.setting(t, "DEAD_STREAM"), Subjects: []string{w.setting(t, "DEAD_SUBJECT")},
+			Retention: "limits", MaxAge: metav1.Duration{Duration: 30 * day},
+		},
+		{
+			Name: "KV_" + w.setting(t, "TRACKER_BUCKET"), Subjects: []string{"$KV." + w.setting(t, "TRACKER_BUCKET") + ".>"},
+			Retention: "limits", Discard: "new", MaxMsgsPerSubject: 1, AllowRollup: true, DenyDelete: true, AllowMsgTTL: true,
+		},
+	} {
+		s.Storage, s.Replicas, s.PreventDelete = "file", 3, true
+		want[s.Name] = s
+	}
+	got := map[string]streamSpec{}
+	for _, s := range all[stream](t, objects, "Stream") {
+		got[s.Spec.Name] = s.Spec
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("streams: got %+v, want %+v", got, want)
+	}
+}
+
+func TestNACKMakesTheConsumerThatTheWorkerDemands(t *testing.T) {
+	objects := overlays(t)["base and nack"]
+	w := workerOf(t, objects)
+	got := only[streamConsumer](t, objects, "Consumer").Spec
+	want := consumerSpec{
+		StreamName: w.setting(t, "REQUEST_STREAM"), DurableName: w.setting(t, "CONSUMER"), FilterSubject: w.setting(t, "REQUEST_SUBJECT"),
+		DeliverPolicy: "all", ReplayPolicy: "instant", AckPolicy: "explicit", AckWait: w.setting(t, "ACK_WAIT"),
+		MaxAckPending: w.number(t, "MAX_IN_FLIGHT_TOTAL"), MaxDeliver: -1, MaxWaiting: 4096, PreventDelete: true,
+	}
+	if got != want {
+		t.Errorf("consumer: got %+v, want %+v", got, want)
+	}
+	store := only[objectStore](t, objects, "ObjectStore").Spec
+	if want := (objectStoreSpec{Bucket: w.setting(t, "RESULT_BUCKET"), Storage: "file", Replicas: 3, TTL: "168h", PreventDelete: true}); store != want {
+		t.Errorf("object store: got %+v, want %+v", store, want)
+	}
+}
+
+func TestKEDAReadsTheLagOfTheWorkersConsumer(t *testing.T) {
+	for _, overlay := range []string{"base and keda", "production"} {
+		objects := overlays(t)[overlay]
+		w := workerOf(t, objects)
+		trigger := only[scaledObject](t, objects, "ScaledObject").Spec.Triggers[0]
+		if trigger.Type != "nats-jetstream" {
+			t.Errorf("%s: trigger: got %s, want nats-jetstream", overlay, trigger.Type)
+		}
+		if got, want := trigger.Metadata.Stream, w.setting(t, "REQUEST_STREAM"); got != want {
+			t.Errorf("%s: stream: got %s, want %s", overlay, got, want)
+		}
+		if got, want := trigger.Metadata.Consumer, w.setting(t, "CONSUMER"); got != want {
+			t.Errorf("%s: consumer: got %s, want %s", overlay, got, want)
+		}
+	}
+}
