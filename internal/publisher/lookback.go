@@ -31,6 +31,7 @@ type lookback struct {
 	from time.Time         // the index holds all that was stored since; guarded by mu
 	last uint64            // up to this sequence; guarded by mu
 	seqs map[uint64]uint64 // hash of a message id to its sequence; nil before the first look; guarded by mu
+	when time.Time         // when the latest look began; guarded by mu
 }
 
 func newLookback(js jetstream.JetStream, stream string, log zerolog.Logger) *lookback {
@@ -40,16 +41,21 @@ func newLookback(js jetstream.JetStream, stream string, log zerolog.Logger) *loo
 // find returns the sequences of stored messages that may have one of these ids. Those stored before since
 // are not looked for.
 func (l *lookback) find(ctx context.Context, since time.Time, ids ...string) ([]uint64, error) {
+	asked := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.seqs == nil || since.Before(l.from) {
-		l.seqs, l.from, l.last = map[uint64]uint64{}, since, 0
+		l.seqs, l.from, l.last, l.when = map[uint64]uint64{}, since, 0, time.Time{}
 	}
-	_, err := retry.Until(ctx, l.log, "look for an event", retry.Slow, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, l.extend(ctx)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for an event: %w", err)
+	if !l.when.After(asked) { // else somebody has looked while we waited: thousands may ask at once
+		l.when = time.Now()
+		_, err := retry.Until(ctx, l.log, "look for an event", retry.Slow, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, l.extend(ctx)
+		})
+		if err != nil {
+			l.when = time.Time{}
+			return nil, fmt.Errorf("look for an event: %w", err)
+		}
 	}
 	var found []uint64
 	for _, id := range ids {
@@ -62,7 +68,10 @@ func (l *lookback) find(ctx context.Context, since time.Time, ids ...string) ([]
 
 // extend reads the headers of what was stored since the last look. The caller holds mu.
 func (l *lookback) extend(ctx context.Context) error {
-	cfg := jetstream.OrderedConsumerConfig{HeadersOnly: true, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: l.last + 1}
+	cfg := jetstream.OrderedConsumerConfig{
+		HeadersOnly: true, InactiveThreshold: retry.Slow,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: l.last + 1,
+	}
 	if l.last == 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &l.from
 	}
@@ -70,7 +79,9 @@ func (l *lookback) extend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pending := consumer.CachedInfo().NumPending
+	info := consumer.CachedInfo()
+	defer func() { _ = l.js.DeleteConsumer(ctx, l.stream, info.Name) }() // or it goes by itself, later
+	pending := info.NumPending
 	if pending == 0 {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -443,4 +444,26 @@ func (h *harness) get(seq uint64) *jetstream.RawStreamMsg {
 		h.t.Fatal(err)
 	}
 	return msg
+}
+
+// A worker that takes over thousands of tasks looks for their events without a consumer for each.
+func TestLooksLeaveNoConsumersBehind(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	var all sync.WaitGroup
+	for i := range 200 {
+		all.Go(func() {
+			if _, _, err := h.Publish(t.Context(), message(uint64(i+1)), event(fmt.Sprint("t", i)), true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	info, err := h.results.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.State.Consumers > 0 || info.State.Msgs != 200 {
+		t.Errorf("got %d consumers and %d events, want none and 200", info.State.Consumers, info.State.Msgs)
+	}
 }
