@@ -24,7 +24,7 @@ type fault struct {
 // faults notes all that was broken. It prints each with its time for whoever reads the logs later.
 type faults struct {
 	mu  sync.Mutex
-	log io.Writer
+	log io.WriteCloser
 	all []*fault
 }
 

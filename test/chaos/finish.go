@@ -139,12 +139,12 @@ func (w *world) drainAll(ctx context.Context) {
 	}
 }
 
-// waitState waits until the records of the last n tasks that were asked for are in a state.
-func (w *world) waitState(ctx context.Context, n int, want task.State) error {
+// waitRunning waits until the last n tasks that were asked for run.
+func (w *world) waitRunning(ctx context.Context, n int) error {
 	tasks := w.asked[len(w.asked)-n:]
-	return until(ctx, fmt.Sprintf("%d tasks are %s", n, want), time.Minute, func() error {
+	return until(ctx, fmt.Sprintf("%d tasks run", n), time.Minute, func() error {
 		for _, a := range tasks {
-			if state := w.journal.state(a.id); state != want {
+			if state := w.journal.state(a.id); state != task.Running {
 				return fmt.Errorf("%s is %q", a.id, state)
 			}
 		}

@@ -37,7 +37,7 @@ func (w *world) hold(ctx context.Context, run time.Duration, settings ...string)
 	if err := w.ask(ctx, times(heldTasks, plain(run))...); err != nil {
 		return nil, err
 	}
-	if err := w.waitState(ctx, heldTasks, task.Running); err != nil {
+	if err := w.waitRunning(ctx, heldTasks); err != nil {
 		return nil, err
 	}
 	_, err = w.startWorker(ctx, settings...)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
@@ -39,7 +38,7 @@ func (w *world) answers() []kind {
 			said, _ := json.Marshal(map[string]string{"said": "the PIN is " + w.secret})
 			return answered("secret", shortly(r), string(said), `{"said":"the PIN is [redacted:PIN]"}`)
 		}},
-		{1, large},
+		{1, func(r *rand.Rand) recipe { return large(shortly(r)) }},
 		{4, func(r *rand.Rand) recipe {
 			copied := plain(shortly(r))
 			copied.kind, copied.want.Copies = "copy", 2
@@ -64,15 +63,9 @@ func withSchema(r recipe) recipe {
 	return r.with("output_schema", json.RawMessage(`{"type":"object","required":["heading"]}`))
 }
 
-// largeAnswer is the size of an answer that no message holds, in bytes.
-const largeAnswer = 1_200_000
-
-func large(*rand.Rand) recipe {
-	const around = len(`{"data":{"status":"COMPLETED","result":""}}`)
-	return recipe{
-		kind: "large", plan: anchortest.Plan{Poll: []anchortest.Fault{{Size: largeAnswer, Times: -1}}},
-		want: verdict.Task{Status: task.Succeeded, Result: json.RawMessage(`"` + strings.Repeat("a", largeAnswer-around) + `"`)},
-	}
+// large is a task whose answer no message holds. The stand-in knows it by its short name.
+func large(run time.Duration) recipe {
+	return answered("large", run, largeName, string(largeResult()))
 }
 
 // failures are tasks that fail by themselves.

@@ -64,11 +64,11 @@ func (w *world) startNodes(ctx context.Context) error {
 func (w *world) planNodes(ctx context.Context) error {
 	cluster := natsserver.Cluster{Name: "chaos"}
 	for i := range w.size {
-		port, err := freePort(ctx)
+		port, err := w.freePort(ctx)
 		if err != nil {
 			return err
 		}
-		route, err := freePort(ctx)
+		route, err := w.freePort(ctx)
 		if err != nil {
 			return err
 		}

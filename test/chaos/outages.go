@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/test/chaos/link"
 )
 
@@ -141,7 +140,7 @@ func linkBroken(how string, do func(*link.Link)) func(context.Context, *world) e
 		if err := w.ask(ctx, times(n, plain(awayLonger))...); err != nil {
 			return err
 		}
-		if err := w.waitState(ctx, n, task.Running); err != nil {
+		if err := w.waitRunning(ctx, n); err != nil {
 			return err
 		}
 		if _, err := w.startWorker(ctx); err != nil {
@@ -161,6 +160,7 @@ func clusters() []scenario {
 	return []scenario{
 		{name: "cluster-leader", about: "kill -9 of the node that leads a stream, for each stream", nodes: 3, run: leadersKilled},
 		{name: "cluster-each", about: "kill -9 and restart of one node after the other", nodes: 3, run: eachNodeKilled},
+		{name: "cluster-objects", about: "kill -9 of the node that leads the object store, while large results are stored", nodes: 3, run: objectsLeaderKilled},
 		{name: "cluster-all", about: "kill -9 of all three nodes at once", nodes: 3, run: natsKilled(2, time.Second)},
 	}
 }
@@ -175,6 +175,33 @@ func leadersKilled(ctx context.Context, w *world) error {
 		}
 		leader, err := w.leaderOf(ctx, stream)
 		if err != nil {
+			return err
+		}
+		if err := w.withoutNodes(ctx, 2*time.Second, leader); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// objectsLeaderKilled kills the leader when results are on their way.
+func objectsLeaderKilled(ctx context.Context, w *world) error {
+	if err := w.startWorkers(ctx, 2); err != nil {
+		return err
+	}
+	const n = 10
+	for range 3 {
+		leader, err := w.leaderOf(ctx, objectStream)
+		if err != nil {
+			return err
+		}
+		if err := w.ask(ctx, times(n, large(time.Second))...); err != nil {
+			return err
+		}
+		if err := w.waitRunning(ctx, n); err != nil {
+			return err
+		}
+		if err := pass(ctx, shortly(w.random)/3); err != nil { // until some are being stored
 			return err
 		}
 		if err := w.withoutNodes(ctx, 2*time.Second, leader); err != nil {

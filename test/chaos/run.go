@@ -41,6 +41,7 @@ func run(ctx context.Context, o options) error {
 	defer p.keeper.close()
 	fmt.Printf("seed %d, logs in %s\n", o.seed, p.dir)
 	rows := p.runAll(ctx, o, chosen)
+	rows = slices.DeleteFunc(rows, func(r row) bool { return r.scenario == "" }) // interrupted before
 	return errors.Join(ctx.Err(), report(p.dir, o.keep, rows))
 }
 

@@ -29,7 +29,7 @@ const workersPath = "/workers/"
 // serveStandIn is the stand-in's own main. Each worker has a path of its own, so that it is known who
 // polls what.
 func serveStandIn(ctx context.Context, cfg standInConfig) error {
-	opts := []anchortest.Option{anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName)}
+	opts := []anchortest.Option{anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName), anchortest.WithPlan(planOf)}
 	if cfg.Faults {
 		opts = append(opts, anchortest.WithRandomFaults(cfg.Seed, submitChances(), pollChances()))
 	}
@@ -50,6 +50,32 @@ func serveStandIn(ctx context.Context, cfg standInConfig) error {
 		return fmt.Errorf("serve the stand-in: %w", err)
 	}
 	return nil
+}
+
+// planOf is the plan in the prompt. The name of the large result stands for the result, which would not
+// fit into a request.
+func planOf(t anchortest.Task) anchortest.Plan {
+	p, err := anchortest.MarkedPlan(t)
+	if err != nil {
+		return anchortest.Plan{Error: err.Error()} // and so nothing that was wanted
+	}
+	if string(p.Result) == largeName {
+		p.Result = largeResult()
+	}
+	return p
+}
+
+// largeName stands for largeResult in a plan.
+const largeName = `"large"`
+
+// largeResult is a JSON string that no message holds, and of which no two parts are the same.
+func largeResult() []byte {
+	const numbers = 200_000
+	result := []byte{'"'}
+	for i := range numbers {
+		result = fmt.Appendf(result, "%d ", i)
+	}
+	return append(result, '"')
 }
 
 // taskName is the first word of a prompt: the task's id.

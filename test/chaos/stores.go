@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
-	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // stores are streams that take nothing more.
@@ -61,13 +60,15 @@ func (w *world) fill(ctx context.Context, stream string, during time.Duration) e
 	return w.update(ctx, usual)
 }
 
-// limit lets a stream hold no more than it does, and returns how it was configured.
+// limit lets a stream hold no more than it does, and returns how it is configured without. Two breaks may
+// limit the same stream at once: what the second finds is not how it was.
 func (w *world) limit(ctx context.Context, stream string) (usual jetstream.StreamConfig, err error) {
 	s, err := w.stream(ctx, stream)
 	if err != nil {
 		return usual, err
 	}
 	usual = s.CachedInfo().Config
+	usual.MaxBytes = -1
 	cfg := usual
 	cfg.Discard = jetstream.DiscardNew
 	cfg.MaxBytes = max(1, int64(min(s.CachedInfo().State.Bytes, math.MaxInt64)))
@@ -86,12 +87,10 @@ func objectsAway(ctx context.Context, w *world) error {
 		return err
 	}
 	const n = 3
-	big := large(w.random)
-	big.plan.Run = time.Second
-	if err := w.ask(ctx, times(n, big)...); err != nil {
+	if err := w.ask(ctx, times(n, large(time.Second))...); err != nil {
 		return err
 	}
-	if err := w.waitState(ctx, n, task.Running); err != nil {
+	if err := w.waitRunning(ctx, n); err != nil {
 		return err
 	}
 	end := w.faults.note(fault{what: "no object store"})

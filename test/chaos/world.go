@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,7 +26,8 @@ type program struct {
 	self   string // the path of this program
 	worker string // the path of the worker
 	keeper *keeper
-	dir    string // where the worlds keep their logs
+	dir    string        // where the worlds keep their logs
+	ports  atomic.Uint32 // that were given away
 }
 
 // worldConfig says what a world is made of.
@@ -102,6 +103,9 @@ func (w *world) close() {
 	if w.nc != nil {
 		w.nc.Close()
 	}
+	if w.faults != nil {
+		_ = w.faults.log.Close()
+	}
 	for _, worker := range w.workers {
 		worker.close()
 	}
@@ -116,7 +120,7 @@ func (w *world) close() {
 }
 
 func (w *world) startAPI(ctx context.Context) error {
-	port, err := freePort(ctx)
+	port, err := w.freePort(ctx)
 	if err != nil {
 		return err
 	}
@@ -171,18 +175,20 @@ func pass(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// freePort returns a port of 127.0.0.1 that can be listened on, now and after a restart: below those that
-// the system gives to outgoing connections.
-func freePort(ctx context.Context) (int, error) {
+// freePort returns a port of 127.0.0.1 that can be listened on, now and after a restart, and that no other
+// world has: below those that the system gives to outgoing connections.
+func (p *program) freePort(ctx context.Context) (int, error) {
+	const first, count = 20_000, 12_000
+	p.ports.CompareAndSwap(0, 1+rand.Uint32N(count))
 	var config net.ListenConfig
 	for range 100 {
-		port := 20_000 + rand.IntN(12_000)
+		port := first + int(p.ports.Add(1)%count)
 		listener, err := config.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			return port, listener.Close()
 		}
 	}
-	return 0, errors.New("no free port between 20000 and 32000")
+	return 0, fmt.Errorf("no free port from %d on", first)
 }
 
 // addrs joins hosts and ports to a list of NATS servers.
