@@ -228,12 +228,20 @@ func (p *Publisher) offload(ctx context.Context, m task.Message, ev task.Event) 
 // chunkSize is the object store's usual one, in bytes.
 const chunkSize = 128 << 10
 
-// put stores an object, in chunks that the server takes.
+// put stores an object, in chunks that the server takes, and looks whether it can be read.
 func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
 	return retry.Until(ctx, p.log, "store object", retry.Slow, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
 		size := uint32(min(max(p.nc.MaxPayload()/2, 1), chunkSize))
 		meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}
-		return p.large.Put(ctx, meta, bytes.NewReader(data))
+		info, err := p.large.Put(ctx, meta, bytes.NewReader(data))
+		if err != nil {
+			return nil, err
+		}
+		// nats.go 1.55 sends a chunk that met no responder again from a buffer that holds another by then.
+		if _, err := p.large.GetBytes(ctx, name); err != nil {
+			return nil, fmt.Errorf("read back: %w", err)
+		}
+		return info, nil
 	})
 }
 
