@@ -62,7 +62,7 @@ func (s *storm) killWorker(context.Context) error {
 // drainWorker is SIGTERM. Where nothing else disturbs the worker it ends with 0, and in time.
 func (s *storm) drainWorker(context.Context) error {
 	victim := s.anyone()
-	if victim == nil || s.broken[victim.name] {
+	if victim == nil || s.broken[victim.name] || !victim.listens() {
 		return nil
 	}
 	s.replace()

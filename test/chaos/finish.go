@@ -125,11 +125,10 @@ func (w *world) checkUsage(ctx context.Context) error {
 
 // drainAll ends all workers. One that does not end with 0 in time is a finding.
 func (w *world) drainAll(ctx context.Context) {
-	var running []*worker
-	for _, worker := range w.workers {
-		if worker.alive() {
-			running = append(running, worker)
-			_ = worker.signal(syscall.SIGTERM) // exit tells of one that did not get it
+	running := w.living()
+	for _, worker := range running {
+		if err := worker.terminate(ctx); err != nil {
+			w.note("%v", err)
 		}
 	}
 	for _, worker := range running {

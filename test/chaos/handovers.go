@@ -44,6 +44,10 @@ func (w *world) hold(ctx context.Context, run time.Duration, settings ...string)
 	return first, err
 }
 
+// timely reports whether times mean anything: the machine was there all the time, and the workers are as
+// quick as they can be.
+func (w *world) timely() bool { return !w.race && !w.faults.stalled() }
+
 // resumed returns for each workflow after what time another worker than the first asked after it.
 func (w *world) resumed(ctx context.Context, first *worker, since time.Time) ([]time.Duration, error) {
 	polls, err := w.api.polls(ctx)
@@ -80,7 +84,7 @@ func (w *world) checkResumed(ctx context.Context, first *worker, since time.Time
 		return err
 	}
 	w.measured = after[n-1]
-	if w.measured > longest && !w.faults.stalled() {
+	if w.measured > longest && w.timely() {
 		w.note("%d of %d tasks were polled by the other worker after %v, want %v", n, heldTasks, w.measured, longest)
 	}
 	return nil
@@ -95,7 +99,7 @@ func handoverByDrain(ctx context.Context, w *world) error {
 	if err := first.drain(ctx); err != nil {
 		return err
 	}
-	if took := time.Since(began); took > longestDrain && !w.faults.stalled() {
+	if took := time.Since(began); took > longestDrain && w.timely() {
 		w.note("the worker took %v to exit, want %v", took, longestDrain)
 	}
 	return w.checkResumed(ctx, first, began, heldTasks*99/100, longestResume)
@@ -135,7 +139,7 @@ func rollingRestart(ctx context.Context, w *world) error {
 	w.look = func(events []verdict.Event) {
 		for _, ev := range events {
 			late := ev.FinishedAt.Sub(ev.SubmittedAt) - run
-			if ev.Attempts != 1 || ev.Status != task.Succeeded || late > noticed && !w.faults.stalled() {
+			if ev.Attempts != 1 || ev.Status != task.Succeeded || late > noticed && w.timely() {
 				w.note("%s noticed the deploy: %s after %d attempts, %v late", ev.TaskID, ev.Status, ev.Attempts, late)
 			}
 		}

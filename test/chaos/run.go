@@ -58,7 +58,7 @@ func prepare(ctx context.Context, o options) (*program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
-	p := &program{dir: dir, worker: filepath.Join(dir, "worker")}
+	p := &program{dir: dir, worker: filepath.Join(dir, "worker"), race: o.race}
 	if p.self, err = os.Executable(); err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}

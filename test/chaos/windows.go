@@ -181,9 +181,9 @@ func stalls() []scenario {
 	return all
 }
 
-// ownerGrace is how long a task that is found in the middle of its submission is watched; see
-// docs/design.md.
-const ownerGrace = 5 * time.Second
+// ownerGrace is how long a task that is found in the middle of its submission is watched: as long as a
+// call may take, and 5 s; see docs/design.md.
+const ownerGrace = callTimeout + 5*time.Second
 
 // awayLonger is longer than ACK_WAIT, so that another worker takes the tasks over.
 const awayLonger = ackWait + 2*time.Second

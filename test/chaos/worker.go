@@ -16,8 +16,11 @@ import (
 	"github.com/capstan-worker/capstan/test/chaos/link"
 )
 
-// drainTimeout is DRAIN_TIMEOUT of the workers.
-const drainTimeout = 10 * time.Second
+// Settings of the workers: DRAIN_TIMEOUT, and ANCHORBROWSER_REQUEST_TIMEOUT.
+const (
+	drainTimeout = 10 * time.Second
+	callTimeout  = 2 * time.Second
+)
 
 // worker is a worker's process and its links.
 type worker struct {
@@ -89,7 +92,7 @@ func (p *worker) env(name string) []string {
 	return []string{
 		"WORKER_NAME=" + name, "NATS_URL=" + addrs(servers), fmt.Sprintf("NATS_REPLICAS=%d", len(p.nats)),
 		"ANCHORBROWSER_API_KEY=" + p.w.api.key, "ANCHORBROWSER_BASE_URL=http://" + p.api.Addr() + workersPath + name,
-		"ANCHORBROWSER_REQUEST_TIMEOUT=2s", "ACK_WAIT=" + ackWait.String(), "DRAIN_TIMEOUT=" + drainTimeout.String(),
+		"ANCHORBROWSER_REQUEST_TIMEOUT=" + callTimeout.String(), "ACK_WAIT=" + ackWait.String(), "DRAIN_TIMEOUT=" + drainTimeout.String(),
 		"POLL_INTERVAL=100ms", "POLL_MAX_INTERVAL=500ms", "ADMIN_ADDR=127.0.0.1:0",
 	}
 }
@@ -162,11 +165,29 @@ func (p *worker) kill() error {
 	return p.process.kill()
 }
 
+// listens reports whether the worker has come so far that it takes SIGTERM for a drain.
+func (p *worker) listens() bool {
+	_, err := p.adminAddr()
+	return err == nil
+}
+
+// terminate is SIGTERM, as soon as the worker has come so far that it takes that for a drain.
+func (p *worker) terminate(ctx context.Context) error {
+	err := until(ctx, p.name+" listens", time.Minute, func() error {
+		_, err := p.adminAddr()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return p.signal(syscall.SIGTERM)
+}
+
 // drain is what a deploy does: SIGTERM, and the worker ends with 0.
 func (p *worker) drain(ctx context.Context) error {
 	end := p.w.faults.note(fault{worker: p.name, what: "SIGTERM of", over: true})
 	defer end()
-	if err := p.signal(syscall.SIGTERM); err != nil {
+	if err := p.terminate(ctx); err != nil {
 		return err
 	}
 	return p.exit(ctx, drainTimeout+5*time.Second)

@@ -27,6 +27,7 @@ type program struct {
 	worker string // the path of the worker
 	keeper *keeper
 	dir    string        // where the worlds keep their logs
+	race   bool          // the workers have the race detector
 	ports  atomic.Uint32 // that were given away
 }
 
