@@ -78,11 +78,17 @@ func (r *run) resume(ctx context.Context) error {
 		return r.repeat(ctx, rec)
 	case rec.State.Ended():
 		return errSettled // its event is stored: only the acknowledgement was lost
-	case rec.State == task.Submitting:
-		return r.resumeSubmission(ctx, rec)
 	default:
-		return r.takeOver(ctx, rec)
+		return r.goOn(ctx, rec)
 	}
+}
+
+// goOn takes over a task that has not ended.
+func (r *run) goOn(ctx context.Context, rec task.Record) error {
+	if rec.State == task.Submitting {
+		return r.resumeSubmission(ctx, rec)
+	}
+	return r.takeOver(ctx, rec)
 }
 
 // resumeSubmission goes on with a task that was found in the middle of its submission. Its owner may be
@@ -148,21 +154,14 @@ func (r *run) repeat(ctx context.Context, rec task.Record) error {
 	stored, err := r.requests.StoredAt(ctx, rec.RequestSeq)
 	switch {
 	case errors.Is(err, task.ErrNoRequest), err == nil && !stored.Equal(rec.RequestedAt):
-		return r.adopt(ctx, rec)
+		// Its own request was removed from the stream, by an operator's hand: the copy takes its place, or
+		// the task would have no event.
+		return r.goOn(ctx, rec)
 	case err != nil:
 		return err
 	}
 	r.log.Info().Str("task", rec.TaskID).Msg("request repeats one that runs: one event serves both")
 	return errSettled
-}
-
-// adopt goes on with a task whose own request was removed from the stream, by an operator's hand: the
-// copy takes its place, or the task would have no event.
-func (r *run) adopt(ctx context.Context, rec task.Record) error {
-	if rec.State == task.Submitting {
-		return r.resumeSubmission(ctx, rec)
-	}
-	return r.takeOver(ctx, rec)
 }
 
 // replay publishes the event of an ended task once more.

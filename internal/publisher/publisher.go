@@ -139,46 +139,6 @@ func (p *Publisher) replayLarge(ctx context.Context, m task.Message, again *nats
 	return err
 }
 
-// Bury stores a request that cannot be run among the dead letters, with the reason in a header. data is
-// the request's bytes, its secrets taken out.
-func (p *Publisher) Bury(ctx context.Context, m task.Message, data []byte, reason string) error {
-	msg := &nats.Msg{Subject: p.dead.Subject, Header: deadHeader(m, reason), Data: data}
-	_, err := p.publish(ctx, msg)
-	if tooLarge(err) { // what came in fitted, but not with the headers that tell why it is here
-		name := "dead." + m.DefaultID()
-		if _, err = p.put(ctx, name, data); err == nil {
-			msg.Data = nil
-			msg.Header.Set(ObjectHeader, p.cfg.Bucket+"/"+name)
-			_, err = p.publish(ctx, msg)
-		}
-		if tooLarge(err) { // it is the headers that are large
-			err = p.buryHeaders(ctx, m, msg, name+".headers")
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("bury request %d of %s: %w", m.Seq, m.Stream, err)
-	}
-	p.metrics.deadLetters.Inc()
-	return nil
-}
-
-// buryHeaders publishes a dead letter without the request's own headers, which go to the object store.
-func (p *Publisher) buryHeaders(ctx context.Context, m task.Message, letter *nats.Msg, name string) error {
-	headers, err := json.Marshal(m.Header)
-	if err != nil {
-		return fmt.Errorf("encode headers: %w", err)
-	}
-	if _, err := p.put(ctx, name, headers); err != nil {
-		return err
-	}
-	body := letter.Header.Get(ObjectHeader)
-	letter.Header = deadHeader(task.Message{Stream: m.Stream, Seq: m.Seq}, letter.Header.Get(ReasonHeader))
-	letter.Header.Set(ObjectHeader, body)
-	letter.Header.Set(HeadersHeader, p.cfg.Bucket+"/"+name)
-	_, err = p.publish(ctx, letter)
-	return err
-}
-
 // store encodes an event and publishes it under a message id. What does not fit into a message goes to
 // the object store first.
 func (p *Publisher) store(ctx context.Context, m task.Message, ev task.Event, id string) (*jetstream.PubAck, error) {
@@ -283,8 +243,8 @@ func (p *Publisher) send(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck,
 }
 
 // earlier returns the stored event with this sequence if it answers the same request as ev, or tells of the
-// same workflow: a copy of a request may have taken over its task. One that is
-// gone, or is nobody's event, does not.
+// same workflow: a copy of a request may have taken over its task. One that is gone, or is nobody's event,
+// does not.
 func (p *Publisher) earlier(ctx context.Context, seq uint64, ev task.Event) (task.Event, bool) {
 	var stored task.Event
 	msg, err := p.event(ctx, seq)
