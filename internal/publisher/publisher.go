@@ -185,12 +185,23 @@ func (p *Publisher) offload(ctx context.Context, m task.Message, ev task.Event) 
 	return ev, nil
 }
 
-// chunkSize is the object store's usual one, in bytes.
-const chunkSize = 128 << 10
+const (
+	// chunkSize is the object store's usual one, in bytes.
+	chunkSize = 128 << 10
+
+	// firstUpload is how long the first try to store an object may take. An answer that was lost on the way
+	// costs no more than that; the next try has twice the time, up to longestUpload, in case the link is slow.
+	firstUpload   = 10 * time.Second
+	longestUpload = 10 * time.Minute
+)
 
 // put stores an object, in chunks that the server takes, and looks whether it can be read.
 func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
-	return retry.Until(ctx, p.log, "store object", retry.Slow, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
+	patience := firstUpload
+	return retry.Until(ctx, p.log, "store object", longestUpload, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		patience *= 2
 		size := uint32(min(max(p.nc.MaxPayload()/2, 1), chunkSize))
 		meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}
 		info, err := p.large.Put(ctx, meta, bytes.NewReader(data))
