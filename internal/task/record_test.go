@@ -1,0 +1,55 @@
+package task_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+func TestARecordThatNoWorkerWroteIsRefused(t *testing.T) {
+	for _, value := range []string{
+		``, `null`, `[]`, `"running"`, `{}`, `{"state":"running","workflow_id":"w"}`, `{"task_id":"a"}`,
+		`{"task_id":"a","state":"Running","workflow_id":"w"}`, `{"task_id":"a","state":"running"}`,
+		`{"task_id":"a","state":"waiting","epoch":-1}`, `{"task_id":"a","state":"waiting","requested_at":"today"}`,
+		`{"task_id":"a","state":"waiting"} {}`,
+	} {
+		if rec, err := task.ParseRecord([]byte(value)); err == nil {
+			t.Errorf("%s was read as %+v", value, rec)
+		}
+	}
+}
+
+// Whatever the bucket holds, a worker reads it or says why not; and what it read, it writes as it was.
+func FuzzParseRecord(f *testing.F) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
+	for _, rec := range []task.Record{
+		{TaskID: "a", State: task.Waiting, Owner: "w1", Epoch: 1, RequestSeq: 7, Digest: "d", RequestedAt: now, UpdatedAt: now},
+		{TaskID: "a", State: task.Submitting, Attempts: 2, ErrorCode: task.SubmissionUnknown},
+		{TaskID: "a", State: task.Running, WorkflowID: "wf", SessionID: "s", SubmittedAt: now},
+		{TaskID: "a", State: task.Failed, ErrorCode: task.Timeout, FinishedAt: now, ResultSeq: 1 << 63},
+	} {
+		value, err := json.Marshal(rec)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(value)
+	}
+	f.Add([]byte(`{"task_id":"a","state":"running"}`))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		rec, err := task.ParseRecord(value)
+		if err != nil {
+			return
+		}
+		written, err := json.Marshal(rec)
+		if err != nil {
+			return // a year beyond 9999: time.Time reads none, so that this cannot be
+		}
+		again, err := task.ParseRecord(written)
+		if err != nil || !reflect.DeepEqual(again, rec) {
+			t.Errorf("read %+v, wrote %s, read %+v, %v", rec, written, again, err)
+		}
+	})
+}
