@@ -25,6 +25,7 @@ type Config struct {
 	Port       int    // on 127.0.0.1; AnyPort for a free one
 	MaxPayload int32  // longest message in bytes; 0: the server's default, 1 MiB
 	Name       string // of the server; absent: "capstan"
+	SyncAlways bool   // each write is on the disk before it is acknowledged
 	Cluster    Cluster
 }
 
@@ -57,7 +58,7 @@ func Start(cfg Config) (*Server, error) {
 func (c Config) options() *server.Options {
 	opts := &server.Options{
 		ServerName: cmp.Or(c.Name, "capstan"), Host: "127.0.0.1", Port: c.Port, MaxPayload: c.MaxPayload,
-		JetStream: true, StoreDir: c.Dir, NoLog: true, NoSigs: true,
+		JetStream: true, StoreDir: c.Dir, SyncAlways: c.SyncAlways, NoLog: true, NoSigs: true,
 	}
 	if c.Cluster.Name != "" {
 		opts.Cluster = server.ClusterOpts{Name: c.Cluster.Name, Host: "127.0.0.1", Port: c.Cluster.Port, NoAdvertise: true}

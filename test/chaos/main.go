@@ -56,6 +56,7 @@ type options struct {
 	short    bool
 	cluster  bool
 	race     bool
+	sync     bool
 	list     bool
 	keep     bool
 	run      *regexp.Regexp
@@ -72,6 +73,7 @@ func readOptions(args []string) (options, error) {
 	flags.BoolVar(&o.short, "short", false, "only the short run")
 	flags.BoolVar(&o.cluster, "cluster", false, "three nodes of NATS in every scenario")
 	flags.BoolVar(&o.race, "race", false, "workers with the race detector")
+	flags.BoolVar(&o.sync, "sync", false, "NATS with sync_interval: always")
 	flags.BoolVar(&o.keep, "keep", false, "keep the logs where nothing is wrong, too")
 	flags.BoolVar(&o.list, "list", false, "list the scenarios and end")
 	name := flags.String("run", "", "only scenarios whose name this regular expression matches")

@@ -74,7 +74,7 @@ func (w *world) planNodes(ctx context.Context) error {
 		}
 		name := fmt.Sprintf("nats-%d", i+1)
 		w.nodes = append(w.nodes, &node{w: w, cfg: natsserver.Config{
-			Name: name, Dir: filepath.Join(w.dir, name), Port: port, Cluster: natsserver.Cluster{Port: route},
+			Name: name, Dir: filepath.Join(w.dir, name), Port: port, SyncAlways: w.sync, Cluster: natsserver.Cluster{Port: route},
 		}})
 		cluster.Routes = append(cluster.Routes, fmt.Sprintf("nats://127.0.0.1:%d", route))
 	}

@@ -129,7 +129,7 @@ func (o options) world(s scenario) worldConfig {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(s.name))
 	cfg := worldConfig{
-		size: max(1, s.nodes), seed: o.seed ^ hash.Sum64(), tasks: o.tasks, workers: o.workers, unwell: s.storm,
+		size: max(1, s.nodes), sync: o.sync, seed: o.seed ^ hash.Sum64(), tasks: o.tasks, workers: o.workers, unwell: s.storm,
 	}
 	if o.cluster {
 		cfg.size = 3

@@ -34,6 +34,7 @@ type program struct {
 // worldConfig says what a world is made of.
 type worldConfig struct {
 	size   int    // of NATS, in nodes
+	sync   bool   // NATS waits for the disk before it acknowledges a write
 	seed   uint64 // of all that is left to chance
 	unwell bool   // calls to the API fail by chance
 	tasks  int    // how many a scenario is to run, where that is up to the user
