@@ -56,27 +56,27 @@ func (s *storm) killWorker(context.Context) error {
 		return nil
 	}
 	s.replace()
-	return victim.kill()
+	return victim.Kill()
 }
 
 // drainWorker is SIGTERM. Where nothing else disturbs the worker it ends with 0, and in time.
 func (s *storm) drainWorker(context.Context) error {
 	victim := s.anyone()
-	if victim == nil || s.broken[victim.name] || !victim.listens() {
+	if victim == nil || s.broken[victim.Name] || !victim.listens() {
 		return nil
 	}
 	s.replace()
-	s.broken[victim.name] = true
+	s.broken[victim.Name] = true
 	began := time.Now()
-	end := s.faults.note(fault{worker: victim.name, what: "SIGTERM of", over: true})
+	end := s.faults.note(fault{worker: victim.Name, what: "SIGTERM of", over: true})
 	s.later(drainTimeout+2*time.Second, func(ctx context.Context) error {
 		defer end()
-		if err := victim.exit(ctx, drainTimeout); err != nil && !s.faults.disturbed(victim.name, began) {
+		if err := victim.Exit(ctx, drainTimeout); err != nil && !s.faults.disturbed(victim.Name, began) {
 			s.note("%v", err)
 		}
 		return ctx.Err()
 	})
-	return victim.signal(syscall.SIGTERM)
+	return victim.Signal(syscall.SIGTERM)
 }
 
 func (s *storm) stallWorker(context.Context) error {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/capstan-worker/capstan/test/process"
 )
 
 // everyone is the worker of a break that concerns all.
@@ -37,7 +39,7 @@ func (f *faults) watch(ctx context.Context) {
 	const often, late = 100 * time.Millisecond, time.Second
 	for {
 		from := time.Now()
-		if pass(ctx, often) != nil {
+		if process.Pass(ctx, often) != nil {
 			return
 		}
 		if time.Since(from) > late {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/capstan-worker/capstan/test/process"
+
 	"github.com/capstan-worker/capstan/internal/natsserver"
 )
 
@@ -46,7 +48,7 @@ func runChild(ctx context.Context, text string) error {
 	case "api":
 		return serveStandIn(ctx, c.API)
 	case "keeper":
-		keep(os.Stdin)
+		process.Keep(os.Stdin)
 		return nil
 	default:
 		return fmt.Errorf("%s has no such role: %q", childVariable, c.Role)

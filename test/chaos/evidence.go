@@ -155,7 +155,7 @@ func (w *world) search(place string, text []byte) {
 // searchLogs looks for secrets, and for what no worker may log, in the logs of all workers.
 func (w *world) searchLogs() error {
 	for _, worker := range w.workers {
-		log, err := os.Open(worker.logFile)
+		log, err := os.Open(worker.LogFile)
 		if err != nil {
 			return fmt.Errorf("read a log: %w", err)
 		}
@@ -164,7 +164,7 @@ func (w *world) searchLogs() error {
 		if err != nil {
 			return fmt.Errorf("read a log: %w", err)
 		}
-		place := "the log of " + worker.name
+		place := "the log of " + worker.Name
 		w.search(place, text)
 		for _, bad := range []string{"DATA RACE", "panic"} {
 			if bytes.Contains(text, []byte(bad)) {

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/capstan-worker/capstan/test/process"
+
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
@@ -50,7 +52,7 @@ func (w *world) finish(ctx context.Context) (verdict.Count, error) {
 // heal mends all links, wakes all workers, brings back all nodes, and starts a worker where there is none.
 func (w *world) heal(ctx context.Context) error {
 	for _, n := range w.nodes {
-		if !n.alive() {
+		if !n.Alive() {
 			if err := n.start(ctx); err != nil {
 				return err
 			}
@@ -61,9 +63,9 @@ func (w *world) heal(ctx context.Context) error {
 		for _, l := range append(worker.nats, worker.api) {
 			l.Heal()
 		}
-		if worker.alive() {
+		if worker.Alive() {
 			alive++
-			if err := worker.signal(syscall.SIGCONT); err != nil {
+			if err := worker.Signal(syscall.SIGCONT); err != nil {
 				return err
 			}
 		}
@@ -80,7 +82,7 @@ func (w *world) heal(ctx context.Context) error {
 
 // settle waits until there is an event for every task and no request is left.
 func (w *world) settle(ctx context.Context) error {
-	return until(ctx, "every task is done with", settleTime, func() error {
+	return process.Until(ctx, "every task is done with", settleTime, func() error {
 		s, err := w.stream(ctx, resultStream)
 		if err != nil {
 			return err
@@ -102,10 +104,10 @@ const restTime = 20 * time.Second
 // checkUsage waits until each worker takes hardly more than it did before it had tasks.
 func (w *world) checkUsage(ctx context.Context) error {
 	for _, worker := range w.workers {
-		if !worker.alive() {
+		if !worker.Alive() {
 			continue
 		}
-		err := until(ctx, worker.name+" has come to rest", restTime, func() error {
+		err := process.Until(ctx, worker.Name+" has come to rest", restTime, func() error {
 			now, err := worker.usage(ctx)
 			if err == nil && (now.goroutines > worker.before.goroutines+w.slack.goroutines || now.heap > worker.before.heap+w.slack.heap) {
 				err = fmt.Errorf("it has %d goroutines and %d bytes, and before its tasks %d and %d",
@@ -132,7 +134,7 @@ func (w *world) drainAll(ctx context.Context) {
 		}
 	}
 	for _, worker := range running {
-		if err := worker.exit(ctx, drainTimeout+5*time.Second); err != nil {
+		if err := worker.Exit(ctx, drainTimeout+5*time.Second); err != nil {
 			w.note("%v", err)
 		}
 	}
@@ -141,7 +143,7 @@ func (w *world) drainAll(ctx context.Context) {
 // waitRunning waits until the last n tasks that were asked for run.
 func (w *world) waitRunning(ctx context.Context, n int) error {
 	tasks := w.asked[len(w.asked)-n:]
-	return until(ctx, fmt.Sprintf("%d tasks run", n), time.Minute, func() error {
+	return process.Until(ctx, fmt.Sprintf("%d tasks run", n), time.Minute, func() error {
 		for _, a := range tasks {
 			if state := w.journal.state(a.id); state != task.Running {
 				return fmt.Errorf("%s is %q", a.id, state)
@@ -153,5 +155,5 @@ func (w *world) waitRunning(ctx context.Context, n int) error {
 
 // living returns the workers that run.
 func (w *world) living() []*worker {
-	return slices.DeleteFunc(slices.Clone(w.workers), func(p *worker) bool { return !p.alive() })
+	return slices.DeleteFunc(slices.Clone(w.workers), func(p *worker) bool { return !p.Alive() })
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/capstan-worker/capstan/test/process"
+
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
@@ -57,7 +59,7 @@ func (w *world) resumed(ctx context.Context, first *worker, since time.Time) ([]
 	var after []time.Duration
 	for _, by := range polls {
 		for worker, at := range by {
-			if worker != first.name {
+			if worker != first.Name {
 				after = append(after, at.Sub(since))
 			}
 		}
@@ -69,7 +71,7 @@ func (w *world) resumed(ctx context.Context, first *worker, since time.Time) ([]
 // checkResumed waits until so many workflows were polled by another worker and notes where the slowest of
 // that part took too long.
 func (w *world) checkResumed(ctx context.Context, first *worker, since time.Time, n int, longest time.Duration) error {
-	err := until(ctx, fmt.Sprintf("%d tasks are polled by another worker", n), longest+10*time.Second, func() error {
+	err := process.Until(ctx, fmt.Sprintf("%d tasks are polled by another worker", n), longest+10*time.Second, func() error {
 		after, err := w.resumed(ctx, first, since)
 		if err == nil && len(after) < n {
 			err = fmt.Errorf("%d are", len(after))
@@ -111,7 +113,7 @@ func handoverByKill(ctx context.Context, w *world) error {
 		return err
 	}
 	began := time.Now()
-	if err := first.kill(); err != nil {
+	if err := first.Kill(); err != nil {
 		return err
 	}
 	return w.checkResumed(ctx, first, began, heldTasks, ackWait+2*time.Second)
@@ -165,7 +167,7 @@ func nothingGrows(ctx context.Context, w *world) error {
 			continue
 		}
 		for _, worker := range w.workers { // what is taken once and kept is no growth
-			if err := pass(ctx, 5*time.Second); err != nil {
+			if err := process.Pass(ctx, 5*time.Second); err != nil {
 				return err
 			}
 			var err error

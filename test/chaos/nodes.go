@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/capstan-worker/capstan/test/process"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -19,7 +21,7 @@ const nodePatience = time.Minute
 
 // node is a NATS server.
 type node struct {
-	*process
+	*process.Process
 	w   *world
 	cfg natsserver.Config
 }
@@ -32,7 +34,7 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.process, err = n.w.keeper.start(ctx, n.w.dir, n.cfg.Name, n.w.self, env)
+	n.Process, err = n.w.keeper.Start(ctx, n.w.dir, n.cfg.Name, n.w.self, env)
 	return err
 }
 
@@ -64,11 +66,11 @@ func (w *world) startNodes(ctx context.Context) error {
 func (w *world) planNodes(ctx context.Context) error {
 	cluster := natsserver.Cluster{Name: "chaos"}
 	for i := range w.size {
-		port, err := w.freePort(ctx)
+		port, err := w.ports.Free(ctx)
 		if err != nil {
 			return err
 		}
-		route, err := w.freePort(ctx)
+		route, err := w.ports.Free(ctx)
 		if err != nil {
 			return err
 		}
@@ -97,7 +99,7 @@ func (w *world) natsReady(ctx context.Context) error {
 
 // untilNATS repeats a call, of which each may take two seconds, until NATS has answered without an error.
 func untilNATS(ctx context.Context, what string, call func(ctx context.Context) error) error {
-	return until(ctx, "NATS "+what, nodePatience, func() error {
+	return process.Until(ctx, "NATS "+what, nodePatience, func() error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		return call(ctx)
@@ -141,7 +143,7 @@ func (w *world) killNodes(nodes ...*node) (end func(), err error) {
 	}
 	end = w.faults.note(fault{what: "kill -9 of " + strings.Join(names, ", ")})
 	for _, n := range nodes {
-		if err := n.kill(); err != nil {
+		if err := n.Kill(); err != nil {
 			return end, err
 		}
 	}
@@ -164,7 +166,7 @@ func (w *world) withoutNodes(ctx context.Context, away time.Duration, nodes ...*
 		return err
 	}
 	defer end()
-	if err := pass(ctx, away); err != nil {
+	if err := process.Pass(ctx, away); err != nil {
 		return err
 	}
 	return startAgain(ctx, nodes...)

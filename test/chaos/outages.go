@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/capstan-worker/capstan/test/process"
+
 	"github.com/capstan-worker/capstan/test/chaos/link"
 )
 
@@ -121,7 +123,7 @@ func linksCut(ctx context.Context, w *world) error {
 			how, do = "cut half-way", (*link.Link).CutHalfway
 		}
 		heal := w.workers[round%2].breakNATS(how, do)
-		if err := pass(ctx, 500*time.Millisecond); err != nil {
+		if err := process.Pass(ctx, 500*time.Millisecond); err != nil {
 			return err
 		}
 		heal()
@@ -151,7 +153,7 @@ func linkBroken(how string, do func(*link.Link)) func(context.Context, *world) e
 		}
 		heal := victim.breakNATS(how, do)
 		defer heal()
-		return pass(ctx, awayLonger)
+		return process.Pass(ctx, awayLonger)
 	}
 }
 
@@ -201,7 +203,7 @@ func objectsLeaderKilled(ctx context.Context, w *world) error {
 		if err := w.waitRunning(ctx, n); err != nil {
 			return err
 		}
-		if err := pass(ctx, shortly(w.random)/3); err != nil { // until some are being stored
+		if err := process.Pass(ctx, shortly(w.random)/3); err != nil { // until some are being stored
 			return err
 		}
 		if err := w.withoutNodes(ctx, 2*time.Second, leader); err != nil {

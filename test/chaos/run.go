@@ -6,22 +6,22 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/capstan-worker/capstan/test/process"
 
 	"golang.org/x/sync/errgroup"
 )
 
 // Bounds of scenarios.
 const (
-	usualTasks    = 120             // of a scenario
-	stormTasks    = 600             // of a storm, in a minute
-	shortStorm    = 8 * time.Second // with -short
-	longest       = 6 * time.Minute // for a scenario, besides what a storm lasts
-	buildPatience = 5 * time.Minute
+	usualTasks = 120             // of a scenario
+	stormTasks = 600             // of a storm, in a minute
+	shortStorm = 8 * time.Second // with -short
+	longest    = 6 * time.Minute // for a scenario, besides what a storm lasts
 )
 
 // run carries out the scenarios that were chosen and prints what came of them. The error says that
@@ -38,7 +38,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer p.keeper.close()
+	defer p.keeper.Close()
 	fmt.Printf("seed %d, logs in %s\n", o.seed, p.dir)
 	rows := p.runAll(ctx, o, chosen)
 	rows = slices.DeleteFunc(rows, func(r row) bool { return r.scenario == "" }) // interrupted before
@@ -62,14 +62,11 @@ func prepare(ctx context.Context, o options) (*program, error) {
 	if p.self, err = os.Executable(); err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, buildPatience)
-	defer cancel()
-	build := exec.CommandContext(ctx, "go", "build", fmt.Sprintf("-race=%t", o.race), "-o", p.worker,
-		"github.com/capstan-worker/capstan/cmd/worker")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the worker: %w\n%s", err, out)
+	const pkg = "github.com/capstan-worker/capstan/cmd/worker"
+	if err := process.Build(ctx, pkg, p.worker, fmt.Sprintf("-race=%t", o.race)); err != nil {
+		return nil, err
 	}
-	p.keeper, err = newKeeper(ctx, p.self)
+	p.keeper, err = process.NewKeeper(ctx, p.self, childVariable+`={"role":"keeper"}`)
 	return p, err
 }
 

@@ -1,16 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/capstan-worker/capstan/test/process"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 )
@@ -143,7 +143,7 @@ func (p *firstPolls) show(w http.ResponseWriter, _ *http.Request) {
 
 // standIn is the stand-in as the rest of this program sees it.
 type standIn struct {
-	*process
+	*process.Process
 	addr string
 	key  string
 }
@@ -170,17 +170,17 @@ func (s *standIn) fail(ctx context.Context, f anchortest.Fault) error {
 	if err != nil {
 		return fmt.Errorf("begin an outage: %w", err)
 	}
-	_, err = call(ctx, http.MethodPut, "http://"+s.addr+"/_stand-in/outage", text)
+	_, err = process.Call(ctx, http.MethodPut, "http://"+s.addr+"/_stand-in/outage", text)
 	return err
 }
 
 func (s *standIn) recover(ctx context.Context) error {
-	_, err := call(ctx, http.MethodDelete, "http://"+s.addr+"/_stand-in/outage", nil)
+	_, err := process.Call(ctx, http.MethodDelete, "http://"+s.addr+"/_stand-in/outage", nil)
 	return err
 }
 
 func (s *standIn) get(ctx context.Context, path string, into any) error {
-	answer, err := call(ctx, http.MethodGet, "http://"+s.addr+path, nil)
+	answer, err := process.Call(ctx, http.MethodGet, "http://"+s.addr+path, nil)
 	if err != nil {
 		return err
 	}
@@ -188,27 +188,4 @@ func (s *standIn) get(ctx context.Context, path string, into any) error {
 		return fmt.Errorf("read the answer of %s: %w", path, err)
 	}
 	return nil
-}
-
-// call makes a call and returns the answer.
-func call(ctx context.Context, method, url string, body []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("call %s: %w", url, err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err // tells the method and the URL
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		return nil, fmt.Errorf("call %s: %s", url, resp.Status)
-	}
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w", url, err)
-	}
-	return answer, nil
 }

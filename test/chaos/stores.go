@@ -7,6 +7,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/capstan-worker/capstan/test/process"
+
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
@@ -30,7 +32,7 @@ func full(stream string, tasks []recipe) func(context.Context, *world) error {
 		if err := w.ask(ctx, tasks...); err != nil {
 			return err
 		}
-		if err := until(ctx, "all tasks are posted", 20*time.Second, func() error {
+		if err := process.Until(ctx, "all tasks are posted", 20*time.Second, func() error {
 			logs, err := w.api.logs(ctx)
 			if err == nil && len(logs) < len(tasks) {
 				err = fmt.Errorf("%d of %d are", len(logs), len(tasks))
@@ -54,7 +56,7 @@ func (w *world) fill(ctx context.Context, stream string, during time.Duration) e
 	if err != nil {
 		return err
 	}
-	if err := pass(ctx, during); err != nil {
+	if err := process.Pass(ctx, during); err != nil {
 		return err
 	}
 	return w.update(ctx, usual)
@@ -102,7 +104,7 @@ func objectsAway(ctx context.Context, w *world) error {
 	if err := w.js.DeleteStream(ctx, objectStream); err != nil {
 		return fmt.Errorf("take the object store away: %w", err)
 	}
-	if err := pass(ctx, awayLonger); err != nil {
+	if err := process.Pass(ctx, awayLonger); err != nil {
 		return err
 	}
 	if n := w.journal.ended(); n > 0 {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/capstan-worker/capstan/test/process"
+
 	"golang.org/x/sync/errgroup"
 )
 
@@ -51,7 +53,7 @@ func (w *world) askUntil(ctx context.Context, end time.Time) error {
 	began, tasks := time.Now(), w.mixed(w.tasks)
 	for i, r := range tasks {
 		due := began.Add(end.Sub(began) * time.Duration(i) / time.Duration(len(tasks)))
-		if err := pass(ctx, time.Until(due)); err != nil {
+		if err := process.Pass(ctx, time.Until(due)); err != nil {
 			return err
 		}
 		if err := w.ask(ctx, r); err != nil {
@@ -72,7 +74,7 @@ func (s *storm) blow(ctx context.Context, end time.Time) error {
 		if due.After(end) {
 			return s.mendAll(ctx)
 		}
-		if err := pass(ctx, time.Until(due)); err != nil {
+		if err := process.Pass(ctx, time.Until(due)); err != nil {
 			return err
 		}
 		var err error

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/capstan-worker/capstan/test/process"
+
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/test/chaos/link"
 )
@@ -51,7 +53,7 @@ func (w *world) apiFails(ctx context.Context, during time.Duration, f anchortest
 	if err := w.api.fail(ctx, f); err != nil {
 		return err
 	}
-	if err := pass(ctx, during); err != nil {
+	if err := process.Pass(ctx, during); err != nil {
 		return err
 	}
 	return w.api.recover(ctx)
@@ -78,7 +80,7 @@ func apiLinks(ctx context.Context, w *world) error {
 			return err
 		}
 		heal := w.workers[i%2].breakAPI(way.name, way.do)
-		if err := pass(ctx, time.Second); err != nil {
+		if err := process.Pass(ctx, time.Second); err != nil {
 			return err
 		}
 		heal()

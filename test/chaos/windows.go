@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/capstan-worker/capstan/test/process"
+
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/test/chaos/link"
@@ -102,7 +104,7 @@ func (m moment) bring(ctx context.Context, w *world) (*worker, error) {
 	if err := w.ask(ctx, times(windowTasks, m.task)...); err != nil {
 		return nil, err
 	}
-	return victim, until(ctx, "all tasks are "+m.name, 20*time.Second, func() error {
+	return victim, process.Until(ctx, "all tasks are "+m.name, 20*time.Second, func() error {
 		n, err := m.inside(ctx, w, holds)
 		if err == nil && n < windowTasks {
 			err = fmt.Errorf("%d of %d are", n, windowTasks)
@@ -141,7 +143,7 @@ func killIdle(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	if err := victim.kill(); err != nil {
+	if err := victim.Kill(); err != nil {
 		return err
 	}
 	if err := w.ask(ctx, times(windowTasks, plain(0))...); err != nil {
@@ -157,7 +159,7 @@ func (m moment) kill(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	if err := victim.kill(); err != nil {
+	if err := victim.Kill(); err != nil {
 		return err
 	}
 	for i := range w.asked {
@@ -200,7 +202,7 @@ func (m moment) stall(ctx context.Context, w *world) error {
 	if _, err := w.startWorker(ctx); err != nil {
 		return err
 	}
-	if err := pass(ctx, m.away()); err != nil {
+	if err := process.Pass(ctx, m.away()); err != nil {
 		return err
 	}
 	for _, l := range victim.nats {
@@ -227,7 +229,7 @@ func (m moment) cut(ctx context.Context, w *world) error {
 	if _, err := w.startWorker(ctx); err != nil {
 		return err
 	}
-	if err := pass(ctx, m.away()); err != nil {
+	if err := process.Pass(ctx, m.away()); err != nil {
 		return err
 	}
 	heal()

@@ -1,17 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/capstan-worker/capstan/test/process"
 
 	"github.com/capstan-worker/capstan/test/chaos/link"
 )
@@ -24,7 +22,7 @@ const (
 
 // worker is a worker's process and its links.
 type worker struct {
-	*process
+	*process.Process
 	w      *world
 	nats   []*link.Link // one to each node
 	api    *link.Link
@@ -38,7 +36,7 @@ func (w *world) startWorker(ctx context.Context, settings ...string) (*worker, e
 	if err != nil {
 		return p, err
 	}
-	if err := until(ctx, p.name+" is ready", time.Minute, func() error { return p.ready(ctx) }); err != nil {
+	if err := process.Until(ctx, p.Name+" is ready", time.Minute, func() error { return p.ready(ctx) }); err != nil {
 		return p, err
 	}
 	p.before, err = p.usage(ctx)
@@ -57,7 +55,7 @@ func (w *world) launchWorker(ctx context.Context, settings ...string) (*worker, 
 		return p, err
 	}
 	var err error
-	p.process, err = w.keeper.start(ctx, w.dir, name, w.worker, append(p.env(name), settings...)...)
+	p.Process, err = w.keeper.Start(ctx, w.dir, name, w.worker, append(p.env(name), settings...)...)
 	return p, err
 }
 
@@ -99,8 +97,8 @@ func (p *worker) env(name string) []string {
 
 // ready returns nil when the worker is.
 func (p *worker) ready(ctx context.Context) error {
-	if !p.alive() {
-		return fmt.Errorf("it has ended: %w", p.err)
+	if err := p.Running(); err != nil {
+		return err
 	}
 	_, err := p.ask(ctx, "/readyz")
 	return err
@@ -110,26 +108,11 @@ func (p *worker) ready(ctx context.Context) error {
 func (p *worker) ask(ctx context.Context, path string) ([]byte, error) {
 	if p.admin == "" {
 		var err error
-		if p.admin, err = p.adminAddr(); err != nil {
+		if p.admin, err = p.AdminAddr(); err != nil {
 			return nil, err
 		}
 	}
-	return call(ctx, http.MethodGet, "http://"+p.admin+path, nil)
-}
-
-// adminAddr is where the worker's log says that it listens.
-func (p *worker) adminAddr() (string, error) {
-	log, err := os.ReadFile(p.logFile)
-	if err != nil {
-		return "", err
-	}
-	for line := range bytes.Lines(log) {
-		var entry struct{ Message, Addr string }
-		if json.Unmarshal(line, &entry) == nil && entry.Message == "listened for operators" {
-			return entry.Addr, nil
-		}
-	}
-	return "", errors.New("its log does not tell where it listens")
+	return process.Call(ctx, http.MethodGet, "http://"+p.admin+path, nil)
 }
 
 // usage is what a worker takes of its machine.
@@ -159,47 +142,47 @@ func (p *worker) usage(ctx context.Context) (usage, error) {
 	return usage{goroutines: gauge("go_goroutines"), heap: gauge("go_memstats_heap_alloc_bytes")}, nil
 }
 
-// kill is kill -9.
-func (p *worker) kill() error {
-	p.w.faults.note(fault{worker: p.name, what: "kill -9 of", doubt: true, over: true}) // it has no end
-	return p.process.kill()
+// Kill is kill -9.
+func (p *worker) Kill() error {
+	p.w.faults.note(fault{worker: p.Name, what: "kill -9 of", doubt: true, over: true}) // it has no end
+	return p.Process.Kill()
 }
 
 // listens reports whether the worker has come so far that it takes SIGTERM for a drain.
 func (p *worker) listens() bool {
-	_, err := p.adminAddr()
+	_, err := p.AdminAddr()
 	return err == nil
 }
 
 // terminate is SIGTERM, as soon as the worker has come so far that it takes that for a drain.
 func (p *worker) terminate(ctx context.Context) error {
-	err := until(ctx, p.name+" listens", time.Minute, func() error {
-		_, err := p.adminAddr()
+	err := process.Until(ctx, p.Name+" listens", time.Minute, func() error {
+		_, err := p.AdminAddr()
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return p.signal(syscall.SIGTERM)
+	return p.Signal(syscall.SIGTERM)
 }
 
 // drain is what a deploy does: SIGTERM, and the worker ends with 0.
 func (p *worker) drain(ctx context.Context) error {
-	end := p.w.faults.note(fault{worker: p.name, what: "SIGTERM of", over: true})
+	end := p.w.faults.note(fault{worker: p.Name, what: "SIGTERM of", over: true})
 	defer end()
 	if err := p.terminate(ctx); err != nil {
 		return err
 	}
-	return p.exit(ctx, drainTimeout+5*time.Second)
+	return p.Exit(ctx, drainTimeout+5*time.Second)
 }
 
 // stall is SIGSTOP. SIGCONT comes with the returned function, or at the end of the world.
 func (p *worker) stall() (resume func() error, err error) {
-	end := p.w.faults.note(fault{worker: p.name, what: "SIGSTOP of", doubt: true, over: true})
+	end := p.w.faults.note(fault{worker: p.Name, what: "SIGSTOP of", doubt: true, over: true})
 	return func() error {
 		defer end()
-		return p.signal(syscall.SIGCONT)
-	}, p.signal(syscall.SIGSTOP)
+		return p.Signal(syscall.SIGCONT)
+	}, p.Signal(syscall.SIGSTOP)
 }
 
 // breakNATS does something to the worker's links to NATS, until heal is called.
@@ -213,7 +196,7 @@ func (p *worker) breakAPI(what string, do func(*link.Link)) (heal func()) {
 }
 
 func (p *worker) breakLinks(what string, links []*link.Link, do func(*link.Link)) (heal func()) {
-	end := p.w.faults.note(fault{worker: p.name, what: what, doubt: true})
+	end := p.w.faults.note(fault{worker: p.Name, what: what, doubt: true})
 	for _, l := range links {
 		do(l)
 	}
@@ -227,8 +210,8 @@ func (p *worker) breakLinks(what string, links []*link.Link, do func(*link.Link)
 
 // close kills what is left and closes the links.
 func (p *worker) close() {
-	if p.process != nil {
-		_ = p.process.kill()
+	if p.Process != nil {
+		_ = p.Process.Kill()
 	}
 	for _, l := range p.nats {
 		l.Close()

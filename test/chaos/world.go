@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/capstan-worker/capstan/test/process"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,10 +25,10 @@ const ackWait = 3 * time.Second
 type program struct {
 	self   string // the path of this program
 	worker string // the path of the worker
-	keeper *keeper
-	dir    string        // where the worlds keep their logs
-	race   bool          // the workers have the race detector
-	ports  atomic.Uint32 // that were given away
+	keeper *process.Keeper
+	dir    string // where the worlds keep their logs
+	race   bool   // the workers have the race detector
+	ports  process.Ports
 }
 
 // worldConfig says what a world is made of.
@@ -112,17 +112,17 @@ func (w *world) close() {
 		worker.close()
 	}
 	for _, n := range w.nodes {
-		if n.process != nil {
-			_ = n.kill()
+		if n.Process != nil {
+			_ = n.Kill()
 		}
 	}
-	if w.api != nil && w.api.process != nil {
-		_ = w.api.kill()
+	if w.api != nil && w.api.Process != nil {
+		_ = w.api.Kill()
 	}
 }
 
 func (w *world) startAPI(ctx context.Context) error {
-	port, err := w.freePort(ctx)
+	port, err := w.ports.Free(ctx)
 	if err != nil {
 		return err
 	}
@@ -133,64 +133,18 @@ func (w *world) startAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if w.api.process, err = w.keeper.start(ctx, w.dir, "api", w.self, env); err != nil {
+	if w.api.Process, err = w.keeper.Start(ctx, w.dir, "api", w.self, env); err != nil {
 		return err
 	}
-	return until(ctx, "the stand-in answers", 20*time.Second, func() error {
+	return process.Until(ctx, "the stand-in answers", 20*time.Second, func() error {
 		_, err := w.api.logs(ctx)
 		return err
 	})
 }
 
-// until waits until check returns nil. After the given time its error is that of the last check.
-func until(ctx context.Context, what string, within time.Duration, check func() error) error {
-	const shortest, longest = 10 * time.Millisecond, 500 * time.Millisecond
-	began := time.Now()
-	for wait := shortest; ; wait = min(2*wait, longest) {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		if time.Since(began) > within {
-			return fmt.Errorf("waited %v until %s: %w", within, what, err)
-		}
-		if err := pass(ctx, wait); err != nil {
-			return err
-		}
-	}
-}
-
 // note adds a finding that makes the scenario a failure.
 func (w *world) note(format string, args ...any) {
 	w.notes = append(w.notes, fmt.Sprintf(format, args...))
-}
-
-// pass lets time pass: how long something stays broken is what is being tried.
-func pass(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// freePort returns a port of 127.0.0.1 that can be listened on, now and after a restart, and that no other
-// world has: below those that the system gives to outgoing connections.
-func (p *program) freePort(ctx context.Context) (int, error) {
-	const first, count = 20_000, 12_000
-	p.ports.CompareAndSwap(0, 1+rand.Uint32N(count))
-	var config net.ListenConfig
-	for range 100 {
-		port := first + int(p.ports.Add(1)%count)
-		listener, err := config.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			return port, listener.Close()
-		}
-	}
-	return 0, fmt.Errorf("no free port from %d on", first)
 }
 
 // addrs joins hosts and ports to a list of NATS servers.
