@@ -8,7 +8,10 @@ COPY cmd cmd
 COPY internal internal
 ARG VERSION=dev
 ARG SOURCE_DATE_EPOCH=0
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /image/ ./cmd/... && \
+# One file is both commands, by the name it is called by. The demo, which brings a NATS server, stays out.
+RUN CGO_ENABLED=0 go build -tags nodemo -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" \
+      -o /image/capstan ./cmd/capstan && \
+    ln -s capstan /image/worker && \
     install -D -m 644 -t /image/etc/ssl/certs/ /etc/ssl/certs/ca-certificates.crt && \
     find /image -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 

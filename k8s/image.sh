@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the image capstan:dev with Docker. Where no engine runs, binaries are made here and Debian's buildah
-# builds the final stage from them; the image is then in bin/capstan.tar as well. Each file has the time of
+# Builds the image capstan:dev with Docker. Where no engine runs, the binary is made here and Debian's buildah
+# builds the final stage from it; the image is then in bin/capstan.tar as well. Each file has the time of
 # the last commit, so that the same input makes the same image.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,8 +18,10 @@ fi
 
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
-CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$version" -o "$stage/image/" ./cmd/...
-chmod 755 "$stage"/image/*
+CGO_ENABLED=0 go build -tags nodemo -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$version" \
+  -o "$stage/image/capstan" ./cmd/capstan
+chmod 755 "$stage/image/capstan"
+ln -s capstan "$stage/image/worker"
 install -D -m 644 -t "$stage/image/etc/ssl/certs/" /etc/ssl/certs/ca-certificates.crt
 export STORAGE_DRIVER=vfs
 buildah build --isolation chroot --identity-label=false --timestamp "$epoch" \

@@ -1,3 +1,5 @@
+//go:build !nodemo
+
 package main
 
 import (
@@ -12,6 +14,9 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/app"
 )
+
+// demoHelp is the demo's line in the list of commands.
+const demoHelp = "See it work: NATS, a worker and a stand-in for Anchor's API in one process, nothing to install."
 
 // demoCmd is the whole of Capstan in one process: a NATS server, Anchor's API or a stand-in for it, and
 // the worker as it runs in production. Three tasks show what it does.

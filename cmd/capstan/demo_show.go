@@ -1,3 +1,5 @@
+//go:build !nodemo
+
 package main
 
 import (
@@ -148,3 +150,6 @@ func (s *show) line(id string, requested time.Time, what, detail string) {
 	line := fmt.Sprintf("%s  %-*s  %s  %s", s.t.paint(dim, since), idWidth, oneLine(id, messageWidth), what, detail)
 	s.t.printf("%s\n", strings.TrimRight(line, " "))
 }
+
+// status is a state of a task that goes on, as wide as the column.
+func status(t *terminal, state string) string { return cell(t, yellow, "  "+state) }

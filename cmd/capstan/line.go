@@ -35,9 +35,6 @@ func clock(at time.Time) string {
 	return at.Format(time.DateTime)
 }
 
-// status is a state of a task that goes on, as wide as the column.
-func status(t *terminal, state string) string { return cell(t, yellow, "  "+state) }
-
 // outcome is how a task ended, as wide as the column.
 func outcome(t *terminal, ev task.Event) string { return cell(t, mood(ev.Status), mark(ev)) }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -94,6 +95,20 @@ func (o *output) await(t *testing.T, text string) {
 		case <-timeout.C:
 			t.Fatalf("got %s\nwant it to contain %q", o, text)
 		}
+	}
+}
+
+// In the image the tool's file has a second name.
+func TestUnderTheNameWorkerItIsTheWorker(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "worker")
+	if err := os.Symlink(os.Args[0], name); err != nil {
+		t.Fatal(err)
+	}
+	run := newTool(t, []string{"MAX_IN_FLIGHT=many"})
+	run.Path, run.Args = name, []string{"/worker"}
+	if got := run.status(t); got != exitFailed || !strings.Contains(run.err.String(), `MAX_IN_FLIGHT is "many"`) {
+		t.Errorf("got %d, %s, want %d and the worker's word on its settings", got, &run.err, exitFailed)
 	}
 }
 

@@ -6,9 +6,17 @@ import (
 	"testing"
 )
 
-// What tests and the demo need would make the worker larger, and easier to attack.
+// What tests and the demo need would make the worker larger, and easier to attack. The image has the tool
+// without the demo, and it is the worker as well.
 func TestWorkerHoldsNothingOfTestsAndDemo(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "../../cmd/worker").Output()
+	for _, program := range [][]string{{"../../cmd/worker"}, {"-tags=nodemo", "../../cmd/capstan"}} {
+		t.Run(strings.Join(program, " "), func(t *testing.T) { hasNothingOfTests(t, program) })
+	}
+}
+
+func hasNothingOfTests(t *testing.T, program []string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list", "-deps"}, program...)...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
