@@ -22,6 +22,12 @@ chaos: ## real processes, broken in every way for MINUTES (2), and then a count;
 chaos-short: # the part of it that takes a minute
 	go run ./test/chaos -short
 
+bench: ## what the worker does and takes, held against the floor; figures to docs/benchmarks.json; ARGS=-h
+	go run ./bench -json docs/benchmarks.json $(ARGS)
+
+bench-%: # one of them: make bench-throughput
+	go run ./bench -json docs/benchmarks.json $(ARGS) $*
+
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@targets=$$(go test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
 	echo "$$targets" | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { while (n > 0) print name[--n], $$2 }' | \
@@ -64,4 +70,4 @@ k8s: ## the manifests, held against the API's types and the worker of this tree;
 image: ## the image capstan:dev, by Docker, or by buildah where no engine runs
 	k8s/image.sh
 
-.PHONY: help demo check test chaos chaos-short fuzz cover lint fmt build tidy k8s image
+.PHONY: help demo check test chaos chaos-short bench fuzz cover lint fmt build tidy k8s image

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// statusCalls is how many status calls may be under way: what a worker allows itself.
+const statusCalls = 128
+
+// slot is a task on its way. What NATS answers to its latest message comes under the slot's number.
+type slot struct {
+	number   int
+	step     step
+	delivery string // where to acknowledge it
+	task     parsed
+	workflow string
+	revision uint64 // of the record
+	event    uint64 // sequence of the event
+	result   []byte
+}
+
+// step is what a slot waits for.
+type step int
+
+const (
+	create step = iota
+	running
+	publish
+	finish
+)
+
+// line is all slots, and what they share. The next step of a task is taken right where the answer to the
+// one before arrives: there is no goroutine a task, and what is sent goes out together.
+type line struct {
+	nc     *nats.Conn
+	api    *api
+	inbox  string
+	slots  []slot
+	posts  chan *slot
+	gets   chan *slot
+	failed chan error
+
+	mu    sync.Mutex
+	free  []int // numbers of free slots; guarded by mu
+	asked int   // requests that were pulled for and have not come; guarded by mu
+}
+
+func newLine(nc *nats.Conn, a *api, held int) *line {
+	l := &line{
+		nc: nc, api: a, inbox: nats.NewInbox(), slots: make([]slot, held),
+		posts: make(chan *slot, held), gets: make(chan *slot, held), failed: make(chan error, 1),
+	}
+	for i := range l.slots {
+		l.slots[i].number = i
+		l.free = append(l.free, i)
+	}
+	return l
+}
+
+// run works until ctx ends or something fails.
+func (l *line) run(ctx context.Context, posts int) error {
+	if _, err := l.nc.Subscribe(l.inbox+".request", l.deliver); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	if _, err := l.nc.Subscribe(l.inbox+".answer.*", l.answered); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	for range posts {
+		go l.post(ctx)
+	}
+	for range statusCalls {
+		go l.get(ctx)
+	}
+	l.pull()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-l.failed:
+		return err
+	}
+}
+
+func (l *line) fail(err error) {
+	select {
+	case l.failed <- err:
+	default:
+	}
+}
+
+// pull asks for as many requests as there are free slots, when that is a quarter of them.
+func (l *line) pull() {
+	l.mu.Lock()
+	n := len(l.free) - l.asked
+	if n < len(l.slots)/4 {
+		n = 0
+	}
+	l.asked += n
+	l.mu.Unlock()
+	if n == 0 {
+		return
+	}
+	pull := fmt.Appendf(nil, `{"batch":%d,"expires":%d}`, n, pullExpires)
+	l.sent(l.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+requestStream+"."+consumer, l.inbox+".request", pull))
+}
+
+// pullExpires is how long a pull waits, in nanoseconds.
+const pullExpires = 30_000_000_000
+
+// deliver takes a request, or the end of a pull.
+func (l *line) deliver(msg *nats.Msg) {
+	if msg.Reply == "" {
+		left, _ := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages"))
+		l.mu.Lock()
+		l.asked -= left
+		l.mu.Unlock()
+		l.pull()
+		return
+	}
+	l.mu.Lock()
+	l.asked--
+	last := len(l.free) - 1
+	s := &l.slots[l.free[last]]
+	l.free = l.free[:last]
+	l.mu.Unlock()
+	var err error
+	if s.task, err = parse(msg); err != nil {
+		l.fail(err)
+		return
+	}
+	s.step, s.delivery, s.workflow, s.revision, s.event = create, msg.Reply, "", 0, 0
+	l.write(s, "submitting")
+}
+
+// answered takes the next step of a task when the one before is stored.
+func (l *line) answered(msg *nats.Msg) {
+	number, err := strconv.Atoi(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	s := &l.slots[number]
+	seq, err := sequence(msg.Data)
+	if err != nil {
+		l.fail(fmt.Errorf("task %s, step %d: %w", s.task.id, s.step, err))
+		return
+	}
+	switch s.step {
+	case create:
+		s.revision = seq
+		l.posts <- s
+	case running:
+		s.revision = seq
+		l.gets <- s
+	case publish:
+		s.event, s.step = seq, finish
+		l.write(s, "succeeded")
+	case finish:
+		l.sent(l.nc.Publish(s.delivery, []byte("+ACK")))
+		l.mu.Lock()
+		l.free = append(l.free, s.number)
+		l.mu.Unlock()
+		l.pull()
+	}
+}
+
+// write writes the record, over the revision that is known.
+func (l *line) write(s *slot, state string) {
+	msg := &nats.Msg{Subject: recordPrefix + s.task.id, Data: record(s, state), Header: nats.Header{
+		"Nats-Expected-Last-Subject-Sequence": {strconv.FormatUint(s.revision, 10)},
+	}}
+	if s.step == finish {
+		msg.Header["Nats-TTL"] = []string{"168h0m0s"}
+	}
+	l.send(s, msg)
+}
+
+// send publishes a message whose answer comes under the slot's number.
+func (l *line) send(s *slot, msg *nats.Msg) {
+	msg.Reply = l.inbox + ".answer." + strconv.Itoa(s.number)
+	l.sent(l.nc.PublishMsg(msg))
+}
+
+func (l *line) sent(err error) {
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		l.fail(fmt.Errorf("publish: %w", err))
+	}
+}
+
+// post submits tasks and writes down their workflows.
+func (l *line) post(ctx context.Context) {
+	for s := range l.posts {
+		var err error
+		if s.workflow, err = l.api.submit(ctx, s.task.body); err != nil {
+			l.fail(err)
+			return
+		}
+		s.step = running
+		l.write(s, "running")
+	}
+}
+
+// get asks for results and publishes them.
+func (l *line) get(ctx context.Context) {
+	for s := range l.gets {
+		var err error
+		for s.result = nil; s.result == nil && err == nil; {
+			s.result, err = l.api.status(ctx, s.workflow)
+		}
+		if err != nil {
+			l.fail(err)
+			return
+		}
+		s.step = publish
+		l.send(s, event(s))
+	}
+}
+
+// sequence reads the number that a stream has given to a message.
+func sequence(ack []byte) (uint64, error) {
+	_, rest, ok := bytes.Cut(ack, []byte(`"seq":`))
+	if !ok || bytes.Contains(ack, []byte(`"error"`)) {
+		return 0, fmt.Errorf("the stream says %s", ack)
+	}
+	end := bytes.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	return strconv.ParseUint(string(rest[:max(end, 0)]), 10, 64)
+}

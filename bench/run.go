@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/capstan-worker/capstan/bench/figure"
+	"github.com/capstan-worker/capstan/test/process"
+)
+
+// benchmark is one of this program's. Its run returns all rows, measured in o.rounds rounds.
+type benchmark struct {
+	name  string
+	about string
+	run   func(ctx context.Context, l *lab) ([]figure.Row, error)
+}
+
+// benchmarks returns all, in the order they are run.
+func benchmarks() []benchmark {
+	return []benchmark{
+		{name: "throughput", run: throughput, about: "A queue of tasks that the API finishes at once, from the first tenth to the last event: " +
+			"the worker and the floor, with the same settings, in turn."},
+	}
+}
+
+// lab is what all benchmarks share.
+type lab struct {
+	options
+	self, worker, floor string // paths of programs
+	dir                 string
+	keeper              *process.Keeper
+	ports               process.Ports
+	worlds              int
+}
+
+func run(ctx context.Context, args []string) error {
+	o, err := readOptions(args)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.list:
+		for _, b := range benchmarks() {
+			fmt.Printf("%-11s %s\n", b.name, b.about)
+		}
+		return nil
+	case o.markdown:
+		return writeDocument()
+	}
+	l, err := prepare(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer l.keeper.Close()
+	for _, b := range benchmarks() {
+		if len(o.names) > 0 && !slices.Contains(o.names, b.name) {
+			continue
+		}
+		if err := l.carryOut(ctx, b, args); err != nil {
+			return fmt.Errorf("%s: %w; what the processes said is in %s", b.name, err, l.dir)
+		}
+	}
+	if o.keep {
+		fmt.Println("logs are in", l.dir)
+		return nil
+	}
+	return os.RemoveAll(l.dir)
+}
+
+// prepare builds the programs.
+func prepare(ctx context.Context, o options) (*lab, error) {
+	dir, err := os.MkdirTemp("", "capstan-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	l := &lab{options: o, dir: dir, worker: filepath.Join(dir, "worker"), floor: filepath.Join(dir, "floor")}
+	const module = "github.com/capstan-worker/capstan/"
+	l.self, err = os.Executable()
+	err = errors.Join(err, process.Build(ctx, module+"cmd/worker", l.worker), process.Build(ctx, module+"bench/floor", l.floor))
+	if err != nil {
+		return nil, err
+	}
+	l.keeper, err = process.NewKeeper(ctx, l.self, childVariable+`={"role":"keeper"}`)
+	return l, err
+}
+
+// carryOut runs a benchmark, prints its table, and keeps it where that is wanted.
+func (l *lab) carryOut(ctx context.Context, b benchmark, args []string) error {
+	began := time.Now()
+	rows, err := b.run(ctx, l)
+	if err != nil {
+		return err
+	}
+	r := figure.Report{
+		Name: b.name, About: b.about, Command: "go run ./bench " + strings.Join(args, " "), When: began.UTC().Truncate(time.Second),
+		Machine: figure.ThisMachine(commit(ctx)), Rounds: l.rounds, Rows: rows,
+	}
+	fmt.Println(r.Table())
+	if l.json == "" {
+		return nil
+	}
+	return figure.Save(l.json, r)
+}
+
+// commit names what is measured; a tree with changes is marked.
+func commit(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}

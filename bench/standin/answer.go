@@ -1,0 +1,121 @@
+package standin
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	webTask  = "/v1/tools/perform-web-task"
+	idPrefix = "perform-web-task-execution-"
+
+	// running and completed are the answers to a status call.
+	running   = `{"data":{"status":"RUNNING"}}`
+	completed = `{"data":{"status":"COMPLETED","result":{"heading":"Welcome aboard","paragraph":"The inn has looked over the harbor for long."}}}`
+)
+
+// answer returns the body of the answer; all are 200, so that what is not understood breaks its client.
+func (c *conn) answer(method, target string, body []byte) []byte {
+	target = c.byWorker(target)
+	switch {
+	case method == "POST" && target == webTask:
+		return c.submit(body)
+	case method == "GET" && strings.HasPrefix(target, webTask+"/"):
+		return c.status(strings.TrimSuffix(target[len(webTask)+1:], "/status"))
+	case target == "/_bench/count":
+		return inJSON(c.counts())
+	case target == "/_bench/times":
+		return inJSON(c.allTimes())
+	case method == "PUT" && target == "/_bench/end":
+		c.ended.Store(true)
+		return []byte("{}")
+	default:
+		return []byte("no such thing: " + target)
+	}
+}
+
+// byWorker notes whose path it is and returns what comes after that.
+func (c *conn) byWorker(target string) string {
+	rest, ok := strings.CutPrefix(target, "/workers/")
+	if !ok {
+		return target
+	}
+	name, rest, _ := strings.Cut(rest, "/")
+	if name != c.worker || c.count == nil {
+		c.worker, c.count = name, c.countOf(name)
+	}
+	return "/" + rest
+}
+
+// submit begins a workflow. Its id is as long as the real ones: 101 bytes.
+func (c *conn) submit(body []byte) []byte {
+	now := time.Now()
+	number := c.posts.Add(1)
+	if c.count != nil {
+		c.count.Add(1)
+	}
+	id := fmt.Sprintf("%s%016x-%016x-%040x", idPrefix, now.UnixNano(), number, number)
+	if c.cfg.Times {
+		c.posted(id, body, now)
+	}
+	return []byte(`{"data":{"status":"running","workflow_id":"` + id + `"}}`)
+}
+
+func (c *conn) status(id string) []byte {
+	c.polls.Add(1)
+	if !c.ended.Load() || (c.cfg.Run > 0 && time.Since(began(id)) < c.cfg.Run) {
+		return []byte(running)
+	}
+	if c.cfg.Times {
+		c.answered(id)
+	}
+	return []byte(completed)
+}
+
+// began reads from its id when a workflow began.
+func began(id string) time.Time {
+	text := strings.TrimPrefix(id, idPrefix)
+	nanos, err := strconv.ParseInt(text[:min(16, len(text))], 16, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(0, nanos)
+}
+
+// posted notes a submission. The task's id is the first word of its prompt.
+func (s *server) posted(workflow string, body []byte, at time.Time) {
+	_, rest, _ := bytes.Cut(body, []byte(`"prompt":"`))
+	task, _, _ := bytes.Cut(rest, []byte(" "))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tasks[workflow] = string(task)
+	s.times[string(task)] = Times{Posted: at.UnixNano()}
+}
+
+func (s *server) answered(workflow string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	task := s.tasks[workflow]
+	t := s.times[task]
+	t.Answered = time.Now().UnixNano()
+	s.times[task] = t
+}
+
+func (s *server) allTimes() map[string]Times {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.times)
+}
+
+func inJSON(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return text
+}
