@@ -287,7 +287,7 @@ func TestAWorkerThatStallsAndComesBackDoesNoHarm(t *testing.T) {
 	w := newWorld(t)
 	stalled := w.startReady("w1")
 	for i := range 10 {
-		w.submit(fmt.Sprint("t", i), running(3*time.Second))
+		w.submit(fmt.Sprint("t", i), running(8*time.Second))
 	}
 	for i := range 10 {
 		w.waitState(fmt.Sprint("t", i), task.Running)

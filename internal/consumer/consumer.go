@@ -142,12 +142,13 @@ func (c *Consumer) fetch(ctx context.Context, n int, spare bool) error {
 		wait(ctx, errorWait/10)
 		return nil
 	}
+	began := time.Now()
 	batch, err := c.source.Fetch(n, jetstream.FetchMaxWait(pullWait))
 	if err != nil {
 		return err
 	}
 	for msg := range batch.Messages() {
-		if err := c.take(ctx, msg, spare); err != nil {
+		if err := c.take(ctx, msg, began, spare); err != nil {
 			c.log.Error().Err(err).Msg("message is no request's delivery")
 		}
 	}
@@ -157,9 +158,9 @@ func (c *Consumer) fetch(ctx context.Context, n int, spare bool) error {
 	return nil
 }
 
-// take holds a delivered request and starts its handler. A delivery of one that is held already starts
-// nothing: it brings a new subject to answer to.
-func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, spare bool) error {
+// take holds a request that was delivered after a moment and starts its handler. A delivery of one that is
+// held already starts nothing: it brings a new subject to answer to.
+func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, after time.Time, spare bool) error {
 	m, err := message(msg)
 	if err != nil {
 		return err
@@ -171,7 +172,7 @@ func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, spare bool) erro
 		c.answer(msg.Reply(), nak)
 		return nil
 	}
-	l, isNew := c.lend(m.Seq, m.Stored, msg.Reply())
+	l, isNew := c.lend(m.Seq, m.Stored, after, msg.Reply())
 	if !isNew {
 		return nil
 	}

@@ -126,6 +126,12 @@ func (h *harness) run(handler consumer.Handler, maxInFlight int) (stop func()) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	return h.runOn(nc, source, handler, maxInFlight)
+}
+
+// runOn starts a consumer on a connection and a source.
+func (h *harness) runOn(nc *nats.Conn, source jetstream.Consumer, handler consumer.Handler, maxInFlight int) (stop func()) {
+	h.t.Helper()
 	cfg := consumer.Config{Consumer: "worker", MaxInFlight: maxInFlight, AckWait: h.ackWait}
 	c := consumer.New(nc, source, cfg, handler, func(context.Context) error { return nil }, prometheus.NewRegistry(), zerolog.Nop())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -432,4 +438,37 @@ func TestTheMessageIsLetGoWhileItsTaskRuns(t *testing.T) {
 			return nil
 		})
 	}
+}
+
+// The server counts a lease from the moment it sent the delivery. A worker that stood still before it read
+// that must not believe in a longer one.
+func TestALeaseCountsFromThePull(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, 1)
+	nc, js := h.server.Connect()
+	source, err := js.Consumer(t.Context(), "TASKS", "worker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := newHandler()
+	h.runOn(nc, stalled{source, h.ackWait}, handler, 10)
+	h.waitHeld(handler, 1)
+	handler.mu.Lock()
+	defer handler.mu.Unlock()
+	if !handler.lapsed[1]() {
+		t.Error("a delivery that is older than ACK_WAIT is taken for a lease")
+	}
+}
+
+// stalled is a consumer whose deliveries are read long after they came.
+type stalled struct {
+	jetstream.Consumer
+	during time.Duration
+}
+
+func (s stalled) Fetch(n int, opts ...jetstream.FetchOpt) (jetstream.MessageBatch, error) {
+	batch, err := s.Consumer.Fetch(n, opts...)
+	still := time.NewTimer(s.during)
+	<-still.C
+	return batch, err
 }

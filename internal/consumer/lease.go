@@ -14,26 +14,27 @@ type lease struct {
 	stored time.Time // when the stream stored the request
 
 	reply  string    // where to answer its newest delivery; guarded by Consumer.mu
-	since  time.Time // when it was delivered or last kept alive; guarded by Consumer.mu
+	since  time.Time // when it was delivered, at the earliest, or last kept alive; guarded by Consumer.mu
 	stale  bool      // since then it was not kept alive for longer than ACK_WAIT; guarded by Consumer.mu
 	lapsed bool      // it was stale at some time; guarded by Consumer.mu
 	gone   bool      // the stream was made anew, and another request has its sequence; guarded by Consumer.mu
 }
 
-// lend notes that a request is held and reports whether it was not before.
-func (c *Consumer) lend(seq uint64, stored time.Time, reply string) (l *lease, isNew bool) {
+// lend notes that a request is held and reports whether it was not before. The server counts the lease from
+// the moment it sent the delivery, which may be a while ago where the worker stood still: all that is known of
+// it is that it came after the pull.
+func (c *Consumer) lend(seq uint64, stored, after time.Time, reply string) (l *lease, isNew bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
 	if l, ok := c.held[seq]; ok {
 		if l.stored.Equal(stored) {
-			c.check(l, now)
-			l.reply, l.since, l.stale = reply, now, false
+			c.check(l, time.Now())
+			l.reply, l.since, l.stale = reply, after, false
 			return l, false
 		}
 		l.gone = true
 	}
-	l = &lease{seq: seq, stored: stored, reply: reply, since: now}
+	l = &lease{seq: seq, stored: stored, reply: reply, since: after}
 	c.held[seq] = l
 	return l, true
 }

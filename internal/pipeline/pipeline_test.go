@@ -512,12 +512,14 @@ func TestACopyThatTakesOverALiveTaskMakesNoSecondEvent(t *testing.T) {
 	}
 }
 
-// The repetition of a submission whose outcome is unknown comes too late: the first may be running, and
-// the event says so.
+// The repetition of a submission whose outcome is unknown is not accepted in time: the first may be running,
+// and the event says so.
 func TestARepetitionThatExpiresLeavesTheFirstUnknown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	prompt, err := anchortest.Prompt("a", anchortest.Plan{Submit: []anchortest.Fault{anchortest.Reset().ButAccepted()}})
+	prompt, err := anchortest.Prompt("a", anchortest.Plan{Submit: []anchortest.Fault{
+		anchortest.Reset().ButAccepted(), anchortest.RateLimited(60),
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -526,7 +528,7 @@ func TestARepetitionThatExpiresLeavesTheFirstUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	deliver := w.request(fmt.Sprintf(`{"task_id":"a","prompt":%s,"url":"https://example.com","on_unknown_submission":"resubmit","expires_at":%q}`,
-		quoted, time.Now().Add(400*time.Millisecond).Format(time.RFC3339Nano)))
+		quoted, time.Now().Add(4*time.Second).Format(time.RFC3339Nano)))
 	if err := w.worker("w1", healthy{}).Handle(t.Context(), deliver(1)); err != nil {
 		t.Fatal(err)
 	}

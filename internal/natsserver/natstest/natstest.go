@@ -61,12 +61,13 @@ func (s *Server) Restart() {
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
 	s.tb.Helper()
 	opts = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.Timeout(patience)}, opts...)
-	nc, err := nats.Connect(s.URL(), opts...)
-	if err != nil {
-		s.tb.Fatal(err)
-	}
+	var nc *nats.Conn
+	Eventually(s.tb, func() (err error) { // a busy machine can be too slow for the first exchange
+		nc, err = nats.Connect(s.URL(), opts...)
+		return err
+	})
 	s.tb.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		s.tb.Fatal(err)
 	}
