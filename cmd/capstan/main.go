@@ -40,6 +40,7 @@ type cli struct {
 	Submit submitCmd `cmd:"" help:"Publish a task request."`
 	Watch  watchCmd  `cmd:"" help:"Print events as tasks end."`
 	Get    getCmd    `cmd:"" help:"Show how a task is."`
+	Check  checkCmd  `cmd:"" help:"Look whether a worker with these settings could do its work."`
 
 	NATSURL string           `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers, with commas between them. Default: nats://127.0.0.1:4222."`
 	Version kong.VersionFlag `help:"Print the version."`

@@ -129,13 +129,18 @@ func (p *provisioner) update(ctx context.Context, s jetstream.Stream, rules []ru
 	return p.js.UpdateStream(ctx, cfg)
 }
 
-// consumer returns the durable pull consumer that all workers share, or nil and a complaint.
-func (p *provisioner) consumer(ctx context.Context, cfg Config) jetstream.Consumer {
-	want := jetstream.ConsumerConfig{
+// wantedConsumer is the consumer as a worker with these settings needs it.
+func wantedConsumer(cfg Config) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
 		Durable: cfg.Consumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait,
 		MaxDeliver: -1, MaxAckPending: cfg.MaxInFlightTotal, MaxWaiting: maxWaiting,
 		FilterSubject: cfg.Request.Subject,
 	}
+}
+
+// consumer returns the durable pull consumer that all workers share, or nil and a complaint.
+func (p *provisioner) consumer(ctx context.Context, cfg Config) jetstream.Consumer {
+	want := wantedConsumer(cfg)
 	c, err := p.js.Consumer(ctx, cfg.Request.Stream, cfg.Consumer)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/app"
+)
+
+// checkCmd looks at all that a worker needs. It reads the worker's settings, so run it where the worker
+// runs.
+type checkCmd struct {
+	Timeout time.Duration `default:"60s" help:"Longest time for all of it. Default: 60s."`
+}
+
+// Help is printed below the flags.
+func (*checkCmd) Help() string {
+	return `It reads the worker's settings (worker -help prints them) and prints a line for each thing that
+has to be right: ok, warn (works, but is not advised) or BAD, with what to do. The exit status is 1
+where a line is BAD. It changes nothing: no stream is made, no message stored, no request taken.
+
+An API that is away is no more than a warning: a worker waits for it, and a fleet that could not
+start meanwhile would be worse. A key that the API refuses is BAD.`
+}
+
+// Run runs the command.
+func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	bad := 0
+	report := func(f app.Finding) {
+		if f.Level == app.Bad {
+			bad++
+		}
+		printFinding(t, f)
+	}
+	cfg, err := app.LoadConfig()
+	if err != nil {
+		for line := range strings.Lines(err.Error()) {
+			report(app.Finding{Level: app.Bad, What: "settings", Says: line})
+		}
+	} else {
+		report(app.Finding{Level: app.OK, What: "settings", Says: "can be used"})
+		app.Check(ctx, cfg, version, report)
+	}
+	if bad > 0 {
+		return errChecked
+	}
+	return nil
+}
+
+// errChecked ends the process as a failure. The lines have told why.
+var errChecked = errors.New("not all is right")
+
+func printFinding(t *terminal, f app.Finding) {
+	mark, c := "ok  ", green
+	switch f.Level {
+	case app.OK:
+	case app.Warn:
+		mark, c = "warn", yellow
+	case app.Bad:
+		mark, c = "BAD ", red
+	}
+	t.printf("%s  %-25s  %s\n", t.paint(c, mark), f.What, oneLine(f.Says, messageWidth))
+}

@@ -1,0 +1,253 @@
+//go:build !nodemo
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+)
+
+// checked is what a check looks at.
+type checked struct {
+	nats *natstest.Server
+	api  *anchortest.Server
+	js   jetstream.JetStream
+	env  []string
+}
+
+func newChecked(t *testing.T) *checked {
+	t.Helper()
+	w := &checked{nats: natstest.Start(t), api: anchortest.New(anchortest.WithMaxRunning(25))}
+	if err := w.api.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.api.Close)
+	_, w.js = w.nats.Connect()
+	w.env = []string{
+		"NATS_URL=" + w.nats.URL(), "ANCHORBROWSER_API_KEY=" + w.api.Key(), "ANCHORBROWSER_BASE_URL=" + w.api.URL(),
+		"ANCHORBROWSER_REQUEST_TIMEOUT=2s", "MAX_IN_FLIGHT=25", "MAX_IN_FLIGHT_TOTAL=25", "ADMIN_ADDR=127.0.0.1:0",
+	}
+	return w
+}
+
+// provision lets a worker make its streams.
+func (w *checked) provision(t *testing.T) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "worker")
+	if err := os.Symlink(os.Args[0], name); err != nil {
+		t.Fatal(err)
+	}
+	run := newTool(t, w.env)
+	run.Path, run.Args = name, []string{"worker"}
+	run.begin(t)
+	run.out.await(t, "worker is ready")
+	stop(t, run)
+}
+
+// check runs the tool and returns its exit status and what it printed.
+func (w *checked) check(t *testing.T, env ...string) (status int, lines string) {
+	t.Helper()
+	run := newTool(t, append(slices.Clone(w.env), env...), "check")
+	status = run.status(t)
+	return status, run.out.String() + run.err.String()
+}
+
+// state is all that JetStream tells of streams and consumers, but for what a look at them changes.
+func (w *checked) state(t *testing.T) string {
+	t.Helper()
+	var all []string
+	streams := w.js.ListStreams(t.Context())
+	for info := range streams.Info() {
+		all = append(all, fmt.Sprint(info.Config, info.State))
+		s, err := w.js.Stream(t.Context(), info.Config.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for c := range s.ListConsumers(t.Context()).Info() {
+			text, err := json.Marshal([]any{c.Config, c.Delivered, c.AckFloor, c.NumAckPending, c.NumRedelivered, c.NumPending, c.NumWaiting})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, string(text))
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+func TestCheckFindsAllRightAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newChecked(t)
+	w.provision(t)
+	request := []byte(`{"prompt":"x","url":"https://example.com"}`)
+	if _, err := w.js.Publish(t.Context(), "tasks.request", request); err != nil {
+		t.Fatal(err)
+	}
+	before := w.state(t)
+	status, lines := w.check(t)
+	if status != exitOK || strings.Contains(lines, "BAD") {
+		t.Errorf("got %d, want %d\n%s", status, exitOK, lines)
+	}
+	for _, want := range []string{
+		"ok    settings", "ok    NATS", "one replica", "1 requests wait, 0 are held", "ok    permissions",
+		"the key is good", "25 of the 25 browsers",
+	} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("got\n%s\nwant %q", lines, want)
+		}
+	}
+	if after := w.state(t); after != before {
+		t.Errorf("got\n%s\nafter the check, want what was there before\n%s", after, before)
+	}
+	if strings.Contains(lines, w.api.Key()) {
+		t.Errorf("got the key in\n%s", lines)
+	}
+}
+
+func TestCheckSaysWhatAWorkerWouldMake(t *testing.T) {
+	t.Parallel()
+	w := newChecked(t)
+	if status, lines := w.check(t); status != exitOK || !strings.Contains(lines, "the first worker makes it") {
+		t.Errorf("got %d, want %d\n%s", status, exitOK, lines)
+	}
+	if status, lines := w.check(t, "NATS_PROVISION=false"); status != exitFailed || !strings.Contains(lines, "BAD   stream TASKS") {
+		t.Errorf("without provision: got %d, want %d\n%s", status, exitFailed, lines)
+	}
+	if got := w.state(t); got != "" {
+		t.Errorf("got %s, want that nothing was made", got)
+	}
+}
+
+func TestCheckNamesWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	w := newChecked(t)
+	w.provision(t)
+	for _, c := range []struct {
+		env    string
+		status int
+		says   string
+	}{
+		{"MAX_IN_FLIGHT=many", exitFailed, `BAD   settings                   MAX_IN_FLIGHT is "many"`},
+		{"NATS_URL=nats://127.0.0.1:1", exitFailed, "BAD   NATS                       no NATS at"},
+		{"ANCHORBROWSER_API_KEY=other", exitFailed, "BAD   API                        401: Invalid API Key"},
+		{"ANCHORBROWSER_BASE_URL=http://127.0.0.1:1", exitOK, "warn  API "},
+		{"MAX_IN_FLIGHT_TOTAL=26", exitOK, "warn  MAX_IN_FLIGHT_TOTAL        26: the plan runs 25"},
+		{"MAX_IN_FLIGHT_TOTAL=60000", exitOK, "warn  MAX_IN_FLIGHT_TOTAL        60000: beyond 50000"},
+		{"ACK_WAIT=70s", exitOK, "warn  consumer worker            ack wait is 1m0s and ACK_WAIT 1m10s"},
+	} {
+		t.Run(c.env, func(t *testing.T) {
+			t.Parallel()
+			if status, lines := w.check(t, c.env); status != c.status || !strings.Contains(lines, c.says) {
+				t.Errorf("got %d, want %d and %q\n%s", status, c.status, c.says, lines)
+			}
+		})
+	}
+	status, lines := w.check(t, "NATS_PROVISION=false", "ACK_WAIT=70s")
+	if want := "BAD   consumer worker            ack wait"; status != exitFailed || !strings.Contains(lines, want) {
+		t.Errorf("without provision: got %d, want %d and %q\n%s", status, exitFailed, want, lines)
+	}
+}
+
+func TestCheckTellsARefusedKeyFromAnAPIThatIsAway(t *testing.T) {
+	t.Parallel()
+	w := newChecked(t)
+	for _, c := range []struct {
+		fault  anchortest.Fault
+		status int
+		says   string
+	}{
+		{anchortest.Answer(401), exitFailed, "BAD   API"},
+		{anchortest.Answer(402), exitFailed, "BAD   API"},
+		{anchortest.Answer(403), exitFailed, "BAD   API"},
+		{anchortest.Answer(500), exitOK, "warn  API"},
+		{anchortest.HTML(502), exitOK, "warn  API"},
+		{anchortest.Garbage(), exitOK, "not what is documented"},
+		{anchortest.Fault{Body: `{}`}, exitOK, "has no data"},
+		{anchortest.Fault{Body: `{"data":{"credits":1}}`}, exitOK, "the API did not say how many"},
+		{anchortest.Reset(), exitOK, "warn  API"},
+		{anchortest.Hang(), exitOK, "no complete answer within 2s"},
+	} {
+		w.api.FailAll(c.fault)
+		if status, lines := w.check(t); status != c.status || !strings.Contains(lines, c.says) {
+			t.Errorf("%+v: got %d, want %d and %q\n%s", c.fault, status, c.status, c.says, lines)
+		}
+	}
+}
+
+// workerPermissions are all that a worker needs that makes no streams.
+func workerPermissions() []string {
+	return []string{
+		"$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.TASKS.worker", "$JS.API.CONSUMER.MSG.NEXT.TASKS.worker", "$JS.ACK.TASKS.worker.>",
+		"$JS.API.STREAM.MSG.GET.*", "$KV.task_tracker.>", "$O.task_results.>", "tasks.result", "tasks.dead",
+	}
+}
+
+func TestCheckNamesEachMissingPermission(t *testing.T) {
+	t.Parallel()
+	all := workerPermissions()
+	users := []*server.User{{Username: "all", Password: "x"}}
+	for i := range all {
+		users = append(users, limited(fmt.Sprint(i), slices.Delete(slices.Clone(all), i, i+1), "_INBOX.>"))
+	}
+	users = append(users, limited("enough", all, "_INBOX.>"), limited("deaf", all, "elsewhere"))
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true, Users: users,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("NATS did not come up")
+	}
+	w := newChecked(t)
+	as := func(user string) []string {
+		return []string{"NATS_URL=" + s.ClientURL(), "NATS_USER=" + user, "NATS_PASSWORD=x", "NATS_PROVISION=false"}
+	}
+	env := w.env
+	w.env = append(slices.Clone(env), append(as("all"), "NATS_PROVISION=true")...)
+	w.provision(t)
+	nc, err := nats.Connect(s.ClientURL(), nats.UserInfo("all", "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if w.js, err = jetstream.New(nc); err != nil {
+		t.Fatal(err)
+	}
+	before := w.state(t)
+	if status, lines := w.check(t, as("enough")...); status != exitOK {
+		t.Errorf("all permissions: got %d, want %d\n%s", status, exitOK, lines)
+	}
+	for i, permission := range all {
+		want := "not permitted: for Publish to \"" + strings.TrimRight(permission, "*>")
+		if status, lines := w.check(t, as(fmt.Sprint(i))...); status != exitFailed || !strings.Contains(strings.ToLower(lines), strings.ToLower(want)) {
+			t.Errorf("without %s: got %d, want %d and %q\n%s", permission, status, exitFailed, want, lines)
+		}
+	}
+	if status, lines := w.check(t, as("deaf")...); status != exitFailed || !strings.Contains(lines, "for Subscription to") {
+		t.Errorf("without an inbox: got %d, want %d\n%s", status, exitFailed, lines)
+	}
+	if after := w.state(t); after != before {
+		t.Errorf("got\n%s\nafter the checks, want what was there before\n%s", after, before)
+	}
+}
+
+func limited(name string, publish []string, subscribe string) *server.User {
+	return &server.User{Username: name, Password: "x", Permissions: &server.Permissions{
+		Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: []string{subscribe}},
+	}}
+}

@@ -1,0 +1,169 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// streams looks at each stream, the consumer and the buckets.
+func (c *checker) streams(ctx context.Context) {
+	cfg := c.cfg
+	requests := c.stream(ctx, "stream "+cfg.Request.Stream, cfg.Request.Stream, requestRules(cfg))
+	if results := c.stream(ctx, "stream "+cfg.Result.Stream, cfg.Result.Stream, resultRules(cfg)); results != nil {
+		c.window(cfg.Result.Stream, results.CachedInfo().Config)
+	}
+	c.stream(ctx, "stream "+cfg.Dead.Stream, cfg.Dead.Stream, deadRules(cfg))
+	c.stream(ctx, "bucket "+cfg.Tracker.Bucket, cfg.Tracker.Stream(), trackerRules(cfg))
+	c.stream(ctx, "object store "+cfg.Result.Bucket, objectStream(cfg), nil)
+	if requests != nil {
+		c.consumer(ctx)
+	}
+}
+
+// objectStream is the stream behind the object store of large results (ADR-20).
+func objectStream(cfg Config) string { return "OBJ_" + cfg.Result.Bucket }
+
+// stream returns a stream that is there, right or wrong, or nil.
+func (c *checker) stream(ctx context.Context, what, name string, rules []rule) jetstream.Stream {
+	var s jetstream.Stream
+	err := c.ask(ctx, func(ctx context.Context) (err error) {
+		s, err = c.js.Stream(ctx, name)
+		return err
+	})
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		c.missing(what)
+		return nil
+	case err != nil:
+		c.say(Bad, what, "%v", err)
+		return nil
+	}
+	var mended, wrong []string
+	for _, r := range rules {
+		switch {
+		case r.ok(s.CachedInfo().Config):
+		case c.cfg.NATS.Provision && !r.once:
+			mended = append(mended, r.want)
+		default:
+			wrong = append(wrong, r.want)
+		}
+	}
+	replicas := s.CachedInfo().Config.Replicas
+	switch {
+	case len(wrong) > 0:
+		c.say(Bad, what, "%s", strings.Join(append(wrong, mended...), "; "))
+	case len(mended) > 0:
+		c.say(Warn, what, "%s. A worker mends that when it starts (NATS_PROVISION)", strings.Join(mended, "; "))
+	case replicas == 1:
+		c.say(Warn, what, "one replica: what is on it is lost with its disk. NATS_REPLICAS=3 on a cluster of three")
+	case replicas < c.cfg.NATS.Replicas:
+		c.say(Warn, what, "%d replicas, and NATS_REPLICAS is %d. A worker with NATS_PROVISION=true raises them", replicas, c.cfg.NATS.Replicas)
+	default:
+		c.say(OK, what, "%d replicas", replicas)
+	}
+	return s
+}
+
+func (c *checker) missing(what string) {
+	if c.cfg.NATS.Provision {
+		c.say(OK, what, "not there yet: the first worker makes it (NATS_PROVISION)")
+		return
+	}
+	c.say(Bad, what, "not there. Make it, or set NATS_PROVISION=true and let a worker make it")
+}
+
+func (c *checker) window(name string, cfg jetstream.StreamConfig) {
+	if cfg.Duplicates < duplicateWindow {
+		c.say(Warn, "stream "+name, "duplicate window %v: with less than %v, workers look through the stream more often", cfg.Duplicates, duplicateWindow)
+	}
+}
+
+func (c *checker) consumer(ctx context.Context) {
+	what := "consumer " + c.cfg.Consumer
+	var found jetstream.Consumer
+	err := c.ask(ctx, func(ctx context.Context) (err error) {
+		found, err = c.js.Consumer(ctx, c.cfg.Request.Stream, c.cfg.Consumer)
+		return err
+	})
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		c.missing(what)
+		return
+	case err != nil:
+		c.say(Bad, what, "%v", err)
+		return
+	}
+	problems := strings.Join(consumerProblems(found.CachedInfo().Config, wantedConsumer(c.cfg)), "; ")
+	switch {
+	case problems == "":
+		info := found.CachedInfo()
+		c.say(OK, what, "%d requests wait, %d are held", info.NumPending, info.NumAckPending)
+	case c.cfg.NATS.Provision:
+		c.say(Warn, what, "%s. A worker mends what can be changed when it starts (NATS_PROVISION)", problems)
+	default:
+		c.say(Bad, what, "%s", problems)
+	}
+}
+
+// A probe is a message that the server answers or drops without effect, so that only a missing permission
+// stands out. A message for a stream of another name is not stored; a pull whose batch is no number, and
+// word on a delivery that never was, do nothing.
+const (
+	probeStream = "capstan-check"
+	probePull   = `{"batch":"none"}`
+)
+
+// permissions tries what a worker sends, beyond what has been asked already.
+func (c *checker) permissions(ctx context.Context) {
+	const what = "permissions"
+	before := c.denials(ctx)
+	for _, problem := range before {
+		c.say(Bad, what, "%s", problem)
+	}
+	if len(before) == 0 {
+		c.say(OK, what, "may pull, acknowledge, record, and publish events and dead letters")
+	}
+}
+
+func (c *checker) denials(ctx context.Context) []string {
+	cfg := c.cfg
+	var found []string
+	try := func(call func(context.Context) error) {
+		if err := c.ask(ctx, call); err != nil && strings.HasPrefix(err.Error(), "not permitted") {
+			found = append(found, err.Error())
+		}
+	}
+	for _, subject := range []string{
+		cfg.Result.Subject, cfg.Dead.Subject, cfg.Tracker.Subject("capstan-check"),
+		"$O." + cfg.Result.Bucket + ".C.check", "$O." + cfg.Result.Bucket + ".M.check",
+	} {
+		msg := nats.NewMsg(subject)
+		msg.Header.Set(jetstream.ExpectedStreamHeader, probeStream)
+		try(func(ctx context.Context) error {
+			_, err := c.nc.RequestMsgWithContext(ctx, msg)
+			return err
+		})
+	}
+	durable := cfg.Request.Stream + "." + cfg.Consumer
+	for _, subject := range []string{
+		"$JS.API.STREAM.MSG.GET." + cfg.Request.Stream, "$JS.API.STREAM.MSG.GET." + cfg.Result.Stream,
+		"$JS.API.STREAM.MSG.GET." + cfg.Tracker.Stream(), "$JS.API.CONSUMER.MSG.NEXT." + durable,
+	} {
+		try(func(ctx context.Context) error {
+			_, err := c.nc.RequestWithContext(ctx, subject, []byte(probePull))
+			return err
+		})
+	}
+	try(func(ctx context.Context) error {
+		subject := "$JS.ACK." + durable + ".check"
+		if err := c.nc.Publish(subject, []byte("+WPI")); err != nil {
+			return err
+		}
+		return c.flushed(ctx, subject)
+	})
+	return found
+}
