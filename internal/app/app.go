@@ -41,7 +41,8 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 	if err != nil {
 		return err
 	}
-	nc, err := Connect(cfg.NATS, cfg.Worker.Name, log)
+	denied := newDenials(cfg, reg, log)
+	nc, err := Connect(cfg.NATS, cfg.Worker.Name, denied.note, log)
 	if err != nil {
 		return err
 	}
@@ -49,8 +50,8 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 
 	limit := rateLimit(cfg.Anchor.RateLimit)
 	submissions := gate.New(cfg.Submit, limit, reg, log)
-	streams := &binding{nc: nc, cfg: cfg, log: log}
-	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, streams)...)
+	streams := &binding{nc: nc, cfg: cfg, denied: denied, log: log}
+	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, streams, denied)...)
 	if err != nil {
 		return err
 	}
@@ -119,9 +120,10 @@ func work(ctx context.Context, cfg Config, with parts) error {
 }
 
 // checks are what a worker needs to be ready.
-func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, streams *binding) []admin.Check {
+func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, streams *binding, denied *denials) []admin.Check {
 	return []admin.Check{
 		{Name: "nats", Ready: func() (bool, string) { return nc.IsConnected(), nc.Status().String() }},
+		{Name: "permissions", Ready: denied.ready},
 		{Name: "streams", Ready: streams.ready},
 		{Name: "work", Ready: func() (bool, string) {
 			if ctx.Err() != nil {

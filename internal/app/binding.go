@@ -27,9 +27,10 @@ var errNotConnected = errors.New("no connection to NATS")
 // server that came back empty has none. What differs it mends at the start only, or workers with other
 // settings would mend each other's for as long as a deploy takes.
 type binding struct {
-	nc  *nats.Conn
-	cfg Config
-	log zerolog.Logger
+	nc     *nats.Conn
+	cfg    Config
+	denied *denials
+	log    zerolog.Logger
 
 	mu     sync.Mutex
 	found  *resources // by the first look that found nothing wrong; may be read without mu after await
@@ -68,6 +69,9 @@ func (b *binding) look(ctx context.Context) error {
 	r, err := provision(callCtx, b.nc, b.cfg, !b.isBound())
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if errors.Is(callCtx.Err(), context.DeadlineExceeded) && b.denied.subscription() {
+		_ = b.nc.ForceReconnect() // the answers' subscription is not asked for again before
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

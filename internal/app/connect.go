@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,7 +19,9 @@ const (
 
 // Connect connects to NATS and keeps trying for ever: where no server answers yet it returns all the
 // same, with a connection that is not connected. An error means that a setting cannot be used.
-func Connect(cfg NATSConfig, name string, log zerolog.Logger) (*nats.Conn, error) {
+//
+// report is told of each error that NATS reports beside a call, and returns false where it does not know it.
+func Connect(cfg NATSConfig, name string, report func(error) bool, log zerolog.Logger) (*nats.Conn, error) {
 	opts := append(credentials(cfg),
 		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
@@ -38,9 +41,7 @@ func Connect(cfg NATSConfig, name string, log zerolog.Logger) (*nats.Conn, error
 			log.Info().Str("server", nc.ConnectedServerName()).Msg("reconnected to NATS")
 		}),
 		nats.ReconnectErrHandler(logOncePerMinute(log)),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			log.Error().Err(err).Msg("NATS reported an error")
-		}),
+		nats.ErrorHandler(logErrors(report, log)),
 	)
 	nc, err := nats.Connect(cfg.URL, opts...)
 	if err != nil {
@@ -55,6 +56,33 @@ func logOncePerMinute(log zerolog.Logger) nats.ConnErrHandler {
 	return func(_ *nats.Conn, err error) {
 		quiet.Warn().Err(err).Msg("cannot connect to NATS, trying on")
 	}
+}
+
+// logErrors tells of what NATS reports beside a call. Most of it passes by itself: a slow consumer, what is
+// left over of a lost connection. A login that is refused, which comes with every try to connect, and a
+// limit that is reached need somebody.
+func logErrors(report func(error) bool, log zerolog.Logger) nats.ErrHandler {
+	refused := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	return func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		switch {
+		case report(err):
+		case isRefusal(err):
+			refused.Error().Err(err).Msg("NATS refused the worker, trying on")
+		default:
+			log.Warn().Err(err).Msg("NATS reported an error")
+		}
+	}
+}
+
+func isRefusal(err error) bool {
+	for _, refusal := range []error{
+		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired, nats.ErrMaxSubscriptionsExceeded,
+	} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // credentials turns the settings into options; those that are absent add none.

@@ -27,6 +27,7 @@ type Config struct {
 	Name       string // of the server; absent: "capstan"
 	SyncAlways bool   // each write is on the disk before it is acknowledged
 	Cluster    Cluster
+	File       string // a configuration file; what is said here counts before it
 }
 
 // Cluster makes a server a node of several. Its clients are not told where the others are. Absent: a
@@ -38,12 +39,19 @@ type Cluster struct {
 }
 
 // Server is a running NATS server.
-type Server struct{ server *server.Server }
+type Server struct {
+	server *server.Server
+	cfg    Config
+}
 
-// Start starts a server and returns when it accepts connections. It fails where the port is taken or
-// the folder cannot be used.
+// Start starts a server and returns when it accepts connections. It fails where the port is taken, the
+// folder cannot be used, or the file is no configuration.
 func Start(cfg Config) (*Server, error) {
-	s, err := server.NewServer(cfg.options())
+	opts, err := cfg.options()
+	if err != nil {
+		return nil, err
+	}
+	s, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("configure NATS server: %w", err)
 	}
@@ -52,19 +60,37 @@ func Start(cfg Config) (*Server, error) {
 		s.Shutdown()
 		return nil, errors.New("NATS server did not come up: is its port taken, or its folder not writable?")
 	}
-	return &Server{server: s}, nil
+	return &Server{server: s, cfg: cfg}, nil
 }
 
-func (c Config) options() *server.Options {
-	opts := &server.Options{
-		ServerName: cmp.Or(c.Name, "capstan"), Host: "127.0.0.1", Port: c.Port, MaxPayload: c.MaxPayload,
-		JetStream: true, StoreDir: c.Dir, SyncAlways: c.SyncAlways, NoLog: true, NoSigs: true,
+// Reload reads the configuration file again, as the signal SIGHUP makes a server do.
+func (s *Server) Reload() error {
+	opts, err := s.cfg.options()
+	if err != nil {
+		return err
 	}
+	if err := s.server.ReloadOptions(opts); err != nil {
+		return fmt.Errorf("reload NATS server: %w", err)
+	}
+	return nil
+}
+
+func (c Config) options() (*server.Options, error) {
+	opts := &server.Options{}
+	if c.File != "" {
+		if err := opts.ProcessConfigFile(c.File); err != nil {
+			return nil, fmt.Errorf("read configuration of NATS server: %w", err)
+		}
+	}
+	opts.ServerName, opts.Host, opts.Port = cmp.Or(c.Name, "capstan"), "127.0.0.1", c.Port
+	opts.JetStream, opts.StoreDir, opts.SyncAlways = true, c.Dir, c.SyncAlways
+	opts.MaxPayload = cmp.Or(c.MaxPayload, opts.MaxPayload)
+	opts.NoLog, opts.NoSigs = true, true
 	if c.Cluster.Name != "" {
 		opts.Cluster = server.ClusterOpts{Name: c.Cluster.Name, Host: "127.0.0.1", Port: c.Cluster.Port, NoAdvertise: true}
 		opts.Routes = server.RoutesFromStr(strings.Join(c.Cluster.Routes, ","))
 	}
-	return opts
+	return opts, nil
 }
 
 // URL is where clients connect.

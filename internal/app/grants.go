@@ -1,0 +1,51 @@
+package app
+
+import "strings"
+
+// Grants are the subjects that a worker without provision publishes to; docs/operations.md says what each
+// is for, and a log line names the one that is missing.
+func (c Config) Grants() []string {
+	requests, results, records := c.Request.Stream, c.Result.Stream, c.Tracker.Stream()
+	objects := "OBJ_" + c.Result.Bucket
+	chunks := "$O." + c.Result.Bucket + ".C.*"
+	meta := "$O." + c.Result.Bucket + ".M.*"
+	const api = "$JS.API."
+	return []string{
+		api + "STREAM.INFO." + requests, api + "STREAM.INFO." + results, api + "STREAM.INFO." + c.Dead.Stream,
+		api + "STREAM.INFO." + records, api + "STREAM.INFO." + objects,
+		api + "CONSUMER.INFO." + requests + "." + c.Consumer,
+		api + "CONSUMER.MSG.NEXT." + requests + "." + c.Consumer,
+		"$JS.ACK." + requests + "." + c.Consumer + ".>",
+		api + "STREAM.MSG.GET." + requests,
+		api + "STREAM.MSG.GET." + records, c.Tracker.Subject(">"),
+		c.Result.Subject, c.Dead.Subject,
+		api + "STREAM.MSG.GET." + results,
+		api + "CONSUMER.CREATE." + results + ".*", api + "CONSUMER.MSG.NEXT." + results + ".*", api + "CONSUMER.DELETE." + results + ".*",
+		chunks, meta,
+		api + "DIRECT.GET." + objects + "." + meta,
+		api + "CONSUMER.CREATE." + objects + ".*." + chunks, api + "CONSUMER.DELETE." + objects + ".*",
+		api + "STREAM.PURGE." + objects,
+		"$JS.FC." + objects + ".>",
+	}
+}
+
+// grant is what would allow a worker to use a subject: it stands for a whole family of subjects, where their
+// last parts are a task's or a delivery's own.
+func (c Config) grant(operation, subject string) string {
+	if operation == subscribing {
+		prefix := c.NATS.InboxPrefix
+		if prefix == "" {
+			prefix = "_INBOX"
+		}
+		if strings.HasPrefix(subject, prefix+".") {
+			return prefix + ".>"
+		}
+		return subject
+	}
+	for _, pattern := range c.Grants() {
+		if holds(pattern, subject) {
+			return pattern
+		}
+	}
+	return subject
+}

@@ -1,0 +1,106 @@
+package app_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/natsserver"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+)
+
+// guarded is a world whose server runs the configuration of docs/operations.md.
+type guarded struct {
+	*world
+	file  string // the server's configuration
+	text  string
+	seeds map[string]string // the file of a role's seed
+}
+
+// newGuarded makes the streams as the test's own superuser, which is added to the configuration: the test
+// looks by its eyes, and no role needs to see more for it.
+func newGuarded(t *testing.T) *guarded {
+	t.Helper()
+	g := &guarded{file: filepath.Join(t.TempDir(), "nats.conf"), seeds: map[string]string{}}
+	docs, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```hcl\n(jetstream .*?)```").FindSubmatch(docs)
+	if block == nil {
+		t.Fatal("docs/operations.md has no configuration")
+	}
+	for _, role := range []string{"PUBLISHER", "WORKER", "SUBSCRIBER", "OPERATOR", "TEST"} {
+		key, err := nkeys.CreateUser()
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, _ := key.PublicKey()
+		seed, _ := key.Seed()
+		g.seeds[role] = filepath.Join(t.TempDir(), role)
+		if err := os.WriteFile(g.seeds[role], seed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		g.text += role + "_KEY: " + public + "\n"
+	}
+	g.text += strings.Replace(string(block[1]), "users: [", "users: [\n{ nkey: $TEST_KEY }", 1)
+	g.write(t, g.text)
+	g.world = &world{t: t, nats: natstest.StartWith(t, natsserver.Config{File: g.file}), api: anchortest.New()}
+	if err := g.api.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.api.Close)
+	g.nc, g.js = g.as("TEST")
+	return g
+}
+
+func (g *guarded) write(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(g.file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// as connects as a role; its errors are gathered by nobody.
+func (g *guarded) as(role string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
+	g.t.Helper()
+	login, err := nats.NkeyOptionFromSeed(g.seeds[role])
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return g.nats.Connect(append(opts, login, nats.CustomInboxPrefix("_INBOX_"+strings.ToLower(role)))...)
+}
+
+// guardedEnv is what a worker that makes nothing is told.
+func (g *guarded) guardedEnv() []string {
+	return []string{
+		"NATS_NKEY_SEED_FILE=" + g.seeds["WORKER"], "NATS_INBOX_PREFIX=_INBOX_worker", "NATS_PROVISION=false",
+	}
+}
+
+// provision makes everything as the operator: a worker of its own does, which is refused all else.
+func (g *guarded) provision() {
+	g.t.Helper()
+	p := g.start("operator", "NATS_NKEY_SEED_FILE="+g.seeds["OPERATOR"], "NATS_INBOX_PREFIX=_INBOX_operator")
+	natstest.Eventually(g.t, func() error { return p.logged("worker is ready") })
+	p.drain()
+	_, js := g.as("OPERATOR")
+	if _, err := js.CreateOrUpdateConsumer(g.t.Context(), "TASK_RESULTS", jetstream.ConsumerConfig{Durable: "billing"}); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *guarded) reload(text string) {
+	g.t.Helper()
+	g.write(g.t, text)
+	if err := g.nats.Reload(); err != nil {
+		g.t.Fatal(err)
+	}
+}

@@ -1,0 +1,297 @@
+package app_test
+
+import (
+	"encoding/json"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// denials are the permissions that a worker missed.
+func (p *worker) denials() []string {
+	var all []string
+	for line := range strings.Lines(p.log.String()) {
+		if strings.Contains(line, "NATS denied a permission") {
+			all = append(all, strings.TrimSpace(line))
+		}
+	}
+	return all
+}
+
+func TestAWorkerDoesItsWholeJobWithTheDocumentedPermissions(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	g.provision()
+	_, publisher := g.as("PUBLISHER")
+	submit := func(id string, plan anchortest.Plan) {
+		t.Helper()
+		if _, err := publisher.Publish(t.Context(), "tasks.request", g.request(id, plan)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := g.start("w1", g.guardedEnv()...)
+	natstest.Eventually(t, func() error { return first.logged("worker is ready") })
+
+	submit("a", done)
+	g.waitEvents(1)
+	g.waitState("a", task.Succeeded)
+	submit("a", done) // a replay
+	submit("a", running(time.Second))
+	g.waitEvents(3)
+	room := 1<<20 - 50 - len(g.request("large", filled(0))) // the event has more about it than the request
+	submit("large", filled(room))
+	if _, err := publisher.Publish(t.Context(), "tasks.request", []byte(`{broken`)); err != nil {
+		t.Fatal(err)
+	}
+	g.waitEvents(5)
+	if n := len(g.bodies("TASK_DEAD")); n != 1 {
+		t.Errorf("got %d dead letters, want 1", n)
+	}
+	slow := running(8 * time.Second)
+	submit("slow", slow)
+	g.waitState("slow", task.Running)
+	submit("slow", slow) // a copy of one that runs: its request is looked for
+	natstest.Eventually(t, func() error { return first.logged("request repeats one that runs") })
+	submit("killed", running(4*time.Second))
+	g.waitState("killed", task.Running)
+	first.kill()
+	second := g.start("w2", g.guardedEnv()...)
+	g.waitEvents(7) // taken over, and looked for on the results stream
+	g.waitQuiet()
+	second.drain()
+	third := g.start("w3", g.guardedEnv()...)
+	natstest.Eventually(t, func() error { return third.logged("worker is ready") })
+	submit("moved", running(6*time.Second))
+	g.waitState("moved", task.Running)
+	g.start("w4", g.guardedEnv()...)
+	third.drain()
+	g.waitEvents(8)
+	for _, p := range []*worker{first, second, third} {
+		if missed := p.denials(); len(missed) > 0 {
+			t.Errorf("a worker was denied %s", strings.Join(missed, "\n"))
+		}
+	}
+	g.subscribe(8)
+}
+
+// request is a task request with a plan for the stand-in.
+func (g *guarded) request(id string, plan anchortest.Plan) []byte {
+	g.t.Helper()
+	request, err := json.Marshal(map[string]string{"task_id": id, "url": "https://example.com", "prompt": g.prompt(id, plan)})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return request
+}
+
+// filled is the plan of a task whose result has that many bytes, and two quotes.
+func filled(n int) anchortest.Plan {
+	return anchortest.Plan{Result: json.RawMessage(`"` + strings.Repeat("x", n) + `"`)}
+}
+
+// subscribe reads all events as the subscriber, and the large result.
+func (g *guarded) subscribe(want int) {
+	g.t.Helper()
+	js, undenied := g.watched("SUBSCRIBER")
+	defer undenied()
+	billing, err := js.Consumer(g.t.Context(), "TASK_RESULTS", "billing")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	large := 0
+	for range want {
+		msg, err := billing.Next()
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		if err := msg.DoubleAck(g.t.Context()); err != nil {
+			g.t.Fatal(err)
+		}
+		var ev task.Event
+		if err := json.Unmarshal(msg.Data(), &ev); err != nil {
+			g.t.Fatal(err)
+		}
+		if ev.ResultRef != nil {
+			large++
+			g.read(js, ev.ResultRef.Name, int(ev.ResultRef.Size))
+		}
+	}
+	if large != 1 {
+		g.t.Errorf("got %d large results, want 1", large)
+	}
+}
+
+// read reads an object of that size.
+func (g *guarded) read(js jetstream.JetStream, name string, size int) {
+	g.t.Helper()
+	objects, err := js.ObjectStore(g.t.Context(), "task_results")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if data, err := objects.GetBytes(g.t.Context(), name); err != nil || len(data) != size {
+		g.t.Errorf("got %d bytes of %s, %v, want %d", len(data), name, err, size)
+	}
+}
+
+// watched connects as a role. undenied fails the test where the role was denied anything.
+func (g *guarded) watched(role string) (js jetstream.JetStream, undenied func()) {
+	g.t.Helper()
+	violations := make(chan error, 1000)
+	nc, js := g.as(role, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err }))
+	return js, func() {
+		g.t.Helper()
+		if err := nc.Flush(); err != nil {
+			g.t.Error(err)
+		}
+		select {
+		case err := <-violations:
+			g.t.Errorf("%s was denied: %v", role, err)
+		default:
+		}
+	}
+}
+
+// An object that is stored twice purges its first chunks, and a large one is read with flow control.
+func TestTheWorkersPermissionsDoForTheLargestResults(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	g.provision()
+	js, undenied := g.watched("WORKER")
+	objects, err := js.ObjectStore(t.Context(), "task_results")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 32 << 20
+	for range 2 {
+		if _, err := objects.PutBytes(t.Context(), "a", make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.read(js, "a", size)
+	undenied()
+	js, undenied = g.watched("SUBSCRIBER")
+	g.read(js, "a", size)
+	undenied()
+}
+
+func TestEachRoleIsRefusedWhatIsNotItsOwn(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	api := func(names ...string) []string {
+		for i := range names {
+			names[i] = "$JS.API." + names[i]
+		}
+		return names
+	}
+	for role, forbidden := range map[string][]string{
+		"PUBLISHER": append(api("STREAM.INFO.TASKS", "STREAM.MSG.GET.TASK_RESULTS", "CONSUMER.MSG.NEXT.TASKS.worker", "STREAM.DELETE.TASKS"),
+			"tasks.result", "tasks.dead", "$KV.task_tracker.a", "$O.task_results.C.a", "$JS.ACK.TASKS.worker.1.1.1.1.0"),
+		"WORKER": append(api("STREAM.CREATE.X", "STREAM.UPDATE.TASKS", "STREAM.DELETE.TASKS", "STREAM.PURGE.TASKS", "STREAM.PURGE.KV_task_tracker",
+			"STREAM.MSG.DELETE.TASKS", "CONSUMER.DELETE.TASKS.worker", "CONSUMER.DELETE.TASK_RESULTS.billing", "CONSUMER.CREATE.TASK_RESULTS.billing",
+			"CONSUMER.MSG.NEXT.TASK_RESULTS.billing"), "tasks.request", "$KV.other.a", "_INBOX_publisher.a"),
+		"SUBSCRIBER": append(api("STREAM.DELETE.TASK_RESULTS", "STREAM.PURGE.TASK_RESULTS", "STREAM.MSG.GET.TASKS", "STREAM.PURGE.OBJ_task_results",
+			"CONSUMER.CREATE.TASK_RESULTS.billing", "CONSUMER.MSG.NEXT.TASKS.worker"), "tasks.request", "tasks.result", "$KV.task_tracker.a", "$O.task_results.C.a"),
+		"OPERATOR": append(api("STREAM.DELETE.TASKS", "STREAM.PURGE.TASKS", "STREAM.MSG.GET.TASKS", "STREAM.MSG.DELETE.TASKS", "CONSUMER.MSG.NEXT.TASKS.worker"),
+			"tasks.request", "tasks.result", "tasks.dead", "$KV.task_tracker.a"),
+	} {
+		g.refuses(role, forbidden, func(nc *nats.Conn, subject string) error { return nc.Publish(subject, nil) })
+	}
+	for role, forbidden := range map[string][]string{
+		"PUBLISHER":  {"tasks.result", "tasks.request", "_INBOX_worker.>", "$KV.>", ">"},
+		"WORKER":     {"tasks.request", "_INBOX_publisher.>", "_INBOX.>", ">"},
+		"SUBSCRIBER": {"tasks.request", "_INBOX_worker.>", "$KV.>", ">"},
+		"OPERATOR":   {"tasks.request", "tasks.result", "_INBOX_worker.>", ">"},
+	} {
+		g.refuses(role, forbidden, func(nc *nats.Conn, subject string) error {
+			_, err := nc.SubscribeSync(subject)
+			return err
+		})
+	}
+}
+
+// refuses fails the test where the server lets a role use one of the subjects.
+func (g *guarded) refuses(role string, subjects []string, use func(*nats.Conn, string) error) {
+	g.t.Helper()
+	refused := make(chan string, len(subjects))
+	nc, _ := g.as(role, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err.Error() }))
+	for _, subject := range subjects {
+		if err := use(nc, subject); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		g.t.Fatal(err)
+	}
+	for range subjects {
+		select {
+		case text := <-refused:
+			subjects = slices.DeleteFunc(subjects, func(s string) bool { return strings.Contains(text, `"`+s+`"`) })
+		case <-time.After(10 * time.Second):
+			g.t.Fatalf("%s may use %q", role, subjects)
+		}
+	}
+	if len(subjects) > 0 {
+		g.t.Errorf("%s may use %q", role, subjects)
+	}
+}
+
+func TestADeniedEventIsToldAndStoredOnceItIsAllowed(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []struct{ line, grant string }{
+		{`"tasks.result" `, "publish tasks.result"},
+		{`"$KV.task_tracker.>" `, "publish $KV.task_tracker.>"},
+		{`"_INBOX_worker.>"`, "subscribe _INBOX_worker.>"},
+	} {
+		t.Run(lost.grant, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t)
+			g.provision()
+			if !strings.Contains(g.text, lost.line) {
+				t.Fatal(errors.New("the configuration has no " + lost.line))
+			}
+			p := g.start("w1", g.guardedEnv()...)
+			natstest.Eventually(t, func() error { return p.logged("worker is ready") })
+			g.reload(strings.Replace(g.text, lost.line, `"none" `, 1))
+			g.submit("a", done)
+			p.says("grant: " + lost.grant)
+			if got := p.get("/metrics"); !regexp.MustCompile(`capstan_nats_denied_total\{operation="` + strings.Fields(lost.grant)[0] + `"\} [1-9]`).MatchString(got) {
+				t.Error("the metrics do not tell of it")
+			}
+			g.reload(g.text)
+			if ev := g.waitEvents(1)[0]; ev.Status != task.Succeeded {
+				t.Errorf("got %+v", ev.Event)
+			}
+			g.waitQuiet()
+		})
+	}
+}
+
+// What the log says to grant has to be what the documentation lists.
+func TestTheDocumentedPermissionsAreTheOnesThatTheLogNames(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	cfg, err := app.LoadToolConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, worker, _ := strings.Cut(g.text, "nkey: $WORKER_KEY")
+	worker, _, _ = strings.Cut(worker, "deny:")
+	var documented []string
+	for _, quoted := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(worker, -1) {
+		documented = append(documented, quoted[1])
+	}
+	if named := cfg.Grants(); !slices.Equal(documented, named) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(documented, "\n"), strings.Join(named, "\n"))
+	}
+}
