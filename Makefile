@@ -6,7 +6,7 @@ MINUTES = 2
 SEED = 0
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' Makefile
 
 demo: ## the whole line on this machine: NATS, a stand-in for the API, a worker, tasks
 	go run ./cmd/capstan demo
@@ -27,6 +27,9 @@ bench: ## what the worker does and takes, held against the floor; figures to doc
 
 bench-%: # one of them: make bench-throughput
 	go run ./bench -json docs/benchmarks.json $(ARGS) $*
+
+profile: ## CPU and heap profiles of the worker, at full speed and with many tasks held, to profiles/
+	go run ./bench $(ARGS) profile
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@targets=$$(go test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
@@ -70,4 +73,4 @@ k8s: ## the manifests, held against the API's types and the worker of this tree;
 image: ## the image capstan:dev, by Docker, or by buildah where no engine runs
 	k8s/image.sh
 
-.PHONY: help demo check test chaos chaos-short bench fuzz cover lint fmt build tidy k8s image
+.PHONY: help demo check test chaos chaos-short bench profile fuzz cover lint fmt build tidy k8s image

@@ -39,11 +39,12 @@ func main() {
 type options struct {
 	rounds   int
 	tasks    int
-	held     int
+	atOnce   int
 	json     string
 	markdown bool
 	list     bool
 	keep     bool
+	set      []string
 	names    []string
 }
 
@@ -52,8 +53,12 @@ func readOptions(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.IntVar(&o.rounds, "rounds", 5, "rounds, of which the median counts")
 	flags.IntVar(&o.tasks, "tasks", 0, "tasks of a run (default: each benchmark's own)")
-	flags.IntVar(&o.held, "held", 0, "tasks to hold at once (default: 1,000, 10,000 and as many as a worker may)")
+	flags.IntVar(&o.atOnce, "held", 0, "tasks to hold at once (default: 1,000, 10,000 and as many as a worker may)")
 	flags.StringVar(&o.json, "json", "", "keep the figures in this file, in place of those it has of the same benchmark")
+	flags.Func("set", "a further variable of the worker's environment, as in GOGC=400; may be repeated", func(text string) error {
+		o.set = append(o.set, text)
+		return nil
+	})
 	flags.BoolVar(&o.markdown, "markdown", false, "measure nothing: write docs/benchmarks.md anew from docs/benchmarks.json")
 	flags.BoolVar(&o.list, "list", false, "list the benchmarks and end")
 	flags.BoolVar(&o.keep, "keep", false, "keep the logs of the processes")

@@ -27,6 +27,11 @@ func benchmarks() []benchmark {
 	return []benchmark{
 		{name: "throughput", run: throughput, about: "A queue of tasks that the API finishes at once, from the first tenth to the last event: " +
 			"the worker and the floor, with the same settings, in turn."},
+		{name: "holding", run: holding, about: "Tasks whose workflows run on, all held at once by one worker, with about 100 polls a second of all together."},
+		{name: "latency", run: latency, about: "A worker that has nothing to do gets one task after the other; the API finishes at once."},
+		{name: "workers", run: workers, about: "Several workers on one queue, on the same cores; and how even they share tasks while all have room."},
+		{name: "growth", run: growth, about: "The same tasks, with many requests waiting behind them, and with many records of tasks that have ended."},
+		{name: "profile", run: profile, about: "CPU and heap profiles of the worker, at full speed and holding; they are written to " + profileFolder + "/."},
 	}
 }
 
@@ -60,7 +65,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	defer l.keeper.Close()
 	for _, b := range benchmarks() {
-		if len(o.names) > 0 && !slices.Contains(o.names, b.name) {
+		if !o.wants(b) {
 			continue
 		}
 		if err := l.carryOut(ctx, b, args); err != nil {
@@ -72,6 +77,14 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	}
 	return os.RemoveAll(l.dir)
+}
+
+// wants reports whether a benchmark is to be run: all but the profile where none is named.
+func (o options) wants(b benchmark) bool {
+	if len(o.names) == 0 {
+		return b.name != "profile"
+	}
+	return slices.Contains(o.names, b.name)
 }
 
 // prepare builds the programs.
@@ -101,6 +114,9 @@ func (l *lab) carryOut(ctx context.Context, b benchmark, args []string) error {
 	r := figure.Report{
 		Name: b.name, About: b.about, Command: "go run ./bench " + strings.Join(args, " "), When: began.UTC().Truncate(time.Second),
 		Machine: figure.ThisMachine(commit(ctx)), Rounds: l.rounds, Rows: rows,
+	}
+	if len(rows) == 0 {
+		return nil
 	}
 	fmt.Println(r.Table())
 	if l.json == "" {

@@ -70,7 +70,7 @@ func (l *lab) flow(ctx context.Context, c contender, n int) (flow, error) {
 	if err != nil {
 		return flow{}, err
 	}
-	p, err := w.launch(ctx, c.name, c.program, "POLL_INTERVAL=1ms", "POLL_MAX_INTERVAL=1ms")
+	p, err := w.launch(ctx, c.name, c.program, quickPolls()...)
 	if err != nil {
 		return flow{}, err
 	}

@@ -33,3 +33,29 @@ func cpuOf(p *process.Process) (time.Duration, error) {
 	}
 	return time.Duration(user+system) * tick, nil
 }
+
+// memoryOf returns the resident memory of a process in bytes.
+func memoryOf(p *process.Process) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		return 0, fmt.Errorf("measure %s: %w", p.Name, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		value, ok := strings.CutPrefix(line, "VmRSS:")
+		if !ok {
+			continue
+		}
+		kib, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 64)
+		return kib * 1024, err
+	}
+	return 0, fmt.Errorf("measure %s: /proc does not tell its memory", p.Name)
+}
+
+// warnings is how many lines of a worker's log are warnings or errors.
+func warnings(p *process.Process) (float64, error) {
+	log, err := os.ReadFile(p.LogFile)
+	if err != nil {
+		return 0, fmt.Errorf("read the log of %s: %w", p.Name, err)
+	}
+	return float64(bytes.Count(log, []byte(`"level":"warn"`)) + bytes.Count(log, []byte(`"level":"error"`))), nil
+}

@@ -28,6 +28,9 @@ const (
 	consumerName   = "worker"
 )
 
+// makerName is the worker that makes the streams, and does nothing else.
+const makerName = "maker"
+
 // startPatience is how long a process may take to come up on a busy machine.
 const startPatience = time.Minute
 
@@ -58,7 +61,7 @@ func (l *lab) newWorld(ctx context.Context, api standin.Config, settings ...stri
 	if err := w.startAPI(ctx, api); err != nil {
 		return w, err
 	}
-	p, err := w.startWorker(ctx, "maker", settings...)
+	p, err := w.startWorker(ctx, makerName, settings...)
 	if err != nil {
 		return w, err
 	}
@@ -131,6 +134,9 @@ func (w *world) launch(ctx context.Context, name, program string, settings ...st
 		"NATS_URL=" + w.natsURL, "ANCHORBROWSER_BASE_URL=" + w.apiURL + "/workers/" + name, "ANCHORBROWSER_API_KEY=bench",
 		"WORKER_NAME=" + name, "ADMIN_ADDR=127.0.0.1:0",
 	}, settings...)
+	if program == w.worker && name != makerName {
+		env = append(env, w.set...)
+	}
 	p, err := w.keeper.Start(ctx, w.dir, name, program, env...)
 	if err == nil {
 		w.started = append(w.started, p)

@@ -24,6 +24,8 @@ type Row struct {
 type Goal struct {
 	Least float64 `json:"least,omitempty"`
 	Most  float64 `json:"most,omitempty"`
+
+	OfValue bool `json:"of_value,omitempty"` // of the value, also where there is a ratio
 }
 
 // Value is the median of the values.
@@ -44,7 +46,7 @@ func (r Row) Ratios() []float64 {
 
 // Judged is what the goal is about.
 func (r Row) Judged() float64 {
-	if r.Than != "" {
+	if r.Than != "" && !r.Goal.OfValue {
 		return Median(r.Ratios())
 	}
 	return r.Value()

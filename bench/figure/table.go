@@ -47,7 +47,7 @@ func (r Row) ratio() string {
 
 func (r Row) goal() string {
 	bound := r.Goal.Bound()
-	if bound == "" || r.Than != "" {
+	if bound == "" || (r.Than != "" && !r.Goal.OfValue) {
 		return bound
 	}
 	return bound + " " + r.Unit
