@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 // largestImage is what all of the image may take on a node, in bytes.
@@ -52,4 +55,16 @@ func buildOf(t *testing.T, file string) []string {
 		t.Fatalf("%s: got no go build with tags, want one", file)
 	}
 	return append(strings.Fields(found[1]), found[2])
+}
+
+func TestProductionIsNotRenderedWithoutADigest(t *testing.T) {
+	tree := copyTree(t)
+	for _, version := range []string{"", "newTag: v1"} {
+		setImage(t, tree, version)
+		dir := filepath.Join(tree, "overlays", "production")
+		_, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+		if err == nil || !strings.Contains(err.Error(), "out of bounds for value") {
+			t.Errorf("image with %q: got %v, want that it is refused", version, err)
+		}
+	}
 }

@@ -32,7 +32,10 @@ func overlays(t *testing.T) map[string][]object {
 	return rendered
 }
 
-// copyTree returns a copy of k8s/ in which the secrets are filled in.
+// digest is of no image.
+const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// copyTree returns a copy of k8s/ in which the secrets and production's image are filled in.
 func copyTree(t *testing.T) string {
 	t.Helper()
 	tree := t.TempDir()
@@ -44,7 +47,21 @@ func copyTree(t *testing.T) string {
 	for _, file := range []string{"dev/secrets/api-key", "production/secrets/api-key", "production/secrets/nats.creds"} {
 		write(t, filepath.Join(tree, "overlays", file), "secret")
 	}
+	setImage(t, tree, "digest: "+digest)
 	return tree
+}
+
+// setImage does what kustomize edit set image does to the production overlay.
+func setImage(t *testing.T, tree, version string) {
+	t.Helper()
+	text, err := os.ReadFile("../overlays/production/kustomization.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if version != "" {
+		text = append(text, "images:\n  - name: capstan\n    newName: registry.example/capstan\n    "+version+"\n"...)
+	}
+	write(t, filepath.Join(tree, "overlays", "production", "kustomization.yaml"), string(text))
 }
 
 // overlayOf writes an overlay that adds the component to the base.
