@@ -90,9 +90,9 @@ func work(ctx context.Context, cfg Config, with parts) error {
 	r := with.streams.found
 	line := pipeline.New(
 		pipeline.Config{Worker: cfg.Worker.Name, Defaults: cfg.defaults(), OwnerGrace: ownerGrace(cfg)},
-		consumer.NewRequests(r.requests, with.log),
+		consumer.NewRequests(r.requests, with.reg, with.log),
 		with.gate, with.api,
-		tracker.New(r.js, r.tracker, cfg.Tracker, with.log),
+		tracker.New(r.js, r.tracker, cfg.Tracker, with.reg, with.log),
 		poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log),
 		publisher.New(with.nc, r.js, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
 		with.reg, with.log,

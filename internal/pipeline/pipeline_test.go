@@ -189,13 +189,13 @@ func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 	}
 	limit := rate.NewLimiter(rate.Inf, 0)
 	m := mortal{
-		Tracker:   tracker.New(js, w.stream(w.tracker.Stream()), w.tracker, log),
+		Tracker:   tracker.New(js, w.stream(w.tracker.Stream()), w.tracker, reg, log),
 		Publisher: publisher.New(nc, js, w.stream(w.results.Stream), large, w.results, w.dead, reg, log),
 		api:       api, steps: does,
 	}
 	polls := poller.New(poller.Config{Interval: 10 * time.Millisecond, MaxInterval: 50 * time.Millisecond}, m, limit, reg, log)
 	cfg := pipeline.Config{Worker: name, Defaults: task.Defaults{Timeout: time.Minute}, OwnerGrace: 100 * time.Millisecond}
-	return pipeline.New(cfg, consumer.NewRequests(w.stream("TASKS"), log), gate.New(gate.Config{Concurrency: 2}, limit, reg, log),
+	return pipeline.New(cfg, consumer.NewRequests(w.stream("TASKS"), reg, log), gate.New(gate.Config{Concurrency: 2}, limit, reg, log),
 		m, m, polls, m, reg, log)
 }
 

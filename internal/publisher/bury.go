@@ -14,13 +14,13 @@ import (
 // the request's bytes, its secrets taken out.
 func (p *Publisher) Bury(ctx context.Context, m task.Message, data []byte, reason string) error {
 	msg := &nats.Msg{Subject: p.dead.Subject, Header: deadHeader(m, reason), Data: data}
-	_, err := p.publish(ctx, msg)
+	_, err := p.publish(ctx, p.calls.dead, msg)
 	if tooLarge(err) { // what came in fitted, but not with the headers that tell why it is here
 		name := "dead." + m.DefaultID()
 		if _, err = p.put(ctx, name, data); err == nil {
 			msg.Data = nil
 			msg.Header.Set(ObjectHeader, p.cfg.Bucket+"/"+name)
-			_, err = p.publish(ctx, msg)
+			_, err = p.publish(ctx, p.calls.dead, msg)
 		}
 		if tooLarge(err) { // it is the headers that are large
 			err = p.buryHeaders(ctx, m, msg, name+".headers")
@@ -46,6 +46,6 @@ func (p *Publisher) buryHeaders(ctx context.Context, m task.Message, letter *nat
 	letter.Header = deadHeader(task.Message{Stream: m.Stream, Seq: m.Seq}, letter.Header.Get(ReasonHeader))
 	letter.Header.Set(ObjectHeader, body)
 	letter.Header.Set(HeadersHeader, p.cfg.Bucket+"/"+name)
-	_, err = p.publish(ctx, letter)
+	_, err = p.publish(ctx, p.calls.dead, letter)
 	return err
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/task"
@@ -24,7 +23,7 @@ const maxClockSkew = 10 * time.Minute
 type lookback struct {
 	js     jetstream.JetStream
 	stream string
-	log    zerolog.Logger
+	look   *retry.Call
 
 	mu   sync.Mutex
 	seed maphash.Seed
@@ -34,8 +33,8 @@ type lookback struct {
 	when time.Time         // when the latest look began; guarded by mu
 }
 
-func newLookback(js jetstream.JetStream, stream string, log zerolog.Logger) *lookback {
-	return &lookback{js: js, stream: stream, log: log, seed: maphash.MakeSeed()}
+func newLookback(js jetstream.JetStream, stream string, look *retry.Call) *lookback {
+	return &lookback{js: js, stream: stream, look: look, seed: maphash.MakeSeed()}
 }
 
 // find returns the sequences of stored messages that may have one of these ids. Those stored before since
@@ -49,7 +48,7 @@ func (l *lookback) find(ctx context.Context, since time.Time, ids ...string) ([]
 	}
 	if !l.when.After(asked) { // else somebody has looked while we waited: thousands may ask at once
 		l.when = time.Now()
-		_, err := retry.Until(ctx, l.log, "look for an event", retry.Slow, func(ctx context.Context) (struct{}, error) {
+		_, err := retry.Until(ctx, l.look, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, l.extend(ctx)
 		})
 		if err != nil {

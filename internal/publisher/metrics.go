@@ -3,7 +3,25 @@ package publisher
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/retry"
 )
+
+// calls are the publisher's calls to NATS.
+type calls struct {
+	event, replay, dead, object, read *retry.Call
+}
+
+func newCalls(reg prometheus.Registerer, log zerolog.Logger) calls {
+	return calls{
+		event:  retry.NewCall("publish_event", retry.Quick, reg, log),
+		replay: retry.NewCall("publish_replay", retry.Quick, reg, log),
+		dead:   retry.NewCall("publish_dead_letter", retry.Quick, reg, log),
+		object: retry.NewCall("store_object", longestUpload, reg, log),
+		read:   retry.NewCall("read_event", retry.Quick, reg, log),
+	}
+}
 
 type metrics struct {
 	replays, deadLetters, largeResults prometheus.Counter

@@ -29,7 +29,7 @@ type Publisher struct {
 	large   jetstream.ObjectStore
 	cfg     ResultConfig
 	dead    DeadConfig
-	log     zerolog.Logger
+	calls   calls
 	metrics metrics
 
 	lookback *lookback
@@ -41,7 +41,8 @@ func New(nc *nats.Conn, js jetstream.JetStream, results jetstream.Stream, large 
 ) *Publisher {
 	return &Publisher{
 		nc: nc, js: js, results: results, large: large, cfg: cfg, dead: dead,
-		log: retry.Quiet(log), metrics: newMetrics(reg), lookback: newLookback(js, cfg.Stream, retry.Quiet(log)),
+		calls: newCalls(reg, log), metrics: newMetrics(reg),
+		lookback: newLookback(js, cfg.Stream, retry.NewCall("find_event", retry.Slow, reg, log)),
 	}
 }
 
@@ -111,7 +112,7 @@ func (p *Publisher) Replay(ctx context.Context, m task.Message, taskID string, s
 		return fmt.Errorf("event %d is not of task %s: %w", seq, taskID, task.ErrNoEvent)
 	}
 	again := &nats.Msg{Subject: p.cfg.Subject, Header: replayHeader(stored.Header, m, asideID(taskID, m)), Data: stored.Data}
-	_, err = p.publish(ctx, again)
+	_, err = p.publish(ctx, p.calls.replay, again)
 	if tooLarge(err) { // it fitted, but not with the mark of a replay
 		err = p.replayLarge(ctx, m, again)
 	}
@@ -135,7 +136,7 @@ func (p *Publisher) replayLarge(ctx context.Context, m task.Message, again *nats
 	if again.Data, err = json.Marshal(ev); err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
-	_, err = p.publish(ctx, again)
+	_, err = p.publish(ctx, p.calls.replay, again)
 	return err
 }
 
@@ -198,7 +199,7 @@ const (
 // put stores an object, in chunks that the server takes, and looks whether it can be read.
 func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
 	patience := firstUpload
-	return retry.Until(ctx, p.log, "store object", longestUpload, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
+	return retry.Until(ctx, p.calls.object, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		patience *= 2
@@ -224,7 +225,7 @@ var errForgotten = errors.New("the event may have been stored long ago")
 // been stored: once its id may be forgotten it is not sent again unseen.
 func (p *Publisher) publishEvent(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
 	var sent time.Time
-	return retry.Until(ctx, p.log, "publish event", retry.Quick, func(ctx context.Context) (*jetstream.PubAck, error) {
+	return retry.Until(ctx, p.calls.event, func(ctx context.Context) (*jetstream.PubAck, error) {
 		if sent.IsZero() {
 			sent = time.Now()
 		} else if p.forgotten(sent) {
@@ -239,8 +240,8 @@ func (p *Publisher) forgotten(t time.Time) bool {
 	return time.Since(t) > p.results.CachedInfo().Config.Duplicates/2
 }
 
-func (p *Publisher) publish(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
-	return retry.Until(ctx, p.log, "publish to "+msg.Subject, retry.Quick, func(ctx context.Context) (*jetstream.PubAck, error) {
+func (p *Publisher) publish(ctx context.Context, what *retry.Call, msg *nats.Msg) (*jetstream.PubAck, error) {
+	return retry.Until(ctx, what, func(ctx context.Context) (*jetstream.PubAck, error) {
 		return p.send(ctx, msg)
 	})
 }
@@ -267,7 +268,7 @@ func (p *Publisher) earlier(ctx context.Context, seq uint64, ev task.Event) (tas
 }
 
 func (p *Publisher) event(ctx context.Context, seq uint64) (*jetstream.RawStreamMsg, error) {
-	return retry.Until(ctx, p.log, "read event", retry.Quick, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	return retry.Until(ctx, p.calls.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		msg, err := p.results.GetMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			err = retry.Final(task.ErrNoEvent)

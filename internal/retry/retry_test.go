@@ -6,11 +6,14 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/retry"
@@ -19,9 +22,13 @@ import (
 // errAway is what a call brings while NATS is away.
 var errAway = errors.New("no answer")
 
+func newCall(timeout time.Duration) *retry.Call {
+	return retry.NewCall("test", timeout, prometheus.NewRegistry(), zerolog.Nop())
+}
+
 // until calls with answers in turn, the last of them for ever, and returns how many calls that took.
 func until(ctx context.Context, answers ...error) (calls int, err error) {
-	_, err = retry.Until(ctx, zerolog.Nop(), "test", time.Minute, func(context.Context) (struct{}, error) {
+	_, err = retry.Until(ctx, newCall(time.Minute), func(context.Context) (struct{}, error) {
 		answer := answers[min(calls, len(answers)-1)]
 		calls++
 		return struct{}{}, answer
@@ -71,7 +78,7 @@ func TestTheContextEndsTheCalls(t *testing.T) {
 func TestACallThatHangsIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, calls := time.Now(), 0
-		_, err := retry.Until(t.Context(), zerolog.Nop(), "test", retry.Quick, func(ctx context.Context) (struct{}, error) {
+		_, err := retry.Until(t.Context(), newCall(retry.Quick), func(ctx context.Context) (struct{}, error) {
 			calls++
 			if calls > 1 {
 				return struct{}{}, nil
@@ -88,12 +95,60 @@ func TestACallThatHangsIsGivenUp(t *testing.T) {
 func TestAnOutageIsALineAndNotThousands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		log := retry.Quiet(zerolog.New(&out))
+		call := retry.NewCall("test", time.Minute, prometheus.NewRegistry(), zerolog.New(&out))
+		var tasks sync.WaitGroup
 		for range 1000 {
-			log.Warn().Msg("tried NATS again")
+			tasks.Go(func() {
+				tries := 0
+				_, _ = retry.Until(t.Context(), call, func(context.Context) (struct{}, error) {
+					tries++
+					if tries == 1 {
+						return struct{}{}, errAway
+					}
+					return struct{}{}, nil
+				})
+			})
 		}
+		tasks.Wait()
 		if got := strings.Count(out.String(), "\n"); got != 1 {
 			t.Errorf("got %d lines, want 1", got)
+		}
+	})
+}
+
+// A call counts once, with the time that all of its tries took.
+func TestACallIsMeasuredWithItsRepetitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg, tries := prometheus.NewRegistry(), 0
+		call := retry.NewCall("test", time.Minute, reg, zerolog.Nop())
+		_, err := retry.Until(t.Context(), call, func(context.Context) (struct{}, error) {
+			<-time.After(time.Second)
+			if tries++; tries < 3 {
+				return struct{}{}, errAway
+			}
+			return struct{}{}, testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP capstan_nats_calls_in_flight Calls to NATS under way.
+# TYPE capstan_nats_calls_in_flight gauge
+capstan_nats_calls_in_flight{call="test"} 1
+# HELP capstan_nats_retries_total Calls to NATS that were tried again.
+# TYPE capstan_nats_retries_total counter
+capstan_nats_retries_total{call="test"} 2
+`), "capstan_nats_calls_in_flight", "capstan_nats_retries_total")
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if h := f.Metric[0].Histogram; h != nil && (h.GetSampleCount() != 1 || h.GetSampleSum() < 3) {
+				t.Errorf("got %d calls that took %v s, want 1 of 3 s and the waits", h.GetSampleCount(), h.GetSampleSum())
+			}
+			if g := f.Metric[0].Gauge; g != nil && g.GetValue() != 0 {
+				t.Errorf("got %v calls in flight afterwards, want none", g.GetValue())
+			}
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/retry"
@@ -24,7 +25,8 @@ type Tracker struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 	cfg    Config
-	log    zerolog.Logger
+	read   *retry.Call
+	save   *retry.Call
 }
 
 // Stream is the name of the stream behind a bucket (ADR-8).
@@ -35,8 +37,12 @@ func (c Config) Subject(key string) string { return "$KV." + c.Bucket + "." + ke
 
 // New returns a tracker on the stream behind the bucket. The stream answers reads from its leader
 // (AllowDirect off), or a read may be older than the write before it.
-func New(js jetstream.JetStream, stream jetstream.Stream, cfg Config, log zerolog.Logger) *Tracker {
-	return &Tracker{js: js, stream: stream, cfg: cfg, log: retry.Quiet(log)}
+func New(js jetstream.JetStream, stream jetstream.Stream, cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
+	return &Tracker{
+		js: js, stream: stream, cfg: cfg,
+		read: retry.NewCall("read_record", retry.Quick, reg, log),
+		save: retry.NewCall("write_record", retry.Quick, reg, log),
+	}
 }
 
 // Create writes the first record of a task and returns it with its revision. Where there is one
@@ -59,7 +65,7 @@ func (t *Tracker) Save(ctx context.Context, rec task.Record) (task.Record, error
 
 // Get returns the record of a task, or task.ErrNoRecord.
 func (t *Tracker) Get(ctx context.Context, taskID string) (task.Record, error) {
-	msg, err := retry.Until(ctx, t.log, "read record", retry.Quick, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	msg, err := retry.Until(ctx, t.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		msg, err := t.last(ctx, taskID)
 		if errors.Is(err, jetstream.ErrMsgNotFound) || (err == nil && deleted(msg)) {
 			return nil, retry.Final(task.ErrNoRecord)
@@ -90,7 +96,7 @@ func (t *Tracker) write(ctx context.Context, rec task.Record) (task.Record, erro
 	if rec.State.Ended() {
 		opts = append(opts, jetstream.WithMsgTTL(t.cfg.TTL))
 	}
-	revision, err := retry.Until(ctx, t.log, "write record", retry.Quick, func(ctx context.Context) (uint64, error) {
+	revision, err := retry.Until(ctx, t.save, func(ctx context.Context) (uint64, error) {
 		opts[0] = jetstream.WithExpectLastSequencePerSubject(rec.Revision)
 		msg := &nats.Msg{Subject: t.cfg.Subject(rec.TaskID), Data: value}
 		ack, err := t.js.PublishMsg(ctx, msg, opts...)

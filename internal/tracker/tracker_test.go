@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
@@ -31,7 +32,7 @@ func newTracker(t *testing.T, cfg tracker.Config) (*tracker.Tracker, *natstest.S
 	server := natstest.Start(t)
 	_, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	return tracker.New(js, stream, cfg, zerolog.Nop()), server, js
+	return tracker.New(js, stream, cfg, prometheus.NewRegistry(), zerolog.Nop()), server, js
 }
 
 func record(id string, state task.State) task.Record {
@@ -135,7 +136,7 @@ func TestAWriteWhoseAnswerWasLostIsOurs(t *testing.T) {
 	_, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
 	lossy := &losingAnswers{JetStream: js, lose: 1}
-	tr := tracker.New(lossy, stream, cfg, zerolog.Nop())
+	tr := tracker.New(lossy, stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
 
 	rec, err := tr.Create(t.Context(), record("a", task.Submitting))
 	if err != nil {
@@ -197,7 +198,7 @@ func TestAWriteEndsWhenTheConnectionIsClosed(t *testing.T) {
 	server := natstest.Start(t)
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	tr := tracker.New(js, stream, cfg, zerolog.Nop())
+	tr := tracker.New(js, stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
 	server.Stop()
 	saved := make(chan error, 1)
 	go func() {
@@ -255,7 +256,7 @@ func TestAnExpiredRecordsMarkIsNoRecord(t *testing.T) {
 	stream := natstest.Stream(t, js, withMarks)
 	brief := cfg
 	brief.TTL = time.Second
-	tr := tracker.New(js, stream, brief, zerolog.Nop())
+	tr := tracker.New(js, stream, brief, prometheus.NewRegistry(), zerolog.Nop())
 	if _, err := tr.Create(t.Context(), record("a", task.Failed)); err != nil {
 		t.Fatal(err)
 	}
