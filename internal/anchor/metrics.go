@@ -37,6 +37,9 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	for _, result := range []string{"running", "completed", "failed", "unknown_workflow", "rate_limited", "denied", "error"} {
 		m.polls.WithLabelValues(result)
 	}
+	for _, call := range []string{"submit", "status"} {
+		m.seconds.WithLabelValues(call)
+	}
 	return m
 }
 

@@ -101,6 +101,7 @@ func work(ctx context.Context, cfg Config, with parts) error {
 
 	var watch sync.WaitGroup
 	watch.Go(func() { with.streams.keep(ctx) })
+	watch.Go(func() { consumer.NewBacklog(r.requests, r.consumer, cfg.Request.Subject, with.reg).Run(ctx) })
 	defer watch.Wait()
 	done := make(chan struct{})
 	defer close(done)

@@ -75,7 +75,7 @@ func New(nc *nats.Conn, source jetstream.Consumer, cfg Config, h Handler, repair
 		nc: nc, source: source, cfg: cfg, handler: h, repair: repair, log: log,
 		freed: make(chan struct{}, 1), pulled: make(chan struct{}), held: map[uint64]*lease{},
 	}
-	c.metrics = newMetrics(reg, func() float64 { return float64(c.Held()) })
+	c.metrics = newMetrics(reg, cfg.MaxInFlight, func() float64 { return float64(c.Held()) })
 	return c
 }
 
@@ -165,6 +165,7 @@ func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, after time.Time,
 	if err != nil {
 		return err
 	}
+	c.metrics.requests.Inc()
 	if m.Deliveries > 1 {
 		c.metrics.redeliveries.Inc()
 	}
@@ -208,15 +209,19 @@ func (c *Consumer) settle(ctx context.Context, l *lease, verdict error) {
 	reply, mine := c.release(l)
 	switch {
 	case reply == "":
+		c.metrics.settle(gone)
 		c.log.Warn().Uint64("seq", l.seq).Msg("the stream of a request was made anew")
 	case verdict == nil:
+		c.metrics.settle(done)
 		c.answer(reply, ack)
 	case errors.Is(verdict, task.ErrNotOwner), returned && !mine:
+		c.metrics.settle(leftAlone)
 		c.log.Info().Uint64("seq", l.seq).Msg("request may be another worker's and was left alone")
 	case returned:
-		c.metrics.handovers.Inc()
+		c.metrics.settle(handedOver)
 		c.answer(reply, nak)
 	default:
+		c.metrics.settle(failed)
 		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("request was left for a later delivery")
 	}
 }

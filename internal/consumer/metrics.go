@@ -6,19 +6,37 @@ import (
 )
 
 type metrics struct {
-	redeliveries, handovers, pullErrors, panics prometheus.Counter
-	beatSeconds                                 prometheus.Histogram
+	requests, redeliveries, pullErrors, panics prometheus.Counter
+	settled                                    *prometheus.CounterVec // by verdict
+	beatSeconds                                prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer, held func() float64) metrics {
+// verdict is what became of a held request: the label of a counter.
+type verdict string
+
+const (
+	done       verdict = "done"        // acknowledged
+	handedOver verdict = "handed_over" // given back by a drain
+	leftAlone  verdict = "left_alone"  // it is, or may be, another worker's
+	failed     verdict = "failed"      // it comes back after ACK_WAIT
+	gone       verdict = "gone"        // its stream was made anew
+)
+
+func newMetrics(reg prometheus.Registerer, limit int, held func() float64) metrics {
 	f := promauto.With(reg)
 	counter := func(name, help string) prometheus.Counter {
 		return f.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "capstan_held_requests", Help: "Requests held un-acknowledged."}, held)
-	return metrics{
+	f.NewGauge(prometheus.GaugeOpts{
+		Name: "capstan_held_requests_limit", Help: "Requests that this worker may hold: MAX_IN_FLIGHT.",
+	}).Set(float64(limit))
+	m := metrics{
+		settled: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "capstan_requests_settled_total", Help: "Held requests that were let go, by verdict.",
+		}, []string{"verdict"}),
+		requests:     counter("capstan_requests_total", "Deliveries of requests, first ones and later ones."),
 		redeliveries: counter("capstan_redeliveries_total", "Requests delivered again."),
-		handovers:    counter("capstan_handovers_total", "Tasks given back when the worker was told to stop."),
 		pullErrors:   counter("capstan_pull_errors_total", "Pulls that ended with an error."),
 		panics:       counter("capstan_handler_panics_total", "Panics contained to one request."),
 		beatSeconds: f.NewHistogram(prometheus.HistogramOpts{
@@ -26,4 +44,10 @@ func newMetrics(reg prometheus.Registerer, held func() float64) metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}),
 	}
+	for _, v := range []verdict{done, handedOver, leftAlone, failed, gone} {
+		m.settled.WithLabelValues(string(v))
+	}
+	return m
 }
+
+func (m metrics) settle(v verdict) { m.settled.WithLabelValues(string(v)).Inc() }

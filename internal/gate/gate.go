@@ -39,20 +39,20 @@ type Gate struct {
 	limit    *rate.Limiter
 	pause    *pause
 	accepted atomic.Uint64
-	inUse    prometheus.Gauge
+	metrics  metrics
 }
 
 // New returns an open gate. cfg.Concurrency and the burst of limit must be at least 1; the limit may be
 // shared with others.
 func New(cfg Config, limit *rate.Limiter, reg prometheus.Registerer, log zerolog.Logger) *Gate {
 	p := newPause(log)
-	p.metrics = newMetrics(reg, p.pausedFor)
+	p.metrics = newMetrics(reg, cfg.Concurrency, p.pausedFor)
 	return &Gate{
-		turn:  semaphore.NewWeighted(1),
-		slots: semaphore.NewWeighted(int64(cfg.Concurrency)),
-		limit: limit,
-		pause: p,
-		inUse: p.metrics.inUse,
+		turn:    semaphore.NewWeighted(1),
+		slots:   semaphore.NewWeighted(int64(cfg.Concurrency)),
+		limit:   limit,
+		pause:   p,
+		metrics: p.metrics,
 	}
 }
 
@@ -62,13 +62,17 @@ func New(cfg Config, limit *rate.Limiter, reg prometheus.Registerer, log zerolog
 // The caller submits and then calls leave, exactly once, with what came of it: nil for an accepted
 // submission, the *task.SubmitError, or task.ErrNotSubmitted. Any other error counts as an unknown outcome.
 func (g *Gate) Enter(ctx context.Context) (leave func(error), err error) {
+	began := time.Now()
+	g.metrics.waiting.Inc()
+	defer g.metrics.waiting.Dec()
 	generation, err := g.pass(ctx)
 	if err != nil {
 		// The limiter gives up early when its token would come after ctx's deadline.
 		<-ctx.Done()
 		return nil, fmt.Errorf("wait to submit: %w", ctx.Err())
 	}
-	g.inUse.Inc()
+	g.metrics.waited.Observe(time.Since(began).Seconds())
+	g.metrics.inUse.Inc()
 	return func(err error) { g.leave(generation, err) }, nil
 }
 
@@ -116,6 +120,6 @@ func (g *Gate) leave(generation uint64, err error) {
 		g.accepted.Add(1)
 	}
 	g.pause.settle(generation, err)
-	g.inUse.Dec()
+	g.metrics.inUse.Dec()
 	g.slots.Release(1)
 }

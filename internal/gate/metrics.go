@@ -8,13 +8,15 @@ import (
 )
 
 type metrics struct {
-	pauses *prometheus.CounterVec // by reason
-	inUse  prometheus.Gauge
+	pauses  *prometheus.CounterVec // by reason
+	inUse   prometheus.Gauge
+	waiting prometheus.Gauge
+	waited  prometheus.Histogram
 }
 
 // newMetrics makes every reason's series, so that an alert can tell "never" from "not measured". paused
 // says whether submissions are paused for a reason now.
-func newMetrics(reg prometheus.Registerer, paused func(task.Reason) bool) metrics {
+func newMetrics(reg prometheus.Registerer, slots int, paused func(task.Reason) bool) metrics {
 	auto := promauto.With(reg)
 	m := metrics{
 		pauses: auto.NewCounterVec(prometheus.CounterOpts{
@@ -23,7 +25,17 @@ func newMetrics(reg prometheus.Registerer, paused func(task.Reason) bool) metric
 		inUse: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "capstan_submit_slots_in_use", Help: "Submissions that were let through and are under way.",
 		}),
+		waiting: auto.NewGauge(prometheus.GaugeOpts{
+			Name: "capstan_submissions_waiting", Help: "Tasks that wait for a slot, the end of a pause, or the rate.",
+		}),
+		waited: auto.NewHistogram(prometheus.HistogramOpts{
+			Name: "capstan_submission_wait_seconds", Help: "Time that a submission waited before it was let through.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 11),
+		}),
 	}
+	auto.NewGauge(prometheus.GaugeOpts{
+		Name: "capstan_submit_slots_limit", Help: "Submissions that may be under way at once: SUBMIT_CONCURRENCY.",
+	}).Set(float64(slots))
 	for _, reason := range task.Reasons() {
 		m.pauses.WithLabelValues(string(reason))
 		auto.NewGaugeFunc(prometheus.GaugeOpts{

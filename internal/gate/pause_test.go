@@ -259,7 +259,7 @@ capstan_submissions_paused{reason="unready"} 0
 # HELP capstan_submit_slots_in_use Submissions that were let through and are under way.
 # TYPE capstan_submit_slots_in_use gauge
 capstan_submit_slots_in_use ` + strconv.Itoa(inUse) + "\n"
-	if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "capstan_pauses_total", "capstan_submissions_paused", "capstan_submit_slots_in_use"); err != nil {
 		t.Error(err)
 	}
 }

@@ -69,7 +69,7 @@ type Config struct {
 	OwnerGrace time.Duration
 }
 
-// Pipeline runs tasks. It holds no state of any.
+// Pipeline runs tasks. It holds no state of any, but for a gauge when those that wait were stored.
 type Pipeline struct {
 	requests  Requests
 	gate      Gate
@@ -81,15 +81,17 @@ type Pipeline struct {
 	cfg     Config
 	log     zerolog.Logger
 	metrics metrics
+	line    *line
 }
 
 // New returns a pipeline through these parts, in the order a task meets them.
 func New(cfg Config, q Requests, g Gate, api Submitter, t Tracker, w Poller, p Publisher,
 	reg prometheus.Registerer, log zerolog.Logger,
 ) *Pipeline {
+	line := newLine()
 	return &Pipeline{
 		requests: q, gate: g, api: api, tracker: t, poller: w, publisher: p,
-		cfg: cfg, log: log, metrics: newMetrics(reg),
+		cfg: cfg, log: log, metrics: newMetrics(reg, line.oldest), line: line,
 	}
 }
 
@@ -142,9 +144,10 @@ type run struct {
 	verdict *task.Verdict // how the task ended, once that is known
 	ending  task.Ending   // of the wait for its workflow
 
-	step           step   // where it is, for the gauge
-	forbidden      int    // 403s this run has met
-	acceptedBefore uint64 // submissions the worker had accepted at the first of them
+	step           step      // where it is, for the metrics
+	since          time.Time // when it came there
+	forbidden      int       // 403s this run has met
+	acceptedBefore uint64    // submissions the worker had accepted at the first of them
 }
 
 func (p *Pipeline) newRun(req *task.Request) *run {

@@ -68,14 +68,17 @@ func (r *run) event() task.Event {
 
 // ended tells operators of an event that is stored.
 func (r *run) ended(ev task.Event) {
-	code := "none"
+	code := noCode
 	if ev.Error != nil {
 		code = string(ev.Error.Code)
 	}
 	r.metrics.tasks.WithLabelValues(string(ev.Status), code).Inc()
 	if !ev.SubmittedAt.IsZero() {
 		r.metrics.ran.Observe(ev.FinishedAt.Sub(ev.SubmittedAt).Seconds())
-		r.metrics.unnoticed.Observe(r.ending.Unnoticed.Seconds())
+		r.metrics.polls.Observe(float64(ev.Polls))
+	}
+	if r.ending.Unnoticed > 0 {
+		r.metrics.unnoticed.Observe((r.ending.Unnoticed + time.Since(r.since)).Seconds())
 	}
 	r.log.Info().Str("task", ev.TaskID).Str("workflow", ev.WorkflowID).Str("status", string(ev.Status)).
 		Str("code", code).Int("polls", ev.Polls).Stringer("took", ev.FinishedAt.Sub(ev.RequestedAt)).Msg("task ended")

@@ -23,6 +23,10 @@ const (
 // waited for before the record says submitting: the window of doubt is the POST alone.
 func (r *run) submit(ctx context.Context) error {
 	r.enterStep(stepSubmit)
+	if r.rec.State != task.Running {
+		r.line.join(r)
+		defer r.line.leave(r)
+	}
 	for r.verdict == nil && r.rec.State != task.Running {
 		if err := r.admit(ctx); err != nil {
 			return err

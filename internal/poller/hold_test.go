@@ -232,7 +232,7 @@ capstan_polls_in_flight 0
 # TYPE capstan_waiting_workflows gauge
 capstan_waiting_workflows %d
 `, held, waiting)
-	if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "capstan_polls_held", "capstan_polls_in_flight", "capstan_waiting_workflows"); err != nil {
 		t.Error(err)
 	}
 }

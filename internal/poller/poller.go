@@ -44,6 +44,8 @@ type Poller struct {
 
 	inFlight prometheus.Gauge
 	waiting  prometheus.Gauge
+	due      prometheus.Gauge
+	late     prometheus.Histogram
 }
 
 // New returns a Poller. cfg.Interval and the burst of limit must be positive; the limit may be shared
@@ -63,6 +65,13 @@ func New(cfg Config, api API, limit *rate.Limiter, reg prometheus.Registerer, lo
 		}),
 		waiting: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "capstan_waiting_workflows", Help: "Workflows whose end is waited for.",
+		}),
+		due: auto.NewGauge(prometheus.GaugeOpts{
+			Name: "capstan_polls_due", Help: "Status calls that are due and wait for a free call or the rate.",
+		}),
+		late: auto.NewHistogram(prometheus.HistogramOpts{
+			Name: "capstan_poll_late_seconds", Help: "Time that a status call was due before it left.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
 		}),
 	}
 }
@@ -113,14 +122,18 @@ func (p *Poller) step(ctx context.Context, w *wait) (over bool) {
 
 // enter takes the slot of a call and then a token of the rate, so that none is wasted in a queue.
 func (p *Poller) enter(ctx context.Context) error {
+	began := time.Now()
+	p.due.Inc()
+	defer p.due.Dec()
 	if err := p.calls.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	err := p.takeToken(ctx)
-	if err != nil {
+	if err := p.takeToken(ctx); err != nil {
 		p.calls.Release(1)
+		return err
 	}
-	return err
+	p.late.Observe(time.Since(began).Seconds())
+	return nil
 }
 
 func (p *Poller) takeToken(ctx context.Context) error {

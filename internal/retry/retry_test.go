@@ -123,7 +123,8 @@ func TestACallIsMeasuredWithItsRepetitions(t *testing.T) {
 		call := retry.NewCall("test", time.Minute, reg, zerolog.Nop())
 		_, err := retry.Until(t.Context(), call, func(context.Context) (struct{}, error) {
 			<-time.After(time.Second)
-			if tries++; tries < 3 {
+			tries++
+			if tries < 3 {
 				return struct{}{}, errAway
 			}
 			return struct{}{}, testutil.GatherAndCompare(reg, strings.NewReader(`

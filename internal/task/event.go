@@ -63,6 +63,14 @@ const (
 	Canceled          Code = "canceled"           // reserved: nothing cancels yet
 )
 
+// Codes returns all codes.
+func Codes() []Code {
+	return []Code{
+		InvalidRequest, DuplicateTask, Expired, Rejected, SubmissionUnknown, WorkflowFailed, StepLimit,
+		AgentFailed, InvalidResult, WorkflowLost, Timeout, Canceled,
+	}
+}
+
 // Retryable reports whether asking again can end otherwise. For SubmissionUnknown it can, at the
 // user's risk: the first workflow may be running.
 func (c Code) Retryable() bool {

@@ -1,6 +1,7 @@
 package k8s_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,10 @@ func TestAlerts(t *testing.T) {
 		{"a queue that nobody takes from", "CapstanTasksWait", []string{waiting + `1x40`, `capstan_task_queued_seconds_count` + in + `} 7x40`}, 40 * minute, true},
 		{"a queue for ten minutes", "CapstanTasksWait", []string{waiting + `600x40`, `capstan_task_queued_seconds_count` + in + `} 0+60x40`}, 40 * minute, false},
 		{"no queue and no work", "CapstanTasksWait", []string{waiting + `0x40`, `capstan_task_queued_seconds_count` + in + `} 7x40`}, 40 * minute, false},
+		{"a request that no worker takes", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="stream"} 0+60x100`}, 80 * minute, true},
+		{"requests wait no longer than half an hour", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="worker"} 1800x100`}, 80 * minute, false},
+		{"a stream that takes no event", "CapstanNATSTriedAgain", retries("0+60x40", "5x40"), 30 * minute, true},
+		{"one retry among many calls", "CapstanNATSTriedAgain", retries("0x10 1x30", "0+600x40"), 14 * minute, false},
 		{"tasks wait, no worker is ready", "CapstanNoReadyWorker", []string{waiting + `5x20`, ready + `0x20`}, 10 * minute, true},
 		{"tasks were held, no Deployment any more", "CapstanNoReadyWorker", []string{held + `5x20`}, 10 * minute, true},
 		{"scaled to 0 when idle", "CapstanNoReadyWorker", []string{waiting + `0x20`, held + `0x20`, ready + `0x20`}, 10 * minute, false},
@@ -71,10 +76,19 @@ func TestAlerts(t *testing.T) {
 		tested[tt.alert] = tested[tt.alert] || tt.want
 	}
 	for _, r := range rules(t) {
+		if got, want := r.Annotations["runbook"], "docs/operations.md#"+strings.ToLower(r.Alert); got != want {
+			t.Errorf("alert %s: got runbook %q, want %q", r.Alert, got, want)
+		}
 		if !tested[r.Alert] {
 			t.Errorf("alert %s: got no test in which it fires, want one", r.Alert)
 		}
 	}
+}
+
+// retries are tries of events that were repeated, and calls that ended.
+func retries(repeated, ended string) []string {
+	const labels = in + `, call="publish_event"} `
+	return []string{`capstan_nats_retries_total` + labels + repeated, `capstan_nats_call_seconds_count` + labels + ended}
 }
 
 // detected is a histogram of ends that were noticed within 15 s, and of all.
