@@ -22,11 +22,13 @@ chaos: ## real processes, broken in every way for MINUTES (2), and then a count;
 chaos-short: # the part of it that takes a minute
 	go run ./test/chaos -short
 
-bench: ## what the worker does and takes, held against the floor; figures to docs/benchmarks.json; ARGS=-h
+bench: ## what the worker does and takes, held against the floor; figures to docs/benchmarks.md; ARGS=-h
 	go run ./bench -json docs/benchmarks.json $(ARGS)
+	go run ./bench -markdown
 
 bench-%: # one of them: make bench-throughput
 	go run ./bench -json docs/benchmarks.json $(ARGS) $*
+	go run ./bench -markdown
 
 profile: ## CPU and heap profiles of the worker, at full speed and with many tasks held, to profiles/
 	go run ./bench $(ARGS) profile

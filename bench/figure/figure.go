@@ -102,8 +102,7 @@ func Short(v float64) string {
 	case math.IsNaN(v):
 		return "–"
 	case size >= 10_000:
-		text := strconv.FormatInt(int64(math.Round(v)), 10)
-		return text[:len(text)-3] + "," + text[len(text)-3:]
+		return thousands(int64(math.Round(v)))
 	case size >= 100:
 		return fmt.Sprintf("%.0f", v)
 	case size >= 10:
@@ -111,4 +110,11 @@ func Short(v float64) string {
 	default:
 		return fmt.Sprintf("%.2f", v)
 	}
+}
+
+func thousands(n int64) string {
+	if n < 1000 && n > -1000 {
+		return strconv.FormatInt(n, 10)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), max(n, -n)%1000)
 }
