@@ -125,11 +125,15 @@ func (l *lab) carryOut(ctx context.Context, b benchmark, args []string) error {
 	return figure.Save(l.json, r)
 }
 
-// commit names what is measured; a tree with changes is marked.
+// commit names what is measured; a tree with changes is marked, but for the figures that are being written.
 func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
+	name, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output()
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
+	changed, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--", ".", ":!docs").Output()
+	if err != nil || len(changed) > 0 {
+		return strings.TrimSpace(string(name)) + " with changes"
+	}
+	return strings.TrimSpace(string(name))
 }
