@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"sync"
@@ -65,43 +66,76 @@ func (l *lookback) find(ctx context.Context, since time.Time, ids ...string) ([]
 	return found, nil
 }
 
-// extend reads the headers of what was stored since the last look. The caller holds mu.
+// batch is how many headers are asked for at once.
+const batch = 500
+
+// errInterrupted says that a look broke off. The next one goes on from there.
+var errInterrupted = errors.New("headers went missing on the way")
+
+// extend reads the headers of what was stored since the last look. Each answer of the server has the time of
+// a quick call: a lost one must not keep all events waiting. The caller holds mu.
 func (l *lookback) extend(ctx context.Context) error {
-	cfg := jetstream.OrderedConsumerConfig{
-		HeadersOnly: true, InactiveThreshold: retry.Slow,
+	consumer, err := l.open(ctx)
+	if err != nil {
+		return err
+	}
+	info := consumer.CachedInfo()
+	defer l.forget(ctx, info.Name)
+	for read := uint64(0); read < info.NumPending; {
+		messages, err := consumer.Fetch(batch, jetstream.FetchMaxWait(retry.Quick))
+		if err != nil {
+			return err
+		}
+		before := read
+		for msg := range messages.Messages() {
+			if err := l.note(msg, read+1); err != nil {
+				return err
+			}
+			read++
+		}
+		if err := messages.Error(); err != nil {
+			return err
+		}
+		if read == before {
+			return errInterrupted
+		}
+	}
+	return nil
+}
+
+// note adds a message to the index. It has to be the one that comes next. The caller holds mu.
+func (l *lookback) note(msg jetstream.Msg, next uint64) error {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return err
+	}
+	if meta.Sequence.Consumer != next {
+		return errInterrupted
+	}
+	l.seqs[maphash.String(l.seed, msg.Headers().Get(nats.MsgIdHdr))] = meta.Sequence.Stream
+	l.last = meta.Sequence.Stream
+	return nil
+}
+
+// open makes a consumer of the headers that were not read yet. The caller holds mu.
+func (l *lookback) open(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, retry.Quick)
+	defer cancel()
+	cfg := jetstream.ConsumerConfig{
+		HeadersOnly: true, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: retry.Slow,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: l.last + 1,
 	}
 	if l.last == 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &l.from
 	}
-	consumer, err := l.js.OrderedConsumer(ctx, l.stream, cfg)
-	if err != nil {
-		return err
-	}
-	info := consumer.CachedInfo()
-	defer func() { _ = l.js.DeleteConsumer(ctx, l.stream, info.Name) }() // or it goes by itself, later
-	pending := info.NumPending
-	if pending == 0 {
-		return nil
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	for pending > 0 {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return err
-		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return err
-		}
-		l.seqs[maphash.String(l.seed, msg.Headers().Get(nats.MsgIdHdr))] = meta.Sequence.Stream
-		l.last, pending = meta.Sequence.Stream, meta.NumPending
-	}
-	return nil
+	return l.js.CreateConsumer(ctx, l.stream, cfg)
+}
+
+// forget deletes a consumer. One that stays goes by itself, later.
+func (l *lookback) forget(ctx context.Context, consumer string) {
+	ctx, cancel := context.WithTimeout(ctx, retry.Quick)
+	defer cancel()
+	_ = l.js.DeleteConsumer(ctx, l.stream, consumer)
 }
 
 // stored returns the event that an earlier delivery of m stored, if there is one.

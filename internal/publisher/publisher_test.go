@@ -467,3 +467,56 @@ func TestLooksLeaveNoConsumersBehind(t *testing.T) {
 		t.Errorf("got %d consumers and %d events, want none and 200", info.State.Consumers, info.State.Msgs)
 	}
 }
+
+// The look is one for all tasks that were taken over: an answer that was lost on the way must not keep all
+// of them waiting for long.
+func TestALookWithoutAnAnswerIsTakenAgainSoon(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	silent := &silent{JetStream: h.js, left: 2}
+	p := publisher.New(h.nc, silent, h.results, h.large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+	if _, _, err := p.Publish(t.Context(), message(1), event("a"), true); err != nil {
+		t.Fatal(err)
+	}
+	if silent.left >= 0 {
+		t.Error("all calls were answered: this test tries nothing")
+	}
+	if silent.longest > 5*time.Second {
+		t.Errorf("a call may take %v, want a few seconds", silent.longest)
+	}
+}
+
+// silent is a server whose first answers are lost.
+type silent struct {
+	jetstream.JetStream
+	left    int
+	longest time.Duration
+}
+
+// lost reports whether an answer is lost, and notes how long it is waited for.
+func (s *silent) lost(ctx context.Context) bool {
+	s.left--
+	if s.left < 0 {
+		return false
+	}
+	deadline, bounded := ctx.Deadline()
+	s.longest = max(s.longest, time.Until(deadline))
+	if !bounded {
+		s.longest = time.Hour
+	}
+	return true
+}
+
+func (s *silent) CreateConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	if s.lost(ctx) {
+		return nil, context.DeadlineExceeded
+	}
+	return s.JetStream.CreateConsumer(ctx, stream, cfg)
+}
+
+func (s *silent) DeleteConsumer(ctx context.Context, stream, consumer string) error {
+	if s.lost(ctx) {
+		return context.DeadlineExceeded
+	}
+	return s.JetStream.DeleteConsumer(ctx, stream, consumer)
+}
