@@ -193,7 +193,7 @@ const (
 	// firstUpload is how long the first try to store an object may take. An answer that was lost on the way
 	// costs no more than that; the next try has twice the time, up to longestUpload, in case the link is slow.
 	firstUpload   = 10 * time.Second
-	longestUpload = 10 * time.Minute
+	longestUpload = 3 * time.Minute
 )
 
 // put stores an object, in chunks that the server takes, and looks whether it can be read.
@@ -202,7 +202,11 @@ func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstre
 	return retry.Until(ctx, p.calls.object, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		patience *= 2
+		defer func() {
+			if ctx.Err() != nil {
+				patience *= 2
+			}
+		}()
 		size := uint32(min(max(p.nc.MaxPayload()/2, 1), chunkSize))
 		meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}
 		info, err := p.large.Put(ctx, meta, bytes.NewReader(data))
