@@ -13,7 +13,7 @@ func (r *run) poll(ctx context.Context) error {
 	}
 	r.enterStep(stepPoll)
 	ending, err := r.poller.Wait(ctx, task.Watch{
-		TaskID: r.rec.TaskID, WorkflowID: r.rec.WorkflowID,
+		TaskID: r.rec.TaskID, WorkflowID: r.rec.WorkflowID, Kind: r.req.Kind,
 		Submitted: r.rec.SubmittedAt, Deadline: r.rec.SubmittedAt.Add(r.req.Timeout), Resumed: r.rec.Epoch > 1,
 	})
 	if err != nil {

@@ -58,7 +58,8 @@ func (r *run) event() task.Event {
 		WorkflowID: r.rec.WorkflowID, WorkflowStatus: r.ending.Status,
 		Result: r.verdict.Result, RawResult: r.verdict.RawResult, Error: r.verdict.Error, Metadata: r.req.Metadata,
 		RequestedAt: r.rec.RequestedAt, SubmittedAt: r.rec.SubmittedAt, FinishedAt: time.Now().UTC(),
-		Attempts: r.rec.Attempts, Polls: r.rec.Polls + r.ending.Polls, Worker: r.cfg.Worker,
+		Attempts: r.rec.Attempts, Polls: r.rec.Polls + r.ending.Polls, UnnoticedMS: r.ending.Unnoticed.Milliseconds(),
+		Worker: r.cfg.Worker,
 	}
 	if ev.Error != nil {
 		ev.Status = task.Failed

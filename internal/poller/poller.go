@@ -1,7 +1,8 @@
 // Package poller waits until workflows end.
 //
-// Each wait is the caller's goroutine and one timer. The longer a workflow has run, the less often it is
-// asked after, so that a wait that another worker resumes goes on where it was. All waits share the rate,
+// Each wait is the caller's goroutine and one timer. How often a workflow is asked after depends on how long
+// it has run, so that a wait that another worker resumes goes on where it was: ever less often, until enough
+// tasks of its kind have ended to know when to expect that. All waits share the rate,
 // a bound of calls at once, and a hold: when the API says that it wants no calls now, none is made until
 // the time it named is over. Failed calls never end a wait; its deadline does, on time, whatever the API
 // does.
@@ -35,6 +36,7 @@ type API interface {
 // Poller waits for workflows. Its methods may be called by many goroutines at once.
 type Poller struct {
 	cfg   Config
+	paces paces
 	api   API
 	calls *semaphore.Weighted // one for each call at once
 	turn  *semaphore.Weighted // one poll at a time queues for a token, so that submissions get every other one
@@ -54,6 +56,7 @@ func New(cfg Config, api API, limit *rate.Limiter, reg prometheus.Registerer, lo
 	auto := promauto.With(reg)
 	return &Poller{
 		cfg:   cfg,
+		paces: paces{cfg: cfg, byKind: map[string]*pace{}},
 		api:   api,
 		calls: semaphore.NewWeighted(callsAtOnce),
 		turn:  semaphore.NewWeighted(1),
@@ -84,7 +87,7 @@ func New(cfg Config, api API, limit *rate.Limiter, reg prometheus.Registerer, lo
 func (p *Poller) Wait(ctx context.Context, watch task.Watch) (task.Ending, error) {
 	p.waiting.Inc()
 	defer p.waiting.Dec()
-	w := newWait(p.cfg, watch)
+	w := newWait(p.cfg, p.paces.of(watch.Kind), watch)
 	for ctx.Err() == nil {
 		if wait := time.Until(w.next); wait > 0 {
 			select {

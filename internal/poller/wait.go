@@ -24,7 +24,7 @@ const (
 
 // wait is what is known of one workflow, and when it is asked after.
 type wait struct {
-	cfg        Config
+	pace       *pace // of its kind
 	taskID     string
 	workflowID string
 	submitted  time.Time
@@ -38,12 +38,12 @@ type wait struct {
 }
 
 // newWait counts the watch's times from now, so that a step of the clock during the wait moves nothing.
-func newWait(cfg Config, watch task.Watch) *wait {
+func newWait(cfg Config, pace *pace, watch task.Watch) *wait {
 	now := time.Now()
 	submitted := now.Add(watch.Submitted.Sub(now))
 	deadline := now.Add(watch.Deadline.Sub(now))
 	w := &wait{
-		cfg:        cfg,
+		pace:       pace,
 		taskID:     watch.TaskID,
 		workflowID: watch.WorkflowID,
 		submitted:  submitted,
@@ -61,13 +61,8 @@ func newWait(cfg Config, watch task.Watch) *wait {
 	return w
 }
 
-// interval returns the time to the next poll: a fifth of what the workflow has run, within the bounds of
-// the settings, ± 10 %, but never less than the shortest.
-func (w *wait) interval() time.Duration {
-	steady := min(max(time.Since(w.submitted)/5, w.cfg.Interval), w.cfg.MaxInterval)
-	jitter := rand.N(steady/5+1) - steady/10
-	return max(steady+jitter, w.cfg.Interval)
-}
+// interval returns the time to the next poll.
+func (w *wait) interval() time.Duration { return w.pace.interval(time.Since(w.submitted)) }
 
 // learned takes in an answer about the workflow.
 func (w *wait) learned(began time.Time, workflow task.Workflow) (over bool) {
@@ -75,12 +70,18 @@ func (w *wait) learned(began time.Time, workflow task.Workflow) (over bool) {
 	w.ending.Workflow = workflow
 	w.unknown = 0
 	if workflow.Ended() {
-		w.ending.Unnoticed = time.Since(w.seen)
+		w.ended()
 		return true
 	}
+	w.pace.running(w.seen.Sub(w.submitted), began.Sub(w.submitted))
 	w.seen = began
 	w.schedule()
 	return false
+}
+
+func (w *wait) ended() {
+	w.ending.Unnoticed = time.Since(w.seen)
+	w.pace.ended(w.seen.Sub(w.submitted), time.Since(w.submitted))
 }
 
 // failed takes in a call that told nothing of the workflow. Whether the workflow is lost is judged by
@@ -95,7 +96,7 @@ func (w *wait) failed(failure *task.StatusError) (over bool) {
 	w.ending.Lost = w.unknown == lostAfter
 	w.ending.TooLarge = failure.TooLarge
 	if failure.TooLarge { // only the answer of a workflow that ended is
-		w.ending.Unnoticed = time.Since(w.seen)
+		w.ended()
 	}
 	w.schedule()
 	return w.ending.Lost || w.ending.TooLarge

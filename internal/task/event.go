@@ -21,6 +21,7 @@ type Event struct {
 	FinishedAt     time.Time       `json:"finished_at"`
 	Attempts       int             `json:"attempts"` // POSTs begun
 	Polls          int             `json:"polls"`
+	UnnoticedMS    int64           `json:"unnoticed_ms,omitempty"` // milliseconds the workflow's end can have gone unnoticed, at most
 	Worker         string          `json:"worker"`
 }
 

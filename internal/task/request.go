@@ -22,6 +22,7 @@ type Request struct {
 	TaskID    string // the request's own, else the message id of its publisher, else the default
 	Digest    string // hex SHA-256 of the content; see digest
 	SessionID string // the browser session to run in; empty for a new one
+	Kind      string // agent, model and max_steps, as they came: tasks of one kind take about as long
 
 	// Body is the JSON that is posted: the fields that are the API's, as they came, with async true. It
 	// holds secrets. Whoever has submitted it may set it to nil, to free memory.
@@ -88,8 +89,18 @@ func parse(m Message, d Defaults) (*Request, error) {
 		return nil, err
 	}
 	r.Body = body(known, all, extra)
+	r.Kind = taskKind(all)
 	r.Digest = digest(all, r.TaskID)
 	return r, nil
+}
+
+// taskKind is the same for requests whose tasks may be expected to take about as long.
+func taskKind(all []member) string {
+	var values []string
+	for _, name := range []string{"agent", "model", "max_steps"} {
+		values = append(values, string(valueOf(all, name)))
+	}
+	return strings.Join(values, " ")
 }
 
 // withoutData returns the message with nothing of its content but its trace (W3C Trace Context).

@@ -6,6 +6,7 @@ import "time"
 type Watch struct {
 	TaskID     string
 	WorkflowID string
+	Kind       string    // what is known of how long it may run: tasks of one kind are alike; see Request.Kind
 	Submitted  time.Time // when the workflow began
 	Deadline   time.Time // when its time is up
 	Resumed    bool      // another delivery has waited for it before

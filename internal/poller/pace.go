@@ -1,0 +1,205 @@
+package poller
+
+import (
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// The ages of tasks are counted in bins, four to a doubling. The first ends at 50 ms, the last begins at
+// about 20 hours and has no end.
+const (
+	ageBins       = 84
+	firstAge      = 0.05 // seconds
+	binsPerDouble = 4
+)
+
+const (
+	// enoughEnds is how many tasks of a kind have to end before their ages say something.
+	enoughEnds = 20
+
+	// memory is about how many ends count: what was seen before those has faded.
+	memory = 200
+
+	// relearnAfter is the number of ends between two looks at what was seen.
+	relearnAfter = memory / 20
+
+	// doubt is how many tasks that nobody saw are counted in each bin. They end, as in a world of which
+	// nothing is known, once in each e-fold of their age.
+	doubt = 0.3
+
+	// sooner is the mean time for which an end goes unnoticed, as a part of what it is at the growing interval.
+	sooner = 0.5
+)
+
+// pace is how often workflows of one kind are asked after, by the ages at which others ended. Where few end
+// the gaps between polls are wide and where many end they are narrow: a gap in proportion to 1/√hazard makes
+// the fewest calls for a mean delay. docs/design.md has the reason.
+type pace struct {
+	cfg Config
+
+	mu   sync.Mutex
+	ends [ageBins]float64 // tasks that ended at that age; guarded by mu
+	ran  [ageBins]float64 // seconds that tasks were seen to run at that age; guarded by mu
+	gaps [ageBins]float64 // seconds between two polls at that age, once known is enough; guarded by mu
+	seen int              // ends so far; guarded by mu
+}
+
+// edge is the age at which a bin begins, in seconds.
+func edge(bin int) float64 {
+	switch bin {
+	case 0:
+		return 0
+	case ageBins:
+		return math.MaxFloat64
+	default:
+		return firstAge * math.Exp2(float64(bin-1)/binsPerDouble)
+	}
+}
+
+func binOf(age float64) int {
+	if age < firstAge {
+		return 0
+	}
+	return min(1+int(math.Log2(age/firstAge)*binsPerDouble), ageBins-1)
+}
+
+// parts calls f with each bin of a span of ages, and with the seconds of the span in it.
+func parts(from, to time.Duration, f func(bin int, seconds float64)) {
+	a, b := from.Seconds(), to.Seconds()
+	for bin := binOf(a); bin < ageBins && a < b; bin++ {
+		if end := min(edge(bin+1), b); end > a {
+			f(bin, end-a)
+			a = end
+		}
+	}
+}
+
+// running notes that a workflow of that age still runs, and when that was seen before.
+func (p *pace) running(before, now time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	parts(before, now, func(bin int, seconds float64) { p.ran[bin] += seconds })
+}
+
+// ended notes that a workflow ended between two ages. Its end is shared out over the bins between them, as
+// likely as it is in each by what is known so far.
+func (p *pace) ended(after, now time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var hazards float64
+	parts(after, now, func(bin int, seconds float64) { hazards += p.hazard(bin) * seconds })
+	whole := -math.Expm1(-hazards)
+	left, survive := 1.0, 1.0
+	parts(after, now, func(bin int, seconds float64) {
+		survives := survive * math.Exp(-p.hazard(bin)*seconds)
+		ends := (survive - survives) / whole
+		p.ran[bin] += seconds * (left - ends/2)
+		p.ends[bin] += ends
+		left, survive = left-ends, survives
+	})
+	p.seen++
+	if p.seen%relearnAfter == 0 {
+		p.learn()
+	}
+}
+
+// hazard is the rate, per second, at which workflows of an age end. The caller holds mu.
+func (p *pace) hazard(bin int) float64 {
+	width, middle := widthOf(bin), middleOf(bin)
+	return (p.ends[bin] + doubt*width/middle) / (p.ran[bin] + doubt*width)
+}
+
+func widthOf(bin int) float64 {
+	if bin == ageBins-1 {
+		return edge(bin)
+	}
+	return edge(bin+1) - edge(bin)
+}
+
+func middleOf(bin int) float64 { return edge(bin) + widthOf(bin)/2 }
+
+// learn sets the gaps anew and lets fade what was seen. The caller holds mu.
+func (p *pace) learn() {
+	var growing, steady float64 // means over the ages at which workflows end: of the gap, and of 1/√hazard
+	survive := 1.0
+	for bin := range ageBins {
+		h := p.hazard(bin)
+		survives := survive * math.Exp(-h*widthOf(bin))
+		growing += (survive - survives) * p.cfg.growing(middleOf(bin))
+		steady += (survive - survives) / math.Sqrt(h)
+		survive = survives
+	}
+	const fade = 1 - float64(relearnAfter)/memory
+	for bin := range ageBins {
+		gap := sooner * growing / steady / math.Sqrt(p.hazard(bin))
+		p.gaps[bin] = min(max(gap, p.cfg.shortest()), p.cfg.MaxInterval.Seconds())
+		p.ends[bin] *= fade
+		p.ran[bin] *= fade
+	}
+}
+
+// interval returns the time from one poll to the next at an age, ± 10 %: the growing one until enough tasks
+// have ended. It is never shorter than the shortest.
+func (p *pace) interval(age time.Duration) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	steady, shortest := p.cfg.growing(age.Seconds()), p.cfg.Interval.Seconds()
+	if p.seen >= enoughEnds {
+		steady, shortest = p.next(max(age.Seconds(), 0)), p.cfg.shortest()
+	}
+	return seconds(max(steady*(0.9+0.2*rand.Float64()), shortest))
+}
+
+// next walks from an age through the gaps of the bins until the next poll is due, and returns how long that
+// takes. The caller holds mu.
+func (p *pace) next(age float64) float64 {
+	part, at := 1.0, age // of the way to the next poll
+	for bin := binOf(age); ; bin++ {
+		in := edge(bin+1) - at
+		if rest := part * p.gaps[bin]; rest <= in {
+			return at + rest - age
+		}
+		part -= in / p.gaps[bin]
+		at += in
+	}
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// growing is the interval at an age of which nothing is known: a fifth of it, within the bounds of the
+// settings. In seconds.
+func (c Config) growing(age float64) float64 {
+	return min(max(age/5, c.Interval.Seconds()), c.MaxInterval.Seconds())
+}
+
+// shortest is the shortest gap between two polls of a task, in seconds.
+func (c Config) shortest() float64 { return c.Interval.Seconds() / 4 }
+
+// maxKinds bounds the kinds that are told apart, about 2 KiB each.
+const maxKinds = 256
+
+// paces holds the pace of each kind of task.
+type paces struct {
+	cfg Config
+
+	mu     sync.Mutex
+	byKind map[string]*pace // guarded by mu
+}
+
+// of returns the pace of a kind. Kinds beyond the bound share one.
+func (p *paces) of(kind string) *pace {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if found := p.byKind[kind]; found != nil {
+		return found
+	}
+	if len(p.byKind) >= maxKinds {
+		kind = ""
+	}
+	if p.byKind[kind] == nil {
+		p.byKind[kind] = &pace{cfg: p.cfg}
+	}
+	return p.byKind[kind]
+}

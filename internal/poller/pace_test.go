@@ -1,0 +1,189 @@
+package poller_test
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// runs is how long tasks take: the i-th one.
+type runs func(i int) time.Duration
+
+// logNormal is a run time in seconds with this median, and this deviation of its logarithm.
+func logNormal(median, sigma float64) runs {
+	return func(int) time.Duration {
+		return time.Duration(median * math.Exp(sigma*rand.NormFloat64()) * float64(time.Second))
+	}
+}
+
+// mixed is a short run in seven of ten, else a long one.
+func mixed(i int) time.Duration {
+	if rand.IntN(10) < 7 {
+		return logNormal(8, 0.2)(i)
+	}
+	return logNormal(60, 0.2)(i)
+}
+
+// spent is what the waits for tasks cost.
+type spent struct {
+	calls, delay, run float64 // means a task, the times in seconds
+	p95               float64 // of the delay, in seconds
+}
+
+// product is the calls and the delay, multiplied, against those of a loop with one interval for all.
+func (s spent) product() float64 { return s.calls * s.delay / (s.run / 2) }
+
+// spend waits for tasks, a hundred at a time, and returns what those from the skipped on cost. A fresh poller
+// for each has nothing to learn from.
+func spend(t *testing.T, tasks, skip int, fresh bool, run runs) spent {
+	t.Helper()
+	var s spent
+	var delays []float64
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		ends := map[string]time.Time{}
+		answers := api(func(_ context.Context, id string) (task.Workflow, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if time.Now().Before(ends[id]) {
+				return task.Workflow{Status: "RUNNING"}, nil
+			}
+			return task.Workflow{Status: "COMPLETED"}, nil
+		})
+		begun := 0
+		begin := func() (i int, watch task.Watch) {
+			mu.Lock()
+			defer mu.Unlock()
+			i = begun
+			begun++
+			id := strconv.Itoa(i)
+			ends[id] = time.Now().Add(run(i))
+			return i, task.Watch{TaskID: id, WorkflowID: id, Kind: "k", Submitted: time.Now(), Deadline: time.Now().Add(time.Hour)}
+		}
+		p := newPoller(answers, rate.Inf)
+		var group sync.WaitGroup
+		for range 100 {
+			group.Go(func() {
+				for i, watch := begin(); i < tasks; i, watch = begin() {
+					with := p
+					if fresh {
+						with = newPoller(answers, rate.Inf)
+					}
+					ending, err := with.Wait(t.Context(), watch)
+					if err != nil || !ending.Ended() {
+						t.Errorf("got %+v, %v, want an end", ending, err)
+					}
+					if i < skip {
+						continue
+					}
+					mu.Lock()
+					delays = append(delays, time.Since(ends[watch.WorkflowID]).Seconds())
+					s.calls += float64(ending.Polls)
+					s.run += ends[watch.WorkflowID].Sub(watch.Submitted).Seconds()
+					mu.Unlock()
+				}
+			})
+		}
+		group.Wait()
+	})
+	slices.Sort(delays)
+	n := float64(len(delays))
+	for _, d := range delays {
+		s.delay += d / n
+	}
+	s.calls, s.run, s.p95 = s.calls/n, s.run/n, delays[len(delays)*95/100]
+	return s
+}
+
+// The least that is possible is (∫√(S·f))²/E[T] of the product of calls and mean delay that a loop with one
+// interval has. For log-normal run times it is 0.44 (σ 0.25), 0.73 (σ 0.5) and 0.95 (σ 1), for the mixture
+// 0.44. The bounds here leave room for chance; docs/benchmarks.md has what was measured.
+func TestPollsAreSpentWhereTheEndIsLikely(t *testing.T) {
+	for name, tc := range map[string]struct {
+		run   runs
+		bound float64
+	}{
+		"narrow": {logNormal(20, 0.25), 0.58},
+		"wide":   {logNormal(20, 0.5), 0.9},
+		"wider":  {logNormal(20, 1), 1.2},
+		"mixed":  {mixed, 0.68},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := spend(t, 3000, 500, false, tc.run)
+			t.Logf("%.2f calls, %.2f s of delay, product %.3f, p95 %.2f of the mean", s.calls, s.delay, s.product(), s.p95/s.delay)
+			if s.product() > tc.bound {
+				t.Errorf("got %.2f of a fixed interval's product of calls and delay, want %.2f or less", s.product(), tc.bound)
+			}
+			if fixed := 1.9 * s.delay; s.p95 > 1.6*fixed {
+				t.Errorf("got a p95 of %.2f s, want %.2f s or less", s.p95, 1.5*fixed)
+			}
+		})
+	}
+}
+
+// What was learned does no harm when it is not true any more.
+func TestPollsFollowWhenTasksTakeAnotherTime(t *testing.T) {
+	const before, after = 600, 300
+	for name, run := range map[string][2]runs{
+		"longer":       {logNormal(20, 0.25), logNormal(60, 0.25)},
+		"shorter":      {logNormal(60, 0.25), logNormal(20, 0.25)},
+		"where no end": {mixed, logNormal(25, 0.2)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shift := func(i int) time.Duration {
+				if i < before {
+					return run[0](i)
+				}
+				return run[1](i)
+			}
+			learned := spend(t, before+after, before, false, shift)
+			growing := spend(t, before+after, before, true, shift)
+			t.Logf("%.2f calls and %.2f s, growing %.2f calls and %.2f s", learned.calls, learned.delay, growing.calls, growing.delay)
+			if learned.product() > growing.product() {
+				t.Errorf("got a product of calls and delay of %.2f, want no more than the growing interval's, %.2f",
+					learned.product(), growing.product())
+			}
+		})
+	}
+}
+
+func TestLearnedIntervalsKeepTheBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var last, ends time.Time
+		shortest, longest := time.Hour, time.Duration(0)
+		p := newPoller(api(func(context.Context, string) (task.Workflow, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			gap := time.Since(last)
+			last = time.Now()
+			shortest, longest = min(shortest, gap), max(longest, gap)
+			if last.Before(ends) {
+				return task.Workflow{Status: "RUNNING"}, nil
+			}
+			return task.Workflow{Status: "COMPLETED"}, nil
+		}), rate.Inf)
+		for range 200 { // all take the same time: the end is known well
+			last, ends = time.Now(), time.Now().Add(10*time.Second)
+			if _, err := p.Wait(t.Context(), fresh(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if shortest < interval/4 || longest > maxInterval*11/10+time.Millisecond {
+			t.Errorf("got polls %v to %v apart, want %v to %v", shortest, longest, interval/4, maxInterval)
+		}
+		if shortest >= interval {
+			t.Errorf("got polls %v apart at least: nothing was learned", shortest)
+		}
+	})
+}
