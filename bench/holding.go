@@ -55,7 +55,7 @@ func holding(ctx context.Context, l *lab) ([]figure.Row, error) {
 	var rows []figure.Row
 	for _, n := range sizes {
 		var holds []hold
-		for round := range min(l.rounds, holdRounds) {
+		for round := range holdRounds {
 			h, err := l.hold(ctx, n)
 			if err != nil {
 				return nil, fmt.Errorf("%d held: %w", n, err)
@@ -68,7 +68,7 @@ func holding(ctx context.Context, l *lab) ([]figure.Row, error) {
 	return rows, nil
 }
 
-// holdRounds bounds the rounds: what is held is not held faster on a quiet machine.
+// holdRounds is one: memory and processor time are measured here, which a busy machine hardly changes.
 const holdRounds = 1
 
 func holdRows(n int, holds []hold) []figure.Row {

@@ -111,12 +111,12 @@ func (l *lab) carryOut(ctx context.Context, b benchmark, args []string) error {
 	if err != nil {
 		return err
 	}
-	r := figure.Report{
-		Name: b.name, About: b.about, Command: "go run ./bench " + strings.Join(args, " "), When: began.UTC().Truncate(time.Second),
-		Machine: figure.ThisMachine(commit(ctx)), Rounds: l.rounds, Rows: rows,
-	}
 	if len(rows) == 0 {
 		return nil
+	}
+	r := figure.Report{
+		Name: b.name, About: b.about, Command: "go run ./bench " + strings.Join(args, " "), When: began.UTC().Truncate(time.Second),
+		Machine: figure.ThisMachine(commit(ctx)), Rounds: len(rows[0].Values), Rows: rows,
 	}
 	fmt.Println(r.Table())
 	if l.json == "" {
