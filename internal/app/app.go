@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/tracing"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
 
@@ -41,6 +43,11 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 	if err != nil {
 		return err
 	}
+	tracer, stopTracing, err := tracing.Start(ctx, cfg.Worker.Name, version, log)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	denied := newDenials(cfg, reg, log)
 	nc, err := Connect(cfg.NATS, cfg.Worker.Name, denied.note, log)
 	if err != nil {
@@ -69,7 +76,7 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 			return nil // told to stop before it could begin
 		}
 		log.Info().Str("version", version).Msg("worker is ready")
-		return work(ctx, cfg, parts{nc: nc, streams: streams, api: api, gate: submissions, limit: limit, reg: reg, log: log})
+		return work(ctx, cfg, parts{nc: nc, streams: streams, api: api, gate: submissions, limit: limit, tracer: tracer, reg: reg, log: log})
 	})
 	return group.Wait()
 }
@@ -81,6 +88,7 @@ type parts struct {
 	api     *anchor.Client
 	gate    *gate.Gate
 	limit   *rate.Limiter
+	tracer  trace.Tracer
 	reg     prometheus.Registerer
 	log     zerolog.Logger
 }
@@ -89,7 +97,7 @@ type parts struct {
 func work(ctx context.Context, cfg Config, with parts) error {
 	r := with.streams.found
 	line := pipeline.New(
-		pipeline.Config{Worker: cfg.Worker.Name, Defaults: cfg.defaults(), OwnerGrace: ownerGrace(cfg)},
+		pipeline.Config{Worker: cfg.Worker.Name, Defaults: cfg.defaults(), OwnerGrace: ownerGrace(cfg), Tracer: with.tracer},
 		consumer.NewRequests(r.requests, with.reg, with.log),
 		with.gate, with.api,
 		tracker.New(r.js, r.tracker, cfg.Tracker, with.reg, with.log),

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/tracing"
 )
 
 // maxPending is how many messages a consumer can have out without redelivering a dead worker's too late.
@@ -19,7 +20,7 @@ const maxPending = 100_000
 // Validate returns a line for each mistake: the variable, what it holds, and what would do. It looks
 // whether the files that are named can be read.
 func (c Config) Validate() []string {
-	return append(c.Anchor.Validate(), unmet(c.demands())...)
+	return slices.Concat(c.Anchor.Validate(), unmet(c.demands()), tracing.Validate())
 }
 
 // unmet returns a line for each demand that is not kept.

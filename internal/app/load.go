@@ -121,6 +121,7 @@ func WriteHelp(w io.Writer) error {
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprint(table, "worker runs Anchor Browser web tasks from a NATS JetStream queue and publishes one event for each.\n"+
+		"OTEL_EXPORTER_OTLP_ENDPOINT switches traces on; OpenTelemetry's other OTEL_* variables hold as well.\n"+
 		"It takes no arguments; these variables of the environment set it up:\n\n"+
 		"VARIABLE\tDEFAULT\tMEANING\n")
 	for _, s := range settings {

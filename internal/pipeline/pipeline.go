@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -67,6 +68,7 @@ type Config struct {
 	// OwnerGrace is how long a task that was found in the middle of its submission is watched before the
 	// submission is given up for unknown: its owner may live, and be about to record the answer.
 	OwnerGrace time.Duration
+	Tracer     trace.Tracer // makes the spans of tasks; nil: there are none
 }
 
 // Pipeline runs tasks. It holds no state of any, but for a gauge when those that wait were stored.
@@ -105,6 +107,7 @@ func (p *Pipeline) Handle(ctx context.Context, m task.Message) error {
 	}
 	r := p.newRun(req)
 	defer r.end()
+	ctx = r.beginTrace(ctx)
 	if err := r.claim(ctx); errors.Is(err, errSettled) {
 		return nil
 	} else if err != nil {
@@ -116,7 +119,7 @@ func (p *Pipeline) Handle(ctx context.Context, m task.Message) error {
 	if err := r.poll(ctx); err != nil {
 		return err
 	}
-	return r.publish(ctx)
+	return r.spanned(ctx, "publish", trace.SpanKindProducer, r.publish)
 }
 
 // errSettled: the request needs nothing more than its acknowledgement.
@@ -144,6 +147,8 @@ type run struct {
 	verdict *task.Verdict // how the task ended, once that is known
 	ending  task.Ending   // of the wait for its workflow
 
+	span trace.Span // of the task; nil without a Tracer
+
 	step           step      // where it is, for the metrics
 	since          time.Time // when it came there
 	forbidden      int       // 403s this run has met
@@ -160,6 +165,7 @@ func (p *Pipeline) newRun(req *task.Request) *run {
 func (r *run) end() {
 	r.giveUpPlace()
 	r.enterStep(stepNone)
+	r.endTrace()
 }
 
 // fail ends the task with an error. Whatever became of the one repetition of a submission, nobody knows of

@@ -12,7 +12,7 @@ func (r *run) poll(ctx context.Context) error {
 		return nil
 	}
 	r.enterStep(stepPoll)
-	ending, err := r.poller.Wait(ctx, task.Watch{
+	ending, err := r.waitForEnd(ctx, task.Watch{
 		TaskID: r.rec.TaskID, WorkflowID: r.rec.WorkflowID, Kind: r.req.Kind,
 		Submitted: r.rec.SubmittedAt, Deadline: r.rec.SubmittedAt.Add(r.req.Timeout), Resumed: r.rec.Epoch > 1,
 	})

@@ -111,7 +111,7 @@ func (r *run) post(ctx context.Context) error {
 	if err := r.stillOwner(ctxPost); err != nil { // the record's writing may have waited out an outage
 		return err
 	}
-	id, err := r.api.Submit(ctxPost, r.req.SessionID, r.req.Body)
+	id, err := r.callAPI(ctxPost)
 	r.leaveGate(err)
 	if err == nil {
 		return r.recordAccepted(ctxPost, id)

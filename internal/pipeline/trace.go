@@ -1,0 +1,127 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"strconv"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// headers is where a request carries its trace (W3C Trace Context).
+type headers map[string][]string
+
+// Get returns the first value of a header, whatever the case of its name.
+func (h headers) Get(name string) string { return task.Message{Header: h}.HeaderValue(name) }
+
+// Set sets a header.
+func (h headers) Set(name, value string) { h[name] = []string{value} }
+
+// Keys is asked for by nobody: the names are fixed.
+func (headers) Keys() []string { return nil }
+
+// beginTrace begins the span of the task as this worker handles it, as a child of the request's. A request
+// without a trace gets this one, so that its event carries it.
+func (r *run) beginTrace(ctx context.Context) context.Context {
+	if r.cfg.Tracer == nil {
+		return ctx
+	}
+	m := &r.req.Message
+	w3c := propagation.TraceContext{}
+	ctx = w3c.Extract(ctx, headers(m.Header))
+	orphan := !trace.SpanContextFromContext(ctx).IsValid()
+	ctx, r.span = r.cfg.Tracer.Start(ctx, "process "+m.Stream, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+		attribute.String("messaging.system", "nats"), attribute.String("messaging.operation.type", "process"),
+		attribute.String("messaging.destination.name", m.Stream), attribute.String("capstan.task.id", r.req.TaskID),
+	))
+	if orphan {
+		own := headers(maps.Clone(m.Header))
+		if own == nil {
+			own = headers{}
+		}
+		w3c.Inject(ctx, own)
+		m.Header = own
+	}
+	return ctx
+}
+
+// endTrace ends the task's span. One without a verdict was left to another delivery.
+func (r *run) endTrace() {
+	if r.span == nil {
+		return
+	}
+	r.span.SetAttributes(attribute.String("capstan.workflow.id", r.rec.WorkflowID), attribute.String("capstan.task.state", string(r.rec.State)))
+	if r.rec.State == task.Failed {
+		failSpan(r.span, string(r.rec.ErrorCode))
+	}
+	r.span.End()
+}
+
+// spanned does what belongs into a span of its own, under the task's. What ctx ends, or another worker has
+// taken, is no error.
+func (r *run) spanned(ctx context.Context, name string, kind trace.SpanKind, do func(context.Context) error) error {
+	if r.cfg.Tracer == nil {
+		return do(ctx)
+	}
+	ctx, span := r.cfg.Tracer.Start(ctx, name, trace.WithSpanKind(kind))
+	defer span.End()
+	err := do(ctx)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, task.ErrNotOwner) {
+		failSpan(span, errorType(err))
+	}
+	return err
+}
+
+// callAPI posts the task, in a span.
+func (r *run) callAPI(ctx context.Context) (workflowID string, err error) {
+	err = r.spanned(ctx, "submit", trace.SpanKindClient, func(ctx context.Context) (err error) {
+		workflowID, err = r.api.Submit(ctx, r.req.SessionID, r.req.Body)
+		if span := trace.SpanFromContext(ctx); span.IsRecording() {
+			span.SetAttributes(attribute.String("http.request.method", http.MethodPost), attribute.String("capstan.workflow.id", workflowID))
+			if refusal, ok := errors.AsType[*task.SubmitError](err); ok && refusal.HTTPStatus > 0 {
+				span.SetAttributes(attribute.Int("http.response.status_code", refusal.HTTPStatus))
+			}
+		}
+		return err
+	})
+	return workflowID, err
+}
+
+// waitForEnd waits for the workflow, in a span.
+func (r *run) waitForEnd(ctx context.Context, w task.Watch) (ending task.Ending, err error) {
+	err = r.spanned(ctx, "wait", trace.SpanKindInternal, func(ctx context.Context) (err error) {
+		ending, err = r.poller.Wait(ctx, w)
+		if span := trace.SpanFromContext(ctx); span.IsRecording() {
+			span.SetAttributes(attribute.Int("capstan.polls", ending.Polls), attribute.String("capstan.workflow.id", w.WorkflowID))
+		}
+		return err
+	})
+	return ending, err
+}
+
+// errorType is from a closed set: the text of an error may quote the request.
+func errorType(err error) string {
+	refusal, ok := errors.AsType[*task.SubmitError](err)
+	switch {
+	case !ok:
+		return "_OTHER"
+	case refusal.HTTPStatus > 0:
+		return strconv.Itoa(refusal.HTTPStatus)
+	case refusal.Reason != "":
+		return string(refusal.Reason)
+	default:
+		return string(task.SubmissionUnknown)
+	}
+}
+
+func failSpan(span trace.Span, errorType string) {
+	span.SetAttributes(attribute.String("error.type", errorType))
+	span.SetStatus(codes.Error, errorType)
+}

@@ -1,0 +1,82 @@
+// Package tracing sends the spans of tasks to a collector by OTLP over HTTP. The standard variables OTEL_*
+// of OpenTelemetry switch it on and set it up; without them nothing is made and nothing runs.
+package tracing
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// flushTimeout bounds how long the last spans may take to leave when the worker ends.
+const flushTimeout = 2 * time.Second
+
+// Validate returns a line for each OTEL_* variable that cannot be used.
+func Validate() []string {
+	if disabled() {
+		return nil
+	}
+	var mistakes []string
+	if e := os.Getenv("OTEL_TRACES_EXPORTER"); e != "" && e != "otlp" && e != "none" {
+		mistakes = append(mistakes, fmt.Sprintf("OTEL_TRACES_EXPORTER is %.100q: otlp or none", e))
+	}
+	name := "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+	if os.Getenv(name) == "" {
+		name = "OTEL_EXPORTER_OTLP_PROTOCOL"
+	}
+	if p := os.Getenv(name); IsOn() && p != "" && p != "http/protobuf" {
+		mistakes = append(mistakes, fmt.Sprintf("%s is %.100q: http/protobuf, to the collector's port 4318", name, p))
+	}
+	return mistakes
+}
+
+// IsOn reports whether the environment asks for traces: by OTEL_TRACES_EXPORTER=otlp, or by an endpoint
+// where that is not set.
+func IsOn() bool {
+	exporter := os.Getenv("OTEL_TRACES_EXPORTER")
+	endpoint := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") + os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+	return !disabled() && (exporter == "otlp" || exporter == "" && endpoint != "")
+}
+
+func disabled() bool { return strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") }
+
+// Start returns what makes the spans of a worker, and stop, which sends the last ones within two seconds.
+// The tracer is nil where the environment asks for no traces. A collector that is away costs spans, and
+// never a task; the log says so once a minute.
+func Start(ctx context.Context, worker, version string, log zerolog.Logger) (tracer trace.Tracer, stop func(), err error) {
+	if !IsOn() {
+		return nil, func() {}, nil
+	}
+	exporter, err := otlptracehttp.New(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the exporter of traces: %w", err)
+	}
+	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
+		attribute.String("service.name", "capstan"), attribute.String("service.version", version),
+		attribute.String("service.instance.id", worker),
+	), resource.WithFromEnv()) // which wins
+	if err != nil {
+		return nil, nil, fmt.Errorf("read OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	quiet := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { quiet.Warn().Err(err).Msg("spans were lost") }))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
+	stop = func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+		defer cancel()
+		if err := provider.Shutdown(ctx); err != nil {
+			quiet.Warn().Err(err).Msg("spans were lost")
+		}
+	}
+	return provider.Tracer("github.com/capstan-worker/capstan"), stop, nil
+}
