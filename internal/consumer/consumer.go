@@ -28,6 +28,10 @@ const (
 	// that only ACK_WAIT brings back, so that a drain lets it run out: short, then.
 	pullWait = 500 * time.Millisecond
 
+	// pullMost is how many requests one pull asks for. What comes for a pull has to fit into the client's
+	// buffer of 64 MiB, or some of it is dropped and comes back after ACK_WAIT.
+	pullMost = 64
+
 	// errorWait is the time between two pulls where the first one failed.
 	errorWait = time.Second
 
@@ -143,7 +147,7 @@ func (c *Consumer) fetch(ctx context.Context, n int, spare bool) error {
 		return nil
 	}
 	began := time.Now()
-	batch, err := c.source.Fetch(n, jetstream.FetchMaxWait(pullWait))
+	batch, err := c.source.Fetch(min(n, pullMost), jetstream.FetchMaxWait(pullWait))
 	if err != nil {
 		return err
 	}

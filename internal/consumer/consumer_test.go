@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -471,4 +472,34 @@ func (s stalled) Fetch(n int, opts ...jetstream.FetchOpt) (jetstream.MessageBatc
 	still := time.NewTimer(s.during)
 	<-still.C
 	return batch, err
+}
+
+// The client keeps what comes for a pull in a buffer, and drops what does not fit.
+func TestAPullAsksForNoMoreThanTheClientCanHold(t *testing.T) {
+	t.Parallel()
+	const requests, largest = 1000, 64
+	h := newHarness(t, requests)
+	nc, js := h.server.Connect()
+	source, err := js.Consumer(t.Context(), "TASKS", "worker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pulls := &noted{Consumer: source}
+	handler := newHandler()
+	h.runOn(nc, pulls, handler, 2*requests)
+	h.waitHeld(handler, requests)
+	if got := pulls.most.Load(); got > largest {
+		t.Errorf("got a pull of %d, want %d at most", got, largest)
+	}
+}
+
+// noted is a consumer that notes the largest pull.
+type noted struct {
+	jetstream.Consumer
+	most atomic.Int64
+}
+
+func (n *noted) Fetch(size int, opts ...jetstream.FetchOpt) (jetstream.MessageBatch, error) {
+	n.most.Store(max(n.most.Load(), int64(size)))
+	return n.Consumer.Fetch(size, opts...)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 )
 
 // How long one try may take: a Quick one is a single message each way, a Slow one carries a large
@@ -16,11 +17,16 @@ const (
 	Slow  = time.Minute
 )
 
+// triesAtOnce bounds the tries of one kind under way. A worker that takes over tens of thousands of tasks
+// would else wait for so many answers at once that each comes too late, and ask for all of them again.
+const triesAtOnce = 1024
+
 // Call is one kind of call to NATS: what Until logs and measures it as. It may be shared.
 type Call struct {
 	name    string
 	timeout time.Duration
 	log     zerolog.Logger
+	places  *semaphore.Weighted // one for each try at once
 
 	seconds prometheus.Histogram
 	retries prometheus.Counter
@@ -34,7 +40,7 @@ func NewCall(name string, timeout time.Duration, reg prometheus.Registerer, log 
 	auto := promauto.With(reg)
 	labels := prometheus.Labels{"call": name}
 	return &Call{
-		name: name, timeout: timeout,
+		name: name, timeout: timeout, places: semaphore.NewWeighted(triesAtOnce),
 		log: log.Sample(&zerolog.BurstSampler{Burst: 1, Period: 10 * time.Second}),
 		seconds: auto.NewHistogram(prometheus.HistogramOpts{
 			Name: "capstan_nats_call_seconds", Help: "Time of a call to NATS until it was answered, its repetitions included.",

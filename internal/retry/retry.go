@@ -27,10 +27,14 @@ func Until[T any](ctx context.Context, c *Call, try func(context.Context) (T, er
 		c.open.Dec()
 		c.seconds.Observe(time.Since(began).Seconds())
 	}()
-	once := func() (T, error) {
+	once := func() (answer T, err error) {
+		if err := c.places.Acquire(ctx, 1); err != nil {
+			return answer, err
+		}
+		defer c.places.Release(1)
 		tryCtx, cancel := context.WithTimeout(ctx, c.timeout)
 		defer cancel()
-		answer, err := try(tryCtx)
+		answer, err = try(tryCtx)
 		if errors.Is(err, nats.ErrConnectionClosed) {
 			err = backoff.Permanent(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,6 +151,35 @@ capstan_nats_retries_total{call="test"} 2
 			if g := f.Metric[0].Gauge; g != nil && g.GetValue() != 0 {
 				t.Errorf("got %v calls in flight afterwards, want none", g.GetValue())
 			}
+		}
+	})
+}
+
+// Answers that are waited for by all at once come too late for all.
+func TestTriesAtOnceAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 1024
+		call := newCall(time.Minute)
+		var now, peak atomic.Int64
+		var all sync.WaitGroup
+		for range 3 * most {
+			all.Go(func() {
+				_, err := retry.Until(t.Context(), call, func(context.Context) (struct{}, error) {
+					if n := now.Add(1); n > peak.Load() {
+						peak.Store(n)
+					}
+					defer now.Add(-1)
+					<-time.After(time.Second)
+					return struct{}{}, nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if got := peak.Load(); got != most {
+			t.Errorf("got %d tries at once, want %d", got, most)
 		}
 	})
 }
