@@ -6,6 +6,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/capstan-worker/capstan/internal/aside"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -101,25 +103,38 @@ func New(cfg Config, q Requests, g Gate, api Submitter, t Tracker, w Poller, p P
 // everything final is an event, failures included. An error means that the request must come back;
 // task.ErrNotOwner, that somebody else has it.
 func (p *Pipeline) Handle(ctx context.Context, m task.Message) error {
-	req, err := task.ParseRequest(m, p.cfg.Defaults)
-	if err != nil {
-		return p.refuse(ctx, m, err)
-	}
-	r := p.newRun(req)
-	defer r.end()
-	ctx = r.beginTrace(ctx)
-	if err := r.claim(ctx); errors.Is(err, errSettled) {
+	var r *run
+	err := aside.Do(func() (err error) {
+		r, ctx, err = p.start(ctx, m)
+		return err
+	})
+	if errors.Is(err, errSettled) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	if err := r.submit(ctx); err != nil {
-		return err
-	}
+	defer r.end()
 	if err := r.poll(ctx); err != nil {
 		return err
 	}
 	return r.spanned(ctx, "publish", trace.SpanKindProducer, r.publish)
+}
+
+// start takes a request to where its workflow runs, or to its verdict, and returns the context of its trace.
+func (p *Pipeline) start(ctx context.Context, m task.Message) (*run, context.Context, error) {
+	req, err := task.ParseRequest(m, p.cfg.Defaults)
+	if err != nil {
+		return nil, ctx, cmp.Or(p.refuse(ctx, m, err), errSettled)
+	}
+	r := p.newRun(req)
+	ctx = r.beginTrace(ctx)
+	if err = r.claim(ctx); err == nil {
+		err = r.submit(ctx)
+	}
+	if err != nil {
+		r.end()
+	}
+	return r, ctx, err
 }
 
 // errSettled: the request needs nothing more than its acknowledgement.

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
+	"github.com/capstan-worker/capstan/internal/aside"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -155,7 +156,11 @@ func (p *Poller) ask(ctx context.Context, w *wait) (over bool) {
 	}
 	began := time.Now()
 	p.inFlight.Inc()
-	workflow, err := p.api.Status(ctx, w.workflowID)
+	var workflow task.Workflow
+	err := aside.Do(func() (err error) {
+		workflow, err = p.api.Status(ctx, w.workflowID)
+		return err
+	})
 	p.inFlight.Dec()
 	if err == nil {
 		p.hold.answered(generation)
