@@ -50,7 +50,7 @@ type Tracker interface {
 // Poller waits for workflows.
 type Poller interface {
 	// Wait blocks until the workflow ended, was lost, or its time was up.
-	Wait(ctx context.Context, w task.Watch) (task.Ending, error)
+	Wait(ctx context.Context, w *task.Watch) (task.Ending, error)
 }
 
 // Publisher stores events and dead letters.

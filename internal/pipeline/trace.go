@@ -94,16 +94,11 @@ func (r *run) callAPI(ctx context.Context) (workflowID string, err error) {
 	return workflowID, err
 }
 
-// waitForEnd waits for the workflow, in a span.
-func (r *run) waitForEnd(ctx context.Context, w task.Watch) (ending task.Ending, err error) {
-	err = r.spanned(ctx, "wait", trace.SpanKindInternal, func(ctx context.Context) (err error) {
-		ending, err = r.poller.Wait(ctx, w)
-		if span := trace.SpanFromContext(ctx); span.IsRecording() {
-			span.SetAttributes(attribute.Int("capstan.polls", ending.Polls), attribute.String("capstan.workflow.id", w.WorkflowID))
-		}
-		return err
-	})
-	return ending, err
+// traceWait adds to the span of the wait what came of it.
+func (r *run) traceWait(ctx context.Context) {
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(attribute.Int("capstan.polls", r.ending.Polls), attribute.String("capstan.workflow.id", r.rec.WorkflowID))
+	}
 }
 
 // errorType is from a closed set: the text of an error may quote the request.

@@ -61,14 +61,14 @@ func spend(t *testing.T, tasks, skip int, fresh bool, run runs) spent {
 			return task.Workflow{Status: "COMPLETED"}, nil
 		})
 		begun := 0
-		begin := func() (i int, watch task.Watch) {
+		begin := func() (i int, watch *task.Watch) {
 			mu.Lock()
 			defer mu.Unlock()
 			i = begun
 			begun++
 			id := strconv.Itoa(i)
 			ends[id] = time.Now().Add(run(i))
-			return i, task.Watch{TaskID: id, WorkflowID: id, Kind: "k", Submitted: time.Now(), Deadline: time.Now().Add(time.Hour)}
+			return i, &task.Watch{TaskID: id, WorkflowID: id, Kind: "k", Submitted: time.Now(), Deadline: time.Now().Add(time.Hour)}
 		}
 		p := newPoller(answers, rate.Inf)
 		var group sync.WaitGroup

@@ -85,7 +85,7 @@ func New(cfg Config, api API, limit *rate.Limiter, reg prometheus.Registerer, lo
 //
 // The workflow is asked after once more shortly before the deadline, and a resumed wait has a few seconds
 // to ask once even where the deadline has passed.
-func (p *Poller) Wait(ctx context.Context, watch task.Watch) (task.Ending, error) {
+func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (task.Ending, error) {
 	p.waiting.Inc()
 	defer p.waiting.Dec()
 	w := newWait(p.cfg, p.paces.of(watch.Kind), watch)

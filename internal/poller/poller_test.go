@@ -77,18 +77,18 @@ func newPoller(f api, limit rate.Limit) *poller.Poller {
 }
 
 // fresh is a watch that began now.
-func fresh(timeout time.Duration) task.Watch {
-	return task.Watch{TaskID: "t", WorkflowID: "w", Submitted: time.Now(), Deadline: time.Now().Add(timeout)}
+func fresh(timeout time.Duration) *task.Watch {
+	return &task.Watch{TaskID: "t", WorkflowID: "w", Submitted: time.Now(), Deadline: time.Now().Add(timeout)}
 }
 
-func resumed(ran, left time.Duration) task.Watch {
+func resumed(ran, left time.Duration) *task.Watch {
 	now := time.Now()
-	return task.Watch{
+	return &task.Watch{
 		TaskID: "t", WorkflowID: "w", Submitted: now.Add(-ran), Deadline: now.Add(left), Resumed: true,
 	}
 }
 
-func wait(t *testing.T, p *poller.Poller, w task.Watch) task.Ending {
+func wait(t *testing.T, p *poller.Poller, w *task.Watch) task.Ending {
 	t.Helper()
 	ending, err := p.Wait(t.Context(), w)
 	if err != nil {

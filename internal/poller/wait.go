@@ -38,7 +38,7 @@ type wait struct {
 }
 
 // newWait counts the watch's times from now, so that a step of the clock during the wait moves nothing.
-func newWait(cfg Config, pace *pace, watch task.Watch) *wait {
+func newWait(cfg Config, pace *pace, watch *task.Watch) *wait {
 	now := time.Now()
 	submitted := now.Add(watch.Submitted.Sub(now))
 	deadline := now.Add(watch.Deadline.Sub(now))
