@@ -127,14 +127,21 @@ func (p *Pipeline) start(ctx context.Context, m task.Message) (*run, context.Con
 		return nil, ctx, cmp.Or(p.refuse(ctx, m, err), errSettled)
 	}
 	r := p.newRun(req)
+	started := false
+	defer func() {
+		if !started { // also after a panic
+			r.end()
+		}
+	}()
 	ctx = r.beginTrace(ctx)
-	if err = r.claim(ctx); err == nil {
-		err = r.submit(ctx)
+	if err := r.claim(ctx); err != nil {
+		return nil, ctx, err
 	}
-	if err != nil {
-		r.end()
+	if err := r.submit(ctx); err != nil {
+		return nil, ctx, err
 	}
-	return r, ctx, err
+	started = true
+	return r, ctx, nil
 }
 
 // errSettled: the request needs nothing more than its acknowledgement.

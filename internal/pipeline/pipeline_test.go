@@ -536,3 +536,39 @@ func TestARepetitionThatExpiresLeavesTheFirstUnknown(t *testing.T) {
 		t.Errorf("got %+v, want submission_unknown", events)
 	}
 }
+
+// panicking is a worker that panics at the first so many submissions.
+type panicking struct{ left atomic.Int32 }
+
+func (p *panicking) do(step string, act func() error) error {
+	if step == "submit" && p.left.Add(-1) >= 0 {
+		panic("no such luck")
+	}
+	return act()
+}
+
+// A panic is contained by whoever holds the request, and the worker goes on: with all its places.
+func TestAPanicGivesItsPlaceBack(t *testing.T) {
+	t.Parallel()
+	const panics = 5 // there are fewer places
+	w := newWorld(t)
+	does := &panicking{}
+	does.left.Store(panics)
+	p := w.worker("w1", does)
+	for i := range panics {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			_ = p.Handle(t.Context(), w.request(fmt.Sprintf(`{"task_id":"p%d","prompt":"a","url":"https://example.com"}`, i))(1))
+		}()
+	}
+	if err := p.Handle(t.Context(), w.request(fmt.Sprintf(request, ""))(1)); err != nil {
+		t.Fatal(err)
+	}
+	if events := w.events(); len(events) != 1 || events[0].TaskID != "a" {
+		t.Errorf("got %+v, want the event of the last task", events)
+	}
+}
