@@ -31,6 +31,7 @@ func benchmarks() []benchmark {
 		{name: "latency", run: latency, about: "A worker that has nothing to do gets one task after the other; the API finishes at once."},
 		{name: "workers", run: workers, about: "Several workers on one queue, on the same cores; and how even they share tasks while all have room."},
 		{name: "growth", run: growth, about: "The same tasks, with many requests waiting behind them, and with many records of tasks that have ended."},
+		{name: "storage", run: storage, about: "What a task takes of NATS' disk: tasks with requests of 300 bytes and short results, from the queue to the record that is kept, and dead letters."},
 		{name: "profile", run: profile, about: "CPU and heap profiles of the worker, at full speed and holding; they are written to " + profileFolder + "/."},
 	}
 }
