@@ -117,6 +117,7 @@ func TestPollsAreSpentWhereTheEndIsLikely(t *testing.T) {
 		"wide":   {logNormal(20, 0.5), 0.9},
 		"wider":  {logNormal(20, 1), 1.2},
 		"mixed":  {mixed, 0.68},
+		"long":   {logNormal(300, 0.25), 0.76},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := spend(t, 3000, 500, false, tc.run)
