@@ -87,8 +87,8 @@ func TestAlerts(t *testing.T) {
 
 // retries are tries of events that were repeated, and calls that ended.
 func retries(repeated, ended string) []string {
-	const labels = in + `, call="publish_event"} `
-	return []string{`capstan_nats_retries_total` + labels + repeated, `capstan_nats_call_seconds_count` + labels + ended}
+	const event = in + `, call="publish_event"} `
+	return []string{`capstan_nats_retries_total` + event + repeated, `capstan_nats_call_seconds_count` + event + ended}
 }
 
 // detected is a histogram of ends that were noticed within 15 s, and of all.
