@@ -64,8 +64,8 @@ func (l *lab) storage(ctx context.Context, n int) ([]taken, error) {
 	if err != nil {
 		return nil, err
 	}
-	looks := looks{world: w, n: n}
-	looks.at(ctx, requestStream, "a request that waits")
+	look := looks{world: w, n: n}
+	look.at(ctx, requestStream, "a request that waits")
 	p, err := w.launch(ctx, "worker", w.worker, quickPolls()...)
 	if err != nil {
 		return nil, err
@@ -73,18 +73,18 @@ func (l *lab) storage(ctx context.Context, n int) ([]taken, error) {
 	if err := w.settled(ctx, p, n); err != nil {
 		return nil, err
 	}
-	looks.at(ctx, recordStream, "the record of a task that has just ended")
+	look.at(ctx, recordStream, "the record of a task that has just ended")
 	if err := process.Pass(ctx, compactTime); err != nil {
 		return nil, err
 	}
-	looks.at(ctx, recordStream, "the record of a task that has ended")
-	looks.at(ctx, resultStream, "the event of a task")
-	looks.at(ctx, requestStream, "the request of a task that has ended")
+	look.at(ctx, recordStream, "the record of a task that has ended")
+	look.at(ctx, resultStream, "the event of a task")
+	look.at(ctx, requestStream, "the request of a task that has ended")
 	if err := w.bury(ctx, n); err != nil {
 		return nil, err
 	}
-	looks.at(ctx, deadStream, "a dead letter")
-	return looks.seen, looks.err
+	look.at(ctx, deadStream, "a dead letter")
+	return look.seen, look.err
 }
 
 // bury publishes n requests that cannot be read and returns when they are dead letters.
