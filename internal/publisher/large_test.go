@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -122,4 +124,39 @@ func (u *unanswered) Put(ctx context.Context, meta jetstream.ObjectMeta, r io.Re
 		return nil, ctx.Err()
 	}
 	return u.ObjectStore.Put(ctx, meta, r)
+}
+
+// A worker that has to go closes its connection. An upload that hangs must not hold it.
+func TestAnUploadEndsWithTheConnection(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
+	store := &hanging{ObjectStore: h.large, reached: make(chan struct{})}
+	ev := event("large")
+	ev.Result = json.RawMessage(`"` + strings.Repeat("a", 8192) + `"`)
+	ended := make(chan error, 1)
+	go func() {
+		_, _, err := h.on(store).Publish(t.Context(), message(7), ev, false)
+		ended <- err
+	}()
+	<-store.reached
+	began := time.Now()
+	h.nc.Close()
+	if err := <-ended; !errors.Is(err, nats.ErrConnectionClosed) || time.Since(began) > firstTry/2 {
+		t.Errorf("got %v after %v, want ErrConnectionClosed at once", err, time.Since(began))
+	}
+}
+
+// firstTry is what the first try of an upload may take.
+const firstTry = 10 * time.Second
+
+// hanging is an object store that can be written, and hangs when it is read.
+type hanging struct {
+	jetstream.ObjectStore
+	reached chan struct{}
+}
+
+func (h *hanging) GetBytes(ctx context.Context, _ string, _ ...jetstream.GetObjectOpt) ([]byte, error) {
+	close(h.reached)
+	<-ctx.Done()
+	return nil, ctx.Err()
 }

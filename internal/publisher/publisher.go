@@ -3,7 +3,6 @@
 package publisher
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -166,59 +165,6 @@ func (p *Publisher) storeAs(ctx context.Context, m task.Message, ev task.Event, 
 // tooLarge reports whether a message was larger than the server's max_payload or the stream's own bound.
 func tooLarge(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum)
-}
-
-// offload puts the answer into the object store and leaves its name on the event. Where there is both a
-// result and what it was unwrapped from, the result is the answer; a failed task's is what the API sent.
-func (p *Publisher) offload(ctx context.Context, m task.Message, ev task.Event) (task.Event, error) {
-	answer := ev.Result
-	if answer == nil {
-		answer = ev.RawResult
-	}
-	name := asideID(ev.TaskID, m)
-	info, err := p.put(ctx, name, answer)
-	if err != nil {
-		return ev, fmt.Errorf("store result of task %s: %w", ev.TaskID, err)
-	}
-	p.metrics.largeResults.Inc()
-	ev.Result, ev.RawResult = nil, nil
-	ev.ResultRef = &task.ResultRef{Bucket: p.cfg.Bucket, Name: name, Size: info.Size, Digest: info.Digest}
-	return ev, nil
-}
-
-const (
-	// chunkSize is the object store's usual one, in bytes.
-	chunkSize = 128 << 10
-
-	// firstUpload is how long the first try to store an object may take. An answer that was lost on the way
-	// costs no more than that; the next try has twice the time, up to longestUpload, in case the link is slow.
-	firstUpload   = 10 * time.Second
-	longestUpload = 3 * time.Minute
-)
-
-// put stores an object, in chunks that the server takes, and looks whether it can be read.
-func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
-	patience := firstUpload
-	return retry.Until(ctx, p.calls.object, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
-		defer func() {
-			if ctx.Err() != nil {
-				patience *= 2
-			}
-		}()
-		size := uint32(min(max(p.nc.MaxPayload()/2, 1), chunkSize))
-		meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}
-		info, err := p.large.Put(ctx, meta, bytes.NewReader(data))
-		if err != nil {
-			return nil, err
-		}
-		// nats.go 1.55 sends a chunk that met no responder again from a buffer that holds another by then.
-		if _, err := p.large.GetBytes(ctx, name); err != nil {
-			return nil, fmt.Errorf("read back: %w", err)
-		}
-		return info, nil
-	})
 }
 
 // errForgotten says that an event was sent, that no answer came, and that the stream may have forgotten

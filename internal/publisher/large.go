@@ -1,0 +1,94 @@
+package publisher
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// offload puts the answer into the object store and leaves its name on the event. Where there is both a
+// result and what it was unwrapped from, the result is the answer; a failed task's is what the API sent.
+func (p *Publisher) offload(ctx context.Context, m task.Message, ev task.Event) (task.Event, error) {
+	answer := ev.Result
+	if answer == nil {
+		answer = ev.RawResult
+	}
+	name := asideID(ev.TaskID, m)
+	info, err := p.put(ctx, name, answer)
+	if err != nil {
+		return ev, fmt.Errorf("store result of task %s: %w", ev.TaskID, err)
+	}
+	p.metrics.largeResults.Inc()
+	ev.Result, ev.RawResult = nil, nil
+	ev.ResultRef = &task.ResultRef{Bucket: p.cfg.Bucket, Name: name, Size: info.Size, Digest: info.Digest}
+	return ev, nil
+}
+
+const (
+	// chunkSize is the object store's usual one, in bytes.
+	chunkSize = 128 << 10
+
+	// firstUpload is how long the first try to store an object may take. An answer that was lost on the way
+	// costs no more than that; the next try has twice the time, up to longestUpload, in case the link is slow.
+	firstUpload   = 10 * time.Second
+	longestUpload = 3 * time.Minute
+)
+
+// put stores an object and looks whether it can be read.
+func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
+	patience := firstUpload
+	return retry.Until(ctx, p.calls.object, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		defer func() {
+			if ctx.Err() != nil {
+				patience *= 2
+			}
+		}()
+		return p.whileConnected(func() (*jetstream.ObjectInfo, error) { return p.upload(ctx, name, data) })
+	})
+}
+
+// upload stores an object, in chunks that the server takes, and reads it back.
+func (p *Publisher) upload(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
+	size := uint32(min(max(p.nc.MaxPayload()/2, 1), chunkSize))
+	meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}
+	info, err := p.large.Put(ctx, meta, bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	// nats.go 1.55 sends a chunk that met no responder again from a buffer that holds another by then.
+	if _, err := p.large.GetBytes(ctx, name); err != nil {
+		return nil, fmt.Errorf("read back: %w", err)
+	}
+	return info, nil
+}
+
+// whileConnected waits for a call until the connection is closed: a worker that has to go must not wait for it.
+// nats.go 1.55 waits for chunks on a closed connection, and until the deadline where ctx was canceled.
+func (p *Publisher) whileConnected(call func() (*jetstream.ObjectInfo, error)) (*jetstream.ObjectInfo, error) {
+	closed := p.nc.StatusChanged(nats.CLOSED)
+	defer p.nc.RemoveStatusListener(closed)
+	type answer struct {
+		info *jetstream.ObjectInfo
+		err  error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		info, err := call()
+		answered <- answer{info, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.info, a.err
+	case <-closed:
+		return nil, nats.ErrConnectionClosed
+	}
+}
