@@ -33,9 +33,9 @@ func newGuarded(t *testing.T) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile("(?s)```hcl\n(jetstream .*?)```").FindSubmatch(docs)
+	block := regexp.MustCompile("(?s)\n## Permissions\n.*?```hcl\n(jetstream .*?)```").FindSubmatch(docs)
 	if block == nil {
-		t.Fatal("docs/operations.md has no configuration")
+		t.Fatal("docs/operations.md has no configuration under Permissions")
 	}
 	for _, role := range []string{"PUBLISHER", "WORKER", "SUBSCRIBER", "OPERATOR", "TEST"} {
 		key, err := nkeys.CreateUser()
