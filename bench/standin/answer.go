@@ -68,13 +68,14 @@ func (c *conn) submit(body []byte) []byte {
 
 func (c *conn) status(id string) []byte {
 	c.polls.Add(1)
-	if !c.ended.Load() || (c.cfg.Run > 0 && time.Since(began(id)) < c.cfg.Run) {
-		return []byte(running)
-	}
+	over := c.ended.Load() && (c.cfg.Run == 0 || time.Since(began(id)) >= c.cfg.Run)
 	if c.cfg.Times {
-		c.answered(id)
+		over = c.asked(id, over)
 	}
-	return []byte(completed)
+	if over {
+		return []byte(completed)
+	}
+	return []byte(running)
 }
 
 // began reads from its id when a workflow began.
@@ -87,23 +88,38 @@ func began(id string) time.Time {
 	return time.Unix(0, nanos)
 }
 
-// posted notes a submission. The task's id is the first word of its prompt.
+// posted notes a submission. The task's id is the first word of its prompt; the second may say how long it
+// runs.
 func (s *server) posted(workflow string, body []byte, at time.Time) {
 	_, rest, _ := bytes.Cut(body, []byte(`"prompt":"`))
-	task, _, _ := bytes.Cut(rest, []byte(" "))
+	task, rest, _ := bytes.Cut(rest, []byte(" "))
+	word, _, _ := bytes.Cut(rest, []byte(" "))
+	t := Times{Posted: at.UnixNano(), Latest: at.UnixNano()}
+	if run, err := time.ParseDuration(string(word)); err == nil {
+		t.Run = run.Nanoseconds()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tasks[workflow] = string(task)
-	s.times[string(task)] = Times{Posted: at.UnixNano()}
+	s.times[string(task)] = t
 }
 
-func (s *server) answered(workflow string) {
+// asked notes a status call, and reports whether it is to tell of the end: not before the task has run for as
+// long as its prompt said.
+func (s *server) asked(workflow string, over bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	task := s.tasks[workflow]
-	t := s.times[task]
-	t.Answered = time.Now().UnixNano()
+	t, now := s.times[task], time.Now().UnixNano()
+	over = over && now >= t.Posted+t.Run
+	t.Polls++
+	t.Longest = max(t.Longest, now-t.Latest)
+	t.Latest = now
+	if over {
+		t.Answered = now
+	}
 	s.times[task] = t
+	return over
 }
 
 func (s *server) allTimes() map[string]Times {

@@ -2,10 +2,11 @@
 // it. It understands just what the worker sends: POST /v1/tools/perform-web-task, and GET of a status below
 // it. Before both may stand /workers/NAME, to count by worker.
 //
-// It keeps nothing of a workflow: when it began is in its id.
+// It keeps nothing of a workflow: when it began is in its id. With Config.Times it does, and lets each run for
+// as long as the second word of its prompt says, where that is a duration.
 //
 //	GET  /_bench/count     how often it was asked
-//	GET  /_bench/times     when tasks were posted, and answered as ended; with Config.Times
+//	GET  /_bench/times     what became of each task; with Config.Times
 //	PUT  /_bench/end       every workflow has ended
 package standin
 
@@ -24,7 +25,7 @@ type Config struct {
 	Addr  string        `json:"addr"`
 	Run   time.Duration `json:"run,omitempty"`   // how long each takes
 	Hold  bool          `json:"hold,omitempty"`  // none ends before PUT /_bench/end
-	Times bool          `json:"times,omitempty"` // keep when each task was posted and answered
+	Times bool          `json:"times,omitempty"` // keep what became of each task
 }
 
 // Counts are how often the stand-in was asked.
@@ -34,10 +35,15 @@ type Counts struct {
 	Workers map[string]uint64 `json:"workers,omitempty"` // posts by worker
 }
 
-// Times are when a task was asked for, in Unix nanoseconds.
+// Times are what became of a task, in Unix nanoseconds and nanoseconds.
 type Times struct {
 	Posted   int64 `json:"posted"`   // the submission had arrived
-	Answered int64 `json:"answered"` // the status call that told of the end was answered
+	Answered int64 `json:"answered"` // the status call that told of the end was answered; 0: none was yet
+
+	Run     int64 `json:"run,omitempty"` // how long it runs, where its prompt said so
+	Polls   int   `json:"polls"`         // status calls
+	Latest  int64 `json:"latest"`        // the latest of them, or the submission
+	Longest int64 `json:"longest"`       // the longest time without one, up to the latest
 }
 
 // server is the stand-in.

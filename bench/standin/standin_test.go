@@ -124,3 +124,21 @@ func TestWorkflowRunsItsTime(t *testing.T) {
 	c := client(t, start(t, standin.Config{Run: time.Hour}))
 	wantStatus(t, c, submit(t, c, "task-1"), "RUNNING")
 }
+
+func TestTaskRunsAsLongAsItsPromptSays(t *testing.T) {
+	url := start(t, standin.Config{Times: true})
+	c := client(t, url)
+	long, short := submit(t, c, "long 1h"), submit(t, c, "short 1ns")
+	wantStatus(t, c, long, "RUNNING")
+	wantStatus(t, c, long, "RUNNING")
+	wantStatus(t, c, short, "COMPLETED")
+
+	var times map[string]standin.Times
+	ask(t, url+"/_bench/times", &times)
+	if at := times["long"]; at.Polls != 2 || at.Answered != 0 || at.Run != time.Hour.Nanoseconds() || at.Longest == 0 || at.Latest <= at.Posted {
+		t.Errorf("long: got %+v, want two polls and no end", at)
+	}
+	if at := times["short"]; at.Polls != 1 || at.Answered != at.Latest {
+		t.Errorf("short: got %+v, want one poll that told of the end", at)
+	}
+}
