@@ -56,7 +56,11 @@ func (c *client) publish(ctx context.Context, request []byte) (published, error)
 		return published{}, fmt.Errorf("no stream at %s takes %s: start a worker first, it makes the streams", c.url(), c.cfg.Request.Subject)
 	case errors.Is(err, nats.ErrMaxPayload):
 		return published{}, usageError{fmt.Errorf("the request has %d bytes, and %s takes %d", len(request), c.url(), c.nc.MaxPayload())}
-	case err != nil:
+	}
+	if refusal, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return published{}, fmt.Errorf("%s refused it, and nothing is stored: %s (%d)", c.url(), refusal.Description, refusal.ErrorCode)
+	}
+	if err != nil {
 		return published{}, fmt.Errorf("publish to %s at %s, which may or may not have stored it: %w", c.cfg.Request.Subject, c.url(), err)
 	}
 	stored, err := task.ParseRequest(task.Message{Stream: ack.Stream, Seq: ack.Sequence, Data: request}, c.defaults())

@@ -196,3 +196,20 @@ func TestMissingStreamsAreExplained(t *testing.T) {
 		}
 	}
 }
+
+func TestAFullStreamIsToldAsARefusal(t *testing.T) {
+	c := newClient(t, natstest.Start(t))
+	stream, err := c.js.Stream(t.Context(), c.cfg.Request.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := stream.CachedInfo().Config
+	full.MaxBytes, full.Discard = 10, jetstream.DiscardNew
+	if _, err := c.js.UpdateStream(t.Context(), full); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.publish(t.Context(), []byte(`{"prompt":"p","url":"https://example.com"}`))
+	if err == nil || !strings.Contains(err.Error(), "nothing is stored") || !strings.Contains(err.Error(), "maximum bytes exceeded") {
+		t.Errorf("got %v, want a refusal with its reason", err)
+	}
+}
