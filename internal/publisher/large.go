@@ -49,7 +49,7 @@ func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstre
 		defer cancel()
 		defer func() {
 			if ctx.Err() != nil {
-				patience *= 2
+				patience = min(2*patience, longestUpload)
 			}
 		}()
 		return p.whileConnected(func() (*jetstream.ObjectInfo, error) { return p.upload(ctx, name, data) })

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -106,6 +107,41 @@ func TestAnUploadWithoutAnAnswerIsTriedAgainSoon(t *testing.T) {
 	if !slices.Equal(store.patience, want) {
 		t.Errorf("uploads had %v, want %v", store.patience, want)
 	}
+}
+
+// However long the object store is away, the try after that has the time that an upload may take.
+func TestAnUploadHasItsTimeAfterALongOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &unanswered{ObjectStore: willing{}, left: 100} // five hours
+		p := publisher.New(&nats.Conn{}, &small{}, nil, store, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+		if _, _, err := p.Publish(t.Context(), message(7), event("large"), false); err != nil {
+			t.Fatal(err)
+		}
+		if got := store.patience[len(store.patience)-1]; got != 3*time.Minute {
+			t.Errorf("the last upload had %v, want 3m", got)
+		}
+	})
+}
+
+// small is a JetStream that takes no event with its result in it.
+type small struct{ jetstream.JetStream }
+
+func (*small) PublishMsg(_ context.Context, msg *nats.Msg, _ ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if !bytes.Contains(msg.Data, []byte("result_ref")) {
+		return nil, nats.ErrMaxPayload
+	}
+	return &jetstream.PubAck{Sequence: 1}, nil
+}
+
+// willing is an object store that takes everything.
+type willing struct{ jetstream.ObjectStore }
+
+func (willing) Put(context.Context, jetstream.ObjectMeta, io.Reader) (*jetstream.ObjectInfo, error) {
+	return &jetstream.ObjectInfo{}, nil
+}
+
+func (willing) GetBytes(context.Context, string, ...jetstream.GetObjectOpt) ([]byte, error) {
+	return nil, nil
 }
 
 // unanswered is an object store whose first uploads are not answered in time.
