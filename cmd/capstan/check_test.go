@@ -95,6 +95,18 @@ func TestCheckFindsAllRightAndChangesNothing(t *testing.T) {
 	if _, err := w.js.Publish(t.Context(), "tasks.request", request); err != nil {
 		t.Fatal(err)
 	}
+	listener, _ := w.nats.Connect()
+	var heard []*nats.Subscription
+	for _, subject := range []string{"tasks.>", "$KV.>", "$O.>"} {
+		sub, err := listener.SubscribeSync(subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard = append(heard, sub)
+	}
+	if err := listener.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	before := w.state(t)
 	status, lines := w.check(t)
 	if status != exitOK || strings.Contains(lines, "BAD") {
@@ -113,6 +125,14 @@ func TestCheckFindsAllRightAndChangesNothing(t *testing.T) {
 	}
 	if strings.Contains(lines, w.api.Key()) {
 		t.Errorf("got the key in\n%s", lines)
+	}
+	if err := listener.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range heard {
+		if n, _, err := sub.Pending(); n != 0 || err != nil {
+			t.Errorf("a subscriber to %s got %d messages, %v, want none", sub.Subject, n, err)
+		}
 	}
 }
 

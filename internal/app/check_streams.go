@@ -110,11 +110,12 @@ func (c *checker) consumer(ctx context.Context) {
 }
 
 // A probe is a message that the server answers or drops without effect, so that only a missing permission
-// stands out. A message for a stream of another name is not stored; a pull whose batch is no number, and
-// word on a delivery that never was, do nothing.
+// stands out. One whose answers would go to a subject of the server's own is refused once the permission for
+// its subject was found, and reaches nobody; a pull whose batch is no number, and word on a delivery that never
+// was, do nothing.
 const (
-	probeStream = "capstan-check"
-	probePull   = `{"batch":"none"}`
+	probeReply = "_R_.capstan-check"
+	probePull  = `{"batch":"none"}`
 )
 
 // permissions tries what a worker sends, beyond what has been asked already.
@@ -132,38 +133,45 @@ func (c *checker) permissions(ctx context.Context) {
 func (c *checker) denials(ctx context.Context) []string {
 	cfg := c.cfg
 	var found []string
-	try := func(call func(context.Context) error) {
-		if err := c.ask(ctx, call); err != nil && strings.HasPrefix(err.Error(), "not permitted") {
-			found = append(found, err.Error())
-		}
-	}
-	for _, subject := range []string{
-		cfg.Result.Subject, cfg.Dead.Subject, cfg.Tracker.Subject("capstan-check"),
-		"$O." + cfg.Result.Bucket + ".C.check", "$O." + cfg.Result.Bucket + ".M.check",
-	} {
-		msg := nats.NewMsg(subject)
-		msg.Header.Set(jetstream.ExpectedStreamHeader, probeStream)
-		try(func(ctx context.Context) error {
-			_, err := c.nc.RequestMsgWithContext(ctx, msg)
-			return err
-		})
-	}
 	durable := cfg.Request.Stream + "." + cfg.Consumer
 	for _, subject := range []string{
 		"$JS.API.STREAM.MSG.GET." + cfg.Request.Stream, "$JS.API.STREAM.MSG.GET." + cfg.Result.Stream,
 		"$JS.API.STREAM.MSG.GET." + cfg.Tracker.Stream(), "$JS.API.CONSUMER.MSG.NEXT." + durable,
 	} {
-		try(func(ctx context.Context) error {
+		err := c.ask(ctx, func(ctx context.Context) error {
 			_, err := c.nc.RequestWithContext(ctx, subject, []byte(probePull))
 			return err
 		})
-	}
-	try(func(ctx context.Context) error {
-		subject := "$JS.ACK." + durable + ".check"
-		if err := c.nc.Publish(subject, []byte("+WPI")); err != nil {
-			return err
+		if err != nil && strings.HasPrefix(err.Error(), "not permitted") {
+			found = append(found, err.Error())
 		}
-		return c.flushed(ctx, subject)
-	})
+	}
+	// Nothing is asked after these: the word on what they were denied may come twice.
+	for _, probe := range []nats.Msg{
+		{Subject: cfg.Result.Subject, Reply: probeReply},
+		{Subject: cfg.Dead.Subject, Reply: probeReply},
+		{Subject: cfg.Tracker.Subject("capstan-check"), Reply: probeReply},
+		{Subject: "$O." + cfg.Result.Bucket + ".C.check", Reply: probeReply},
+		{Subject: "$O." + cfg.Result.Bucket + ".M.check", Reply: probeReply},
+		{Subject: "$JS.ACK." + durable + ".check", Data: []byte("+WPI")},
+	} {
+		if err := c.send(ctx, &probe); err != nil {
+			found = append(found, err.Error())
+		}
+	}
 	return found
+}
+
+// send sends a probe and returns what the server has against it.
+func (c *checker) send(ctx context.Context, probe *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, checkCall)
+	defer cancel()
+	err := c.nc.PublishMsg(probe)
+	if err == nil {
+		err = c.flushed(ctx, probe.Subject)
+	}
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return notPermitted(err.Error())
+	}
+	return err
 }
