@@ -5,7 +5,9 @@ package tracing
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -37,7 +39,41 @@ func Validate() []string {
 	if p := os.Getenv(name); IsOn() && p != "" && p != "http/protobuf" {
 		mistakes = append(mistakes, fmt.Sprintf("%s is %.100q: http/protobuf, to the collector's port 4318", name, p))
 	}
+	if !IsOn() {
+		return mistakes
+	}
+	for _, which := range []string{"OTEL_EXPORTER_OTLP_", "OTEL_EXPORTER_OTLP_TRACES_"} {
+		if !areHeaders(os.Getenv(which + "HEADERS")) {
+			mistakes = append(mistakes, which+`HEADERS is [redacted]: name=value, with commas between them, such as "authorization=Bearer%20TOKEN"`)
+		}
+		if !isEndpoint(strings.TrimSpace(os.Getenv(which + "ENDPOINT"))) {
+			mistakes = append(mistakes, which+`ENDPOINT is [redacted]: a URL, such as "http://collector:4318"`)
+		}
+	}
 	return mistakes
+}
+
+// areHeaders reports whether the exporter can read these headers. What it cannot read it prints, and that may
+// be a token.
+func areHeaders(list string) bool {
+	for pair := range strings.SplitSeq(list, ",") {
+		name, value, found := strings.Cut(pair, "=")
+		_, err := url.PathUnescape(value)
+		isName, _ := regexp.MatchString(headerName, strings.TrimSpace(name))
+		if strings.TrimSpace(pair) != "" && (!found || !isName || err != nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// headerName is what a token of HTTP looks like (RFC 9110, section 5.6.2).
+const headerName = "^[0-9A-Za-z!#$%&'*+.^_`|~-]+$"
+
+// isEndpoint is true of an absent one. One that the exporter cannot read it prints, and that may hold a password.
+func isEndpoint(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	return endpoint == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // IsOn reports whether the environment asks for traces: by OTEL_TRACES_EXPORTER=otlp, or by an endpoint

@@ -1,6 +1,7 @@
 package tracing_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -17,6 +18,7 @@ func set(t *testing.T, env map[string]string) {
 	for _, name := range []string{
 		"OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 		"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+		"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
 	} {
 		t.Setenv(name, env[name])
 	}
@@ -48,6 +50,41 @@ func TestWhatSwitchesTracesOn(t *testing.T) {
 				t.Errorf("got on %v and mistakes %q, want %v and %d", on, mistakes, tt.on, tt.mistakes)
 			}
 		})
+	}
+}
+
+// OpenTelemetry prints the headers that it cannot read.
+func TestHeadersThatWouldBePrintedAreRefused(t *testing.T) {
+	for _, tt := range []struct {
+		headers  string
+		mistakes int
+	}{
+		{"authorization=Bearer%20s3cret,x-scope=a", 0},
+		{" x-key = s3cret==, ", 0},
+		{"authorization: Bearer s3cret", 1},
+		{"authorization: Bearer s3cret=", 1},
+		{"s3cret", 1},
+		{"x-key=s3cret%", 1},
+		{"=s3cret", 1},
+	} {
+		for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+			set(t, map[string]string{"OTEL_TRACES_EXPORTER": "otlp", name: tt.headers})
+			mistakes := tracing.Validate()
+			if len(mistakes) != tt.mistakes || strings.Contains(strings.Join(mistakes, ""), "s3cret") {
+				t.Errorf("%s=%q: got %q, want %d mistakes and no secret", name, tt.headers, mistakes, tt.mistakes)
+			}
+		}
+	}
+}
+
+// It prints the endpoints that it cannot read, too.
+func TestEndpointsThatWouldBePrintedAreRefused(t *testing.T) {
+	for _, endpoint := range []string{"http://u:s3cret@host:bad", "collector:4318", "http://", "u:s3cret@host"} {
+		set(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+		mistakes := tracing.Validate()
+		if len(mistakes) != 1 || strings.Contains(mistakes[0], "s3cret") {
+			t.Errorf("%q: got %q, want 1 mistake and no secret", endpoint, mistakes)
+		}
 	}
 }
 
