@@ -82,7 +82,7 @@ func (l *lookback) extend(ctx context.Context) error {
 	info := consumer.CachedInfo()
 	defer l.forget(ctx, info.Name)
 	for read := uint64(0); read < info.NumPending; {
-		messages, err := consumer.Fetch(batch, jetstream.FetchMaxWait(retry.Quick))
+		messages, err := consumer.Fetch(int(min(batch, info.NumPending-read)), jetstream.FetchMaxWait(retry.Quick))
 		if err != nil {
 			return err
 		}

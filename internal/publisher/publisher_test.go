@@ -20,6 +20,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -519,4 +520,24 @@ func (s *silent) DeleteConsumer(ctx context.Context, stream, consumer string) er
 		return context.DeadlineExceeded
 	}
 	return s.JetStream.DeleteConsumer(ctx, stream, consumer)
+}
+
+// A look waits for what is there, and not for what may come.
+func TestALookEndsWithTheLastEvent(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	for _, id := range []string{"a", "b", "c"} {
+		if _, _, err := h.Publish(t.Context(), message(1), event(id), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := event("c")
+	again.RequestedAt = time.Now().Add(-time.Hour)
+	began := time.Now()
+	if _, _, err := h.Publish(t.Context(), message(2), again, true); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took >= retry.Quick {
+		t.Errorf("a look at 3 events took %v, want less than the time of an answer that is lost", took)
+	}
 }
