@@ -99,13 +99,19 @@ func podOf(t *testing.T, o *unstructured.Unstructured) *corev1.Pod {
 	t.Helper()
 	var owner struct {
 		Spec struct {
-			Template corev1.PodTemplateSpec `json:"template"`
+			Template             corev1.PodTemplateSpec         `json:"template"`
+			VolumeClaimTemplates []corev1.PersistentVolumeClaim `json:"volumeClaimTemplates"`
 		} `json:"spec"`
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &owner); err != nil {
 		t.Fatal(err)
 	}
 	pod := &corev1.Pod{ObjectMeta: owner.Spec.Template.ObjectMeta, Spec: owner.Spec.Template.Spec}
+	for _, claim := range owner.Spec.VolumeClaimTemplates {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: claim.Name, VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name},
+		}})
+	}
 	pod.Namespace, pod.Name = o.GetNamespace(), o.GetName()+"-0"
 	return pod
 }
