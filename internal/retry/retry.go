@@ -27,17 +27,16 @@ func Until[T any](ctx context.Context, c *Call, try func(context.Context) (T, er
 		c.open.Dec()
 		c.seconds.Observe(time.Since(began).Seconds())
 	}()
-	once := func() (answer T, err error) {
-		if err := c.places.Acquire(ctx, 1); err != nil {
-			return answer, err
+	answer, err := once(ctx, c, try)
+	if err == nil { // nearly always
+		return answer, nil
+	}
+	fresh := true
+	next := func() (T, error) {
+		if !fresh {
+			return once(ctx, c, try)
 		}
-		defer c.places.Release(1)
-		tryCtx, cancel := context.WithTimeout(ctx, c.timeout)
-		defer cancel()
-		answer, err = try(tryCtx)
-		if errors.Is(err, nats.ErrConnectionClosed) {
-			err = backoff.Permanent(err)
-		}
+		fresh = false
 		return answer, err
 	}
 	notify := func(err error, wait time.Duration) {
@@ -46,7 +45,25 @@ func Until[T any](ctx context.Context, c *Call, try func(context.Context) (T, er
 	}
 	waits := backoff.NewExponentialBackOff()
 	waits.InitialInterval, waits.MaxInterval = firstWait, longestWait
-	return backoff.Retry(ctx, once, backoff.WithBackOff(waits), backoff.WithNotify(notify), backoff.WithMaxElapsedTime(0))
+	return backoff.Retry(ctx, next, backoff.WithBackOff(waits), backoff.WithNotify(notify), backoff.WithMaxElapsedTime(0))
+}
+
+// once makes one try.
+func once[T any](ctx context.Context, c *Call, try func(context.Context) (T, error)) (answer T, err error) {
+	if err := c.places.Acquire(ctx, 1); err != nil {
+		return answer, err
+	}
+	defer c.places.Release(1)
+	if c.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+	}
+	answer, err = try(ctx)
+	if errors.Is(err, nats.ErrConnectionClosed) {
+		err = backoff.Permanent(err)
+	}
+	return answer, err
 }
 
 // Final marks an error as an answer: Until returns it, unmarked, and tries no more.
