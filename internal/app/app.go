@@ -20,9 +20,11 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/consumer"
 	"github.com/capstan-worker/capstan/internal/gate"
+	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/pipeline"
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracing"
 	"github.com/capstan-worker/capstan/internal/tracker"
@@ -96,16 +98,20 @@ type parts struct {
 // work wires request → submit → track → poll → publish, and runs it until ctx ends and the drain is over.
 func work(ctx context.Context, cfg Config, with parts) error {
 	r := with.streams.found
+	out, err := outbox.New(with.nc, retry.Quick)
+	if err != nil {
+		return err
+	}
 	line := pipeline.New(
 		pipeline.Config{Worker: cfg.Worker.Name, Defaults: cfg.defaults(), OwnerGrace: ownerGrace(cfg), Tracer: with.tracer},
 		consumer.NewRequests(r.requests, with.reg, with.log),
 		with.gate, with.api,
-		tracker.New(r.js, r.tracker, cfg.Tracker, with.reg, with.log),
+		tracker.New(out, r.tracker, cfg.Tracker, with.reg, with.log),
 		poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log),
-		publisher.New(with.nc, r.js, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
+		publisher.New(with.nc, r.js, out, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
 		with.reg, with.log,
 	)
-	requests := consumer.New(with.nc, r.consumer, cfg.Config, line, with.streams.look, with.reg, with.log)
+	requests := consumer.New(with.nc, out, r.consumer, cfg.Config, line, with.streams.look, with.reg, with.log)
 
 	var watch sync.WaitGroup
 	watch.Go(func() { with.streams.keep(ctx) })

@@ -50,9 +50,17 @@ type Handler interface {
 	Started(ctx context.Context, m task.Message) (bool, error)
 }
 
+// Outbox sends answers to deliveries.
+type Outbox interface {
+	Send(subject string, data []byte)
+	// Flush returns when the server has what was sent.
+	Flush(timeout time.Duration) error
+}
+
 // Consumer holds requests for a handler.
 type Consumer struct {
 	nc      *nats.Conn
+	outbox  Outbox
 	source  jetstream.Consumer
 	cfg     Config
 	handler Handler
@@ -72,11 +80,11 @@ type Consumer struct {
 
 // New returns a consumer of the durable pull consumer source, whose AckWait is cfg.AckWait. repair is
 // called when pulls fail while NATS is there: a server that came back empty has no streams.
-func New(nc *nats.Conn, source jetstream.Consumer, cfg Config, h Handler, repair func(context.Context) error,
+func New(nc *nats.Conn, o Outbox, source jetstream.Consumer, cfg Config, h Handler, repair func(context.Context) error,
 	reg prometheus.Registerer, log zerolog.Logger,
 ) *Consumer {
 	c := &Consumer{
-		nc: nc, source: source, cfg: cfg, handler: h, repair: repair, log: log,
+		nc: nc, outbox: o, source: source, cfg: cfg, handler: h, repair: repair, log: log,
 		freed: make(chan struct{}, 1), pulled: make(chan struct{}), held: map[uint64]*lease{},
 	}
 	c.metrics = newMetrics(reg, cfg.MaxInFlight, func() float64 { return float64(c.Held()) })
@@ -104,7 +112,7 @@ func (c *Consumer) Run(ctx context.Context) {
 	c.handlers.Wait()
 	stopBeats()
 	beats.Wait()
-	if err := c.nc.FlushTimeout(flushTimeout); err != nil {
+	if err := c.outbox.Flush(flushTimeout); err != nil {
 		c.log.Warn().Err(err).Msg("tasks were not given back: they move on after ACK_WAIT")
 		return
 	}
@@ -239,11 +247,7 @@ const (
 
 // answer sends one. None is waited for: a lost ack brings the request back, and its record says that it
 // is done.
-func (c *Consumer) answer(reply, what string) {
-	if err := c.nc.Publish(reply, []byte(what)); err != nil {
-		c.log.Warn().Err(err).Str("answer", what).Msg("answer to a delivery was not sent")
-	}
-}
+func (c *Consumer) answer(reply, what string) { c.outbox.Send(reply, []byte(what)) }
 
 // message reads a delivery.
 func message(msg jetstream.Msg) (task.Message, error) {

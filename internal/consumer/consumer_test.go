@@ -134,7 +134,7 @@ func (h *harness) run(handler consumer.Handler, maxInFlight int) (stop func()) {
 func (h *harness) runOn(nc *nats.Conn, source jetstream.Consumer, handler consumer.Handler, maxInFlight int) (stop func()) {
 	h.t.Helper()
 	cfg := consumer.Config{Consumer: "worker", MaxInFlight: maxInFlight, AckWait: h.ackWait}
-	c := consumer.New(nc, source, cfg, handler, func(context.Context) error { return nil }, prometheus.NewRegistry(), zerolog.Nop())
+	c := consumer.New(nc, natstest.Outbox(h.t, nc), source, cfg, handler, func(context.Context) error { return nil }, prometheus.NewRegistry(), zerolog.Nop())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -105,7 +105,9 @@ func (c *Consumer) beat() {
 	start := time.Now()
 	leases := c.leases()
 	for _, l := range leases {
-		c.answer(l.reply, inProgress)
+		if err := c.nc.Publish(l.reply, []byte(inProgress)); err != nil {
+			break // Flush says the same
+		}
 	}
 	if err := c.nc.FlushTimeout(flushTimeout); err != nil {
 		c.log.Warn().Err(err).Int("held", len(leases)).Msg("heartbeats did not reach NATS")

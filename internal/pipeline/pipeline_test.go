@@ -188,9 +188,10 @@ func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 		w.t.Fatal(err)
 	}
 	limit := rate.NewLimiter(rate.Inf, 0)
+	out := natstest.Outbox(w.t, nc)
 	m := mortal{
-		Tracker:   tracker.New(js, w.stream(w.tracker.Stream()), w.tracker, reg, log),
-		Publisher: publisher.New(nc, js, w.stream(w.results.Stream), large, w.results, w.dead, reg, log),
+		Tracker:   tracker.New(out, w.stream(w.tracker.Stream()), w.tracker, reg, log),
+		Publisher: publisher.New(nc, js, out, w.stream(w.results.Stream), large, w.results, w.dead, reg, log),
 		api:       api, steps: does,
 	}
 	polls := poller.New(poller.Config{Interval: 10 * time.Millisecond, MaxInterval: 50 * time.Millisecond}, m, limit, reg, log)

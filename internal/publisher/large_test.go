@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/natsserver"
+	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -48,7 +49,7 @@ func TestAResultThatWasStoredCorruptIsStoredAgain(t *testing.T) {
 
 // on returns a publisher like the harness's, on another object store.
 func (h *harness) on(large jetstream.ObjectStore) *publisher.Publisher {
-	return publisher.New(h.nc, h.js, h.results, large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+	return publisher.New(h.nc, h.js, h.outbox, h.results, large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
 }
 
 // leaderless is an object store whose stream is away while the first upload begins.
@@ -113,7 +114,7 @@ func TestAnUploadWithoutAnAnswerIsTriedAgainSoon(t *testing.T) {
 func TestAnUploadHasItsTimeAfterALongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &unanswered{ObjectStore: willing{}, left: 100} // five hours
-		p := publisher.New(&nats.Conn{}, &small{}, nil, store, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+		p := publisher.New(&nats.Conn{}, nil, small{}, nil, store, results, dead, prometheus.NewRegistry(), zerolog.Nop())
 		if _, _, err := p.Publish(t.Context(), message(7), event("large"), false); err != nil {
 			t.Fatal(err)
 		}
@@ -123,14 +124,14 @@ func TestAnUploadHasItsTimeAfterALongOutage(t *testing.T) {
 	})
 }
 
-// small is a JetStream that takes no event with its result in it.
-type small struct{ jetstream.JetStream }
+// small is an outbox that takes no event with its result in it.
+type small struct{}
 
-func (*small) PublishMsg(_ context.Context, msg *nats.Msg, _ ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+func (small) Store(_ context.Context, msg *nats.Msg) (outbox.Receipt, error) {
 	if !bytes.Contains(msg.Data, []byte("result_ref")) {
-		return nil, nats.ErrMaxPayload
+		return outbox.Receipt{}, nats.ErrMaxPayload
 	}
-	return &jetstream.PubAck{Sequence: 1}, nil
+	return outbox.Receipt{Sequence: 1}, nil
 }
 
 // willing is an object store that takes everything.

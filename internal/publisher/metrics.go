@@ -15,9 +15,9 @@ type calls struct {
 
 func newCalls(reg prometheus.Registerer, log zerolog.Logger) calls {
 	return calls{
-		event:  retry.NewCall("publish_event", retry.Quick, reg, log),
-		replay: retry.NewCall("publish_replay", retry.Quick, reg, log),
-		dead:   retry.NewCall("publish_dead_letter", retry.Quick, reg, log),
+		event:  retry.NewCall("publish_event", 0, reg, log),
+		replay: retry.NewCall("publish_replay", 0, reg, log),
+		dead:   retry.NewCall("publish_dead_letter", 0, reg, log),
 		object: retry.NewCall("store_object", longestUpload, reg, log),
 		read:   retry.NewCall("read_event", retry.Quick, reg, log),
 	}

@@ -14,16 +14,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/task"
 )
+
+// Outbox publishes to streams; each call has a bound of its own.
+type Outbox interface {
+	Store(ctx context.Context, msg *nats.Msg) (outbox.Receipt, error)
+}
 
 // Publisher publishes events. Its calls wait out an outage of NATS, a full stream and a missing object
 // store: they return when what they were given is stored, when ctx ends, or when the connection is
 // closed.
 type Publisher struct {
 	nc      *nats.Conn
-	js      jetstream.JetStream
+	outbox  Outbox
 	results jetstream.Stream
 	large   jetstream.ObjectStore
 	cfg     ResultConfig
@@ -35,11 +41,11 @@ type Publisher struct {
 }
 
 // New returns a publisher on the results stream, the object store and the stream of dead letters.
-func New(nc *nats.Conn, js jetstream.JetStream, results jetstream.Stream, large jetstream.ObjectStore,
+func New(nc *nats.Conn, js jetstream.JetStream, o Outbox, results jetstream.Stream, large jetstream.ObjectStore,
 	cfg ResultConfig, dead DeadConfig, reg prometheus.Registerer, log zerolog.Logger,
 ) *Publisher {
 	return &Publisher{
-		nc: nc, js: js, results: results, large: large, cfg: cfg, dead: dead,
+		nc: nc, outbox: o, results: results, large: large, cfg: cfg, dead: dead,
 		calls: newCalls(reg, log), metrics: newMetrics(reg),
 		lookback: newLookback(js, cfg.Stream, retry.NewCall("find_event", retry.Slow, reg, log)),
 	}
@@ -141,7 +147,7 @@ func (p *Publisher) replayLarge(ctx context.Context, m task.Message, again *nats
 
 // store encodes an event and publishes it under a message id. What does not fit into a message goes to
 // the object store first.
-func (p *Publisher) store(ctx context.Context, m task.Message, ev task.Event, id string) (*jetstream.PubAck, error) {
+func (p *Publisher) store(ctx context.Context, m task.Message, ev task.Event, id string) (outbox.Receipt, error) {
 	ack, err := p.storeAs(ctx, m, ev, id)
 	if tooLarge(err) && ev.ResultRef == nil {
 		if ev, err = p.offload(ctx, m, ev); err == nil {
@@ -149,15 +155,15 @@ func (p *Publisher) store(ctx context.Context, m task.Message, ev task.Event, id
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("publish event of task %s: %w", ev.TaskID, err)
+		return ack, fmt.Errorf("publish event of task %s: %w", ev.TaskID, err)
 	}
 	return ack, nil
 }
 
-func (p *Publisher) storeAs(ctx context.Context, m task.Message, ev task.Event, id string) (*jetstream.PubAck, error) {
+func (p *Publisher) storeAs(ctx context.Context, m task.Message, ev task.Event, id string) (outbox.Receipt, error) {
 	data, err := json.Marshal(ev)
 	if err != nil {
-		return nil, fmt.Errorf("encode: %w", err)
+		return outbox.Receipt{}, fmt.Errorf("encode: %w", err)
 	}
 	return p.publishEvent(ctx, &nats.Msg{Subject: p.cfg.Subject, Header: eventHeader(m, ev, id), Data: data})
 }
@@ -173,13 +179,13 @@ var errForgotten = errors.New("the event may have been stored long ago")
 
 // publishEvent publishes until the stream has answered. A message that was sent before an outage may have
 // been stored: once its id may be forgotten it is not sent again unseen.
-func (p *Publisher) publishEvent(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
+func (p *Publisher) publishEvent(ctx context.Context, msg *nats.Msg) (outbox.Receipt, error) {
 	var sent time.Time
-	return retry.Until(ctx, p.calls.event, func(ctx context.Context) (*jetstream.PubAck, error) {
+	return retry.Until(ctx, p.calls.event, func(ctx context.Context) (outbox.Receipt, error) {
 		if sent.IsZero() {
 			sent = time.Now()
 		} else if p.forgotten(sent) {
-			return nil, retry.Final(errForgotten)
+			return outbox.Receipt{}, retry.Final(errForgotten)
 		}
 		return p.send(ctx, msg)
 	})
@@ -190,14 +196,14 @@ func (p *Publisher) forgotten(t time.Time) bool {
 	return time.Since(t) > p.results.CachedInfo().Config.Duplicates/2
 }
 
-func (p *Publisher) publish(ctx context.Context, what *retry.Call, msg *nats.Msg) (*jetstream.PubAck, error) {
-	return retry.Until(ctx, what, func(ctx context.Context) (*jetstream.PubAck, error) {
+func (p *Publisher) publish(ctx context.Context, what *retry.Call, msg *nats.Msg) (outbox.Receipt, error) {
+	return retry.Until(ctx, what, func(ctx context.Context) (outbox.Receipt, error) {
 		return p.send(ctx, msg)
 	})
 }
 
-func (p *Publisher) send(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
-	ack, err := p.js.PublishMsg(ctx, msg)
+func (p *Publisher) send(ctx context.Context, msg *nats.Msg) (outbox.Receipt, error) {
+	ack, err := p.outbox.Store(ctx, msg)
 	if tooLarge(err) {
 		err = retry.Final(err)
 	}

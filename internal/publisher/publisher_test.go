@@ -19,6 +19,7 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/task"
@@ -35,6 +36,7 @@ type harness struct {
 	*publisher.Publisher
 	server  *natstest.Server
 	nc      *nats.Conn
+	outbox  publisher.Outbox
 	lossy   *losingAnswers
 	js      jetstream.JetStream
 	results jetstream.Stream
@@ -54,7 +56,8 @@ func newHarness(t *testing.T, server natsserver.Config) *harness {
 	if h.large, err = h.js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: results.Bucket}); err != nil {
 		t.Fatal(err)
 	}
-	h.Publisher = publisher.New(h.nc, h.js, h.results, h.large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+	h.outbox = natstest.Outbox(t, h.nc)
+	h.Publisher = publisher.New(h.nc, h.js, h.outbox, h.results, h.large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
 	return h
 }
 
@@ -375,27 +378,27 @@ func (h *harness) window(d time.Duration) {
 	if h.results, err = h.js.UpdateStream(h.t.Context(), cfg); err != nil {
 		h.t.Fatal(err)
 	}
-	h.lossy = &losingAnswers{JetStream: h.js, window: d}
-	h.Publisher = publisher.New(h.nc, h.lossy, h.results, h.large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+	h.lossy = &losingAnswers{Outbox: h.outbox, window: d}
+	h.Publisher = publisher.New(h.nc, h.js, h.lossy, h.results, h.large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
 }
 
 // losingAnswers publishes, waits until the stream has forgotten that, and says that no answer came.
 type losingAnswers struct {
-	jetstream.JetStream
+	publisher.Outbox
 	window time.Duration
 	left   atomic.Int32
 }
 
 func (l *losingAnswers) lose(n int32) { l.left.Store(n) }
 
-func (l *losingAnswers) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	ack, err := l.JetStream.PublishMsg(ctx, m, opts...)
+func (l *losingAnswers) Store(ctx context.Context, m *nats.Msg) (outbox.Receipt, error) {
+	receipt, err := l.Outbox.Store(ctx, m)
 	if l.left.Add(-1) >= 0 {
 		forget := time.NewTimer(2 * l.window)
 		<-forget.C
-		return nil, context.DeadlineExceeded
+		return outbox.Receipt{}, nats.ErrTimeout
 	}
-	return ack, err
+	return receipt, err
 }
 
 func TestADeadLetterWithLargeHeadersIsStored(t *testing.T) {
@@ -475,7 +478,7 @@ func TestALookWithoutAnAnswerIsTakenAgainSoon(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
 	silent := &silent{JetStream: h.js, left: 2}
-	p := publisher.New(h.nc, silent, h.results, h.large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+	p := publisher.New(h.nc, silent, h.outbox, h.results, h.large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
 	if _, _, err := p.Publish(t.Context(), message(1), event("a"), true); err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ type Call struct {
 }
 
 // NewCall returns the kind of call with this name, once for each name in a registry. A try of it that takes
-// longer than timeout is given up. Further tries are logged, a line in ten seconds at most: an outage that
+// longer than timeout is given up; with 0 it has a bound of its own. Further tries are logged, a line in ten seconds at most: an outage that
 // meets thousands of tasks is a line and not thousands.
 func NewCall(name string, timeout time.Duration, reg prometheus.Registerer, log zerolog.Logger) *Call {
 	auto := promauto.With(reg)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,14 +16,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+// Outbox publishes to streams; each call has a bound of its own.
+type Outbox interface {
+	Store(ctx context.Context, msg *nats.Msg) (outbox.Receipt, error)
+}
+
 // Tracker reads and writes records. Its calls wait out an outage of NATS: they return when the server
 // has answered, when ctx ends, or when the connection is closed.
 type Tracker struct {
-	js     jetstream.JetStream
+	outbox Outbox
 	stream jetstream.Stream
 	cfg    Config
 	read   *retry.Call
@@ -37,11 +44,11 @@ func (c Config) Subject(key string) string { return "$KV." + c.Bucket + "." + ke
 
 // New returns a tracker on the stream behind the bucket. The stream answers reads from its leader
 // (AllowDirect off), or a read may be older than the write before it.
-func New(js jetstream.JetStream, stream jetstream.Stream, cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
+func New(o Outbox, stream jetstream.Stream, cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
 	return &Tracker{
-		js: js, stream: stream, cfg: cfg,
+		outbox: o, stream: stream, cfg: cfg,
 		read: retry.NewCall("read_record", retry.Quick, reg, log),
-		save: retry.NewCall("write_record", retry.Quick, reg, log),
+		save: retry.NewCall("write_record", 0, reg, log),
 	}
 }
 
@@ -92,19 +99,10 @@ func (t *Tracker) write(ctx context.Context, rec task.Record) (task.Record, erro
 	if err != nil {
 		return rec, fmt.Errorf("encode record of task %s: %w", rec.TaskID, err)
 	}
-	opts := []jetstream.PublishOpt{nil}
-	if rec.State.Ended() {
-		opts = append(opts, jetstream.WithMsgTTL(t.cfg.TTL))
-	}
 	revision, err := retry.Until(ctx, t.save, func(ctx context.Context) (uint64, error) {
-		opts[0] = jetstream.WithExpectLastSequencePerSubject(rec.Revision)
-		msg := &nats.Msg{Subject: t.cfg.Subject(rec.TaskID), Data: value}
-		ack, err := t.js.PublishMsg(ctx, msg, opts...)
-		if err == nil {
-			return ack.Sequence, nil
-		}
-		if !refused(err) {
-			return 0, err
+		receipt, err := t.outbox.Store(ctx, t.message(rec, value))
+		if err == nil || !refused(err) {
+			return receipt.Sequence, err
 		}
 		return t.reconcile(ctx, &rec, value)
 	})
@@ -113,6 +111,15 @@ func (t *Tracker) write(ctx context.Context, rec task.Record) (task.Record, erro
 	}
 	rec.Revision = revision
 	return rec, nil
+}
+
+// message is the record as the bucket's stream takes it: only over the record's revision.
+func (t *Tracker) message(rec task.Record, value []byte) *nats.Msg {
+	header := nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(rec.Revision, 10)}}
+	if rec.State.Ended() {
+		header[jetstream.MsgTTLHeader] = []string{t.cfg.TTL.String()}
+	}
+	return &nats.Msg{Subject: t.cfg.Subject(rec.TaskID), Header: header, Data: value}
 }
 
 // reconcile looks at what stands where a write was refused. Our own bytes: the write had happened. A

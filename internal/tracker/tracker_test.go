@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
@@ -30,9 +31,9 @@ func bucket() jetstream.StreamConfig {
 func newTracker(t *testing.T, cfg tracker.Config) (*tracker.Tracker, *natstest.Server, jetstream.JetStream) {
 	t.Helper()
 	server := natstest.Start(t)
-	_, js := server.Connect()
+	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	return tracker.New(js, stream, cfg, prometheus.NewRegistry(), zerolog.Nop()), server, js
+	return tracker.New(natstest.Outbox(t, nc), stream, cfg, prometheus.NewRegistry(), zerolog.Nop()), server, js
 }
 
 func record(id string, state task.State) task.Record {
@@ -133,9 +134,9 @@ func TestARecordThatNoWorkerCanHaveWrittenIsAnError(t *testing.T) {
 func TestAWriteWhoseAnswerWasLostIsOurs(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t)
-	_, js := server.Connect()
+	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	lossy := &losingAnswers{JetStream: js, lose: 1}
+	lossy := &losingAnswers{Outbox: natstest.Outbox(t, nc), lose: 1}
 	tr := tracker.New(lossy, stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
 
 	rec, err := tr.Create(t.Context(), record("a", task.Submitting))
@@ -155,17 +156,17 @@ func TestAWriteWhoseAnswerWasLostIsOurs(t *testing.T) {
 
 // losingAnswers publishes, and then says that no answer came.
 type losingAnswers struct {
-	jetstream.JetStream
+	tracker.Outbox
 	lose int
 }
 
-func (l *losingAnswers) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	ack, err := l.JetStream.PublishMsg(ctx, m, opts...)
+func (l *losingAnswers) Store(ctx context.Context, m *nats.Msg) (outbox.Receipt, error) {
+	receipt, err := l.Outbox.Store(ctx, m)
 	l.lose--
 	if l.lose >= 0 {
-		return nil, context.DeadlineExceeded
+		return outbox.Receipt{}, nats.ErrTimeout
 	}
-	return ack, err
+	return receipt, err
 }
 
 func TestAWriteWaitsOutAnOutage(t *testing.T) {
@@ -198,7 +199,7 @@ func TestAWriteEndsWhenTheConnectionIsClosed(t *testing.T) {
 	server := natstest.Start(t)
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	tr := tracker.New(js, stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(natstest.Outbox(t, nc), stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
 	server.Stop()
 	saved := make(chan error, 1)
 	go func() {
@@ -250,13 +251,13 @@ func TestAnEndedRecordExpiresWithoutAMarkAndARunningOneStays(t *testing.T) {
 func TestAnExpiredRecordsMarkIsNoRecord(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t)
-	_, js := server.Connect()
+	nc, js := server.Connect()
 	withMarks := bucket()
 	withMarks.SubjectDeleteMarkerTTL = time.Minute
 	stream := natstest.Stream(t, js, withMarks)
 	brief := cfg
 	brief.TTL = time.Second
-	tr := tracker.New(js, stream, brief, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(natstest.Outbox(t, nc), stream, brief, prometheus.NewRegistry(), zerolog.Nop())
 	if _, err := tr.Create(t.Context(), record("a", task.Failed)); err != nil {
 		t.Fatal(err)
 	}

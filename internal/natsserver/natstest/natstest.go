@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/natsserver"
+	"github.com/capstan-worker/capstan/internal/outbox"
+	"github.com/capstan-worker/capstan/internal/retry"
 )
 
 // patience is how long a test waits for what has to happen, however busy the machine is.
@@ -72,6 +74,16 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) 
 		s.tb.Fatal(err)
 	}
 	return nc, js
+}
+
+// Outbox returns an outbox on a connection, as a worker has one.
+func Outbox(tb testing.TB, nc *nats.Conn) *outbox.Outbox {
+	tb.Helper()
+	o, err := outbox.New(nc, retry.Quick)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return o
 }
 
 // Stream creates a stream.
