@@ -71,17 +71,17 @@ func (l *lab) profileHolding(ctx context.Context) error {
 
 // keepProfiles writes what the worker tells of itself.
 func keepProfiles(ctx context.Context, p *process.Process, name string) error {
-	for kind, path := range map[string]string{
-		"cpu":       fmt.Sprintf("/debug/pprof/profile?seconds=%d", profileSeconds),
-		"heap":      "/debug/pprof/heap?gc=1",
-		"allocs":    "/debug/pprof/allocs",
-		"goroutine": "/debug/pprof/goroutine",
+	for _, of := range []struct{ kind, path string }{
+		{"cpu", fmt.Sprintf("/debug/pprof/profile?seconds=%d", profileSeconds)}, // first: the others tell of this time
+		{"heap", "/debug/pprof/heap?gc=1"},
+		{"allocs", "/debug/pprof/allocs"},
+		{"goroutine", "/debug/pprof/goroutine"},
 	} {
-		text, err := ask(ctx, p, path)
+		text, err := ask(ctx, p, of.path)
 		if err != nil {
 			return fmt.Errorf("profile %s: %w", name, err)
 		}
-		file := filepath.Join(profileFolder, name+"."+kind+".prof")
+		file := filepath.Join(profileFolder, name+"."+of.kind+".prof")
 		if err := os.WriteFile(file, text, 0o644); err != nil {
 			return fmt.Errorf("profile %s: %w", name, err)
 		}
