@@ -5,7 +5,6 @@ package tracker
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -95,10 +94,7 @@ func (t *Tracker) Get(ctx context.Context, taskID string) (task.Record, error) {
 // after a look at what is stored.
 func (t *Tracker) write(ctx context.Context, rec task.Record) (task.Record, error) {
 	rec.UpdatedAt = time.Now().UTC()
-	value, err := json.Marshal(rec)
-	if err != nil {
-		return rec, fmt.Errorf("encode record of task %s: %w", rec.TaskID, err)
-	}
+	value := rec.JSON()
 	revision, err := retry.Until(ctx, t.save, func(ctx context.Context) (uint64, error) {
 		receipt, err := t.outbox.Store(ctx, t.message(rec, value))
 		if err == nil || !refused(err) {
