@@ -36,6 +36,7 @@ type Client struct {
 	base      string          // without a slash at its end
 	agent     string          // of the user-agent header
 	timeout   time.Duration   // of a call, its body included
+	late      error           // what a call ends with that takes longer
 	key       *keySource
 	metrics   metrics
 }
@@ -55,6 +56,7 @@ func New(cfg Config, version string, reg prometheus.Registerer) (*Client, error)
 		base:      strings.TrimRight(cfg.BaseURL, "/"),
 		agent:     "capstan/" + version,
 		timeout:   cfg.RequestTimeout,
+		late:      fmt.Errorf("no complete answer within %v", cfg.RequestTimeout),
 		key:       key,
 		metrics:   newMetrics(reg),
 	}, nil
@@ -66,7 +68,7 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // call makes one request and reads its answer, all within the client's timeout. An error means that
 // there was no answer; an answer that could not be read to its end says so itself.
 func (c *Client) call(ctx context.Context, method, target string, body []byte, limit int64) (answer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no complete answer within %v", c.timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.late)
 	defer cancel()
 	key := c.key.current()
 	req, err := c.newRequest(ctx, method, target, body, key)
@@ -96,9 +98,7 @@ func (c *Client) newRequest(ctx context.Context, method, target string, body []b
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	req.Header.Set("Anchor-Api-Key", key)
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.agent)
+	req.Header = http.Header{"Anchor-Api-Key": {key}, "Accept": {"application/json"}, "User-Agent": {c.agent}}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
