@@ -149,10 +149,6 @@ func (p *worker) logged(text string) error {
 // publish publishes a request, with headers as names and values in turn.
 func (w *world) publish(request string, headers ...string) {
 	w.t.Helper()
-	natstest.Eventually(w.t, func() error { // NATS may be coming back
-		_, err := w.js.AccountInfo(w.t.Context())
-		return err
-	})
 	msg := &nats.Msg{Subject: "tasks.request", Header: nats.Header{}, Data: []byte(request)}
 	for i := 0; i < len(headers); i += 2 {
 		msg.Header.Set(headers[i], headers[i+1])

@@ -21,8 +21,9 @@ const patience = time.Minute
 // Server is a server that a test may stop and start again at the same address.
 type Server struct {
 	*natsserver.Server
-	tb  testing.TB
-	cfg natsserver.Config
+	tb      testing.TB
+	cfg     natsserver.Config
+	clients []*nats.Conn
 }
 
 // Start starts a server in a folder of the test's and stops it when the test ends.
@@ -48,7 +49,8 @@ func StartWith(tb testing.TB, cfg natsserver.Config) *Server {
 	return s
 }
 
-// Restart starts a stopped server again, with what it had stored.
+// Restart starts a stopped server again, with what it had stored, and returns when the test's own connections
+// are back: what they send into the old one is lost, and waits for an answer as long as the test is patient.
 func (s *Server) Restart() {
 	s.tb.Helper()
 	server, err := natsserver.Start(s.cfg)
@@ -56,6 +58,14 @@ func (s *Server) Restart() {
 		s.tb.Fatal(err)
 	}
 	s.Server = server
+	for _, nc := range s.clients {
+		Eventually(s.tb, func() error {
+			if nc.IsClosed() {
+				return nil
+			}
+			return nc.FlushTimeout(time.Second)
+		})
+	}
 }
 
 // Connect connects to the server and closes the connection when the test ends. The connection comes back
@@ -68,6 +78,7 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) 
 		nc, err = nats.Connect(s.URL(), opts...)
 		return err
 	})
+	s.clients = append(s.clients, nc)
 	s.tb.Cleanup(nc.Close)
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	if err != nil {
