@@ -27,23 +27,24 @@ const (
 
 	// doubt is how many tasks that nobody saw are counted in each bin. They end, as in a world of which
 	// nothing is known, once in each e-fold of their age.
-	doubt = 0.3
+	doubt = 0.03
 
-	// sooner is the mean time for which an end goes unnoticed, as a part of what it is at the growing interval.
-	sooner = 0.5
+	// sooner is about the mean time for which an end goes unnoticed, as a part of what it is at the growing
+	// interval.
+	sooner = 0.45
 )
 
-// pace is how often workflows of one kind are asked after, by the ages at which others ended. Where few end
-// the gaps between polls are wide and where many end they are narrow: a gap in proportion to 1/√hazard makes
-// the fewest calls for a mean delay. docs/design.md has the reason.
+// pace is how often workflows of one kind are asked after, by the ages at which others ended: a poll is due
+// when the delay to expect without it is worth a call. docs/design.md has the reason.
 type pace struct {
 	cfg Config
 
-	mu   sync.Mutex
-	ends [ageBins]float64 // tasks that ended at that age; guarded by mu
-	ran  [ageBins]float64 // seconds that tasks were seen to run at that age; guarded by mu
-	gaps [ageBins]float64 // seconds between two polls at that age, once known is enough; guarded by mu
-	seen int              // ends so far; guarded by mu
+	mu      sync.Mutex
+	ends    [ageBins]float64 // tasks that ended at that age; guarded by mu
+	ran     [ageBins]float64 // seconds that tasks were seen to run at that age; guarded by mu
+	hazards [ageBins]float64 // ends per second and running task at that age, when last learned; guarded by mu
+	worth   float64          // of a call, in seconds of delay; guarded by mu
+	seen    int              // ends so far; guarded by mu
 }
 
 // edge is the age at which a bin begins, in seconds.
@@ -120,9 +121,9 @@ func widthOf(bin int) float64 {
 
 func middleOf(bin int) float64 { return edge(bin) + widthOf(bin)/2 }
 
-// learn sets the gaps anew and lets fade what was seen. The caller holds mu.
+// learn takes in what was seen, and lets it fade. The caller holds mu.
 func (p *pace) learn() {
-	var growing, steady float64 // means over the ages at which workflows end: of the gap, and of 1/√hazard
+	var growing, steady float64 // means over the ages at which workflows end: of the growing interval, and of 1/√hazard
 	survive := 1.0
 	for bin := range ageBins {
 		h := p.hazard(bin)
@@ -130,11 +131,14 @@ func (p *pace) learn() {
 		growing += (survive - survives) * p.cfg.growing(middleOf(bin))
 		steady += (survive - survives) / math.Sqrt(h)
 		survive = survives
+		p.hazards[bin] = h
 	}
+	// Gaps of c/√hazard have a mean delay of c/2 times steady, and at a steady hazard h are those for which
+	// the delay to expect, h·gap²/2, is c²/2.
+	c := sooner * growing / steady
+	p.worth = c * c / 2
 	const fade = 1 - float64(relearnAfter)/memory
 	for bin := range ageBins {
-		gap := sooner * growing / steady / math.Sqrt(p.hazard(bin))
-		p.gaps[bin] = min(max(gap, p.cfg.shortest()), p.cfg.MaxInterval.Seconds())
 		p.ends[bin] *= fade
 		p.ran[bin] *= fade
 	}
@@ -145,25 +149,43 @@ func (p *pace) learn() {
 func (p *pace) interval(age time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	steady, shortest := p.cfg.growing(age.Seconds()), p.cfg.Interval.Seconds()
+	gap, shortest := p.cfg.growing(age.Seconds()), p.cfg.Interval.Seconds()
 	if p.seen >= enoughEnds {
-		steady, shortest = p.next(max(age.Seconds(), 0)), p.cfg.shortest()
+		gap, shortest = p.gap(max(age.Seconds(), 0)), p.cfg.shortest()
 	}
-	return seconds(max(steady*(0.9+0.2*rand.Float64()), shortest))
+	return seconds(max(gap*(0.9+0.2*rand.Float64()), shortest))
 }
 
-// next walks from an age through the gaps of the bins until the next poll is due, and returns how long that
-// takes. The caller holds mu.
-func (p *pace) next(age float64) float64 {
-	part, at := 1.0, age // of the way to the next poll
-	for bin := binOf(age); ; bin++ {
-		in := edge(bin+1) - at
-		if rest := part * p.gaps[bin]; rest <= in {
-			return at + rest - age
+// gap is the time from an age until the delay to expect is worth a call, and no longer than POLL_MAX_INTERVAL.
+// In seconds. The caller holds mu.
+func (p *pace) gap(age float64) float64 {
+	at, last := age, age+p.cfg.MaxInterval.Seconds()
+	runs, left := 1.0, p.worth // the part of the tasks that still run at an age, and the delay that may still come
+	for bin := binOf(age); at < last; bin++ {
+		h, span := p.hazards[bin], min(edge(bin+1), last)-at
+		if delay(runs, h, span) >= left {
+			return at + reach(runs, h, span, left) - age
 		}
-		part -= in / p.gaps[bin]
-		at += in
+		left -= delay(runs, h, span)
+		runs *= math.Exp(-h * span)
+		at += span
 	}
+	return last - age
+}
+
+// delay is for how long, in the mean over all tasks, an end has gone unnoticed after a span at a hazard, before
+// which this part of them still ran.
+func delay(runs, hazard, span float64) float64 {
+	return span + runs*math.Expm1(-hazard*span)/hazard
+}
+
+// reach is the span after which the delay is this long, by Newton's method from above.
+func reach(runs, hazard, span, long float64) float64 {
+	const steps = 12 // the first ones halve it, the others double the digits
+	for range steps {
+		span -= (delay(runs, hazard, span) - long) / (1 - runs*math.Exp(-hazard*span))
+	}
+	return span
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

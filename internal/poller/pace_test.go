@@ -40,8 +40,9 @@ type spent struct {
 	p95               float64 // of the delay, in seconds
 }
 
-// product is the calls and the delay, multiplied, against those of a loop with one interval for all.
-func (s spent) product() float64 { return s.calls * s.delay / (s.run / 2) }
+// product is the calls and the delay, multiplied, against those of a loop with one interval that has the same
+// delay: twice that, with half of one call more than fits into the run.
+func (s spent) product() float64 { return s.calls * s.delay / (s.run/2 + s.delay/2) }
 
 // spend waits for tasks, a hundred at a time, and returns what those from the skipped on cost. A fresh poller
 // for each has nothing to learn from.
@@ -113,11 +114,11 @@ func TestPollsAreSpentWhereTheEndIsLikely(t *testing.T) {
 		run   runs
 		bound float64
 	}{
-		"narrow": {logNormal(20, 0.25), 0.58},
-		"wide":   {logNormal(20, 0.5), 0.9},
-		"wider":  {logNormal(20, 1), 1.2},
-		"mixed":  {mixed, 0.68},
-		"long":   {logNormal(300, 0.25), 0.76},
+		"narrow": {logNormal(20, 0.25), 0.49},
+		"wide":   {logNormal(20, 0.5), 0.79},
+		"wider":  {logNormal(20, 1), 1.06},
+		"mixed":  {mixed, 0.53},
+		"long":   {logNormal(300, 0.25), 0.7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := spend(t, 3000, 500, false, tc.run)
@@ -125,7 +126,7 @@ func TestPollsAreSpentWhereTheEndIsLikely(t *testing.T) {
 			if s.product() > tc.bound {
 				t.Errorf("got %.2f of a fixed interval's product of calls and delay, want %.2f or less", s.product(), tc.bound)
 			}
-			if fixed := 1.9 * s.delay; s.p95 > 1.6*fixed {
+			if fixed := 1.9 * s.delay; s.p95 > 1.5*fixed {
 				t.Errorf("got a p95 of %.2f s, want %.2f s or less", s.p95, 1.5*fixed)
 			}
 		})
