@@ -138,7 +138,7 @@ func (p *Publisher) replayLarge(ctx context.Context, m task.Message, again *nats
 	if err != nil {
 		return err
 	}
-	if again.Data, err = json.Marshal(ev); err != nil {
+	if again.Data, err = ev.JSON(); err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
 	_, err = p.publish(ctx, p.calls.replay, again)
@@ -161,7 +161,7 @@ func (p *Publisher) store(ctx context.Context, m task.Message, ev task.Event, id
 }
 
 func (p *Publisher) storeAs(ctx context.Context, m task.Message, ev task.Event, id string) (outbox.Receipt, error) {
-	data, err := json.Marshal(ev)
+	data, err := ev.JSON()
 	if err != nil {
 		return outbox.Receipt{}, fmt.Errorf("encode: %w", err)
 	}

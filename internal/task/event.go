@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -23,6 +24,31 @@ type Event struct {
 	Polls          int             `json:"polls"`
 	UnnoticedMS    int64           `json:"unnoticed_ms,omitempty"` // milliseconds the workflow's end can have gone unnoticed, at most
 	Worker         string          `json:"worker"`
+}
+
+// JSON returns the event as subscribers get it. Its times have years of four digits. The error names a field that
+// holds no JSON.
+func (e Event) JSON() ([]byte, error) {
+	o := newObject(768 + len(e.Result) + len(e.RawResult) + len(e.Metadata))
+	o.text("task_id", e.TaskID)
+	o.text("status", string(e.Status))
+	o.optionalText("workflow_id", e.WorkflowID)
+	o.optionalText("workflow_status", e.WorkflowStatus)
+	err := errors.Join(
+		o.optionalRaw("result", e.Result),
+		o.optionalValue("result_ref", e.ResultRef != nil, e.ResultRef),
+		o.optionalRaw("raw_result", e.RawResult),
+		o.optionalValue("error", e.Error != nil, e.Error),
+		o.optionalRaw("metadata", e.Metadata),
+	)
+	o.moment("requested_at", e.RequestedAt)
+	o.optionalMoment("submitted_at", e.SubmittedAt)
+	o.moment("finished_at", e.FinishedAt)
+	o.integer("attempts", int64(e.Attempts))
+	o.integer("polls", int64(e.Polls))
+	o.optionalInteger("unnoticed_ms", e.UnnoticedMS)
+	o.text("worker", e.Worker)
+	return o.end(), err
 }
 
 // ResultRef names an object of an object store.
