@@ -47,15 +47,16 @@ func (b *binding) await(ctx context.Context) error {
 	return err
 }
 
-// keep looks from time to time until ctx ends.
+// keep looks from time to time until ctx ends, and at once when NATS has taken a subscription away.
 func (b *binding) keep(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-b.denied.lost:
 		case <-time.After(bindInterval/2 + rand.N(bindInterval)):
-			_ = b.look(ctx) // it is logged, and readiness tells
 		}
+		_ = b.look(ctx) // it is logged, and readiness tells
 	}
 }
 

@@ -32,6 +32,7 @@ type denials struct {
 	cfg   Config
 	log   zerolog.Logger
 	total *prometheus.CounterVec
+	lost  chan struct{} // a subscription was denied
 
 	mu   sync.Mutex
 	seen map[denial]moments // guarded by mu; bounded by the grants and the subjects of none
@@ -44,7 +45,7 @@ type denial struct{ operation, grant string }
 type moments struct{ missed, logged time.Time }
 
 func newDenials(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *denials {
-	d := &denials{cfg: cfg, log: log, seen: map[denial]moments{}}
+	d := &denials{cfg: cfg, log: log, lost: make(chan struct{}, 1), seen: map[denial]moments{}}
 	d.total = promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: "capstan_nats_denied_total", Help: "Messages and subscriptions that NATS refused for want of a permission.",
 	}, []string{"operation"})
@@ -61,6 +62,12 @@ func (d *denials) note(err error) bool {
 	}
 	operation, subject := violation(err)
 	d.total.WithLabelValues(operation).Inc()
+	if operation == subscribing {
+		select {
+		case d.lost <- struct{}{}:
+		default:
+		}
+	}
 	what := denial{operation, d.cfg.grant(operation, subject)}
 	now := time.Now()
 	d.mu.Lock()

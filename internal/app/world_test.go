@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,12 +30,21 @@ const asWorker = "CAPSTAN_TEST_WORKER"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asWorker) == "" {
-		os.Exit(m.Run())
+		os.Exit(runTests(m))
 	}
 	if err := runWorker(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// runTests runs several at once: they wait more than they work.
+func runTests(m *testing.M) int {
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
 }
 
 func runWorker() error {
