@@ -8,6 +8,8 @@ import (
 	"io"
 	"os/signal"
 	"syscall"
+
+	"github.com/capstan-worker/capstan/internal/collector"
 )
 
 // Main is the command worker: settings, logger, signals, then Run. It takes -help and -version, logs to
@@ -42,5 +44,6 @@ func command(args []string, version string, out, errOut io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	log := NewLogger(out, cfg.Log.Level, cfg.Log.Format).With().Str("worker", cfg.Worker.Name).Logger()
+	collector.Pace()
 	return Run(ctx, cfg, version, log)
 }
