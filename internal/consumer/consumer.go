@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/capstan-worker/capstan/internal/contain"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -41,10 +41,11 @@ const (
 
 // Handler is what becomes of a request.
 type Handler interface {
-	// Handle takes a request to its end. Its verdict: nil, the request is done and acknowledged;
-	// task.ErrNotOwner, it is somebody else's and left alone; the context's error, it is given back at
-	// once; any other error, it comes back after ACK_WAIT.
-	Handle(ctx context.Context, m task.Message) error
+	// Handle takes a request to its end, and then calls settle, once, with its verdict: nil, the request is
+	// done and acknowledged; task.ErrNotOwner, it is somebody else's and left alone; the context's error, it is
+	// given back at once; any other error, a *contain.PanicError among them, it comes back after ACK_WAIT. It may
+	// return long before.
+	Handle(ctx context.Context, m task.Message, settle func(verdict error))
 
 	// Started reports whether the request's task has begun.
 	Started(ctx context.Context, m task.Message) (bool, error)
@@ -194,22 +195,13 @@ func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, after time.Time,
 	return nil
 }
 
-// serve runs the handler in a goroutine of its own. That keeps nothing of the message alive: the handler
-// lets go of it when it has read it.
+// serve runs the handler in a goroutine of its own. What is kept until it settles holds nothing of the message.
 func (c *Consumer) serve(ctx context.Context, l *lease, m task.Message) {
-	c.handlers.Go(func() { c.settle(ctx, l, c.handle(ctx, m)) })
-}
-
-// handle runs the handler. A panic is contained: the request comes back after ACK_WAIT, and the other
-// tasks of the worker go on.
-func (c *Consumer) handle(ctx context.Context, m task.Message) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.metrics.panics.Inc()
-			err = fmt.Errorf("handler panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return c.handler.Handle(ctx, m)
+	c.handlers.Add(1)
+	go c.handler.Handle(ctx, m, func(verdict error) {
+		defer c.handlers.Done()
+		c.settle(ctx, l, verdict)
+	})
 }
 
 // settle answers a request's delivery by the handler's verdict.
@@ -233,6 +225,9 @@ func (c *Consumer) settle(ctx context.Context, l *lease, verdict error) {
 		c.metrics.settle(handedOver)
 		c.answer(reply, nak)
 	default:
+		if _, panicked := errors.AsType[*contain.PanicError](verdict); panicked {
+			c.metrics.panics.Inc()
+		}
 		c.metrics.settle(failed)
 		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("request was left for a later delivery")
 	}

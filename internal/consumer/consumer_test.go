@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/capstan-worker/capstan/internal/consumer"
+	"github.com/capstan-worker/capstan/internal/contain"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -46,7 +47,11 @@ func newHandler() *handler {
 	}
 }
 
-func (h *handler) Handle(ctx context.Context, m task.Message) error {
+func (h *handler) Handle(ctx context.Context, m task.Message, settle func(error)) {
+	settle(contain.Do(func() error { return h.handle(ctx, m) }))
+}
+
+func (h *handler) handle(ctx context.Context, m task.Message) error {
 	h.mu.Lock()
 	h.calls[m.Seq]++
 	h.lapsed[m.Seq] = m.Lapsed

@@ -15,7 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/capstan-worker/capstan/internal/aside"
+	"github.com/capstan-worker/capstan/internal/contain"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -49,8 +49,8 @@ type Tracker interface {
 
 // Poller waits for workflows.
 type Poller interface {
-	// Wait blocks until the workflow ended, was lost, or its time was up.
-	Wait(ctx context.Context, w *task.Watch) (task.Ending, error)
+	// Watch calls done once, when the workflow ended, was lost, or its time was up, or with the error of ctx.
+	Watch(ctx context.Context, w *task.Watch, done func(task.Ending, error))
 }
 
 // Publisher stores events and dead letters.
@@ -99,25 +99,27 @@ func New(cfg Config, q Requests, g Gate, api Submitter, t Tracker, w Poller, p P
 	}
 }
 
-// Handle takes one request from its delivery to its end. It returns nil when the request is done with:
-// everything final is an event, failures included. An error means that the request must come back;
-// task.ErrNotOwner, that somebody else has it.
-func (p *Pipeline) Handle(ctx context.Context, m task.Message) error {
+// Handle takes one request from its delivery to its end, and then calls settle, once, with what is to become of
+// it: nil when the request is done with: everything final is an event, failures included. An error means that the
+// request must come back; task.ErrNotOwner, that somebody else has it.
+//
+// Handle returns when the workflow runs: while it is waited for there is no goroutine.
+func (p *Pipeline) Handle(ctx context.Context, m task.Message, settle func(verdict error)) {
 	var r *run
-	err := aside.Do(func() (err error) {
+	err := contain.Do(func() (err error) {
 		r, ctx, err = p.start(ctx, m)
 		return err
 	})
-	if errors.Is(err, errSettled) {
-		return nil
-	} else if err != nil {
-		return err
+	switch {
+	case errors.Is(err, errSettled):
+		settle(nil)
+	case err != nil:
+		settle(err)
+	case r.verdict != nil: // no workflow runs
+		settle(r.finish(ctx, nil))
+	default:
+		r.poll(ctx, func(err error) { settle(r.finish(ctx, err)) })
 	}
-	defer r.end()
-	if err := r.poll(ctx); err != nil {
-		return err
-	}
-	return r.spanned(ctx, "publish", trace.SpanKindProducer, r.publish)
 }
 
 // start takes a request to where its workflow runs, or to its verdict, and returns the context of its trace.
@@ -181,6 +183,20 @@ func (p *Pipeline) newRun(req *task.Request) *run {
 	r := &run{Pipeline: p, req: req}
 	r.enterStep(stepClaim)
 	return r
+}
+
+// finish publishes the verdict on what was waited for, unless the wait ended with an error, and ends the run.
+func (r *run) finish(ctx context.Context, err error) error {
+	defer r.end()
+	if err != nil {
+		return err
+	}
+	return contain.Do(func() error {
+		if r.verdict == nil {
+			r.judge()
+		}
+		return r.spanned(ctx, "publish", trace.SpanKindProducer, r.publish)
+	})
 }
 
 // end gives back what the run still has when it is over, however it ended.

@@ -18,6 +18,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/consumer"
+	"github.com/capstan-worker/capstan/internal/contain"
 	"github.com/capstan-worker/capstan/internal/gate"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/pipeline"
@@ -299,11 +300,11 @@ func TestWhereverAWorkerDiesTheTaskEndsOnceWithOneEvent(t *testing.T) {
 
 			ctx, cancel := context.WithCancel(t.Context()) // one that is dead would poll for ever
 			d := &death{step: c.step, happened: c.happened, died: cancel}
-			if err := w.worker("w1", d).Handle(ctx, deliver(1)); err == nil || !d.dead {
+			if err := handle(ctx, w.worker("w1", d), deliver(1)); err == nil || !d.dead {
 				t.Fatalf("the first worker: got %v, dead %v, want it to die", err, d.dead)
 			}
 			for n := range uint64(2) {
-				if err := w.worker("w2", healthy{}).Handle(t.Context(), deliver(n+2)); err != nil {
+				if err := handle(t.Context(), w.worker("w2", healthy{}), deliver(n+2)); err != nil {
 					t.Fatalf("delivery %d: %v", n+2, err)
 				}
 			}
@@ -339,11 +340,11 @@ func TestWhereverAWorkerDiesABrokenRequestIsAnsweredOnce(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)
 				deliver := w.request(`{"task_id":"a"}`)
-				if err := w.worker("w1", &death{step: step, happened: happened}).Handle(t.Context(), deliver(1)); err == nil {
+				if err := handle(t.Context(), w.worker("w1", &death{step: step, happened: happened}), deliver(1)); err == nil {
 					t.Fatal("the first worker did not die")
 				}
 				for n := range uint64(2) {
-					if err := w.worker("w2", healthy{}).Handle(t.Context(), deliver(n+2)); err != nil {
+					if err := handle(t.Context(), w.worker("w2", healthy{}), deliver(n+2)); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -366,15 +367,15 @@ func TestWhereverAWorkerDiesARepeatedRequestIsAnsweredOnce(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, happened %v", step, happened), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)
-				if err := w.worker("w1", healthy{}).Handle(t.Context(), w.request(fmt.Sprintf(request, ""))(1)); err != nil {
+				if err := handle(t.Context(), w.worker("w1", healthy{}), w.request(fmt.Sprintf(request, ""))(1)); err != nil {
 					t.Fatal(err)
 				}
 				deliver := w.request(body)
-				if err := w.worker("w1", &death{step: step, happened: happened}).Handle(t.Context(), deliver(1)); err == nil {
+				if err := handle(t.Context(), w.worker("w1", &death{step: step, happened: happened}), deliver(1)); err == nil {
 					t.Fatal("the first worker did not die")
 				}
 				for n := range uint64(2) {
-					if err := w.worker("w2", healthy{}).Handle(t.Context(), deliver(n+2)); err != nil {
+					if err := handle(t.Context(), w.worker("w2", healthy{}), deliver(n+2)); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -393,13 +394,13 @@ func TestACopyOfATaskWhoseRequestIsGoneTakesItOver(t *testing.T) {
 	original := w.request(fmt.Sprintf(request, ""))
 	ctx, cancel := context.WithCancel(t.Context())
 	d := &death{step: "status", died: cancel}
-	if err := w.worker("w1", d).Handle(ctx, original(1)); err == nil {
+	if err := handle(ctx, w.worker("w1", d), original(1)); err == nil {
 		t.Fatal("the first worker did not die")
 	}
 	if err := w.stream("TASKS").DeleteMsg(t.Context(), original(1).Seq); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.worker("w2", healthy{}).Handle(t.Context(), w.request(fmt.Sprintf(request, ""))(1)); err != nil {
+	if err := handle(t.Context(), w.worker("w2", healthy{}), w.request(fmt.Sprintf(request, ""))(1)); err != nil {
 		t.Fatal(err)
 	}
 	if events := w.events(); len(events) != 1 || events[0].Status != task.Succeeded || w.api.Accepted("a") != 1 {
@@ -419,9 +420,9 @@ func (w *world) stallThenLose(step string, after, notices bool) error {
 	slow := stall{step: step, after: after, reached: make(chan struct{}), goOn: make(chan struct{})}
 	verdict := make(chan error, 1)
 	w1 := w.worker("w1", slow)
-	go func() { verdict <- w1.Handle(w.t.Context(), first) }()
+	go func() { verdict <- handle(w.t.Context(), w1, first) }()
 	<-slow.reached
-	if err := w.worker("w2", healthy{}).Handle(w.t.Context(), deliver(2)); err != nil {
+	if err := handle(w.t.Context(), w.worker("w2", healthy{}), deliver(2)); err != nil {
 		w.t.Fatal(err)
 	}
 	forget := time.NewTimer(500 * time.Millisecond)
@@ -474,12 +475,12 @@ func TestATaskThatIsTakenOverLongAfterItsEventHasOne(t *testing.T) {
 	w := newWorld(t)
 	w.forgetAfter(200 * time.Millisecond)
 	deliver := w.request(fmt.Sprintf(request, ""))
-	if err := w.worker("w1", &death{step: "save succeeded"}).Handle(t.Context(), deliver(1)); err == nil {
+	if err := handle(t.Context(), w.worker("w1", &death{step: "save succeeded"}), deliver(1)); err == nil {
 		t.Fatal("the first worker did not die")
 	}
 	forget := time.NewTimer(500 * time.Millisecond)
 	<-forget.C
-	if err := w.worker("w2", healthy{}).Handle(t.Context(), deliver(2)); err != nil {
+	if err := handle(t.Context(), w.worker("w2", healthy{}), deliver(2)); err != nil {
 		t.Fatal(err)
 	}
 	if events := w.events(); len(events) != 1 {
@@ -496,12 +497,12 @@ func TestACopyThatTakesOverALiveTaskMakesNoSecondEvent(t *testing.T) {
 	slow := stall{step: "status", reached: make(chan struct{}), goOn: make(chan struct{})}
 	verdict := make(chan error, 1)
 	w1 := w.worker("w1", slow)
-	go func() { verdict <- w1.Handle(t.Context(), original(1)) }()
+	go func() { verdict <- handle(t.Context(), w1, original(1)) }()
 	<-slow.reached
 	if err := w.stream("TASKS").DeleteMsg(t.Context(), original(1).Seq); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.worker("w2", healthy{}).Handle(t.Context(), w.request(fmt.Sprintf(request, ""))(1)); err != nil {
+	if err := handle(t.Context(), w.worker("w2", healthy{}), w.request(fmt.Sprintf(request, ""))(1)); err != nil {
 		t.Fatal(err)
 	}
 	close(slow.goOn)
@@ -530,12 +531,19 @@ func TestARepetitionThatExpiresLeavesTheFirstUnknown(t *testing.T) {
 	}
 	deliver := w.request(fmt.Sprintf(`{"task_id":"a","prompt":%s,"url":"https://example.com","on_unknown_submission":"resubmit","expires_at":%q}`,
 		quoted, time.Now().Add(4*time.Second).Format(time.RFC3339Nano)))
-	if err := w.worker("w1", healthy{}).Handle(t.Context(), deliver(1)); err != nil {
+	if err := handle(t.Context(), w.worker("w1", healthy{}), deliver(1)); err != nil {
 		t.Fatal(err)
 	}
 	if events := w.events(); len(events) != 1 || events[0].Error == nil || events[0].Error.Code != task.SubmissionUnknown {
 		t.Errorf("got %+v, want submission_unknown", events)
 	}
+}
+
+// handle returns what becomes of a request.
+func handle(ctx context.Context, p *pipeline.Pipeline, m task.Message) error {
+	verdict := make(chan error, 1)
+	p.Handle(ctx, m, func(err error) { verdict <- err })
+	return <-verdict
 }
 
 // panicking is a worker that panics at the first so many submissions.
@@ -557,16 +565,12 @@ func TestAPanicGivesItsPlaceBack(t *testing.T) {
 	does.left.Store(panics)
 	p := w.worker("w1", does)
 	for i := range panics {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("the panic was swallowed")
-				}
-			}()
-			_ = p.Handle(t.Context(), w.request(fmt.Sprintf(`{"task_id":"p%d","prompt":"a","url":"https://example.com"}`, i))(1))
-		}()
+		request := fmt.Sprintf(`{"task_id":"p%d","prompt":"a","url":"https://example.com"}`, i)
+		if _, panicked := errors.AsType[*contain.PanicError](handle(t.Context(), p, w.request(request)(1))); !panicked {
+			t.Error("the panic was swallowed")
+		}
 	}
-	if err := p.Handle(t.Context(), w.request(fmt.Sprintf(request, ""))(1)); err != nil {
+	if err := handle(t.Context(), p, w.request(fmt.Sprintf(request, ""))(1)); err != nil {
 		t.Fatal(err)
 	}
 	if events := w.events(); len(events) != 1 || events[0].TaskID != "a" {

@@ -8,24 +8,17 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// poll waits for the workflow's end and judges it. Most of a task's life is spent in here, and there are
-// thousands of them: what is on the stack meanwhile is kept small.
-func (r *run) poll(ctx context.Context) error {
-	if r.verdict != nil {
-		return nil
-	}
+// poll waits for the workflow's end and then calls next. Most of a task's life is spent waiting, and there are
+// thousands of them: nothing is kept meanwhile but the run and a timer.
+func (r *run) poll(ctx context.Context, next func(error)) {
 	r.enterStep(stepPoll)
-	if err := r.spanned(ctx, "wait", trace.SpanKindInternal, r.wait); err != nil {
-		return err
-	}
-	r.judge()
-	return nil
-}
-
-func (r *run) wait(ctx context.Context) (err error) {
-	r.ending, err = r.poller.Wait(ctx, r.watch())
-	r.traceWait(ctx)
-	return err
+	ctx, end := r.beginSpan(ctx, "wait", trace.SpanKindInternal)
+	r.poller.Watch(ctx, r.watch(), func(ending task.Ending, err error) {
+		r.ending = ending
+		r.traceWait(ctx)
+		end(err)
+		next(err)
+	})
 }
 
 func (r *run) watch() *task.Watch {

@@ -64,19 +64,27 @@ func (r *run) endTrace() {
 	r.span.End()
 }
 
-// spanned does what belongs into a span of its own, under the task's. What ctx ends, or another worker has
-// taken, is no error.
+// spanned does what belongs into a span of its own, under the task's.
 func (r *run) spanned(ctx context.Context, name string, kind trace.SpanKind, do func(context.Context) error) error {
+	ctx, end := r.beginSpan(ctx, name, kind)
+	err := do(ctx)
+	end(err)
+	return err
+}
+
+// beginSpan begins a span under the task's. It ends with an error or nil; what ctx ends, or another worker has taken,
+// is no error.
+func (r *run) beginSpan(ctx context.Context, name string, kind trace.SpanKind) (spanCtx context.Context, end func(error)) {
 	if r.cfg.Tracer == nil {
-		return do(ctx)
+		return ctx, func(error) {}
 	}
 	ctx, span := r.cfg.Tracer.Start(ctx, name, trace.WithSpanKind(kind))
-	defer span.End()
-	err := do(ctx)
-	if err != nil && ctx.Err() == nil && !errors.Is(err, task.ErrNotOwner) {
-		failSpan(span, errorType(err))
+	return ctx, func(err error) {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, task.ErrNotOwner) {
+			failSpan(span, errorType(err))
+		}
+		span.End()
 	}
-	return err
 }
 
 // callAPI posts the task, in a span.

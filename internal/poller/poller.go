@@ -1,8 +1,8 @@
 // Package poller waits until workflows end.
 //
-// Each wait is the caller's goroutine and one timer. How often a workflow is asked after depends on how long
-// it has run, so that a wait that another worker resumes goes on where it was: ever less often, until enough
-// tasks of its kind have ended to know when to expect that. All waits share the rate,
+// A wait is a timer and no goroutine: there may be a hundred thousand. How often a workflow is asked after depends
+// on how long it has run, so that a wait that another worker resumes goes on where it was: ever less often, until
+// enough tasks of its kind have ended to know when to expect that. All waits share the rate,
 // a bound of calls at once, and a hold: when the API says that it wants no calls now, none is made until
 // the time it named is over. Failed calls never end a wait; its deadline does, on time, whatever the API
 // does.
@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,7 +21,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
-	"github.com/capstan-worker/capstan/internal/aside"
+	"github.com/capstan-worker/capstan/internal/contain"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -40,10 +41,12 @@ type Poller struct {
 	paces paces
 	api   API
 	calls *semaphore.Weighted // one for each call at once
-	turn  *semaphore.Weighted // one poll at a time queues for a token, so that submissions get every other one
 	limit *rate.Limiter
 	hold  *hold
 	log   zerolog.Logger
+
+	mu    sync.Mutex
+	queue queue // guarded by mu
 
 	inFlight prometheus.Gauge
 	waiting  prometheus.Gauge
@@ -60,7 +63,6 @@ func New(cfg Config, api API, limit *rate.Limiter, reg prometheus.Registerer, lo
 		paces: paces{cfg: cfg, byKind: map[string]*pace{}},
 		api:   api,
 		calls: semaphore.NewWeighted(callsAtOnce),
-		turn:  semaphore.NewWeighted(1),
 		limit: limit,
 		hold:  newHold(reg, log),
 		log:   log,
@@ -80,88 +82,126 @@ func New(cfg Config, api API, limit *rate.Limiter, reg prometheus.Registerer, lo
 	}
 }
 
-// Wait blocks until the workflow has ended, is lost, has an answer that is too large, or its deadline
-// has come. The error is that of ctx, which ended first; the ending then holds what was learned so far.
+// Watch waits until the workflow has ended, is lost, has an answer that is too large, or its deadline
+// has come, and then calls done, once and on a goroutine of its own. The error is that of ctx, which ended first, or a
+// *contain.PanicError of the API's client; the ending then holds what was learned so far.
 //
 // The workflow is asked after once more shortly before the deadline, and a resumed wait has a few seconds
 // to ask once even where the deadline has passed.
-func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (task.Ending, error) {
+func (p *Poller) Watch(ctx context.Context, watch *task.Watch, done func(task.Ending, error)) {
 	p.waiting.Inc()
-	defer p.waiting.Dec()
 	w := newWait(p.cfg, p.paces.of(watch.Kind), watch)
-	for ctx.Err() == nil {
-		if wait := time.Until(w.next); wait > 0 {
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-			}
-			continue
-		}
-		if p.step(ctx, w) {
-			return w.ending, nil
-		}
-	}
-	return w.ending, fmt.Errorf("wait for workflow %s: %w", watch.WorkflowID, ctx.Err())
+	w.done = done
+	w.ask = func() { p.ask(ctx, w) }
+	w.timer = time.AfterFunc(time.Hour, func() { p.wake(ctx, w) })
+	w.timer.Stop()
+	w.unwatch = context.AfterFunc(ctx, func() { p.cancel(ctx, w) })
+	p.sleep(ctx, w)
 }
 
-// step does what is due: it ends the wait, or asks and sets when the next step is.
-func (p *Poller) step(ctx context.Context, w *wait) (over bool) {
-	if !time.Now().Before(w.bound) {
-		w.ending.TimedOut = true
-		return true
+// sleep lets the wait's timer run until its next step.
+func (p *Poller) sleep(ctx context.Context, w *wait) {
+	p.mu.Lock()
+	w.phase = asleep
+	w.timer.Reset(time.Until(w.next))
+	p.mu.Unlock()
+	if ctx.Err() != nil { // while nobody listened
+		p.cancel(ctx, w)
 	}
+}
+
+// wake does what is due when the wait's timer has run out: it ends the wait, asks, or queues for that.
+func (p *Poller) wake(ctx context.Context, w *wait) {
+	p.mu.Lock()
+	switch {
+	case w.phase != asleep && w.phase != queued: // it was just taken from the queue
+		p.mu.Unlock()
+	case !time.Now().Before(w.bound):
+		p.leave(w, over)
+		p.mu.Unlock()
+		w.ending.TimedOut = true
+		p.end(w, nil)
+	case w.phase == queued: // an earlier timer, that came late
+		p.mu.Unlock()
+	default:
+		mayAsk := p.admit(ctx, w)
+		p.mu.Unlock()
+		if mayAsk {
+			w.ask()
+		}
+	}
+}
+
+// admit reports whether a poll that is due may leave at once. Else it is put off by a hold, or into the queue. The
+// caller holds mu.
+func (p *Poller) admit(ctx context.Context, w *wait) (mayAsk bool) {
 	if _, until := p.hold.admit(); !until.IsZero() {
 		w.resumeAfter(until)
+		w.timer.Reset(time.Until(w.next))
 		return false
 	}
-	ctx, cancel := context.WithDeadline(ctx, w.bound)
-	defer cancel()
-	if err := p.enter(ctx); err != nil { // neither a slot nor a token before the time is up
-		w.next = w.bound
-		return false
+	if p.free() {
+		p.late.Observe(0)
+		w.phase = asking
+		return true
 	}
-	defer p.calls.Release(1)
-	return p.ask(ctx, w)
+	p.enqueue(ctx, w)
+	w.timer.Reset(time.Until(w.bound))
+	return false
 }
 
-// enter takes the slot of a call and then a token of the rate, so that none is wasted in a queue.
-func (p *Poller) enter(ctx context.Context) error {
-	began := time.Now()
-	p.due.Inc()
-	defer p.due.Dec()
-	if err := p.calls.Acquire(ctx, 1); err != nil {
-		return err
+// cancel ends the wait because ctx has ended, unless it is over or asks: then that is cut short, and it sees for itself.
+func (p *Poller) cancel(ctx context.Context, w *wait) {
+	p.mu.Lock()
+	waits := w.phase == asleep || w.phase == queued
+	if waits {
+		p.leave(w, over)
+		w.timer.Stop()
 	}
-	if err := p.takeToken(ctx); err != nil {
-		p.calls.Release(1)
-		return err
+	p.mu.Unlock()
+	if waits {
+		p.end(w, fmt.Errorf("wait for workflow %s: %w", w.workflowID, ctx.Err()))
 	}
-	p.late.Observe(time.Since(began).Seconds())
-	return nil
 }
 
-func (p *Poller) takeToken(ctx context.Context) error {
-	if err := p.turn.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer p.turn.Release(1)
-	return p.limit.Wait(ctx)
+// end hands the wait's ending over. Its phase is over, so that nobody else does.
+func (p *Poller) end(w *wait, err error) {
+	w.unwatch()
+	p.waiting.Dec()
+	w.done(w.ending, err)
 }
 
-func (p *Poller) ask(ctx context.Context, w *wait) (over bool) {
+// ask asks after the workflow, in the slot that was taken for it, and sets when the next step is.
+func (p *Poller) ask(ctx context.Context, w *wait) {
+	ended := false
+	err := contain.Do(func() error {
+		defer p.calls.Release(1)
+		ended = p.poll(ctx, w)
+		return nil
+	})
+	if !ended && err == nil {
+		p.sleep(ctx, w)
+		return
+	}
+	p.mu.Lock()
+	w.phase = over
+	p.mu.Unlock()
+	p.end(w, err)
+}
+
+// poll makes one call and takes in what it brings.
+func (p *Poller) poll(ctx context.Context, w *wait) (ended bool) {
 	generation, until := p.hold.admit()
 	if !until.IsZero() { // it began while this poll was queueing
 		w.resumeAfter(until)
 		return false
 	}
+	ctx, cancel := context.WithDeadline(ctx, w.bound)
+	defer cancel()
 	began := time.Now()
 	p.inFlight.Inc()
-	var workflow task.Workflow
-	err := aside.Do(func() (err error) {
-		workflow, err = p.api.Status(ctx, w.workflowID)
-		return err
-	})
-	p.inFlight.Dec()
+	defer p.inFlight.Dec()
+	workflow, err := p.api.Status(ctx, w.workflowID)
 	if err == nil {
 		p.hold.answered(generation)
 		return w.learned(began, workflow)

@@ -88,9 +88,20 @@ func resumed(ran, left time.Duration) *task.Watch {
 	}
 }
 
+// await returns what a watch comes to.
+func await(ctx context.Context, p *poller.Poller, w *task.Watch) (ending task.Ending, err error) {
+	done := make(chan struct{})
+	p.Watch(ctx, w, func(e task.Ending, err2 error) {
+		ending, err = e, err2
+		close(done)
+	})
+	<-done
+	return ending, err
+}
+
 func wait(t *testing.T, p *poller.Poller, w *task.Watch) task.Ending {
 	t.Helper()
-	ending, err := p.Wait(t.Context(), w)
+	ending, err := await(t.Context(), p, w)
 	if err != nil {
 		t.Errorf("wait: %v", err)
 	}
@@ -268,7 +279,7 @@ func TestEndOfContextEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		ending, err := newPoller(running, rate.Inf).Wait(ctx, fresh(time.Hour))
+		ending, err := await(ctx, newPoller(running, rate.Inf), fresh(time.Hour))
 		if !errors.Is(err, context.DeadlineExceeded) || ending.Polls != 2 || ending.TimedOut {
 			t.Errorf("got %+v and %v, want 2 polls and %v", ending, err, context.DeadlineExceeded)
 		}

@@ -22,8 +22,25 @@ const (
 	lateLook = 5 * time.Second
 )
 
+// phase is what a wait does.
+type phase int
+
+const (
+	asking phase = iota // or about to sleep for the first time
+	asleep              // its timer says when the next step is due
+	queued              // for a call; its timer says when its time is up
+	over
+)
+
 // wait is what is known of one workflow, and when it is asked after.
 type wait struct {
+	phase    phase       // guarded by Poller.mu
+	timer    *time.Timer // calls wake
+	ask      func()      // in the phase asking
+	unwatch  func() bool // forgets the context that ends the wait
+	done     func(task.Ending, error)
+	queuedAt time.Time // when it came into the queue
+
 	pace       *pace // of its kind
 	taskID     string
 	workflowID string

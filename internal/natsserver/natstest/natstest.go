@@ -97,13 +97,13 @@ func Outbox(tb testing.TB, nc *nats.Conn) *outbox.Outbox {
 	return o
 }
 
-// Stream creates a stream.
-func Stream(tb testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) jetstream.Stream {
+// Stream creates a stream. The server may still be busy deleting an earlier one of that name.
+func Stream(tb testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) (s jetstream.Stream) {
 	tb.Helper()
-	s, err := js.CreateStream(tb.Context(), cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	Eventually(tb, func() (err error) {
+		s, err = js.CreateStream(tb.Context(), cfg)
+		return err
+	})
 	return s
 }
 
