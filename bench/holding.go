@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// mostHeld is the largest MAX_IN_FLIGHT that a worker takes; nine tenths of it are for new tasks.
+	// mostHeld is the largest MAX_IN_FLIGHT_TOTAL.
 	mostHeld = 100_000
 
 	// holdTime is how long tasks are held while the processor time is measured: two bursts of heartbeats.
@@ -28,9 +28,8 @@ const (
 // holdSettings let a worker hold n new tasks, beside the tenth of its slots that is not for those. While they
 // begin none is polled.
 func holdSettings(n int) []string {
-	slots := min(n*10/9+10, mostHeld)
 	return []string{
-		fmt.Sprintf("MAX_IN_FLIGHT=%d", slots), fmt.Sprintf("MAX_IN_FLIGHT_TOTAL=%d", slots), "TASK_TIMEOUT=2h",
+		fmt.Sprintf("MAX_IN_FLIGHT=%d", n*10/9+10), fmt.Sprintf("MAX_IN_FLIGHT_TOTAL=%d", n), "TASK_TIMEOUT=2h",
 		"POLL_INTERVAL=1h", "POLL_MAX_INTERVAL=1h",
 	}
 }
@@ -48,7 +47,7 @@ type hold struct {
 }
 
 func holding(ctx context.Context, l *lab) ([]figure.Row, error) {
-	sizes := []int{1000, 10_000, mostHeld * 9 / 10}
+	sizes := []int{1000, 10_000, mostHeld}
 	if l.atOnce > 0 {
 		sizes = []int{l.atOnce}
 	}
@@ -91,30 +90,21 @@ func holdRows(n int, holds []hold) []figure.Row {
 // hold lets a worker hold n tasks and measures.
 func (l *lab) hold(ctx context.Context, n int) (h hold, err error) {
 	settings := holdSettings(n)
+	idle, err := l.idle(ctx, settings)
+	if err != nil {
+		return h, err
+	}
 	w, err := l.newWorld(ctx, standin.Config{Hold: true}, settings...)
 	defer w.close()
+	if err == nil {
+		err = w.fill(ctx, "task", n)
+	}
 	if err != nil {
-		return h, err
-	}
-	p, err := w.startWorker(ctx, "worker", settings...)
-	if err != nil {
-		return h, err
-	}
-	if _, err := ask(ctx, p, "/debug/pprof/heap?gc=1"); err != nil { // what the start left
-		return h, err
-	}
-	idle, err := memoryOf(p)
-	if err != nil {
-		return h, err
-	}
-	if err := w.stop(ctx, p); err != nil {
-		return h, err
-	}
-	if err := w.fill(ctx, "task", n); err != nil {
 		return h, err
 	}
 	began := time.Now()
-	if p, err = w.startWorker(ctx, "holder", settings...); err != nil {
+	p, err := w.startWorker(ctx, "holder", settings...)
+	if err != nil {
 		return h, err
 	}
 	if err := held(ctx, p, n); err != nil {
@@ -137,6 +127,29 @@ func (l *lab) hold(ctx context.Context, n int) (h hold, err error) {
 	}
 	err = w.rest(ctx, p, n, idle, &h)
 	return h, err
+}
+
+// idleAfter is how many tasks a worker has run before it is idle: its heap has the size that it has at work.
+const idleAfter = 5000
+
+// idle is the resident memory of a worker that has worked and holds nothing.
+func (l *lab) idle(ctx context.Context, settings []string) (memory float64, err error) {
+	w, err := l.newWorld(ctx, standin.Config{}, settings...)
+	defer w.close()
+	if err == nil {
+		err = w.fill(ctx, "task", idleAfter)
+	}
+	if err != nil {
+		return 0, err
+	}
+	p, err := w.startWorker(ctx, "worker", append(slices.Clone(settings), quickPolls()...)...)
+	if err != nil {
+		return 0, err
+	}
+	if err := w.settled(ctx, p, idleAfter); err != nil {
+		return 0, err
+	}
+	return memoryOf(p)
 }
 
 // pollSettings poll what another worker has begun: as often as usual, but for the rate. The rate is for

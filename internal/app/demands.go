@@ -14,8 +14,13 @@ import (
 	"github.com/capstan-worker/capstan/internal/tracing"
 )
 
-// maxPending is how many messages a consumer can have out without redelivering a dead worker's too late.
-const maxPending = 100_000
+const (
+	// maxPending is how many messages a consumer can have out without redelivering a dead worker's too late.
+	maxPending = 100_000
+
+	// maxHeld lets one worker have all of them, beside the tenth of its slots that is not for new tasks.
+	maxHeld = 120_000
+)
 
 // Validate returns a line for each mistake: the variable, what it holds, and what would do. It looks
 // whether the files that are named can be read.
@@ -93,14 +98,14 @@ func (c Config) nameDemands() []demand {
 }
 
 func (c Config) workDemands() []demand {
-	held := fmt.Sprintf("a whole number from 1 to %d", maxPending)
+	upTo := func(most int) string { return fmt.Sprintf("a whole number from 1 to %d", most) }
 	shortestDrain := c.Anchor.RequestTimeout + time.Second
 	return []demand{
 		{"TRACKER_TTL", c.Tracker.TTL, c.Tracker.TTL >= 10*c.AckWait, `ten times ACK_WAIT or more, such as "168h": a request that comes again has to find its record`},
-		{"MAX_IN_FLIGHT", c.MaxInFlight, isBetween(c.MaxInFlight, maxPending), held},
-		{"MAX_IN_FLIGHT_TOTAL", c.MaxInFlightTotal, isBetween(c.MaxInFlightTotal, maxPending), held},
+		{"MAX_IN_FLIGHT", c.MaxInFlight, isBetween(c.MaxInFlight, maxHeld), upTo(maxHeld)},
+		{"MAX_IN_FLIGHT_TOTAL", c.MaxInFlightTotal, isBetween(c.MaxInFlightTotal, maxPending), upTo(maxPending)},
 		{"ACK_WAIT", c.AckWait, c.AckWait >= time.Second, `a duration of 1s or more, such as "60s"`},
-		{"SUBMIT_CONCURRENCY", c.Submit.Concurrency, isBetween(c.Submit.Concurrency, maxPending), held},
+		{"SUBMIT_CONCURRENCY", c.Submit.Concurrency, isBetween(c.Submit.Concurrency, maxPending), upTo(maxPending)},
 		{"TASK_TIMEOUT", c.Task.Timeout, c.Task.Timeout > 0, `a duration above 0, such as "1h"`},
 		{"ON_UNKNOWN_SUBMISSION", c.OnUnknownSubmission, isOneOf(c.OnUnknownSubmission, "fail", "resubmit"), "fail or resubmit"},
 		{"POLL_INTERVAL", c.Poll.Interval, c.Poll.Interval > 0, `a duration above 0, such as "2s"`},

@@ -23,7 +23,7 @@ func TestAllMistakesAreToldAtOnce(t *testing.T) {
 	want := []string{
 		`ANCHORBROWSER_REQUEST_TIMEOUT is "soon": a duration such as "30s" or "1h30m"`,
 		`NATS_PROVISION is "perhaps": true or false`,
-		`MAX_IN_FLIGHT is "many": a whole number from 1 to 100000`,
+		`MAX_IN_FLIGHT is "many": a whole number from 1 to 120000`,
 		`ACK_WAIT is "": a duration of 1s or more, such as "60s"`,
 		`MAX_IN_FLIGHT_TOTAL is "0": a whole number from 1 to 100000`,
 		`LOG_LEVEL is "loud": trace, debug, info, warn or error`,
@@ -84,7 +84,7 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 		{"TRACKER_TTL": "999ms"},
 		{"CONSUMER": "a*"},
 		{"MAX_IN_FLIGHT": "0"},
-		{"MAX_IN_FLIGHT": "100001"},
+		{"MAX_IN_FLIGHT": "120001"},
 		{"MAX_IN_FLIGHT": "99999999999999999999"},
 		{"MAX_IN_FLIGHT_TOTAL": "-1"},
 		{"ACK_WAIT": "999ms"},

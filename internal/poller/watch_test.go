@@ -36,7 +36,7 @@ func TestWaitingTakesNoGoroutine(t *testing.T) {
 func TestAPanicEndsTheWaitAndGivesItsSlotBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
-		p := newPoller(func(ctx context.Context, id string) (task.Workflow, error) {
+		p := newPoller(func(context.Context, string) (task.Workflow, error) {
 			if calls.Add(1) <= 200 { // more than there are slots
 				panic("no such luck")
 			}
