@@ -36,6 +36,7 @@ func holdSettings(n int) []string {
 
 // hold is what tasks that are held came to.
 type hold struct {
+	fresh, idle float64 // resident MiB of a worker that has just started, and of one that has worked
 	filled      float64 // resident KiB a task, on top of an idle worker: just after all began
 	memory      float64 // the same while they are polled, by a worker that took them over
 	stack, heap float64 // KiB a task; of the heap what was reachable at the latest collection
@@ -75,8 +76,10 @@ func holdRows(n int, holds []hold) []figure.Row {
 		return figure.Row{What: fmt.Sprintf("%s tasks held: %s", figure.Short(float64(n)), what), Unit: unit, Of: "worker", Goal: goal, Values: each(holds, value)}
 	}
 	return []figure.Row{
-		row("resident memory a task, just begun", "KiB", figure.Goal{Most: 6}, func(h hold) float64 { return h.filled }),
-		row("resident memory a task, polled", "KiB", figure.Goal{Most: 6}, func(h hold) float64 { return h.memory }),
+		row("resident memory of a worker that has just started", "MiB", figure.Goal{}, func(h hold) float64 { return h.fresh }),
+		row("of an idle one that has worked", "MiB", figure.Goal{}, func(h hold) float64 { return h.idle }),
+		row("beyond that a task, just begun", "KiB", figure.Goal{Most: 6}, func(h hold) float64 { return h.filled }),
+		row("beyond that a task, polled", "KiB", figure.Goal{Most: 6}, func(h hold) float64 { return h.memory }),
 		row("of it stacks", "KiB", figure.Goal{}, func(h hold) float64 { return h.stack }),
 		row("of it heap", "KiB", figure.Goal{}, func(h hold) float64 { return h.heap }),
 		row("CPU", "% of a core", figure.Goal{Most: 15}, func(h hold) float64 { return h.cpu }),
@@ -90,10 +93,11 @@ func holdRows(n int, holds []hold) []figure.Row {
 // hold lets a worker hold n tasks and measures.
 func (l *lab) hold(ctx context.Context, n int) (h hold, err error) {
 	settings := holdSettings(n)
-	idle, err := l.idle(ctx, settings)
+	fresh, idle, err := l.idle(ctx, settings)
 	if err != nil {
 		return h, err
 	}
+	h.fresh, h.idle = fresh/(1<<20), idle/(1<<20)
 	w, err := l.newWorld(ctx, standin.Config{Hold: true}, settings...)
 	defer w.close()
 	if err == nil {
@@ -132,24 +136,28 @@ func (l *lab) hold(ctx context.Context, n int) (h hold, err error) {
 // idleAfter is how many tasks a worker has run before it is idle: its heap has the size that it has at work.
 const idleAfter = 5000
 
-// idle is the resident memory of a worker that has worked and holds nothing.
-func (l *lab) idle(ctx context.Context, settings []string) (memory float64, err error) {
+// idle is the resident memory of a worker that holds nothing, in bytes: when it has just started, and when it has worked.
+func (l *lab) idle(ctx context.Context, settings []string) (fresh, worked float64, err error) {
 	w, err := l.newWorld(ctx, standin.Config{}, settings...)
 	defer w.close()
-	if err == nil {
-		err = w.fill(ctx, "task", idleAfter)
-	}
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	p, err := w.startWorker(ctx, "worker", append(slices.Clone(settings), quickPolls()...)...)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
+	}
+	if fresh, err = memoryOf(p); err != nil {
+		return 0, 0, err
+	}
+	if err := w.fill(ctx, "task", idleAfter); err != nil {
+		return 0, 0, err
 	}
 	if err := w.settled(ctx, p, idleAfter); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return memoryOf(p)
+	worked, err = memoryOf(p)
+	return fresh, worked, err
 }
 
 // pollSettings poll what another worker has begun: as often as usual, but for the rate. The rate is for
