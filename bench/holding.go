@@ -39,6 +39,7 @@ type hold struct {
 	fresh, idle float64 // resident MiB of a worker that has just started, and of one that has worked
 	filled      float64 // resident KiB a task, on top of an idle worker: just after all began
 	memory      float64 // the same while they are polled, by a worker that took them over
+	paused      float64 // the same while all wait to be submitted
 	stack, heap float64 // KiB a task; of the heap what was reachable at the latest collection
 	cpu         float64 // % of a core
 	rate        float64 // tasks a second, from the start to all held
@@ -78,10 +79,11 @@ func holdRows(n int, holds []hold) []figure.Row {
 	return []figure.Row{
 		row("resident memory of a worker that has just started", "MiB", figure.Goal{}, func(h hold) float64 { return h.fresh }),
 		row("of an idle one that has worked", "MiB", figure.Goal{}, func(h hold) float64 { return h.idle }),
-		row("beyond that a task, just begun", "KiB", figure.Goal{Most: 6}, func(h hold) float64 { return h.filled }),
+		row("beyond that a task, just begun", "KiB", figure.Goal{}, func(h hold) float64 { return h.filled }),
 		row("beyond that a task, polled", "KiB", figure.Goal{Most: 6}, func(h hold) float64 { return h.memory }),
-		row("of it stacks", "KiB", figure.Goal{}, func(h hold) float64 { return h.stack }),
-		row("of it heap", "KiB", figure.Goal{}, func(h hold) float64 { return h.heap }),
+		row("beyond that a task, waiting to be submitted", "KiB", figure.Goal{}, func(h hold) float64 { return h.paused }),
+		row("stacks, a task that is polled", "KiB", figure.Goal{}, func(h hold) float64 { return h.stack }),
+		row("heap in use, a task that is polled", "KiB", figure.Goal{}, func(h hold) float64 { return h.heap }),
 		row("CPU", "% of a core", figure.Goal{Most: 15}, func(h hold) float64 { return h.cpu }),
 		row("polls", "/s", figure.Goal{}, func(h hold) float64 { return h.polls }),
 		row("start to all held", "tasks/s", figure.Goal{Least: 1500}, func(h hold) float64 { return h.rate }),
@@ -129,12 +131,39 @@ func (l *lab) hold(ctx context.Context, n int) (h hold, err error) {
 	if err := held(ctx, p, n); err != nil {
 		return h, err
 	}
-	err = w.rest(ctx, p, n, idle, &h)
+	if err := w.rest(ctx, p, n, idle, &h); err != nil {
+		return h, err
+	}
+	paused, err := l.paused(ctx, n)
+	h.paused = (paused - idle) / 1024 / float64(n)
 	return h, err
 }
 
-// idleAfter is how many tasks a worker has run before it is idle: its heap has the size that it has at work.
-const idleAfter = 5000
+// paused is the resident memory of a worker whose tasks all wait to be submitted, as they do in a pause: here the rate
+// lets hardly any leave. In bytes.
+func (l *lab) paused(ctx context.Context, n int) (float64, error) {
+	settings := append(holdSettings(n), "ANCHORBROWSER_RATE_LIMIT=0.01")
+	w, err := l.newWorld(ctx, standin.Config{}, settings...)
+	defer w.close()
+	if err == nil {
+		err = w.fill(ctx, "task", n)
+	}
+	if err != nil {
+		return 0, err
+	}
+	p, err := w.startWorker(ctx, "paused", settings...)
+	if err != nil {
+		return 0, err
+	}
+	if err := reaches(ctx, p, "capstan_submissions_waiting", n-1); err != nil { // one has left
+		return 0, err
+	}
+	return memoryOf(p)
+}
+
+// A worker has run that many tasks, so many at once, before it counts as idle: its heap then has the room that it
+// works with.
+const idleAfter, idleAtOnce = 5000, 100
 
 // idle is the resident memory of a worker that holds nothing, in bytes: when it has just started, and when it has worked.
 func (l *lab) idle(ctx context.Context, settings []string) (fresh, worked float64, err error) {
@@ -143,7 +172,7 @@ func (l *lab) idle(ctx context.Context, settings []string) (fresh, worked float6
 	if err != nil {
 		return 0, 0, err
 	}
-	p, err := w.startWorker(ctx, "worker", append(slices.Clone(settings), quickPolls()...)...)
+	p, err := w.startWorker(ctx, "worker", slices.Concat(settings, quickPolls(), []string{fmt.Sprintf("MAX_IN_FLIGHT=%d", idleAtOnce)})...)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -226,13 +255,18 @@ const redeliveries = "capstan_redeliveries_total"
 
 // held waits until a worker waits for n workflows.
 func held(ctx context.Context, p *process.Process, n int) error {
-	return process.Until(ctx, fmt.Sprintf("%d tasks are held", n), 5*time.Minute, func() error {
+	return reaches(ctx, p, "capstan_waiting_workflows", n)
+}
+
+// reaches waits until a worker's metric is at least so large.
+func reaches(ctx context.Context, p *process.Process, name string, least int) error {
+	return process.Until(ctx, fmt.Sprintf("%s is %d", name, least), 5*time.Minute, func() error {
 		if err := p.Running(); err != nil {
 			return err
 		}
-		waiting, err := metric(ctx, p, "capstan_waiting_workflows")
-		if err == nil && int(waiting) < n {
-			err = fmt.Errorf("%v are", waiting)
+		value, err := metric(ctx, p, name)
+		if err == nil && int(value) < least {
+			err = fmt.Errorf("it is %v", value)
 		}
 		return err
 	})

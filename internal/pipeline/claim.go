@@ -51,7 +51,7 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	}
 	r.rec = rec
-	r.log.Info().Str("task", rec.TaskID).Str("state", string(state)).Msg("task began")
+	r.log.Debug().Str("task", rec.TaskID).Str("state", string(state)).Msg("task began")
 	return nil
 }
 
