@@ -35,7 +35,7 @@ const (
 	// errorWait is the time between two pulls where the first one failed.
 	errorWait = time.Second
 
-	// flushTimeout bounds how long a burst of heartbeats or of NAKs may take to reach the server.
+	// flushTimeout bounds how long a burst of heartbeats or of NAKs may take to reach the server, each time.
 	flushTimeout = 5 * time.Second
 )
 
@@ -75,6 +75,7 @@ type Consumer struct {
 
 	mu   sync.Mutex
 	held map[uint64]*lease // by sequence in the stream; guarded by mu
+	back []*lease          // given back on the way out; guarded by mu
 
 	spareUsed bool // the last pull into the spare room found what that is for; of the pulling goroutine
 }
@@ -113,9 +114,24 @@ func (c *Consumer) Run(ctx context.Context) {
 	c.handlers.Wait()
 	stopBeats()
 	beats.Wait()
-	if err := c.outbox.Flush(flushTimeout); err != nil {
-		c.log.Warn().Err(err).Msg("tasks were not given back: they move on after ACK_WAIT")
-		return
+	c.handOver(context.WithoutCancel(ctx))
+}
+
+// handOver returns when the server has what was given back, or when the connection is closed. What was sent into a
+// connection that broke may be lost, and is sent again: at worst a task changes its worker once more.
+func (c *Consumer) handOver(ctx context.Context) {
+	for err := c.outbox.Flush(flushTimeout); err != nil; err = c.outbox.Flush(flushTimeout) {
+		c.log.Warn().Err(err).Msg("tasks may not have been given back, trying on")
+		for !c.nc.IsConnected() {
+			if c.nc.IsClosed() {
+				c.log.Warn().Msg("tasks were not given back: they move on after ACK_WAIT")
+				return
+			}
+			wait(ctx, errorWait/10)
+		}
+		for _, reply := range c.returned() {
+			c.answer(reply, nak)
+		}
 	}
 	c.log.Info().Msg("drain ended")
 }
@@ -223,7 +239,7 @@ func (c *Consumer) settle(ctx context.Context, l *lease, verdict error) {
 		c.log.Info().Uint64("seq", l.seq).Msg("request may be another worker's and was left alone")
 	case returned:
 		c.metrics.settle(handedOver)
-		c.answer(reply, nak)
+		c.giveBack(l)
 	default:
 		if _, panicked := errors.AsType[*contain.PanicError](verdict); panicked {
 			c.metrics.panics.Inc()

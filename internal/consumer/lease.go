@@ -56,6 +56,28 @@ func (c *Consumer) release(l *lease) (reply string, mine bool) {
 	return l.reply, !l.stale
 }
 
+// giveBack answers a released request's delivery so that it comes again at once.
+func (c *Consumer) giveBack(l *lease) {
+	c.mu.Lock()
+	c.back = append(c.back, l)
+	reply := l.reply
+	c.mu.Unlock()
+	c.answer(reply, nak)
+}
+
+// returned is where what was given back is answered, as far as it is this worker's yet.
+func (c *Consumer) returned() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var replies []string
+	for _, l := range c.back {
+		if c.check(l, time.Now()); !l.stale {
+			replies = append(replies, l.reply)
+		}
+	}
+	return replies
+}
+
 // lapsed reports whether the lease ran out at some time, so that the request may have been delivered to
 // somebody else.
 func (c *Consumer) lapsed(l *lease) bool {

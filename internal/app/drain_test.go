@@ -1,0 +1,61 @@
+package app_test
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// A worker that is told to stop while NATS is away gives its tasks back as soon as that returns.
+func TestADrainWaitsForNATS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.startReady("w1", "ACK_WAIT=60s")
+	w.submit("a", running(time.Second))
+	w.waitState("a", task.Running)
+	w.nats.Stop()
+	p.signal(syscall.SIGTERM)
+	natstest.Eventually(t, func() error { return p.logged("tasks may not have been given back") })
+	w.nats.Restart()
+	if err := <-p.exited; err != nil {
+		t.Errorf("worker exited with %v, want 0", err)
+	}
+	w.startReady("w2", "ACK_WAIT=60s")
+	began := time.Now()
+	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded || ev.Worker != "w2" {
+		t.Errorf("got %+v, want w2's success", ev.Event)
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("got the event after %v: the request came back only after ACK_WAIT", took)
+	}
+}
+
+// One that cannot give its tasks back in time says so by its exit status, and they move on after ACK_WAIT.
+func TestADrainThatIsTooLongIsAnError(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.startReady("w1", "DRAIN_TIMEOUT=4s")
+	w.submit("a", running(time.Second))
+	w.waitState("a", task.Running)
+	w.nats.Stop()
+	p.signal(syscall.SIGTERM)
+	exit, ok := errors.AsType[*exec.ExitError](<-p.exited)
+	if !ok || exit.ExitCode() != 1 {
+		t.Errorf("got %v, want exit status 1", exit)
+	}
+	if err := errors.Join(p.logged("tasks were not given back"), p.logged(fmt.Sprint(app.ErrDrainTimeout))); err != nil {
+		t.Error(err)
+	}
+	w.nats.Restart()
+	w.startReady("w2")
+	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded || ev.Worker != "w2" {
+		t.Errorf("got %+v, want w2's success", ev.Event)
+	}
+}
