@@ -258,6 +258,7 @@ func TestWhereverAWorkerDiesTheTaskEndsOnceWithOneEvent(t *testing.T) {
 		resubmit bool
 		code     task.Code // of the event, "" for success
 		accepted int
+		then     *death // of the next worker, too
 	}{
 		{step: "create"}, // nothing is known of it yet: it runs
 		{step: "create", happened: true, code: unknown},
@@ -278,8 +279,19 @@ func TestWhereverAWorkerDiesTheTaskEndsOnceWithOneEvent(t *testing.T) {
 		{step: "save waiting", happened: true, first: anchortest.Unavailable(1)},
 		{step: "save submitting", first: anchortest.Unavailable(1)},
 		{step: "save submitting", happened: true, first: anchortest.Unavailable(1), code: unknown},
+		{step: "save failed", first: anchortest.Fault{Status: 400}, code: task.Rejected},
+		{step: "save failed", happened: true, first: anchortest.Fault{Status: 400}, code: task.Rejected},
+		{step: "submit", happened: true, resubmit: true, code: unknown, accepted: 2, then: &death{step: "submit", happened: true}},
+		{step: "submit", happened: true, resubmit: true, accepted: 2, then: &death{step: "save waiting", happened: true}},
+		{step: "submit", happened: true, resubmit: true, accepted: 2, then: &death{step: "save waiting"}},
+		{step: "save running", happened: true, then: &death{step: "save running"}},
+		{step: "save running", happened: true, then: &death{step: "save running", happened: true}},
+		{step: "publish", happened: true, then: &death{step: "publish", happened: true}},
 	} {
 		name := fmt.Sprintf("%s, happened %v, resubmit %v", c.step, c.happened, c.resubmit)
+		if c.then != nil {
+			name += fmt.Sprintf(", then %s, happened %v", c.then.step, c.then.happened)
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -298,14 +310,23 @@ func TestWhereverAWorkerDiesTheTaskEndsOnceWithOneEvent(t *testing.T) {
 			}
 			deliver := w.request(fmt.Sprintf(`{"task_id":"a","prompt":%s,"url":"https://example.com"%s}`, quoted, more))
 
-			ctx, cancel := context.WithCancel(t.Context()) // one that is dead would poll for ever
-			d := &death{step: c.step, happened: c.happened, died: cancel}
-			if err := handle(ctx, w.worker("w1", d), deliver(1)); err == nil || !d.dead {
-				t.Fatalf("the first worker: got %v, dead %v, want it to die", err, d.dead)
+			deaths := []*death{{step: c.step, happened: c.happened}}
+			if c.then != nil {
+				deaths = append(deaths, c.then)
 			}
-			for n := range uint64(2) {
-				if err := handle(t.Context(), w.worker("w2", healthy{}), deliver(n+2)); err != nil {
-					t.Fatalf("delivery %d: %v", n+2, err)
+			n := uint64(0)
+			for _, d := range deaths {
+				n++
+				var ctx context.Context
+				ctx, d.died = context.WithCancel(t.Context()) // one that is dead would poll for ever
+				if err := handle(ctx, w.worker(fmt.Sprint("w", n), d), deliver(n)); err == nil || !d.dead {
+					t.Fatalf("worker %d: got %v, dead %v, want it to die", n, err, d.dead)
+				}
+			}
+			for range 2 {
+				n++
+				if err := handle(t.Context(), w.worker("last", healthy{}), deliver(n)); err != nil {
+					t.Fatalf("delivery %d: %v", n, err)
 				}
 			}
 			events := w.events()

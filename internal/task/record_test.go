@@ -98,3 +98,43 @@ func TestAnEventNamesTheFieldThatIsNoJSON(t *testing.T) {
 		t.Errorf("got %v, want an error of metadata", err)
 	}
 }
+
+// The names of fields are public: others watch the bucket and subscribe to events.
+func TestFieldsHaveTheirPublicNames(t *testing.T) {
+	at := func(second int) time.Time { return time.Date(2026, 3, 1, 12, 0, second, 0, time.UTC) }
+	rec := task.Record{
+		TaskID: "ord-1842", State: task.Failed, Owner: "w1", Epoch: 2, RequestSeq: 7, Digest: "d1", WorkflowID: "wf-1",
+		SessionID: "s-1", Attempts: 1, Polls: 9, RequestedAt: at(0), SubmittedAt: at(1), FinishedAt: at(2), UpdatedAt: at(3),
+		ResultSeq: 41, ErrorCode: task.InvalidResult, Revision: 99,
+	}
+	success := task.Event{
+		TaskID: "ord-1842", Status: task.Succeeded, WorkflowID: "wf-1", WorkflowStatus: "COMPLETED", Result: json.RawMessage(`{"heading":"Hello"}`),
+		Metadata: json.RawMessage(`{"order":1842}`), RequestedAt: at(0), SubmittedAt: at(1), FinishedAt: at(2), Attempts: 1, Polls: 9, UnnoticedMS: 120, Worker: "w1",
+	}
+	failure := task.Event{
+		TaskID: "ord-1843", Status: task.Failed, WorkflowID: "wf-2", WorkflowStatus: "COMPLETED", RawResult: json.RawMessage(`"no"`),
+		ResultRef: &task.ResultRef{Bucket: "task_results", Name: "ord-1843.8", Size: 5, Digest: "SHA-256=x"},
+		Error:     task.NewError(task.InvalidResult, "result: /heading: is required"), RequestedAt: at(0), FinishedAt: at(2), Attempts: 1, Polls: 1, Worker: "w1",
+	}
+	eventJSON := func(ev task.Event) []byte {
+		written, err := ev.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return written
+	}
+	for want, got := range map[string][]byte{
+		`{"task_id":"ord-1842","state":"failed","owner":"w1","epoch":2,"request_seq":7,"digest":"d1","workflow_id":"wf-1","session_id":"s-1","attempts":1,"polls":9,` +
+			`"requested_at":"2026-03-01T12:00:00Z","submitted_at":"2026-03-01T12:00:01Z","finished_at":"2026-03-01T12:00:02Z","updated_at":"2026-03-01T12:00:03Z",` +
+			`"result_seq":41,"error_code":"invalid_result"}`: rec.JSON(),
+		`{"task_id":"ord-1842","status":"succeeded","workflow_id":"wf-1","workflow_status":"COMPLETED","result":{"heading":"Hello"},"metadata":{"order":1842},` +
+			`"requested_at":"2026-03-01T12:00:00Z","submitted_at":"2026-03-01T12:00:01Z","finished_at":"2026-03-01T12:00:02Z","attempts":1,"polls":9,"unnoticed_ms":120,"worker":"w1"}`: eventJSON(success),
+		`{"task_id":"ord-1843","status":"failed","workflow_id":"wf-2","workflow_status":"COMPLETED","result_ref":{"bucket":"task_results","name":"ord-1843.8","size":5,"digest":"SHA-256=x"},` +
+			`"raw_result":"no","error":{"code":"invalid_result","message":"result: /heading: is required","retryable":true},` +
+			`"requested_at":"2026-03-01T12:00:00Z","finished_at":"2026-03-01T12:00:02Z","attempts":1,"polls":1,"worker":"w1"}`: eventJSON(failure),
+	} {
+		if string(got) != want {
+			t.Errorf("got %s\nwant %s", got, want)
+		}
+	}
+}
