@@ -114,7 +114,7 @@ func TestCheckFindsAllRightAndChangesNothing(t *testing.T) {
 	}
 	for _, want := range []string{
 		"ok    settings", "ok    NATS", "one replica", "1 requests wait, 0 are held", "ok    permissions",
-		"the key is good", "25 of the 25 browsers",
+		"the key is good", "25 of the 25 browsers", "With 2 workers or more", "ok    duplicate window           an event is known again for 1h0m0s",
 	} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("got\n%s\nwant %q", lines, want)
@@ -122,6 +122,18 @@ func TestCheckFindsAllRightAndChangesNothing(t *testing.T) {
 	}
 	if after := w.state(t); after != before {
 		t.Errorf("got\n%s\nafter the check, want what was there before\n%s", after, before)
+	}
+	results, err := w.js.Stream(t.Context(), "TASK_RESULTS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := results.CachedInfo().Config
+	short.Duplicates = 2 * time.Minute
+	if _, err := w.js.UpdateStream(t.Context(), short); err != nil {
+		t.Fatal(err)
+	}
+	if _, warned := w.check(t); !strings.Contains(warned, "warn  duplicate window           an event is known again for 2m0s") {
+		t.Errorf("got\n%s\nwant a warning of the window", warned)
 	}
 	if strings.Contains(lines, w.api.Key()) {
 		t.Errorf("got the key in\n%s", lines)
@@ -211,6 +223,8 @@ func workerPermissions() []string {
 	return []string{
 		"$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.TASKS.worker", "$JS.API.CONSUMER.MSG.NEXT.TASKS.worker", "$JS.ACK.TASKS.worker.>",
 		"$JS.API.STREAM.MSG.GET.*", "$KV.task_tracker.>", "$O.task_results.>", "tasks.result", "tasks.dead",
+		"$JS.API.CONSUMER.CREATE.TASK_RESULTS.*", "$JS.API.CONSUMER.MSG.NEXT.TASK_RESULTS.*", "$JS.API.CONSUMER.DELETE.TASK_RESULTS.*",
+		"$JS.API.DIRECT.GET.OBJ_task_results.$O.task_results.M.*", "$JS.API.CONSUMER.CREATE.OBJ_task_results.*.$O.task_results.C.*", "$JS.API.CONSUMER.DELETE.OBJ_task_results.*",
 	}
 }
 
@@ -253,10 +267,16 @@ func TestCheckNamesEachMissingPermission(t *testing.T) {
 		t.Errorf("all permissions: got %d, want %d\n%s", status, exitOK, lines)
 	}
 	for i, permission := range all {
-		want := "not permitted: for Publish to \"" + strings.TrimRight(permission, "*>")
+		first, _, _ := strings.Cut(permission, "*")
+		want := "not permitted: for Publish to \"" + strings.TrimRight(first, ">")
 		if status, lines := w.check(t, as(fmt.Sprint(i))...); status != exitFailed || !strings.Contains(strings.ToLower(lines), strings.ToLower(want)) {
 			t.Errorf("without %s: got %d, want %d and %q\n%s", permission, status, exitFailed, want, lines)
 		}
+	}
+	// Who may not make what is missing cannot leave that to a worker.
+	missing := append(as("enough"), "NATS_PROVISION=true", "RESULT_STREAM=OTHER_RESULTS", "RESULT_SUBJECT=other.result")
+	if status, lines := w.check(t, missing...); status != exitFailed || !strings.Contains(lines, "BAD   stream OTHER_RESULTS") || !strings.Contains(lines, "a worker may not make it") {
+		t.Errorf("without the right to make streams: got %d, want %d\n%s", status, exitFailed, lines)
 	}
 	if status, lines := w.check(t, as("deaf")...); status != exitFailed || !strings.Contains(lines, "for Subscription to") {
 		t.Errorf("without an inbox: got %d, want %d\n%s", status, exitFailed, lines)

@@ -80,7 +80,7 @@ func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		t.complain(err)
 	}
-	invite(t, cfg, api, setNATS)
+	invite(t, cfg, api, tasks[0].id, setNATS)
 	return d.end(ctx, s.untilStopped(ctx))
 }
 
@@ -144,7 +144,7 @@ func introduce(t *terminal, d *demoCmd, cfg app.Config, api demoAPI, tasks []dem
 }
 
 // invite says how to go on from another terminal.
-func invite(t *terminal, cfg app.Config, api demoAPI, setNATS bool) {
+func invite(t *terminal, cfg app.Config, api demoAPI, taskID string, setNATS bool) {
 	capstan := os.Args[0]
 	if strings.Contains(capstan, "go-build") { // where go run keeps what it runs
 		capstan = "go run ./cmd/capstan"
@@ -155,5 +155,6 @@ func invite(t *terminal, cfg app.Config, api demoAPI, setNATS bool) {
 	t.printf("\n%s\n\n", t.paint(bold, "Your turn, from another terminal"))
 	t.printf("  %s submit --wait --url %s \"Extract the main heading\"\n", capstan, api.another)
 	t.printf("  %s watch --all\n", capstan)
+	t.printf("  %s get %s\n", capstan, taskID)
 	t.printf("\n%s\n\n", t.paint(dim, "What happens is shown here. Ctrl-C ends the demo."))
 }

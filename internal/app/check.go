@@ -193,10 +193,17 @@ func (c *checker) places(plan anchor.Plan) {
 	case total < c.cfg.MaxInFlight:
 		c.say(Warn, what, "%d is less than MAX_IN_FLIGHT, %d: one worker cannot use its places. Set workers × MAX_IN_FLIGHT", total, c.cfg.MaxInFlight)
 	case plan.Browsers == 0:
-		c.say(OK, what, "%d; the API did not say how many browsers the plan runs at once", total)
+		c.say(OK, what, "%d; the API did not say how many browsers the plan runs at once. %s", total, c.survivors())
 	case plan.Browsers < 0:
-		c.say(OK, what, "%d; the plan has no limit of browsers", total)
+		c.say(OK, what, "%d; the plan has no limit of browsers. %s", total, c.survivors())
 	default:
-		c.say(OK, what, "%d of the %d browsers that the plan runs at once", total, plan.Browsers)
+		c.say(OK, what, "%d of the %d browsers that the plan runs at once. %s", total, plan.Browsers, c.survivors())
 	}
+}
+
+// survivors says how many workers it takes for the tasks of one that dies to find places at once, also where all are
+// full. With fewer there is a tenth of their places, which is kept for that.
+func (c *checker) survivors() string {
+	full := (c.cfg.MaxInFlightTotal + c.cfg.MaxInFlight - 1) / c.cfg.MaxInFlight
+	return fmt.Sprintf("With %d workers or more the tasks of one that dies always find places at once", full+1)
 }

@@ -13,9 +13,7 @@ import (
 func (c *checker) streams(ctx context.Context) {
 	cfg := c.cfg
 	requests := c.stream(ctx, "stream "+cfg.Request.Stream, cfg.Request.Stream, requestRules(cfg))
-	if results := c.stream(ctx, "stream "+cfg.Result.Stream, cfg.Result.Stream, resultRules(cfg)); results != nil {
-		c.window(cfg.Result.Stream, results.CachedInfo().Config)
-	}
+	c.window(c.stream(ctx, "stream "+cfg.Result.Stream, cfg.Result.Stream, resultRules(cfg)))
 	c.stream(ctx, "stream "+cfg.Dead.Stream, cfg.Dead.Stream, deadRules(cfg))
 	c.stream(ctx, "bucket "+cfg.Tracker.Bucket, cfg.Tracker.Stream(), trackerRules(cfg))
 	c.stream(ctx, "object store "+cfg.Result.Bucket, objectStream(cfg), nil)
@@ -36,7 +34,7 @@ func (c *checker) stream(ctx context.Context, what, name string, rules []rule) j
 	})
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		c.missing(what)
+		c.missing(ctx, what, "$JS.API.STREAM.CREATE."+name)
 		return nil
 	case err != nil:
 		c.say(Bad, what, "%v", err)
@@ -58,28 +56,41 @@ func (c *checker) stream(ctx context.Context, what, name string, rules []rule) j
 		c.say(Bad, what, "%s", strings.Join(append(wrong, mended...), "; "))
 	case len(mended) > 0:
 		c.say(Warn, what, "%s. A worker mends that when it starts (NATS_PROVISION)", strings.Join(mended, "; "))
-	case replicas == 1:
-		c.say(Warn, what, "one replica: what is on it is lost with its disk. NATS_REPLICAS=3 on a cluster of three")
 	case replicas < c.cfg.NATS.Replicas:
 		c.say(Warn, what, "%d replicas, and NATS_REPLICAS is %d. A worker with NATS_PROVISION=true raises them", replicas, c.cfg.NATS.Replicas)
+	case replicas == 1:
+		c.say(Warn, what, "one replica: what is on it is lost with its disk. NATS_REPLICAS=3 on a cluster of three")
 	default:
 		c.say(OK, what, "%d replicas", replicas)
 	}
 	return s
 }
 
-func (c *checker) missing(what string) {
-	if c.cfg.NATS.Provision {
-		c.say(OK, what, "not there yet: the first worker makes it (NATS_PROVISION)")
+// missing tells of what is not there, and whether a worker would make it: by a call to that subject.
+func (c *checker) missing(ctx context.Context, what, create string) {
+	if !c.cfg.NATS.Provision {
+		c.say(Bad, what, "not there. Make it, or set NATS_PROVISION=true and let a worker make it")
 		return
 	}
-	c.say(Bad, what, "not there. Make it, or set NATS_PROVISION=true and let a worker make it")
+	if denied := c.denial(ctx, create); denied != "" {
+		c.say(Bad, what, "not there, and a worker may not make it (NATS_PROVISION): %s", denied)
+		return
+	}
+	c.say(OK, what, "not there yet: the first worker makes it (NATS_PROVISION)")
 }
 
-func (c *checker) window(name string, cfg jetstream.StreamConfig) {
-	if cfg.Duplicates < duplicateWindow {
-		c.say(Warn, "stream "+name, "duplicate window %v: with less than %v, workers look through the stream more often", cfg.Duplicates, duplicateWindow)
+// window tells for how long the results stream knows an event again by its id.
+func (c *checker) window(s jetstream.Stream) {
+	if s == nil {
+		return
 	}
+	const what = "duplicate window"
+	found := s.CachedInfo().Config.Duplicates
+	if found < duplicateWindow {
+		c.say(Warn, what, "an event is known again for %v: with less than %v, workers look through the stream more often", found, duplicateWindow)
+		return
+	}
+	c.say(OK, what, "an event is known again for %v", found)
 }
 
 func (c *checker) consumer(ctx context.Context) {
@@ -91,7 +102,7 @@ func (c *checker) consumer(ctx context.Context) {
 	})
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
-		c.missing(what)
+		c.missing(ctx, what, "$JS.API.CONSUMER.CREATE."+c.cfg.Request.Stream+"."+c.cfg.Consumer+"."+c.cfg.Request.Subject)
 		return
 	case err != nil:
 		c.say(Bad, what, "%v", err)
@@ -116,6 +127,7 @@ func (c *checker) consumer(ctx context.Context) {
 const (
 	probeReply = "_R_.capstan-check"
 	probePull  = `{"batch":"none"}`
+	probeCall  = `{"batch":` // which is no JSON, and so is refused before anything is done
 )
 
 // permissions tries what a worker sends, beyond what has been asked already.
@@ -126,7 +138,7 @@ func (c *checker) permissions(ctx context.Context) {
 		c.say(Bad, what, "%s", problem)
 	}
 	if len(before) == 0 {
-		c.say(OK, what, "may pull, acknowledge, record, and publish events and dead letters")
+		c.say(OK, what, "may pull, acknowledge, record, publish, and look through events; not tried: to purge large results")
 	}
 }
 
@@ -134,16 +146,16 @@ func (c *checker) denials(ctx context.Context) []string {
 	cfg := c.cfg
 	var found []string
 	durable := cfg.Request.Stream + "." + cfg.Consumer
+	results, objects, object := cfg.Result.Stream, objectStream(cfg), "$O."+cfg.Result.Bucket
 	for _, subject := range []string{
-		"$JS.API.STREAM.MSG.GET." + cfg.Request.Stream, "$JS.API.STREAM.MSG.GET." + cfg.Result.Stream,
+		"$JS.API.STREAM.MSG.GET." + cfg.Request.Stream, "$JS.API.STREAM.MSG.GET." + results,
 		"$JS.API.STREAM.MSG.GET." + cfg.Tracker.Stream(), "$JS.API.CONSUMER.MSG.NEXT." + durable,
+		"$JS.API.CONSUMER.CREATE." + results + ".check", "$JS.API.CONSUMER.MSG.NEXT." + results + ".check", "$JS.API.CONSUMER.DELETE." + results + ".check",
+		"$JS.API.DIRECT.GET." + objects + "." + object + ".M.check",
+		"$JS.API.CONSUMER.CREATE." + objects + ".check." + object + ".C.check", "$JS.API.CONSUMER.DELETE." + objects + ".check",
 	} {
-		err := c.ask(ctx, func(ctx context.Context) error {
-			_, err := c.nc.RequestWithContext(ctx, subject, []byte(probePull))
-			return err
-		})
-		if err != nil && strings.HasPrefix(err.Error(), "not permitted") {
-			found = append(found, err.Error())
+		if denied := c.denial(ctx, subject); denied != "" {
+			found = append(found, denied)
 		}
 	}
 	// Nothing is asked after these: the word on what they were denied may come twice.
@@ -151,8 +163,8 @@ func (c *checker) denials(ctx context.Context) []string {
 		{Subject: cfg.Result.Subject, Reply: probeReply},
 		{Subject: cfg.Dead.Subject, Reply: probeReply},
 		{Subject: cfg.Tracker.Subject("capstan-check"), Reply: probeReply},
-		{Subject: "$O." + cfg.Result.Bucket + ".C.check", Reply: probeReply},
-		{Subject: "$O." + cfg.Result.Bucket + ".M.check", Reply: probeReply},
+		{Subject: object + ".C.check", Reply: probeReply},
+		{Subject: object + ".M.check", Reply: probeReply},
 		{Subject: "$JS.ACK." + durable + ".check", Data: []byte("+WPI")},
 	} {
 		if err := c.send(ctx, &probe); err != nil {
@@ -160,6 +172,22 @@ func (c *checker) denials(ctx context.Context) []string {
 		}
 	}
 	return found
+}
+
+// denial makes a call that has no effect, and returns what is denied of it, if anything is.
+func (c *checker) denial(ctx context.Context, subject string) string {
+	body := probeCall
+	if strings.Contains(subject, ".MSG.NEXT.") {
+		body = probePull
+	}
+	err := c.ask(ctx, func(ctx context.Context) error {
+		_, err := c.nc.RequestWithContext(ctx, subject, []byte(body))
+		return err
+	})
+	if err != nil && strings.HasPrefix(err.Error(), "not permitted") {
+		return err.Error()
+	}
+	return ""
 }
 
 // send sends a probe and returns what the server has against it.

@@ -1,12 +1,17 @@
 package app_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // The README's table is the one that -help prints, in Markdown.
@@ -31,5 +36,34 @@ func TestTheREADMEListsTheSettings(t *testing.T) {
 	}
 	if !strings.Contains(string(readme), want.String()) {
 		t.Errorf("the README's settings are not those of -help; its table should be\n%s", want.String())
+	}
+}
+
+// The messages in the README are ones that a worker takes and publishes.
+func TestTheREADMEShowsRealMessages(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllSubmatch(readme, -1)
+	if len(blocks) != 2 {
+		t.Fatalf("got %d messages, want a request and an event", len(blocks))
+	}
+	if _, err := task.ParseRequest(task.Message{Stream: "TASKS", Seq: 1, Data: blocks[0][1]}, task.Defaults{Timeout: time.Hour}); err != nil {
+		t.Error(err)
+	}
+	var ev task.Event
+	strict := json.NewDecoder(bytes.NewReader(blocks[1][1]))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&ev); err != nil {
+		t.Fatal(err)
+	}
+	var shown bytes.Buffer
+	if err := json.Compact(&shown, blocks[1][1]); err != nil {
+		t.Fatal(err)
+	}
+	if written, err := ev.JSON(); err != nil || !bytes.Equal(written, shown.Bytes()) {
+		t.Errorf("got %s, %v\nwant %s", written, err, shown.Bytes())
 	}
 }

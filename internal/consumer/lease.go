@@ -71,7 +71,8 @@ func (c *Consumer) returned() []string {
 	defer c.mu.Unlock()
 	var replies []string
 	for _, l := range c.back {
-		if c.check(l, time.Now()); !l.stale {
+		c.check(l, time.Now())
+		if !l.stale {
 			replies = append(replies, l.reply)
 		}
 	}
