@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,13 +28,10 @@ import (
 const asWorker = "CAPSTAN_TEST_WORKER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asWorker) == "" {
-		os.Exit(runTests(m))
+	if os.Getenv(asWorker) != "" {
+		os.Exit(app.Main(nil, "test", os.Stdout, os.Stderr))
 	}
-	if err := runWorker(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	os.Exit(runTests(m))
 }
 
 // runTests runs several at once: they wait more than they work.
@@ -45,16 +41,6 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
-}
-
-func runWorker() error {
-	cfg, err := app.LoadConfig()
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	return app.Run(ctx, cfg, "test", app.NewLogger(os.Stdout, cfg.Log.Level, cfg.Log.Format))
 }
 
 // world is a NATS server, the API's stand-in and any number of workers.
