@@ -2,19 +2,14 @@ package app_test
 
 import (
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -114,47 +109,4 @@ func TestHostileMessagesAreAnsweredAndDisturbNobody(t *testing.T) {
 		t.Errorf("the worker has grown to %.0f MiB", got/(1<<20))
 	}
 	p.drain()
-}
-
-// metric returns a sample without labels from a worker's /metrics.
-func (p *worker) metric(name string) float64 {
-	p.t.Helper()
-	match := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(p.get("/metrics"))
-	if match == nil {
-		p.t.Fatalf("no metric %s", name)
-	}
-	value, err := strconv.ParseFloat(match[1], 64)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return value
-}
-
-// get returns what a worker answers its operators.
-func (p *worker) get(path string) string {
-	p.t.Helper()
-	var addr []string
-	natstest.Eventually(p.t, func() error {
-		addr = regexp.MustCompile(`"addr":"([^"]+)"`).FindStringSubmatch(p.log.String())
-		if addr == nil {
-			return fmt.Errorf("the worker has not said where it listens")
-		}
-		return nil
-	})
-	ctx := p.t.Context()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr[1]+path, http.NoBody)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	client := &http.Client{Timeout: 10 * time.Second}
-	resp, err := client.Do(req)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return string(body)
 }

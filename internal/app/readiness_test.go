@@ -1,25 +1,14 @@
 package app_test
 
 import (
-	"fmt"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
-	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-// says waits until /readyz says something.
-func (p *worker) says(text string) {
-	p.t.Helper()
-	natstest.Eventually(p.t, func() error {
-		if got := p.get("/readyz"); !strings.Contains(got, text) {
-			return fmt.Errorf("got readiness\n%s\nwant %q in it", got, text)
-		}
-		return nil
-	})
-}
 
 func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
@@ -27,7 +16,7 @@ func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	p := w.startReady("w1")
 	p.says("streams: bound")
 	w.nats.Stop()
-	p.says("nats: RECONNECTING")
+	p.lacks("nats: RECONNECTING")
 	w.nats.Restart()
 	p.says("nats: CONNECTED")
 }
@@ -39,7 +28,7 @@ func TestAWorkerWithoutCreditsSaysSoAndRecovers(t *testing.T) {
 	p := w.startReady("w1")
 	w.api.FailAll(anchortest.Answer(402))
 	w.submit("a", done)
-	p.says("no_credits")
+	p.lacks("no_credits")
 	if got := p.get("/metrics"); strings.Contains(got, `capstan_pauses_total{reason="no_credits"} 0`) {
 		t.Error("the metrics do not tell of the pause")
 	}
@@ -48,4 +37,20 @@ func TestAWorkerWithoutCreditsSaysSoAndRecovers(t *testing.T) {
 		t.Errorf("got %+v", ev.Event)
 	}
 	p.says("submissions: open")
+}
+
+// A worker that drains takes no more, and says so for as long as a POST under way keeps it.
+func TestReadinessSaysThatAWorkerDrains(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.startReady("w1", "ANCHORBROWSER_REQUEST_TIMEOUT=10s", "DRAIN_TIMEOUT=30s")
+	slow := anchortest.Plan{Submit: []anchortest.Fault{{After: 4 * time.Second}}, Run: time.Minute}
+	w.submit("a", slow)
+	w.waitAccepted("a", slow)
+	p.signal(syscall.SIGTERM)
+	p.lacks("work: draining")
+	p.waitExit()
+	if rec := w.record("a"); rec.State != task.Running {
+		t.Errorf("got record %+v, want the POST's answer in it", rec)
+	}
 }

@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -220,12 +219,7 @@ func TestACrashInTheMiddleOfASubmissionIsToldAndNotRepeated(t *testing.T) {
 	first := w.startReady("w1")
 	slow := anchortest.Plan{Submit: []anchortest.Fault{{After: time.Minute}}}
 	w.submit("a", slow)
-	natstest.Eventually(t, func() error {
-		if w.seen("a", slow).Accepted == 0 {
-			return errors.New("not accepted yet")
-		}
-		return nil
-	})
+	w.waitAccepted("a", slow)
 	first.kill()
 	w.startReady("w2")
 	if ev := w.waitEvents(1)[0]; ev.code() != task.SubmissionUnknown || ev.Attempts != 1 {
@@ -243,12 +237,7 @@ func TestACrashInTheMiddleOfASubmissionIsRepeatedOnceWhereAskedFor(t *testing.T)
 	first := w.startReady("w1")
 	slow := anchortest.Plan{Submit: []anchortest.Fault{{After: time.Minute}}, Result: json.RawMessage(`"ok"`)}
 	w.submit("a", slow, `"on_unknown_submission":"resubmit"`)
-	natstest.Eventually(t, func() error {
-		if w.seen("a", slow).Accepted == 0 {
-			return errors.New("not accepted yet")
-		}
-		return nil
-	})
+	w.waitAccepted("a", slow)
 	first.kill()
 	w.startReady("w2")
 	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded || ev.Attempts != 2 {
@@ -265,12 +254,7 @@ func TestAnOutageInTheMiddleOfASubmissionLosesNoAnswer(t *testing.T) {
 	w.startReady("w2")
 	slow := anchortest.Plan{Submit: []anchortest.Fault{{After: time.Second}}, Result: json.RawMessage(`"ok"`)}
 	w.submit("a", slow)
-	natstest.Eventually(t, func() error {
-		if w.seen("a", slow).Accepted == 0 {
-			return errors.New("not accepted yet")
-		}
-		return nil
-	})
+	w.waitAccepted("a", slow)
 	w.nats.Stop()
 	pause(t, 3*time.Second) // longer than ACK_WAIT: the request is delivered again when NATS is back
 	w.nats.Restart()
@@ -320,6 +304,7 @@ func TestAWorkerStartsBeforeNATSAndSurvivesItsOutages(t *testing.T) {
 	w.nats.Stop()
 	p := w.start("w1")
 	natstest.Eventually(t, func() error { return p.logged("cannot connect to NATS") })
+	p.lacks("nats: RECONNECTING")
 	w.nats.Restart()
 	natstest.Eventually(t, func() error { return p.logged("worker is ready") })
 	for i := range 5 {

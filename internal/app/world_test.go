@@ -130,6 +130,12 @@ func (p *worker) kill() {
 func (p *worker) drain() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
+	p.waitExit()
+}
+
+// waitExit waits for the end of a worker that drains.
+func (p *worker) waitExit() {
+	p.t.Helper()
 	if err := <-p.exited; err != nil {
 		p.t.Errorf("worker exited with %v, want 0", err)
 	}
@@ -177,6 +183,17 @@ func (w *world) prompt(id string, plan anchortest.Plan) string {
 // seen returns what the stand-in was asked for a task.
 func (w *world) seen(id string, plan anchortest.Plan) anchortest.Log {
 	return w.api.Log(w.prompt(id, plan))
+}
+
+// waitAccepted waits until the stand-in has started a task's workflow.
+func (w *world) waitAccepted(id string, plan anchortest.Plan) {
+	w.t.Helper()
+	natstest.Eventually(w.t, func() error {
+		if w.seen(id, plan).Accepted == 0 {
+			return fmt.Errorf("task %s is not accepted yet", id)
+		}
+		return nil
+	})
 }
 
 // stored is an event on the results stream.
