@@ -91,6 +91,26 @@ func TestASubmissionThatIsNotAcceptedNowIsTriedAgain(t *testing.T) {
 	runRows(t, rows)
 }
 
+// Where nothing listens the request cannot have left: the task waits for the API to come back.
+func TestASubmissionWithoutAConnectionIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.startReady("w1")
+	w.api.Close()
+	w.submit("a", done)
+	p.lacks("unreachable")
+	if err := w.api.Start(w.api.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded || ev.Attempts < 2 {
+		t.Errorf("got %+v, want success after a first attempt", ev.Event)
+	}
+	if log := w.seen("a", done); log.Posts != 1 || log.Accepted != 1 {
+		t.Errorf("got %d POSTs, %d accepted, want one", log.Posts, log.Accepted)
+	}
+	p.says("submissions: open")
+}
+
 func TestASubmissionOfUnknownOutcomeIsToldAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	var rows []row
