@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -193,40 +192,4 @@ func TestAThird403WhileOthersAreAcceptedIsTheTasksOwn(t *testing.T) {
 		}
 		return fmt.Errorf("no event of the task that meets 403")
 	})
-}
-
-func TestSecretsAreNowhereButInTheSubmission(t *testing.T) {
-	t.Parallel()
-	const secret = `hunter2"<pass>`
-	w := newWorld(t)
-	p := w.startReady("w1")
-	escaped := marshal(t, secret)
-	text := marshal(t, string(marshal(t, map[string]string{"login": secret})))
-	values := fmt.Sprintf(`"secret_values":{"PIN":%s}`, escaped)
-	w.submit("says", anchortest.Plan{Result: json.RawMessage(fmt.Sprintf(`{"heading":%s,"json":%s}`, escaped, text))}, values)
-	w.submit("fails", anchortest.Plan{State: "FAILED", Error: "cannot log in with " + secret}, values)
-	w.submit("refused", faulty(anchortest.Fault{Status: 400, Body: `{"error":{"code":400,"message":"bad: hunter2\"<pass>"}}`}), values)
-	w.publish(fmt.Sprintf(`{"prompt":"say %s","url":"nowhere",%s}`, `hunter2\"<pass>`, values))
-	w.waitEvents(4)
-	w.waitQuiet()
-	everywhere := strings.Join(append(w.bodies("TASK_RESULTS"), w.bodies("TASK_DEAD")...), "\n") +
-		strings.Join(w.bodies("KV_task_tracker"), "\n") + p.log.String()
-	if strings.Contains(everywhere, "hunter2") {
-		t.Errorf("the secret is in\n%s", everywhere)
-	}
-	if !strings.Contains(everywhere, "[redacted:PIN]") || strings.Contains(p.log.String(), w.api.Key()) {
-		t.Errorf("got no mark in place of the secret, or the API key in the log")
-	}
-	if body := string(w.seen("says", anchortest.Plan{Result: json.RawMessage(fmt.Sprintf(`{"heading":%s,"json":%s}`, escaped, text))}).Bodies[0]); !strings.Contains(body, "hunter2") {
-		t.Errorf("the agent was not given the secret: %s", body)
-	}
-}
-
-func marshal(t *testing.T, v any) []byte {
-	t.Helper()
-	data, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
