@@ -4,6 +4,7 @@ LINT = go tool -modfile=tools/go.mod golangci-lint
 FUZZTIME = 30s
 MINUTES = 2
 SEED = 0
+MESSAGES = 10000
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' Makefile
@@ -41,6 +42,9 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 	done
 
+hostile: ## MESSAGES (10000) that want to crash, stall or bloat a worker, and honest tasks between them
+	CAPSTAN_HOSTILE_MESSAGES=$(MESSAGES) go test -count=1 -v -timeout 30m -run '^TestHostile' ./internal/app
+
 cover: ## how much of internal/ the tests reach; cover.html shows where
 	go test -coverpkg=./internal/... -coverprofile=cover.out ./...
 	go tool cover -html=cover.out -o cover.html
@@ -75,4 +79,4 @@ k8s: ## the manifests, held against the API's types and the worker of this tree;
 image: ## the image capstan:dev, by Docker, or by buildah where no engine runs
 	k8s/image.sh
 
-.PHONY: help demo check test chaos chaos-short bench profile fuzz cover lint fmt build tidy k8s image
+.PHONY: help demo check test chaos chaos-short bench profile fuzz hostile cover lint fmt build tidy k8s image

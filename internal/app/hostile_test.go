@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -33,6 +34,7 @@ func hostile() []func(*rand.Rand) string {
 			}
 			return `{"prompt":"` + repeat("y", size) + `"`
 		},
+		largeRequest,
 		func(r *rand.Rand) string { return valid(`,"prompt":"` + repeat("z", r.IntN(1000)) + `"`) },
 		func(*rand.Rand) string { return valid(`,"metadata":{"a":1,"a":2}`) },
 		func(*rand.Rand) string { return valid(`,"max_steps":1e999999999`) },
@@ -59,15 +61,31 @@ func hostile() []func(*rand.Rand) string {
 	}
 }
 
-// hostileMessages in the environment sets how many of them are sent.
-const hostileMessages = "CAPSTAN_HOSTILE_MESSAGES"
+// largeID begins the task ids of requests that are about as large as NATS lets through, and valid.
+const largeID = "large"
+
+func largeRequest(r *rand.Rand) string {
+	const size = 1_000_000
+	id := fmt.Sprint(largeID, r.Uint64())
+	return fmt.Sprintf(`{"task_id":%q,"prompt":%q,"url":"https://example.com/"}`, id, strings.Repeat("y", size))
+}
+
+const (
+	// hostileMessages in the environment sets how many of them are sent.
+	hostileMessages = "CAPSTAN_HOSTILE_MESSAGES"
+
+	// block is how many messages are sent before they are waited for.
+	block = 500
+
+	mostMemory = 400 << 20        // of the worker
+	longest    = 10 * time.Second // that an honest task may take between them
+)
 
 // Messages that no honest publisher sends, and a task now and then between them: each is answered, none
 // holds the others up, and the worker does not grow.
 func TestHostileMessagesAreAnsweredAndDisturbNobody(t *testing.T) {
 	t.Parallel()
-	const every = 500
-	messages := 2 * every
+	messages := 2 * block
 	if n, err := strconv.Atoi(os.Getenv(hostileMessages)); err == nil {
 		messages = n
 	}
@@ -75,38 +93,72 @@ func TestHostileMessagesAreAnsweredAndDisturbNobody(t *testing.T) {
 	p := w.startReady("w1", "MAX_IN_FLIGHT=100", "ANCHORBROWSER_REQUEST_TIMEOUT=30s", "DRAIN_TIMEOUT=40s")
 	rng := rand.New(rand.NewPCG(1, 2))
 	kinds := hostile()
-	honest := map[string]bool{}
+	neighbors, peak := 0, 0.0
 	for i := range messages {
-		if i%every == 0 {
-			id := fmt.Sprint("honest", i)
-			honest[id] = true
-			w.submit(id, done)
+		if i%block == block/2 {
+			w.submit(fmt.Sprint(honestID, i), done)
+			neighbors++
 		}
 		msg := &nats.Msg{Subject: "tasks.request", Data: []byte(kinds[i%len(kinds)](rng))}
 		if _, err := w.js.PublishMsg(t.Context(), msg); err != nil {
 			t.Fatal(err)
 		}
-		if i%every == every-1 {
+		if i%block == block-1 { // while it still has its hands full
+			peak = max(peak, p.metric("process_resident_memory_bytes"))
 			w.waitQuiet()
 		}
 	}
 	w.waitQuiet()
-	ran := 0
-	for _, ev := range w.waitEvents(messages + len(honest)) {
-		switch {
-		case honest[ev.TaskID] && ev.Status != task.Succeeded:
-			t.Errorf("an honest task: got %+v", ev.Error)
-		case ev.Status == task.Succeeded, ev.code() == task.InvalidResult:
-			ran++
-		case ev.code() != task.InvalidRequest:
-			t.Errorf("got %+v, want invalid_request", ev.Error)
-		}
+	peak = max(peak, p.metric("process_resident_memory_bytes"))
+	found := judgeHostile(t, w.waitEvents(messages+neighbors))
+	if accepted := w.api.Totals().Accepted; accepted != found.ran {
+		t.Errorf("got %d runs and %d events of tasks that ran", accepted, found.ran)
 	}
-	if accepted := w.api.Totals().Accepted; accepted != ran {
-		t.Errorf("got %d runs and %d events of tasks that ran", accepted, ran)
+	if want := messages / len(kinds); found.large < want {
+		t.Errorf("got %d large requests, want %d", found.large, want)
 	}
-	if got := p.metric("process_resident_memory_bytes"); got > 400<<20 {
-		t.Errorf("the worker has grown to %.0f MiB", got/(1<<20))
+	if peak > mostMemory {
+		t.Errorf("the worker has grown to %.0f MiB", peak/(1<<20))
 	}
 	p.drain()
+	t.Logf("%d messages: %d ran, of these %d of 1 MB; %d refused; peak of memory %.0f MiB; slowest of %d neighbors %v",
+		messages+neighbors, found.ran, found.large, found.refused, peak/(1<<20), neighbors, found.slowest.Round(time.Millisecond))
+}
+
+// honestID begins the ids of tasks between the hostile messages.
+const honestID = "honest"
+
+// aftermath is what came of hostile messages and the tasks between them.
+type aftermath struct {
+	ran, large, refused int
+	slowest             time.Duration // of the honest tasks
+}
+
+// judgeHostile fails the test where an event is not what its message deserves.
+func judgeHostile(t *testing.T, events []stored) (found aftermath) {
+	t.Helper()
+	for _, ev := range events {
+		honest, large := strings.HasPrefix(ev.TaskID, honestID), strings.HasPrefix(ev.TaskID, largeID)
+		took := ev.FinishedAt.Sub(ev.RequestedAt)
+		switch {
+		case (honest || large) && ev.Status != task.Succeeded:
+			t.Errorf("%s: got %+v, want success", ev.TaskID, ev.Error)
+		case ev.Status == task.Succeeded, ev.code() == task.InvalidResult:
+			found.ran++
+		case ev.code() == task.InvalidRequest:
+			found.refused++
+		default:
+			t.Errorf("%s: got %+v, want invalid_request", ev.TaskID, ev.Error)
+		}
+		if large {
+			found.large++
+		}
+		if honest {
+			found.slowest = max(found.slowest, took)
+		}
+		if honest && took > longest {
+			t.Errorf("%s: took %v, want at most %v", ev.TaskID, took, longest)
+		}
+	}
+	return found
 }
