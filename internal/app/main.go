@@ -15,16 +15,16 @@ import (
 // Main is the command worker: settings, logger, signals, then Run. It takes -help and -version, logs to
 // out, writes a mistake to errOut, and returns the exit status: 1 for whatever did not end in order.
 func Main(args []string, version string, out, errOut io.Writer) int {
-	if err := command(args, version, out, errOut); err != nil {
+	if err := command(args, version, out); err != nil {
 		_, _ = fmt.Fprintln(errOut, err)
 		return 1
 	}
 	return 0
 }
 
-func command(args []string, version string, out, errOut io.Writer) error {
+func command(args []string, version string, out io.Writer) error {
 	flags := flag.NewFlagSet("worker", flag.ContinueOnError)
-	flags.SetOutput(errOut)
+	flags.SetOutput(io.Discard) // what is wrong is returned
 	flags.Usage = func() { _ = WriteHelp(out) }
 	showVersion := flags.Bool("version", false, "print the version")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {

@@ -47,7 +47,8 @@ func TestAWrongSettingIsALineAndStatus1(t *testing.T) {
 
 func TestAnUnknownFlagIsStatus1(t *testing.T) {
 	t.Parallel()
-	if status, _, errOut := command("-loud"); status != 1 || !strings.Contains(errOut, "-loud") {
-		t.Errorf("got status %d and %q, want 1 and the flag's name", status, errOut)
+	const want = "flag provided but not defined: -loud\n"
+	if status, _, errOut := command("-loud"); status != 1 || errOut != want {
+		t.Errorf("got status %d and %q, want 1 and %q", status, errOut, want)
 	}
 }
