@@ -22,6 +22,8 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -60,6 +62,7 @@ type options struct {
 	list     bool
 	keep     bool
 	run      *regexp.Regexp
+	unusual  []string // arguments that make a scenario's world another than the usual one
 }
 
 func readOptions(args []string) (options, error) {
@@ -85,9 +88,34 @@ func readOptions(args []string) (options, error) {
 	} else if o.seed == 0 {
 		o.seed = rand.Uint64N(1_000_000)
 	}
+	o.unusual = unusual(flags)
 	var err error
 	if o.run, err = regexp.Compile(*name); err != nil {
 		return o, fmt.Errorf("read -run: %w", err)
 	}
 	return o, nil
+}
+
+// unusual returns the arguments that make a scenario's world, where they are not the defaults.
+func unusual(flags *flag.FlagSet) []string {
+	var args []string
+	for _, name := range []string{"short", "tasks", "workers", "cluster", "sync", "race"} {
+		switch f := flags.Lookup(name); f.Value.String() {
+		case f.DefValue:
+		case "true":
+			args = append(args, "-"+name)
+		default:
+			args = append(args, "-"+name, f.Value.String())
+		}
+	}
+	return args
+}
+
+// command repeats a scenario as it was. A storm lasts as long as it did among others.
+func (o options) command(s scenario) string {
+	args := append([]string{"go run ./test/chaos"}, o.unusual...)
+	if s.storm {
+		args = append(args, "-minutes", strconv.FormatFloat(o.stormLasts().Minutes(), 'g', -1, 64))
+	}
+	return fmt.Sprintf("%s -seed %d -run '^%s$'", strings.Join(args, " "), o.seed, s.name)
 }

@@ -100,7 +100,7 @@ func (p *program) runAll(ctx context.Context, o options, all []scenario) []row {
 func (p *program) carryOut(ctx context.Context, o options, s scenario) (r row) {
 	began := time.Now()
 	cfg := o.world(s)
-	r = row{scenario: s.name, seed: o.seed}
+	r = row{scenario: s.name, repeat: o.command(s)}
 	ctx, cancel := context.WithTimeout(ctx, longest+cfg.lasts)
 	defer cancel()
 	w, err := newWorld(ctx, p, s.name, cfg)
@@ -147,7 +147,7 @@ func (o options) world(s scenario) worldConfig {
 	return cfg
 }
 
-// stormLasts is how long each storm blows.
+// stormLasts is how long each storm blows, in whole milliseconds, so that it can be said in minutes.
 func (o options) stormLasts() time.Duration {
 	if o.short {
 		return shortStorm
@@ -158,7 +158,8 @@ func (o options) stormLasts() time.Duration {
 			storms++
 		}
 	}
-	return time.Duration(o.minutes * float64(time.Minute) / float64(max(1, storms)))
+	lasts := time.Duration(o.minutes * float64(time.Minute) / float64(max(1, storms)))
+	return lasts.Round(time.Millisecond)
 }
 
 // report prints the table, and keeps the logs where something is wrong.

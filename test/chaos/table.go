@@ -12,7 +12,7 @@ import (
 // row is what came of a scenario.
 type row struct {
 	scenario string
-	seed     uint64
+	repeat   string // the command that repeats it
 	verdict.Count
 	breaks   int
 	handover time.Duration // the slowest; 0 where nothing was handed over
@@ -78,7 +78,7 @@ func printProblems(w io.Writer, r row) {
 	if r.ok() {
 		return
 	}
-	_, _ = fmt.Fprintf(w, "%s FAILED; to repeat it: go run ./test/chaos -run '^%s$' -seed %d\n", r.scenario, r.scenario, r.seed)
+	_, _ = fmt.Fprintf(w, "%s FAILED; to repeat it: %s\n", r.scenario, r.repeat)
 	if r.err != nil {
 		_, _ = fmt.Fprintf(w, "  it could not be carried out: %v\n", r.err)
 	}
