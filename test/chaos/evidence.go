@@ -52,7 +52,7 @@ func (w *world) left(ctx context.Context) (uint64, error) {
 
 func (w *world) collectEvents(ctx context.Context, e *verdict.Evidence) error {
 	return w.read(ctx, resultStream, func(m jetstream.Msg, seq uint64) error {
-		ev := verdict.Event{Seq: seq, Replay: m.Headers().Get(publisher.ReplayHeader) == "true"}
+		ev := verdict.Event{Seq: seq, Header: m.Headers(), Replay: m.Headers().Get(publisher.ReplayHeader) == "true"}
 		if err := json.Unmarshal(m.Data(), &ev.Event); err != nil {
 			return fmt.Errorf("read event %d: %w", seq, err)
 		}

@@ -83,23 +83,31 @@ func (w *world) ask(ctx context.Context, recipes ...recipe) error {
 			return err
 		}
 		for i := range a.want.Copies + 1 {
-			if err := w.publish(ctx, a, i); err != nil {
+			seq, err := w.publish(ctx, a, i)
+			if err != nil {
 				return err
 			}
+			last := &w.asked[len(w.asked)-1].want
+			last.Requests = append(last.Requests, seq)
 		}
 	}
 	return nil
 }
 
-// publish publishes a request until NATS has it. The message id keeps repetitions from becoming copies.
-func (w *world) publish(ctx context.Context, a asked, copied int) error {
-	return untilNATS(ctx, "takes request "+a.id, func(ctx context.Context) error {
+// publish publishes a request until NATS has it, and returns its sequence. The message id keeps repetitions from
+// becoming copies.
+func (w *world) publish(ctx context.Context, a asked, copied int) (seq uint64, err error) {
+	err = untilNATS(ctx, "takes request "+a.id, func(ctx context.Context) error {
 		msg := nats.NewMsg("tasks.request")
 		msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s.%d", a.id, copied))
 		msg.Data = a.request
-		_, err := w.js.PublishMsg(ctx, msg)
+		ack, err := w.js.PublishMsg(ctx, msg)
+		if err == nil {
+			seq = ack.Sequence
+		}
 		return err
 	})
+	return seq, err
 }
 
 // times returns a recipe so many times.

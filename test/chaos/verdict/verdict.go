@@ -19,15 +19,17 @@ type Task struct {
 	Code     task.Code       // of the error; empty for success
 	Result   json.RawMessage // of success; nil: not looked at
 	Metadata json.RawMessage
-	Resubmit bool // it may be submitted once more where the outcome is unknown
-	Copies   int  // how often its request was published beyond the first time
-	Invalid  bool // it is refused before it gets a record
-	Certain  bool // its submission was in no doubt, whatever was broken
+	Resubmit bool     // it may be submitted once more where the outcome is unknown
+	Copies   int      // how often its request was published beyond the first time
+	Invalid  bool     // it is refused before it gets a record
+	Certain  bool     // its submission was in no doubt, whatever was broken
+	Requests []uint64 // where its request and the copies are on their stream
 }
 
 // Event is a message of the results stream.
 type Event struct {
 	task.Event
+	Header map[string][]string // of the message
 	Seq    uint64
 	Replay bool // marked as the repetition of an event
 }
@@ -78,12 +80,12 @@ func Judge(tasks []Task, e Evidence) Count {
 	return c
 }
 
-// sort returns the events by task, and how many repeat one.
-func (c *Count) sort(events []Event) (first map[string][]Event, replays map[string]int) {
-	first, replays = map[string][]Event{}, map[string]int{}
+// sort returns the events by task, and those that repeat one.
+func (c *Count) sort(events []Event) (first, replays map[string][]Event) {
+	first, replays = map[string][]Event{}, map[string][]Event{}
 	for _, ev := range events {
 		if ev.Replay {
-			replays[ev.TaskID]++
+			replays[ev.TaskID] = append(replays[ev.TaskID], ev)
 			continue
 		}
 		c.Events++
@@ -92,19 +94,25 @@ func (c *Count) sort(events []Event) (first map[string][]Event, replays map[stri
 	return first, replays
 }
 
-func (c *Count) judge(t Task, e Evidence, events []Event, replays int) {
+func (c *Count) judge(t Task, e Evidence, events, replays []Event) {
 	c.judgeRuns(t, e.Runs[t.ID])
 	if len(events) == 0 {
 		c.Lost++
 		c.complain("%s: no event; its record is %s", t.ID, describe(e.Records[t.ID]))
 		return
 	}
-	if more := len(events) - 1 + max(0, replays-t.Copies); more > 0 {
+	if more := len(events) - 1 + max(0, len(replays)-t.Copies); more > 0 {
 		c.Duplicates += more
 		c.complain("%s: %d events too many", t.ID, more)
 	}
 	c.judgeEvent(t, e, events[0])
 	c.judgeRecord(t, e, events[0])
+	for _, ev := range slices.Concat(events, replays) {
+		c.judgeForm(t, ev)
+	}
+	for _, ev := range replays {
+		c.judgeReplay(ev, events[0])
+	}
 }
 
 func (c *Count) judgeRuns(t Task, log anchortest.Log) {

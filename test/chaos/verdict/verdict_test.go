@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/task"
@@ -12,20 +13,42 @@ import (
 )
 
 func asked() verdict.Task {
-	return verdict.Task{ID: "a", Status: task.Succeeded, Result: json.RawMessage(`{"x":1,"y":2}`), Metadata: json.RawMessage(`{"n":1}`)}
+	return verdict.Task{
+		ID: "a", Status: task.Succeeded, Result: json.RawMessage(`{"x":1,"y":2}`), Metadata: json.RawMessage(`{"n":1}`),
+		Requests: []uint64{11, 12},
+	}
 }
 
 func succeeded() verdict.Event {
-	return verdict.Event{Seq: 7, Event: task.Event{
+	requested := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	ev := verdict.Event{Seq: 7, Event: task.Event{
 		TaskID: "a", Status: task.Succeeded, WorkflowID: "wf", Attempts: 1,
 		Result: json.RawMessage(`{"y": 2, "x": 1}`), Metadata: json.RawMessage(`{"n":1}`),
+		RequestedAt: requested, SubmittedAt: requested.Add(time.Second), FinishedAt: requested.Add(time.Minute),
 	}}
+	return withHeaders(ev, "a")
+}
+
+// withHeaders gives an event the headers that belong to it, with a message id.
+func withHeaders(ev verdict.Event, id string) verdict.Event {
+	ev.Header = map[string][]string{
+		"Nats-Msg-Id": {id}, "ce-specversion": {"1.0"}, "ce-id": {id}, "ce-type": {"dev.capstan.task." + string(ev.Status)},
+		"ce-subject": {ev.TaskID}, "ce-time": {ev.FinishedAt.Format(time.RFC3339Nano)}, "content-type": {"application/json"},
+	}
+	return ev
+}
+
+// replayed is the repetition of an event in answer to the request 12.
+func replayed(ev verdict.Event) verdict.Event {
+	ev = withHeaders(ev, "a.12")
+	ev.Seq, ev.Replay = 8, true
+	return ev
 }
 
 func failed(code task.Code) verdict.Event {
 	ev := succeeded()
 	ev.Status, ev.Result, ev.Error = task.Failed, nil, task.NewError(code, "because")
-	return ev
+	return withHeaders(ev, "a")
 }
 
 // good is the evidence of one task that went well.
@@ -113,8 +136,7 @@ func TestAnUnknownSubmissionNeedsAReason(t *testing.T) {
 }
 
 func TestACopyMayHaveARepetition(t *testing.T) {
-	again := succeeded()
-	again.Seq, again.Replay = 8, true
+	again := replayed(succeeded())
 	a := asked()
 	a.Copies = 1
 	if c := verdict.Judge([]verdict.Task{a}, evidence(succeeded(), again)); len(c.Problems) > 0 || c.Events != 1 || c.Duplicates != 0 {
@@ -129,5 +151,84 @@ func TestARepeatedRunThatWasAskedForIsCountedOnly(t *testing.T) {
 	e.Runs["a"] = anchortest.Log{Posts: 2, Accepted: 2, Workflows: []string{"wf1", "wf"}}
 	if c := verdict.Judge([]verdict.Task{a}, e); len(c.Problems) > 0 || c.ExtraRuns != 1 {
 		t.Errorf("got %+v, want one extra run and no problem", c)
+	}
+}
+
+func TestAnEventThatContradictsItselfIsAProblem(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		spoil func(*verdict.Event)
+		want  string
+	}{
+		{"no message id", func(ev *verdict.Event) { delete(ev.Header, "Nats-Msg-Id") }, `has the message id ""`},
+		{"two message ids", func(ev *verdict.Event) { ev.Header["Nats-Msg-Id"] = []string{"a", "a"} }, `has the message id ""`},
+		{"another task's message id", func(ev *verdict.Event) { *ev = withHeaders(*ev, "b") }, `has the message id "b"`},
+		{"a repetition's message id", func(ev *verdict.Event) { *ev = withHeaders(*ev, "a.12") }, `has the message id "a.12"`},
+		{"another ce-id", func(ev *verdict.Event) { ev.Header["ce-id"] = []string{"b"} }, `has ce-id "b", want "a"`},
+		{"another version", func(ev *verdict.Event) { delete(ev.Header, "ce-specversion") }, `has ce-specversion ""`},
+		{"another status", func(ev *verdict.Event) { ev.Header["ce-type"] = []string{"dev.capstan.task.failed"} }, "has ce-type"},
+		{"another subject", func(ev *verdict.Event) { ev.Header["ce-subject"] = []string{"b"} }, "has ce-subject"},
+		{"another time", func(ev *verdict.Event) { ev.FinishedAt = ev.FinishedAt.Add(1) }, "has ce-time"},
+		{"no time", func(ev *verdict.Event) { ev.Header["ce-time"] = []string{"noon"} }, "has ce-time"},
+		{"another type of content", func(ev *verdict.Event) { ev.Header["content-type"] = []string{"text/plain"} }, "has content-type"},
+		{"submitted before it was requested", func(ev *verdict.Event) { ev.SubmittedAt = ev.RequestedAt.Add(-1) }, "out of order"},
+		{"finished before it was submitted", func(ev *verdict.Event) { ev.SubmittedAt = ev.FinishedAt.Add(1) }, "out of order"},
+		{"finished before it was requested", func(ev *verdict.Event) { ev.RequestedAt, ev.SubmittedAt = ev.FinishedAt.Add(1), time.Time{} }, "out of order"},
+	} {
+		ev := succeeded()
+		tc.spoil(&ev)
+		c := verdict.Judge([]verdict.Task{asked()}, evidence(ev))
+		if !slices.ContainsFunc(c.Problems, func(p string) bool { return strings.Contains(p, tc.want) }) {
+			t.Errorf("%s: got problems %q, want %q", tc.name, c.Problems, tc.want)
+		}
+	}
+}
+
+func TestRetryableFollowsFromTheCode(t *testing.T) {
+	for _, code := range task.Codes() {
+		if code == task.SubmissionUnknown || code == task.DuplicateTask {
+			continue // wanted of no task
+		}
+		a, ev := asked(), failed(code)
+		a.Status, a.Code, a.Result = task.Failed, code, nil
+		if c := verdict.Judge([]verdict.Task{a}, evidence(ev)); len(c.Problems) > 0 {
+			t.Errorf("%s: got problems %q", code, c.Problems)
+		}
+		ev.Error.Retryable = !ev.Error.Retryable
+		if c := verdict.Judge([]verdict.Task{a}, evidence(ev)); len(c.Problems) != 1 || !strings.Contains(c.Problems[0], "retryable") {
+			t.Errorf("%s: got problems %q, want one of retryable", code, c.Problems)
+		}
+	}
+}
+
+func TestARepetitionIsTheSameAsTheEvent(t *testing.T) {
+	a := asked()
+	a.Copies = 1
+	for _, tc := range []struct {
+		name string
+		ev   verdict.Event
+		want string
+	}{
+		{"another code", replayed(failed(task.Timeout)), "repeats succeeded"},
+		{"another result", func() verdict.Event {
+			ev := replayed(succeeded())
+			ev.Result = json.RawMessage(`{"x":2}`)
+			return ev
+		}(), "repeats succeeded"},
+		{"the event's own message id", func() verdict.Event {
+			ev := withHeaders(succeeded(), "a")
+			ev.Replay = true
+			return ev
+		}(), `has the message id "a"`},
+		{"the message id of no request", func() verdict.Event {
+			ev := withHeaders(succeeded(), "a.13")
+			ev.Replay = true
+			return ev
+		}(), `has the message id "a.13"`},
+	} {
+		c := verdict.Judge([]verdict.Task{a}, evidence(succeeded(), tc.ev))
+		if len(c.Problems) != 1 || !strings.Contains(c.Problems[0], tc.want) {
+			t.Errorf("%s: got problems %q, want one: %q", tc.name, c.Problems, tc.want)
+		}
 	}
 }

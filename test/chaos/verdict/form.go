@@ -1,0 +1,76 @@
+package verdict
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// judgeForm holds an event against itself: what is said twice is the same, and in order.
+func (c *Count) judgeForm(t Task, ev Event) {
+	c.judgeID(t, ev)
+	c.judgeHeaders(ev)
+	if ev.Error != nil && ev.Error.Retryable != ev.Error.Code.Retryable() {
+		c.complain("%s: %s is retryable: %t, want %t", ev.TaskID, ev.Error.Code, ev.Error.Retryable, ev.Error.Code.Retryable())
+	}
+	submitted := ev.SubmittedAt
+	if submitted.IsZero() { // it never was
+		submitted = ev.RequestedAt
+	}
+	if submitted.Before(ev.RequestedAt) || ev.FinishedAt.Before(submitted) {
+		c.complain("%s: requested %v, submitted %v, finished %v: out of order", ev.TaskID, ev.RequestedAt, ev.SubmittedAt, ev.FinishedAt)
+	}
+}
+
+// judgeID looks at the message id: the task id, and on an event that is not the task's one the task id, a dot
+// and the place of the request that it answers.
+func (c *Count) judgeID(t Task, ev Event) {
+	ids := []string{t.ID}
+	if ev.Replay || codeOf(ev) == task.DuplicateTask {
+		ids = nil
+		for _, seq := range t.Requests {
+			ids = append(ids, fmt.Sprintf("%s.%d", t.ID, seq))
+		}
+	}
+	if id := ev.header("Nats-Msg-Id"); !slices.Contains(ids, id) {
+		c.complain("%s: event %d has the message id %q, want one of %q", t.ID, ev.Seq, id, ids)
+	}
+}
+
+// judgeHeaders holds the CloudEvents attributes against what the event says.
+func (c *Count) judgeHeaders(ev Event) {
+	for name, want := range map[string]string{
+		"ce-specversion": "1.0",
+		"ce-id":          ev.header("Nats-Msg-Id"),
+		"ce-type":        "dev.capstan.task." + string(ev.Status),
+		"ce-subject":     ev.TaskID,
+		"content-type":   "application/json",
+	} {
+		if got := ev.header(name); got != want {
+			c.complain("%s: event %d has %s %q, want %q", ev.TaskID, ev.Seq, name, got, want)
+		}
+	}
+	text := ev.header("ce-time")
+	if at, err := time.Parse(time.RFC3339, text); err != nil || !at.Equal(ev.FinishedAt) {
+		c.complain("%s: event %d has ce-time %q, want %v", ev.TaskID, ev.Seq, text, ev.FinishedAt)
+	}
+}
+
+// judgeReplay holds the repetition of an event against the event.
+func (c *Count) judgeReplay(ev, first Event) {
+	if ev.Status != first.Status || codeOf(ev) != codeOf(first) || !same(ev.Result, first.Result) {
+		c.complain("%s: event %d repeats %s %s %.200s as %s %s %.200s", ev.TaskID, ev.Seq,
+			first.Status, codeOf(first), first.Result, ev.Status, codeOf(ev), ev.Result)
+	}
+}
+
+// header is a header's value; empty where it is not there once. The names of NATS's headers are as they are
+// spelled.
+func (ev Event) header(name string) string {
+	if values := ev.Header[name]; len(values) == 1 {
+		return values[0]
+	}
+	return ""
+}
