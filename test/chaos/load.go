@@ -54,12 +54,12 @@ func (r recipe) resubmitting() recipe {
 	return r
 }
 
-// write makes the request of a recipe.
-func (w *world) write(r recipe) (asked, error) {
+// write makes the request of a recipe. What it returns holds until the next.
+func (w *world) write(r recipe) (*asked, error) {
 	a := asked{recipe: r, id: fmt.Sprintf("%s-%d", r.kind, len(w.asked)+1)}
 	prompt, err := anchortest.Prompt(a.id, r.plan)
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	metadata := fmt.Sprintf(`{"n":%d}`, len(w.asked)+1)
 	a.want.ID, a.want.Metadata = a.id, json.RawMessage(metadata)
@@ -69,10 +69,10 @@ func (w *world) write(r recipe) (asked, error) {
 	}
 	maps.Copy(request, r.fields)
 	if a.request, err = json.Marshal(request); err != nil {
-		return a, fmt.Errorf("write request %s: %w", a.id, err)
+		return nil, fmt.Errorf("write request %s: %w", a.id, err)
 	}
 	w.asked = append(w.asked, a)
-	return a, nil
+	return &w.asked[len(w.asked)-1], nil
 }
 
 // ask publishes a request for each recipe, and again for the copies that are wanted.
@@ -83,31 +83,27 @@ func (w *world) ask(ctx context.Context, recipes ...recipe) error {
 			return err
 		}
 		for i := range a.want.Copies + 1 {
-			seq, err := w.publish(ctx, a, i)
-			if err != nil {
+			if err := w.publish(ctx, a, i); err != nil {
 				return err
 			}
-			last := &w.asked[len(w.asked)-1].want
-			last.Requests = append(last.Requests, seq)
 		}
 	}
 	return nil
 }
 
-// publish publishes a request until NATS has it, and returns its sequence. The message id keeps repetitions from
-// becoming copies.
-func (w *world) publish(ctx context.Context, a asked, copied int) (seq uint64, err error) {
-	err = untilNATS(ctx, "takes request "+a.id, func(ctx context.Context) error {
+// publish publishes a request until NATS has it, and notes where. The message id keeps repetitions from becoming
+// copies.
+func (w *world) publish(ctx context.Context, a *asked, copied int) error {
+	return untilNATS(ctx, "takes request "+a.id, func(ctx context.Context) error {
 		msg := nats.NewMsg("tasks.request")
 		msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s.%d", a.id, copied))
 		msg.Data = a.request
 		ack, err := w.js.PublishMsg(ctx, msg)
 		if err == nil {
-			seq = ack.Sequence
+			a.want.Requests = append(a.want.Requests, ack.Sequence)
 		}
 		return err
 	})
-	return seq, err
 }
 
 // times returns a recipe so many times.

@@ -2,19 +2,23 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/capstan-worker/capstan/test/process"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/test/chaos/link"
+	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
 
 // troubles are an API that fails, and links to it that are broken.
 func troubles() []scenario {
 	return []scenario{
-		{name: "api-mixture", about: "every kind of task at once, and nothing else broken", short: true, run: everyKind},
+		{name: "api-mixture", about: "every kind of task at once, and again when it has ended; nothing else broken", short: true, run: everyKind},
 		{name: "api-outages", about: "an API that answers 500, 429, HTML, nothing, or loses its answers", short: true, run: apiOutages},
 		{name: "api-slow", about: "an API slower than a call may take", run: apiSlow},
 		{name: "api-links", about: "links to the API cut, cut half-way, stalled and slow", short: true, run: apiLinks},
@@ -25,7 +29,41 @@ func everyKind(ctx context.Context, w *world) error {
 	if err := w.startWorkers(ctx, 2); err != nil {
 		return err
 	}
-	return w.ask(ctx, append(w.each(), w.mixed(w.tasks/2)...)...)
+	each := w.each()
+	if err := w.ask(ctx, append(each, w.mixed(w.tasks/2)...)...); err != nil {
+		return err
+	}
+	if err := w.settle(ctx); err != nil {
+		return err
+	}
+	return w.askAgain(ctx, len(each))
+}
+
+// askAgain repeats the requests of the first n tasks, which have ended: each has to be answered by its event.
+func (w *world) askAgain(ctx context.Context, n int) error {
+	unanswered := map[string]bool{} // message ids of events that have to come
+	for i := range w.asked[:n] {
+		a := &w.asked[i]
+		if a.want.Invalid {
+			continue // refused anew, with an event and a dead letter of its own
+		}
+		a.want.Copies++
+		if err := w.publish(ctx, a, a.want.Copies); err != nil {
+			return err
+		}
+		unanswered[fmt.Sprintf("%s.%d", a.id, a.want.Requests[len(a.want.Requests)-1])] = true
+	}
+	w.look = func(events []verdict.Event) {
+		for _, ev := range events {
+			for _, id := range ev.Header[nats.MsgIdHdr] {
+				delete(unanswered, id)
+			}
+		}
+		for id := range unanswered {
+			w.note("a request came again, and the event %s did not", id)
+		}
+	}
+	return nil
 }
 
 func apiOutages(ctx context.Context, w *world) error {
