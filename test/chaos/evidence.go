@@ -166,6 +166,9 @@ func (w *world) searchLogs() error {
 		}
 		place := "the log of " + worker.Name
 		w.search(place, text)
+		if bytes.Contains(text, []byte(w.word)) {
+			w.note("a prompt is in %s", place)
+		}
 		for _, bad := range []string{"DATA RACE", "panic"} {
 			if bytes.Contains(text, []byte(bad)) {
 				w.note("%q is in %s", bad, place)

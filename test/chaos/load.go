@@ -57,7 +57,7 @@ func (r recipe) resubmitting() recipe {
 // write makes the request of a recipe. What it returns holds until the next.
 func (w *world) write(r recipe) (*asked, error) {
 	a := asked{recipe: r, id: fmt.Sprintf("%s-%d", r.kind, len(w.asked)+1)}
-	prompt, err := anchortest.Prompt(a.id, r.plan)
+	prompt, err := anchortest.Prompt(a.id+" "+w.word, r.plan)
 	if err != nil {
 		return nil, err
 	}

@@ -81,7 +81,8 @@ func (p *worker) openLinks(ctx context.Context, name string) (err error) {
 	return err
 }
 
-// env is a worker's environment: quick where production is patient.
+// env is a worker's environment: quick where production is patient, and with all that can be logged, since the
+// logs are searched.
 func (p *worker) env(name string) []string {
 	var servers []string
 	for _, l := range p.nats {
@@ -92,6 +93,7 @@ func (p *worker) env(name string) []string {
 		"ANCHORBROWSER_API_KEY=" + p.w.api.key, "ANCHORBROWSER_BASE_URL=http://" + p.api.Addr() + workersPath + name,
 		"ANCHORBROWSER_REQUEST_TIMEOUT=" + callTimeout.String(), "ACK_WAIT=" + ackWait.String(), "DRAIN_TIMEOUT=" + drainTimeout.String(),
 		"POLL_INTERVAL=100ms", "POLL_MAX_INTERVAL=500ms", "ADMIN_ADDR=127.0.0.1:0",
+		"LOG_LEVEL=trace",
 	}
 }
 

@@ -51,6 +51,7 @@ type world struct {
 	dir          string
 	random       *rand.Rand // for one goroutine
 	secret       string     // in requests, and nowhere else
+	word         string     // in every prompt, and in no log
 	nodes        []*node
 	api          *standIn
 	workers      []*worker
@@ -73,8 +74,8 @@ func newWorld(ctx context.Context, p *program, name string, cfg worldConfig) (*w
 	w := &world{
 		program: p, worldConfig: cfg, dir: filepath.Join(p.dir, name),
 		random: rand.New(rand.NewPCG(cfg.seed, 1)), journal: newJournal(),
-		secret: fmt.Sprintf("hunter2-%016x", rand.Uint64()),
-		slack:  usage{goroutines: 25, heap: 16 << 20},
+		secret: fmt.Sprintf("hunter2-%016x", rand.Uint64()), word: fmt.Sprintf("marker-%016x", rand.Uint64()),
+		slack: usage{goroutines: 25, heap: 16 << 20},
 	}
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
 		return w, fmt.Errorf("make a world: %w", err)
