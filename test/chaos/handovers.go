@@ -50,6 +50,17 @@ func (w *world) hold(ctx context.Context, run time.Duration, settings ...string)
 // quick as they can be.
 func (w *world) timely() bool { return !w.race && !w.faults.stalled() }
 
+// measure shows a time in the table, and notes where it is too long and times mean anything.
+func (w *world) measure(what string, took, longest time.Duration) {
+	w.measured = append(w.measured, fmt.Sprintf("%s %.2fs", what, took.Seconds()))
+	switch {
+	case !w.timely():
+		w.unjudged = true
+	case took > longest:
+		w.note("%s: %v, want %v", what, took, longest)
+	}
+}
+
 // resumed returns for each workflow after what time another worker than the first asked after it.
 func (w *world) resumed(ctx context.Context, first *worker, since time.Time) ([]time.Duration, error) {
 	polls, err := w.api.polls(ctx)
@@ -68,9 +79,9 @@ func (w *world) resumed(ctx context.Context, first *worker, since time.Time) ([]
 	return after, nil
 }
 
-// checkResumed waits until so many workflows were polled by another worker and notes where the slowest of
-// that part took too long.
-func (w *world) checkResumed(ctx context.Context, first *worker, since time.Time, n int, longest time.Duration) error {
+// measureResumed waits until so many workflows were polled by another worker, and measures after what time the
+// last of those was.
+func (w *world) measureResumed(ctx context.Context, first *worker, since time.Time, n int, what string, longest time.Duration) error {
 	err := process.Until(ctx, fmt.Sprintf("%d tasks are polled by another worker", n), longest+10*time.Second, func() error {
 		after, err := w.resumed(ctx, first, since)
 		if err == nil && len(after) < n {
@@ -85,10 +96,7 @@ func (w *world) checkResumed(ctx context.Context, first *worker, since time.Time
 	if err != nil {
 		return err
 	}
-	w.measured = after[n-1]
-	if w.measured > longest && w.timely() {
-		w.note("%d of %d tasks were polled by the other worker after %v, want %v", n, heldTasks, w.measured, longest)
-	}
+	w.measure(what, after[n-1], longest)
 	return nil
 }
 
@@ -101,10 +109,8 @@ func handoverByDrain(ctx context.Context, w *world) error {
 	if err := first.drain(ctx); err != nil {
 		return err
 	}
-	if took := time.Since(began); took > longestDrain && w.timely() {
-		w.note("the worker took %v to exit, want %v", took, longestDrain)
-	}
-	return w.checkResumed(ctx, first, began, heldTasks*99/100, longestResume)
+	w.measure("exit", time.Since(began), longestDrain)
+	return w.measureResumed(ctx, first, began, heldTasks*99/100, "p99 of first polls", longestResume)
 }
 
 func handoverByKill(ctx context.Context, w *world) error {
@@ -116,7 +122,7 @@ func handoverByKill(ctx context.Context, w *world) error {
 	if err := first.Kill(); err != nil {
 		return err
 	}
-	return w.checkResumed(ctx, first, began, heldTasks, ackWait+2*time.Second)
+	return w.measureResumed(ctx, first, began, heldTasks, "slowest first poll", ackWait+2*time.Second)
 }
 
 // noticed is how much later than planned the end of a task may be told.
@@ -127,6 +133,7 @@ func rollingRestart(ctx context.Context, w *world) error {
 		return err
 	}
 	run := 2 * time.Second
+	var slowest time.Duration
 	for _, old := range w.living() {
 		if err := w.ask(ctx, times(w.tasks/3, plain(run))...); err != nil {
 			return err
@@ -134,17 +141,22 @@ func rollingRestart(ctx context.Context, w *world) error {
 		if _, err := w.startWorker(ctx); err != nil {
 			return err
 		}
+		began := time.Now()
 		if err := old.drain(ctx); err != nil {
 			return err
 		}
+		slowest = max(slowest, time.Since(began))
 	}
+	w.measure("slowest exit", slowest, longestDrain)
 	w.look = func(events []verdict.Event) {
+		var latest time.Duration
 		for _, ev := range events {
-			late := ev.FinishedAt.Sub(ev.SubmittedAt) - run
-			if ev.Attempts != 1 || ev.Status != task.Succeeded || late > noticed && w.timely() {
-				w.note("%s noticed the deploy: %s after %d attempts, %v late", ev.TaskID, ev.Status, ev.Attempts, late)
+			latest = max(latest, ev.FinishedAt.Sub(ev.SubmittedAt)-run)
+			if ev.Attempts != 1 || ev.Status != task.Succeeded {
+				w.note("%s noticed the deploy: %s after %d attempts", ev.TaskID, ev.Status, ev.Attempts)
 			}
 		}
+		w.measure("latest end", latest, noticed)
 	}
 	return nil
 }

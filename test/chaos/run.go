@@ -114,7 +114,11 @@ func (p *program) carryOut(ctx context.Context, o options, s scenario) (r row) {
 	r.err = err
 	if w.faults != nil {
 		r.breaks = w.faults.count()
-		r.handover = max(w.measured, w.faults.handovers(w.journal))
+		r.handover = w.faults.handovers(w.journal)
+	}
+	r.measured = w.measured
+	if w.unjudged {
+		r.measured = append(r.measured, "times not judged")
 	}
 	r.Problems = append(r.Problems, w.notes...)
 	r.took = time.Since(began)

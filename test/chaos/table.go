@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,7 +16,8 @@ type row struct {
 	repeat   string // the command that repeats it
 	verdict.Count
 	breaks   int
-	handover time.Duration // the slowest; 0 where nothing was handed over
+	handover time.Duration // the slowest, by the records; 0 where nothing was handed over
+	measured []string      // other times, with their names
 	took     time.Duration
 	err      error // why it could not be carried out
 }
@@ -25,7 +27,7 @@ func (r row) ok() bool { return r.err == nil && len(r.Problems) == 0 }
 // printTable prints a line for each scenario and one for all.
 func printTable(w io.Writer, rows []row) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(table, "scenario\ttasks\tbreaks\tevents\textra runs\tlost\tduplicates\tunknown (explained)\tslowest handover\ttook\tverdict\t")
+	_, _ = fmt.Fprintln(table, "scenario\ttasks\tbreaks\tevents\textra runs\tlost\tduplicates\tunknown (explained)\tslowest handover\tmeasured\ttook\tverdict\t")
 	sum := row{scenario: "all"}
 	for _, r := range rows {
 		printRow(table, r)
@@ -65,9 +67,13 @@ func printRow(w io.Writer, r row) {
 	if r.handover > 0 {
 		handover = fmt.Sprintf("%.2fs", r.handover.Seconds())
 	}
-	_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d (%d)\t%s\t%.0fs\t%s\t\n",
+	measured := "-"
+	if len(r.measured) > 0 {
+		measured = strings.Join(r.measured, ", ")
+	}
+	_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d (%d)\t%s\t%s\t%.0fs\t%s\t\n",
 		r.scenario, r.Tasks, r.breaks, r.Events, r.ExtraRuns, r.Lost, r.Duplicates, r.Unknown, r.Explained,
-		handover, r.took.Seconds(), said)
+		handover, measured, r.took.Seconds(), said)
 }
 
 // maxTold bounds the problems that are told of a scenario.

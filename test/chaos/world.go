@@ -65,7 +65,8 @@ type world struct {
 	slack        usage    // how much more a worker may take after its tasks than before
 	notes        []string // findings of the scenario, besides the count
 
-	measured time.Duration         // the slowest handover, where a scenario measures it itself
+	measured []string              // times that the scenario has taken, with their names
+	unjudged bool                  // they, or some of them, were not judged
 	look     func([]verdict.Event) // a scenario's own look at the events; nil where it has none
 }
 
