@@ -24,6 +24,8 @@ const (
 	recordStream  = "KV_task_tracker"
 	objectStream  = "OBJ_task_results"
 	objectBucket  = "task_results"
+
+	resultSubject = "tasks.result"
 )
 
 // collect gathers the evidence. No worker runs any more.

@@ -37,13 +37,7 @@ func drainAgain(ctx context.Context, w *world) error {
 }
 
 func drainInAnswer(ctx context.Context, w *world) error {
-	var inAnswer moment
-	for _, m := range moments() {
-		if m.name == "in-answer" {
-			inAnswer = m
-		}
-	}
-	victim, err := inAnswer.bring(ctx, w)
+	victim, err := momentNamed("in-answer").bring(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -93,13 +87,8 @@ func natsKilled(rounds int, away time.Duration) func(context.Context, *world) er
 }
 
 func natsKilledInPost(ctx context.Context, w *world) error {
-	for _, m := range moments() {
-		if m.name != "in-answer" {
-			continue
-		}
-		if _, err := m.bring(ctx, w); err != nil {
-			return err
-		}
+	if _, err := momentNamed("in-answer").bring(ctx, w); err != nil {
+		return err
 	}
 	for i := range w.asked {
 		w.asked[i].want.Certain = true

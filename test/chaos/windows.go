@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/test/process"
 
@@ -45,6 +48,12 @@ func moments() []moment {
 	}
 }
 
+// momentNamed is one of moments.
+func momentNamed(name string) moment {
+	all := moments()
+	return all[slices.IndexFunc(all, func(m moment) bool { return m.name == name })]
+}
+
 // holdPost is how long a POST is kept waiting to be killed: not longer than the worker waits, which has
 // to be broken in the middle.
 const holdPost = 1500 * time.Millisecond
@@ -78,7 +87,7 @@ func record(state task.State) link.Match {
 // event matches the publishing of an event.
 func event(f link.Frame) (string, bool) {
 	var ev task.Event
-	if f.Subject != "tasks.result" || json.Unmarshal(f.Payload, &ev) != nil {
+	if f.Subject != resultSubject || json.Unmarshal(f.Payload, &ev) != nil {
 		return "", false
 	}
 	return ev.TaskID, true
@@ -135,7 +144,7 @@ func kills() []scenario {
 	for _, m := range moments() {
 		all = append(all, scenario{name: "kill-" + m.name, about: "kill -9 " + m.about, short: true, run: m.kill})
 	}
-	return all
+	return append(all, scenario{name: "kill-forgotten", about: "kill -9 when the event was just stored, until its stream has forgotten the id", short: true, run: killForgotten})
 }
 
 func killIdle(ctx context.Context, w *world) error {
@@ -170,6 +179,39 @@ func (m moment) kill(ctx context.Context, w *world) error {
 		}
 	}
 	_, err = w.startWorker(ctx)
+	return err
+}
+
+// killForgotten lets another worker go on when the results stream takes the events that it holds for new ones.
+// Workers leave the duplicate window of a stream as they find it.
+func killForgotten(ctx context.Context, w *world) error {
+	const window = time.Second
+	_, err := w.js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: resultStream, Subjects: []string{resultSubject}, Replicas: w.size, Duplicates: window,
+	})
+	if err != nil {
+		return fmt.Errorf("make %s: %w", resultStream, err)
+	}
+	victim, err := momentNamed("after-event").bring(ctx, w)
+	if err != nil {
+		return err
+	}
+	if err := victim.Kill(); err != nil {
+		return err
+	}
+	for i := range w.asked {
+		w.asked[i].want.Certain = true
+	}
+	if err := process.Pass(ctx, 2*window); err != nil {
+		return err
+	}
+	if _, err := w.startWorker(ctx); err != nil {
+		return err
+	}
+	s, err := w.stream(ctx, resultStream)
+	if err == nil && s.CachedInfo().Config.Duplicates != window {
+		err = fmt.Errorf("%s has a duplicate window of %v, and nothing was tried", resultStream, s.CachedInfo().Config.Duplicates)
+	}
 	return err
 }
 
