@@ -59,7 +59,7 @@ func (s *storm) killWorker(context.Context) error {
 	return victim.Kill()
 }
 
-// drainWorker is SIGTERM. Where nothing else disturbs the worker it ends with 0, and in time.
+// drainWorker is SIGTERM.
 func (s *storm) drainWorker(context.Context) error {
 	victim := s.anyone()
 	if victim == nil || s.broken[victim.Name] || !victim.listens() {
@@ -67,11 +67,11 @@ func (s *storm) drainWorker(context.Context) error {
 	}
 	s.replace()
 	s.broken[victim.Name] = true
-	began := time.Now()
+	told := time.Now()
 	end := s.faults.note(fault{worker: victim.Name, what: "SIGTERM of", over: true})
 	s.later(drainTimeout+2*time.Second, func(ctx context.Context) error {
 		defer end()
-		if err := victim.Exit(ctx, drainTimeout); err != nil && !s.faults.disturbed(victim.Name, began) {
+		if err := victim.exit(ctx, told, drainTimeout); err != nil {
 			s.note("%v", err)
 		}
 		return ctx.Err()
@@ -159,7 +159,7 @@ func (s *storm) fillStream(stream string) func(context.Context) error {
 		}
 		return s.once(stream, s.upTo(2*ackWait),
 			func(ctx context.Context) (err error) {
-				end = s.faults.note(fault{what: "no room in " + stream})
+				end = s.faults.note(fault{what: "no room in " + stream, away: true})
 				usual, err = s.limit(ctx, stream)
 				return err
 			},

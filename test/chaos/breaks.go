@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"slices"
 	"sync"
 	"time"
@@ -16,10 +18,12 @@ const everyone = ""
 
 // fault is something that was broken on purpose.
 type fault struct {
-	worker string // whom it concerned
-	what   string
-	doubt  bool // it can leave a submission's outcome unknown
-	over   bool // the worker gave up its tasks by it
+	worker  string // whom it concerned
+	what    string
+	doubt   bool // it can leave a submission's outcome unknown
+	over    bool // the worker gave up its tasks by it
+	away    bool // NATS was away, or took nothing more
+	stopped bool // the worker could do nothing
 	span
 }
 
@@ -43,7 +47,7 @@ func (f *faults) watch(ctx context.Context) {
 			return
 		}
 		if time.Since(from) > late {
-			end := f.noteSince(from, fault{what: stoodStill, doubt: true})
+			end := f.noteSince(from, fault{what: stoodStill, doubt: true, away: true, stopped: true})
 			end()
 		}
 	}
@@ -113,14 +117,21 @@ func (f *faults) handovers(j *journal) time.Duration {
 	return slowest
 }
 
-// disturbed reports whether anything else than a signal to stop concerned a worker since then.
-func (f *faults) disturbed(worker string, since time.Time) bool {
+// comeBack is how much longer than planned NATS may be away: a node starts, a leader is elected, a worker connects.
+const comeBack = 5 * time.Second
+
+// excuse reports whether a worker that was told to stop at a moment may end with an error. Where NATS was away
+// from then on, or just before, it may end with 1: what it held could not be given back and moves on after
+// ACK_WAIT. One that was itself stopped or killed ends as it can.
+func (f *faults) excuse(worker string, told time.Time, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, b := range f.all {
-		if (b.worker == everyone || b.worker == worker && b.doubt) && b.overlaps(span{from: since}) {
-			return true
+	exit, ended := errors.AsType[*exec.ExitError](err)
+	return slices.ContainsFunc(f.all, func(b *fault) bool {
+		if b.worker != everyone && b.worker != worker {
+			return false
 		}
-	}
-	return false
+		return b.stopped && b.overlaps(span{from: told}) ||
+			b.away && b.overlaps(span{from: told.Add(-comeBack)}) && ended && exit.ExitCode() == 1
+	})
 }

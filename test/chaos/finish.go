@@ -125,16 +125,16 @@ func (w *world) checkUsage(ctx context.Context) error {
 	return nil
 }
 
-// drainAll ends all workers. One that does not end with 0 in time is a finding.
+// drainAll ends all workers. One that does not end as it has to is a finding.
 func (w *world) drainAll(ctx context.Context) {
-	running := w.living()
+	running, told := w.living(), time.Now()
 	for _, worker := range running {
 		if err := worker.terminate(ctx); err != nil {
 			w.note("%v", err)
 		}
 	}
 	for _, worker := range running {
-		if err := worker.Exit(ctx, drainTimeout+5*time.Second); err != nil {
+		if err := worker.exit(ctx, told, drainTimeout+5*time.Second); err != nil {
 			w.note("%v", err)
 		}
 	}

@@ -50,7 +50,7 @@ func full(stream string, tasks []recipe) func(context.Context, *world) error {
 
 // fill makes a stream refuse new messages for a while.
 func (w *world) fill(ctx context.Context, stream string, during time.Duration) error {
-	end := w.faults.note(fault{what: "no room in " + stream})
+	end := w.faults.note(fault{what: "no room in " + stream, away: true})
 	defer end()
 	usual, err := w.limit(ctx, stream)
 	if err != nil {
@@ -95,7 +95,7 @@ func objectsAway(ctx context.Context, w *world) error {
 	if err := w.waitRunning(ctx, n); err != nil {
 		return err
 	}
-	end := w.faults.note(fault{what: "no object store"})
+	end := w.faults.note(fault{what: "no object store", away: true})
 	defer end()
 	store, err := w.stream(ctx, objectStream)
 	if err != nil {

@@ -146,7 +146,7 @@ func (p *worker) usage(ctx context.Context) (usage, error) {
 
 // Kill is kill -9.
 func (p *worker) Kill() error {
-	p.w.faults.note(fault{worker: p.Name, what: "kill -9 of", doubt: true, over: true}) // it has no end
+	p.w.faults.note(fault{worker: p.Name, what: "kill -9 of", doubt: true, over: true, stopped: true}) // it has no end
 	return p.Process.Kill()
 }
 
@@ -168,19 +168,29 @@ func (p *worker) terminate(ctx context.Context) error {
 	return p.Signal(syscall.SIGTERM)
 }
 
-// drain is what a deploy does: SIGTERM, and the worker ends with 0.
+// exit waits until a worker that was told to stop at a moment has ended: with 0, unless something else excuses it.
+func (p *worker) exit(ctx context.Context, told time.Time, within time.Duration) error {
+	err := p.Exit(ctx, within)
+	if err != nil && ctx.Err() == nil && p.w.faults.excuse(p.Name, told, err) {
+		return nil
+	}
+	return err
+}
+
+// drain is what a deploy does: SIGTERM, and the worker ends.
 func (p *worker) drain(ctx context.Context) error {
+	told := time.Now()
 	end := p.w.faults.note(fault{worker: p.Name, what: "SIGTERM of", over: true})
 	defer end()
 	if err := p.terminate(ctx); err != nil {
 		return err
 	}
-	return p.Exit(ctx, drainTimeout+5*time.Second)
+	return p.exit(ctx, told, drainTimeout+5*time.Second)
 }
 
 // stall is SIGSTOP. SIGCONT comes with the returned function, or at the end of the world.
 func (p *worker) stall() (resume func() error, err error) {
-	end := p.w.faults.note(fault{worker: p.Name, what: "SIGSTOP of", doubt: true, over: true})
+	end := p.w.faults.note(fault{worker: p.Name, what: "SIGSTOP of", doubt: true, over: true, away: true, stopped: true})
 	return func() error {
 		defer end()
 		return p.Signal(syscall.SIGCONT)
@@ -189,16 +199,17 @@ func (p *worker) stall() (resume func() error, err error) {
 
 // breakNATS does something to the worker's links to NATS, until heal is called.
 func (p *worker) breakNATS(what string, do func(*link.Link)) (heal func()) {
-	return p.breakLinks("link to NATS "+what+":", p.nats, do)
+	return p.breakLinks(fault{what: "link to NATS " + what + ":", away: true}, p.nats, do)
 }
 
 // breakAPI does something to the worker's link to the API, until heal is called.
 func (p *worker) breakAPI(what string, do func(*link.Link)) (heal func()) {
-	return p.breakLinks("link to the API "+what+":", []*link.Link{p.api}, do)
+	return p.breakLinks(fault{what: "link to the API " + what + ":"}, []*link.Link{p.api}, do)
 }
 
-func (p *worker) breakLinks(what string, links []*link.Link, do func(*link.Link)) (heal func()) {
-	end := p.w.faults.note(fault{worker: p.Name, what: what, doubt: true})
+func (p *worker) breakLinks(kind fault, links []*link.Link, do func(*link.Link)) (heal func()) {
+	kind.worker, kind.doubt = p.Name, true
+	end := p.w.faults.note(kind)
 	for _, l := range links {
 		do(l)
 	}
