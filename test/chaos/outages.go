@@ -14,6 +14,7 @@ func stops() []scenario {
 	return []scenario{
 		{name: "drain", about: "SIGTERM of one worker of two, again and again, with tasks in all stages", short: true, run: drainAgain},
 		{name: "drain-in-answer", about: "SIGTERM in the middle of POSTs: their answers are recorded first", short: true, run: drainInAnswer},
+		{name: "drain-cut", about: "SIGTERM while the link to NATS is down: it exits, and its tasks move on after ACK_WAIT", run: drainCut},
 	}
 }
 
@@ -49,6 +50,35 @@ func drainInAnswer(ctx context.Context, w *world) error {
 	}
 	_, err = w.startWorker(ctx)
 	return err
+}
+
+// drainCut tells a worker to stop that cannot give back what it holds.
+func drainCut(ctx context.Context, w *world) error {
+	victim, err := w.startWorker(ctx)
+	if err != nil {
+		return err
+	}
+	n := w.tasks / 4
+	if err := w.ask(ctx, times(n, plain(awayLonger))...); err != nil {
+		return err
+	}
+	if err := w.waitRunning(ctx, n); err != nil {
+		return err
+	}
+	for i := range w.asked {
+		w.asked[i].want.Certain = true
+	}
+	if _, err := w.startWorker(ctx); err != nil {
+		return err
+	}
+	heal := victim.breakNATS("down", (*link.Link).Down)
+	defer heal()
+	began := time.Now()
+	if err := victim.drain(ctx); err != nil {
+		return err
+	}
+	w.measure("exit", time.Since(began), drainTimeout+time.Second)
+	return nil
 }
 
 // outages are NATS away, and links to it that are broken.
