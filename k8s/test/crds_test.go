@@ -47,6 +47,7 @@ type scaledObject struct {
 type lag struct {
 	Endpoint  string `json:"natsServerMonitoringEndpoint"`
 	Account   string `json:"account"`
+	AccountID string `json:"accountID"`
 	Stream    string `json:"stream"`
 	Consumer  string `json:"consumer"`
 	Threshold string `json:"lagThreshold"`

@@ -80,5 +80,10 @@ func TestKEDAReadsTheLagOfTheWorkersConsumer(t *testing.T) {
 		if got, want := trigger.Metadata.Consumer, w.setting(t, "CONSUMER"); got != want {
 			t.Errorf("%s: consumer: got %s, want %s", overlay, got, want)
 		}
+		// NATS finds an account that a login with credentials is in by its public key, and never calls it $G.
+		account, id := trigger.Metadata.Account, trigger.Metadata.AccountID
+		if w.env["NATS_CREDS_FILE"] != "" && (account == "$G" || id == "" || id == account) {
+			t.Errorf("%s: account: got %q with the id %q, want a name and a public key", overlay, account, id)
+		}
 	}
 }
