@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,18 @@ func TestEveryVariableIsASettingOfTheWorker(t *testing.T) {
 				t.Errorf("%s: variable %s: got no such setting, want one of worker -help", overlay, name)
 			}
 		}
+	}
+}
+
+// Under the documented permissions a worker with another prefix gets no answer of NATS.
+func TestProductionAsksWhereTheDocumentedPermissionsLetItListen(t *testing.T) {
+	prefix := workerOf(t, overlays(t)["production"]).env["NATS_INBOX_PREFIX"]
+	line := regexp.MustCompile(`subscribe: \["(\S+)\.>"\] +# NATS_INBOX_PREFIX=_INBOX_worker\n`).FindStringSubmatch(read(t, runbook))
+	if line == nil {
+		t.Fatalf("%s: got no subscribe of the worker, want one", runbook)
+	}
+	if prefix != line[1] {
+		t.Errorf("NATS_INBOX_PREFIX: got %q, want %q", prefix, line[1])
 	}
 }
 
