@@ -29,7 +29,7 @@ func TestNACKMakesWhatTheWorkerWouldMake(t *testing.T) {
 		},
 		{
 			Name: w.setting(t, "DEAD_STREAM"), Subjects: []string{w.setting(t, "DEAD_SUBJECT")},
-			Retention: "limits", MaxAge: metav1.Duration{Duration: 30 * day},
+			Retention: "limits", MaxAge: metav1.Duration{Duration: 30 * day}, DuplicateWindow: metav1.Duration{Duration: time.Hour},
 		},
 		{
 			Name: "KV_" + w.setting(t, "TRACKER_BUCKET"), Subjects: []string{"$KV." + w.setting(t, "TRACKER_BUCKET") + ".>"},
