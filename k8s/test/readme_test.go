@@ -1,12 +1,18 @@
 package k8s_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 )
 
 const readme = "../README.md"
@@ -31,6 +37,73 @@ func renderWith(t *testing.T, overlay, more string) []object {
 	}
 	write(t, filepath.Join(dir, "kustomization.yaml"), "namespace: capstan\nresources: [../"+overlay+"]\n"+more)
 	return render(t, dir)
+}
+
+func TestTheNumbersOfTheReadmeAreThoseOfTheObjects(t *testing.T) {
+	_, table, ok := strings.Cut(read(t, readme), "\n| number | value | reason |\n")
+	if !ok {
+		t.Fatalf("%s: got no table of numbers, want one", readme)
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	got := map[string]string{}
+	for line := range strings.Lines(table) {
+		cells := strings.SplitN(strings.Trim(line, "|\n"), " | ", 3)
+		if strings.HasPrefix(line, "| ---") || len(cells) != 3 {
+			continue
+		}
+		got[strings.Trim(cells[0], " `")] = cells[1]
+	}
+	want := numbers(t)
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s: %s: got %q, want %q", readme, name, got[name], want[name])
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%s: %s: got a number that no test holds, want one that is compared here", readme, name)
+		}
+	}
+}
+
+// numbers are production's, written as in the README.
+func numbers(t *testing.T) map[string]string {
+	t.Helper()
+	objects := overlays(t)["production"]
+	w := workerOf(t, objects)
+	scaled := only[scaledObject](t, objects, "ScaledObject").Spec
+	budget := only[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget").Spec
+	requests, limits := w.container.Resources.Requests, w.container.Resources.Limits
+	found := map[string]string{
+		"maxReplicaCount":               fmt.Sprint(scaled.MaxReplicaCount),
+		"lagThreshold":                  scaled.Triggers[0].Metadata.Threshold,
+		"terminationGracePeriodSeconds": fmt.Sprint(*w.pod.TerminationGracePeriodSeconds),
+		"memory limit":                  limits.Memory().String(),
+		"memory request":                requests.Memory().String(),
+		"CPU":                           fmt.Sprintf("%v, limit %v", requests.Cpu(), limits.Cpu()),
+		"startup probe":                 tries(w.container.StartupProbe),
+		"liveness probe":                tries(w.container.LivenessProbe),
+		"readiness probe":               tries(w.container.ReadinessProbe),
+		"disruption budget":             strings.Replace(budget.MaxUnavailable.String(), "%", " %", 1),
+		"scale-down":                    pace(t, scaled.Advanced.HorizontalPodAutoscalerConfig.Behavior.ScaleDown),
+	}
+	for _, name := range []string{"MAX_IN_FLIGHT", "MAX_IN_FLIGHT_TOTAL", "DRAIN_TIMEOUT", "GOMEMLIMIT"} {
+		found[name] = w.env[name]
+	}
+	return found
+}
+
+func tries(p *corev1.Probe) string {
+	return fmt.Sprintf("%d × %d s", p.FailureThreshold, p.PeriodSeconds)
+}
+
+func pace(t *testing.T, r *autoscalingv2.HPAScalingRules) string {
+	t.Helper()
+	if len(r.Policies) != 1 || r.Policies[0].Type != autoscalingv2.PercentScalingPolicy || r.Policies[0].PeriodSeconds != 60 {
+		t.Fatalf("scale-down: got %v, want one policy, in percent of a minute", r.Policies)
+	}
+	after := time.Duration(*r.StabilizationWindowSeconds) * time.Second
+	return fmt.Sprintf("%d %% a minute, after %.0f min", r.Policies[0].Value, after.Minutes())
 }
 
 func TestTheLabelThatPrometheusSelectsByReachesWhatItReads(t *testing.T) {
