@@ -1,6 +1,8 @@
 package k8s_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
@@ -9,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -41,9 +44,37 @@ func TestEveryObjectIsOneOfItsAPI(t *testing.T) {
 				t.Errorf("%s: %s %s: got no such kind, want one that is listed", overlay, o.APIVersion, o.Kind)
 				continue
 			}
-			if err := yaml.UnmarshalStrict(o.yaml, newValue()); err != nil {
+			if err := decode(o.yaml, newValue()); err != nil {
 				t.Errorf("%s: %s %s: %v", overlay, o.Kind, o.name, err)
 			}
+		}
+	}
+}
+
+// decode reads an object as an API server with strict validation does: fields have their own spelling, none is
+// unknown, and none stands twice.
+func decode(text []byte, v any) error {
+	asJSON, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return err
+	}
+	broken, err := json.UnmarshalStrict(asJSON, v)
+	return errors.Join(append(broken, err)...)
+}
+
+func TestDecodingIsAsStrictAsAnAPIServer(t *testing.T) {
+	for text, want := range map[string]string{
+		"spec: {minReadySeconds: 5}":                        "",
+		"spec: {MINREADYSECONDS: 5}":                        `unknown field "spec.MINREADYSECONDS"`,
+		"spec: {minReadySeconds: 5, minReadySeconds: 6}":    `key "minReadySeconds" already set`,
+		"spec: {minReadySeconds: 5, minReadyMinutes: 6}":    `unknown field "spec.minReadyMinutes"`,
+		`spec: {minReadySeconds: "5"}`:                      "cannot unmarshal string",
+		"spec: {template: {spec: {TolerationS: [{}]}}}":     `unknown field "spec.template.spec.TolerationS"`,
+		"spec: {selector: {matchLabels: {App: a, app: a}}}": "",
+	} {
+		err := decode([]byte(text), new(appsv1.Deployment))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
-	"sigs.k8s.io/yaml"
 )
 
 // object is one of those that `kubectl apply -k` sends.
@@ -104,7 +103,7 @@ func all[T any](t *testing.T, objects []object, kind string) []T {
 			continue
 		}
 		var v T
-		if err := yaml.UnmarshalStrict(o.yaml, &v); err != nil {
+		if err := decode(o.yaml, &v); err != nil {
 			t.Fatalf("%s %s: %v", kind, o.name, err)
 		}
 		found = append(found, v)

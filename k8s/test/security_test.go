@@ -71,6 +71,7 @@ func containerRules(c corev1.Container) map[string]bool {
 		return map[string]bool{"a security context with capabilities": false}
 	}
 	return map[string]bool{
+		"no other host asked or called":   !slices.ContainsFunc(handlers(c), namesHost),
 		"no privileges":                   s.Privileged == nil || !*s.Privileged,
 		"no way to get privileges":        s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation,
 		"all capabilities dropped":        slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) && len(s.Capabilities.Add) == 0,
@@ -79,6 +80,46 @@ func containerRules(c corev1.Container) map[string]bool {
 		"the usual /proc":                 s.ProcMount == nil,
 		"no port of the host":             !slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.HostPort != 0 }),
 		"a root file system to read only": s.ReadOnlyRootFilesystem != nil && *s.ReadOnlyRootFilesystem,
+	}
+}
+
+// handlers are what the kubelet does for a container: its probes and hooks.
+func handlers(c corev1.Container) []corev1.LifecycleHandler {
+	var found []corev1.LifecycleHandler
+	for _, p := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
+		if p != nil {
+			found = append(found, corev1.LifecycleHandler{HTTPGet: p.HTTPGet, TCPSocket: p.TCPSocket})
+		}
+	}
+	if c.Lifecycle != nil {
+		for _, hook := range []*corev1.LifecycleHandler{c.Lifecycle.PostStart, c.Lifecycle.PreStop} {
+			if hook != nil {
+				found = append(found, *hook)
+			}
+		}
+	}
+	return found
+}
+
+// namesHost is true of one by which the kubelet asks another host than the pod. The profile baseline forbids it.
+func namesHost(h corev1.LifecycleHandler) bool {
+	return h.HTTPGet != nil && h.HTTPGet.Host != "" || h.TCPSocket != nil && h.TCPSocket.Host != ""
+}
+
+func TestAHandlerThatNamesAHostIsFound(t *testing.T) {
+	http := corev1.HTTPGetAction{Host: "10.0.0.1"}
+	tcp := corev1.TCPSocketAction{Host: "10.0.0.1"}
+	probe := corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &http}}
+	for name, c := range map[string]corev1.Container{
+		"startup probe":   {StartupProbe: &probe},
+		"liveness probe":  {LivenessProbe: &probe},
+		"readiness probe": {ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &tcp}}},
+		"postStart":       {Lifecycle: &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{TCPSocket: &tcp}}},
+		"preStop":         {Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{HTTPGet: &http}}},
+	} {
+		if !slices.ContainsFunc(handlers(c), namesHost) {
+			t.Errorf("%s: got no host, want the one that is named", name)
+		}
 	}
 }
 
