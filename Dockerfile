@@ -1,5 +1,7 @@
 # The worker and the user's tool on an empty file system, for `make image`. What comes out depends on the
-# sources, the version and SOURCE_DATE_EPOCH alone: the same input makes the same digest.
+# sources, the version, SOURCE_DATE_EPOCH and the image below, from which Go and the certificates come: the same
+# input makes the same digest. k8s/image.sh makes the first stage of the machine's own where no engine runs; then
+# Go and the certificates are the machine's, and the digest is another one.
 FROM golang:1.26.8-trixie AS build
 WORKDIR /src
 COPY go.mod go.sum ./

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Builds the image capstan:dev with Docker. Where no engine runs, the binary is made here and Debian's buildah
 # builds the final stage from it; the image is then in bin/capstan.tar as well. Each file has the time of
-# the last commit, so that the same input makes the same image.
+# the last commit, so that the same input makes the same image. Buildah's is not Docker's, though: with buildah
+# Go and the bundle of certificates are this machine's, with Docker those of the golang image, so that their
+# digests differ.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,8 @@
 package k8s_test
 
 import (
+	"crypto/sha256"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,42 +21,138 @@ const largestImage = 30_000_000
 // authorities is more than the image's bundle of certificates takes, in bytes.
 const authorities = 500_000
 
-// The image holds one binary, built as the Dockerfile says, and certificates.
-func TestTheImageIsSmall(t *testing.T) {
-	build := buildOf(t, "Dockerfile")
-	if script := buildOf(t, "k8s/image.sh"); !slices.Equal(script, build) {
-		t.Fatalf("image.sh: got go build %v, want that of the Dockerfile, %v", script, build)
+// The image holds one binary and certificates.
+func TestTheImageIsSmallAndTheSameFromTheSameSources(t *testing.T) {
+	// Both copies share Go's cache, which knows a package by its sources and flags. Were a folder or a commit among
+	// those, as they are without -trimpath and -buildvcs=false, the second build would compile it again.
+	plain, committed := copySources(t), copySources(t)
+	commit(t, committed)
+	first, second := build(t, plain), build(t, committed)
+	if got, want := sum(t, second), sum(t, first); got != want {
+		t.Errorf("the same sources in another folder: got sha256 %x, want %x", got, want)
 	}
-	binary := filepath.Join(t.TempDir(), "capstan")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "-ldflags", "-s -w")
-	cmd.Args = append(cmd.Args, build...)
-	cmd.Dir = filepath.FromSlash(root)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
-	}
-	info, err := os.Stat(binary)
+	info, err := os.Stat(first)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := info.Size() + authorities; got > largestImage {
 		t.Errorf("image: got %d bytes, want %d at most", got, largestImage)
 	}
-}
-
-// buildOf returns the tags and the package of the go build in a file, which are all that makes a binary of
-// another size.
-func buildOf(t *testing.T, file string) []string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, file))
-	if err != nil {
+	version, err := exec.CommandContext(t.Context(), first, "--version").Output()
+	if got := strings.TrimSpace(string(version)); err != nil || got != "v-test" {
+		t.Errorf("--version: got %q, %v, want v-test", got, err)
+	}
+	asWorker := filepath.Join(t.TempDir(), "worker")
+	if err := os.Symlink(first, asWorker); err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile(`go build (-tags \w+) [^&|;]*? (\./cmd/\S+)`).FindStringSubmatch(string(text))
-	if found == nil {
-		t.Fatalf("%s: got no go build with tags, want one", file)
+	if text, err := exec.CommandContext(t.Context(), asWorker, "-help").Output(); err != nil || !strings.HasPrefix(string(text), "worker ") {
+		t.Errorf("the binary, called worker: got %.40q, %v, want the worker's help", text, err)
 	}
-	return append(strings.Fields(found[1]), found[2])
+}
+
+// steps returns the commands of a file in a line each, with the image in /image, as in the Dockerfile.
+func steps(t *testing.T, file string) string {
+	t.Helper()
+	text := regexp.MustCompile(`\\\n\s*`).ReplaceAllString(read(t, filepath.Join(root, file)), "")
+	return strings.NewReplacer(`"$stage/image/capstan"`, "/image/capstan", `"$stage/image/worker"`, "/image/worker",
+		`"$stage/image/etc/ssl/certs/"`, "/image/etc/ssl/certs/", "$version", "$VERSION").Replace(text)
+}
+
+// build runs the Dockerfile's own go build in a folder, and returns the binary.
+func build(t *testing.T, dir string) string {
+	t.Helper()
+	command := regexp.MustCompile(`CGO_ENABLED=0 go build .*? \./cmd/capstan`).FindString(steps(t, "Dockerfile"))
+	if command == "" {
+		t.Fatal("Dockerfile: got no go build, want one")
+	}
+	if script := steps(t, "k8s/image.sh"); !strings.Contains(script, command) {
+		t.Errorf("image.sh: got %s, want in it %s", script, command)
+	}
+	binary := filepath.Join(t.TempDir(), "capstan")
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(command, "/image/capstan", binary, 1))
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "VERSION=v-test", "GOFLAGS=-buildvcs=auto") // Go's default, whatever is set here
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	return binary
+}
+
+// copySources copies what the Dockerfile copies, without what .dockerignore leaves out of that.
+func copySources(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, line := range regexp.MustCompile(`(?m)^COPY ([^-].*) \S+$`).FindAllStringSubmatch(steps(t, "Dockerfile"), -1) {
+		for name := range strings.FieldsSeq(line[1]) {
+			err := filepath.WalkDir(filepath.Join(root, name), func(file string, d fs.DirEntry, err error) error {
+				switch {
+				case err != nil:
+					return err
+				case d.Name() == "testdata":
+					return filepath.SkipDir
+				case d.IsDir() || strings.HasSuffix(file, "_test.go"):
+					return nil
+				}
+				to := filepath.Join(dir, strings.TrimPrefix(file, filepath.FromSlash(root)))
+				if err := os.MkdirAll(filepath.Dir(to), 0o750); err != nil {
+					return err
+				}
+				write(t, to, read(t, file))
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return dir
+}
+
+// commit makes a repository of a folder, for `go build` to find.
+func commit(t *testing.T, dir string) {
+	t.Helper()
+	for _, args := range [][]string{
+		{"init", "--quiet"},
+		{"add", "--all"},
+		{"-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "--no-verify", "--no-gpg-sign", "--message=test"},
+	} {
+		if out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", args[0], err, out)
+		}
+	}
+}
+
+func sum(t *testing.T, file string) [sha256.Size]byte {
+	t.Helper()
+	return sha256.Sum256([]byte(read(t, file)))
+}
+
+func TestTheImageIsEmptyButForTheBinaryAndCertificates(t *testing.T) {
+	docker := steps(t, "Dockerfile")
+	_, last, ok := strings.Cut(docker, "\nFROM scratch\n")
+	if !ok || strings.Contains(last, "\nFROM ") {
+		t.Error("Dockerfile: got another last stage, want FROM scratch")
+	}
+	want := []string{"COPY --from=build /image/ /", "USER 65532:65532", `ENTRYPOINT ["/worker"]`}
+	var got []string
+	for line := range strings.Lines(last) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			got = append(got, line)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("Dockerfile: last stage: got %q, want %q", got, want)
+	}
+	for _, step := range []string{
+		"ln -s capstan /image/worker",
+		"install -D -m 644 -t /image/etc/ssl/certs/ /etc/ssl/certs/ca-certificates.crt",
+	} {
+		for _, file := range []string{"Dockerfile", "k8s/image.sh"} {
+			if !strings.Contains(steps(t, file), step) {
+				t.Errorf("%s: got no %q, want it", file, step)
+			}
+		}
+	}
 }
 
 func TestProductionIsNotRenderedWithoutADigest(t *testing.T) {
