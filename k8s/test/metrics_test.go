@@ -39,6 +39,9 @@ var foreign = map[string]series{
 	"keda_scaler_detail_errors_total":       {"scaledObject": nil},
 }
 
+// metricsPath is where a worker has its metrics.
+const metricsPath = "/metrics"
+
 // ofTarget are the labels that the Prometheus operator gives to what it scrapes from pods.
 var ofTarget = []string{"namespace", "pod", "container", "instance", "job"}
 
@@ -56,6 +59,23 @@ func TestEveryPanelAsksForMetricsThatExist(t *testing.T) {
 		for _, q := range queries {
 			checkQuery(t, title, strings.NewReplacer("$__rate_interval", "5m", "$namespace", "capstan").Replace(q))
 		}
+	}
+}
+
+// A variable whose metric is gone has no values, and all panels are empty.
+func TestEveryVariableOfTheDashboardAsksForMetricsThatExist(t *testing.T) {
+	values := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`)
+	for _, v := range readDashboard(t).Templating.List {
+		if v.Type == "datasource" {
+			continue
+		}
+		asked := values.FindStringSubmatch(v.Query)
+		if v.Type != "query" || asked == nil {
+			t.Errorf("variable %s: got %s %s, want a query for the values of a label", v.Name, v.Type, v.Query)
+			continue
+		}
+		// Values of a label are those that an aggregation by it keeps.
+		checkQuery(t, v.Name, "count by ("+asked[2]+") ("+asked[1]+")")
 	}
 }
 
@@ -78,24 +98,31 @@ func rules(t *testing.T) []monitoringv1.Rule {
 	return r.Spec.Groups[0].Rules
 }
 
+// dashboard is what is looked at of Grafana's.
+type dashboard struct {
+	Templating struct {
+		List []struct{ Name, Type, Query string }
+	}
+	Panels []struct {
+		Type, Title string
+		Targets     []struct{ Expr string }
+	}
+}
+
+func readDashboard(t *testing.T) dashboard {
+	t.Helper()
+	var d dashboard
+	if err := json.Unmarshal([]byte(read(t, "../components/grafana/capstan.json")), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 // panels returns the queries of each panel of the dashboard but the rows.
 func panels(t *testing.T) map[string][]string {
 	t.Helper()
-	text, err := os.ReadFile("../components/grafana/capstan.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var dashboard struct {
-		Panels []struct {
-			Type, Title string
-			Targets     []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal(text, &dashboard); err != nil {
-		t.Fatal(err)
-	}
 	found := map[string][]string{}
-	for _, p := range dashboard.Panels {
+	for _, p := range readDashboard(t).Panels {
 		for _, target := range p.Targets {
 			found[p.Title] = append(found[p.Title], target.Expr)
 		}
@@ -247,7 +274,7 @@ var demo = sync.OnceValues(func() (map[string]*dto.MetricFamily, error) {
 			url = found[1]
 		}
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+metricsPath, http.NoBody)
 	if err != nil {
 		return nil, err
 	}

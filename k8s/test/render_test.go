@@ -3,6 +3,8 @@ package k8s_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,7 +19,8 @@ type object struct {
 	yaml []byte
 }
 
-// overlays returns all overlays, and for each component one that adds it to the base, rendered.
+// overlays returns all overlays, rendered: those that are there, for each component one that adds it to the
+// base, and production with each of those that it comes without.
 func overlays(t *testing.T) map[string][]object {
 	t.Helper()
 	tree := copyTree(t)
@@ -27,6 +30,9 @@ func overlays(t *testing.T) map[string][]object {
 	}
 	for _, name := range entries(t, filepath.Join(tree, "components")) {
 		rendered["base and "+name] = render(t, overlayOf(t, tree, name))
+	}
+	for _, name := range []string{"external-secrets", "nack", "nats-tls"} {
+		rendered["production and "+name] = render(t, productionWith(t, tree, name))
 	}
 	return rendered
 }
@@ -72,6 +78,26 @@ func overlayOf(t *testing.T, tree, component string) string {
 	}
 	write(t, filepath.Join(dir, "kustomization.yaml"),
 		"namespace: capstan\nresources: [../../base]\ncomponents: [../../components/"+component+"]\n")
+	return dir
+}
+
+// productionWith writes a production overlay as somebody would change it who adds the component to it. A store in
+// place of files means that the overlay makes no secrets.
+func productionWith(t *testing.T, tree, component string) string {
+	t.Helper()
+	text := read(t, filepath.Join(tree, "overlays", "production", "kustomization.yaml"))
+	text = strings.Replace(text, "\ncomponents:\n", "\ncomponents:\n  - ../../components/"+component+"\n", 1)
+	if component == "external-secrets" {
+		text = regexp.MustCompile(`(?s)\nsecretGenerator:\n.*?\nreplacements:\n`).ReplaceAllString(text, "\nreplacements:\n")
+	}
+	dir := filepath.Join(tree, "overlays", "production-"+component)
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(tree, "overlays", "production"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "kustomization.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "kustomization.yaml"), text)
 	return dir
 }
 

@@ -11,7 +11,14 @@ import (
 // The rules that the worker demands with NATS_PROVISION=false, and what it makes itself otherwise, stand in
 // internal/app/rules.go.
 func TestNACKMakesWhatTheWorkerWouldMake(t *testing.T) {
-	objects := overlays(t)["base and nack"]
+	rendered := overlays(t)
+	for _, overlay := range []string{"base and nack", "production and nack"} {
+		t.Run(overlay, func(t *testing.T) { checkStreams(t, rendered[overlay]) })
+	}
+}
+
+func checkStreams(t *testing.T, objects []object) {
+	t.Helper()
 	w := workerOf(t, objects)
 	if got := w.env["NATS_PROVISION"]; got != "false" {
 		t.Errorf("NATS_PROVISION: got %q, want false: one of both makes the streams", got)
@@ -49,7 +56,7 @@ func TestNACKMakesWhatTheWorkerWouldMake(t *testing.T) {
 }
 
 func TestNACKMakesTheConsumerThatTheWorkerDemands(t *testing.T) {
-	objects := overlays(t)["base and nack"]
+	objects := overlays(t)["production and nack"]
 	w := workerOf(t, objects)
 	got := only[streamConsumer](t, objects, "Consumer").Spec
 	want := consumerSpec{
@@ -67,8 +74,9 @@ func TestNACKMakesTheConsumerThatTheWorkerDemands(t *testing.T) {
 }
 
 func TestKEDAReadsTheLagOfTheWorkersConsumer(t *testing.T) {
-	for _, overlay := range []string{"base and keda", "production"} {
-		objects := overlays(t)[overlay]
+	rendered := overlays(t)
+	for _, overlay := range []string{"base and keda", "production", "production and nack", "production and nats-tls"} {
+		objects := rendered[overlay]
 		w := workerOf(t, objects)
 		trigger := only[scaledObject](t, objects, "ScaledObject").Spec.Triggers[0]
 		if trigger.Type != "nats-jetstream" {

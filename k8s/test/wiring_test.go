@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -78,6 +77,9 @@ func TestEveryPortIsTheOneThatTheWorkerListensOn(t *testing.T) {
 		}
 		for _, m := range all[*monitoringv1.PodMonitor](t, objects, "PodMonitor") {
 			named = append(named, *m.Spec.PodMetricsEndpoints[0].Port)
+			if got := m.Spec.PodMetricsEndpoints[0].Path; got != metricsPath {
+				t.Errorf("%s: path: got %s, want %s", overlay, got, metricsPath)
+			}
 		}
 		for _, got := range named {
 			if got != port.Name {
@@ -130,7 +132,7 @@ func mountedFiles(w worker) []string {
 
 func TestWhoeverBringsSecretsBringsThoseThatAreMounted(t *testing.T) {
 	rendered := overlays(t)
-	for _, overlay := range []string{"dev", "production", "base and external-secrets"} {
+	for _, overlay := range []string{"dev", "production", "base and external-secrets", "production and external-secrets", "production and nack"} {
 		objects := rendered[overlay]
 		brought := map[string][]string{}
 		for _, s := range all[corev1.Secret](t, objects, "Secret") {
@@ -149,24 +151,6 @@ func TestWhoeverBringsSecretsBringsThoseThatAreMounted(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestTheWorkerOfTheDevOverlayReachesItsNATS(t *testing.T) {
-	objects := overlays(t)["dev"]
-	nats := only[appsv1.StatefulSet](t, objects, "StatefulSet").Spec.Template
-	service := only[corev1.Service](t, objects, "Service")
-	if got, want := workerOf(t, objects).env["NATS_URL"], "nats://"+service.Name+":4222"; got != want {
-		t.Errorf("NATS_URL: got %s, want %s", got, want)
-	}
-	if !labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(nats.Labels)) {
-		t.Errorf("Service: got selector %v, want one for %v", service.Spec.Selector, nats.Labels)
-	}
-	for _, rule := range only[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy").Spec.Egress {
-		if rule.Ports[0].Port.IntValue() == 4222 && rule.To[0].NamespaceSelector == nil && selects(t, rule.To[0].PodSelector, nats.Labels) {
-			return
-		}
-	}
-	t.Error("NetworkPolicy: got no way to NATS, want one to its pod, port 4222")
 }
 
 func TestProductionRunsAnImageThatCannotBeMoved(t *testing.T) {
