@@ -106,6 +106,15 @@ func pace(t *testing.T, r *autoscalingv2.HPAScalingRules) string {
 	return fmt.Sprintf("%d %% a minute, after %.0f min", r.Policies[0].Value, after.Minutes())
 }
 
+func TestTheReadmeSaysHowEachComponentIsAdded(t *testing.T) {
+	for _, name := range entries(t, "../components") {
+		want := "| `kustomize edit add component ../../components/" + name + "`"
+		if !strings.Contains(read(t, readme), "\n| ["+name+"](components/"+name+") |") || !strings.Contains(read(t, readme), want) {
+			t.Errorf("%s: component %s: got no row with its command, want one", readme, name)
+		}
+	}
+}
+
 func TestTheLabelThatPrometheusSelectsByReachesWhatItReads(t *testing.T) {
 	objects := renderWith(t, "production", snippet(t, "What Prometheus selects"))
 	for kind, labels := range map[string]map[string]string{
