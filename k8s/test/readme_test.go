@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -123,6 +126,28 @@ func TestTheLabelThatPrometheusSelectsByReachesWhatItReads(t *testing.T) {
 	} {
 		if got := labels["release"]; got == "" || labels["app.kubernetes.io/name"] != "capstan" {
 			t.Errorf("%s: got labels %v, want release beside the others", kind, labels)
+		}
+	}
+}
+
+// A check with other settings or files than the worker's would say nothing of the worker.
+func TestTheCheckBeforeTheWorkerSeesWhatTheWorkerSees(t *testing.T) {
+	for _, overlay := range []string{"dev", "production"} {
+		objects := renderWith(t, overlay, snippet(t, "A check before the worker"))
+		pod := only[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec
+		checkPod(t, overlay, pod)
+		if len(pod.InitContainers) != 1 || len(pod.Containers) != 1 {
+			t.Fatalf("%s: containers: got %d and %d that come first, want one of each", overlay, len(pod.Containers), len(pod.InitContainers))
+		}
+		want := pod.Containers[0]
+		want.Name, want.Command = "check", []string{"/capstan", "check"}
+		want.Ports, want.StartupProbe, want.LivenessProbe, want.ReadinessProbe = nil, nil, nil, nil
+		if got := pod.InitContainers[0]; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: init container: got %+v, want the worker's own but for its command: %+v", overlay, got, want)
+		}
+		config := want.EnvFrom[0].ConfigMapRef.Name
+		if !slices.ContainsFunc(all[corev1.ConfigMap](t, objects, "ConfigMap"), func(c corev1.ConfigMap) bool { return c.Name == config }) {
+			t.Errorf("%s: init container: got settings of ConfigMap %s, want one that is there", overlay, config)
 		}
 	}
 }

@@ -13,17 +13,22 @@ import (
 func TestPodsKeepTheRestrictedProfile(t *testing.T) {
 	for overlay, objects := range overlays(t) {
 		for name, pod := range pods(t, objects) {
-			for rule, kept := range podRules(pod) {
-				if !kept {
-					t.Errorf("%s: pod %s: got it broken, want %s", overlay, name, rule)
-				}
-			}
-			for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
-				for rule, kept := range containerRules(c) {
-					if !kept {
-						t.Errorf("%s: container %s: got it broken, want %s", overlay, c.Name, rule)
-					}
-				}
+			checkPod(t, overlay+": pod "+name, pod)
+		}
+	}
+}
+
+func checkPod(t *testing.T, name string, pod corev1.PodSpec) {
+	t.Helper()
+	for rule, kept := range podRules(pod) {
+		if !kept {
+			t.Errorf("%s: got it broken, want %s", name, rule)
+		}
+	}
+	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+		for rule, kept := range containerRules(c) {
+			if !kept {
+				t.Errorf("%s: container %s: got it broken, want %s", name, c.Name, rule)
 			}
 		}
 	}
