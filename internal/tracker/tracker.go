@@ -119,8 +119,9 @@ func (t *Tracker) message(rec task.Record, value []byte) *nats.Msg {
 }
 
 // reconcile looks at what stands where a write was refused. Our own bytes: the write had happened. A
-// deletion by an operator's hand under a record to be created: the next try goes over it. Anything
-// else is somebody else's.
+// deletion by an operator's hand under a record to be created: the next try goes over it. The very revision that
+// the write was to go over: in a cluster another one was under way, ours or a rival's, and may have come to
+// nothing. Anything else is somebody else's.
 func (t *Tracker) reconcile(ctx context.Context, rec *task.Record, value []byte) (uint64, error) {
 	msg, err := t.last(ctx, rec.TaskID)
 	switch {
@@ -132,6 +133,8 @@ func (t *Tracker) reconcile(ctx context.Context, rec *task.Record, value []byte)
 		return 0, err
 	case bytes.Equal(msg.Data, value):
 		return msg.Sequence, nil
+	case msg.Sequence == rec.Revision:
+		return 0, errors.New("refused over the revision that stands: trying again")
 	case rec.Revision == 0 && deleted(msg):
 		rec.Revision = msg.Sequence
 		return 0, errors.New("the key was deleted: trying over the mark")

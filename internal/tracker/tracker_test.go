@@ -169,6 +169,44 @@ func (l *losingAnswers) Store(ctx context.Context, m *nats.Msg) (outbox.Receipt,
 	return receipt, err
 }
 
+// A cluster refuses a write while another for the same key is under way, and that one may come to nothing: when
+// the leader dies, for one.
+func TestARefusalOverTheRevisionThatStandsIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	nc, js := server.Connect()
+	stream := natstest.Stream(t, js, bucket())
+	busy := &refusing{Outbox: natstest.Outbox(t, nc)}
+	tr := tracker.New(busy, stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
+	busy.times = 1
+	rec, err := tr.Create(t.Context(), record("a", task.Submitting))
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy.times = 2
+	rec.State = task.Waiting
+	if rec, err = tr.Save(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tr.Get(t.Context(), "a"); err != nil || got != rec {
+		t.Errorf("got %+v, %v, want %+v", got, err, rec)
+	}
+}
+
+// refusing refuses that many writes before it stores one.
+type refusing struct {
+	tracker.Outbox
+	times int
+}
+
+func (r *refusing) Store(ctx context.Context, m *nats.Msg) (outbox.Receipt, error) {
+	if r.times == 0 {
+		return r.Outbox.Store(ctx, m)
+	}
+	r.times--
+	return outbox.Receipt{}, &jetstream.APIError{Code: 400, ErrorCode: jetstream.JSErrCodeStreamWrongLastSequenceConstant}
+}
+
 func TestAWriteWaitsOutAnOutage(t *testing.T) {
 	t.Parallel()
 	tr, server, _ := newTracker(t, cfg)
