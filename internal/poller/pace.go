@@ -161,7 +161,7 @@ func (p *pace) interval(age time.Duration) time.Duration {
 func (p *pace) gap(age float64) float64 {
 	at, last := age, age+p.cfg.MaxInterval.Seconds()
 	runs, left := 1.0, p.worth // the part of the tasks that still run at an age, and the delay that may still come
-	for bin := binOf(age); at < last; bin++ {
+	for bin := binOf(age); bin < ageBins && at < last; bin++ {
 		h, span := p.hazards[bin], min(edge(bin+1), last)-at
 		if delay(runs, h, span) >= left {
 			return at + reach(runs, h, span, left) - age

@@ -83,7 +83,7 @@ func New(cfg Config, api API, limit *rate.Limiter, reg prometheus.Registerer, lo
 }
 
 // Watch waits until the workflow has ended, is lost, has an answer that is too large, or its deadline
-// has come, and then calls done, once and on a goroutine of its own. The error is that of ctx, which ended first, or a
+// has come, and then calls done, once: perhaps before Watch returns, where ctx has ended already. The error is that of ctx, which ended first, or a
 // *contain.PanicError of the API's client; the ending then holds what was learned so far.
 //
 // The workflow is asked after once more shortly before the deadline, and a resumed wait has a few seconds
@@ -95,7 +95,7 @@ func (p *Poller) Watch(ctx context.Context, watch *task.Watch, done func(task.En
 	w.ask = func() { p.ask(ctx, w) }
 	w.timer = time.AfterFunc(time.Hour, func() { p.wake(ctx, w) })
 	w.timer.Stop()
-	w.unwatch = context.AfterFunc(ctx, func() { p.cancel(ctx, w) })
+	w.unwatch = context.AfterFunc(ctx, func() { p.abandon(ctx, w) })
 	p.sleep(ctx, w)
 }
 
@@ -106,7 +106,7 @@ func (p *Poller) sleep(ctx context.Context, w *wait) {
 	w.timer.Reset(time.Until(w.next))
 	p.mu.Unlock()
 	if ctx.Err() != nil { // while nobody listened
-		p.cancel(ctx, w)
+		p.abandon(ctx, w)
 	}
 }
 
@@ -124,7 +124,7 @@ func (p *Poller) wake(ctx context.Context, w *wait) {
 	case w.phase == queued: // an earlier timer, that came late
 		p.mu.Unlock()
 	default:
-		mayAsk := p.admit(ctx, w)
+		mayAsk := p.mayLeave(ctx, w)
 		p.mu.Unlock()
 		if mayAsk {
 			w.ask()
@@ -132,15 +132,15 @@ func (p *Poller) wake(ctx context.Context, w *wait) {
 	}
 }
 
-// admit reports whether a poll that is due may leave at once. Else it is put off by a hold, or into the queue. The
+// mayLeave reports whether a poll that is due may leave at once. Else it is put off by a hold, or into the queue. The
 // caller holds mu.
-func (p *Poller) admit(ctx context.Context, w *wait) (mayAsk bool) {
+func (p *Poller) mayLeave(ctx context.Context, w *wait) (mayAsk bool) {
 	if _, until := p.hold.admit(); !until.IsZero() {
 		w.resumeAfter(until)
 		w.timer.Reset(time.Until(w.next))
 		return false
 	}
-	if p.free() {
+	if p.tryTake() {
 		p.late.Observe(0)
 		w.phase = asking
 		return true
@@ -150,8 +150,8 @@ func (p *Poller) admit(ctx context.Context, w *wait) (mayAsk bool) {
 	return false
 }
 
-// cancel ends the wait because ctx has ended, unless it is over or asks: then that is cut short, and it sees for itself.
-func (p *Poller) cancel(ctx context.Context, w *wait) {
+// abandon ends the wait because ctx has ended, unless it is over or asks: then that is cut short, and it sees for itself.
+func (p *Poller) abandon(ctx context.Context, w *wait) {
 	p.mu.Lock()
 	waits := w.phase == asleep || w.phase == queued
 	if waits {

@@ -2,6 +2,7 @@ package poller
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -37,10 +38,13 @@ func (p *Poller) leave(w *wait, to phase) {
 		}
 	}
 	w.phase = to
+	if len(p.queue.waits) > 2*p.queue.length+callsAtOnce { // most have left
+		p.queue.waits = slices.DeleteFunc(p.queue.waits, func(w *wait) bool { return w.phase != queued })
+	}
 }
 
-// free takes a slot and a token where both are there and nobody queues for them. The caller holds mu.
-func (p *Poller) free() bool {
+// tryTake takes a slot and a token where both are there and nobody queues for them. The caller holds mu.
+func (p *Poller) tryTake() bool {
 	if p.queue.serving || !p.calls.TryAcquire(1) {
 		return false
 	}

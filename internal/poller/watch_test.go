@@ -10,10 +10,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
 	"github.com/capstan-worker/capstan/internal/contain"
+	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -130,4 +134,68 @@ func TestEachWaitEndsOnce(t *testing.T) {
 			t.Errorf("wait %d ended %d times", i, got)
 		}
 	}
+}
+
+// Waits whose time is up while others stand before them in the queue leave nothing behind.
+func TestTheQueueForgetsWhoHasLeft(t *testing.T) {
+	const slots, leave = 128, 1000
+	p := newPoller(hanging, rate.Inf)
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range slots + 1 { // the last of them is the first in the queue
+		all.Add(1)
+		p.Watch(ctx, resumed(time.Hour, time.Hour), func(task.Ending, error) { all.Done() })
+	}
+	<-time.After(time.Second) // they look within that
+	var kept []weak.Pointer[[1 << 10]byte]
+	var left sync.WaitGroup
+	for range leave {
+		mine := new([1 << 10]byte)
+		kept = append(kept, weak.Make(mine))
+		left.Add(1)
+		w := resumed(time.Hour, -time.Hour)
+		w.Resumed = false // it has no time to look
+		w.Submitted, w.Deadline = time.Now(), time.Now().Add(300*time.Millisecond)
+		p.Watch(ctx, w, func(task.Ending, error) {
+			mine[0]++
+			left.Done()
+		})
+	}
+	left.Wait()
+	runtime.GC()
+	alive := 0
+	for _, mine := range kept {
+		if mine.Value() != nil {
+			alive++
+		}
+	}
+	if alive > 2*slots {
+		t.Errorf("got %d of %d ended waits kept", alive, leave)
+	}
+	cancel()
+	all.Wait()
+}
+
+// Intervals of days are legal.
+func TestVeryLongIntervals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := func(_ context.Context, id string) (task.Workflow, error) {
+			if id == "ends" {
+				return task.Workflow{Status: "COMPLETED"}, nil
+			}
+			return task.Workflow{Status: "RUNNING"}, nil
+		}
+		p := poller.New(poller.Config{Interval: 5 * time.Hour, MaxInterval: 100 * time.Hour}, api(answers), rate.NewLimiter(rate.Inf, 1),
+			prometheus.NewRegistry(), zerolog.Nop())
+		for range 60 { // enough to learn from
+			w := fresh(1000 * time.Hour)
+			w.WorkflowID = "ends"
+			wait(t, p, w)
+		}
+		for range 200 {
+			if ending := wait(t, p, resumed(rand.N(20*time.Hour), 300*time.Hour)); !ending.TimedOut {
+				t.Errorf("got %+v, want it timed out", ending)
+			}
+		}
+	})
 }
