@@ -57,6 +57,10 @@ func (b *binding) keep(ctx context.Context) {
 		case <-time.After(bindInterval/2 + rand.N(bindInterval)):
 		}
 		_ = b.look(ctx) // it is logged, and readiness tells
+		select {
+		case <-ctx.Done():
+		case <-time.After(bindLongestWait): // what is denied still would be lost, looked for and denied without a pause
+		}
 	}
 }
 

@@ -108,7 +108,7 @@ func (c Config) workDemands() []demand {
 		{"SUBMIT_CONCURRENCY", c.Submit.Concurrency, isBetween(c.Submit.Concurrency, maxPending), upTo(maxPending)},
 		{"TASK_TIMEOUT", c.Task.Timeout, c.Task.Timeout > 0, `a duration above 0, such as "1h"`},
 		{"ON_UNKNOWN_SUBMISSION", c.OnUnknownSubmission, isOneOf(c.OnUnknownSubmission, "fail", "resubmit"), "fail or resubmit"},
-		{"POLL_INTERVAL", c.Poll.Interval, c.Poll.Interval > 0, `a duration above 0, such as "2s"`},
+		{"POLL_INTERVAL", c.Poll.Interval, c.Poll.Interval >= time.Millisecond, `a duration of 1ms or more, such as "2s"`},
 		{"POLL_MAX_INTERVAL", c.Poll.MaxInterval, c.Poll.MaxInterval >= c.Poll.Interval, fmt.Sprintf("a duration no shorter than POLL_INTERVAL, %v", c.Poll.Interval)},
 		{"DRAIN_TIMEOUT", c.Drain.Timeout, c.Drain.Timeout >= shortestDrain, fmt.Sprintf("a duration of ANCHORBROWSER_REQUEST_TIMEOUT and a second or more, %v", shortestDrain)},
 	}

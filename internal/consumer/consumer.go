@@ -110,17 +110,25 @@ func (c *Consumer) Run(ctx context.Context) {
 
 	c.pull(ctx)
 	c.log.Info().Int("held", c.Held()).Msg("drain began")
+	link := c.nc.Stats().Reconnects // nothing is given back before pulled is closed
 	close(c.pulled)
 	c.handlers.Wait()
 	stopBeats()
 	beats.Wait()
-	c.handOver(context.WithoutCancel(ctx))
+	c.handOver(context.WithoutCancel(ctx), link)
 }
 
 // handOver returns when the server has what was given back, or when the connection is closed. What was sent into a
 // connection that broke may be lost, and is sent again: at worst a task changes its worker once more.
-func (c *Consumer) handOver(ctx context.Context) {
-	for err := c.outbox.Flush(flushTimeout); err != nil; err = c.outbox.Flush(flushTimeout) {
+func (c *Consumer) handOver(ctx context.Context, link uint64) {
+	for {
+		err := c.outbox.Flush(flushTimeout)
+		now := c.nc.Stats().Reconnects
+		if err == nil && now == link { // all of it went over one connection
+			c.log.Info().Msg("drain ended")
+			return
+		}
+		link = now
 		c.log.Warn().Err(err).Msg("tasks may not have been given back, trying on")
 		for !c.nc.IsConnected() {
 			if c.nc.IsClosed() {
@@ -133,7 +141,6 @@ func (c *Consumer) handOver(ctx context.Context) {
 			c.answer(reply, nak)
 		}
 	}
-	c.log.Info().Msg("drain ended")
 }
 
 // pull asks for requests, and for no more than there is room for, until ctx ends and the last pull has
@@ -214,14 +221,26 @@ func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, after time.Time,
 // serve runs the handler in a goroutine of its own. What is kept until it settles holds nothing of the message.
 func (c *Consumer) serve(ctx context.Context, l *lease, m task.Message) {
 	c.handlers.Add(1)
-	go c.handler.Handle(ctx, m, func(verdict error) {
-		defer c.handlers.Done()
-		c.settle(ctx, l, verdict)
-	})
+	var once sync.Once
+	settle := func(verdict error) {
+		once.Do(func() {
+			defer c.handlers.Done()
+			c.settle(ctx, l, verdict)
+		})
+	}
+	go func() {
+		if err := contain.Do(func() error { c.handler.Handle(ctx, m, settle); return nil }); err != nil {
+			settle(err)
+		}
+	}()
 }
 
 // settle answers a request's delivery by the handler's verdict.
 func (c *Consumer) settle(ctx context.Context, l *lease, verdict error) {
+	if _, panicked := errors.AsType[*contain.PanicError](verdict); panicked {
+		c.metrics.panics.Inc()
+		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("handler panicked")
+	}
 	returned := verdict != nil && ctx.Err() != nil && !errors.Is(verdict, task.ErrNotOwner)
 	if returned {
 		<-c.pulled // what is given back would come again through a pull of our own
@@ -241,9 +260,6 @@ func (c *Consumer) settle(ctx context.Context, l *lease, verdict error) {
 		c.metrics.settle(handedOver)
 		c.giveBack(l)
 	default:
-		if _, panicked := errors.AsType[*contain.PanicError](verdict); panicked {
-			c.metrics.panics.Inc()
-		}
 		c.metrics.settle(failed)
 		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("request was left for a later delivery")
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,11 +18,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"github.com/capstan-worker/capstan/internal/consumer"
-	"github.com/capstan-worker/capstan/internal/contain"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -48,7 +49,7 @@ func newHandler() *handler {
 }
 
 func (h *handler) Handle(ctx context.Context, m task.Message, settle func(error)) {
-	settle(contain.Do(func() error { return h.handle(ctx, m) }))
+	settle(h.handle(ctx, m))
 }
 
 func (h *handler) handle(ctx context.Context, m task.Message) error {
@@ -328,6 +329,41 @@ func TestAPanicIsContainedAndTheRequestComesBack(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// late panics when it is told to give its request back.
+type late struct{ held chan struct{} }
+
+func (l *late) Handle(ctx context.Context, _ task.Message, _ func(error)) {
+	l.held <- struct{}{}
+	<-ctx.Done()
+	panic("as it was told to stop")
+}
+
+func (*late) Started(context.Context, task.Message) (bool, error) { return false, nil }
+
+func TestAPanicInADrainIsCountedAndTheDrainEnds(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, 1)
+	nc, _ := h.server.Connect()
+	reg := prometheus.NewRegistry()
+	handler := &late{held: make(chan struct{}, 1)}
+	c := consumer.New(nc, natstest.Outbox(t, nc), h.source, consumer.Config{Consumer: "worker", MaxInFlight: 10, AckWait: h.ackWait}, handler,
+		func(context.Context) error { return nil }, reg, zerolog.Nop())
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-handler.held
+		cancel()
+	}()
+	c.Run(ctx)
+	const want = `
+# HELP capstan_handler_panics_total Panics contained to one request.
+# TYPE capstan_handler_panics_total counter
+capstan_handler_panics_total 1
+`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "capstan_handler_panics_total"); err != nil {
+		t.Error(err)
+	}
 }
 
 // Trap 3: after a long outage everything is delivered again, also to those who still hold it.

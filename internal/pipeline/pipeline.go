@@ -49,7 +49,8 @@ type Tracker interface {
 
 // Poller waits for workflows.
 type Poller interface {
-	// Watch calls done once, when the workflow ended, was lost, or its time was up, or with the error of ctx.
+	// Watch calls done once, when the workflow ended, was lost, or its time was up, or with the error of ctx or
+	// a *contain.PanicError.
 	Watch(ctx context.Context, w *task.Watch, done func(task.Ending, error))
 }
 
@@ -118,7 +119,10 @@ func (p *Pipeline) Handle(ctx context.Context, m task.Message, settle func(verdi
 	case r.verdict != nil: // no workflow runs
 		settle(r.finish(ctx, nil))
 	default:
-		r.poll(ctx, func(err error) { settle(r.finish(ctx, err)) })
+		next := func(err error) { settle(r.finish(ctx, err)) }
+		if err := contain.Do(func() error { r.poll(ctx, next); return nil }); err != nil {
+			next(err) // it has not been called: it does not panic
+		}
 	}
 }
 
@@ -187,11 +191,11 @@ func (p *Pipeline) newRun(req *task.Request) *run {
 
 // finish publishes the verdict on what was waited for, unless the wait ended with an error, and ends the run.
 func (r *run) finish(ctx context.Context, err error) error {
-	defer r.end()
-	if err != nil {
-		return err
-	}
 	return contain.Do(func() error {
+		defer r.end()
+		if err != nil {
+			return err
+		}
 		if r.verdict == nil {
 			r.judge()
 		}

@@ -567,34 +567,42 @@ func handle(ctx context.Context, p *pipeline.Pipeline, m task.Message) error {
 	return <-verdict
 }
 
-// panicking is a worker that panics at the first so many submissions.
-type panicking struct{ left atomic.Int32 }
+// panicking is a worker that panics the first so many times that it comes to a step.
+type panicking struct {
+	step string
+	left atomic.Int32
+}
 
 func (p *panicking) do(step string, act func() error) error {
-	if step == "submit" && p.left.Add(-1) >= 0 {
+	if step == p.step && p.left.Add(-1) >= 0 {
 		panic("no such luck")
 	}
 	return act()
 }
 
-// A panic is contained by whoever holds the request, and the worker goes on: with all its places.
+// A panic ends one task's handling, and the worker goes on: with all its places.
 func TestAPanicGivesItsPlaceBack(t *testing.T) {
 	t.Parallel()
-	const panics = 5 // there are fewer places
-	w := newWorld(t)
-	does := &panicking{}
-	does.left.Store(panics)
-	p := w.worker("w1", does)
-	for i := range panics {
-		request := fmt.Sprintf(`{"task_id":"p%d","prompt":"a","url":"https://example.com"}`, i)
-		if _, panicked := errors.AsType[*contain.PanicError](handle(t.Context(), p, w.request(request)(1))); !panicked {
-			t.Error("the panic was swallowed")
-		}
-	}
-	if err := handle(t.Context(), p, w.request(fmt.Sprintf(request, ""))(1)); err != nil {
-		t.Fatal(err)
-	}
-	if events := w.events(); len(events) != 1 || events[0].TaskID != "a" {
-		t.Errorf("got %+v, want the event of the last task", events)
+	for _, step := range []string{"create", "submit", "save running", "status", "publish", "save succeeded"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			const panics = 5 // there are fewer places
+			w := newWorld(t)
+			does := &panicking{step: step}
+			does.left.Store(panics)
+			p := w.worker("w1", does)
+			for i := range panics {
+				request := fmt.Sprintf(`{"task_id":"p%d","prompt":"a","url":"https://example.com"}`, i)
+				if _, panicked := errors.AsType[*contain.PanicError](handle(t.Context(), p, w.request(request)(1))); !panicked {
+					t.Error("the panic was swallowed")
+				}
+			}
+			if err := handle(t.Context(), p, w.request(fmt.Sprintf(request, ""))(1)); err != nil {
+				t.Fatal(err)
+			}
+			if events := w.events(); events[len(events)-1].TaskID != "a" {
+				t.Errorf("got %+v, want the event of the last task", events)
+			}
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/capstan-worker/capstan/internal/contain"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -14,10 +15,12 @@ func (r *run) poll(ctx context.Context, next func(error)) {
 	r.enterStep(stepPoll)
 	ctx, end := r.beginSpan(ctx, "wait", trace.SpanKindInternal)
 	r.poller.Watch(ctx, r.watch(), func(ending task.Ending, err error) {
-		r.ending = ending
-		r.traceWait(ctx)
-		end(err)
-		next(err)
+		next(contain.Do(func() error {
+			r.ending = ending
+			r.traceWait(ctx)
+			end(err)
+			return err
+		}))
 	})
 }
 

@@ -65,11 +65,10 @@ func (r *run) endTrace() {
 }
 
 // spanned does what belongs into a span of its own, under the task's.
-func (r *run) spanned(ctx context.Context, name string, kind trace.SpanKind, do func(context.Context) error) error {
+func (r *run) spanned(ctx context.Context, name string, kind trace.SpanKind, do func(context.Context) error) (err error) {
 	ctx, end := r.beginSpan(ctx, name, kind)
-	err := do(ctx)
-	end(err)
-	return err
+	defer func() { end(err) }()
+	return do(ctx)
 }
 
 // beginSpan begins a span under the task's. It ends with an error or nil; what ctx ends, or another worker has taken,

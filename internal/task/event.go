@@ -48,7 +48,10 @@ func (e Event) JSON() ([]byte, error) {
 	o.integer("polls", int64(e.Polls))
 	o.optionalInteger("unnoticed_ms", e.UnnoticedMS)
 	o.text("worker", e.Worker)
-	return o.end(), err
+	if err != nil {
+		return nil, err
+	}
+	return o.end(), nil
 }
 
 // ResultRef names an object of an object store.
