@@ -26,6 +26,7 @@ type fields struct {
 	Provider          *string  `json:"provider,omitempty" placeholder:"NAME" help:"Such as openai or gemini." group:"Agent"`
 	Model             *string  `json:"model,omitempty" placeholder:"NAME" help:"Of the provider." group:"Agent"`
 	DetectElements    *bool    `json:"detect_elements,omitempty" negatable:"" help:"Let the agent detect elements, or not." group:"Agent"`
+	Async             *bool    `json:"async,omitempty" negatable:"" help:"Accepted and ignored, as in a request: Capstan always submits asynchronously." group:"Agent"`
 	HumanIntervention *bool    `json:"human_intervention,omitempty" negatable:"" help:"Let the agent ask a person, or not." group:"Agent"`
 	HighlightElements *bool    `json:"highlight_elements,omitempty" negatable:"" help:"Highlight elements, or not." group:"Agent"`
 	Extra             jsonText `json:"extra,omitempty" placeholder:"JSON" help:"Parameters that are new to the API: an object, or @FILE." group:"Agent"`
