@@ -32,6 +32,7 @@ type row struct {
 	code     task.Code // "" for success
 	attempts int
 	accepted int
+	first    bool // it has ended before the next row begins
 }
 
 // runRows submits all rows to one worker and holds the events and the stand-in's count against them.
@@ -42,6 +43,9 @@ func runRows(t *testing.T, rows []row) {
 	id := func(i int) string { return fmt.Sprint("row", i) }
 	for i, r := range rows {
 		w.submit(id(i), r.plan, r.fields...)
+		if r.first {
+			w.waitState(id(i), task.Succeeded)
+		}
 	}
 	byID := map[string]stored{}
 	for _, ev := range w.waitEvents(len(rows)) {
@@ -118,7 +122,7 @@ func TestASubmissionOfUnknownOutcomeIsToldAndNotRepeated(t *testing.T) {
 		"no id": anchortest.NoID(), "garbage": anchortest.Garbage(), "HTML 200": anchortest.HTML(200), "time-out": anchortest.Hang(),
 	} {
 		rows = append(rows, // and a success between them: too many in a row would pause submissions
-			row{name: "success", plan: done, attempts: 1, accepted: 1},
+			row{name: "success", plan: done, attempts: 1, accepted: 1, first: true},
 			row{name: name, plan: faulty(fault), code: task.SubmissionUnknown, attempts: 1},
 			row{name: name + ", accepted", plan: faulty(fault.ButAccepted()), code: task.SubmissionUnknown, attempts: 1, accepted: 1},
 		)

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 
 // runTests runs several at once: they wait more than they work.
 func runTests(m *testing.M) int {
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "12"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
