@@ -258,7 +258,7 @@ func (c *Consumer) settle(ctx context.Context, l *lease, verdict error) {
 		c.log.Info().Uint64("seq", l.seq).Msg("request may be another worker's and was left alone")
 	case returned:
 		c.metrics.settle(handedOver)
-		c.giveBack(l)
+		c.giveBack(l, reply)
 	default:
 		c.metrics.settle(failed)
 		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("request was left for a later delivery")

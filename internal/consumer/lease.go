@@ -57,10 +57,9 @@ func (c *Consumer) release(l *lease) (reply string, mine bool) {
 }
 
 // giveBack answers a released request's delivery so that it comes again at once.
-func (c *Consumer) giveBack(l *lease) {
+func (c *Consumer) giveBack(l *lease, reply string) {
 	c.mu.Lock()
 	c.back = append(c.back, l)
-	reply := l.reply
 	c.mu.Unlock()
 	c.answer(reply, nak)
 }
