@@ -32,7 +32,7 @@ const maxTraceHeader = 512
 
 // eventHeader returns the headers of an event: the message id by which the stream tells duplicates, the
 // CloudEvents 1.0 attributes in binary mode, and the request's trace.
-func eventHeader(m task.Message, ev task.Event, id string) nats.Header {
+func eventHeader(m task.Message, ev *task.Event, id string) nats.Header {
 	h := nats.Header{}
 	h.Set(nats.MsgIdHdr, id)
 	h.Set("content-type", "application/json")

@@ -13,9 +13,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// offload puts the answer into the object store and leaves its name on the event. Where there is both a
+// offload puts the answer into the object store and returns the event with its name instead. Where there is both a
 // result and what it was unwrapped from, the result is the answer; a failed task's is what the API sent.
-func (p *Publisher) offload(ctx context.Context, m task.Message, ev task.Event) (task.Event, error) {
+func (p *Publisher) offload(ctx context.Context, m task.Message, ev *task.Event) (*task.Event, error) {
 	answer := ev.Result
 	if answer == nil {
 		answer = ev.RawResult
@@ -23,12 +23,13 @@ func (p *Publisher) offload(ctx context.Context, m task.Message, ev task.Event) 
 	name := asideID(ev.TaskID, m)
 	info, err := p.put(ctx, name, answer)
 	if err != nil {
-		return ev, fmt.Errorf("store result of task %s: %w", ev.TaskID, err)
+		return nil, fmt.Errorf("store result of task %s: %w", ev.TaskID, err)
 	}
 	p.metrics.largeResults.Inc()
-	ev.Result, ev.RawResult = nil, nil
-	ev.ResultRef = &task.ResultRef{Bucket: p.cfg.Bucket, Name: name, Size: info.Size, Digest: info.Digest}
-	return ev, nil
+	large := *ev
+	large.Result, large.RawResult = nil, nil
+	large.ResultRef = &task.ResultRef{Bucket: p.cfg.Bucket, Name: name, Size: info.Size, Digest: info.Digest}
+	return &large, nil
 }
 
 const (

@@ -138,22 +138,22 @@ func (l *lookback) forget(ctx context.Context, consumer string) {
 	_ = l.js.DeleteConsumer(ctx, l.stream, consumer)
 }
 
-// stored returns the event that an earlier delivery of m stored, if there is one.
-func (p *Publisher) stored(ctx context.Context, m task.Message, ev task.Event) (task.Event, uint64, bool, error) {
+// stored puts the event that an earlier delivery of m stored in the place of ev, if there is one.
+func (p *Publisher) stored(ctx context.Context, m task.Message, ev *task.Event) (seq uint64, found bool, err error) {
 	seqs, err := p.lookback.find(ctx, earliest(ev), ev.TaskID, asideID(ev.TaskID, m))
 	if err != nil {
-		return ev, 0, false, err
+		return 0, false, err
 	}
 	for _, seq := range seqs {
-		if earlier, ok := p.earlier(ctx, seq, ev); ok {
-			return earlier, seq, true, nil
+		if p.earlier(ctx, seq, ev) {
+			return seq, true, nil
 		}
 	}
-	return ev, 0, false, nil
+	return 0, false, nil
 }
 
 // earliest is when an event of ev's task can have been stored at the earliest, by the server's clock.
-func earliest(ev task.Event) time.Time {
+func earliest(ev *task.Event) time.Time {
 	if ev.SubmittedAt.IsZero() {
 		return ev.RequestedAt
 	}

@@ -60,30 +60,32 @@ func New(nc *nats.Conn, js jetstream.JetStream, o Outbox, results jetstream.Stre
 // An event under the same id that answers another request (a broken one that was mended and sent again)
 // is no duplicate. The event is then stored under the id that PublishAside uses.
 func (p *Publisher) Publish(ctx context.Context, m task.Message, ev task.Event, again bool) (task.Event, uint64, error) {
-	stored, seq, err := p.storeOnce(ctx, m, ev, ev.TaskID, again)
+	seq, err := p.storeOnce(ctx, m, &ev, ev.TaskID, again)
 	if errors.Is(err, errOthers) {
-		return p.storeOnce(ctx, m, ev, asideID(ev.TaskID, m), again)
+		seq, err = p.storeOnce(ctx, m, &ev, asideID(ev.TaskID, m), again)
 	}
-	return stored, seq, err
+	return ev, seq, err
 }
 
 // PublishAside stores an event that is not the task's one: its message id is the task id, a dot and the
 // request's sequence. again is as in Publish.
 func (p *Publisher) PublishAside(ctx context.Context, m task.Message, ev task.Event, again bool) error {
-	_, _, err := p.storeOnce(ctx, m, ev, asideID(ev.TaskID, m), again)
+	_, err := p.storeOnce(ctx, m, &ev, asideID(ev.TaskID, m), again)
 	return err
 }
 
 // errOthers says that the message id is taken by an event that answers another request.
 var errOthers = errors.New("the message id is another event's")
 
-// storeOnce stores an event under a message id unless it is stored, and returns what is.
-func (p *Publisher) storeOnce(ctx context.Context, m task.Message, ev task.Event, id string, again bool) (task.Event, uint64, error) {
+// storeOnce stores an event under a message id unless it is stored, puts what is stored in its place, and returns that
+// one's sequence. An event is handed on by its address: copies of it in each call would make a task's stack grow once
+// more.
+func (p *Publisher) storeOnce(ctx context.Context, m task.Message, ev *task.Event, id string, again bool) (uint64, error) {
 	for {
 		if again {
-			stored, seq, found, err := p.stored(ctx, m, ev)
+			seq, found, err := p.stored(ctx, m, ev)
 			if found || err != nil {
-				return stored, seq, err
+				return seq, err
 			}
 		}
 		ack, err := p.store(ctx, m, ev, id)
@@ -92,15 +94,12 @@ func (p *Publisher) storeOnce(ctx context.Context, m task.Message, ev task.Event
 			continue
 		}
 		if err != nil {
-			return ev, 0, err
+			return 0, err
 		}
-		if !ack.Duplicate {
-			return ev, ack.Sequence, nil
+		if !ack.Duplicate || p.earlier(ctx, ack.Sequence, ev) {
+			return ack.Sequence, nil
 		}
-		if earlier, ok := p.earlier(ctx, ack.Sequence, ev); ok {
-			return earlier, ack.Sequence, nil
-		}
-		return ev, 0, fmt.Errorf("publish event of task %s: %w", ev.TaskID, errOthers)
+		return 0, fmt.Errorf("publish event of task %s: %w", ev.TaskID, errOthers)
 	}
 }
 
@@ -134,11 +133,11 @@ func (p *Publisher) replayLarge(ctx context.Context, m task.Message, again *nats
 	if err := json.Unmarshal(again.Data, &ev); err != nil {
 		return fmt.Errorf("read event: %w", err)
 	}
-	ev, err := p.offload(ctx, m, ev)
+	large, err := p.offload(ctx, m, &ev)
 	if err != nil {
 		return err
 	}
-	if again.Data, err = ev.JSON(); err != nil {
+	if again.Data, err = large.JSON(); err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
 	_, err = p.publish(ctx, p.calls.replay, again)
@@ -147,11 +146,12 @@ func (p *Publisher) replayLarge(ctx context.Context, m task.Message, again *nats
 
 // store encodes an event and publishes it under a message id. What does not fit into a message goes to
 // the object store first.
-func (p *Publisher) store(ctx context.Context, m task.Message, ev task.Event, id string) (outbox.Receipt, error) {
+func (p *Publisher) store(ctx context.Context, m task.Message, ev *task.Event, id string) (outbox.Receipt, error) {
 	ack, err := p.storeAs(ctx, m, ev, id)
 	if tooLarge(err) && ev.ResultRef == nil {
-		if ev, err = p.offload(ctx, m, ev); err == nil {
-			ack, err = p.storeAs(ctx, m, ev, id)
+		var large *task.Event
+		if large, err = p.offload(ctx, m, ev); err == nil {
+			ack, err = p.storeAs(ctx, m, large, id)
 		}
 	}
 	if err != nil {
@@ -160,7 +160,7 @@ func (p *Publisher) store(ctx context.Context, m task.Message, ev task.Event, id
 	return ack, nil
 }
 
-func (p *Publisher) storeAs(ctx context.Context, m task.Message, ev task.Event, id string) (outbox.Receipt, error) {
+func (p *Publisher) storeAs(ctx context.Context, m task.Message, ev *task.Event, id string) (outbox.Receipt, error) {
 	data, err := ev.JSON()
 	if err != nil {
 		return outbox.Receipt{}, fmt.Errorf("encode: %w", err)
@@ -210,17 +210,21 @@ func (p *Publisher) send(ctx context.Context, msg *nats.Msg) (outbox.Receipt, er
 	return ack, err
 }
 
-// earlier returns the stored event with this sequence if it answers the same request as ev, or tells of the
+// earlier puts the stored event with this sequence in the place of ev if it answers the same request, or tells of the
 // same workflow: a copy of a request may have taken over its task. One that is gone, or is nobody's event,
 // does not.
-func (p *Publisher) earlier(ctx context.Context, seq uint64, ev task.Event) (task.Event, bool) {
+func (p *Publisher) earlier(ctx context.Context, seq uint64, ev *task.Event) bool {
 	var stored task.Event
 	msg, err := p.event(ctx, seq)
 	if err != nil || json.Unmarshal(msg.Data, &stored) != nil {
-		return stored, false
+		return false
 	}
 	sameRun := stored.WorkflowID != "" && stored.WorkflowID == ev.WorkflowID
-	return stored, stored.TaskID == ev.TaskID && (sameRun || stored.RequestedAt.Equal(ev.RequestedAt))
+	answers := stored.TaskID == ev.TaskID && (sameRun || stored.RequestedAt.Equal(ev.RequestedAt))
+	if answers {
+		*ev = stored
+	}
+	return answers
 }
 
 func (p *Publisher) event(ctx context.Context, seq uint64) (*jetstream.RawStreamMsg, error) {

@@ -28,7 +28,7 @@ type Event struct {
 
 // JSON returns the event as subscribers get it. Its times have years of four digits. The error names a field that
 // holds no JSON.
-func (e Event) JSON() ([]byte, error) {
+func (e *Event) JSON() ([]byte, error) {
 	o := newObject(768 + len(e.Result) + len(e.RawResult) + len(e.Metadata))
 	o.text("task_id", e.TaskID)
 	o.text("status", string(e.Status))

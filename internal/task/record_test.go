@@ -93,7 +93,8 @@ func FuzzEvent(f *testing.F) {
 }
 
 func TestAnEventNamesTheFieldThatIsNoJSON(t *testing.T) {
-	_, err := task.Event{Result: json.RawMessage(`1`), Metadata: json.RawMessage(`{`)}.JSON()
+	ev := task.Event{Result: json.RawMessage(`1`), Metadata: json.RawMessage(`{`)}
+	_, err := ev.JSON()
 	if err == nil || !strings.HasPrefix(err.Error(), "metadata: ") {
 		t.Errorf("got %v, want an error of metadata", err)
 	}
