@@ -65,6 +65,9 @@ func New(cfg Config, version string, reg prometheus.Registerer) (*Client, error)
 // Close closes the connections that are kept for later calls. Calls under way are not disturbed.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
+// Timeout is how long a call may take: the configured one.
+func (c *Client) Timeout() time.Duration { return c.timeout }
+
 // call makes one request and reads its answer, all within the client's timeout. An error means that
 // there was no answer; an answer that could not be read to its end says so itself.
 func (c *Client) call(ctx context.Context, method, target string, body []byte, limit int64) (answer, error) {

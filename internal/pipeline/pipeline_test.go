@@ -137,6 +137,8 @@ func (m mortal) Status(ctx context.Context, id string) (wf task.Workflow, err er
 	return wf, err
 }
 
+func (m mortal) Timeout() time.Duration { return m.api.Timeout() }
+
 // world is a NATS server with the streams, and the API's stand-in.
 type world struct {
 	t       *testing.T

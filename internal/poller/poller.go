@@ -33,6 +33,8 @@ const callsAtOnce = 128
 type API interface {
 	// Status returns what the API says of a workflow, or a *task.StatusError.
 	Status(ctx context.Context, workflowID string) (task.Workflow, error)
+	// Timeout is how long a call may take.
+	Timeout() time.Duration
 }
 
 // Poller waits for workflows. Its methods may be called by many goroutines at once.
@@ -196,8 +198,11 @@ func (p *Poller) poll(ctx context.Context, w *wait) (ended bool) {
 		w.resumeAfter(until)
 		return false
 	}
-	ctx, cancel := context.WithDeadline(ctx, w.bound)
-	defer cancel()
+	if time.Until(w.bound) < p.api.Timeout() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, w.bound)
+		defer cancel()
+	}
 	began := time.Now()
 	p.inFlight.Inc()
 	defer p.inFlight.Dec()

@@ -28,8 +28,12 @@ const (
 type api func(ctx context.Context, workflowID string) (task.Workflow, error)
 
 func (f api) Status(ctx context.Context, workflowID string) (task.Workflow, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout())
+	defer cancel()
 	return f(ctx, workflowID)
 }
+
+func (api) Timeout() time.Duration { return 30 * time.Second }
 
 func running(context.Context, string) (task.Workflow, error) {
 	return task.Workflow{Status: "RUNNING"}, nil
