@@ -537,13 +537,42 @@ func TestAPullAsksForNoMoreThanTheClientCanHold(t *testing.T) {
 	}
 }
 
-// noted is a consumer that notes the largest pull.
+// A pull costs more than a request, so that no more than one in 20 ms asks for little.
+func TestSlotsThatAreFreedOneByOneAreFilledTogether(t *testing.T) {
+	t.Parallel()
+	const held, freed = 180, 50 // of 200 slots, of which a tenth is spare
+	h := newHarness(t, held+freed)
+	nc, js := h.server.Connect()
+	source, err := js.Consumer(t.Context(), "TASKS", "worker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pulls := &noted{Consumer: source}
+	handler := newHandler()
+	h.runOn(nc, pulls, handler, 200)
+	h.waitHeld(handler, held)
+	before, began := pulls.count.Load(), time.Now()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range freed {
+		<-tick.C
+		handler.verdicts <- nil
+	}
+	h.waitHeld(handler, held+freed)
+	most := 3 + time.Since(began).Milliseconds()/20
+	if got := pulls.count.Load() - before; got > most {
+		t.Errorf("got %d pulls for %d slots, want %d at most", got, freed, most)
+	}
+}
+
+// noted is a consumer that notes how many pulls there are, and the largest.
 type noted struct {
 	jetstream.Consumer
-	most atomic.Int64
+	most, count atomic.Int64
 }
 
 func (n *noted) Fetch(size int, opts ...jetstream.FetchOpt) (jetstream.MessageBatch, error) {
+	n.count.Add(1)
 	n.most.Store(max(n.most.Load(), int64(size)))
 	return n.Consumer.Fetch(size, opts...)
 }

@@ -13,6 +13,11 @@ const (
 	sparePart = 10
 	// spareWait is the time between two looks for such tasks while all but the spare slots are taken.
 	spareWait = time.Second
+
+	// A pull costs as much as several requests do. While there is room for less than one slot in gatherPart, a pull
+	// is put off, for gatherWait at most: there will be more then.
+	gatherPart = 8
+	gatherWait = 20 * time.Millisecond
 )
 
 // room waits until there is room for requests and returns for how many, and whether the room is spare.
@@ -22,7 +27,7 @@ func (c *Consumer) room(ctx context.Context) (n int, spare bool) {
 	for ctx.Err() == nil {
 		free := c.cfg.MaxInFlight - c.Held()
 		if free > spares {
-			return free - spares, false
+			return c.gather(ctx, free-spares), false
 		}
 		if free > 0 && c.spareUsed { // there may be more
 			c.spareUsed = false
@@ -40,6 +45,20 @@ func (c *Consumer) room(ctx context.Context) (n int, spare bool) {
 		tick.Stop()
 	}
 	return 0, false
+}
+
+// gather waits a moment where there is little room, and returns how much there is then.
+func (c *Consumer) gather(ctx context.Context, room int) int {
+	const looks = 10
+	for range looks {
+		if room >= c.cfg.MaxInFlight/gatherPart {
+			break
+		}
+		held := c.Held()
+		wait(ctx, gatherWait/looks)
+		room += held - c.Held()
+	}
+	return room
 }
 
 // mayUseSpare reports whether a request that was pulled into the spare room is what that is kept for: a
