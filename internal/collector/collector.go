@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	room         = 32 << 20 // bytes that may be allocated between two collections
+	room         = 64 << 20 // bytes that may be allocated between two collections
 	leastPercent = 25       // of what is in use, where that is more than the room
-	mostPercent  = 800      // of what is in use; Go's smallest heap, 4 MiB, then leaves the room
+	mostPercent  = 1600     // of what is in use; Go's smallest heap, 4 MiB, then leaves the room
 )
 
 // Pace sets the collector's pace for the process, and anew after each collection. Where GOGC is set nothing
