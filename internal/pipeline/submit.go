@@ -143,7 +143,7 @@ func (r *run) recordAccepted(ctx context.Context, workflowID string) error {
 	}
 	r.rec = rec
 	r.metrics.queued.Observe(rec.SubmittedAt.Sub(rec.RequestedAt).Seconds())
-	r.log.Info().Str("task", rec.TaskID).Str("workflow", workflowID).Int("attempt", rec.Attempts).Msg("task was submitted")
+	r.log.Debug().Str("task", rec.TaskID).Str("workflow", workflowID).Int("attempt", rec.Attempts).Msg("task was submitted")
 	return nil
 }
 
