@@ -32,9 +32,10 @@ type field struct {
 	read func(r *Request, value json.RawMessage) error
 }
 
-// fields returns the request's table: every field that a request can have. Names are matched exactly.
-func fields() []field {
-	return []field{
+// fields returns the request's table: every field that a request can have. Names are matched exactly. It is an array for
+// the sake of each request's parsing, which need not allocate it.
+func fields() [19]field {
+	return [...]field{
 		{"prompt", true, checkPrompt},
 		{"url", true, checkURL},
 		{"sessionId", false, (*Request).readSessionID},
@@ -76,14 +77,16 @@ func inField(name string, err error) error {
 }
 
 func isField(name string) bool {
-	return slices.ContainsFunc(fields(), func(f field) bool { return f.name == name })
+	known := fields()
+	return slices.ContainsFunc(known[:], func(f field) bool { return f.name == name })
 }
 
 // nearest returns the known field whose name takes the fewest edits, whatever its case.
 func nearest(name string) string {
 	name = strings.ToLower(cut(name, maxShown))
 	edits := func(f field) int { return levenshtein.ComputeDistance(name, strings.ToLower(f.name)) }
-	return slices.MinFunc(fields(), func(a, b field) int { return edits(a) - edits(b) }).name
+	known := fields()
+	return slices.MinFunc(known[:], func(a, b field) int { return edits(a) - edits(b) }).name
 }
 
 // demand refuses a value of another kind; see kindOf.

@@ -95,7 +95,7 @@ func quote(text string) []byte { return appendQuoted(nil, text, false) }
 
 // appendQuoted appends the text as a JSON string, with the escapes that HTML needs or without them.
 func appendQuoted(b []byte, text string, forHTML bool) []byte {
-	if !strings.ContainsFunc(text, mayNeedEscape) {
+	if isPlain(text) {
 		b = append(b, '"')
 		b = append(b, text...)
 		return append(b, '"')
@@ -109,6 +109,13 @@ func appendQuoted(b []byte, text string, forHTML bool) []byte {
 	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))
 }
 
-func mayNeedEscape(r rune) bool {
-	return r < ' ' || r > '~' || r == '"' || r == '\\' || r == '<' || r == '>' || r == '&'
+// isPlain reports whether a text stands in JSON as it is, in HTML too. Of one that is not ASCII that is not said.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		switch b := text[i]; {
+		case b < ' ', b > '~', b == '"', b == '\\', b == '<', b == '>', b == '&':
+			return false
+		}
+	}
+	return true
 }

@@ -79,7 +79,7 @@ var (
 
 // JSON returns the record as the bucket holds it. Its times have years of four digits.
 func (r Record) JSON() []byte {
-	o := newObject(640)
+	o := newObject(384 + len(r.TaskID) + len(r.Owner) + len(r.WorkflowID) + len(r.SessionID))
 	o.text("task_id", r.TaskID)
 	o.text("state", string(r.State))
 	o.text("owner", r.Owner)

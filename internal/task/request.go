@@ -72,7 +72,8 @@ func parse(m Message, d Defaults) (*Request, error) {
 	}
 	all := members(m.Data)
 	r := &Request{Message: m.withoutData(), TaskID: taskID(m, all), Timeout: d.Timeout, Resubmit: d.Resubmit}
-	known := fields()
+	table := fields()
+	known := table[:]
 	for _, each := range all {
 		if err := r.read(known, each); err != nil {
 			return nil, err
@@ -96,11 +97,7 @@ func parse(m Message, d Defaults) (*Request, error) {
 
 // taskKind is the same for requests whose tasks may be expected to take about as long.
 func taskKind(all []member) string {
-	var values []string
-	for _, name := range []string{"agent", "model", "max_steps"} {
-		values = append(values, string(valueOf(all, name)))
-	}
-	return strings.Join(values, " ")
+	return string(valueOf(all, "agent")) + " " + string(valueOf(all, "model")) + " " + string(valueOf(all, "max_steps"))
 }
 
 // withoutData returns the message with nothing of its content but its trace (W3C Trace Context).
