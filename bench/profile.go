@@ -42,7 +42,8 @@ func (l *lab) profileThroughput(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := w.startWorker(ctx, "worker", quickPolls()...)
+	busy, _ := crowds()
+	p, err := w.startWorker(ctx, "worker", busy.settings()...)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/capstan-worker/capstan/internal/anchor"
 )
 
 // statusCalls is how many status calls may be under way: what a worker allows itself.
@@ -41,7 +43,7 @@ const (
 // one before arrives: there is no goroutine a task, and what is sent goes out together.
 type line struct {
 	nc     *nats.Conn
-	api    *api
+	api    *anchor.Client
 	inbox  string
 	slots  []slot
 	posts  chan *slot
@@ -53,7 +55,7 @@ type line struct {
 	asked int   // requests that were pulled for and have not come; guarded by mu
 }
 
-func newLine(nc *nats.Conn, a *api, held int) *line {
+func newLine(nc *nats.Conn, a *anchor.Client, held int) *line {
 	l := &line{
 		nc: nc, api: a, inbox: nats.NewInbox(), slots: make([]slot, held),
 		posts: make(chan *slot, held), gets: make(chan *slot, held), failed: make(chan error, 1),
@@ -198,7 +200,7 @@ func (l *line) sent(err error) {
 func (l *line) post(ctx context.Context) {
 	for s := range l.posts {
 		var err error
-		if s.workflow, err = l.api.submit(ctx, s.task.body); err != nil {
+		if s.workflow, err = l.api.Submit(ctx, "", s.task.body); err != nil {
 			l.fail(err)
 			return
 		}
@@ -212,7 +214,7 @@ func (l *line) get(ctx context.Context) {
 	for s := range l.gets {
 		var err error
 		for s.result = nil; s.result == nil && err == nil; {
-			s.result, err = l.api.status(ctx, s.workflow)
+			s.result, err = l.status(ctx, s.workflow)
 		}
 		if err != nil {
 			l.fail(err)
@@ -221,6 +223,15 @@ func (l *line) get(ctx context.Context) {
 		s.step = publish
 		l.send(s, event(s))
 	}
+}
+
+// status returns the result of a workflow, or nil while it runs.
+func (l *line) status(ctx context.Context, workflow string) ([]byte, error) {
+	w, err := l.api.Status(ctx, workflow)
+	if err != nil || !w.Ended() {
+		return nil, err
+	}
+	return w.Result, nil
 }
 
 // sequence reads the number that a stream has given to a message.
