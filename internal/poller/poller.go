@@ -1,11 +1,10 @@
 // Package poller waits until workflows end.
 //
-// A wait is a timer and no goroutine: there may be a hundred thousand. How often a workflow is asked after depends
-// on how long it has run, so that a wait that another worker resumes goes on where it was: ever less often, until
-// enough tasks of its kind have ended to know when to expect that. All waits share the rate,
-// a bound of calls at once, and a hold: when the API says that it wants no calls now, none is made until
-// the time it named is over. Failed calls never end a wait; its deadline does, on time, whatever the API
-// does.
+// A wait is a timer and no goroutine: there may be a hundred thousand. How often a workflow is asked after
+// depends on how long it has run, so that a wait that another worker resumes goes on where it was: ever less
+// often, until enough tasks of its kind have ended to know when to expect that. All waits share the rate, a
+// bound of calls at once, and a hold: when the API says that it wants no calls now, none is made until the
+// time it named is over. Failed calls never end a wait; its deadline does, on time, whatever the API does.
 package poller
 
 import (
@@ -85,8 +84,9 @@ func New(cfg Config, api API, limit *rate.Limiter, reg prometheus.Registerer, lo
 }
 
 // Watch waits until the workflow has ended, is lost, has an answer that is too large, or its deadline
-// has come, and then calls done, once: perhaps before Watch returns, where ctx has ended already. The error is that of ctx, which ended first, or a
-// *contain.PanicError of the API's client; the ending then holds what was learned so far.
+// has come, and then calls done, once: perhaps before Watch returns, where ctx has ended already. The error
+// is that of ctx, which ended first, or a *contain.PanicError of the API's client; the ending then holds
+// what was learned so far.
 //
 // The workflow is asked after once more shortly before the deadline, and a resumed wait has a few seconds
 // to ask once even where the deadline has passed.
@@ -112,25 +112,28 @@ func (p *Poller) sleep(ctx context.Context, w *wait) {
 	}
 }
 
-// wake does what is due when the wait's timer has run out: it ends the wait, asks, or queues for that.
+// wake does what is due when the wait's timer has run out.
 func (p *Poller) wake(ctx context.Context, w *wait) {
+	if do := p.step(ctx, w); do != nil {
+		do()
+	}
+}
+
+// step takes a wait whose timer has run out to its next phase and returns what is to be done there, or nil.
+func (p *Poller) step(ctx context.Context, w *wait) (do func()) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch {
 	case w.phase != asleep && w.phase != queued: // it was just taken from the queue
-		p.mu.Unlock()
+		return nil
 	case !time.Now().Before(w.bound):
 		p.leave(w, over)
-		p.mu.Unlock()
 		w.ending.TimedOut = true
-		p.end(w, nil)
-	case w.phase == queued: // an earlier timer, that came late
-		p.mu.Unlock()
-	default:
-		mayAsk := p.mayLeave(ctx, w)
-		p.mu.Unlock()
-		if mayAsk {
-			w.ask()
-		}
+		return func() { p.end(w, nil) }
+	case w.phase == asleep && p.mayLeave(ctx, w):
+		return w.ask
+	default: // it was put off, or this is an earlier timer of one in the queue, that came late
+		return nil
 	}
 }
 
