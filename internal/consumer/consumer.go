@@ -237,9 +237,10 @@ func (c *Consumer) serve(ctx context.Context, l *lease, m task.Message) {
 
 // settle answers a request's delivery by the handler's verdict.
 func (c *Consumer) settle(ctx context.Context, l *lease, verdict error) {
-	if _, panicked := errors.AsType[*contain.PanicError](verdict); panicked {
+	_, panicked := errors.AsType[*contain.PanicError](verdict)
+	if panicked {
 		c.metrics.panics.Inc()
-		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("handler panicked")
+		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("handler panicked: its request comes again")
 	}
 	returned := verdict != nil && ctx.Err() != nil && !errors.Is(verdict, task.ErrNotOwner)
 	if returned {
@@ -259,6 +260,8 @@ func (c *Consumer) settle(ctx context.Context, l *lease, verdict error) {
 	case returned:
 		c.metrics.settle(handedOver)
 		c.giveBack(l, reply)
+	case panicked:
+		c.metrics.settle(failed)
 	default:
 		c.metrics.settle(failed)
 		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("request was left for a later delivery")
