@@ -13,15 +13,22 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// A worker that is told to stop while NATS is away gives its tasks back as soon as that returns.
-func TestADrainWaitsForNATS(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	p := w.startReady("w1", "ACK_WAIT=60s")
+// drainWithoutNATS starts w1, which runs task a, and tells it to stop when NATS has gone.
+func (w *world) drainWithoutNATS(settings ...string) *worker {
+	w.t.Helper()
+	p := w.startReady("w1", settings...)
 	w.submit("a", running(time.Second))
 	w.waitState("a", task.Running)
 	w.nats.Stop()
 	p.signal(syscall.SIGTERM)
+	return p
+}
+
+// A worker that is told to stop while NATS is away gives its tasks back as soon as that returns.
+func TestADrainWaitsForNATS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.drainWithoutNATS("ACK_WAIT=60s")
 	natstest.Eventually(t, func() error { return p.logged("tasks may not have been given back") })
 	w.nats.Restart()
 	if err := <-p.exited; err != nil {
@@ -41,11 +48,7 @@ func TestADrainWaitsForNATS(t *testing.T) {
 func TestADrainThatIsTooLongIsAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	p := w.startReady("w1", "DRAIN_TIMEOUT=4s")
-	w.submit("a", running(time.Second))
-	w.waitState("a", task.Running)
-	w.nats.Stop()
-	p.signal(syscall.SIGTERM)
+	p := w.drainWithoutNATS("DRAIN_TIMEOUT=4s")
 	exit, ok := errors.AsType[*exec.ExitError](<-p.exited)
 	if !ok || exit.ExitCode() != 1 {
 		t.Errorf("got %v, want exit status 1", exit)

@@ -52,17 +52,22 @@ func drainInAnswer(ctx context.Context, w *world) error {
 	return err
 }
 
+// workerWith starts a worker and gives it n tasks, which run for long.
+func (w *world) workerWith(ctx context.Context, n int) (*worker, error) {
+	p, err := w.startWorker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.ask(ctx, times(n, plain(awayLonger))...); err != nil {
+		return nil, err
+	}
+	return p, w.waitRunning(ctx, n)
+}
+
 // drainCut tells a worker to stop that cannot give back what it holds.
 func drainCut(ctx context.Context, w *world) error {
-	victim, err := w.startWorker(ctx)
+	victim, err := w.workerWith(ctx, w.tasks/4)
 	if err != nil {
-		return err
-	}
-	n := w.tasks / 4
-	if err := w.ask(ctx, times(n, plain(awayLonger))...); err != nil {
-		return err
-	}
-	if err := w.waitRunning(ctx, n); err != nil {
 		return err
 	}
 	for i := range w.asked {
@@ -153,15 +158,9 @@ func linksCut(ctx context.Context, w *world) error {
 // linkBroken breaks one worker's link to NATS while it has tasks that run and gets more of them.
 func linkBroken(how string, do func(*link.Link)) func(context.Context, *world) error {
 	return func(ctx context.Context, w *world) error {
-		victim, err := w.startWorker(ctx)
-		if err != nil {
-			return err
-		}
 		n := w.tasks / 4
-		if err := w.ask(ctx, times(n, plain(awayLonger))...); err != nil {
-			return err
-		}
-		if err := w.waitRunning(ctx, n); err != nil {
+		victim, err := w.workerWith(ctx, n)
+		if err != nil {
 			return err
 		}
 		if _, err := w.startWorker(ctx); err != nil {
