@@ -15,6 +15,10 @@ import (
 // grownTasks are run in each round; afterwards they are made up for, so that no fewer requests wait.
 const grownTasks = 10_000
 
+// coldAfter is how long a queue waits before its worker starts: NATS keeps in memory for 10 s what it has written, so
+// that all queues have to be read from files.
+const coldAfter = 12 * time.Second
+
 // amount is what a queue has to carry along.
 type amount struct {
 	name     string
@@ -55,6 +59,14 @@ func growth(ctx context.Context, l *lab) ([]figure.Row, error) {
 	}
 	runs := make([][]growing, len(all))
 	for round := range l.rounds {
+		for i, a := range all {
+			if err := worlds[i].fill(ctx, fmt.Sprintf("round-%d", round), grownTasks); err != nil {
+				return nil, fmt.Errorf("%s: %w", a.name, err)
+			}
+		}
+		if err := process.Pass(ctx, coldAfter); err != nil {
+			return nil, err
+		}
 		for i, a := range all {
 			g, err := worlds[i].grown(ctx, round)
 			if err != nil {
@@ -104,12 +116,12 @@ func pastRecord(id string, seq int) []byte {
 
 // grown lets a worker run some of the tasks and measures.
 func (w *world) grown(ctx context.Context, round int) (g growing, err error) {
-	if err := w.fill(ctx, fmt.Sprintf("round-%d", round), grownTasks); err != nil {
-		return g, err
-	}
 	before, err := w.messages(ctx, resultStream)
 	if err != nil {
 		return g, err
+	}
+	if _, err := w.js.ResumeConsumer(ctx, requestStream, consumerName); err != nil {
+		return g, fmt.Errorf("resume: %w", err)
 	}
 	began := time.Now()
 	p, err := w.launch(ctx, fmt.Sprintf("worker-%d", round+1), w.worker, quickPolls()...)
@@ -139,6 +151,26 @@ func (w *world) grown(ctx context.Context, round int) (g growing, err error) {
 	if g.rate, err = w.rate(ctx, before+grownTasks/10, last); err != nil {
 		return g, err
 	}
-	err = w.stop(ctx, p)
-	return g, err
+	if err := w.letGo(ctx); err != nil {
+		return g, err
+	}
+	return g, w.stop(ctx, p)
+}
+
+// letGo lets a worker end all tasks that it has and gives it no more. Else the next would take them over, which takes
+// longer than a new task.
+func (w *world) letGo(ctx context.Context) error {
+	if _, err := w.js.PauseConsumer(ctx, requestStream, consumerName, time.Now().Add(time.Hour)); err != nil {
+		return fmt.Errorf("pause: %w", err)
+	}
+	return process.Until(ctx, "the worker has nothing to do", time.Minute, func() error {
+		c, err := w.js.Consumer(ctx, requestStream, consumerName)
+		if err != nil {
+			return err
+		}
+		if held := c.CachedInfo().NumAckPending; held > 0 {
+			return fmt.Errorf("it holds %d requests", held)
+		}
+		return nil
+	})
 }
