@@ -12,7 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/test/process"
 )
 
-// grownTasks are run in each round; afterwards they are made up for, so that no fewer requests wait.
+// grownTasks are run in each round. As many are added before it, so that no fewer requests wait.
 const grownTasks = 10_000
 
 // coldAfter is how long a queue waits before its worker starts: NATS keeps in memory for 10 s what it has written, so

@@ -565,6 +565,29 @@ func TestSlotsThatAreFreedOneByOneAreFilledTogether(t *testing.T) {
 	}
 }
 
+// Also not for a slot that was just freed, and waits for more of them.
+func TestADrainPullsNoMore(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, 200)
+	nc, js := h.server.Connect()
+	source, err := js.Consumer(t.Context(), "TASKS", "worker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pulls := &noted{Consumer: source}
+	handler := newHandler()
+	stop := h.runOn(nc, pulls, handler, 200)
+	h.waitHeld(handler, 180)
+	before, began := pulls.count.Load(), time.Now()
+	handler.verdicts <- nil
+	<-time.After(5 * time.Millisecond)
+	soon := time.Since(began) < 15*time.Millisecond // else it may have pulled before
+	stop()
+	if got := pulls.count.Load() - before; got > 0 && soon {
+		t.Errorf("got %d pulls, want none", got)
+	}
+}
+
 // noted is a consumer that notes how many pulls there are, and the largest.
 type noted struct {
 	jetstream.Consumer

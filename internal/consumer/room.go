@@ -47,7 +47,7 @@ func (c *Consumer) room(ctx context.Context) (n int, spare bool) {
 	return 0, false
 }
 
-// gather waits a moment where there is little room, and returns how much there is then.
+// gather waits a moment where there is little room, and returns how much there is then, or 0 when ctx ends.
 func (c *Consumer) gather(ctx context.Context, room int) int {
 	const looks = 10
 	for range looks {
@@ -57,6 +57,9 @@ func (c *Consumer) gather(ctx context.Context, room int) int {
 		held := c.Held()
 		wait(ctx, gatherWait/looks)
 		room += held - c.Held()
+	}
+	if ctx.Err() != nil {
+		return 0
 	}
 	return room
 }
