@@ -5,14 +5,23 @@ import (
 	"runtime"
 	"runtime/metrics"
 	"testing"
+	"time"
 
 	"github.com/capstan-worker/capstan/internal/collector"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
 func TestThereIsRoomBetweenTwoCollections(t *testing.T) {
-	for used, want := range map[uint64]int{0: 1600, 4 << 20: 1600, 8 << 20: 800, 64 << 20: 100, 128 << 20: 50, 256 << 20: 25, 4 << 30: 25} {
-		if got := collector.Percent(used); got != want {
+	for used, want := range map[uint64]int{0: 800, 4 << 20: 800, 8 << 20: 400, 32 << 20: 100, 64 << 20: 50, 128 << 20: 25, 4 << 30: 25} {
+		if got := collector.Percent(used, time.Minute); got != want {
+			t.Errorf("got %d %% for %d MiB in use, want %d %%", got, used>>20, want)
+		}
+	}
+}
+
+func TestThereIsMoreRoomInAHurry(t *testing.T) {
+	for used, want := range map[uint64]int{0: 1600, 8 << 20: 800, 64 << 20: 100, 128 << 20: 50, 256 << 20: 25, 4 << 30: 25} {
+		if got := collector.Percent(used, time.Second/2); got != want {
 			t.Errorf("got %d %% for %d MiB in use, want %d %%", got, used>>20, want)
 		}
 	}
