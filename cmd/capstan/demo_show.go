@@ -49,7 +49,7 @@ func (c *client) newShow(ctx context.Context, t *terminal, tasks []demoTask) (*s
 	}
 	return &show{
 		t: t, client: c, records: watcher.Updates(), events: events,
-		states: map[string]task.State{}, tasks: tasks,
+		states: map[string]task.State{}, tasks: slices.Clone(tasks),
 	}, nil
 }
 

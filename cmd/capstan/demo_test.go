@@ -84,6 +84,14 @@ func TestDemoIsALiveQueueUntilItIsStopped(t *testing.T) {
 	if got := failing.status(t); got != exitFailed || !strings.Contains(failing.out.String(), "workflow_failed") {
 		t.Errorf("a task that fails: got %d, %s, want %d and its event", got, &failing.out, exitFailed)
 	}
+	invited := regexp.MustCompile(` get (heading-\w+)\n`).FindStringSubmatch(demo.out.String())
+	if invited == nil {
+		t.Fatalf("got %s, want the command that gets a task", &demo.out)
+	}
+	shown := newTool(t, env, "get", invited[1])
+	if got := shown.status(t); got != exitOK || !strings.Contains(shown.out.String(), "Welcome aboard") {
+		t.Errorf("get of a task of the demo: got %d, %s%s, want the result", got, &shown.out, &shown.err)
+	}
 	get := newTool(t, env, "get", "knots")
 	if got := get.status(t); got != exitOK || !strings.Contains(get.out.String(), "Three knots worth knowing") {
 		t.Errorf("get: got %d, %s%s, want the result", got, &get.out, &get.err)
