@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -18,6 +20,11 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv("CAPSTAN_TEST_RUN_TOOL") != "" {
 		main()
+	}
+	// Several at once: they wait more than they work, and 15 runs in a row have the ten minutes of go test.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
