@@ -128,12 +128,20 @@ func (h *harness) publish(data string) {
 // run starts a consumer on a connection of its own and returns a function that stops it and waits.
 func (h *harness) run(handler consumer.Handler, maxInFlight int) (stop func()) {
 	h.t.Helper()
+	_, stop = h.runNoted(handler, maxInFlight)
+	return stop
+}
+
+// runNoted does the same and notes the pulls.
+func (h *harness) runNoted(handler consumer.Handler, maxInFlight int) (pulls *noted, stop func()) {
+	h.t.Helper()
 	nc, js := h.server.Connect()
 	source, err := js.Consumer(h.t.Context(), "TASKS", "worker")
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return h.runOn(nc, source, handler, maxInFlight)
+	pulls = &noted{Consumer: source}
+	return pulls, h.runOn(nc, pulls, handler, maxInFlight)
 }
 
 // runOn starts a consumer on a connection and a source.
@@ -523,14 +531,8 @@ func TestAPullAsksForNoMoreThanTheClientCanHold(t *testing.T) {
 	t.Parallel()
 	const requests, largest = 1000, 64
 	h := newHarness(t, requests)
-	nc, js := h.server.Connect()
-	source, err := js.Consumer(t.Context(), "TASKS", "worker")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pulls := &noted{Consumer: source}
 	handler := newHandler()
-	h.runOn(nc, pulls, handler, 2*requests)
+	pulls, _ := h.runNoted(handler, 2*requests)
 	h.waitHeld(handler, requests)
 	if got := pulls.most.Load(); got > largest {
 		t.Errorf("got a pull of %d, want %d at most", got, largest)
@@ -542,14 +544,8 @@ func TestSlotsThatAreFreedOneByOneAreFilledTogether(t *testing.T) {
 	t.Parallel()
 	const held, freed = 180, 50 // of 200 slots, of which a tenth is spare
 	h := newHarness(t, held+freed)
-	nc, js := h.server.Connect()
-	source, err := js.Consumer(t.Context(), "TASKS", "worker")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pulls := &noted{Consumer: source}
 	handler := newHandler()
-	h.runOn(nc, pulls, handler, 200)
+	pulls, _ := h.runNoted(handler, 200)
 	h.waitHeld(handler, held)
 	before, began := pulls.count.Load(), time.Now()
 	tick := time.NewTicker(time.Millisecond)
@@ -569,14 +565,8 @@ func TestSlotsThatAreFreedOneByOneAreFilledTogether(t *testing.T) {
 func TestADrainPullsNoMore(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, 200)
-	nc, js := h.server.Connect()
-	source, err := js.Consumer(t.Context(), "TASKS", "worker")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pulls := &noted{Consumer: source}
 	handler := newHandler()
-	stop := h.runOn(nc, pulls, handler, 200)
+	pulls, stop := h.runNoted(handler, 200)
 	h.waitHeld(handler, 180)
 	before, began := pulls.count.Load(), time.Now()
 	handler.verdicts <- nil
