@@ -91,13 +91,14 @@ const (
 	WorkflowLost      Code = "workflow_lost"      // the API does not know the workflow any more
 	Timeout           Code = "timeout"            // not done within the request's timeout
 	Canceled          Code = "canceled"           // reserved: nothing cancels yet
+	Poisoned          Code = "poisoned"           // ten deliveries ended without a step forward
 )
 
 // Codes returns all codes.
 func Codes() []Code {
 	return []Code{
 		InvalidRequest, DuplicateTask, Expired, Rejected, SubmissionUnknown, WorkflowFailed, StepLimit,
-		AgentFailed, InvalidResult, WorkflowLost, Timeout, Canceled,
+		AgentFailed, InvalidResult, WorkflowLost, Timeout, Canceled, Poisoned,
 	}
 }
 
@@ -105,7 +106,7 @@ func Codes() []Code {
 // user's risk: the first workflow may be running.
 func (c Code) Retryable() bool {
 	switch c {
-	case InvalidRequest, DuplicateTask, Expired, Rejected:
+	case InvalidRequest, DuplicateTask, Expired, Rejected, Poisoned:
 		return false
 	default:
 		return true

@@ -34,6 +34,17 @@ type Ending struct {
 	TooLarge  bool          // the answer was larger than what is read of one
 	Polls     int           // status calls that were answered
 	Unnoticed time.Duration // the longest the end can have gone unnoticed: since the last call that said otherwise
+	LastError string        // what the last call that told nothing of the workflow brought; it may repeat what the API said
+
+	// Free gives back the memory that is reserved for the result, once the event is stored. Nil: none is.
+	Free func()
+}
+
+// Release calls Free where there is one.
+func (e Ending) Release() {
+	if e.Free != nil {
+		e.Free()
+	}
 }
 
 // state is the status in capitals: the API's documents spell some in small letters.
@@ -61,12 +72,15 @@ const (
 	Unavailable  Reason = "unavailable"  // 503 with Retry-After
 	Unready      Reason = "unready"      // 408 and 425: the request was not read
 	Unreachable  Reason = "unreachable"  // no connection: the request never left
+	ProxyLogin   Reason = "proxy_login"  // 407: a proxy on the way wants a login, and the request went no further
+	NotTheAPI    Reason = "not_the_api"  // a 4xx that is not in the API's own form: a gateway's page
+	Refusing     Reason = "refusing"     // refusals of one kind in a row, and no success
 	Failing      Reason = "failing"      // one unknown outcome after the other
 )
 
 // Reasons returns all reasons.
 func Reasons() []Reason {
-	return []Reason{RateLimited, Unauthorized, NoCredits, Forbidden, Unavailable, Unready, Unreachable, Failing}
+	return []Reason{RateLimited, Unauthorized, NoCredits, Forbidden, Unavailable, Unready, Unreachable, ProxyLogin, NotTheAPI, Refusing, Failing}
 }
 
 // ErrNotSubmitted says that a place among the submissions was taken and given back, and nothing was submitted.
@@ -92,7 +106,9 @@ func (e *SubmitError) Error() string {
 type StatusError struct {
 	HTTPStatus int           // 0 where no answer came
 	RetryAfter time.Duration // what the API asked for, 0 where it asked for nothing
-	TooLarge   bool          // the answer was larger than what is read of one
+	OwnForm    bool          // the answer is an error in the API's own form, and no gateway's page
+	TooLarge   bool          // the answer was larger than what was to be read of it
+	Size       int64         // of an answer that was too large, in bytes; -1 where it did not say
 	Message    string        // for debugging; it may repeat what the API said: not for logs
 }
 
@@ -103,5 +119,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%d: %s", e.HTTPStatus, e.Message)
 }
 
-// UnknownWorkflow reports whether the API answered that it does not know the workflow.
-func (e *StatusError) UnknownWorkflow() bool { return e.HTTPStatus == 404 || e.HTTPStatus == 400 }
+// UnknownWorkflow reports whether the API itself answered that it does not know the workflow.
+func (e *StatusError) UnknownWorkflow() bool {
+	return e.OwnForm && (e.HTTPStatus == 404 || e.HTTPStatus == 400)
+}
