@@ -15,9 +15,17 @@ type Message struct {
 	Header     map[string][]string // as published
 	Data       []byte              // as published
 
-	// Lapsed reports whether ACK_WAIT passed at some moment of this delivery without a heartbeat, so
-	// that somebody else may hold the request by now. Nil means never.
+	// Lapsed reports whether the lease of this delivery expired at some moment, so that another worker may
+	// hold the request by now. Nil means never.
 	Lapsed func() bool
+
+	// Keep tells how many bytes of the request are in memory from now on. Nil: they are not counted.
+	Keep func(bytes int)
+
+	// Working tells that work on the request's content begins or has ended: reading it, and judging and
+	// encoding the answer to it. A delivery that is worked on for far too long is not kept alive. Nil: that
+	// is not watched.
+	Working func(begins bool)
 }
 
 // DefaultID is the task id of a request that names none: "<stream>-<sequence>".
@@ -36,3 +44,19 @@ func (m Message) HeaderValue(name string) string {
 
 // HasLapsed calls Lapsed where there is one.
 func (m Message) HasLapsed() bool { return m.Lapsed != nil && m.Lapsed() }
+
+// Keeps calls Keep where there is one.
+func (m Message) Keeps(bytes int) {
+	if m.Keep != nil {
+		m.Keep(bytes)
+	}
+}
+
+// Work does what is work on the request's content, between two calls of Working.
+func (m Message) Work(do func()) {
+	if m.Working != nil {
+		m.Working(true)
+		defer m.Working(false)
+	}
+	do()
+}

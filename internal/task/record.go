@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -24,7 +25,8 @@ const (
 func (s State) Ended() bool { return s == Succeeded || s == Failed }
 
 // Record is what is kept of a task while it runs and for a while after: a JSON value in the tracker's
-// bucket under the task's id. It holds nothing of the request's content but a digest.
+// bucket under the task's id. It holds nothing of the request's content but a digest. Its times are by the NATS
+// server's clock.
 type Record struct {
 	TaskID      string    `json:"task_id"`
 	State       State     `json:"state"`
@@ -35,6 +37,7 @@ type Record struct {
 	WorkflowID  string    `json:"workflow_id,omitempty"` // known from Running on
 	SessionID   string    `json:"session_id,omitempty"`  // the browser session the request named
 	Attempts    int       `json:"attempts,omitempty"`    // POSTs begun
+	PostUntil   time.Time `json:"post_until,omitzero"`   // while Submitting: when the POST is over at the latest
 	Polls       int       `json:"polls,omitempty"`       // status calls answered, as of the last write
 	RequestedAt time.Time `json:"requested_at"`          // when the stream stored the request
 	SubmittedAt time.Time `json:"submitted_at,omitzero"` // when the workflow id came
@@ -42,6 +45,10 @@ type Record struct {
 	UpdatedAt   time.Time `json:"updated_at"`            // this write
 	ResultSeq   uint64    `json:"result_seq,omitempty"`  // of the event, in the results stream
 	ErrorCode   Code      `json:"error_code,omitempty"`  // of the event; see also UnknownOnce
+
+	// Unknown holds the members that this version does not know, as ",name:value" each. A newer version wrote
+	// them, and they are written again.
+	Unknown string `json:"-"`
 
 	// Revision of the bucket's entry that this record was read from or written as: what the next
 	// write is compared against.
@@ -59,6 +66,15 @@ func (r Record) Of(m Message) bool {
 	return r.RequestSeq == m.Seq && r.RequestedAt.Equal(m.Stored)
 }
 
+// Finished returns the record of a task whose event is stored, with this sequence in the results stream.
+func (r Record) Finished(ev Event, seq uint64) Record {
+	r.State, r.FinishedAt, r.ResultSeq, r.Polls, r.ErrorCode, r.PostUntil = ev.Status, ev.FinishedAt, seq, ev.Polls, "", time.Time{}
+	if ev.Error != nil {
+		r.ErrorCode = ev.Error.Code
+	}
+	return r
+}
+
 var (
 	// ErrNotOwner says that another delivery has claimed the task. Whoever meets it does nothing more with the
 	// task: no event, no acknowledgement, no heartbeat.
@@ -69,6 +85,14 @@ var (
 
 	// ErrNoRecord says that there is no record of the task.
 	ErrNoRecord = errors.New("the task has no record")
+
+	// ErrNewerRecord says that a record is in a state that this version does not know. It is left alone: a
+	// worker of the version that wrote it goes on with the task.
+	ErrNewerRecord = errors.New("the record was written by a newer version")
+
+	// ErrRecordLost says that the bucket holds an older record than the one that was last written, or none:
+	// the bucket was recreated, or NATS lost its last writes.
+	ErrRecordLost = errors.New("the bucket has lost the task's record")
 
 	// ErrNoRequest says that the request that a record names is not stored any more.
 	ErrNoRequest = errors.New("the request is not stored any more")
@@ -89,6 +113,7 @@ func (r Record) JSON() []byte {
 	o.optionalText("workflow_id", r.WorkflowID)
 	o.optionalText("session_id", r.SessionID)
 	o.optionalInteger("attempts", int64(r.Attempts))
+	o.optionalMoment("post_until", r.PostUntil)
 	o.optionalInteger("polls", int64(r.Polls))
 	o.moment("requested_at", r.RequestedAt)
 	o.optionalMoment("submitted_at", r.SubmittedAt)
@@ -98,11 +123,12 @@ func (r Record) JSON() []byte {
 		o.number("result_seq", r.ResultSeq)
 	}
 	o.optionalText("error_code", string(r.ErrorCode))
+	o.b = append(o.b, r.Unknown...)
 	return o.end()
 }
 
-// ParseRecord reads a record as the bucket holds it. The error says what is wrong with one that no
-// worker can have written.
+// ParseRecord reads a record as the bucket holds it. The error is ErrNewerRecord where a newer version wrote it, and
+// else says what is wrong with one that no worker can have written.
 func ParseRecord(value []byte) (Record, error) {
 	var r Record
 	if err := json.Unmarshal(value, &r); err != nil {
@@ -111,10 +137,40 @@ func ParseRecord(value []byte) (Record, error) {
 	switch {
 	case r.TaskID == "":
 		return Record{}, errors.New("parse record: it has no task_id")
+	case r.State == "":
+		return Record{}, errors.New("parse record: it has no state")
 	case !slices.Contains([]State{Waiting, Submitting, Running, Succeeded, Failed}, r.State):
-		return Record{}, fmt.Errorf("parse record: state is %.40q", r.State)
+		return Record{}, fmt.Errorf("parse record: state %.40q: %w", r.State, ErrNewerRecord)
 	case r.State == Running && r.WorkflowID == "":
 		return Record{}, errors.New("parse record: it is running without a workflow_id")
 	}
+	r.Unknown = string(unknownMembers(value))
 	return r, nil
+}
+
+// unknownMembers returns the members of a record that this version does not know. A name that differs from a known
+// one in its case only is not kept: encoding/json would read it as the known one.
+func unknownMembers(value []byte) (unknown []byte) {
+	known := recordFields()
+	for _, m := range members(value) {
+		if !slices.ContainsFunc(known, func(name string) bool { return strings.EqualFold(name, m.name) }) {
+			unknown = appendMember(unknown, m)
+		}
+	}
+	return unknown
+}
+
+// recordFields returns the names of a record's members. A test holds them to the struct.
+func recordFields() []string {
+	return []string{
+		"task_id", "state", "owner", "epoch", "request_seq", "digest", "workflow_id", "session_id", "attempts", "post_until", "polls",
+		"requested_at", "submitted_at", "finished_at", "updated_at", "result_seq", "error_code",
+	}
+}
+
+// Precedes reports whether a record is an earlier one of the same run of a task than next: of the same request, and
+// of the same owner and epoch, or of an epoch before.
+func (r Record) Precedes(next Record) bool {
+	sameRequest := r.TaskID == next.TaskID && r.RequestSeq == next.RequestSeq && r.RequestedAt.Equal(next.RequestedAt)
+	return sameRequest && !r.State.Ended() && (r.Epoch < next.Epoch || r.Epoch == next.Epoch && r.Owner == next.Owner)
 }

@@ -36,6 +36,15 @@ type Request struct {
 	Resubmit     bool          // whether it may be submitted again after an unknown outcome
 }
 
+// KeptSize is how many bytes of the request are needed until its event is stored, once it was submitted.
+func (r *Request) KeptSize() int {
+	size := len(r.OutputSchema) + len(r.Metadata)
+	for _, s := range r.Secrets.all {
+		size += len(s.name) + len(s.value) + len(s.mark)
+	}
+	return size
+}
+
 // InvalidError says why a message is no request that can be run.
 type InvalidError struct {
 	TaskID   string          // the id that could be read, or the message's default

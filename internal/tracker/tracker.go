@@ -63,8 +63,10 @@ func (t *Tracker) Create(ctx context.Context, rec task.Record) (task.Record, err
 }
 
 // Save writes a record over the revision it carries and returns it with the new one. Where the bucket
-// holds another revision by now the error is task.ErrNotOwner. A record that has ended expires after
-// the configured time.
+// holds another revision by now the error is task.ErrNotOwner. Where that is an earlier record of the same run, or
+// there is none, the error is task.ErrRecordLost: the bucket was recreated, or NATS lost its last writes. The record
+// that is returned then carries the revision to write over. A record that has ended expires after the configured
+// time.
 func (t *Tracker) Save(ctx context.Context, rec task.Record) (task.Record, error) {
 	return t.write(ctx, rec)
 }
@@ -118,29 +120,43 @@ func (t *Tracker) message(rec task.Record, value []byte) *nats.Msg {
 	return &nats.Msg{Subject: t.cfg.Subject(rec.TaskID), Header: header, Data: value}
 }
 
-// reconcile looks at what stands where a write was refused. Our own bytes: the write had happened. A
-// deletion by an operator's hand under a record to be created: the next try goes over it. The very revision that
-// the write was to go over: in a cluster another one was under way, ours or a rival's, and may have come to
-// nothing. Anything else is somebody else's.
+// reconcile decides by the stored message why a write was refused:
+//
+//   - It holds our own bytes: the write had happened.
+//   - It is a delete marker, and the record is to be created: the next try writes over the marker.
+//   - It has the very revision that the write was to go over: another write was under way in the cluster, and may
+//     have come to nothing. The next try decides.
+//   - There is none, or it is a delete marker or an earlier record of this run: the bucket has lost ours.
+//   - It holds anything else: another worker owns the task.
 func (t *Tracker) reconcile(ctx context.Context, rec *task.Record, value []byte) (uint64, error) {
 	msg, err := t.last(ctx, rec.TaskID)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound) && rec.Revision == 0:
 		return 0, err // expired since: try again
 	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return 0, retry.Final(task.ErrNotOwner)
+		rec.Revision = 0
+		return 0, retry.Final(task.ErrRecordLost)
 	case err != nil:
 		return 0, err
 	case bytes.Equal(msg.Data, value):
 		return msg.Sequence, nil
 	case msg.Sequence == rec.Revision:
-		return 0, errors.New("refused over the revision that stands: trying again")
+		return 0, errors.New("write raced with another, retrying")
 	case rec.Revision == 0 && deleted(msg):
 		rec.Revision = msg.Sequence
-		return 0, errors.New("the key was deleted: trying over the mark")
+		return 0, errors.New("key has a delete marker, retrying over it")
+	case rec.Revision != 0 && (deleted(msg) || precedes(msg, *rec)):
+		rec.Revision = msg.Sequence
+		return 0, retry.Final(task.ErrRecordLost)
 	default:
 		return 0, retry.Final(task.ErrNotOwner)
 	}
+}
+
+// precedes reports whether a message holds an earlier record of the same run.
+func precedes(msg *jetstream.RawStreamMsg, rec task.Record) bool {
+	found, err := task.ParseRecord(msg.Data)
+	return err == nil && found.Precedes(rec)
 }
 
 // last returns the newest message of a key, a deletion's mark included.

@@ -1,0 +1,69 @@
+package tracker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/outbox"
+	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// How long a count of deliveries is kept after its last write, and after it was reset.
+const (
+	countTTL = 7 * 24 * time.Hour
+	resetTTL = time.Minute
+)
+
+// deliveriesKey is where the deliveries of a request are counted. No task id has a slash.
+func deliveriesKey(stream string, seq uint64) string {
+	return fmt.Sprintf("deliveries/%s/%d", stream, seq)
+}
+
+// Deliveries returns how many deliveries of a request have ended without a step forward, as far as they were counted:
+// the zero count where none was.
+func (t *Tracker) Deliveries(ctx context.Context, m task.Message) (task.Deliveries, error) {
+	none := task.Deliveries{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored}
+	msg, err := retry.Until(ctx, t.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		msg, err := t.last(ctx, deliveriesKey(m.Stream, m.Seq))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil, nil
+		}
+		return msg, err
+	})
+	if err != nil {
+		return none, fmt.Errorf("read deliveries of request %d of %s: %w", m.Seq, m.Stream, err)
+	}
+	var found task.Deliveries
+	if msg == nil || json.Unmarshal(msg.Data, &found) != nil || !found.Of(m) {
+		return none, nil
+	}
+	return found, nil
+}
+
+// SaveDeliveries writes a count over whatever stands there. A count of 0 expires after a minute.
+func (t *Tracker) SaveDeliveries(ctx context.Context, d task.Deliveries) error {
+	value, err := json.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("encode deliveries: %w", err)
+	}
+	ttl := countTTL
+	if d.Count == 0 {
+		ttl = resetTTL
+	}
+	msg := &nats.Msg{
+		Subject: t.cfg.Subject(deliveriesKey(d.Stream, d.Seq)), Data: value,
+		Header: nats.Header{jetstream.MsgTTLHeader: {ttl.String()}},
+	}
+	_, err = retry.Until(ctx, t.save, func(ctx context.Context) (outbox.Receipt, error) { return t.outbox.Store(ctx, msg) })
+	if err != nil {
+		return fmt.Errorf("write deliveries of request %d of %s: %w", d.Seq, d.Stream, err)
+	}
+	return nil
+}
