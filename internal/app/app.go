@@ -20,11 +20,13 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/consumer"
 	"github.com/capstan-worker/capstan/internal/gate"
+	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/pipeline"
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracing"
 	"github.com/capstan-worker/capstan/internal/tracker"
@@ -57,6 +59,10 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 	}
 	defer nc.Close()
 
+	limitOfMemory, err := memory.SetLimit()
+	if err != nil {
+		return err
+	}
 	limit := rateLimit(cfg.Anchor.RateLimit)
 	submissions := gate.New(cfg.Submit, limit, reg, log)
 	streams := &binding{nc: nc, cfg: cfg, denied: denied, log: log}
@@ -78,7 +84,7 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 			return nil // told to stop before it could begin
 		}
 		log.Info().Str("version", version).Msg("worker is ready")
-		return work(ctx, cfg, parts{nc: nc, streams: streams, api: api, gate: submissions, limit: limit, tracer: tracer, reg: reg, log: log})
+		return work(ctx, cfg, parts{nc: nc, streams: streams, api: api, gate: submissions, limit: limit, tracer: tracer, budgets: memory.Divide(limitOfMemory), reg: reg, log: log})
 	})
 	return group.Wait()
 }
@@ -91,6 +97,7 @@ type parts struct {
 	gate    *gate.Gate
 	limit   *rate.Limiter
 	tracer  trace.Tracer
+	budgets memory.Budgets
 	reg     prometheus.Registerer
 	log     zerolog.Logger
 }
@@ -102,16 +109,33 @@ func work(ctx context.Context, cfg Config, with parts) error {
 	if err != nil {
 		return err
 	}
+	requests := consumer.NewRequests(r.requests, with.reg, with.log)
+	clock := &servertime.Clock{}
+	budgets := with.budgets
 	line := pipeline.New(
-		pipeline.Config{Worker: cfg.Worker.Name, Defaults: cfg.defaults(), OwnerGrace: ownerGrace(cfg), Tracer: with.tracer},
-		consumer.NewRequests(r.requests, with.reg, with.log),
-		with.gate, with.api,
-		tracker.New(out, r.tracker, cfg.Tracker, with.reg, with.log),
-		poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log),
-		publisher.New(with.nc, r.js, out, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
+		pipeline.Config{
+			Worker: cfg.Worker.Name, Defaults: cfg.defaults(),
+			PostTimeout: cfg.Anchor.RequestTimeout + postMargin, OwnerGrace: ownerGrace,
+			Clock: clock, Tracer: with.tracer,
+		},
+		pipeline.Parts{
+			Requests:  requests,
+			Admission: admissionAdapter{with.gate},
+			API:       with.api,
+			Tracker:   tracker.New(out, r.tracker, cfg.Tracker, with.reg, with.log),
+			Poller:    pollerAdapter{poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log)},
+			Publisher: publisher.New(with.nc, r.js, out, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
+		},
 		with.reg, with.log,
 	)
-	requests := consumer.New(with.nc, out, r.consumer, cfg.Config, line, with.streams.look, with.reg, with.log)
+	held := consumer.New(cfg.Config, consumer.Parts{
+		Conn: with.nc, Outbox: out, Source: r.consumer, Stream: requests, Handler: line, Memory: budgets.Requests,
+		Pulled: func(ctx context.Context, refused error) {
+			if refused != nil {
+				_ = with.streams.look(ctx) // it is logged, and readiness tells
+			}
+		},
+	}, with.reg, with.log)
 
 	var watch sync.WaitGroup
 	watch.Go(func() { with.streams.keep(ctx) })
@@ -127,7 +151,7 @@ func work(ctx context.Context, cfg Config, with parts) error {
 		}
 	})
 	defer stopDrain()
-	requests.Run(ctx)
+	held.Run(ctx)
 	if with.nc.IsClosed() {
 		return ErrDrainTimeout
 	}
@@ -163,9 +187,13 @@ func rateLimit(perSecond float64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
 }
 
-// ownerGrace is how long a task found in the middle of its submission is watched: as long as the call may
-// take, and then long enough for a worker that was cut off from NATS to come back and record its answer.
-func ownerGrace(cfg Config) time.Duration { return cfg.Anchor.RequestTimeout + 5*time.Second }
+const (
+	// postMargin is how much longer than the call itself a submission may take: to begin, and to record the answer.
+	postMargin = 10 * time.Second
+
+	// ownerGrace is how long a task that was found in the middle of its submission is watched at least.
+	ownerGrace = 5 * time.Second
+)
 
 func (c Config) defaults() task.Defaults {
 	return task.Defaults{Timeout: c.Task.Timeout, Resubmit: c.OnUnknownSubmission == "resubmit"}

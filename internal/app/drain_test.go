@@ -29,7 +29,7 @@ func TestADrainWaitsForNATS(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.drainWithoutNATS("ACK_WAIT=60s")
-	natstest.Eventually(t, func() error { return p.logged("tasks may not have been given back") })
+	natstest.Eventually(t, func() error { return p.logged("could not hand over tasks") })
 	w.nats.Restart()
 	if err := <-p.exited; err != nil {
 		t.Errorf("worker exited with %v, want 0", err)
@@ -53,7 +53,7 @@ func TestADrainThatIsTooLongIsAnError(t *testing.T) {
 	if !ok || exit.ExitCode() != 1 {
 		t.Errorf("got %v, want exit status 1", exit)
 	}
-	if err := errors.Join(p.logged("tasks were not given back"), p.logged(fmt.Sprint(app.ErrDrainTimeout))); err != nil {
+	if err := errors.Join(p.logged("tasks were not handed over"), p.logged(fmt.Sprint(app.ErrDrainTimeout))); err != nil {
 		t.Error(err)
 	}
 	w.nats.Restart()

@@ -62,7 +62,7 @@ func TestAWorkerDoesItsWholeJobWithTheDocumentedPermissions(t *testing.T) {
 	submit("slow", slow)
 	g.waitState("slow", task.Running)
 	submit("slow", slow) // a copy of one that runs: its request is looked for
-	natstest.Eventually(t, func() error { return first.logged("request repeats one that runs") })
+	natstest.Eventually(t, func() error { return first.logged("duplicate of a running task") })
 	submit("killed", running(4*time.Second))
 	g.waitState("killed", task.Running)
 	first.kill()

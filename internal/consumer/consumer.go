@@ -2,8 +2,8 @@
 // a verdict. The un-acked message is the queue, the lease and the cap in one: nothing else has to survive
 // a crash for the request to come back.
 //
-// It pulls just as many as there is room for, keeps what it holds alive with one burst of heartbeats
-// three times per ACK_WAIT, and on the way out gives everything back without delay.
+// It pulls just as many as it has slots and memory for, keeps what it holds alive with one burst of heartbeats
+// three times per ACK_WAIT, and hands everything over without delay when it is told to stop.
 package consumer
 
 import (
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	"github.com/capstan-worker/capstan/internal/contain"
+	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -28,27 +29,29 @@ const (
 	// that only ACK_WAIT brings back, so that a drain lets it run out: short, then.
 	pullWait = 500 * time.Millisecond
 
-	// pullMost is how many requests one pull asks for. What comes for a pull has to fit into the client's
-	// buffer of 64 MiB, or some of it is dropped and comes back after ACK_WAIT.
-	pullMost = 64
+	// pullMost is how many requests one pull asks for, and pullBytes how large they may be together. The client
+	// keeps them in a buffer of 64 MiB and drops what does not fit: it would come back after ACK_WAIT.
+	pullMost  = 64
+	pullBytes = 48 << 20
 
 	// errorWait is the time between two pulls where the first one failed.
 	errorWait = time.Second
 
 	// flushTimeout bounds how long a burst of heartbeats or of NAKs may take to reach the server, each time.
 	flushTimeout = 5 * time.Second
+
+	// closedWait is how long handlers may take to end after the connection was closed. One that hangs must not
+	// keep the process.
+	closedWait = 5 * time.Second
 )
 
-// Handler is what becomes of a request.
+// Handler takes requests to their end.
 type Handler interface {
-	// Handle takes a request to its end, and then calls settle, once, with its verdict: nil, the request is
-	// done and acknowledged; task.ErrNotOwner, it is somebody else's and left alone; the context's error, it is
-	// given back at once; any other error, a *contain.PanicError among them, it comes back after ACK_WAIT. It may
-	// return long before.
-	Handle(ctx context.Context, m task.Message, settle func(verdict error))
-
-	// Started reports whether the request's task has begun.
-	Started(ctx context.Context, m task.Message) (bool, error)
+	// Handle takes a request to its end and returns its verdict. nil: the request is done and acknowledged.
+	// task.ErrNotOwner: another worker has it, and it is not answered. The error of ctx: it is handed over at once.
+	// Any other error: it comes back after ACK_WAIT, and so does one whose handler panics. Handle may set m.Data
+	// to nil: the consumer keeps no other reference to it.
+	Handle(ctx context.Context, m *task.Message) error
 }
 
 // Outbox sends answers to deliveries.
@@ -58,35 +61,40 @@ type Outbox interface {
 	Flush(timeout time.Duration) error
 }
 
+// Parts are what a Consumer works with.
+type Parts struct {
+	Conn    *nats.Conn
+	Outbox  Outbox
+	Source  jetstream.Consumer // the durable pull consumer, whose AckWait is the configured one
+	Stream  *Requests          // the stream that it pulls from
+	Handler Handler
+	Memory  *memory.Budget // for the requests that are held
+
+	// Pulled is told of each pull: nil where the server answered it, else its error. Several refused pulls in a
+	// row mean that the consumer or its stream is missing.
+	Pulled func(ctx context.Context, refused error)
+}
+
 // Consumer holds requests for a handler.
 type Consumer struct {
-	nc      *nats.Conn
-	outbox  Outbox
-	source  jetstream.Consumer
+	Parts
 	cfg     Config
-	handler Handler
-	repair  func(context.Context) error
 	log     zerolog.Logger
 	metrics metrics
 
 	handlers sync.WaitGroup
-	freed    chan struct{} // a held request was settled
+	freed    chan struct{} // a slot or memory was released
 	pulled   chan struct{} // closed when no pull is open any more
 
-	mu   sync.Mutex
-	held map[uint64]*lease // by sequence in the stream; guarded by mu
-	back []*lease          // given back on the way out; guarded by mu
-
-	spareUsed bool // the last pull into the spare room found what that is for; of the pulling goroutine
+	mu     sync.Mutex
+	held   map[uint64]*lease // by sequence in the stream; guarded by mu
+	nacked []*lease          // handed over in the drain; guarded by mu
 }
 
-// New returns a consumer of the durable pull consumer source, whose AckWait is cfg.AckWait. repair is
-// called when pulls fail while NATS is there: a server that came back empty has no streams.
-func New(nc *nats.Conn, o Outbox, source jetstream.Consumer, cfg Config, h Handler, repair func(context.Context) error,
-	reg prometheus.Registerer, log zerolog.Logger,
-) *Consumer {
+// New returns a consumer.
+func New(cfg Config, p Parts, reg prometheus.Registerer, log zerolog.Logger) *Consumer {
 	c := &Consumer{
-		nc: nc, outbox: o, source: source, cfg: cfg, handler: h, repair: repair, log: log,
+		Parts: p, cfg: cfg, log: log,
 		freed: make(chan struct{}, 1), pulled: make(chan struct{}), held: map[uint64]*lease{},
 	}
 	c.metrics = newMetrics(reg, cfg.MaxInFlight, func() float64 { return float64(c.Held()) })
@@ -101,7 +109,7 @@ func (c *Consumer) Held() int {
 }
 
 // Run pulls and handles requests until ctx ends. Then it pulls no more, lets handlers finish what must
-// not be cut in half, gives everything else back, and returns when the server has it or the connection
+// not be cut in half, hands everything else over, and returns when the server has it or the connection
 // is closed. Run is called once.
 func (c *Consumer) Run(ctx context.Context) {
 	beatCtx, stopBeats := context.WithCancel(context.WithoutCancel(ctx))
@@ -110,93 +118,116 @@ func (c *Consumer) Run(ctx context.Context) {
 
 	c.pull(ctx)
 	c.log.Info().Int("held", c.Held()).Msg("drain began")
-	link := c.nc.Stats().Reconnects // nothing is given back before pulled is closed
+	link := c.Conn.Stats().Reconnects // nothing is handed over before pulled is closed
 	close(c.pulled)
-	c.handlers.Wait()
+	c.awaitHandlers()
 	stopBeats()
 	beats.Wait()
 	c.handOver(context.WithoutCancel(ctx), link)
 }
 
-// handOver returns when the server has what was given back, or when the connection is closed. What was sent into a
-// connection that broke may be lost, and is sent again: at worst a task changes its worker once more.
+// awaitHandlers returns when all handlers have ended, or a while after the connection was closed.
+func (c *Consumer) awaitHandlers() {
+	closed := c.Conn.StatusChanged(nats.CLOSED)
+	defer c.Conn.RemoveStatusListener(closed)
+	ended := make(chan struct{})
+	go func() {
+		c.handlers.Wait()
+		close(ended)
+	}()
+	if !c.Conn.IsClosed() {
+		select {
+		case <-ended:
+			return
+		case <-closed:
+		}
+	}
+	select {
+	case <-ended:
+	case <-time.After(closedWait):
+		c.log.Error().Int("held", c.Held()).Msg("handlers did not end, abandoned")
+	}
+}
+
+// handOver returns when the server has the NAKs, or when the connection is closed. A NAK that was sent into a
+// connection that broke may be lost, and is sent again: at worst a task changes its worker once more. Where there
+// is none to send, it does not wait for NATS.
 func (c *Consumer) handOver(ctx context.Context, link uint64) {
 	for {
-		err := c.outbox.Flush(flushTimeout)
-		now := c.nc.Stats().Reconnects
+		if c.handedOver() == 0 && !c.Conn.IsConnected() {
+			c.log.Info().Msg("drain ended with nothing to hand over")
+			return
+		}
+		err := c.Outbox.Flush(flushTimeout)
+		now := c.Conn.Stats().Reconnects
 		if err == nil && now == link { // all of it went over one connection
 			c.log.Info().Msg("drain ended")
 			return
 		}
 		link = now
-		c.log.Warn().Err(err).Msg("tasks may not have been given back, trying on")
-		for !c.nc.IsConnected() {
-			if c.nc.IsClosed() {
-				c.log.Warn().Msg("tasks were not given back: they move on after ACK_WAIT")
+		c.log.Warn().Err(err).Msg("could not hand over tasks, retrying")
+		for !c.Conn.IsConnected() {
+			if c.Conn.IsClosed() {
+				c.log.Warn().Msg("tasks were not handed over, they are redelivered after ACK_WAIT")
 				return
 			}
 			wait(ctx, errorWait/10)
 		}
-		for _, reply := range c.returned() {
+		for _, reply := range c.unconfirmed() {
 			c.answer(reply, nak)
 		}
 	}
 }
 
-// pull asks for requests, and for no more than there is room for, until ctx ends and the last pull has
-// run out.
+// pull asks for requests until ctx ends and the last pull has run out.
 func (c *Consumer) pull(ctx context.Context) {
 	failures := 0
 	for {
-		n, spare := c.room(ctx)
+		n := c.capacity(ctx)
 		if n == 0 {
 			return
 		}
-		err := c.fetch(ctx, n, spare)
+		err := c.fetch(ctx, n)
 		if err == nil {
 			failures = 0
 			continue
 		}
 		failures++
-		c.failed(ctx, err, failures)
+		c.Stream.Doubt()
+		c.metrics.pullErrors.Inc()
+		c.log.Warn().Err(err).Int("in_a_row", failures).Msg("pull failed")
+		wait(ctx, errorWait/2+rand.N(errorWait/2))
+		if c.Conn.IsConnected() {
+			c.Pulled(ctx, err)
+		}
 	}
 }
 
-// failed waits before the next pull. One that fails is a server that goes; several in a row are a consumer
-// that is gone.
-func (c *Consumer) failed(ctx context.Context, err error, failures int) {
-	c.metrics.pullErrors.Inc()
-	c.log.Warn().Err(err).Int("in_a_row", failures).Msg("pull failed")
-	wait(ctx, errorWait/2+rand.N(errorWait/2))
-	if failures > 1 && c.nc.IsConnected() {
-		_ = c.repair(ctx) // which tells what it finds
-	}
-}
-
-func (c *Consumer) fetch(ctx context.Context, n int, spare bool) error {
-	if !c.nc.IsConnected() {
+func (c *Consumer) fetch(ctx context.Context, n int) error {
+	if !c.Conn.IsConnected() {
 		wait(ctx, errorWait/10)
 		return nil
 	}
 	began := time.Now()
-	batch, err := c.source.Fetch(min(n, pullMost), jetstream.FetchMaxWait(pullWait))
+	batch, err := c.Source.Fetch(n, jetstream.FetchMaxWait(pullWait))
 	if err != nil {
 		return err
 	}
 	for msg := range batch.Messages() {
-		if err := c.take(ctx, msg, began, spare); err != nil {
-			c.log.Error().Err(err).Msg("message is no request's delivery")
+		if err := c.take(ctx, msg, began); err != nil {
+			c.log.Error().Err(err).Msg("message without JetStream metadata ignored")
 		}
 	}
-	if err := batch.Error(); err != nil && c.nc.IsConnected() {
+	if err := batch.Error(); err != nil && c.Conn.IsConnected() {
 		return err
 	}
+	c.Pulled(ctx, nil)
 	return nil
 }
 
 // take holds a request that was delivered after a moment and starts its handler. A delivery of one that is
-// held already starts nothing: it brings a new subject to answer to.
-func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, after time.Time, spare bool) error {
+// held already starts nothing: the lease gets its reply subject.
+func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, after time.Time) error {
 	m, err := message(msg)
 	if err != nil {
 		return err
@@ -205,67 +236,83 @@ func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, after time.Time,
 	if m.Deliveries > 1 {
 		c.metrics.redeliveries.Inc()
 	}
-	if spare && !c.mayUseSpare(ctx, m) {
-		c.answer(msg.Reply(), nak)
-		return nil
-	}
-	l, isNew := c.lend(m.Seq, m.Stored, after, msg.Reply())
+	l, isNew := c.lend(m.Seq, m.Stored, after, msg.Reply(), c.created(ctx))
 	if !isNew {
 		return nil
 	}
+	// The pull asked for no more than there is memory for, so that this does not wait.
+	l.memory, _ = c.Memory.Reserve(context.WithoutCancel(ctx), weight(len(m.Data)+headerSize(m.Header)))
 	m.Lapsed = func() bool { return c.lapsed(l) }
-	c.serve(ctx, l, m)
+	m.Keep = func(bytes int) { c.keep(l, bytes) }
+	m.Working = func(begins bool) { c.working(l, begins) }
+	c.handlers.Go(func() { c.settle(ctx, l, c.handle(ctx, m)) })
 	return nil
 }
 
-// serve runs the handler in a goroutine of its own. What is kept until it settles holds nothing of the message.
-func (c *Consumer) serve(ctx context.Context, l *lease, m task.Message) {
-	c.handlers.Add(1)
-	var once sync.Once
-	settle := func(verdict error) {
-		once.Do(func() {
-			defer c.handlers.Done()
-			c.settle(ctx, l, verdict)
-		})
+// panicError is the verdict of a handler that panicked.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+// Error does not show the value: it may quote a request. Only the runtime's own words are safe.
+func (p *panicError) Error() string {
+	if err, ok := p.value.(interface{ RuntimeError() }); ok {
+		return fmt.Sprintf("panic: %v", err)
 	}
-	go func() {
-		if err := contain.Do(func() error { c.handler.Handle(ctx, m, settle); return nil }); err != nil {
-			settle(err)
+	return fmt.Sprintf("panic: %T", p.value)
+}
+
+// handle returns the handler's verdict. A panic ends one request's handling and not the worker.
+func (c *Consumer) handle(ctx context.Context, m *task.Message) (verdict error) {
+	defer func() {
+		if value := recover(); value != nil {
+			verdict = &panicError{value: value, stack: debug.Stack()}
 		}
 	}()
+	return c.Handler.Handle(ctx, m)
 }
 
 // settle answers a request's delivery by the handler's verdict.
 func (c *Consumer) settle(ctx context.Context, l *lease, verdict error) {
-	_, panicked := errors.AsType[*contain.PanicError](verdict)
-	if panicked {
+	if p, ok := errors.AsType[*panicError](verdict); ok {
 		c.metrics.panics.Inc()
-		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("handler panicked: its request comes again")
+		c.log.Error().Err(p).Uint64("seq", l.seq).Bytes("stack", p.stack).Msg("handler panicked, request will be redelivered")
 	}
-	returned := verdict != nil && ctx.Err() != nil && !errors.Is(verdict, task.ErrNotOwner)
-	if returned {
-		<-c.pulled // what is given back would come again through a pull of our own
+	notOwner := errors.Is(verdict, task.ErrNotOwner)
+	drained := verdict != nil && ctx.Err() != nil && !notOwner
+	if drained {
+		<-c.pulled // a pull of this worker would get the request again
 	}
-	reply, mine := c.release(l)
-	switch {
-	case reply == "":
+	switch reply, s := c.release(l, c.created(context.WithoutCancel(ctx))); {
+	case s == recreated:
 		c.metrics.settle(gone)
-		c.log.Warn().Uint64("seq", l.seq).Msg("the stream of a request was made anew")
+		c.log.Warn().Uint64("seq", l.seq).Msg("request stream was recreated, delivery dropped")
 	case verdict == nil:
 		c.metrics.settle(done)
 		c.answer(reply, ack)
-	case errors.Is(verdict, task.ErrNotOwner), returned && !mine:
-		c.metrics.settle(leftAlone)
-		c.log.Info().Uint64("seq", l.seq).Msg("request may be another worker's and was left alone")
-	case returned:
-		c.metrics.settle(handedOver)
-		c.giveBack(l, reply)
-	case panicked:
+	case notOwner && s == renewed:
 		c.metrics.settle(failed)
+		c.log.Info().Uint64("seq", l.seq).Msg("task was lost and its request redelivered here, starting over")
+		c.answer(reply, nak)
+	case notOwner, drained && s == expired:
+		c.metrics.settle(leftAlone)
+		c.log.Info().Uint64("seq", l.seq).Msg("lease lost, request left to its new owner")
+	case drained:
+		c.metrics.settle(handedOver)
+		c.nack(l, reply)
 	default:
 		c.metrics.settle(failed)
-		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("request was left for a later delivery")
+		c.log.Error().Err(verdict).Uint64("seq", l.seq).Msg("handler failed, request will be redelivered")
 	}
+}
+
+// created returns when the request stream was created, as far as that can be asked.
+func (c *Consumer) created(ctx context.Context) time.Time {
+	if !c.Conn.IsConnected() {
+		return c.Stream.Known()
+	}
+	return c.Stream.Created(ctx)
 }
 
 // The answers to a delivery, as JetStream's protocol spells them.
@@ -277,15 +324,15 @@ const (
 
 // answer sends one. None is waited for: a lost ack brings the request back, and its record says that it
 // is done.
-func (c *Consumer) answer(reply, what string) { c.outbox.Send(reply, []byte(what)) }
+func (c *Consumer) answer(reply, what string) { c.Outbox.Send(reply, []byte(what)) }
 
 // message reads a delivery.
-func message(msg jetstream.Msg) (task.Message, error) {
+func message(msg jetstream.Msg) (*task.Message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return task.Message{}, fmt.Errorf("read delivery: %w", err)
+		return nil, fmt.Errorf("read delivery: %w", err)
 	}
-	return task.Message{
+	return &task.Message{
 		Stream: meta.Stream, Seq: meta.Sequence.Stream, Stored: meta.Timestamp.UTC(),
 		Deliveries: meta.NumDelivered, Header: msg.Headers(), Data: msg.Data(),
 	}, nil

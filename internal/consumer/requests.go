@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,11 +19,59 @@ import (
 type Requests struct {
 	stream jetstream.Stream
 	read   *retry.Call
+
+	mu      sync.Mutex
+	created time.Time // as of the last answer; guarded by mu
+	looked  time.Time // when that was asked for; guarded by mu
 }
+
+// createdFor is how long a look at when the stream was created is believed.
+const createdFor = time.Second
 
 // NewRequests returns the requests of a stream.
 func NewRequests(stream jetstream.Stream, reg prometheus.Registerer, log zerolog.Logger) *Requests {
-	return &Requests{stream: stream, read: retry.NewCall("read_request", retry.Quick, reg, log)}
+	return &Requests{
+		stream: stream, created: stream.CachedInfo().Created, looked: time.Now(),
+		read: retry.NewCall("read_request", retry.Quick, reg, log),
+	}
+}
+
+// Created returns when the stream was created, as of a look that is no older than a second. The zero time means that
+// there is none. A look without an answer says nothing: the last answer counts.
+//
+// An answer to a delivery names the stream and a sequence in it. A stream that was deleted and recreated counts from 1
+// again, so that an old delivery's ack would remove another request.
+func (r *Requests) Created(ctx context.Context) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.looked) < createdFor {
+		return r.created
+	}
+	r.looked = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, retry.Quick)
+	defer cancel()
+	info, err := r.stream.Info(ctx)
+	switch {
+	case err == nil:
+		r.created = info.Created
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		r.created = time.Time{}
+	}
+	return r.created
+}
+
+// Known returns what Created returned last, without a look.
+func (r *Requests) Known() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.created
+}
+
+// Doubt makes the next call of Created look: a pull was refused, and the stream may have been recreated.
+func (r *Requests) Doubt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looked = time.Time{}
 }
 
 // StoredAt returns when the stream stored the request with this sequence. The error is task.ErrNoRequest

@@ -9,164 +9,145 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// patience is how long a new task waits for its place in the gate before it gets a record. Within it
-// the record is born as submitting, one write less than one that has to wait first.
+// patience is how long a new task waits to be admitted before it gets a record. Within it the record is
+// created as submitting, one write less than for a task that has to wait first.
 const patience = time.Second
 
-// claim makes the record this run's own: a new one, or the one that is there with the next epoch. It
-// returns errSettled where the request needs nothing more, and task.ErrNotOwner where somebody else has
-// the task.
-func (r *run) claim(ctx context.Context) error {
-	if r.req.Message.Deliveries > 1 {
-		if err := r.resume(ctx); !errors.Is(err, task.ErrNoRecord) {
-			return err
-		}
+// claim makes the task's record this run's own and returns it. done: the request needs nothing more than its
+// acknowledgement. The error is task.ErrNotOwner where another worker has the task.
+func (r *run) claim(ctx context.Context) (rec task.Record, done bool, err error) {
+	m := r.req.Message
+	err = task.ErrNoRecord // a first delivery has none, nearly always
+	if m.Deliveries > 1 {
+		rec, err = r.Tracker.Get(ctx, r.req.TaskID)
 	}
-	for {
-		err := r.begin(ctx)
-		if !errors.Is(err, task.ErrRecordExists) {
-			return err
+	for ; ; rec, err = r.Tracker.Get(ctx, r.req.TaskID) {
+		switch {
+		case errors.Is(err, task.ErrNoRecord): // a new task
+			rec, err = r.begin(ctx)
+			if errors.Is(err, task.ErrRecordExists) { // an earlier delivery has begun it, or another request
+				continue
+			}
+			return rec, false, err
+		case errors.Is(err, task.ErrNewerRecord): // a worker of the newer version goes on with it
+			r.log.Warn().Str("task", r.req.TaskID).Msg("record of a newer version left alone")
+			return rec, false, err
+		case err != nil:
+			return rec, false, err
+		case !rec.Of(m) && rec.Digest != r.req.Digest: // another request has used the id
+			return rec, true, r.refuseDuplicate(ctx, "was used by another request with other content; choose another one")
+		case !rec.Of(m) && rec.State.Ended(): // a copy of a task that has ended
+			return rec, true, r.replay(ctx, rec)
+		case rec.State.Ended(): // its event is stored: only the acknowledgement was lost
+			return rec, true, nil
 		}
-		if err = r.resume(ctx); !errors.Is(err, task.ErrNoRecord) {
-			return err
+		if !rec.Of(m) {
+			stands, err := r.requestStands(ctx, rec)
+			if err != nil {
+				return rec, false, err
+			}
+			if stands { // a copy of a task that runs
+				r.log.Info().Str("task", rec.TaskID).Msg("duplicate of a running task, both share one event")
+				return rec, true, nil
+			}
 		}
+		if rec.State == task.Submitting {
+			changed, err := r.awaitOwner(ctx, rec)
+			if err != nil {
+				return rec, false, err
+			}
+			if changed {
+				continue
+			}
+		}
+		rec, err = r.takeOver(ctx, rec)
+		return rec, false, err
 	}
 }
 
-// begin creates the record of a new task: submitting where the gate lets it in soon, else waiting.
-func (r *run) begin(ctx context.Context) error {
-	state := task.Waiting
-	if r.enter(ctx, patience) == nil && !r.expired() {
-		state = task.Submitting
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if r.req.Message.HasLapsed() {
-		return task.ErrNotOwner
-	}
-	rec, err := r.tracker.Create(context.WithoutCancel(ctx), r.firstRecord(state))
-	if err != nil {
-		r.giveUpPlace()
-		return err
-	}
-	r.rec = rec
-	r.log.Debug().Str("task", rec.TaskID).Str("state", string(state)).Msg("task began")
-	return nil
-}
-
-func (r *run) firstRecord(state task.State) task.Record {
+// begin creates the record of a new task: submitting where it is admitted soon, else waiting.
+func (r *run) begin(ctx context.Context) (task.Record, error) {
 	rec := task.Record{
-		TaskID: r.req.TaskID, State: state, Owner: r.cfg.Worker, Epoch: 1,
+		TaskID: r.req.TaskID, State: task.Waiting, Owner: r.cfg.Worker, Epoch: 1,
 		RequestSeq: r.req.Message.Seq, RequestedAt: r.req.Message.Stored,
 		Digest: r.req.Digest, SessionID: r.req.SessionID,
 	}
-	if state == task.Submitting {
-		rec.Attempts = 1
+	if r.acquire(ctx, patience) == nil && !r.expired() {
+		rec = r.submitting(rec)
 	}
-	return rec
-}
-
-// resume goes on where the record says that the task is.
-func (r *run) resume(ctx context.Context) error {
-	rec, err := r.tracker.Get(ctx, r.req.TaskID)
+	if err := ctx.Err(); err != nil {
+		return rec, err
+	}
+	if r.req.Message.HasLapsed() {
+		return rec, task.ErrNotOwner
+	}
+	rec, err := r.create(ctx, rec)
 	if err != nil {
-		return err
+		r.releasePlace(task.ErrNotSubmitted)
+		return rec, err
 	}
-	switch {
-	case !rec.Of(r.req.Message):
-		return r.repeat(ctx, rec)
-	case rec.State.Ended():
-		return errSettled // its event is stored: only the acknowledgement was lost
-	default:
-		return r.goOn(ctx, rec)
-	}
+	r.log.Debug().Str("task", rec.TaskID).Str("state", string(rec.State)).Msg("task began")
+	return rec, nil
 }
 
-// goOn takes over a task that has not ended.
-func (r *run) goOn(ctx context.Context, rec task.Record) error {
-	if rec.State == task.Submitting {
-		return r.resumeSubmission(ctx, rec)
+// requestStands reports whether the request that a record names is still stored. Where an operator has removed it,
+// a copy takes its place, or the task would have no event.
+func (r *run) requestStands(ctx context.Context, rec task.Record) (bool, error) {
+	stored, err := r.Requests.StoredAt(ctx, rec.RequestSeq)
+	if errors.Is(err, task.ErrNoRequest) {
+		return false, nil
 	}
-	return r.takeOver(ctx, rec)
+	return stored.Equal(rec.RequestedAt), err
 }
 
-// resumeSubmission goes on with a task that was found in the middle of its submission. Its owner may be
-// alive, cut off from NATS while it has the answer in hand: the record is watched for a while before the
-// outcome is taken for unknown.
-func (r *run) resumeSubmission(ctx context.Context, found task.Record) error {
-	rec, err := r.awaitOwner(ctx, found)
-	if err != nil {
-		return err
+// awaitOwner watches a record that was found in the middle of a submission, and reports whether it has changed. Its
+// owner may be alive, cut off from NATS with the answer in hand. The outcome is taken for unknown only when the POST is
+// over by the record, and OwnerGrace too.
+func (r *run) awaitOwner(ctx context.Context, found task.Record) (changed bool, err error) {
+	grace := r.cfg.OwnerGrace
+	if found.PostUntil.IsZero() { // an older version wrote it
+		grace = max(grace, r.cfg.PostTimeout)
+	} else {
+		grace = max(grace, min(found.PostUntil.Sub(r.cfg.Clock.Now()), longestPost))
 	}
-	if rec.Revision != found.Revision {
-		return r.resume(ctx)
-	}
-	if err := r.takeOver(ctx, rec); err != nil {
-		return err
-	}
-	return r.submissionUnknown(ctx, "the worker that submitted it did not record the answer")
-}
-
-// awaitOwner reads the record until it has changed or the grace is over.
-func (r *run) awaitOwner(ctx context.Context, found task.Record) (task.Record, error) {
 	const looks = 20
 	for range looks {
-		if err := sleep(ctx, r.cfg.OwnerGrace/looks); err != nil {
-			return found, err
+		if err := sleep(ctx, grace/looks); err != nil {
+			return false, err
 		}
-		rec, err := r.tracker.Get(ctx, found.TaskID)
+		rec, err := r.Tracker.Get(ctx, found.TaskID)
 		if err != nil || rec.Revision != found.Revision {
-			return rec, err
+			return true, nil // the claim reads it once more, and decides
 		}
 	}
-	return found, nil
+	return false, nil
 }
 
+// longestPost bounds how long another worker's submission is waited for.
+const longestPost = 10 * time.Minute
+
 // takeOver writes this worker and the next epoch into a record.
-func (r *run) takeOver(ctx context.Context, rec task.Record) error {
+func (r *run) takeOver(ctx context.Context, rec task.Record) (task.Record, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return rec, err
 	}
 	from := rec.Owner
 	rec.Owner = r.cfg.Worker
 	rec.Epoch++
 	rec.RequestSeq, rec.RequestedAt = r.req.Message.Seq, r.req.Message.Stored
-	rec, err := r.tracker.Save(context.WithoutCancel(ctx), rec)
+	rec, err := r.save(ctx, rec)
 	if err != nil {
-		return err
+		return rec, err
 	}
-	r.rec = rec
 	r.metrics.takeovers.Inc()
 	r.log.Info().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Str("state", string(rec.State)).
-		Str("from", from).Uint64("epoch", rec.Epoch).Msg("task was taken over")
-	return nil
-}
-
-// repeat answers a request whose task id another request has used.
-func (r *run) repeat(ctx context.Context, rec task.Record) error {
-	switch {
-	case rec.Digest != r.req.Digest:
-		return r.refuseDuplicate(ctx, "was used by another request with other content; choose another one")
-	case rec.State.Ended():
-		return r.replay(ctx, rec)
-	}
-	stored, err := r.requests.StoredAt(ctx, rec.RequestSeq)
-	switch {
-	case errors.Is(err, task.ErrNoRequest), err == nil && !stored.Equal(rec.RequestedAt):
-		// Its own request was removed from the stream, by an operator's hand: the copy takes its place, or
-		// the task would have no event.
-		return r.goOn(ctx, rec)
-	case err != nil:
-		return err
-	}
-	r.log.Info().Str("task", rec.TaskID).Msg("request repeats one that runs: one event serves both")
-	return errSettled
+		Str("from", from).Uint64("epoch", rec.Epoch).Msg("task taken over")
+	return rec, nil
 }
 
 // replay publishes the event of an ended task once more.
 func (r *run) replay(ctx context.Context, rec task.Record) error {
-	err := r.publisher.Replay(context.WithoutCancel(ctx), r.req.Message, rec.TaskID, rec.ResultSeq)
+	err := r.Publisher.Replay(context.WithoutCancel(ctx), r.req.Message, rec.TaskID, rec.ResultSeq)
 	if errors.Is(err, task.ErrNoEvent) {
 		return r.refuseDuplicate(ctx, fmt.Sprintf("ended as %s at %s and its event is not stored any more; choose another one to run it again",
 			rec.State, rec.FinishedAt.Format(time.RFC3339)))
@@ -174,8 +155,8 @@ func (r *run) replay(ctx context.Context, rec task.Record) error {
 	if err != nil {
 		return err
 	}
-	r.log.Info().Str("task", rec.TaskID).Msg("event was published again for a repeated request")
-	return errSettled
+	r.log.Info().Str("task", rec.TaskID).Msg("event published again for a repeated request")
+	return nil
 }
 
 // sleep waits for d and returns nil, or ctx's error when that ends first.

@@ -17,7 +17,7 @@ import (
 func TestTheSeriesOfEveryOutcomeAreThereBeforeTheFirst(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
-	pipeline.New(pipeline.Config{}, nil, nil, nil, nil, nil, nil, reg, zerolog.Nop())
+	pipeline.New(pipeline.Config{}, pipeline.Parts{}, reg, zerolog.Nop())
 	var want strings.Builder
 	want.WriteString("# HELP capstan_tasks_total Events published, by status and error code.\n# TYPE capstan_tasks_total counter\n")
 	for _, code := range task.Codes() {

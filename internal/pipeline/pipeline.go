@@ -6,7 +6,6 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -15,7 +14,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/capstan-worker/capstan/internal/contain"
+	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -25,13 +24,15 @@ type Requests interface {
 	StoredAt(ctx context.Context, seq uint64) (time.Time, error)
 }
 
-// Gate says when a submission may leave.
-type Gate interface {
-	// Enter waits for the end of a pause, a free slot and the rate. leave is called once, with what
-	// Submit returned, or with task.ErrNotSubmitted.
-	Enter(ctx context.Context) (leave func(error), err error)
+// Admission says when a submission may leave.
+type Admission interface {
+	// Acquire waits until a submission may leave. release is called once, with what Submit returned, or with
+	// task.ErrNotSubmitted.
+	Acquire(ctx context.Context, sessionID string) (release func(error), err error)
 	// Accepted counts the submissions that the API accepted from this worker.
 	Accepted() uint64
+	// Paused reports whether submissions are paused, why, and until when.
+	Paused() (reason task.Reason, until time.Time, paused bool)
 }
 
 // Submitter starts workflows.
@@ -40,18 +41,21 @@ type Submitter interface {
 	Submit(ctx context.Context, sessionID string, body []byte) (workflowID string, err error)
 }
 
-// Tracker keeps the records; see task.ErrRecordExists, task.ErrNotOwner and task.ErrNoRecord.
+// Tracker keeps the records, and the counts of deliveries beside them; see task.ErrRecordExists, task.ErrNotOwner,
+// task.ErrRecordLost and task.ErrNoRecord.
 type Tracker interface {
 	Create(ctx context.Context, rec task.Record) (task.Record, error)
 	Save(ctx context.Context, rec task.Record) (task.Record, error)
 	Get(ctx context.Context, taskID string) (task.Record, error)
+	Deliveries(ctx context.Context, m task.Message) (task.Deliveries, error)
+	SaveDeliveries(ctx context.Context, d task.Deliveries) error
 }
 
 // Poller waits for workflows.
 type Poller interface {
-	// Watch calls done once, when the workflow ended, was lost, or its time was up, or with the error of ctx or
-	// a *contain.PanicError.
-	Watch(ctx context.Context, w *task.Watch, done func(task.Ending, error))
+	// Wait returns when the workflow ended, was lost, or its time was up, or with the error of ctx. The ending then
+	// holds what was learned so far.
+	Wait(ctx context.Context, w *task.Watch) (task.Ending, error)
 }
 
 // Publisher stores events and dead letters.
@@ -68,153 +72,196 @@ type Publisher interface {
 type Config struct {
 	Worker   string        // its name: the owner on records, the worker on events
 	Defaults task.Defaults // of requests
-	// OwnerGrace is how long a task that was found in the middle of its submission is watched before the
-	// submission is given up for unknown: its owner may live, and be about to record the answer.
+
+	// PostTimeout is how long a submission may take at the longest, from the record that announces it to the record
+	// of its answer. It is longer than the call by more than startWithin.
+	PostTimeout time.Duration
+	// OwnerGrace is how long a task that was found in the middle of its submission is watched at least: its owner
+	// may be alive, cut off from NATS, and about to record the answer.
 	OwnerGrace time.Duration
-	Tracer     trace.Tracer // makes the spans of tasks; nil: there are none
+
+	Keys   func() []string   // the API keys of this worker, which no event may show; nil: none
+	Clock  *servertime.Clock // of the NATS server
+	Tracer trace.Tracer      // makes the spans of tasks; nil: there are none
 }
 
-// Pipeline runs tasks. It holds no state of any, but for a gauge when those that wait were stored.
-type Pipeline struct {
-	requests  Requests
-	gate      Gate
-	api       Submitter
-	tracker   Tracker
-	poller    Poller
-	publisher Publisher
+// Parts are what a task goes through, in the order it meets them.
+type Parts struct {
+	Requests  Requests
+	Admission Admission
+	API       Submitter
+	Tracker   Tracker
+	Poller    Poller
+	Publisher Publisher
+}
 
+// Pipeline runs tasks. It holds no state of any, but for a gauge when those that wait were stored, and what
+// interrupts the waits for workflows.
+type Pipeline struct {
+	Parts
 	cfg     Config
 	log     zerolog.Logger
 	metrics metrics
 	line    *line
+	waits   *waits
 }
 
-// New returns a pipeline through these parts, in the order a task meets them.
-func New(cfg Config, q Requests, g Gate, api Submitter, t Tracker, w Poller, p Publisher,
-	reg prometheus.Registerer, log zerolog.Logger,
-) *Pipeline {
+// New returns a pipeline through these parts.
+func New(cfg Config, p Parts, reg prometheus.Registerer, log zerolog.Logger) *Pipeline {
 	line := newLine()
-	return &Pipeline{
-		requests: q, gate: g, api: api, tracker: t, poller: w, publisher: p,
-		cfg: cfg, log: log, metrics: newMetrics(reg, line.oldest), line: line,
-	}
+	return &Pipeline{Parts: p, cfg: cfg, log: log, metrics: newMetrics(reg, line.oldest), line: line, waits: newWaits()}
 }
 
-// Handle takes one request from its delivery to its end, and then calls settle, once, with what is to become of
-// it: nil when the request is done with: everything final is an event, failures included. An error means that the
-// request must come back; task.ErrNotOwner, that somebody else has it.
-//
-// Handle returns when the workflow runs: while it is waited for there is no goroutine.
-func (p *Pipeline) Handle(ctx context.Context, m task.Message, settle func(verdict error)) {
-	var r *run
-	err := contain.Do(func() (err error) {
-		r, ctx, err = p.start(ctx, m)
-		return err
-	})
-	switch {
-	case errors.Is(err, errSettled):
-		settle(nil)
-	case err != nil:
-		settle(err)
-	case r.verdict != nil: // no workflow runs
-		settle(r.finish(ctx, nil))
-	default:
-		next := func(err error) { settle(r.finish(ctx, err)) }
-		if err := contain.Do(func() error { r.poll(ctx, next); return nil }); err != nil {
-			next(err) // it has not been called: it does not panic
-		}
-	}
-}
-
-// start takes a request to where its workflow runs, or to its verdict, and returns the context of its trace.
-func (p *Pipeline) start(ctx context.Context, m task.Message) (*run, context.Context, error) {
-	req, err := task.ParseRequest(m, p.cfg.Defaults)
+// Handle takes one request from its delivery to its end. nil: the request is done, and everything final is an event,
+// failures included. An error means that the request must come back; task.ErrNotOwner, that another worker has it.
+func (p *Pipeline) Handle(ctx context.Context, m *task.Message) error {
+	deliveries, poisoned, err := p.countDelivery(ctx, *m)
 	if err != nil {
-		return nil, ctx, cmp.Or(p.refuse(ctx, m, err), errSettled)
+		return err
 	}
-	r := p.newRun(req)
-	started := false
-	defer func() {
-		if !started { // also after a panic
-			r.end()
-		}
-	}()
+	if poisoned {
+		return p.endPoisoned(ctx, *m, deliveries)
+	}
+	req, err := p.read(m)
+	if err != nil {
+		return p.refuse(ctx, *m, err)
+	}
+	r := p.newRun(req, deliveries)
+	defer r.end(ctx)
 	ctx = r.beginTrace(ctx)
-	if err := r.claim(ctx); err != nil {
-		return nil, ctx, err
+	if err := r.named(ctx); err != nil {
+		return err
 	}
-	if err := r.submit(ctx); err != nil {
-		return nil, ctx, err
+	rec, done, err := r.claim(ctx)
+	if done || err != nil {
+		return err
 	}
-	started = true
-	return r, ctx, nil
+	rec, out, err := r.submit(ctx, rec)
+	if err == nil && out == nil { // its workflow runs
+		rec, out, err = r.wait(ctx, rec)
+	}
+	if err != nil {
+		return err
+	}
+	defer out.ending.Release()
+	return r.publish(ctx, rec, out)
 }
 
-// errSettled: the request needs nothing more than its acknowledgement.
-var errSettled = errors.New("the request is settled")
-
-// Started reports whether the request's task has begun: whether it has a record.
-func (p *Pipeline) Started(ctx context.Context, m task.Message) (bool, error) {
-	req, err := task.ParseRequest(m, p.cfg.Defaults)
+// read reads a request. Its bytes are then dropped from the message, unless they break a rule.
+func (p *Pipeline) read(m *task.Message) (req *task.Request, err error) {
+	m.Work(func() { req, err = task.ParseRequest(*m, p.cfg.Defaults) })
 	if err == nil {
-		_, err = p.tracker.Get(ctx, req.TaskID)
+		m.Data = nil
 	}
-	_, invalid := errors.AsType[*task.InvalidError](err)
-	if invalid || errors.Is(err, task.ErrNoRecord) {
-		return false, nil
-	}
-	return err == nil, err
+	return req, err
+}
+
+// outcome is how a task ended.
+type outcome struct {
+	verdict task.Verdict
+	ending  task.Ending // of the wait for its workflow; zero where none ran
 }
 
 // run is one delivery's way through the steps.
 type run struct {
 	*Pipeline
-	req     *task.Request
-	rec     task.Record   // as last written by this run
-	leave   func(error)   // of the gate, while this run holds a place in it
-	verdict *task.Verdict // how the task ended, once that is known
-	ending  task.Ending   // of the wait for its workflow
+	req        *task.Request
+	deliveries task.Deliveries // without a step forward; its Count is 0 where none are counted
+	saved      time.Time       // when this run last wrote the record, by this machine's clock
+	place      *place          // among the submissions, while this run has one
+	own        ownRefusals
 
 	span trace.Span // of the task; nil without a Tracer
 
-	step           step      // where it is, for the metrics
-	since          time.Time // when it came there
-	forbidden      int       // 403s this run has met
-	acceptedBefore uint64    // submissions the worker had accepted at the first of them
+	step  step      // where it is, for the metrics
+	since time.Time // when it came there
 }
 
-func (p *Pipeline) newRun(req *task.Request) *run {
-	r := &run{Pipeline: p, req: req}
+func (p *Pipeline) newRun(req *task.Request, deliveries task.Deliveries) *run {
+	r := &run{Pipeline: p, req: req, deliveries: deliveries}
 	r.enterStep(stepClaim)
 	return r
 }
 
-// finish publishes the verdict on what was waited for, unless the wait ended with an error, and ends the run.
-func (r *run) finish(ctx context.Context, err error) error {
-	return contain.Do(func() error {
-		defer r.end()
-		if err != nil {
-			return err
-		}
-		if r.verdict == nil {
-			r.judge()
-		}
-		return r.spanned(ctx, "publish", trace.SpanKindProducer, r.publish)
-	})
-}
-
-// end gives back what the run still has when it is over, however it ended.
-func (r *run) end() {
-	r.giveUpPlace()
+// end releases what the run still has when it is over, however it ended. A drain is no fault of the task.
+func (r *run) end(ctx context.Context) {
+	r.place.release(task.ErrNotSubmitted)
+	if ctx.Err() != nil {
+		r.stepForward(ctx)
+	}
 	r.enterStep(stepNone)
 	r.endTrace()
 }
 
-// fail ends the task with an error. Whatever became of the one repetition of a submission, nobody knows of
-// the first.
-func (r *run) fail(code task.Code, message string) {
-	if r.rec.UnknownOnce() && code != task.SubmissionUnknown {
+// failed is the outcome of a task that ends without a workflow's answer. If an earlier POST had an unknown outcome,
+// the task is submission_unknown whatever came of the second.
+func failed(rec task.Record, code task.Code, message string) *outcome {
+	if rec.UnknownOnce() && code != task.SubmissionUnknown {
 		code, message = task.SubmissionUnknown, "the API may or may not have accepted it the first time, and then: "+message
 	}
-	r.verdict = &task.Verdict{Error: task.NewError(code, message)}
+	return &outcome{verdict: task.Verdict{Error: task.NewError(code, message)}}
+}
+
+// create writes the first record of the task.
+func (r *run) create(ctx context.Context, rec task.Record) (task.Record, error) {
+	rec, err := r.Tracker.Create(context.WithoutCancel(ctx), rec)
+	if err == nil {
+		r.saved = time.Now()
+		r.stepForward(ctx)
+	}
+	return rec, err
+}
+
+// save writes the record of a task that this run owns. Where the bucket has lost it, the living holder writes it again:
+// another worker would find no record and run the task a second time.
+func (r *run) save(ctx context.Context, rec task.Record) (task.Record, error) {
+	ctx = context.WithoutCancel(ctx)
+	rec, err := r.Tracker.Save(ctx, rec)
+	if errors.Is(err, task.ErrRecordLost) && !r.req.Message.HasLapsed() {
+		r.log.Warn().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Msg("record was lost, written again")
+		rec, err = r.Tracker.Save(ctx, rec)
+	}
+	if errors.Is(err, task.ErrRecordLost) {
+		err = task.ErrNotOwner
+	}
+	if err == nil {
+		r.saved = time.Now()
+	}
+	return rec, err
+}
+
+// advance writes a record that says that the task has come a step further.
+func (r *run) advance(ctx context.Context, rec task.Record) (task.Record, error) {
+	rec, err := r.save(ctx, rec)
+	if err == nil {
+		r.stepForward(ctx)
+	}
+	return rec, err
+}
+
+// certainFor is how long a record is taken for unchanged since it was written. A worker whose host was
+// suspended does not know that its lease has expired, but the calendar has moved on.
+const certainFor = 10 * time.Minute
+
+// confirm checks that the task is still this run's, where there is reason to doubt it.
+func (r *run) confirm(ctx context.Context, rec task.Record) (task.Record, error) {
+	if !r.req.Message.HasLapsed() && time.Now().Round(0).Sub(r.saved.Round(0)) < certainFor {
+		return rec, nil
+	}
+	return r.restore(ctx, rec)
+}
+
+// restore checks that the bucket holds the record as this run wrote it, and writes it again where it was lost.
+func (r *run) restore(ctx context.Context, rec task.Record) (task.Record, error) {
+	found, err := r.Tracker.Get(ctx, rec.TaskID)
+	switch {
+	case err == nil && found.Revision == rec.Revision && (found.Owner != rec.Owner || found.Epoch != rec.Epoch):
+		return rec, task.ErrNotOwner // the bucket was recreated, and counts its revisions from 1 again
+	case err == nil && found.Revision == rec.Revision:
+		return rec, nil
+	case err != nil && !errors.Is(err, task.ErrNoRecord):
+		return rec, err
+	default:
+		return r.save(ctx, rec)
+	}
 }

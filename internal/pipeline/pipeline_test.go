@@ -18,12 +18,12 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/consumer"
-	"github.com/capstan-worker/capstan/internal/contain"
 	"github.com/capstan-worker/capstan/internal/gate"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/pipeline"
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
@@ -110,6 +110,10 @@ func (m mortal) Save(ctx context.Context, rec task.Record) (out task.Record, err
 	return out, err
 }
 
+func (m mortal) SaveDeliveries(ctx context.Context, d task.Deliveries) error {
+	return m.do(fmt.Sprint("count ", d.Count), func() error { return m.Tracker.SaveDeliveries(ctx, d) })
+}
+
 func (m mortal) Publish(ctx context.Context, msg task.Message, ev task.Event, again bool) (out task.Event, seq uint64, err error) {
 	err = m.do("publish", func() (err error) { out, seq, err = m.Publisher.Publish(ctx, msg, ev, again); return err })
 	return out, seq, err
@@ -180,6 +184,12 @@ func newWorld(t *testing.T) *world {
 // worker returns the pipeline of a worker that does its steps so.
 func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 	w.t.Helper()
+	return w.workerWith(name, does, nil)
+}
+
+// workerWith does the same with a clock.
+func (w *world) workerWith(name string, does steps, clock *servertime.Clock) *pipeline.Pipeline {
+	w.t.Helper()
 	nc, js := w.server.Connect()
 	reg, log := prometheus.NewRegistry(), zerolog.Nop()
 	api, err := anchor.New(anchor.Config{BaseURL: w.api.URL(), APIKey: anchor.Secret(w.api.Key()), RequestTimeout: 5 * time.Second}, "test", reg)
@@ -198,9 +208,25 @@ func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 		api:       api, steps: does,
 	}
 	polls := poller.New(poller.Config{Interval: 10 * time.Millisecond, MaxInterval: 50 * time.Millisecond}, m, limit, reg, log)
-	cfg := pipeline.Config{Worker: name, Defaults: task.Defaults{Timeout: time.Minute}, OwnerGrace: 100 * time.Millisecond}
-	return pipeline.New(cfg, consumer.NewRequests(w.stream("TASKS"), reg, log), gate.New(gate.Config{Concurrency: 2}, limit, reg, log),
-		m, m, polls, m, reg, log)
+	cfg := pipeline.Config{
+		Worker: name, Defaults: task.Defaults{Timeout: time.Minute},
+		PostTimeout: 100 * time.Millisecond, OwnerGrace: 100 * time.Millisecond, Clock: clock,
+	}
+	return pipeline.New(cfg, pipeline.Parts{
+		Requests:  consumer.NewRequests(w.stream("TASKS"), reg, log),
+		Admission: admissionAdapter{gate.New(gate.Config{Concurrency: 2}, limit, reg, log)},
+		API:       m, Tracker: m, Poller: pollerAdapter{polls}, Publisher: m,
+	}, reg, log)
+}
+
+// dieAt lets a worker handle a delivery and die at a step.
+func (w *world) dieAt(step string, clock *servertime.Clock, m task.Message) {
+	w.t.Helper()
+	ctx, died := context.WithCancel(w.t.Context()) // one that is dead would poll for ever
+	d := &death{step: step, died: died}
+	if err := handle(ctx, w.workerWith("dead", d, clock), m); err == nil || !d.dead {
+		w.t.Fatalf("got %v, want the worker to die", err)
+	}
 }
 
 func (w *world) stream(name string) jetstream.Stream {
@@ -562,11 +588,17 @@ func TestARepetitionThatExpiresLeavesTheFirstUnknown(t *testing.T) {
 	}
 }
 
-// handle returns what becomes of a request.
-func handle(ctx context.Context, p *pipeline.Pipeline, m task.Message) error {
-	verdict := make(chan error, 1)
-	p.Handle(ctx, m, func(err error) { verdict <- err })
-	return <-verdict
+// errPanicked is the verdict of a handler that panicked, as the consumer would give it.
+var errPanicked = errors.New("panicked")
+
+// handle returns the verdict on a request.
+func handle(ctx context.Context, p *pipeline.Pipeline, m task.Message) (verdict error) {
+	defer func() {
+		if recover() != nil {
+			verdict = errPanicked
+		}
+	}()
+	return p.Handle(ctx, &m)
 }
 
 // panicking is a worker that panics the first so many times that it comes to a step.
@@ -595,7 +627,7 @@ func TestAPanicGivesItsPlaceBack(t *testing.T) {
 			p := w.worker("w1", does)
 			for i := range panics {
 				request := fmt.Sprintf(`{"task_id":"p%d","prompt":"a","url":"https://example.com"}`, i)
-				if _, panicked := errors.AsType[*contain.PanicError](handle(t.Context(), p, w.request(request)(1))); !panicked {
+				if err := handle(t.Context(), p, w.request(request)(1)); !errors.Is(err, errPanicked) {
 					t.Error("the panic was swallowed")
 				}
 			}
@@ -607,4 +639,23 @@ func TestAPanicGivesItsPlaceBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+type admissionAdapter struct{ *gate.Gate }
+
+func (a admissionAdapter) Acquire(ctx context.Context, _ string) (func(error), error) {
+	return a.Enter(ctx)
+}
+
+type pollerAdapter struct{ *poller.Poller }
+
+func (a pollerAdapter) Wait(ctx context.Context, w *task.Watch) (task.Ending, error) {
+	type result struct {
+		e   task.Ending
+		err error
+	}
+	done := make(chan result, 1)
+	a.Watch(ctx, w, func(e task.Ending, err error) { done <- result{e, err} })
+	r := <-done
+	return r.e, r.err
 }

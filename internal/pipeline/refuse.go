@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -16,12 +15,12 @@ func (p *Pipeline) refuse(ctx context.Context, m task.Message, why error) error 
 		return why
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := p.publisher.Bury(ctx, m, task.RedactRequest(m.Data), invalid.Error()); err != nil {
+	if err := p.Publisher.Bury(ctx, m, task.RedactRequest(m.Data), invalid.Error()); err != nil {
 		return err
 	}
 	ev := p.refusal(m, invalid.TaskID, task.NewError(task.InvalidRequest, invalid.Error()))
 	ev.Metadata = invalid.Metadata
-	if _, _, err := p.publisher.Publish(ctx, m, ev, m.Deliveries > 1); err != nil {
+	if err := p.publishRefusal(ctx, m, ev); err != nil {
 		return err
 	}
 	p.metrics.tasks.WithLabelValues(string(ev.Status), string(ev.Error.Code)).Inc()
@@ -29,21 +28,37 @@ func (p *Pipeline) refuse(ctx context.Context, m task.Message, why error) error 
 	return nil
 }
 
-// refuseDuplicate answers a request whose task id is taken. The event is beside the task's own.
+// publishRefusal stores the event of a request that is refused. Under an id that another request uses it gets a message
+// id of its own, lest that task's event is taken for its copy.
+func (p *Pipeline) publishRefusal(ctx context.Context, m task.Message, ev task.Event) error {
+	again := m.Deliveries > 1
+	rec, err := p.Tracker.Get(ctx, ev.TaskID)
+	switch {
+	case errors.Is(err, task.ErrNoRecord), err == nil && rec.Of(m):
+		_, _, err = p.Publisher.Publish(ctx, m, ev, again)
+		return err
+	case err == nil, errors.Is(err, task.ErrNewerRecord):
+		return p.Publisher.PublishAside(ctx, m, ev, again)
+	default:
+		return err
+	}
+}
+
+// refuseDuplicate answers a request whose task id is used already. Its event has a message id of its own.
 func (r *run) refuseDuplicate(ctx context.Context, why string) error {
 	ev := r.refusal(r.req.Message, r.req.TaskID, task.NewError(task.DuplicateTask, "task_id "+r.req.TaskID+" "+why))
 	ev.Metadata = r.req.Metadata
-	if err := r.publisher.PublishAside(context.WithoutCancel(ctx), r.req.Message, ev, r.req.Message.Deliveries > 1); err != nil {
+	if err := r.Publisher.PublishAside(context.WithoutCancel(ctx), r.req.Message, ev, r.req.Message.Deliveries > 1); err != nil {
 		return err
 	}
 	r.metrics.tasks.WithLabelValues(string(ev.Status), string(ev.Error.Code)).Inc()
-	r.log.Warn().Str("task", ev.TaskID).Msg("task id was used by another request")
-	return errSettled
+	r.log.Warn().Str("task", ev.TaskID).Msg("task id already used by another request")
+	return nil
 }
 
 func (p *Pipeline) refusal(m task.Message, taskID string, why *task.Error) task.Event {
 	return task.Event{
 		TaskID: taskID, Status: task.Failed, Error: why,
-		RequestedAt: m.Stored, FinishedAt: time.Now().UTC(), Worker: p.cfg.Worker,
+		RequestedAt: m.Stored, FinishedAt: p.cfg.Clock.Now(), Worker: p.cfg.Worker,
 	}
 }

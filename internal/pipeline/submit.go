@@ -11,67 +11,88 @@ import (
 )
 
 const (
-	// forbiddenLimit is the number of 403s after which one is the task's own, if other submissions were
-	// accepted meanwhile.
+	// forbiddenLimit is how many 403s of one task make it rejected, where they are its own.
 	forbiddenLimit = 3
+
+	// A task whose own session is refused waits before it tries again: about firstOwnWait, and twice as long each
+	// further time.
+	firstOwnWait = time.Second
 
 	// resubmitWait is about how long a submission of unknown outcome waits for its one repetition.
 	resubmitWait = time.Second
+
+	// startWithin is how long after the record said submitting a POST may begin. The record is written again
+	// before one that begins later, so that it always names a time at which the POST is over.
+	startWithin = 5 * time.Second
 )
 
-// submit starts the task's workflow, unless its record names one already. Whatever can make it wait is
-// waited for before the record says submitting: the window of doubt is the POST alone.
-func (r *run) submit(ctx context.Context) error {
+// submit starts the task's workflow, unless its record names one already, and returns the record of the running
+// task, or the outcome of one that does not run. Whatever can make a submission wait is waited for before the record
+// says submitting: the outcome can be unknown only from then on.
+func (r *run) submit(ctx context.Context, rec task.Record) (task.Record, *outcome, error) {
 	r.enterStep(stepSubmit)
-	if r.rec.State != task.Running {
+	if rec.State != task.Running {
 		r.line.join(r)
 		defer r.line.leave(r)
 	}
-	for r.verdict == nil && r.rec.State != task.Running {
-		if err := r.admit(ctx); err != nil {
-			return err
-		}
-		if r.verdict != nil {
-			break
-		}
-		if err := r.post(ctx); err != nil {
-			return err
+	var out *outcome
+	var err error
+	for out == nil && err == nil {
+		switch {
+		case rec.State == task.Running:
+			r.req.Body = nil // the wait may be long, and the body large
+			r.req.Message.Keeps(r.req.KeptSize())
+			return rec, nil, nil
+		case rec.State == task.Waiting:
+			r.stepForward(ctx) // the request was read, and did no harm
+			rec, out, err = r.admit(ctx, rec)
+		case r.place == nil: // found after a crash
+			rec, out, err = r.unknown(ctx, rec, "the worker that submitted it did not record the answer")
+		default:
+			rec, out, err = r.post(ctx, rec)
 		}
 	}
-	r.req.Body = nil // the wait may be long, and the body large
-	return nil
+	return rec, out, err
 }
 
-// admit waits for the gate and then writes into the record that the submission leaves. A record that was
-// created so needs neither.
-func (r *run) admit(ctx context.Context) error {
-	if r.leave == nil {
-		if err := r.enter(ctx, 0); err != nil && !r.expired() {
-			return err
-		}
-	}
+// admit waits until the submission may leave, and then writes that into the record.
+func (r *run) admit(ctx context.Context, rec task.Record) (task.Record, *outcome, error) {
+	err := r.acquire(ctx, 0)
 	if r.expired() {
-		r.giveUpPlace()
-		r.fail(task.Expired, "expires_at, "+r.req.ExpiresAt.Format(time.RFC3339Nano)+", had passed before it could be submitted")
-		return nil
+		r.releasePlace(task.ErrNotSubmitted)
+		return rec, failed(rec, task.Expired, "expires_at, "+r.req.ExpiresAt.Format(time.RFC3339Nano)+", had passed before it could be submitted"), nil
 	}
-	if r.rec.State == task.Submitting {
-		return nil
+	if err != nil {
+		return rec, nil, err
 	}
-	rec := r.rec
+	rec, err = r.advance(ctx, r.submitting(rec))
+	if err != nil {
+		r.releasePlace(task.ErrNotSubmitted)
+	}
+	return rec, nil, err
+}
+
+// submitting returns the record as it is written before a POST.
+func (r *run) submitting(rec task.Record) task.Record {
 	rec.State = task.Submitting
 	rec.Attempts++
-	rec, err := r.tracker.Save(context.WithoutCancel(ctx), rec)
-	if err != nil {
-		r.giveUpPlace()
-		return err
-	}
-	r.rec = rec
-	return nil
+	rec.PostUntil = r.cfg.Clock.Now().Add(r.cfg.PostTimeout)
+	return rec
 }
 
-// enter takes a place in the gate, waiting no longer than that (0: no bound) nor beyond expires_at.
-func (r *run) enter(ctx context.Context, longest time.Duration) error {
+// place is what a run holds among the submissions.
+type place struct{ give func(error) }
+
+// release gives the place back, once. nil is none.
+func (p *place) release(came error) {
+	if p != nil && p.give != nil {
+		p.give(came)
+		p.give = nil
+	}
+}
+
+// acquire waits for a place no longer than that (0: no bound) nor beyond expires_at.
+func (r *run) acquire(ctx context.Context, longest time.Duration) error {
 	if longest > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, longest)
@@ -79,111 +100,134 @@ func (r *run) enter(ctx context.Context, longest time.Duration) error {
 	}
 	if !r.req.ExpiresAt.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, r.req.ExpiresAt)
+		ctx, cancel = context.WithTimeout(ctx, r.req.ExpiresAt.Sub(r.cfg.Clock.Now()))
 		defer cancel()
 	}
-	leave, err := r.gate.Enter(ctx)
+	give, err := r.Admission.Acquire(ctx, r.req.SessionID)
 	if err != nil {
 		return err
 	}
-	r.leave = leave
+	r.place = &place{give}
 	return nil
 }
 
-func (r *run) giveUpPlace() { r.leaveGate(task.ErrNotSubmitted) }
-
-func (r *run) leaveGate(err error) {
-	if r.leave != nil {
-		r.leave(err)
-		r.leave = nil
-	}
+// releasePlace gives the place back with what came of the submission.
+func (r *run) releasePlace(came error) {
+	r.place.release(came)
+	r.place = nil
 }
 
-// expired reports whether the request may not be submitted any more.
+// expired reports whether the request may no longer be submitted, by the server's clock.
 func (r *run) expired() bool {
-	return !r.req.ExpiresAt.IsZero() && !time.Now().Before(r.req.ExpiresAt)
+	return !r.req.ExpiresAt.IsZero() && !r.cfg.Clock.Now().Before(r.req.ExpiresAt)
 }
 
 // post submits the task and records the answer. Neither is cut short by a shutdown: an answer that is
 // not recorded is a workflow that is lost.
-func (r *run) post(ctx context.Context) error {
+func (r *run) post(ctx context.Context, rec task.Record) (task.Record, *outcome, error) {
 	ctxPost := context.WithoutCancel(ctx)
-	if err := r.stillOwner(ctxPost); err != nil { // the record's writing may have waited out an outage
-		return err
+	rec, err := r.announced(ctxPost, rec)
+	if err != nil {
+		return rec, nil, err
 	}
 	id, err := r.callAPI(ctxPost)
-	r.leaveGate(err)
+	r.releasePlace(err)
 	if err == nil {
-		return r.recordAccepted(ctxPost, id)
+		rec, err = r.recordAccepted(ctxPost, rec, id)
+		return rec, nil, err
 	}
 	refusal, ok := errors.AsType[*task.SubmitError](err)
 	if !ok {
 		refusal = &task.SubmitError{Outcome: task.Unknown, Message: err.Error()}
 	}
-	r.log.Warn().Str("task", r.rec.TaskID).Int("attempt", r.rec.Attempts).Int("status", refusal.HTTPStatus).
-		Str("reason", string(refusal.Reason)).Msg("submission was not accepted")
+	r.log.Warn().Str("task", rec.TaskID).Int("attempt", rec.Attempts).Int("status", refusal.HTTPStatus).
+		Str("reason", string(refusal.Reason)).Msg("submission not accepted")
 	switch {
-	case refusal.Outcome == task.Refused || r.forbiddenForGood(refusal):
-		r.fail(task.Rejected, "the API refused it: "+refusal.Error())
-		return nil
+	case refusal.Outcome == task.Refused || r.own.judge(r, refusal):
+		return rec, failed(rec, task.Rejected, "the API refused it: "+refusal.Error()), nil
 	case refusal.Outcome == task.NotNow:
-		return r.await(ctxPost, "")
+		rec, err = r.await(ctxPost, rec, rec.ErrorCode)
+		if err == nil {
+			err = sleep(ctx, r.own.wait(r, refusal))
+		}
+		return rec, nil, err
 	default:
-		return r.submissionUnknown(ctx, refusal.Error())
+		return r.unknown(ctx, rec, refusal.Error())
 	}
 }
 
-func (r *run) recordAccepted(ctx context.Context, workflowID string) error {
-	rec := r.rec
-	rec.State, rec.WorkflowID, rec.SubmittedAt = task.Running, workflowID, time.Now().UTC()
-	rec, err := r.tracker.Save(ctx, rec)
-	if err != nil {
-		r.log.Error().Err(err).Str("task", rec.TaskID).Str("workflow", workflowID).Msg("workflow was started and not recorded")
-		return err
+// announced returns the record as it stands before the POST. Writing it may have waited out an outage: then it is
+// confirmed and written once more.
+func (r *run) announced(ctx context.Context, rec task.Record) (task.Record, error) {
+	rec, err := r.confirm(ctx, rec)
+	for err == nil && r.cfg.Clock.Now().After(rec.PostUntil.Add(startWithin-r.cfg.PostTimeout)) {
+		rec.PostUntil = r.cfg.Clock.Now().Add(r.cfg.PostTimeout)
+		rec, err = r.save(ctx, rec)
 	}
-	r.rec = rec
+	return rec, err
+}
+
+func (r *run) recordAccepted(ctx context.Context, rec task.Record, workflowID string) (task.Record, error) {
+	rec.State, rec.WorkflowID, rec.SubmittedAt, rec.PostUntil = task.Running, workflowID, r.cfg.Clock.Now(), time.Time{}
+	rec, err := r.advance(ctx, rec)
+	if err != nil {
+		r.log.Error().Err(err).Str("task", rec.TaskID).Str("workflow", workflowID).Msg("workflow started but not recorded")
+		return rec, err
+	}
 	r.metrics.queued.Observe(rec.SubmittedAt.Sub(rec.RequestedAt).Seconds())
-	r.log.Debug().Str("task", rec.TaskID).Str("workflow", workflowID).Int("attempt", rec.Attempts).Msg("task was submitted")
-	return nil
+	r.log.Debug().Str("task", rec.TaskID).Str("workflow", workflowID).Int("attempt", rec.Attempts).Msg("task submitted")
+	return rec, nil
 }
 
 // await records that the task is known not to be submitted. A code notes what it has met before.
-func (r *run) await(ctx context.Context, met task.Code) error {
-	rec := r.rec
-	rec.State = task.Waiting
-	if met != "" {
-		rec.ErrorCode = met
-	}
-	rec, err := r.tracker.Save(ctx, rec)
-	if err != nil {
-		return err
-	}
-	r.rec = rec
-	return nil
+func (r *run) await(ctx context.Context, rec task.Record, met task.Code) (task.Record, error) {
+	rec.State, rec.ErrorCode, rec.PostUntil = task.Waiting, met, time.Time{}
+	return r.advance(ctx, rec)
 }
 
-// forbiddenForGood reports whether a 403 is the task's own: it has met several, while the API accepted
-// other tasks of this worker.
-func (r *run) forbiddenForGood(e *task.SubmitError) bool {
+// unknown ends a task of which it cannot be known whether the API accepted it, or sends it once more where its
+// request allows that.
+func (r *run) unknown(ctx context.Context, rec task.Record, why string) (task.Record, *outcome, error) {
+	if !r.req.Resubmit || rec.UnknownOnce() {
+		return rec, failed(rec, task.SubmissionUnknown, "the API may or may not have accepted it: "+why), nil
+	}
+	rec, err := r.await(context.WithoutCancel(ctx), rec, task.SubmissionUnknown)
+	if err == nil {
+		err = sleep(ctx, resubmitWait/2+rand.N(resubmitWait))
+	}
+	return rec, nil, err
+}
+
+// ownRefusals counts the 403s of a task. A 403 may be everybody's (a limit of cost) or the task's own (a session of
+// another account).
+type ownRefusals struct {
+	forbidden      int
+	acceptedBefore uint64 // submissions that the worker had accepted at the first of them
+}
+
+// judge reports whether a 403 is the task's own: it has met several, and the API accepted other submissions of
+// this worker in between or, where the task names a session, submissions are not paused for it.
+func (o *ownRefusals) judge(r *run, e *task.SubmitError) bool {
 	if e.HTTPStatus != http.StatusForbidden {
 		return false
 	}
-	r.forbidden++
-	if r.forbidden == 1 {
-		r.acceptedBefore = r.gate.Accepted()
+	o.forbidden++
+	if o.forbidden == 1 {
+		o.acceptedBefore = r.Admission.Accepted()
 	}
-	return r.forbidden >= forbiddenLimit && r.gate.Accepted() > r.acceptedBefore
+	if o.forbidden < forbiddenLimit {
+		return false
+	}
+	_, _, paused := r.Admission.Paused()
+	return r.Admission.Accepted() > o.acceptedBefore || r.req.SessionID != "" && !paused
 }
 
-// submissionUnknown ends a task of which nobody knows whether the API accepted it, or sends it once more
-// where its request asked for that.
-func (r *run) submissionUnknown(ctx context.Context, why string) error {
-	if !r.req.Resubmit || r.rec.UnknownOnce() {
-		r.fail(task.SubmissionUnknown, "the API may or may not have accepted it: "+why)
-		return nil
+// wait is how long the task waits before it tries again: where its own session was refused, longer each time. All
+// others wait with the rest of the submissions.
+func (o *ownRefusals) wait(r *run, e *task.SubmitError) time.Duration {
+	if e.HTTPStatus != http.StatusForbidden || r.req.SessionID == "" {
+		return 0
 	}
-	if err := r.await(context.WithoutCancel(ctx), task.SubmissionUnknown); err != nil {
-		return err
-	}
-	return sleep(ctx, resubmitWait/2+rand.N(resubmitWait))
+	longest := firstOwnWait << min(o.forbidden-1, 6)
+	return longest/2 + rand.N(longest)
 }

@@ -52,44 +52,43 @@ func (r *run) beginTrace(ctx context.Context) context.Context {
 	return ctx
 }
 
-// endTrace ends the task's span. One without a verdict was left to another delivery.
-func (r *run) endTrace() {
+// traceRecord adds to the task's span how far its record has come.
+func (r *run) traceRecord(rec task.Record) {
 	if r.span == nil {
 		return
 	}
-	r.span.SetAttributes(attribute.String("capstan.workflow.id", r.rec.WorkflowID), attribute.String("capstan.task.state", string(r.rec.State)))
-	if r.rec.State == task.Failed {
-		failSpan(r.span, string(r.rec.ErrorCode))
+	r.span.SetAttributes(attribute.String("capstan.workflow.id", rec.WorkflowID), attribute.String("capstan.task.state", string(rec.State)))
+	if rec.State == task.Failed {
+		failSpan(r.span, string(rec.ErrorCode))
 	}
-	r.span.End()
 }
 
-// spanned does what belongs into a span of its own, under the task's.
-func (r *run) spanned(ctx context.Context, name string, kind trace.SpanKind, do func(context.Context) error) (err error) {
-	ctx, end := r.beginSpan(ctx, name, kind)
-	defer func() { end(err) }()
-	return do(ctx)
+// endTrace ends the task's span.
+func (r *run) endTrace() {
+	if r.span != nil {
+		r.span.End()
+	}
 }
 
-// beginSpan begins a span under the task's. It ends with an error or nil; what ctx ends, or another worker has taken,
-// is no error.
-func (r *run) beginSpan(ctx context.Context, name string, kind trace.SpanKind) (spanCtx context.Context, end func(error)) {
+// spanned does what belongs into a span of its own, under the task's. An error of ctx, or that another worker has the
+// task, is no error of the span.
+func (r *run) spanned(ctx context.Context, name string, kind trace.SpanKind, do func(context.Context) error) error {
 	if r.cfg.Tracer == nil {
-		return ctx, func(error) {}
+		return do(ctx)
 	}
 	ctx, span := r.cfg.Tracer.Start(ctx, name, trace.WithSpanKind(kind))
-	return ctx, func(err error) {
-		if err != nil && ctx.Err() == nil && !errors.Is(err, task.ErrNotOwner) {
-			failSpan(span, errorType(err))
-		}
-		span.End()
+	defer span.End()
+	err := do(ctx)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, task.ErrNotOwner) {
+		failSpan(span, errorType(err))
 	}
+	return err
 }
 
 // callAPI posts the task, in a span.
 func (r *run) callAPI(ctx context.Context) (workflowID string, err error) {
 	err = r.spanned(ctx, "submit", trace.SpanKindClient, func(ctx context.Context) (err error) {
-		workflowID, err = r.api.Submit(ctx, r.req.SessionID, r.req.Body)
+		workflowID, err = r.API.Submit(ctx, r.req.SessionID, r.req.Body)
 		if span := trace.SpanFromContext(ctx); span.IsRecording() {
 			span.SetAttributes(attribute.String("http.request.method", http.MethodPost), attribute.String("capstan.workflow.id", workflowID))
 			if refusal, ok := errors.AsType[*task.SubmitError](err); ok && refusal.HTTPStatus > 0 {
@@ -99,13 +98,6 @@ func (r *run) callAPI(ctx context.Context) (workflowID string, err error) {
 		return err
 	})
 	return workflowID, err
-}
-
-// traceWait adds to the span of the wait what came of it.
-func (r *run) traceWait(ctx context.Context) {
-	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		span.SetAttributes(attribute.Int("capstan.polls", r.ending.Polls), attribute.String("capstan.workflow.id", r.rec.WorkflowID))
-	}
 }
 
 // errorType is from a closed set: the text of an error may quote the request.
