@@ -17,7 +17,7 @@ func TestAnAckOfARecreatedStreamRemovesNothing(t *testing.T) {
 	const requests = 3
 	h := newHarnessWith(t, requests, time.Minute)
 	old := newHandler()
-	h.run(old, requests) // it has no slot left, and so does not pull
+	stopOld := h.run(old, requests) // it has no slot left, and so does not pull
 	h.waitHeld(old, requests)
 	if err := h.js.DeleteStream(t.Context(), "TASKS"); err != nil {
 		t.Fatal(err)
@@ -35,15 +35,13 @@ func TestAnAckOfARecreatedStreamRemovesNothing(t *testing.T) {
 	for range requests {
 		old.verdicts <- nil
 	}
+	stopOld() // the server has whatever it answered
 	for range requests {
 		next.verdicts <- errors.New("the worker dies") // it answers nothing
 	}
-	natstest.Eventually(t, func() error {
-		if info := h.info(); info.NumAckPending != requests {
-			return fmt.Errorf("got %d requests un-acked, want %d", info.NumAckPending, requests)
-		}
-		return nil
-	})
+	if info := h.info(); info.NumAckPending != requests {
+		t.Errorf("got %d requests un-acked, want %d", info.NumAckPending, requests)
+	}
 	for _, a := range answers() {
 		t.Errorf("got answer %q to a delivery of the old stream, want none", a.what)
 	}
