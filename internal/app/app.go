@@ -20,6 +20,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/consumer"
 	"github.com/capstan-worker/capstan/internal/gate"
+	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/pipeline"
 	"github.com/capstan-worker/capstan/internal/poller"
@@ -108,7 +109,9 @@ func work(ctx context.Context, cfg Config, with parts) error {
 		with.gate, with.api,
 		tracker.New(out, r.tracker, cfg.Tracker, with.reg, with.log),
 		poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log),
-		publisher.New(with.nc, r.js, out, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
+		publisher.New(publisher.Parts{
+			Conn: with.nc, JetStream: r.js, Outbox: out, Results: r.results, Large: r.large, Index: memory.NewBudget(indexBytes),
+		}, cfg.Result, cfg.Dead, with.reg, with.log),
 		with.reg, with.log,
 	)
 	requests := consumer.New(with.nc, out, r.consumer, cfg.Config, line, with.streams.look, with.reg, with.log)
@@ -133,6 +136,9 @@ func work(ctx context.Context, cfg Config, with parts) error {
 	}
 	return nil
 }
+
+// indexBytes bounds the index of stored events.
+const indexBytes = 16 << 20
 
 // checks are what a worker needs to be ready.
 func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, streams *binding, denied *denials) []admin.Check {
