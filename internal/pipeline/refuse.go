@@ -21,12 +21,25 @@ func (p *Pipeline) refuse(ctx context.Context, m task.Message, why error) error 
 	}
 	ev := p.refusal(m, invalid.TaskID, task.NewError(task.InvalidRequest, invalid.Error()))
 	ev.Metadata = invalid.Metadata
-	if _, _, err := p.publisher.Publish(ctx, m, ev, m.Deliveries > 1); err != nil {
+	if err := p.publishRefusal(ctx, m, ev); err != nil {
 		return err
 	}
 	p.metrics.tasks.WithLabelValues(string(ev.Status), string(ev.Error.Code)).Inc()
 	p.log.Warn().Str("task", ev.TaskID).Str("field", invalid.Field).Msg("request was refused")
 	return nil
+}
+
+// publishRefusal stores the event of a request that cannot be run. One whose task id is in use leaves the id of the
+// event to the task that runs under it.
+func (p *Pipeline) publishRefusal(ctx context.Context, m task.Message, ev task.Event) error {
+	_, err := p.tracker.Get(ctx, ev.TaskID)
+	switch {
+	case err == nil:
+		return p.publisher.PublishAside(ctx, m, ev, m.Deliveries > 1)
+	case errors.Is(err, task.ErrNoRecord):
+		_, _, err = p.publisher.Publish(ctx, m, ev, m.Deliveries > 1)
+	}
+	return err
 }
 
 // refuseDuplicate answers a request whose task id is taken. The event is beside the task's own.
