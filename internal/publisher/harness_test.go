@@ -151,3 +151,23 @@ func (l *losingAnswers) Store(ctx context.Context, m *nats.Msg) (outbox.Receipt,
 	}
 	return receipt, err
 }
+
+// messageIDs returns the message ids of the stored events.
+func (h *harness) messageIDs() []string {
+	h.t.Helper()
+	var ids []string
+	for _, msg := range messages(h.t, h.results) {
+		ids = append(ids, msg.Header.Get("Nats-Msg-Id"))
+	}
+	return ids
+}
+
+// lastSeq is how many messages the results stream has ever stored.
+func (h *harness) lastSeq() uint64 {
+	h.t.Helper()
+	info, err := h.results.Info(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return info.State.LastSeq
+}
