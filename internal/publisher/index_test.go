@@ -4,13 +4,18 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/natsserver"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/servertime"
 )
 
 // A worker that takes over thousands of tasks looks for their events without a consumer for each.
@@ -106,5 +111,146 @@ func TestALookEndsWithTheLastEvent(t *testing.T) {
 	}
 	if took := time.Since(began); took >= retry.Quick {
 		t.Errorf("a look at 3 events took %v, want less than the time of an answer that is lost", took)
+	}
+}
+
+// countingLooks counts the consumers that are made.
+type countingLooks struct {
+	jetstream.JetStream
+	made atomic.Int32
+}
+
+func (c *countingLooks) CreateConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	c.made.Add(1)
+	return c.JetStream.CreateConsumer(ctx, stream, cfg)
+}
+
+// counting returns a publisher whose looks are counted, with that many bytes for its index.
+func (h *harness) counting(index int64) (*publisher.Publisher, *countingLooks) {
+	looks := &countingLooks{JetStream: h.js}
+	h.parts.JetStream, h.parts.Index = looks, memory.NewBudget(index)
+	return newPublisher(h.parts), looks
+}
+
+// The stream tells a duplicate by itself until it forgets ids.
+func TestNobodyLooksForTheEventOfAYoungTask(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{}) // remembers ids for an hour
+	p, looks := h.counting(1 << 20)
+	for _, tc := range []struct {
+		id    string
+		age   time.Duration
+		looks int32
+	}{
+		{"a", 29 * time.Minute, 0},
+		{"b", 31 * time.Minute, 1},
+	} {
+		for range 2 {
+			ev := event(tc.id)
+			ev.RequestedAt = time.Now().Add(-tc.age)
+			ev.SubmittedAt = time.Now()
+			if _, _, err := p.Publish(t.Context(), message(1), ev, true); err != nil {
+				t.Fatal(err)
+			}
+			if tc.looks == 0 && looks.made.Load() > 0 {
+				t.Errorf("%v old: got a look, want none", tc.age)
+			}
+		}
+		if got := looks.made.Load(); got < tc.looks {
+			t.Errorf("%v old: got %d looks, want %d or more", tc.age, got, tc.looks)
+		}
+	}
+}
+
+// A worker whose clock is off asks by the server's: a task is as old as that says.
+func TestTheAgeOfATaskIsByTheServersClock(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	h.parts.Clock = &servertime.Clock{}
+	h.parts.Clock.Observe(time.Now().Add(-2*time.Hour), time.Now(), time.Now())
+	p, looks := h.counting(1 << 20)
+	ev := event("a")
+	ev.RequestedAt = time.Now().Add(-2*time.Hour - time.Minute)
+	if _, _, err := p.Publish(t.Context(), message(1), ev, true); err != nil {
+		t.Fatal(err)
+	}
+	if looks.made.Load() > 0 {
+		t.Error("got a look for a task that is a minute old by the server's clock")
+	}
+}
+
+// The index has a budget. Where it does not fit, events are found all the same, and nothing is kept.
+func TestEventsAreFoundWithoutRoomForAnIndex(t *testing.T) {
+	t.Parallel()
+	const tasks = 300
+	for name, size := range map[string]int64{"room for none": 1, "room for some": 100 * 48, "room for all": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, natsserver.Config{})
+			h.window(100 * time.Millisecond)
+			p, looks := h.counting(size)
+			requested := time.Now().Add(-time.Hour)
+			h.publishAll(p, tasks, requested, false)
+			forget := time.NewTimer(300 * time.Millisecond)
+			<-forget.C
+			h.publishAll(p, tasks, requested, true)
+			if got := h.lastSeq(); got != tasks {
+				t.Errorf("got %d events, want each once: %d", got, tasks)
+			}
+			if reserved := h.parts.Index.Reserved(); reserved > size {
+				t.Errorf("got %d bytes reserved, want %d at most", reserved, size)
+			}
+			if got := looks.made.Load(); got > tasks/3 {
+				t.Errorf("got %d looks for %d tasks at once, want one for all who wait", got, tasks)
+			}
+			p.ExpireAfter(0)
+			natstest.Eventually(t, func() error {
+				if reserved := h.parts.Index.Reserved(); reserved > 0 {
+					return fmt.Errorf("got %d bytes reserved by an index that nobody uses", reserved)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// publishAll publishes the events of so many tasks at once.
+func (h *harness) publishAll(p *publisher.Publisher, tasks int, requested time.Time, redelivered bool) {
+	h.t.Helper()
+	var all sync.WaitGroup
+	for i := range tasks {
+		all.Go(func() {
+			ev := event(fmt.Sprint("t", i))
+			ev.RequestedAt = requested
+			if _, _, err := p.Publish(h.t.Context(), message(uint64(i+1)), ev, redelivered); err != nil {
+				h.t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// One who gives up does not take the others' answer away.
+func TestALookGoesOnForTheOthersWhenOneGivesUp(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	silent := &silent{JetStream: h.js, left: 1}
+	h.parts.JetStream = silent
+	p := newPublisher(h.parts)
+	ctx, giveUp := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() {
+		_, _, err := p.Publish(ctx, message(1), event("a"), true)
+		first <- err
+	}()
+	second := make(chan error, 1)
+	go func() {
+		_, _, err := p.Publish(t.Context(), message(2), event("b"), true)
+		second <- err
+	}()
+	giveUp()
+	<-first
+	if err := <-second; err != nil {
+		t.Errorf("got %v, want the other's event stored", err)
 	}
 }
