@@ -74,6 +74,7 @@ func TestAnEventThatDoesNotFitIsPublishedWithoutItsMetadata(t *testing.T) {
 		"max_payload, with a large result": {natsserver.Config{MaxPayload: 64 << 10}, -1, text(100 << 10), text(65336)},
 		"max_msg_size":                     {natsserver.Config{}, 16384, text(10), text(20 << 10)},
 		"max_msg_size, with both":          {natsserver.Config{}, 16384, text(20 << 10), text(20 << 10)},
+		"max_msg_size, by the headers":     {natsserver.Config{}, 16384, text(10), text(16384 - 300)},
 		"the smallest max_payload":         {natsserver.Config{MaxPayload: 4096}, -1, text(4000), text(4000)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,6 +109,7 @@ func TestAnEventThatDoesNotFitIsPublishedWithoutItsMetadata(t *testing.T) {
 func TestAnEventOfLongTextsFits(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
+	h.maxMessage(3072)
 	long := strings.Repeat("é\xFF<\"", 2000)
 	m := message(math.MaxUint64)
 	m.Stream = strings.Repeat("S", 200)

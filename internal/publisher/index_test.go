@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/memory"
@@ -197,8 +198,8 @@ func TestEventsAreFoundWithoutRoomForAnIndex(t *testing.T) {
 			if got := h.lastSeq(); got != tasks {
 				t.Errorf("got %d events, want each once: %d", got, tasks)
 			}
-			if reserved := h.parts.Index.Reserved(); reserved > size {
-				t.Errorf("got %d bytes reserved, want %d at most", reserved, size)
+			if reserved := h.parts.Index.Reserved(); reserved > size || (reserved > 0) != (size > tasks*48) {
+				t.Errorf("got %d bytes of %d reserved, want some only where all fits", reserved, size)
 			}
 			if got := looks.made.Load(); got > tasks/3 {
 				t.Errorf("got %d looks for %d tasks at once, want one for all who wait", got, tasks)
@@ -230,27 +231,61 @@ func (h *harness) publishAll(p *publisher.Publisher, tasks int, requested time.T
 	all.Wait()
 }
 
-// One who gives up does not take the others' answer away.
-func TestALookGoesOnForTheOthersWhenOneGivesUp(t *testing.T) {
+// One look answers many. Where it fails for good, the others that it was for are answered by the next.
+func TestALookThatFailsIsTakenByAnother(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	silent := &silent{JetStream: h.js, left: 1}
-	h.parts.JetStream = silent
+	h.window(100 * time.Millisecond)
+	requested := time.Now().Add(-time.Hour)
+	h.publishAll(h.Publisher, 2, requested, false)
+	forget := time.NewTimer(300 * time.Millisecond)
+	<-forget.C
+	failing := &failing{JetStream: h.js, reached: make(chan struct{}), goOn: make(chan struct{})}
+	h.parts.JetStream = failing
 	p := newPublisher(h.parts)
-	ctx, giveUp := context.WithCancel(t.Context())
-	first := make(chan error, 1)
-	go func() {
-		_, _, err := p.Publish(ctx, message(1), event("a"), true)
-		first <- err
-	}()
-	second := make(chan error, 1)
-	go func() {
-		_, _, err := p.Publish(t.Context(), message(2), event("b"), true)
-		second <- err
-	}()
-	giveUp()
-	<-first
-	if err := <-second; err != nil {
-		t.Errorf("got %v, want the other's event stored", err)
+	publish := func(id string, ended chan<- error) {
+		ev := event(id)
+		ev.RequestedAt = requested
+		_, _, err := p.Publish(t.Context(), message(1), ev, true)
+		ended <- err
 	}
+	first, others := make(chan error, 1), make(chan error, 2)
+	go publish("new", first)
+	<-failing.reached
+	go publish("t0", others)
+	go publish("t1", others)
+	natstest.Eventually(t, func() error {
+		if n := p.Waiting(); n != 2 {
+			return fmt.Errorf("got %d that wait, want 2", n)
+		}
+		return nil
+	})
+	close(failing.goOn)
+	if err := <-first; err != nil {
+		t.Errorf("got %v, want the first event stored", err)
+	}
+	if one, other := <-others, <-others; (one == nil) == (other == nil) {
+		t.Errorf("got %v and %v, want the look to fail for one of them", one, other)
+	}
+	if got := h.lastSeq(); got != 3 {
+		t.Errorf("got %d events, want each once: 3", got)
+	}
+}
+
+// failing waits in the first look, and closes the second one's connection.
+type failing struct {
+	jetstream.JetStream
+	reached, goOn chan struct{}
+	looks         atomic.Int32
+}
+
+func (f *failing) CreateConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	switch f.looks.Add(1) {
+	case 1:
+		close(f.reached)
+		<-f.goOn
+	case 2:
+		return nil, nats.ErrConnectionClosed
+	}
+	return f.JetStream.CreateConsumer(ctx, stream, cfg)
 }
