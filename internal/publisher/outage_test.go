@@ -3,10 +3,12 @@ package publisher_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/capstan-worker/capstan/test/chaos/link"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -46,10 +48,14 @@ func (h *harness) subscribe() (seen func() map[string]int) {
 }
 
 // overLink returns a publisher that is connected as a worker is, over a link that can break.
-func (h *harness) overLink() (*publisher.Publisher, *link) {
+func (h *harness) overLink() (*publisher.Publisher, *link.Link) {
 	h.t.Helper()
-	l := newLink(h.t, h.server.URL())
-	nc, err := nats.Connect(l.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
+	l, err := link.NATS(h.t.Context(), strings.TrimPrefix(h.server.URL(), "nats://"), nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(l.Close)
+	nc, err := nats.Connect("nats://"+l.Addr(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -73,14 +79,11 @@ func (h *harness) overLink() (*publisher.Publisher, *link) {
 func TestASubscriberWithoutAConsumerGetsEachEventOnceAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	const tasks = 300
-	for name, outage := range map[string]struct{ begin, end func(*link) }{
-		"link cut":     {(*link).Cut, (*link).Mend},
-		"link stalled": {(*link).Stall, (*link).Resume},
-		"link stalled, and then cut": {(*link).Stall, func(l *link) {
-			l.Cut()
-			l.Resume()
-			l.Mend()
-		}},
+	for name, outage := range map[string]struct{ begin, end func(*link.Link) }{
+		"link cut":                   {(*link.Link).Down, (*link.Link).Heal},
+		"link stalled":               {(*link.Link).Stall, (*link.Link).Heal},
+		"link stalled, and then cut": {(*link.Link).Stall, func(l *link.Link) { l.Cut(); l.Heal() }},
+		"answers lost":               {func(l *link.Link) { l.After(isEvent) }, (*link.Link).Heal},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -115,6 +118,8 @@ func TestASubscriberWithoutAConsumerGetsEachEventOnceAfterAnOutage(t *testing.T)
 		})
 	}
 }
+
+func isEvent(f link.Frame) (string, bool) { return f.Subject, f.Subject == results.Subject }
 
 // A full stream refuses an event, and a subscriber without a consumer has seen it. It does not see it with each try.
 func TestAnEventIsNotSentTimeAndAgainToAFullStream(t *testing.T) {

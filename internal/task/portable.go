@@ -53,7 +53,8 @@ func mayNeedRepair(raw []byte) bool {
 	for i, b := range raw {
 		switch {
 		case '0' <= b && b <= '9':
-			if digits++; digits > float64Digits {
+			digits++
+			if digits > float64Digits {
 				return true
 			}
 			continue
