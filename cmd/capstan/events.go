@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -101,7 +102,7 @@ func (p published) await(ctx context.Context, events <-chan received) (task.Even
 // isAnswered reports whether an event is the task's one, or one beside it that answers this very request:
 // a replay, or that the id is taken. Those carry the request's sequence in their message id.
 func (p published) isAnswered(ev received) bool {
-	return ev.id == p.taskID || ev.id == fmt.Sprintf("%s.%d", p.taskID, p.seq)
+	return ev.id == p.taskID || strings.HasPrefix(ev.id, fmt.Sprintf("%s/%d/", p.taskID, p.seq))
 }
 
 // fetchResult puts the answer that did not fit into the event into it.

@@ -56,8 +56,8 @@ func TestWaitTakesOnlyTheAnswerToItsOwnRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.store(t, "b", false, task.Event{TaskID: "b", Status: task.Succeeded})
-	c.store(t, "a.6", true, task.Event{TaskID: "a", Status: task.Failed, Worker: "of another copy"})
-	c.store(t, "a.7", true, done)
+	c.store(t, "a/6/1", true, task.Event{TaskID: "a", Status: task.Failed, Worker: "of another copy"})
+	c.store(t, "a/7/1", true, done)
 
 	got, err := published{taskID: "a", seq: 7}.await(t.Context(), events)
 	if err != nil {

@@ -124,7 +124,9 @@ func work(ctx context.Context, cfg Config, with parts) error {
 			API:       with.api,
 			Tracker:   tracker.New(out, r.tracker, cfg.Tracker, with.reg, with.log),
 			Poller:    pollerAdapter{poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log)},
-			Publisher: publisher.New(with.nc, r.js, out, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
+			Publisher: publisher.New(publisher.Parts{
+				Conn: with.nc, JetStream: r.js, Outbox: out, Results: r.results, Large: r.large, Index: budgets.Index, Clock: clock,
+			}, cfg.Result, cfg.Dead, with.reg, with.log),
 		},
 		with.reg, with.log,
 	)

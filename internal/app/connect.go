@@ -26,6 +26,7 @@ func Connect(cfg NATSConfig, name string, report func(error) bool, log zerolog.L
 		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
+		nats.ReconnectBufSize(-1), // what is published while disconnected fails at once: a kept copy and its retry would both go out
 		nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),

@@ -148,6 +148,9 @@ func (o *Outbox) deliver() {
 	for i, l := range letters {
 		letters[i] = nil
 		number := l.number // an answer may come before PublishMsg returns, and the letter be used again
+		if number != 0 && !o.isWaiting(number) {
+			continue // its sender has given up and may send it again: both copies would go out
+		}
 		if err := o.nc.PublishMsg(&l.msg); err != nil {
 			o.finish(number, result{err: err})
 		}
@@ -155,6 +158,13 @@ func (o *Outbox) deliver() {
 	o.mu.Lock()
 	o.spare = letters[:0]
 	o.mu.Unlock()
+}
+
+// isWaiting reports whether somebody waits for the answer to a letter.
+func (o *Outbox) isWaiting(number uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.waiting[number] != nil
 }
 
 // answered takes in what a stream answers to a letter.

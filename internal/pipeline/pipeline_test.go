@@ -19,6 +19,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/consumer"
 	"github.com/capstan-worker/capstan/internal/gate"
+	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/pipeline"
 	"github.com/capstan-worker/capstan/internal/poller"
@@ -203,9 +204,11 @@ func (w *world) workerWith(name string, does steps, clock *servertime.Clock) *pi
 	limit := rate.NewLimiter(rate.Inf, 0)
 	out := natstest.Outbox(w.t, nc)
 	m := mortal{
-		Tracker:   tracker.New(out, w.stream(w.tracker.Stream()), w.tracker, reg, log),
-		Publisher: publisher.New(nc, js, out, w.stream(w.results.Stream), large, w.results, w.dead, reg, log),
-		api:       api, steps: does,
+		Tracker: tracker.New(out, w.stream(w.tracker.Stream()), w.tracker, reg, log),
+		Publisher: publisher.New(publisher.Parts{
+			Conn: nc, JetStream: js, Outbox: out, Results: w.stream(w.results.Stream), Large: large, Index: memory.NewBudget(1 << 20),
+		}, w.results, w.dead, reg, log),
+		api: api, steps: does,
 	}
 	polls := poller.New(poller.Config{Interval: 10 * time.Millisecond, MaxInterval: 50 * time.Millisecond}, m, limit, reg, log)
 	cfg := pipeline.Config{

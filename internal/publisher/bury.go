@@ -7,24 +7,26 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/capstan-worker/capstan/internal/outbox"
+	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // Bury stores a request that cannot be run among the dead letters, with the reason in a header. data is
-// the request's bytes, its secrets taken out.
+// the request's bytes, its secrets taken out, or nil where the body is not to be kept: the letter then
+// says so in a header.
 func (p *Publisher) Bury(ctx context.Context, m task.Message, data []byte, reason string) error {
 	msg := &nats.Msg{Subject: p.dead.Subject, Header: deadHeader(m, reason), Data: data}
-	_, err := p.publish(ctx, p.calls.dead, msg)
-	if tooLarge(err) { // what came in fitted, but not with the headers that tell why it is here
-		name := "dead." + m.DefaultID()
-		if _, err = p.put(ctx, name, data); err == nil {
-			msg.Data = nil
-			msg.Header.Set(ObjectHeader, p.cfg.Bucket+"/"+name)
-			_, err = p.publish(ctx, p.calls.dead, msg)
-		}
-		if tooLarge(err) { // it is the headers that are large
-			err = p.buryHeaders(ctx, m, msg, name+".headers")
-		}
+	if data == nil && len(m.Data) > 0 {
+		msg.Header.Set(BodyHeader, "withheld")
+	}
+	err := p.storeDead(ctx, msg)
+	name := "dead/" + deadID(m)
+	if tooLarge(err) && len(data) > 0 { // the request fitted, but not with the headers that tell why it is here
+		err = p.moveBody(ctx, msg, name)
+	}
+	if tooLarge(err) { // it is the headers that are large
+		err = p.moveHeaders(ctx, m, msg, name+"/headers")
 	}
 	if err != nil {
 		return fmt.Errorf("bury request %d of %s: %w", m.Seq, m.Stream, err)
@@ -33,8 +35,29 @@ func (p *Publisher) Bury(ctx context.Context, m task.Message, data []byte, reaso
 	return nil
 }
 
-// buryHeaders publishes a dead letter without the request's own headers, which go to the object store.
-func (p *Publisher) buryHeaders(ctx context.Context, m task.Message, letter *nats.Msg, name string) error {
+func (p *Publisher) storeDead(ctx context.Context, msg *nats.Msg) error {
+	_, err := retry.Until(ctx, p.calls.dead, func(ctx context.Context) (outbox.Receipt, error) {
+		ack, err := p.outbox.Store(ctx, msg)
+		if tooLarge(err) {
+			err = retry.Final(err)
+		}
+		return ack, err
+	})
+	return err
+}
+
+// moveBody publishes a dead letter whose body is in the object store.
+func (p *Publisher) moveBody(ctx context.Context, msg *nats.Msg, name string) error {
+	if _, err := p.put(ctx, name, msg.Data); err != nil {
+		return err
+	}
+	msg.Data = nil
+	msg.Header.Set(ObjectHeader, p.cfg.Bucket+"/"+name)
+	return p.storeDead(ctx, msg)
+}
+
+// moveHeaders publishes a dead letter without the request's own headers, which go to the object store.
+func (p *Publisher) moveHeaders(ctx context.Context, m task.Message, msg *nats.Msg, name string) error {
 	headers, err := json.Marshal(m.Header)
 	if err != nil {
 		return fmt.Errorf("encode headers: %w", err)
@@ -42,10 +65,13 @@ func (p *Publisher) buryHeaders(ctx context.Context, m task.Message, letter *nat
 	if _, err := p.put(ctx, name, headers); err != nil {
 		return err
 	}
-	body := letter.Header.Get(ObjectHeader)
-	letter.Header = deadHeader(task.Message{Stream: m.Stream, Seq: m.Seq}, letter.Header.Get(ReasonHeader))
-	letter.Header.Set(ObjectHeader, body)
-	letter.Header.Set(HeadersHeader, p.cfg.Bucket+"/"+name)
-	_, err = p.publish(ctx, p.calls.dead, letter)
-	return err
+	bare := deadHeader(task.Message{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored}, msg.Header.Get(ReasonHeader))
+	for _, own := range []string{BodyHeader, ObjectHeader} {
+		if value := msg.Header.Get(own); value != "" {
+			bare.Set(own, value)
+		}
+	}
+	bare.Set(HeadersHeader, p.cfg.Bucket+"/"+name)
+	msg.Header = bare
+	return p.storeDead(ctx, msg)
 }

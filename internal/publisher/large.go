@@ -3,7 +3,9 @@ package publisher
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,23 +15,26 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// offload puts the answer into the object store and returns the event with its name instead. Where there is both a
-// result and what it was unwrapped from, the result is the answer; a failed task's is what the API sent.
-func (p *Publisher) offload(ctx context.Context, m task.Message, ev *task.Event) (*task.Event, error) {
+// offload puts the answer of an event into the object store and the object's name in its place, where there is an
+// answer. Where there is both a result and what it was unwrapped from, the result is the answer; a failed task's
+// is what the API sent.
+func (p *Publisher) offload(ctx context.Context, m task.Message, ev *task.Event) error {
 	answer := ev.Result
 	if answer == nil {
 		answer = ev.RawResult
 	}
-	name := asideID(ev.TaskID, m)
-	info, err := p.put(ctx, name, answer)
+	if answer == nil {
+		return nil
+	}
+	name := perRequestID(ev.TaskID, m)
+	info, err := p.put(ctx, name, task.Portable(answer))
 	if err != nil {
-		return nil, fmt.Errorf("store result of task %s: %w", ev.TaskID, err)
+		return fmt.Errorf("store result: %w", err)
 	}
 	p.metrics.largeResults.Inc()
-	large := *ev
-	large.Result, large.RawResult = nil, nil
-	large.ResultRef = &task.ResultRef{Bucket: p.cfg.Bucket, Name: name, Size: info.Size, Digest: info.Digest}
-	return &large, nil
+	ev.Result, ev.RawResult = nil, nil
+	ev.ResultRef = &task.ResultRef{Bucket: p.cfg.Bucket, Name: name, Size: info.Size, Digest: info.Digest}
+	return nil
 }
 
 const (
@@ -42,8 +47,13 @@ const (
 	longestUpload = 3 * time.Minute
 )
 
-// put stores an object and looks whether it can be read.
+// put stores an object and looks whether it can be read. It waits while as many others are being stored as may be
+// at once.
 func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
+	if err := p.uploads.Acquire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("wait to upload: %w", err)
+	}
+	defer p.uploads.Release(1)
 	patience := firstUpload
 	return retry.Until(ctx, p.calls.object, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
 		ctx, cancel := context.WithTimeout(ctx, patience)
@@ -57,7 +67,8 @@ func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstre
 	})
 }
 
-// upload stores an object, in chunks that the server takes, and reads it back.
+// upload stores an object, in chunks that the server takes, and reads it back: nats.go 1.55 sends a chunk that met
+// no responder again from a buffer that holds another by then.
 func (p *Publisher) upload(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
 	size := uint32(min(max(p.nc.MaxPayload()/2, 1), chunkSize))
 	meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}
@@ -65,11 +76,20 @@ func (p *Publisher) upload(ctx context.Context, name string, data []byte) (*jets
 	if err != nil {
 		return nil, err
 	}
-	// nats.go 1.55 sends a chunk that met no responder again from a buffer that holds another by then.
-	if _, err := p.large.GetBytes(ctx, name); err != nil {
+	if err := p.readBack(ctx, name); err != nil {
 		return nil, fmt.Errorf("read back: %w", err)
 	}
 	return info, nil
+}
+
+// readBack reads an object and keeps nothing of it. At its end the object store compares the digest.
+func (p *Publisher) readBack(ctx context.Context, name string) error {
+	object, err := p.large.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, object)
+	return errors.Join(err, object.Close())
 }
 
 // whileConnected waits for a call until the connection is closed: a worker that has to go must not wait for it.

@@ -14,8 +14,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/outbox"
@@ -49,7 +47,8 @@ func TestAResultThatWasStoredCorruptIsStoredAgain(t *testing.T) {
 
 // on returns a publisher like the harness's, on another object store.
 func (h *harness) on(large jetstream.ObjectStore) *publisher.Publisher {
-	return publisher.New(h.nc, h.js, h.outbox, h.results, large, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+	h.parts.Large = large
+	return newPublisher(h.parts)
 }
 
 // leaderless is an object store whose stream is away while the first upload begins.
@@ -114,7 +113,7 @@ func TestAnUploadWithoutAnAnswerIsTriedAgainSoon(t *testing.T) {
 func TestAnUploadHasItsTimeAfterALongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &unanswered{ObjectStore: willing{}, left: 100} // five hours
-		p := publisher.New(&nats.Conn{}, nil, small{}, nil, store, results, dead, prometheus.NewRegistry(), zerolog.Nop())
+		p := newPublisher(publisher.Parts{Conn: &nats.Conn{}, Outbox: small{}, Results: emptyStream{}, Large: store})
 		if _, _, err := p.Publish(t.Context(), message(7), event("large"), false); err != nil {
 			t.Fatal(err)
 		}
@@ -134,16 +133,28 @@ func (small) Store(_ context.Context, msg *nats.Msg) (outbox.Receipt, error) {
 	return outbox.Receipt{Sequence: 1}, nil
 }
 
-// willing is an object store that takes everything.
+// emptyStream is a results stream without events and limits.
+type emptyStream struct{ jetstream.Stream }
+
+func (emptyStream) CachedInfo() *jetstream.StreamInfo { return &jetstream.StreamInfo{} }
+
+// willing is an object store that takes everything, and keeps nothing.
 type willing struct{ jetstream.ObjectStore }
 
-func (willing) Put(context.Context, jetstream.ObjectMeta, io.Reader) (*jetstream.ObjectInfo, error) {
-	return &jetstream.ObjectInfo{}, nil
+func (willing) Put(_ context.Context, _ jetstream.ObjectMeta, r io.Reader) (*jetstream.ObjectInfo, error) {
+	n, err := io.Copy(io.Discard, r)
+	return &jetstream.ObjectInfo{Size: uint64(n)}, err
 }
 
-func (willing) GetBytes(context.Context, string, ...jetstream.GetObjectOpt) ([]byte, error) {
-	return nil, nil
+func (willing) Get(context.Context, string, ...jetstream.GetObjectOpt) (jetstream.ObjectResult, error) {
+	return emptyObject{strings.NewReader("")}, nil
 }
+
+type emptyObject struct{ io.Reader }
+
+func (emptyObject) Close() error                         { return nil }
+func (emptyObject) Info() (*jetstream.ObjectInfo, error) { return &jetstream.ObjectInfo{}, nil }
+func (emptyObject) Error() error                         { return nil }
 
 // unanswered is an object store whose first uploads are not answered in time.
 type unanswered struct {
@@ -192,7 +203,7 @@ type hanging struct {
 	reached chan struct{}
 }
 
-func (h *hanging) GetBytes(ctx context.Context, _ string, _ ...jetstream.GetObjectOpt) ([]byte, error) {
+func (h *hanging) Get(ctx context.Context, _ string, _ ...jetstream.GetObjectOpt) (jetstream.ObjectResult, error) {
 	close(h.reached)
 	<-ctx.Done()
 	return nil, ctx.Err()

@@ -4,24 +4,38 @@ package publisher
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"time"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 
+	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // Outbox publishes to streams; each call has a bound of its own.
 type Outbox interface {
 	Store(ctx context.Context, msg *nats.Msg) (outbox.Receipt, error)
+}
+
+// Parts are what a publisher works with.
+type Parts struct {
+	Conn      *nats.Conn
+	JetStream jetstream.JetStream
+	Outbox    Outbox
+	Results   jetstream.Stream      // of the events
+	Large     jetstream.ObjectStore // of results that are too large for a message
+	Index     *memory.Budget        // of the index of stored events; its only user is the publisher
+	Clock     *servertime.Clock     // nil: this machine's
 }
 
 // Publisher publishes events. Its calls wait out an outage of NATS, a full stream and a missing object
@@ -32,93 +46,97 @@ type Publisher struct {
 	outbox  Outbox
 	results jetstream.Stream
 	large   jetstream.ObjectStore
+	clock   *servertime.Clock
 	cfg     ResultConfig
 	dead    DeadConfig
 	calls   calls
 	metrics metrics
 
-	lookback *lookback
+	index    *eventIndex
+	capacity capacity
+	newest   atomic.Uint64       // the sequence of an event that was stored lately
+	uploads  *semaphore.Weighted // places of uploads at once
+	reads    *semaphore.Weighted // places of stored events in memory at once
 }
 
-// New returns a publisher on the results stream, the object store and the stream of dead letters.
-func New(nc *nats.Conn, js jetstream.JetStream, o Outbox, results jetstream.Stream, large jetstream.ObjectStore,
-	cfg ResultConfig, dead DeadConfig, reg prometheus.Registerer, log zerolog.Logger,
-) *Publisher {
-	return &Publisher{
-		nc: nc, outbox: o, results: results, large: large, cfg: cfg, dead: dead,
-		calls: newCalls(reg, log), metrics: newMetrics(reg),
-		lookback: newLookback(js, cfg.Stream, retry.NewCall("find_event", retry.Slow, reg, log)),
+// Bounds of what is in memory at once, beside the events that are to be published.
+const (
+	uploadsAtOnce = 2 // each reads its object back
+	readsAtOnce   = 8 // each is a message
+)
+
+// New returns a publisher of events and of dead letters.
+func New(parts Parts, cfg ResultConfig, dead DeadConfig, reg prometheus.Registerer, log zerolog.Logger) *Publisher {
+	p := &Publisher{
+		nc: parts.Conn, outbox: parts.Outbox, results: parts.Results, large: parts.Large, clock: parts.Clock,
+		cfg: cfg, dead: dead, calls: newCalls(reg, log), metrics: newMetrics(reg),
+		index:    newEventIndex(parts.JetStream, cfg.Stream, parts.Index, retry.NewCall("find_event", 0, reg, log)),
+		capacity: capacity{results: parts.Results},
+		uploads:  semaphore.NewWeighted(uploadsAtOnce), reads: semaphore.NewWeighted(readsAtOnce),
 	}
+	p.newest.Store(parts.Results.CachedInfo().State.LastSeq)
+	return p
 }
 
 // Publish stores the one event of a task and returns the event that is stored, with its sequence in the
 // results stream. Publishing it again stores nothing: the stream tells it for a duplicate by the task id,
-// and what is stored already is returned, since it is what subscribers have seen. The stream forgets ids
-// after its duplicate window; again says that an earlier delivery may have come this far, so that the
-// events since the task began are looked through.
+// and the stored event is returned, since it is the one that subscribers have seen. The stream forgets ids
+// after its duplicate window. redelivered says that an earlier delivery may have come this far, so that the
+// events stored since the request are looked through where the stream may have forgotten.
 //
 // An event under the same id that answers another request (a broken one that was mended and sent again)
 // is no duplicate. The event is then stored under the id that PublishAside uses.
-func (p *Publisher) Publish(ctx context.Context, m task.Message, ev task.Event, again bool) (task.Event, uint64, error) {
-	seq, err := p.storeOnce(ctx, m, &ev, ev.TaskID, again)
+func (p *Publisher) Publish(ctx context.Context, m task.Message, ev task.Event, redelivered bool) (task.Event, uint64, error) {
+	seq, err := p.storeOnce(ctx, m, &ev, ev.TaskID, redelivered)
 	if errors.Is(err, errOthers) {
-		seq, err = p.storeOnce(ctx, m, &ev, asideID(ev.TaskID, m), again)
+		seq, err = p.storePerRequest(ctx, m, &ev, redelivered)
 	}
 	return ev, seq, err
 }
 
-// PublishAside stores an event that is not the task's one: its message id is the task id, a dot and the
-// request's sequence. again is as in Publish.
-func (p *Publisher) PublishAside(ctx context.Context, m task.Message, ev task.Event, again bool) error {
-	_, err := p.storeOnce(ctx, m, &ev, asideID(ev.TaskID, m), again)
+// PublishAside stores an event that is not the task's one. Its message id is the task id, the request's sequence,
+// and the time when the stream stored the request in Unix milliseconds, with slashes between them.
+// redelivered is as in Publish.
+func (p *Publisher) PublishAside(ctx context.Context, m task.Message, ev task.Event, redelivered bool) error {
+	_, err := p.storePerRequest(ctx, m, &ev, redelivered)
 	return err
 }
 
-// errOthers says that the message id is taken by an event that answers another request.
-var errOthers = errors.New("the message id is another event's")
-
-// storeOnce stores an event under a message id unless it is stored, puts what is stored in its place, and returns that
-// one's sequence. An event is handed on by its address: copies of it in each call would make a task's stack grow once
-// more.
-func (p *Publisher) storeOnce(ctx context.Context, m task.Message, ev *task.Event, id string, again bool) (uint64, error) {
-	for {
-		if again {
-			seq, found, err := p.stored(ctx, m, ev)
-			if found || err != nil {
-				return seq, err
-			}
-		}
-		ack, err := p.store(ctx, m, ev, id)
-		if errors.Is(err, errForgotten) {
-			again = true
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		if !ack.Duplicate || p.earlier(ctx, ack.Sequence, ev) {
-			return ack.Sequence, nil
-		}
-		return 0, fmt.Errorf("publish event of task %s: %w", ev.TaskID, errOthers)
+// storePerRequest stores an event under the id that belongs to its request. Somebody else's message can have that
+// id only by intent; the event then gets a random one.
+func (p *Publisher) storePerRequest(ctx context.Context, m task.Message, ev *task.Event, redelivered bool) (uint64, error) {
+	id := perRequestID(ev.TaskID, m)
+	seq, err := p.storeOnce(ctx, m, ev, id, redelivered)
+	if errors.Is(err, errOthers) {
+		return p.storeOnce(ctx, m, ev, id+"/"+rand.Text(), redelivered)
 	}
+	return seq, err
 }
 
-func asideID(taskID string, m task.Message) string { return fmt.Sprintf("%s.%d", taskID, m.Seq) }
+// perRequestID returns the message id of an event beside the task's own. No task id has a slash, and no two
+// requests have one sequence and one time.
+func perRequestID(taskID string, m task.Message) string {
+	return fmt.Sprintf("%s/%d/%d", taskID, m.Seq, m.Stored.UnixMilli())
+}
 
 // Replay stores the event with the given sequence once more, marked as a replay, in answer to a request
 // that repeats an ended task's. The error is task.ErrNoEvent where the stream does not hold it any more.
 func (p *Publisher) Replay(ctx context.Context, m task.Message, taskID string, seq uint64) error {
-	stored, err := p.event(ctx, seq)
+	if err := p.reads.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("wait to replay task %s: %w", taskID, err)
+	}
+	defer p.reads.Release(1)
+	stored, err := p.read(ctx, seq)
 	if err != nil {
 		return fmt.Errorf("read event of task %s: %w", taskID, err)
 	}
-	if stored.Header.Get("ce-subject") != taskID {
+	if stored.Header.Get(subjectHeader) != taskID {
 		return fmt.Errorf("event %d is not of task %s: %w", seq, taskID, task.ErrNoEvent)
 	}
-	again := &nats.Msg{Subject: p.cfg.Subject, Header: replayHeader(stored.Header, m, asideID(taskID, m)), Data: stored.Data}
-	_, err = p.publish(ctx, p.calls.replay, again)
-	if tooLarge(err) { // it fitted, but not with the mark of a replay
-		err = p.replayLarge(ctx, m, again)
+	id := perRequestID(taskID, m)
+	ack, err := p.replayAs(ctx, m, stored, id)
+	if err == nil && ack.Duplicate {
+		err = p.replayUnlessStored(ctx, m, stored, id, ack.Sequence)
 	}
 	if err != nil {
 		return fmt.Errorf("publish event of task %s again: %w", taskID, err)
@@ -127,112 +145,18 @@ func (p *Publisher) Replay(ctx context.Context, m task.Message, taskID string, s
 	return nil
 }
 
-// replayLarge publishes a replay whose result is in the object store.
-func (p *Publisher) replayLarge(ctx context.Context, m task.Message, again *nats.Msg) error {
-	var ev task.Event
-	if err := json.Unmarshal(again.Data, &ev); err != nil {
-		return fmt.Errorf("read event: %w", err)
-	}
-	large, err := p.offload(ctx, m, &ev)
-	if err != nil {
+// replayUnlessStored looks at the message that has the replay's id. It answers the same request unless
+// it is somebody else's, and one that is gone did so, too: no other request has this id.
+func (p *Publisher) replayUnlessStored(ctx context.Context, m task.Message, event *jetstream.RawStreamMsg, id string, seq uint64) error {
+	found, err := p.read(ctx, seq)
+	switch {
+	case errors.Is(err, task.ErrNoEvent):
+		return nil
+	case err != nil:
 		return err
+	case found.Header.Get(idHeader) == id:
+		return nil
 	}
-	if again.Data, err = large.JSON(); err != nil {
-		return fmt.Errorf("encode event: %w", err)
-	}
-	_, err = p.publish(ctx, p.calls.replay, again)
+	_, err = p.replayAs(ctx, m, event, id+"/"+rand.Text())
 	return err
-}
-
-// store encodes an event and publishes it under a message id. What does not fit into a message goes to
-// the object store first.
-func (p *Publisher) store(ctx context.Context, m task.Message, ev *task.Event, id string) (outbox.Receipt, error) {
-	ack, err := p.storeAs(ctx, m, ev, id)
-	if tooLarge(err) && ev.ResultRef == nil {
-		var large *task.Event
-		if large, err = p.offload(ctx, m, ev); err == nil {
-			ack, err = p.storeAs(ctx, m, large, id)
-		}
-	}
-	if err != nil {
-		return ack, fmt.Errorf("publish event of task %s: %w", ev.TaskID, err)
-	}
-	return ack, nil
-}
-
-func (p *Publisher) storeAs(ctx context.Context, m task.Message, ev *task.Event, id string) (outbox.Receipt, error) {
-	data, err := ev.JSON()
-	if err != nil {
-		return outbox.Receipt{}, fmt.Errorf("encode: %w", err)
-	}
-	return p.publishEvent(ctx, &nats.Msg{Subject: p.cfg.Subject, Header: eventHeader(m, ev, id), Data: data})
-}
-
-// tooLarge reports whether a message was larger than the server's max_payload or the stream's own bound.
-func tooLarge(err error) bool {
-	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum)
-}
-
-// errForgotten says that an event was sent, that no answer came, and that the stream may have forgotten
-// its id since.
-var errForgotten = errors.New("the event may have been stored long ago")
-
-// publishEvent publishes until the stream has answered. A message that was sent before an outage may have
-// been stored: once its id may be forgotten it is not sent again unseen.
-func (p *Publisher) publishEvent(ctx context.Context, msg *nats.Msg) (outbox.Receipt, error) {
-	var sent time.Time
-	return retry.Until(ctx, p.calls.event, func(ctx context.Context) (outbox.Receipt, error) {
-		if sent.IsZero() {
-			sent = time.Now()
-		} else if p.forgotten(sent) {
-			return outbox.Receipt{}, retry.Final(errForgotten)
-		}
-		return p.send(ctx, msg)
-	})
-}
-
-// forgotten reports whether the stream may have forgotten the id of a message that was stored at t.
-func (p *Publisher) forgotten(t time.Time) bool {
-	return time.Since(t) > p.results.CachedInfo().Config.Duplicates/2
-}
-
-func (p *Publisher) publish(ctx context.Context, what *retry.Call, msg *nats.Msg) (outbox.Receipt, error) {
-	return retry.Until(ctx, what, func(ctx context.Context) (outbox.Receipt, error) {
-		return p.send(ctx, msg)
-	})
-}
-
-func (p *Publisher) send(ctx context.Context, msg *nats.Msg) (outbox.Receipt, error) {
-	ack, err := p.outbox.Store(ctx, msg)
-	if tooLarge(err) {
-		err = retry.Final(err)
-	}
-	return ack, err
-}
-
-// earlier puts the stored event with this sequence in the place of ev if it answers the same request, or tells of the
-// same workflow: a copy of a request may have taken over its task. One that is gone, or is nobody's event,
-// does not.
-func (p *Publisher) earlier(ctx context.Context, seq uint64, ev *task.Event) bool {
-	var stored task.Event
-	msg, err := p.event(ctx, seq)
-	if err != nil || json.Unmarshal(msg.Data, &stored) != nil {
-		return false
-	}
-	sameRun := stored.WorkflowID != "" && stored.WorkflowID == ev.WorkflowID
-	answers := stored.TaskID == ev.TaskID && (sameRun || stored.RequestedAt.Equal(ev.RequestedAt))
-	if answers {
-		*ev = stored
-	}
-	return answers
-}
-
-func (p *Publisher) event(ctx context.Context, seq uint64) (*jetstream.RawStreamMsg, error) {
-	return retry.Until(ctx, p.calls.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-		msg, err := p.results.GetMsg(ctx, seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			err = retry.Final(task.ErrNoEvent)
-		}
-		return msg, err
-	})
 }

@@ -3,7 +3,9 @@ package task
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Event says how a task ended. One is published for each.
@@ -17,6 +19,7 @@ type Event struct {
 	RawResult      json.RawMessage `json:"raw_result,omitempty"`      // what the API sent, where that differs or the task failed
 	Error          *Error          `json:"error,omitempty"`           // set exactly when Status is Failed
 	Metadata       json.RawMessage `json:"metadata,omitempty"`        // the request's, as it came
+	Dropped        []string        `json:"dropped,omitempty"`         // members that were left out because the event did not fit into a message
 	RequestedAt    time.Time       `json:"requested_at"`
 	SubmittedAt    time.Time       `json:"submitted_at,omitzero"`
 	FinishedAt     time.Time       `json:"finished_at"`
@@ -26,8 +29,8 @@ type Event struct {
 	Worker         string          `json:"worker"`
 }
 
-// JSON returns the event as subscribers get it. Its times have years of four digits. The error names a field that
-// holds no JSON.
+// JSON returns the event as subscribers get it: UTF-8 in a form that every reader accepts, see Portable. Its
+// times have years of four digits. The error names a field that holds no JSON.
 func (e *Event) JSON() ([]byte, error) {
 	o := newObject(768 + len(e.Result) + len(e.RawResult) + len(e.Metadata))
 	o.text("task_id", e.TaskID)
@@ -40,6 +43,7 @@ func (e *Event) JSON() ([]byte, error) {
 		o.optionalRaw("raw_result", e.RawResult),
 		o.optionalValue("error", e.Error != nil, e.Error),
 		o.optionalRaw("metadata", e.Metadata),
+		o.optionalValue("dropped", len(e.Dropped) > 0, e.Dropped),
 	)
 	o.moment("requested_at", e.RequestedAt)
 	o.optionalMoment("submitted_at", e.SubmittedAt)
@@ -52,6 +56,62 @@ func (e *Event) JSON() ([]byte, error) {
 		return nil, err
 	}
 	return o.end(), nil
+}
+
+// ExceedsBytes reports whether the event is certainly longer than a number of bytes. It encodes nothing.
+func (e *Event) ExceedsBytes(limit int64) bool {
+	size := int64(0)
+	for _, raw := range []json.RawMessage{e.Result, e.RawResult, e.Metadata} {
+		size += int64(len(raw))
+	}
+	if size <= limit {
+		return false
+	}
+	return compactSize(e.Result)+compactSize(e.RawResult)+compactSize(e.Metadata) > limit
+}
+
+// What is kept of texts in an event that does not fit into a message.
+const (
+	shortText    = 256 // bytes that are kept of a text
+	shortMessage = 512 // bytes that are kept of an error's message
+)
+
+// DropMetadata leaves out the metadata and says so.
+func (e *Event) DropMetadata() {
+	if e.Metadata != nil {
+		e.Metadata = nil
+		e.Dropped = append(e.Dropped, "metadata")
+	}
+}
+
+// ShortenTexts cuts the texts that can be long, and leaves out an id that would be of no use when it is cut. It
+// says so.
+func (e *Event) ShortenTexts() {
+	if len(e.WorkflowID) > shortText {
+		e.WorkflowID = ""
+		e.Dropped = append(e.Dropped, "workflow_id")
+	}
+	e.WorkflowStatus = shortened(e.WorkflowStatus, shortText)
+	e.Worker = shortened(e.Worker, shortText)
+	if e.Error != nil {
+		short := *e.Error
+		short.Message = shortened(short.Message, shortMessage)
+		e.Error = &short
+	}
+}
+
+// shortened returns a text of that many bytes at most. An ellipsis stands where it was cut.
+func shortened(text string, most int) string {
+	const ellipsis = "…"
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= most {
+		return text
+	}
+	end := most - len(ellipsis)
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + ellipsis
 }
 
 // ResultRef names an object of an object store.

@@ -69,18 +69,37 @@ func (o *object) optionalMoment(name string, value time.Time) {
 	}
 }
 
-// optionalRaw writes a JSON value that is there, without the space between its parts.
+// optionalRaw writes a JSON value that is there, without the space between its parts and in a form that every
+// reader accepts.
 func (o *object) optionalRaw(name string, value json.RawMessage) error {
 	if len(value) == 0 {
 		return nil
 	}
 	o.name(name)
 	into := bytes.NewBuffer(o.b)
-	if err := json.Compact(into, value); err != nil {
+	if err := json.Compact(into, Portable(value)); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	o.b = into.Bytes()
 	return nil
+}
+
+// compactSize returns how many bytes of a JSON value are no space between its parts.
+func compactSize(value json.RawMessage) int64 {
+	size, inString := int64(0), false
+	for i := 0; i < len(value); i++ {
+		switch b := value[i]; {
+		case b == '"':
+			inString = !inString
+		case inString && b == '\\':
+			i++
+			size++
+		case !inString && (b == ' ' || b == '\t' || b == '\r' || b == '\n'):
+			continue
+		}
+		size++
+	}
+	return size
 }
 
 // optionalValue writes a value that is seldom there, by reflection.

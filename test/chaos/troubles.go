@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -41,7 +42,7 @@ func everyKind(ctx context.Context, w *world) error {
 
 // askAgain repeats the requests of the first n tasks, which have ended: each has to be answered by its event.
 func (w *world) askAgain(ctx context.Context, n int) error {
-	unanswered := map[string]bool{} // message ids of events that have to come
+	unanswered := map[string]bool{} // how message ids of events that have to come begin
 	for i := range w.asked[:n] {
 		a := &w.asked[i]
 		if a.want.Invalid {
@@ -51,12 +52,12 @@ func (w *world) askAgain(ctx context.Context, n int) error {
 		if err := w.publish(ctx, a, a.want.Copies); err != nil {
 			return err
 		}
-		unanswered[fmt.Sprintf("%s.%d", a.id, a.want.Requests[len(a.want.Requests)-1])] = true
+		unanswered[fmt.Sprintf("%s/%d/", a.id, a.want.Requests[len(a.want.Requests)-1])] = true
 	}
 	w.look = func(events []verdict.Event) {
 		for _, ev := range events {
 			for _, id := range ev.Header[nats.MsgIdHdr] {
-				delete(unanswered, id)
+				delete(unanswered, id[:strings.LastIndexByte(id, '/')+1])
 			}
 		}
 		for id := range unanswered {

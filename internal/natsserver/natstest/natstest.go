@@ -72,7 +72,7 @@ func (s *Server) Restart() {
 // after a restart, as a worker's does.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
 	s.tb.Helper()
-	opts = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.Timeout(patience)}, opts...)
+	opts = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(50 * time.Millisecond), nats.Timeout(patience)}, opts...)
 	var nc *nats.Conn
 	Eventually(s.tb, func() (err error) { // a busy machine can be too slow for the first exchange
 		nc, err = nats.Connect(s.URL(), opts...)

@@ -3,6 +3,7 @@ package verdict
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
@@ -24,18 +25,19 @@ func (c *Count) judgeForm(t Task, ev Event) {
 	}
 }
 
-// judgeID looks at the message id: the task id, and on an event that is not the task's one the task id, a dot
-// and the place of the request that it answers.
+// judgeID looks at the message id: the task id, and on an event that is not the task's one the task id, a slash,
+// the place of the request that it answers, a slash, and when that was stored.
 func (c *Count) judgeID(t Task, ev Event) {
-	ids := []string{t.ID}
-	if ev.Replay || codeOf(ev) == task.DuplicateTask {
-		ids = nil
-		for _, seq := range t.Requests {
-			ids = append(ids, fmt.Sprintf("%s.%d", t.ID, seq))
+	id := ev.header("Nats-Msg-Id")
+	if !ev.Replay && codeOf(ev) != task.DuplicateTask {
+		if id != t.ID {
+			c.complain("%s: event %d has the message id %q, want the task id", t.ID, ev.Seq, id)
 		}
+		return
 	}
-	if id := ev.header("Nats-Msg-Id"); !slices.Contains(ids, id) {
-		c.complain("%s: event %d has the message id %q, want one of %q", t.ID, ev.Seq, id, ids)
+	answers := func(seq uint64) bool { return strings.HasPrefix(id, fmt.Sprintf("%s/%d/", t.ID, seq)) }
+	if !slices.ContainsFunc(t.Requests, answers) {
+		c.complain("%s: event %d has the message id %q, want one of the requests %d", t.ID, ev.Seq, id, t.Requests)
 	}
 }
 

@@ -1,0 +1,89 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/retry"
+)
+
+// capacity tells whether the results stream can take one more message. It asks the stream a few times a second at
+// most, for all who wait.
+type capacity struct {
+	results jetstream.Stream
+
+	mu    sync.Mutex
+	asked time.Time // guarded by mu
+	free  int64     // bytes that the stream takes in addition, as of then; guarded by mu
+}
+
+// capacityAge is how long an answer of the stream is believed.
+const capacityAge = 250 * time.Millisecond
+
+var errFull = errors.New("results stream is full")
+
+// await returns nil if the stream takes a message of that many bytes, and errFull if it does not.
+func (c *capacity) await(ctx context.Context, size int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.asked) > capacityAge {
+		ctx, cancel := context.WithTimeout(ctx, retry.Quick)
+		defer cancel()
+		info, err := c.results.Info(ctx)
+		if err != nil {
+			return err
+		}
+		c.free, c.asked = freeBytes(info), time.Now()
+	}
+	if c.free < size {
+		return errFull
+	}
+	return nil
+}
+
+// freeBytes returns how many bytes a stream takes before it refuses more.
+func freeBytes(info *jetstream.StreamInfo) int64 {
+	cfg, state := info.Config, info.State
+	switch {
+	case cfg.Discard != jetstream.DiscardNew:
+		return math.MaxInt64
+	case cfg.MaxMsgs > 0 && state.Msgs >= uint64(cfg.MaxMsgs):
+		return 0
+	case cfg.MaxBytes > 0:
+		return cfg.MaxBytes - int64(min(state.Bytes, math.MaxInt64))
+	default:
+		return math.MaxInt64
+	}
+}
+
+// maxMessage returns how many bytes a message to the results stream may have, its headers included.
+func (p *Publisher) maxMessage() int64 {
+	most := int64(math.MaxInt64)
+	if server := p.nc.MaxPayload(); server > 0 {
+		most = server
+	}
+	if stream := int64(p.results.CachedInfo().Config.MaxMsgSize); stream > 0 {
+		most = min(most, stream)
+	}
+	return most
+}
+
+// messageSize returns how many bytes a message has, its headers included (ADR-4).
+func messageSize(msg *nats.Msg) int64 {
+	size := len(msg.Data)
+	if len(msg.Header) > 0 {
+		size += len("NATS/1.0\r\n\r\n")
+	}
+	for name, values := range msg.Header {
+		for _, value := range values {
+			size += len(name) + len(": ") + len(value) + len("\r\n")
+		}
+	}
+	return int64(size)
+}
