@@ -65,6 +65,17 @@ func BenchmarkText(b *testing.B) {
 	}
 }
 
+// What each event costs: the tables are made for it.
+func BenchmarkEvent(b *testing.B) {
+	key := redact.Secrets{}.With("sk-0123456789abcdef0123456789abcdef")
+	in := []byte(`{"heading":"Your order","total":"12.50","lines":["` + repeat("a line of the page, ", 1000) + `"]}`)
+	b.SetBytes(int64(len(in)))
+	b.ReportAllocs()
+	for b.Loop() {
+		key.JSON(in)
+	}
+}
+
 func BenchmarkJSON(b *testing.B) {
 	for _, bc := range []struct {
 		name, part string

@@ -48,16 +48,14 @@ func (b *Builder) text(text string) {
 	b.over = b.over || !b.short && len(b.bytes) > b.limit()
 }
 
-// grow makes room for more bytes. It copies twice at most, because the end is known.
+// grow makes room for more bytes, at first for a few marks, and never for more than can be written.
 func (b *Builder) grow(n int) {
 	need := len(b.bytes) + n
 	if need <= cap(b.bytes) {
 		return
 	}
-	size := b.size + 4<<10
-	if need > size {
-		size = max(need, b.limit()+1<<10) // and for the mark that passes the limit
-	}
+	most := b.limit() + 1<<10 // and for the mark that passes the limit
+	size := max(need, min(2*cap(b.bytes), most), b.size+b.size/16+64)
 	b.bytes = append(make([]byte, 0, size), b.bytes...)
 }
 
@@ -72,7 +70,7 @@ func (b *Builder) JSON(part []byte) {
 		end := at + 1
 		switch {
 		case part[at] == '"':
-			end = StringEnd(part, at)
+			end = stringEnd(part, at)
 			inside := part[at+1 : max(at+1, end-1)]
 			if b.redactor.search(inside, true) {
 				b.Raw(part[done:at])
@@ -125,9 +123,9 @@ func (b *Builder) mark(marks []string, secret uint16) string {
 	return marks[secret]
 }
 
-// StringEnd returns where the JSON string ends that begins at from: behind the first quote without a backslash of its own, or at
+// stringEnd returns where the JSON string ends that begins at from: behind the first quote without a backslash of its own, or at
 // the end of the data.
-func StringEnd(data []byte, from int) int {
+func stringEnd(data []byte, from int) int {
 	begin := from + 1
 	for end := begin; ; end++ {
 		next := bytes.IndexByte(data[end:], '"')

@@ -99,6 +99,9 @@ func (r *Redactor) Compose(size int, write func(*Builder)) []byte {
 	return b.bytes
 }
 
+// Finds reports whether a secret stands in the text, in any form.
+func (r *Redactor) Finds(text []byte) bool { return r.search(text, false) }
+
 // search looks for secrets in a text, or in what stands between the quotes of a JSON string. It reports whether there are any,
 // and keeps them in r.found.
 func (r *Redactor) search(text []byte, quoted bool) bool {
@@ -145,6 +148,10 @@ func (r *Redactor) pass(text []byte, all bool, base []byte, more ...byte) pass {
 
 // inString returns the text as it stands between the quotes of a JSON string.
 func inString(text string) string {
+	plain := func(r rune) bool { return r >= ' ' && r <= '~' && r != '"' && r != '\\' }
+	if !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
+		return text
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

@@ -215,7 +215,7 @@ func TestMarksNeverMakeATextMuchLonger(t *testing.T) {
 		in := []byte("[" + strings.Repeat(part, 100_000) + "0]")
 		before := bytes.Clone(in)
 		got := s.JSON(in)
-		if len(got) > 2*len(in)+32<<10 || !json.Valid(got) || strings.ContainsAny(string(got), "ab1") {
+		if len(got) > 2*len(in)+32<<10 || !json.Valid(got) || bytes.ContainsAny(got, "ab1") {
 			t.Errorf("%s repeated: got %d bytes of %d: %.40s", part, len(got), len(in), got)
 		}
 		if !bytes.Equal(in, before) {
