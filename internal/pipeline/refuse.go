@@ -16,7 +16,12 @@ func (p *Pipeline) refuse(ctx context.Context, m task.Message, why error) error 
 		return why
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := p.publisher.Bury(ctx, m, task.RedactRequest(m.Data), invalid.Error()); err != nil {
+	body, kept := task.RedactRequest(m.Data)
+	reason := invalid.Error()
+	if !kept {
+		reason += "; " + task.NoBody
+	}
+	if err := p.publisher.Bury(ctx, m, body, reason); err != nil {
 		return err
 	}
 	ev := p.refusal(m, invalid.TaskID, task.NewError(task.InvalidRequest, invalid.Error()))

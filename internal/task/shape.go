@@ -19,7 +19,7 @@ const (
 
 // checkShape refuses bytes that are not one JSON object, and JSON that two readers could understand
 // differently or that would cost its reader too much: names that come twice, text that is not UTF-8,
-// deep nesting, and numbers that a float64 cannot hold. encoding/json lets all of these pass.
+// deep nesting, and numbers that a float64 cannot hold, such as 1e400. encoding/json lets all of these pass.
 func checkShape(data []byte) error {
 	switch {
 	case len(data) > maxRequest:
@@ -91,9 +91,9 @@ func (w *walk) array(depth int) error {
 func (w *walk) object(depth int) error {
 	seen := map[string]bool{}
 	for token := w.next(); token[0] != '}'; token = w.next() {
-		name := unquote(token)
+		name := exact(token)
 		if depth == 1 {
-			w.top = name
+			w.top = shown(name)
 		}
 		if seen[name] {
 			return w.twice(name, depth)
@@ -110,13 +110,16 @@ func (w *walk) object(depth int) error {
 func (w *walk) twice(name string, depth int) error {
 	switch {
 	case depth == 1:
-		return &fault{field: name, rule: "is given twice; give it once"}
+		return &fault{field: w.top, rule: "is given twice; give it once"}
 	case w.top == secretValues:
 		return w.fault("", "has a name twice; give each once")
 	default:
-		return &fault{field: w.top, rule: "has a name twice; give each once", detail: name}
+		return &fault{field: w.top, rule: "has a name twice; give each once", detail: shown(name)}
 	}
 }
+
+// shown returns what exact returned as a text that can be shown.
+func shown(name string) string { return strings.ReplaceAll(name, halfMark, `\u`) }
 
 // fault is a breach inside the outermost member, of which secret_values is never quoted.
 func (w *walk) fault(holds, rule string) error {
