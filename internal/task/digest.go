@@ -46,7 +46,7 @@ func canonical(t *tokens, token []byte) []byte {
 	case '{':
 		var all []member
 		for name := t.next(); name[0] != '}'; name = t.next() {
-			all = append(all, member{exact(name), canonical(t, t.next())})
+			all = append(all, member{string(exact(name)), canonical(t, t.next())})
 		}
 		return canonicalObject(all)
 	case '[':
@@ -84,7 +84,7 @@ func canonicalString(literal []byte) []byte {
 	if isCanonical(literal) {
 		return literal
 	}
-	return appendExact(nil, exact(literal))
+	return appendExact(nil, string(exact(literal)))
 }
 
 // appendExact appends what exact returned as a JSON string, with the escapes that HTML needs.

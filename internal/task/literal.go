@@ -3,6 +3,7 @@ package task
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -76,10 +77,15 @@ const halfMark = "\xff"
 
 // exact returns the text of a JSON string in UTF-8, so that two strings have the same only if they say the same: half a
 // surrogate pair, which is no character and cannot be written in UTF-8, is told by halfMark.
-func exact(literal []byte) string {
+//
+// It may be a part of the literal.
+func exact(literal []byte) []byte {
+	if bytes.IndexByte(literal, '\\') < 0 {
+		return literal[1 : len(literal)-1]
+	}
 	text, err := jsontext.AppendUnquote(nil, literal)
 	if err == nil {
-		return string(text)
+		return text
 	}
 	text = text[:0]
 	begin := 1
@@ -95,7 +101,7 @@ func exact(literal []byte) string {
 		begin = at
 	}
 	text, _ = jsontext.AppendUnquote(text, `"`+string(literal[begin:]))
-	return string(text)
+	return text
 }
 
 // escapedUnit returns the hex digits of half a surrogate pair, or nothing for anything else that text begins with, and how many
@@ -143,27 +149,23 @@ func quote(text string) []byte { return appendQuoted(nil, text, false) }
 
 // appendQuoted appends the text as a JSON string, with the escapes that HTML needs or without them.
 func appendQuoted(b []byte, text string, forHTML bool) []byte {
-	if isPlain(text) {
-		b = append(b, '"')
-		b = append(b, text...)
-		return append(b, '"')
+	begin := len(b)
+	b, _ = jsontext.AppendQuote(b, text)
+	if !forHTML || !strings.ContainsAny(text, "<>&\u2028\u2029") {
+		return b
 	}
-	buffer := bytes.NewBuffer(b)
-	enc := json.NewEncoder(buffer)
-	enc.SetEscapeHTML(forHTML)
-	if err := enc.Encode(text); err != nil {
-		panic(err) // every string can be encoded
-	}
-	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))
-}
-
-// isPlain reports whether text is ASCII that needs no escape in JSON or HTML.
-func isPlain(text string) bool {
-	for i := range len(text) {
-		switch b := text[i]; {
-		case b < ' ', b > '~', b == '"', b == '\\', b == '<', b == '>', b == '&':
-			return false
+	quoted := b[begin:]
+	escaped := append(make([]byte, 0, len(b)+len(b)/8), b[:begin]...)
+	done := 0
+	for at, c := range quoted {
+		if c != '<' && c != '>' && c != '&' && c != "\u2028"[0] {
+			continue
+		}
+		if character, size := utf8.DecodeRune(quoted[at:]); strings.ContainsRune("<>&\u2028\u2029", character) {
+			escaped = append(escaped, quoted[done:at]...)
+			escaped = fmt.Appendf(escaped, `\u%04x`, character)
+			done = at + size
 		}
 	}
-	return true
+	return append(escaped, quoted[done:]...)
 }

@@ -96,7 +96,7 @@ func parse(m Message, d Defaults) (*Request, error) {
 	if valueOf(all, "url") == nil && valueOf(all, "sessionId") == nil {
 		return nil, &fault{rule: "has neither url nor sessionId; give a URL to start from, or a session to run in"}
 	}
-	if err := checkExtra(known, all, members(valueOf(all, "extra"))); err != nil {
+	if err := checkExtra(known, all); err != nil {
 		return nil, err
 	}
 	r.Body = body(known, all)
@@ -114,14 +114,22 @@ func (m Message) withoutData() Message {
 // checkExtra refuses parameters that are a field of their own, in any case: they could say something
 // else than the field does. Those of vendor clients may stand in extra, because that was their place once, unless they stand
 // beside it as well.
-func checkExtra(known []field, all, extra []member) error {
-	for _, m := range extra {
+func checkExtra(known []field, all []member) error {
+	extra := valueOf(all, "extra")
+	if extra == nil {
+		return nil
+	}
+	t := tokens{data: extra}
+	t.next() // the bracket
+	for token := t.next(); token[0] != '}'; token = t.next() {
+		name := unquote(token)
+		t.value()
 		for _, f := range known {
-			if m.name == f.name && isVendorField(f.name) && valueOf(all, f.name) == nil {
+			if name == f.name && isVendorField(f.name) && valueOf(all, f.name) == nil {
 				continue
 			}
-			if strings.EqualFold(m.name, f.name) {
-				return &fault{field: "extra." + m.name, rule: "may not repeat a known field; give " + f.name + " beside extra"}
+			if strings.EqualFold(name, f.name) {
+				return &fault{field: "extra." + name, rule: "may not repeat a known field; give " + f.name + " beside extra"}
 			}
 		}
 	}

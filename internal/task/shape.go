@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -57,7 +58,8 @@ func checkTokens(data []byte) error {
 // walk is a way through the tokens of a JSON value.
 type walk struct {
 	tokens
-	top string // the outermost member it is in
+	top   string   // the outermost member it is in
+	names [][]byte // those of the objects it is in, as exact returns them
 }
 
 // value checks the value that begins with this token and stands inside so many objects and arrays.
@@ -89,28 +91,33 @@ func (w *walk) array(depth int) error {
 }
 
 func (w *walk) object(depth int) error {
-	seen := map[string]bool{}
+	outer := len(w.names)
 	for token := w.next(); token[0] != '}'; token = w.next() {
 		name := exact(token)
 		if depth == 1 {
 			w.top = shown(name)
 		}
-		if seen[name] {
-			return w.twice(name, depth)
-		}
-		seen[name] = true
+		w.names = append(w.names, name)
 		if err := w.value(w.next(), depth); err != nil {
 			return err
+		}
+	}
+	own := w.names[outer:]
+	w.names = w.names[:outer]
+	slices.SortFunc(own, bytes.Compare)
+	for i := range own {
+		if i > 0 && bytes.Equal(own[i-1], own[i]) {
+			return w.twice(own[i], depth)
 		}
 	}
 	return nil
 }
 
 // twice is the breach of a name that an object has twice.
-func (w *walk) twice(name string, depth int) error {
+func (w *walk) twice(name []byte, depth int) error {
 	switch {
 	case depth == 1:
-		return &fault{field: w.top, rule: "is given twice; give it once"}
+		return &fault{field: shown(name), rule: "is given twice; give it once"}
 	case w.top == secretValues:
 		return w.fault("", "has a name twice; give each once")
 	default:
@@ -119,7 +126,7 @@ func (w *walk) twice(name string, depth int) error {
 }
 
 // shown returns what exact returned as a text that can be shown.
-func shown(name string) string { return strings.ReplaceAll(name, halfMark, `\u`) }
+func shown(name []byte) string { return strings.ReplaceAll(string(name), halfMark, `\u`) }
 
 // fault is a breach inside the outermost member, of which secret_values is never quoted.
 func (w *walk) fault(holds, rule string) error {
