@@ -29,6 +29,9 @@ type fields struct {
 	Async             *bool    `json:"async,omitempty" negatable:"" help:"Accepted and ignored, as in a request: Capstan always submits asynchronously." group:"Agent"`
 	HumanIntervention *bool    `json:"human_intervention,omitempty" negatable:"" help:"Let the agent ask a person, or not." group:"Agent"`
 	HighlightElements *bool    `json:"highlight_elements,omitempty" negatable:"" help:"Highlight elements, or not." group:"Agent"`
+	UseVision         *bool    `json:"use_vision,omitempty" negatable:"" help:"Let the agent see the page, or not." group:"Agent"`
+	DirectlyOpenURL   *bool    `name:"directly-open-url" json:"directly_open_url,omitempty" negatable:"" help:"Open the URL before the agent starts, or not." group:"Agent"`
+	SystemMessage     *string  `name:"extended-system-message" json:"extended_system_message,omitempty" placeholder:"TEXT" help:"Added to the agent's system prompt." group:"Agent"`
 	Extra             jsonText `json:"extra,omitempty" placeholder:"JSON" help:"Parameters that are new to the API: an object, or @FILE." group:"Agent"`
 
 	TaskID              *string  `name:"task-id" json:"task_id,omitempty" placeholder:"ID" help:"The task's identity: the same one never runs twice." group:"Queue"`

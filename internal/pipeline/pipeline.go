@@ -178,6 +178,10 @@ type run struct {
 }
 
 func (p *Pipeline) newRun(req *task.Request, deliveries task.Deliveries) *run {
+	if req.UnusedMessageID != "" {
+		p.log.Warn().Str("task", req.TaskID).Str("message_id", req.UnusedMessageID).
+			Msg("Nats-Msg-Id cannot be a task id, a later copy of the request will be another task")
+	}
 	r := &run{Pipeline: p, req: req, deliveries: deliveries}
 	r.enterStep(stepClaim)
 	return r

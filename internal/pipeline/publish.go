@@ -46,7 +46,15 @@ func (r *run) event(rec task.Record, out *outcome) task.Event {
 	if ev.Error != nil {
 		ev.Status = task.Failed
 	}
-	return r.req.Secrets.Event(ev)
+	return r.req.Secrets.With(r.keys()...).Event(ev)
+}
+
+// keys are the API keys of this worker, which the API may repeat in an answer.
+func (r *run) keys() []string {
+	if r.cfg.Keys == nil {
+		return nil
+	}
+	return r.cfg.Keys()
 }
 
 // ended tells operators of an event that is stored.

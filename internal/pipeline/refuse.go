@@ -15,7 +15,14 @@ func (p *Pipeline) refuse(ctx context.Context, m task.Message, why error) error 
 		return why
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := p.Publisher.Bury(ctx, m, task.RedactRequest(m.Data), invalid.Error()); err != nil {
+	var body []byte
+	var kept bool
+	m.Work(func() { body, kept = task.RedactRequest(m.Data) })
+	reason := invalid.Error()
+	if !kept {
+		reason += "; " + task.NoBody
+	}
+	if err := p.Publisher.Bury(ctx, m, body, reason); err != nil {
 		return err
 	}
 	ev := p.refusal(m, invalid.TaskID, task.NewError(task.InvalidRequest, invalid.Error()))

@@ -9,21 +9,34 @@ import (
 )
 
 // digest returns the hex SHA-256 of the request's canonical JSON: members sorted by name, no white
-// space, strings as json.Marshal writes them, numbers as they were written. Secrets and metadata are
+// space, strings as json.Marshal writes them but for halves of surrogate pairs, which stay escapes, numbers
+// as they were written. Secrets and metadata are
 // left out, because they may change between two copies of a request, and task_id is the resolved one,
 // because it may stand in the body or in the header.
 func digest(all []member, taskID string) string {
 	content := []member{{"task_id", appendQuoted(nil, taskID, true)}}
 	for _, m := range all {
-		switch m.name {
-		case secretValues, "metadata", "task_id":
-		default:
-			t := tokens{data: m.value}
-			content = append(content, member{m.name, canonical(&t, t.next())})
+		if m.name != secretValues && m.name != "metadata" && m.name != "task_id" {
+			content = append(content, m)
 		}
 	}
-	sum := sha256.Sum256(canonicalObject(content))
-	return hex.EncodeToString(sum[:])
+	sortByName(content)
+	sum := sha256.New()
+	for i, m := range content {
+		separator := ","
+		if i == 0 {
+			separator = "{"
+		}
+		t := tokens{data: m.value}
+		sum.Write(append(appendExact([]byte(separator), m.name), ':'))
+		sum.Write(canonical(&t, t.next()))
+	}
+	sum.Write([]byte("}"))
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+func sortByName(all []member) {
+	slices.SortFunc(all, func(a, b member) int { return strings.Compare(a.name, b.name) })
 }
 
 // canonical returns the canonical form of the value that begins with this token. It may be a part of the
@@ -33,7 +46,7 @@ func canonical(t *tokens, token []byte) []byte {
 	case '{':
 		var all []member
 		for name := t.next(); name[0] != '}'; name = t.next() {
-			all = append(all, member{unquote(name), canonical(t, t.next())})
+			all = append(all, member{string(exact(name)), canonical(t, t.next())})
 		}
 		return canonicalObject(all)
 	case '[':
@@ -54,13 +67,13 @@ func canonical(t *tokens, token []byte) []byte {
 
 // canonicalObject returns the object of these members, whose values are canonical. It sorts them.
 func canonicalObject(all []member) []byte {
-	slices.SortFunc(all, func(a, b member) int { return strings.Compare(a.name, b.name) })
+	sortByName(all)
 	b := append(make([]byte, 0, sizeOf(all)), '{')
 	for i, m := range all {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendQuoted(b, m.name, true)
+		b = appendExact(b, m.name)
 		b = append(b, ':')
 		b = append(b, m.value...)
 	}
@@ -71,7 +84,21 @@ func canonicalString(literal []byte) []byte {
 	if isCanonical(literal) {
 		return literal
 	}
-	return appendQuoted(nil, unquote(literal), true)
+	return appendExact(nil, string(exact(literal)))
+}
+
+// appendExact appends what exact returned as a JSON string, with the escapes that HTML needs.
+func appendExact(b []byte, text string) []byte {
+	part, rest, more := strings.Cut(text, halfMark)
+	b = appendQuoted(b, part, true)
+	for more {
+		half := rest[:len("d800")]
+		part, rest, more = strings.Cut(rest[len(half):], halfMark)
+		b = append(b[:len(b)-1], `\u`...) // the quote goes behind the rest
+		b = append(b, half...)
+		b = append(b, appendQuoted(nil, part, true)[1:]...)
+	}
+	return b
 }
 
 // isCanonical reports whether json.Marshal would write this string as it stands. It has to be UTF-8.

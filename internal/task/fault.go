@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/capstan-worker/capstan/internal/task/redact"
 )
 
 // fault is a broken rule, before it is fit to be shown: what came with the request can be long, or a
@@ -25,11 +27,19 @@ const maxShown = 80
 // inMessage makes the fault of a message fit to be shown: short, without secrets, and with what can
 // still be read of the request.
 func (f *fault) inMessage(m Message) *InvalidError {
-	secrets := secretsIn(m.Data)
-	show := func(s string) string { return cut(secrets.Text(s), maxShown) }
+	data := withoutMark(m.Data)
+	secrets, known := secretsIn(data)
+	redactor := secrets.Redactor()
+	clean := func(s string) string {
+		if !known {
+			return redact.Bare
+		}
+		return redactor.Text(s)
+	}
+	show := func(s string) string { return cut(clean(s), maxShown) }
 	var all []member
-	if json.Valid(m.Data) {
-		all = members(m.Data)
+	if json.Valid(data) {
+		all = members(data)
 	}
 	e := &InvalidError{TaskID: taskID(m, all), Field: f.field, Rule: f.rule}
 	if name, inside, ok := strings.Cut(f.field, "."); !isField(name) {
@@ -41,7 +51,7 @@ func (f *fault) inMessage(m Message) *InvalidError {
 		e.Rule = "is " + strconv.Quote(show(f.holds)) + "; " + e.Rule
 	}
 	if f.detail != "" {
-		e.Rule += ": " + cut(secrets.Text(f.detail), maxMessage)
+		e.Rule += ": " + cut(clean(f.detail), maxMessage)
 	}
 	if metadata := valueOf(all, "metadata"); utf8.Valid(metadata) && len(metadata) <= maxMetadata &&
 		kindOf(metadata) == "an object" && checkTokens(metadata) == nil {

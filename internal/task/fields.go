@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/agnivade/levenshtein"
+
+	"github.com/capstan-worker/capstan/internal/task/redact"
 )
 
 // Bounds of single fields.
@@ -34,7 +37,7 @@ type field struct {
 
 // fields returns the request's table: every field that a request can have. Names are matched exactly. It is an array for
 // the sake of each request's parsing, which need not allocate it.
-func fields() [19]field {
+func fields() [23]field {
 	return [...]field{
 		{"prompt", true, checkPrompt},
 		{"url", true, checkURL},
@@ -45,6 +48,10 @@ func fields() [19]field {
 		{"detect_elements", true, checkBool},
 		{"human_intervention", true, checkBool},
 		{"highlight_elements", true, checkBool},
+		{"use_vision", true, checkBool}, // from here on: see isVendorField
+		{"directly_open_url", true, checkBool},
+		{"directlyOpenUrl", true, checkBool},
+		{"extended_system_message", true, checkString},
 		{"max_steps", true, checkMaxSteps},
 		{secretValues, true, (*Request).readSecrets},
 		{"output_schema", true, (*Request).readOutputSchema},
@@ -55,6 +62,16 @@ func fields() [19]field {
 		{"expires_at", false, (*Request).readExpiresAt},
 		{"on_unknown_submission", false, (*Request).readOnUnknown},
 		{"metadata", false, (*Request).readMetadata},
+	}
+}
+
+// isVendorField reports whether a field is sent by vendor clients but not in the API's document.
+func isVendorField(name string) bool {
+	switch name {
+	case "use_vision", "directly_open_url", "directlyOpenUrl", "extended_system_message":
+		return true
+	default:
+		return false
 	}
 }
 
@@ -129,7 +146,7 @@ func checkURL(_ *Request, value json.RawMessage) error {
 		return err
 	}
 	const rule = "give an absolute URL that begins with http:// or https://"
-	u, err := url.Parse(text)
+	u, err := url.Parse(lenient(text))
 	if err != nil {
 		return &fault{rule: "cannot be read as a URL; " + rule} // not shown: it may hold a password
 	}
@@ -137,6 +154,33 @@ func checkURL(_ *Request, value json.RawMessage) error {
 		return &fault{holds: u.Redacted(), rule: rule}
 	}
 	return nil
+}
+
+// lenient returns a URL as a browser reads it: without the blanks and control characters around it, and with a % that begins no
+// escape as a character like any other, but for one in the host (WHATWG URL, 4.4). The API gets the URL as it was written.
+func lenient(text string) string {
+	text = strings.TrimFunc(text, func(r rune) bool { return r <= ' ' })
+	var b strings.Builder
+	if scheme, rest, ok := strings.Cut(text, "://"); ok {
+		host := len(rest)
+		if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+			host = end
+		}
+		b.WriteString(scheme + "://" + rest[:host])
+		text = rest[host:]
+	}
+	for {
+		before, after, found := strings.Cut(text, "%")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteByte('%')
+		if len(after) < 2 || strings.Trim(after[:2], "0123456789abcdefABCDEF") != "" {
+			b.WriteString("25")
+		}
+		text = after
+	}
 }
 
 func (r *Request) readSessionID(value json.RawMessage) (err error) {
@@ -174,7 +218,7 @@ func (r *Request) readSecrets(value json.RawMessage) error {
 	if len(all) > maxSecrets {
 		return &fault{rule: fmt.Sprintf("has %d values; give at most %d", len(all), maxSecrets)}
 	}
-	secrets := make([]secret, 0, len(all))
+	secrets := make([]redact.Secret, 0, len(all))
 	for _, m := range all {
 		text, err := stringIn(m.value)
 		if err == nil && len(m.name) > maxSecretName {
@@ -183,9 +227,9 @@ func (r *Request) readSecrets(value json.RawMessage) error {
 		if err != nil {
 			return inField("."+m.name, err)
 		}
-		secrets = append(secrets, secret{name: m.name, value: text})
+		secrets = append(secrets, redact.Secret{Name: m.name, Value: text})
 	}
-	r.Secrets = newSecrets(secrets)
+	r.Secrets = Secrets{redact.New(secrets...)}
 	return nil
 }
 
@@ -200,10 +244,13 @@ func (r *Request) readOutputSchema(value json.RawMessage) error {
 	return nil
 }
 
-func checkTaskID(_ *Request, value json.RawMessage) error {
+func checkTaskID(r *Request, value json.RawMessage) error {
 	id, err := stringIn(value)
 	if err == nil && !wellFormed(id) {
 		err = &fault{holds: id, rule: "give 1 to 128 of letters, digits, '.', '_', '-', '='; begin and end with a letter or digit; no '..'"}
+	}
+	if err == nil {
+		err = r.Message.checkIdentity(id)
 	}
 	return err
 }
@@ -220,13 +267,18 @@ func (r *Request) readTimeout(value json.RawMessage) error {
 	return nil
 }
 
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+
 func (r *Request) readExpiresAt(value json.RawMessage) error {
 	text, err := stringIn(value)
 	if err != nil {
 		return err
 	}
+	// RFC 3339, section 5.6, lets t and z be small, which Go does not, and has no comma and no hour of one digit, which Go takes.
 	// The zero time is what some clients write for none; here it would pass for none as well.
-	if r.ExpiresAt, err = time.Parse(time.RFC3339, text); err != nil || r.ExpiresAt.IsZero() {
+	upper := strings.ToUpper(text)
+	r.ExpiresAt, err = time.Parse(time.RFC3339, upper)
+	if err != nil || !rfc3339.MatchString(upper) || r.ExpiresAt.IsZero() {
 		return &fault{holds: text, rule: `give a time as in RFC 3339, such as "2026-01-02T15:04:05Z", or leave the field out`}
 	}
 	return nil

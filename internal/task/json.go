@@ -51,6 +51,12 @@ func (t *tokens) skip() {
 	}
 }
 
+// beforeColon reports whether a colon comes next: then the last token was a member's name.
+func (t *tokens) beforeColon() bool {
+	rest := bytes.TrimLeft(t.data[t.at:], " \t\r\n")
+	return len(rest) > 0 && rest[0] == ':'
+}
+
 // member is a name of a JSON object with its value, as it came.
 type member struct {
 	name  string

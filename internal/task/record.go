@@ -154,7 +154,8 @@ func unknownMembers(value []byte) (unknown []byte) {
 	known := recordFields()
 	for _, m := range members(value) {
 		if !slices.ContainsFunc(known, func(name string) bool { return strings.EqualFold(name, m.name) }) {
-			unknown = appendMember(unknown, m)
+			unknown = append(append(unknown, ','), quote(m.name)...)
+			unknown = append(append(unknown, ':'), m.value...)
 		}
 	}
 	return unknown

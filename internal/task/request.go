@@ -1,6 +1,7 @@
 package task
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -22,7 +23,11 @@ type Request struct {
 	TaskID    string // the request's own, else the message id of its publisher, else the default
 	Digest    string // hex SHA-256 of the content; see digest
 	SessionID string // the browser session to run in; empty for a new one
-	Kind      string // agent, model and max_steps, as they came: tasks of one kind take about as long
+	Kind      string // agent, model and about how many steps: tasks of one kind take about as long. At most 150 bytes
+
+	// UnusedMessageID is the publisher's Nats-Msg-Id, cut, where the request names no id and this one cannot be a task's. Then
+	// TaskID is the default: a copy of the request that comes after the stream's duplicate window is another task.
+	UnusedMessageID string
 
 	// Body is the JSON that is posted: the fields that are the API's, as they came, with async true. It
 	// holds secrets. Whoever has submitted it may set it to nil, to free memory.
@@ -38,11 +43,7 @@ type Request struct {
 
 // KeptSize is how many bytes of the request are needed until its event is stored, once it was submitted.
 func (r *Request) KeptSize() int {
-	size := len(r.OutputSchema) + len(r.Metadata)
-	for _, s := range r.Secrets.all {
-		size += len(s.name) + len(s.value) + len(s.mark)
-	}
-	return size
+	return len(r.OutputSchema) + len(r.Metadata) + r.Secrets.Size()
 }
 
 // InvalidError says why a message is no request that can be run.
@@ -76,15 +77,21 @@ func ParseRequest(m Message, d Defaults) (*Request, error) {
 }
 
 func parse(m Message, d Defaults) (*Request, error) {
-	if err := checkShape(m.Data); err != nil {
+	data := withoutMark(m.Data)
+	if err := checkShape(data); err != nil {
 		return nil, err
 	}
-	all := members(m.Data)
+	all := members(data)
 	r := &Request{Message: m.withoutData(), TaskID: taskID(m, all), Timeout: d.Timeout, Resubmit: d.Resubmit}
 	table := fields()
 	known := table[:]
 	for _, each := range all {
 		if err := r.read(known, each); err != nil {
+			return nil, err
+		}
+	}
+	if valueOf(all, "task_id") == nil {
+		if err := r.checkMessageID(m.Header); err != nil {
 			return nil, err
 		}
 	}
@@ -94,64 +101,63 @@ func parse(m Message, d Defaults) (*Request, error) {
 	if valueOf(all, "url") == nil && valueOf(all, "sessionId") == nil {
 		return nil, &fault{rule: "has neither url nor sessionId; give a URL to start from, or a session to run in"}
 	}
-	extra := members(valueOf(all, "extra"))
-	if err := checkExtra(known, extra); err != nil {
+	if err := checkExtra(known, all); err != nil {
 		return nil, err
 	}
-	r.Body = body(known, all, extra)
+	r.Body = body(known, all)
 	r.Kind = taskKind(all)
 	r.Digest = digest(all, r.TaskID)
 	return r, nil
 }
 
-// taskKind is the same for requests whose tasks may be expected to take about as long.
-func taskKind(all []member) string {
-	return string(valueOf(all, "agent")) + " " + string(valueOf(all, "model")) + " " + string(valueOf(all, "max_steps"))
-}
-
-// withoutData returns the message with nothing of its content but its trace (W3C Trace Context).
+// withoutData returns the message with nothing of its content but its trace.
 func (m Message) withoutData() Message {
-	header := map[string][]string{}
-	for _, name := range []string{"traceparent", "tracestate"} {
-		if value := m.HeaderValue(name); value != "" {
-			header[name] = []string{value}
-		}
-	}
-	m.Data, m.Header = nil, header
+	m.Data, m.Header = nil, traceOf(m)
 	return m
 }
 
 // checkExtra refuses parameters that are a field of their own, in any case: they could say something
-// else than the field does.
-func checkExtra(known []field, extra []member) error {
-	for _, m := range extra {
+// else than the field does. Those of vendor clients may stand in extra, because that was their place once, unless they stand
+// beside it as well.
+func checkExtra(known []field, all []member) error {
+	extra := valueOf(all, "extra")
+	if extra == nil {
+		return nil
+	}
+	t := tokens{data: extra}
+	t.next() // the bracket
+	for token := t.next(); token[0] != '}'; token = t.next() {
+		name := unquote(token)
+		t.value()
 		for _, f := range known {
-			if strings.EqualFold(m.name, f.name) {
-				return &fault{field: "extra." + m.name, rule: "may not repeat a known field; give " + f.name + " beside extra"}
+			if name == f.name && isVendorField(f.name) && valueOf(all, f.name) == nil {
+				continue
+			}
+			if strings.EqualFold(name, f.name) {
+				return &fault{field: "extra." + name, rule: "may not repeat a known field; give " + f.name + " beside extra"}
 			}
 		}
 	}
 	return nil
 }
 
-// body returns what is posted. Values keep their bytes, so that numbers and escapes arrive as written.
-func body(known []field, all, extra []member) []byte {
+// body returns what is posted. Names and values keep their bytes, so that numbers and escapes arrive as written.
+func body(known []field, all []member) []byte {
 	const begin = `{"async":true`
 	b := append(make([]byte, 0, len(begin)+sizeOf(all)), begin...)
 	for _, f := range known {
 		if value := valueOf(all, f.name); f.sent && value != nil {
-			b = appendMember(b, member{f.name, value})
+			b = append(b, `,"`...)
+			b = append(b, f.name...)
+			b = append(b, `":`...)
+			b = append(b, value...)
 		}
 	}
-	for _, m := range extra {
-		b = appendMember(b, m)
+	if extra := valueOf(all, "extra"); extra != nil {
+		if inside := bytes.TrimSpace(extra[1 : len(extra)-1]); len(inside) > 0 {
+			b = append(b, ',')
+			b = append(b, inside...)
+		}
 	}
 	return append(b, '}')
-}
-
-func appendMember(b []byte, m member) []byte {
-	b = append(b, ',')
-	b = append(b, quote(m.name)...)
-	b = append(b, ':')
-	return append(b, m.value...)
 }

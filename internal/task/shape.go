@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -19,7 +20,7 @@ const (
 
 // checkShape refuses bytes that are not one JSON object, and JSON that two readers could understand
 // differently or that would cost its reader too much: names that come twice, text that is not UTF-8,
-// deep nesting, and numbers that a float64 cannot hold. encoding/json lets all of these pass.
+// deep nesting, and numbers that a float64 cannot hold, such as 1e400. encoding/json lets all of these pass.
 func checkShape(data []byte) error {
 	switch {
 	case len(data) > maxRequest:
@@ -57,7 +58,8 @@ func checkTokens(data []byte) error {
 // walk is a way through the tokens of a JSON value.
 type walk struct {
 	tokens
-	top string // the outermost member it is in
+	top   string   // the outermost member it is in
+	names [][]byte // those of the objects it is in, as exact returns them
 }
 
 // value checks the value that begins with this token and stands inside so many objects and arrays.
@@ -89,34 +91,42 @@ func (w *walk) array(depth int) error {
 }
 
 func (w *walk) object(depth int) error {
-	seen := map[string]bool{}
+	outer := len(w.names)
 	for token := w.next(); token[0] != '}'; token = w.next() {
-		name := unquote(token)
+		name := exact(token)
 		if depth == 1 {
-			w.top = name
+			w.top = shown(name)
 		}
-		if seen[name] {
-			return w.twice(name, depth)
-		}
-		seen[name] = true
+		w.names = append(w.names, name)
 		if err := w.value(w.next(), depth); err != nil {
 			return err
+		}
+	}
+	own := w.names[outer:]
+	w.names = w.names[:outer]
+	slices.SortFunc(own, bytes.Compare)
+	for i := range own {
+		if i > 0 && bytes.Equal(own[i-1], own[i]) {
+			return w.twice(own[i], depth)
 		}
 	}
 	return nil
 }
 
 // twice is the breach of a name that an object has twice.
-func (w *walk) twice(name string, depth int) error {
+func (w *walk) twice(name []byte, depth int) error {
 	switch {
 	case depth == 1:
-		return &fault{field: name, rule: "is given twice; give it once"}
+		return &fault{field: shown(name), rule: "is given twice; give it once"}
 	case w.top == secretValues:
 		return w.fault("", "has a name twice; give each once")
 	default:
-		return &fault{field: w.top, rule: "has a name twice; give each once", detail: name}
+		return &fault{field: w.top, rule: "has a name twice; give each once", detail: shown(name)}
 	}
 }
+
+// shown returns what exact returned as a text that can be shown.
+func shown(name []byte) string { return strings.ReplaceAll(string(name), halfMark, `\u`) }
 
 // fault is a breach inside the outermost member, of which secret_values is never quoted.
 func (w *walk) fault(holds, rule string) error {

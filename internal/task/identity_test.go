@@ -1,0 +1,190 @@
+package task_test
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+// published returns a request with the minimum whose publisher gave it these headers.
+func published(header map[string][]string) task.Message {
+	m := message(with(`"model":"m"`))
+	m.Header = header
+	return m
+}
+
+func TestAnIDThatIsAnotherRequestsDefaultIsRefused(t *testing.T) {
+	e := refuse(t, published(map[string][]string{"Nats-Msg-Id": {"TASKS-3"}}))
+	if want := `Nats-Msg-Id: is "TASKS-3"; ids of the form TASKS-<number> are for requests that name none; give another`; e.Error() != want || e.TaskID != "TASKS-7" {
+		t.Errorf("got %v under %s, want %s under the request's own default", e, e.TaskID, want)
+	}
+	if e := refuse(t, message(with(`"task_id":"TASKS-3"`))); e.TaskID != "TASKS-7" {
+		t.Errorf("got an event for %s, want one for the request's own default", e.TaskID)
+	}
+	own, err := task.ParseRequest(published(map[string][]string{"Nats-Msg-Id": {"TASKS-7"}}), defaults)
+	if err != nil || own.TaskID != "TASKS-7" {
+		t.Errorf("its own default: got %v, want it to run", err)
+	}
+	named := message(with(`"task_id":"a"`))
+	named.Header = map[string][]string{"Nats-Msg-Id": {"TASKS-3"}}
+	if r, err := task.ParseRequest(named, defaults); err != nil || r.TaskID != "a" {
+		t.Errorf("an id of its own: got %v, want the header passed over", err)
+	}
+}
+
+func TestAMessageIDThatCannotBeATaskIDIsTold(t *testing.T) {
+	for _, tc := range []struct {
+		ids          []string
+		body, unused string
+	}{
+		{[]string{"two words"}, `"model":"m"`, "two words"},
+		{[]string{"a", "b"}, `"model":"m"`, "a"},
+		{[]string{strings.Repeat("x", 129)}, `"model":"m"`, strings.Repeat("x", 80) + "…"},
+		{[]string{"pin 1234"}, `"secret_values":{"PIN":"1234"}`, "pin [redacted:PIN]"},
+		{[]string{"two words"}, `"task_id":"a"`, ""},
+		{[]string{"a"}, `"model":"m"`, ""},
+		{[]string{""}, `"model":"m"`, ""},
+		{nil, `"model":"m"`, ""},
+	} {
+		m := message(with(tc.body))
+		m.Header = map[string][]string{"Nats-Msg-Id": tc.ids}
+		if r, err := task.ParseRequest(m, defaults); err != nil || r.UnusedMessageID != tc.unused {
+			t.Errorf("%q: got %q, %v, want %q", tc.ids, r.UnusedMessageID, err, tc.unused)
+		}
+	}
+}
+
+func TestKindsAreShortAndFew(t *testing.T) {
+	kind := func(members string) string { return parse(t, with(members)).Kind }
+	long := `"model":"` + strings.Repeat("m", 900_000)
+	if a, b := kind(long+`"`), kind(long+`n"`); len(a) > 150 || a == b {
+		t.Errorf("got %.200s, %.200s, want short ones that differ", a, b)
+	}
+	for _, tc := range []struct {
+		a, b string
+		same bool
+	}{
+		{`"max_steps":33`, `"max_steps":64`, true},
+		{`"max_steps":64`, `"max_steps":65`, false},
+		{`"max_steps":1`, `"model":"m"`, false},
+		{`"agent":"a"`, `"agent":"b"`, false},
+		{`"agent":"a"`, `"model":"a"`, false},
+		{`"model":"m","url":"https://b.example"`, `"model":"m"`, true},
+	} {
+		a := strings.Replace(tc.a, `,"url":"https://b.example"`, `,"extra":{"x":1}`, 1)
+		if got := kind(a) == kind(tc.b); got != tc.same {
+			t.Errorf("%s and %s: got %q and %q, want the same: %v", tc.a, tc.b, kind(a), kind(tc.b), tc.same)
+		}
+	}
+	if got := kind(`"max_steps":2147483647`); !strings.HasSuffix(got, " 2147483648") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestOnlyAWellFormedTraceIsKept(t *testing.T) {
+	both := map[string][]string{"traceparent": {traceparent}, "tracestate": {"a=b"}}
+	for _, tc := range []struct{ header, want map[string][]string }{
+		{map[string][]string{"Traceparent": {traceparent}, "TRACESTATE": {"a=b"}}, both},
+		{map[string][]string{"traceparent": {traceparent, "x"}, "tracestate": {"a=b"}}, both},
+		{map[string][]string{"traceparent": {"cc" + traceparent[2:] + "-more"}}, map[string][]string{"traceparent": {"cc" + traceparent[2:] + "-more"}}},
+		{map[string][]string{"traceparent": {traceparent}, "tracestate": {strings.Repeat("x", 513)}}, map[string][]string{"traceparent": {traceparent}}},
+		{map[string][]string{"traceparent": {traceparent}, "tracestate": {"a=\xff"}}, map[string][]string{"traceparent": {traceparent}}},
+		{map[string][]string{"traceparent": {traceparent + "-more"}, "tracestate": {"a=b"}}, nil},
+		{map[string][]string{"traceparent": {"cc" + traceparent[2:] + "-" + strings.Repeat("x", 100)}}, nil},
+		{map[string][]string{"traceparent": {"cc" + traceparent[2:] + "more"}}, nil},
+		{map[string][]string{"traceparent": {"ff" + traceparent[2:]}}, nil},
+		{map[string][]string{"traceparent": {strings.ToUpper(traceparent)}}, nil},
+		{map[string][]string{"traceparent": {strings.ReplaceAll(traceparent, "-", ":")}}, nil},
+		{map[string][]string{"traceparent": {"00-00000000000000000000000000000000-00f067aa0ba902b7-01"}}, nil},
+		{map[string][]string{"traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01"}}, nil},
+		{map[string][]string{"traceparent": {strings.Repeat("x", 1<<20)}, "tracestate": {"a=b"}}, nil},
+		{map[string][]string{"tracestate": {"a=b"}}, nil},
+	} {
+		r, err := task.ParseRequest(published(tc.header), defaults)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Message.Header; len(got)+len(tc.want) > 0 && !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%.200v: got %v, want %v", tc.header, got, tc.want)
+		}
+	}
+}
+
+func TestHalvesOfCharactersDiffer(t *testing.T) {
+	prompt := func(text string) string {
+		return parse(t, `{"task_id":"a","url":"https://a.example","prompt":"`+text+`"}`).Digest
+	}
+	for _, tc := range []struct {
+		a, b string
+		same bool
+	}{
+		{`summary of \ud83d`, `summary of \ud83e`, false},
+		{`summary of \ud83d`, `summary of \uD83D`, true},
+		{`summary of \ud83d`, `summary of \ufffd`, false},
+		{`\ud83d\ude00`, "😀", true},
+		{`\ud83d\ud83d\ude00`, `\ud83d😀`, true},
+		{`\ude00\ud83d`, `\ud83d\ude00`, false},
+		{`\\ud83d`, `\ud83d`, false},
+		{`\u003c\ud83d\n<`, `<\ud83d\u000a\u003c`, true},
+	} {
+		if got := prompt(tc.a) == prompt(tc.b); got != tc.same {
+			t.Errorf("%s and %s: got the same digest: %v, want %v", tc.a, tc.b, got, tc.same)
+		}
+	}
+	if a, b := parse(t, with(`"extra":{"\ud83d":1,"\ud83e":2}`)), parse(t, with(`"extra":{"\ud83e":2,"\ud83d":1}`)); a.Digest != b.Digest {
+		t.Error("got two digests for two orders of the same members")
+	} else if want := `,"\ud83d":1,"\ud83e":2}`; !strings.HasSuffix(string(a.Body), want) {
+		t.Errorf("got %s, want %s as it came", a.Body, want)
+	}
+}
+
+func TestAByteOrderMarkIsIgnored(t *testing.T) {
+	const data = `{"prompt":"p","url":"https://a.example","task_id":"a","metadata":{"n":1}}`
+	with, without := parse(t, "\ufeff"+data), parse(t, data)
+	if with.Digest != without.Digest || !bytes.Equal(with.Body, without.Body) || string(with.Metadata) != `{"n":1}` {
+		t.Errorf("got %s, %s, want the request without the mark", with.Body, with.Metadata)
+	}
+	if e := refuse(t, message("\ufeff"+`{"task_id":"a","metadata":{"n":1},"prompt":""}`)); e.TaskID != "a" || string(e.Metadata) != `{"n":1}` {
+		t.Errorf("a broken one: got %s, %s", e.TaskID, e.Metadata)
+	}
+	for data, want := range map[string]string{"\ufeff": "request: is empty", "\ufeff\ufeff" + data: "request: is not JSON"} {
+		if got := refuse(t, message(data)).Error(); !strings.HasPrefix(got, want) {
+			t.Errorf("%q: got %s, want %s", data, got, want)
+		}
+	}
+}
+
+func TestURLsAreReadAsBrowsersDo(t *testing.T) {
+	for _, url := range []string{
+		"https://shop.example/50%-off", " https://shop.example/ ", "\n\thttps://shop.example", "https://shop.example/%", "https://shop.example/a%2",
+		"https://shop.example/?q=100%&r=%zz#50%", "HTTPS://a.example:8443/x?y#z", "https://shop.example/%41",
+	} {
+		literal := marshal(t, url)
+		r := parse(t, `{"prompt":"p","url":`+literal+`}`)
+		if !strings.Contains(string(r.Body), `"url":`+literal) {
+			t.Errorf("%q: got %s, want it as it was written", url, r.Body)
+		}
+	}
+	for _, url := range []string{"https://50%.example", "https://", " ", "https://a b.example/", "%", "https://a.example/a\nb"} {
+		if got := refuse(t, message(`{"prompt":"p","url":`+marshal(t, url)+`}`)).Field; got != "url" {
+			t.Errorf("%q: got the field %s, want url", url, got)
+		}
+	}
+}
+
+func TestParsingHoldsLittleMoreThanTheBody(t *testing.T) {
+	for name, data := range map[string]string{
+		"prompt": with(`"model":"` + strings.Repeat("m", 1<<20) + `"`),
+		"secret": with(`"secret_values":{"A":"` + strings.Repeat("s", 1<<20) + `"}`),
+	} {
+		r := parse(t, data)
+		if got, most := len(r.Body)+len(r.Metadata)+len(r.OutputSchema)+len(r.Kind), len(data)+1<<10; got > most {
+			t.Errorf("%s: got %d bytes, want %d at most", name, got, most)
+		}
+	}
+}
