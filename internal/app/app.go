@@ -73,6 +73,10 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 		return operators.Run(probesCtx)
 	})
 	group.Go(func() error {
+		api.Run(ctx, log, func() {})
+		return nil
+	})
+	group.Go(func() error {
 		defer stopProbes()
 		if err := streams.await(ctx); err != nil {
 			return nil // told to stop before it could begin
