@@ -131,7 +131,7 @@ func (w *world) startWorker(ctx context.Context, name string, settings ...string
 // launch starts a worker or the floor. Settings that are given go before those of all benchmarks.
 func (w *world) launch(ctx context.Context, name, program string, settings ...string) (*process.Process, error) {
 	env := append([]string{
-		"NATS_URL=" + w.natsURL, "ANCHORBROWSER_BASE_URL=" + w.apiURL + "/workers/" + name, "ANCHORBROWSER_API_KEY=bench",
+		"NATS_URL=" + w.natsURL, "ANCHORBROWSER_BASE_URL=" + w.apiURL, "ANCHORBROWSER_API_KEY=bench." + name,
 		"WORKER_NAME=" + name, "ADMIN_ADDR=127.0.0.1:0",
 	}, settings...)
 	if program == w.worker && name != makerName {

@@ -21,7 +21,6 @@ const (
 
 // answer returns the body of the answer; all are 200, so that what is not understood breaks its client.
 func (c *conn) answer(method, target string, body []byte) []byte {
-	target = c.byWorker(target)
 	switch {
 	case method == "POST" && target == webTask:
 		return c.submit(body)
@@ -39,17 +38,13 @@ func (c *conn) answer(method, target string, body []byte) []byte {
 	}
 }
 
-// byWorker notes whose path it is and returns what comes after that.
-func (c *conn) byWorker(target string) string {
-	rest, ok := strings.CutPrefix(target, "/workers/")
-	if !ok {
-		return target
+// byWorker notes whose key it is.
+func (c *conn) byWorker(key []byte) {
+	_, name, ok := bytes.Cut(key, []byte("."))
+	if ok && (c.count == nil || string(name) != c.worker) {
+		c.worker = string(name)
+		c.count = c.countOf(c.worker)
 	}
-	name, rest, _ := strings.Cut(rest, "/")
-	if name != c.worker || c.count == nil {
-		c.worker, c.count = name, c.countOf(name)
-	}
-	return "/" + rest
 }
 
 // submit begins a workflow. Its id is as long as the real ones: 101 bytes.

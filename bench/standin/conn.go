@@ -55,7 +55,7 @@ func (c *conn) requestLine() (method, target string, err error) {
 	return string(verb), string(path), nil
 }
 
-// body skips the header and reads as much as that says.
+// body reads the header, notes whose key is in it, and reads as much as it says.
 func (c *conn) body() ([]byte, error) {
 	length := 0
 	for {
@@ -67,10 +67,14 @@ func (c *conn) body() ([]byte, error) {
 		if len(line) == 0 {
 			break
 		}
-		if name, value, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, []byte("Content-Length")) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return nil, err
 			}
+		case bytes.EqualFold(name, []byte("Anchor-Api-Key")):
+			c.byWorker(value)
 		}
 	}
 	if length == 0 {

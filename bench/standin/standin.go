@@ -1,6 +1,6 @@
 // Package standin is an API that costs as little as can be, so that the benchmarks measure workers and not
 // it. It understands just what the worker sends: POST /v1/tools/perform-web-task, and GET of a status below
-// it. Before both may stand /workers/NAME, to count by worker.
+// it. What follows a full stop in the API key is the name of the worker, to count by.
 //
 // It keeps nothing of a workflow: when it began is in its id. With Config.Times it does, and lets each run for
 // as long as the second word of its prompt says, where that is a duration.

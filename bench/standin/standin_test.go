@@ -48,9 +48,9 @@ func start(t *testing.T, cfg standin.Config) string {
 	return url
 }
 
-func client(t *testing.T, url string) *anchor.Client {
+func client(t *testing.T, key anchor.Secret, url string) *anchor.Client {
 	t.Helper()
-	c, err := anchor.New(anchor.Config{APIKey: "bench", BaseURL: url, RequestTimeout: 10 * time.Second}, "test", prometheus.NewRegistry())
+	c, err := anchor.New(anchor.Config{APIKey: key, BaseURL: url, RequestTimeout: 10 * time.Second}, "test", prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func submit(t *testing.T, c *anchor.Client, task string) string {
 
 func wantStatus(t *testing.T, c *anchor.Client, id, want string) {
 	t.Helper()
-	workflow, err := c.Status(t.Context(), id)
+	workflow, err := c.Status(t.Context(), id, anchor.MaxAnswer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func wantStatus(t *testing.T, c *anchor.Client, id, want string) {
 
 func TestWorkersClientIsUnderstood(t *testing.T) {
 	url := start(t, standin.Config{Times: true})
-	c := client(t, url+"/workers/w1")
+	c := client(t, "bench.w1", url)
 	id := submit(t, c, "task-1")
 	if got, want := len(id), 101; got != want {
 		t.Errorf("workflow id: got %d bytes, want %d", got, want)
@@ -111,7 +111,7 @@ func ask(t *testing.T, url string, into any) {
 
 func TestHeldWorkflowsEndWhenTheyAreToldTo(t *testing.T) {
 	url := start(t, standin.Config{Hold: true})
-	c := client(t, url)
+	c := client(t, "bench", url)
 	id := submit(t, c, "task-1")
 	wantStatus(t, c, id, "RUNNING")
 	if _, err := process.Call(t.Context(), http.MethodPut, url+"/_bench/end", nil); err != nil {
@@ -121,13 +121,13 @@ func TestHeldWorkflowsEndWhenTheyAreToldTo(t *testing.T) {
 }
 
 func TestWorkflowRunsItsTime(t *testing.T) {
-	c := client(t, start(t, standin.Config{Run: time.Hour}))
+	c := client(t, "bench", start(t, standin.Config{Run: time.Hour}))
 	wantStatus(t, c, submit(t, c, "task-1"), "RUNNING")
 }
 
 func TestTaskRunsAsLongAsItsPromptSays(t *testing.T) {
 	url := start(t, standin.Config{Times: true})
-	c := client(t, url)
+	c := client(t, "bench", url)
 	long, short := submit(t, c, "long 1h"), submit(t, c, "short 1ns")
 	wantStatus(t, c, long, "RUNNING")
 	wantStatus(t, c, long, "RUNNING")

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/app"
 )
 
@@ -64,6 +66,7 @@ func main() {
 	if filepath.Base(os.Args[0]) == "worker" { // one file is both in the image, which makes it half as large
 		os.Exit(app.Main(os.Args[1:], version, os.Stdout, os.Stderr))
 	}
+	log.SetOutput(anchor.LogFilter(os.Stderr))
 	// The first signal ends a command in order; with stop, a second one ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +18,30 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(proxied{m}) }
+
+// proxied runs the tests with a proxy in the environment, which net/http reads once a process. It never uses one for
+// addresses of this machine.
+type proxied struct{ m *testing.M }
+
+// Run answers every call of the proxy with the status that the host begins with, as in 407.example.
+func (p proxied) Run() int {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, _, _ := strings.Cut(r.Host, ".")
+		status, err := strconv.Atoi(name)
+		if err != nil {
+			status = http.StatusInternalServerError
+		}
+		w.WriteHeader(status)
+	}))
+	defer proxy.Close()
+	for name, value := range map[string]string{"HTTP_PROXY": proxy.URL, "HTTPS_PROXY": proxy.URL, "NO_PROXY": "capstan.invalid"} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
+	return p.m.Run()
+}
 
 const body = `{"prompt":"read","url":"https://example.com","async":true}`
 

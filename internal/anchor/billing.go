@@ -1,11 +1,15 @@
 package anchor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // Plan is what the account that the key belongs to may use.
@@ -24,32 +28,67 @@ type RefusedError struct {
 // Error implements error.
 func (e *RefusedError) Error() string { return fmt.Sprintf("%d: %s", e.Status, e.Message) }
 
+// NotTheAPIError is an answer that is not the API's: a page of a gateway or of some other server, or a redirect. The
+// base URL is wrong, or what stands behind it is not up.
+type NotTheAPIError struct {
+	Status   int
+	Location string // scheme and host that a redirect leads to, if they can be read
+}
+
+// Error implements error.
+func (e *NotTheAPIError) Error() string {
+	if e.Location != "" {
+		return fmt.Sprintf("%d: a redirect to %s, and redirects are not followed", e.Status, e.Location)
+	}
+	return fmt.Sprintf("%d: the answer is not in the API's form", e.Status)
+}
+
 // Plan asks for the account's plan, which costs nothing and tells whether the key is good. The error is a
-// *RefusedError where the API refused it; any other error says nothing about the key.
+// *RefusedError if the API refused it, and a *NotTheAPIError if something else answered; any other error says nothing
+// about the settings.
 func (c *Client) Plan(ctx context.Context) (Plan, error) {
 	a, err := c.call(ctx, http.MethodGet, "/v1/billing", nil, maxAnswer)
 	switch {
 	case err != nil:
-		return Plan{}, fmt.Errorf("ask for the plan: %s", bounded(err.Error()))
+		return Plan{}, fmt.Errorf("ask for the plan: %s", c.words(err))
 	case a.status == http.StatusUnauthorized, a.status == http.StatusPaymentRequired, a.status == http.StatusForbidden:
 		return Plan{}, &RefusedError{Status: a.status, Message: a.text()}
+	case a.status >= 300 && a.status <= 399, notNow(a) == task.NotTheAPI:
+		return Plan{}, &NotTheAPIError{Status: a.status, Location: redirectHost(a.header)}
 	case !a.ok():
 		return Plan{}, fmt.Errorf("ask for the plan: %d: %s", a.status, a.text())
 	case a.err != nil:
-		return Plan{}, fmt.Errorf("ask for the plan: %w", a.err)
+		return Plan{}, fmt.Errorf("ask for the plan: %s", c.words(a.err))
 	}
-	var body struct {
+	return readPlan(a)
+}
+
+func readPlan(a answer) (Plan, error) {
+	body := withoutBOM(a.body)
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) { // HTML
+		return Plan{}, &NotTheAPIError{Status: a.status}
+	}
+	var said struct {
 		Data *struct {
 			Tier     string
 			Credits  float64
 			Browsers float64 `json:"max_concurrent_browsers"`
 		}
 	}
-	if err := json.Unmarshal(a.body, &body); err != nil {
+	if err := json.Unmarshal(body, &said); err != nil {
 		return Plan{}, errors.New("ask for the plan: the answer is not what is documented")
 	}
-	if body.Data == nil {
+	if said.Data == nil {
 		return Plan{}, errors.New("ask for the plan: the answer has no data")
 	}
-	return Plan{Tier: bounded(body.Data.Tier), Credits: body.Data.Credits, Browsers: int(body.Data.Browsers)}, nil
+	return Plan{Tier: bounded(said.Data.Tier), Credits: said.Data.Credits, Browsers: int(said.Data.Browsers)}, nil
+}
+
+// redirectHost returns scheme and host of a Location, or "" if it has none. The rest may hold what the request said.
+func redirectHost(h http.Header) string {
+	u, err := url.Parse(h.Get("Location"))
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return bounded((&url.URL{Scheme: u.Scheme, Host: u.Host}).String())
 }

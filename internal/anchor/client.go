@@ -21,12 +21,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// What is read of an answer, in bytes. The rest of a larger one is not looked at.
-const (
-	maxAnswer       = 1 << 20 // of a submission, and of every error
-	maxStatusAnswer = 32 << 20
-)
-
 // webTask is the path of both calls.
 const webTask = "/v1/tools/perform-web-task"
 
@@ -68,31 +62,42 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // Timeout is how long a call may take: the configured one.
 func (c *Client) Timeout() time.Duration { return c.timeout }
 
-// call makes one request and reads its answer, all within the client's timeout. An error means that
-// there was no answer; an answer that could not be read to its end says so itself.
-func (c *Client) call(ctx context.Context, method, target string, body []byte, limit int64) (answer, error) {
+// call makes one request and reads its answer, all within the client's timeout: at most so many bytes of a success.
+// An error means that there was no answer; an answer that could not be read to its end says so itself.
+func (c *Client) call(ctx context.Context, method, target string, body []byte, most int64) (answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.late)
 	defer cancel()
-	key := c.key.current()
-	req, err := c.newRequest(ctx, method, target, body, key)
+	a := answer{keys: c.key.all()}
+	a.path, _, _ = strings.Cut(target, "?")
+	req, err := c.newRequest(ctx, method, target, body, a.keys[0])
 	if err != nil {
 		return answer{}, err
 	}
 	resp, err := c.transport.RoundTrip(req)
+	if proxy, ok := errors.AsType[*proxyError](err); ok && proxy.status == http.StatusProxyAuthRequired {
+		a.status = proxy.status
+		return a, nil
+	}
 	if err != nil {
 		return answer{}, err
 	}
 	defer resp.Body.Close()
-	a := answer{status: resp.StatusCode, header: resp.Header, key: key}
-	if !a.ok() {
-		limit = maxAnswer
+	a.status, a.header = resp.StatusCode, resp.Header
+	switch {
+	case a.status < 200: // the body of a 101 is the connection itself, and reading it would ignore ctx
+		return a, nil
+	case a.ok():
+		return a.readBody(resp, most, method == http.MethodPost), nil
+	default:
+		return a.readBody(resp, maxError, true), nil
 	}
-	a.body, a.err = readAll(resp.Body, limit)
-	return a, nil
 }
 
+// words are an error's, without the keys and bounded.
+func (c *Client) words(err error) string { return publicText(err.Error(), c.key.all()) }
+
 // newRequest leaves GetBody unset: net/http sends a body again only if it can rewind it. For the same
-// reason no Idempotency-Key may be added here.
+// reason no Idempotency-Key may be added here. Accept-Encoding keeps net/http from asking for compressed answers.
 func (c *Client) newRequest(ctx context.Context, method, target string, body []byte, key string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+target, http.NoBody)
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
@@ -101,24 +106,12 @@ func (c *Client) newRequest(ctx context.Context, method, target string, body []b
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	req.Header = http.Header{"Anchor-Api-Key": {key}, "Accept": {"application/json"}, "User-Agent": {c.agent}}
+	req.Header = http.Header{
+		"Anchor-Api-Key": {key}, "Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {c.agent},
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	return req, nil
-}
-
-// errTooLarge: an answer has more bytes than are read of one.
-var errTooLarge = errors.New("the answer is too large")
-
-func readAll(r io.Reader, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return data, fmt.Errorf("read answer: %w", err)
-	}
-	if int64(len(data)) > limit {
-		return data[:limit], errTooLarge
-	}
-	return data, nil
 }

@@ -1,6 +1,8 @@
 package anchor_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -64,6 +66,10 @@ func FuzzSubmitAnswer(f *testing.F) {
 	f.Add(400, []byte(`{"error":{"code":400,"message":"no"}}`))
 	f.Add(422, []byte(`{"error":[{"error":{"error":null}}]}`))
 	f.Add(503, []byte("<html>"))
+	f.Add(200, []byte("\ufeff"+`{"data":{"workflow_id":"w" // cut`))
+	f.Add(404, []byte(`{"error":{"code":404,"message":"Cannot POST /v1/tools/perform-web-task"}}`))
+	f.Add(404, []byte(`{"message":["a"],"error":{"error":{"error":{}}}}`))
+	f.Add(404, []byte(`{"error":"cut o`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		status = 200 + int(uint(status)%400) // 200 to 599
 		script.set(status, nil, body)
@@ -91,15 +97,25 @@ func FuzzStatusAnswer(f *testing.F) {
 	f.Add(200, []byte(`{"data":{"status":"COMPLETED","result":{"a":[null]}}}`))
 	f.Add(200, []byte(`{"data":{"status":"FAILED","error":{"error":{"message":1}}}}`))
 	f.Add(404, []byte(`{"message":"no"}`))
+	f.Add(200, []byte(`{"data":{"status":"COMPLETED","result": [1] ,"result":null}} behind`))
+	f.Add(200, []byte("\ufeff{\"data\":{\"status\":\"COMPLETED\",\"result\":{\"\xff\":\"\\ud800\"},\"note\":\"0123456789012345678901234567890123456789\"}}"))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		status = 200 + int(uint(status)%400)
 		script.set(status, nil, body)
-		workflow, err := client.Status(t.Context(), "w")
+		workflow, err := client.Status(t.Context(), "w", anchor.MaxAnswer)
 		if err != nil {
-			checkText(t, statusError(t, err).Message)
+			e := statusError(t, err)
+			checkText(t, e.Message)
+			if e.OwnForm && (status < 300 || len(body) == 0) {
+				t.Errorf("got %+v of %q, want no error in the API's form", e, body)
+			}
 			return
 		}
 		checkText(t, workflow.Error)
+		checkText(t, workflow.Status)
+		if result := workflow.Result; len(result) > 0 && (!json.Valid(result) || !bytes.Contains(body, result)) {
+			t.Errorf("got result %q of %q, want a part of it that is JSON", result, body)
+		}
 		if workflow.Status == "" || status > 299 {
 			t.Errorf("got %+v of a %d without an error", workflow, status)
 		}
@@ -110,6 +126,8 @@ func FuzzRateLimit(f *testing.F) {
 	script, client := newScript(f)
 	f.Add("58", `"5-in-1min"; r=0; t=58`)
 	f.Add("", `"a\"",b;r=0;t=1, "c`)
+	f.Add("1.5, -1e999,NaN", `("a" "b"); r=0; t=-9223372036854775808`)
+	f.Add("Thu, 26 Nov 2026 06:10:08 UTC", `"a";r=0;t=999999999999999`)
 	f.Add("Mon, 03 Aug 2099 10:00:00 GMT", ";=,=;")
 	f.Fuzz(func(t *testing.T, retryAfter, rateLimit string) {
 		script.set(429, http.Header{"Retry-After": {retryAfter}, "Ratelimit": {rateLimit}}, nil)

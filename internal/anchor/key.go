@@ -6,67 +6,17 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
-	"time"
 )
 
-const (
-	keyCheckInterval = time.Second
-	maxKey           = 4 << 10 // bytes
-)
-
-// keySource knows the API key. One that comes from a file is read again, no more than once a second, when
-// the file was changed or replaced (Kubernetes swaps a symbolic link). As long as a new one cannot be
-// read or is no key, the last good one stays in use.
-type keySource struct {
-	file string // empty where the key is a setting
-
-	mu      sync.Mutex
-	key     *string     // a pointer, for fmt prints unexported strings of whatever type
-	info    os.FileInfo // of the file that key was read from
-	checked time.Time
-}
-
-// newKeySource returns an error where there is no usable key. It never shows one.
-func newKeySource(cfg Config) (*keySource, error) {
-	if cfg.APIKeyFile == "" {
-		key, err := parseKey(string(cfg.APIKey))
-		return &keySource{key: &key}, err
-	}
-	s := &keySource{file: cfg.APIKeyFile, checked: time.Now()}
-	err := s.reload()
-	return s, err
-}
-
-// current returns the key to send.
-func (s *keySource) current() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.file != "" && time.Since(s.checked) >= keyCheckInterval {
-		s.checked = time.Now()
-		_ = s.reload() // the last good key stays
-	}
-	return *s.key
-}
-
-// reload looks at the file before it reads it: a change in between is then found the next time.
-func (s *keySource) reload() error {
-	info, err := os.Stat(s.file)
-	if err != nil {
-		return err
-	}
-	if s.info != nil && os.SameFile(info, s.info) && info.ModTime().Equal(s.info.ModTime()) && info.Size() == s.info.Size() {
-		return nil
-	}
-	key, err := readKey(s.file)
-	if err != nil {
-		return err
-	}
-	s.key, s.info = &key, info
-	return nil
-}
+const maxKey = 4 << 10 // bytes
 
 func readKey(name string) (string, error) {
+	// Opening a pipe would block.
+	if info, err := os.Stat(name); err != nil {
+		return "", err
+	} else if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("read %s: it is not a regular file", name)
+	}
 	file, err := os.Open(name)
 	if err != nil {
 		return "", err
@@ -83,7 +33,8 @@ func readKey(name string) (string, error) {
 	return key, nil
 }
 
-// parseKey takes white space off both ends and checks that the rest can be sent in a header.
+// parseKey takes white space off both ends and checks that the rest can be a key: something that can be sent in a
+// header, and no quoted text, assignment or placeholder that was taken for the key. The error does not show it.
 func parseKey(text string) (string, error) {
 	key := strings.TrimSpace(text)
 	switch {
@@ -91,6 +42,16 @@ func parseKey(text string) (string, error) {
 		return "", errors.New("it is empty")
 	case len(key) > maxKey:
 		return "", fmt.Errorf("it is longer than %d bytes", maxKey)
+	case strings.HasPrefix(key, "\ufeff"):
+		return "", errors.New("it begins with a byte order mark, which no key has")
+	case len(key) > 7 && strings.EqualFold(key[:7], "Bearer "):
+		return "", errors.New("it begins with Bearer")
+	case strings.ContainsAny(key, "\"'`"):
+		return "", errors.New("it contains a quote, which no key has")
+	case strings.ContainsAny(key, "$<>{}"):
+		return "", errors.New("it contains one of $<>{}, as a placeholder does and no key")
+	case strings.ContainsAny(key, `=\`):
+		return "", errors.New("it contains = or a backslash, which no key has")
 	case strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return "", errors.New("it contains a space, a line break or another character that no key has")
 	}

@@ -5,15 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/capstan-worker/capstan/internal/anchor"
 )
@@ -44,126 +40,70 @@ func TestNothingPrintsTheKey(t *testing.T) {
 	}
 }
 
-// keyFolder holds key files and a link to the one in use.
-type keyFolder string
-
-func (f keyFolder) link() string { return filepath.Join(string(f), "key") }
-
-// write returns the name of a file that was changed so many seconds after 1970.
-func (f keyFolder) write(t *testing.T, name, content string, changed int64) string {
-	t.Helper()
-	name = filepath.Join(string(f), name)
-	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-		t.Fatalf("write key: %v", err)
-	}
-	if err := os.Chtimes(name, time.Unix(changed, 0), time.Unix(changed, 0)); err != nil {
-		t.Fatalf("date key: %v", err)
-	}
-	return name
-}
-
-func (f keyFolder) point(t *testing.T, target string) {
-	t.Helper()
-	_ = os.Remove(f.link())
-	if err := os.Symlink(target, f.link()); err != nil {
-		t.Fatalf("link key: %v", err)
-	}
-}
-
-func TestKeyFileIsReadAgainWhenItChanges(t *testing.T) {
+func TestTextThatIsNoKeyIsRefusedAtStart(t *testing.T) {
 	t.Parallel()
-	keys := make(chan string, 1)
-	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		keys <- r.Header.Get("Anchor-Api-Key")
-		_, _ = io.WriteString(w, `{"data":{"status":"RUNNING"}}`)
-	})
-	folder := keyFolder(t.TempDir())
-	synctest.Test(t, func(t *testing.T) {
-		folder.point(t, folder.write(t, "a", " key-1\n", 1))
-		cfg := config(server.URL)
-		cfg.APIKey, cfg.APIKeyFile = "", folder.link()
-		client, err := anchor.New(cfg, "", prometheus.NewRegistry())
-		if err != nil {
-			t.Fatalf("new client: %v", err)
-		}
-		defer client.Close()
-		// Time passes in the bubble only when nothing in it waits for the network.
-		wait := func() {
-			client.Close()
-			<-time.After(time.Second)
-		}
-		sent := func(want string) {
-			t.Helper()
-			if _, err := client.Status(t.Context(), "w"); err != nil {
-				t.Fatalf("status: %v", err)
-			}
-			if got := <-keys; got != want {
-				t.Errorf("got key %q, want %q", got, want)
-			}
-		}
-		sent("key-1")
-		folder.write(t, "a", "key-02", 1)
-		sent("key-1") // looked at no more than once a second
-		wait()
-		sent("key-02") // the size alone changed
-		folder.write(t, "a", "key-03", 2)
-		wait()
-		sent("key-03") // the time alone changed
-		folder.point(t, folder.write(t, "b", "key-04", 2))
-		wait()
-		sent("key-04") // the file alone changed, as Kubernetes swaps it
-		folder.write(t, "b", "two\nlines", 3)
-		wait()
-		sent("key-04")
-		folder.point(t, "nowhere")
-		wait()
-		sent("key-04")
-		folder.point(t, folder.write(t, "b", "key-5", 4))
-		wait()
-		sent("key-5")
-	})
-}
-
-func TestMistakesNameTheVariableAndNotTheKey(t *testing.T) {
-	t.Parallel()
-	missing := filepath.Join(t.TempDir(), "key")
-	for name, c := range map[string]struct {
-		change func(*anchor.Config)
-		want   string // empty: no mistake
-	}{
-		"none":              {func(*anchor.Config) {}, ""},
-		"white space":       {func(c *anchor.Config) { c.APIKey = " sk-secret\n" }, ""},
-		"path":              {func(c *anchor.Config) { c.BaseURL = "http://localhost:8080/anchor/" }, ""},
-		"no key":            {func(c *anchor.Config) { c.APIKey = "" }, "ANCHORBROWSER_API_KEY is empty"},
-		"two keys":          {func(c *anchor.Config) { c.APIKeyFile = missing }, "ANCHORBROWSER_API_KEY is set, and ANCHORBROWSER_API_KEY_FILE is"},
-		"key with a line":   {func(c *anchor.Config) { c.APIKey = "sk-secret\r\nX: y" }, "ANCHORBROWSER_API_KEY is not a key"},
-		"blank key":         {func(c *anchor.Config) { c.APIKey = " " }, "ANCHORBROWSER_API_KEY is not a key"},
-		"no file":           {func(c *anchor.Config) { c.APIKey, c.APIKeyFile = "", missing }, `ANCHORBROWSER_API_KEY_FILE is "` + missing},
-		"no scheme":         {func(c *anchor.Config) { c.BaseURL = "api.anchorbrowser.io" }, `ANCHORBROWSER_BASE_URL is "api.anchorbrowser.io"`},
-		"other scheme":      {func(c *anchor.Config) { c.BaseURL = "ftp://example.com" }, "ANCHORBROWSER_BASE_URL is"},
-		"no host":           {func(c *anchor.Config) { c.BaseURL = "https://:443" }, "ANCHORBROWSER_BASE_URL is"},
-		"a query":           {func(c *anchor.Config) { c.BaseURL = "https://example.com?" }, "ANCHORBROWSER_BASE_URL is"},
-		"a user":            {func(c *anchor.Config) { c.BaseURL = "https://sk-secret@example.com" }, `ANCHORBROWSER_BASE_URL is "[redacted]@example.com"`},
-		"no timeout":        {func(c *anchor.Config) { c.RequestTimeout = 0 }, "ANCHORBROWSER_REQUEST_TIMEOUT is 0s"},
-		"negative rate":     {func(c *anchor.Config) { c.RateLimit = -1 }, "ANCHORBROWSER_RATE_LIMIT is -1"},
-		"rate of no number": {func(c *anchor.Config) { c.RateLimit = nan() }, "ANCHORBROWSER_RATE_LIMIT is NaN"},
+	for name, text := range map[string]string{
+		"double quotes":   `"sk-secret"`,
+		"single quotes":   `'sk-secret'`,
+		"backquotes":      "`sk-secret`",
+		"one quote":       `sk-secret"`,
+		"a quote inside":  `sk-"secret`,
+		"assignment":      "ANCHORBROWSER_API_KEY=sk-secret",
+		"variable":        "${ANCHOR_KEY}",
+		"shell":           "$(cat sk-secret)",
+		"placeholder":     "<sk-secret>",
+		"template":        "{{sk-secret}}",
+		"Bearer":          "Bearer sk-secret",
+		"bearer":          "bearer sk-secret",
+		"blank":           "sk- secret",
+		"tab":             "sk-\tsecret",
+		"two lines":       "sk-secret\nsk-secret-2",
+		"literal newline": `sk-secret\n`,
+		"byte order mark": "\ufeffsk-secret",
+		"no ASCII":        "sk-sécret",
+		"no-break space":  "sk-\u00a0secret",
+		"zero byte":       "sk-secret\x00",
+		"blanks alone":    " \n",
+		"too long":        strings.Repeat("sk-secret", 500),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := config("https://example.com")
-			c.change(&cfg)
-			got := strings.Join(cfg.Validate(), "\n")
-			if (got == "") != (c.want == "") || !strings.HasPrefix(got, c.want) || strings.Contains(got, "sk-secret") {
-				t.Errorf("got %q, want %q at its beginning and no key", got, c.want)
+			cfg.APIKey = anchor.Secret(text)
+			wantMistake(t, cfg, "ANCHORBROWSER_API_KEY is not a key (it ")
+			file := filepath.Join(t.TempDir(), "key")
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatalf("write key: %v", err)
 			}
-			if _, err := anchor.New(cfg, "", prometheus.NewRegistry()); (err == nil) != (c.want == "") {
-				t.Errorf("new client: got error %v", err)
-			}
+			cfg.APIKey, cfg.APIKeyFile = "", file
+			wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE is ")
 		})
+	}
+	for _, text := range []string{"sk-secret", " sk-secret\r\n", "sk_live.0123/+:@~", "a"} {
+		cfg := config("https://example.com")
+		cfg.APIKey = anchor.Secret(text)
+		wantMistake(t, cfg, "")
 	}
 }
 
-func nan() float64 {
-	var zero float64
-	return zero / zero
+// wantMistake checks that cfg has one mistake with these words at its beginning and without the key, or none.
+func wantMistake(t *testing.T, cfg anchor.Config, words string) {
+	t.Helper()
+	got := strings.Join(cfg.Validate(), "\n")
+	if (got == "") != (words == "") || !strings.HasPrefix(got, words) || strings.Contains(got, "secret") || strings.Contains(got, "\n") {
+		t.Errorf("got %q, want a line with %q at its beginning and no key", got, words)
+	}
+}
+
+func TestKeyFileThatIsNoFileIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	cfg := config("https://example.com")
+	cfg.APIKey, cfg.APIKeyFile = "", t.TempDir()
+	wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE is ")
+	pipe := filepath.Join(t.TempDir(), "key")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatalf("make pipe: %v", err)
+	}
+	cfg.APIKeyFile = pipe
+	wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE is ")
 }

@@ -6,8 +6,11 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// notAccepted judges an answer that is not a success by its HTTP status alone: the API has no
-// machine-readable names for its errors.
+// statusOverloaded is 529, a 503 under another name: no standard has it, and several APIs and gateways send it.
+const statusOverloaded = 529
+
+// notAccepted judges an answer that is not a success by its HTTP status and by whether the API itself gave it: the
+// API has no machine-readable names for its errors.
 func notAccepted(a answer) *task.SubmitError {
 	e := &task.SubmitError{HTTPStatus: a.status, RetryAfter: askedWait(a.header), Message: a.text()}
 	switch reason := notNow(a); {
@@ -15,7 +18,7 @@ func notAccepted(a answer) *task.SubmitError {
 		e.Outcome, e.Reason = task.NotNow, reason
 	case a.status >= 300 && a.status <= 499:
 		e.Outcome = task.Refused
-	default: // a server that fails may have accepted the task before it did
+	default: // a server that fails may have accepted the task before it did, and so may one that switches protocols
 		e.Outcome = task.Unknown
 	}
 	return e
@@ -30,15 +33,21 @@ func notNow(a answer) task.Reason {
 		return task.NoCredits
 	case http.StatusForbidden:
 		return task.Forbidden
+	case http.StatusProxyAuthRequired:
+		return task.ProxyLogin
 	case http.StatusRequestTimeout, http.StatusTooEarly:
 		return task.Unready
 	case http.StatusTooManyRequests:
 		return task.RateLimited
-	case http.StatusServiceUnavailable:
-		// Only who turns a request away on purpose can say when to come back.
-		if _, ok := retryAfter(a.header); ok {
+	case http.StatusServiceUnavailable, statusOverloaded:
+		// A server that says when to come back turned the request away on purpose.
+		if asksToReturn(a.header) {
 			return task.Unavailable
 		}
+		return ""
+	}
+	if a.status >= 400 && a.status <= 499 && !a.ownForm() {
+		return task.NotTheAPI
 	}
 	return ""
 }

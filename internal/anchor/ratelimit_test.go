@@ -1,7 +1,6 @@
 package anchor_test
 
 import (
-	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -30,6 +29,12 @@ func TestWaitIsWhatTheHeadersAsk(t *testing.T) {
 		"marks inside a name": {"", []string{`"a\"; r=0; t=99, b"; r=0; t=7; pk=:YQ==:`}, 7 * time.Second},
 		"no number":           {"", []string{`"a"; r=0; t=soon`}, 0},
 		"nonsense":            {"soon", []string{`;;,"`}, 0},
+		"nonsense goes last":  {"soon", []string{`"a"; r=0; t=7`}, 7 * time.Second},
+		"zero goes first":     {"0", []string{`"a"; r=0; t=7`}, 0},
+		"negative goes first": {"-5", []string{`"a"; r=0; t=7`}, 0},
+		"a long reset":        {"", []string{`"a"; r=0; t=999999999999999`}, time.Hour},
+		"a negative reset":    {"", []string{`"a"; r=0; t=-7`}, 0},
+		"a list in a list":    {"", []string{`("a" "b"); r=0; t=7, "c"; r=0; t=3`}, 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -43,18 +48,5 @@ func TestWaitIsWhatTheHeadersAsk(t *testing.T) {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
-	}
-}
-
-func TestDateAsksForTheTimeUntilIt(t *testing.T) {
-	t.Parallel()
-	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", time.Now().Add(10*time.Minute).UTC().Format(http.TimeFormat))
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = io.WriteString(w, "{}")
-	})
-	_, err := newClient(t, config(server.URL)).Submit(t.Context(), "", []byte(body))
-	if got := submitError(t, err).RetryAfter; got < 9*time.Minute || got > 10*time.Minute {
-		t.Errorf("got %v, want about 10m", got)
 	}
 }

@@ -2,10 +2,10 @@ package anchor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
@@ -39,33 +39,45 @@ func (c *Client) submit(ctx context.Context, sessionID string, body []byte) (str
 	a, err := c.call(ctx, http.MethodPost, target, body, maxAnswer)
 	switch {
 	case err != nil && sent.possible():
-		return "", &task.SubmitError{Outcome: task.Unknown, Message: bounded(err.Error())}
+		return "", &task.SubmitError{Outcome: task.Unknown, Message: c.words(err)}
 	case err != nil:
-		return "", &task.SubmitError{Outcome: task.NotNow, Reason: task.Unreachable, Message: bounded(err.Error())}
+		return "", &task.SubmitError{Outcome: task.NotNow, Reason: task.Unreachable, Message: c.words(err)}
 	case !a.ok():
 		return "", notAccepted(a)
 	}
-	id, err := readWorkflowID(a)
-	if err != nil {
-		return "", &task.SubmitError{Outcome: task.Unknown, HTTPStatus: a.status, Message: bounded(err.Error())}
+	id, err := readWorkflowID(a.body)
+	if err == nil {
+		return id, nil
 	}
-	return id, nil
+	if a.err != nil {
+		err = a.err
+	}
+	return "", &task.SubmitError{Outcome: task.Unknown, HTTPStatus: a.status, Message: c.words(err)}
 }
 
-// readWorkflowID reads {"data":{"status":"running","workflow_id":"…"}}.
-func readWorkflowID(a answer) (string, error) {
-	if a.err != nil {
-		return "", a.err
-	}
-	var body struct {
-		Data struct {
-			WorkflowID string `json:"workflow_id"`
-		} `json:"data"`
-	}
-	if err := json.Unmarshal(a.body, &body); err != nil {
+// readWorkflowID reads {"data":{"status":"running","workflow_id":"…"}}. A lost id is a lost workflow, so a complete id
+// is returned whatever follows it: a comment, or nothing, because the answer was cut off.
+func readWorkflowID(body []byte) (string, error) {
+	var id string
+	d := newDecoder(withoutBOM(body))
+	err := eachMember(d, func(name string) error {
+		if !strings.EqualFold(name, "data") {
+			return d.SkipValue()
+		}
+		return eachMember(d, func(name string) error {
+			if !strings.EqualFold(name, "workflow_id") {
+				return d.SkipValue()
+			}
+			text, err := readString(d)
+			if text != "" {
+				id = text
+			}
+			return err
+		})
+	})
+	if id == "" && err != nil {
 		return "", fmt.Errorf("read answer: %w", err)
 	}
-	id := body.Data.WorkflowID
 	if err := checkWorkflowID(id); err != nil {
 		return "", fmt.Errorf("read answer: %w", err)
 	}

@@ -2,9 +2,11 @@ package anchor
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"sync/atomic"
 	"time"
 )
@@ -30,7 +32,8 @@ func newTransport() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
+		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: connectAnswer,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
 			if err != nil {
@@ -45,6 +48,20 @@ func newTransport() *http.Transport {
 		MaxResponseHeaderBytes: maxHeader,
 		Protocols:              protocols,
 	}
+}
+
+// proxyError is a proxy's refusal to connect to the API. Nothing of the request has left.
+type proxyError struct{ status int }
+
+func (e *proxyError) Error() string {
+	return fmt.Sprintf("the proxy does not connect to the API: %d: %s", e.status, statusWords(e.status))
+}
+
+func connectAnswer(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return &proxyError{status: resp.StatusCode}
+	}
+	return nil
 }
 
 // countingConn counts the writes of which something may have left.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -54,6 +55,21 @@ func receive(conn *bufio.Reader) (string, error) {
 	}
 	body, err := io.ReadAll(req.Body)
 	return string(body), err
+}
+
+// respond answers each request of a connection with the text, and then keeps the connection open until the client
+// closes it.
+func respond(t *testing.T, text string) (url string) {
+	t.Helper()
+	return listen(t, func(conn net.Conn) {
+		r := bufio.NewReader(conn)
+		for {
+			if _, err := receive(r); err != nil {
+				return
+			}
+			_, _ = fmt.Fprint(conn, text)
+		}
+	})
 }
 
 const accepted = `{"data":{"status":"running","workflow_id":"w"}}`
@@ -239,7 +255,7 @@ func TestCanceledContextMeansThatNothingLeft(t *testing.T) {
 	if posts := api.Totals().Posts; posts != 0 {
 		t.Errorf("got %d POSTs, want none", posts)
 	}
-	_, err = client.Status(ctx, "w")
+	_, err = client.Status(ctx, "w", anchor.MaxAnswer)
 	if e := statusError(t, err); e.HTTPStatus != 0 {
 		t.Errorf("got %+v, want no answer", e)
 	}
@@ -268,7 +284,7 @@ func TestConnectionsAreReused(t *testing.T) {
 		var all sync.WaitGroup
 		for range calls {
 			all.Go(func() {
-				if _, err := client.Status(t.Context(), "w"); err != nil {
+				if _, err := client.Status(t.Context(), "w", anchor.MaxAnswer); err != nil {
 					t.Errorf("status: %v", err)
 				}
 			})

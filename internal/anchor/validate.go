@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -15,9 +16,8 @@ func (c Config) Validate() []string {
 	if mistake := c.keyMistake(); mistake != "" {
 		note("%s", mistake)
 	}
-	if !usableBase(c.BaseURL) {
-		note("ANCHORBROWSER_BASE_URL is %q: set an http or https URL with a host and without user, query or fragment, such as https://api.anchorbrowser.io",
-			hideUser(c.BaseURL))
+	if mistake := baseMistake(c.BaseURL); mistake != "" {
+		note("ANCHORBROWSER_BASE_URL is %q: %s", hideUser(c.BaseURL), mistake)
 	}
 	if c.RequestTimeout <= 0 {
 		note("ANCHORBROWSER_REQUEST_TIMEOUT is %v: set a time above 0, such as 30s", c.RequestTimeout)
@@ -46,11 +46,25 @@ func (c Config) keyMistake() string {
 	return ""
 }
 
-// usableBase reports whether paths can be put behind the address.
-func usableBase(base string) bool {
+// baseMistake says what would do in place of the base URL, or "" if the paths of the calls can be put behind it.
+func baseMistake(base string) string {
 	u, err := url.Parse(base)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
-		u.User == nil && u.RawQuery == "" && !u.ForceQuery && !strings.Contains(base, "#")
+	switch {
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" ||
+		u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(base, "#"):
+		return "set an http or https URL with a host and without user, path, query or fragment, such as https://api.anchorbrowser.io"
+	case !usablePort(u.Port()):
+		return "set a port from 1 to 65535, or none"
+	case u.Path != "" && u.Path != "/":
+		return fmt.Sprintf("set it without a path, as %s://%s", u.Scheme, u.Host)
+	}
+	return ""
+}
+
+// usablePort reports whether a port can be connected to. Empty is the scheme's.
+func usablePort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 // hideUser takes what stands before an @, which may be a password, out of an address that may be no URL.

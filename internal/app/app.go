@@ -79,6 +79,10 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 		return operators.Run(probesCtx)
 	})
 	group.Go(func() error {
+		api.Run(ctx, log, func() {})
+		return nil
+	})
+	group.Go(func() error {
 		defer stopProbes()
 		if err := streams.await(ctx); err != nil {
 			return nil // told to stop before it could begin
@@ -116,7 +120,7 @@ func work(ctx context.Context, cfg Config, with parts) error {
 		pipeline.Config{
 			Worker: cfg.Worker.Name, Defaults: cfg.defaults(),
 			PostTimeout: cfg.Anchor.RequestTimeout + postMargin, OwnerGrace: ownerGrace,
-			Clock: clock, Tracer: with.tracer,
+			Keys: with.api.Keys, Clock: clock, Tracer: with.tracer,
 		},
 		pipeline.Parts{
 			Requests:  requests,

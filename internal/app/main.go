@@ -6,15 +6,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	stdlog "log"
+	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/collector"
 )
 
 // Main is the command worker: settings, logger, signals, then Run. It takes -help and -version, logs to
 // out, writes a mistake to errOut, and returns the exit status: 1 for whatever did not end in order.
 func Main(args []string, version string, out, errOut io.Writer) int {
+	stdlog.SetOutput(anchor.LogFilter(os.Stderr))
 	if err := command(args, version, out); err != nil {
 		_, _ = fmt.Fprintln(errOut, err)
 		return 1

@@ -137,8 +137,8 @@ func (m mortal) Submit(ctx context.Context, session string, body []byte) (id str
 	return id, err
 }
 
-func (m mortal) Status(ctx context.Context, id string) (wf task.Workflow, err error) {
-	err = m.do("status", func() (err error) { wf, err = m.api.Status(ctx, id); return err })
+func (m mortal) Status(ctx context.Context, id string, most int64) (wf task.Workflow, err error) {
+	err = m.do("status", func() (err error) { wf, err = m.api.Status(ctx, id, most); return err })
 	return wf, err
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// forbiddenLimit is how many 403s of one task make it rejected, where they are its own.
-	forbiddenLimit = 3
+	// ownLimit is how many 403s of one task make it rejected, where they are its own.
+	ownLimit = 3
 
 	// A task whose own session is refused waits before it tries again: about firstOwnWait, and twice as long each
 	// further time.
@@ -143,7 +143,7 @@ func (r *run) post(ctx context.Context, rec task.Record) (task.Record, *outcome,
 	r.log.Warn().Str("task", rec.TaskID).Int("attempt", rec.Attempts).Int("status", refusal.HTTPStatus).
 		Str("reason", string(refusal.Reason)).Msg("submission not accepted")
 	switch {
-	case refusal.Outcome == task.Refused || r.own.judge(r, refusal):
+	case refusal.Outcome == task.Refused || r.own.areFinal(r, refusal):
 		return rec, failed(rec, task.Rejected, "the API refused it: "+refusal.Error()), nil
 	case refusal.Outcome == task.NotNow:
 		rec, err = r.await(ctxPost, rec, rec.ErrorCode)
@@ -198,36 +198,41 @@ func (r *run) unknown(ctx context.Context, rec task.Record, why string) (task.Re
 	return rec, nil, err
 }
 
-// ownRefusals counts the 403s of a task. A 403 may be everybody's (a limit of cost) or the task's own (a session of
-// another account).
+// ownRefusals counts the answers to a task's submissions that may be everybody's or the task's own: a 403 (a limit of
+// cost, or a session of another account), and a gateway's page (a gateway without a backend, or one that finds this
+// request too large).
 type ownRefusals struct {
-	forbidden      int
+	count          int
 	acceptedBefore uint64 // submissions that the worker had accepted at the first of them
 }
 
-// judge reports whether a 403 is the task's own: it has met several, and the API accepted other submissions of
-// this worker in between or, where the task names a session, submissions are not paused for it.
-func (o *ownRefusals) judge(r *run, e *task.SubmitError) bool {
-	if e.HTTPStatus != http.StatusForbidden {
+// areFinal counts an answer and reports whether they are the task's own: it has met several, and the API accepted other
+// submissions of this worker in between or, where the task names a session, submissions are not paused for it.
+func (o *ownRefusals) areFinal(r *run, e *task.SubmitError) bool {
+	if e.HTTPStatus != http.StatusForbidden && e.Reason != task.NotTheAPI {
 		return false
 	}
-	o.forbidden++
-	if o.forbidden == 1 {
+	o.count++
+	if o.count == 1 {
 		o.acceptedBefore = r.Admission.Accepted()
 	}
-	if o.forbidden < forbiddenLimit {
+	if o.count < ownLimit {
 		return false
 	}
 	_, _, paused := r.Admission.Paused()
-	return r.Admission.Accepted() > o.acceptedBefore || r.req.SessionID != "" && !paused
+	return r.Admission.Accepted() > o.acceptedBefore || concernsSession(r, e) && !paused
 }
 
 // wait is how long the task waits before it tries again: where its own session was refused, longer each time. All
 // others wait with the rest of the submissions.
 func (o *ownRefusals) wait(r *run, e *task.SubmitError) time.Duration {
-	if e.HTTPStatus != http.StatusForbidden || r.req.SessionID == "" {
+	if !concernsSession(r, e) {
 		return 0
 	}
-	longest := firstOwnWait << min(o.forbidden-1, 6)
+	longest := firstOwnWait << min(o.count-1, 6)
 	return longest/2 + rand.N(longest)
+}
+
+func concernsSession(r *run, e *task.SubmitError) bool {
+	return e.HTTPStatus == http.StatusForbidden && r.req.SessionID != ""
 }

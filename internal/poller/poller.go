@@ -28,10 +28,14 @@ import (
 // second, which is 19,000 tasks at the longest default interval.
 const callsAtOnce = 128
 
+// maxAnswer is the largest answer that is read, in bytes.
+const maxAnswer = 32 << 20
+
 // API answers for workflows.
 type API interface {
-	// Status returns what the API says of a workflow, or a *task.StatusError.
-	Status(ctx context.Context, workflowID string) (task.Workflow, error)
+	// Status returns what the API says of a workflow, of whose answer it reads at most so many bytes, or a
+	// *task.StatusError.
+	Status(ctx context.Context, workflowID string, most int64) (task.Workflow, error)
 	// Timeout is how long a call may take.
 	Timeout() time.Duration
 }
@@ -209,7 +213,7 @@ func (p *Poller) poll(ctx context.Context, w *wait) (ended bool) {
 	began := time.Now()
 	p.inFlight.Inc()
 	defer p.inFlight.Dec()
-	workflow, err := p.api.Status(ctx, w.workflowID)
+	workflow, err := p.api.Status(ctx, w.workflowID, maxAnswer)
 	if err == nil {
 		p.hold.answered(generation)
 		return w.learned(began, workflow)

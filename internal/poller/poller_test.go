@@ -27,7 +27,7 @@ const (
 // api answers as the function says.
 type api func(ctx context.Context, workflowID string) (task.Workflow, error)
 
-func (f api) Status(ctx context.Context, workflowID string) (task.Workflow, error) {
+func (f api) Status(ctx context.Context, workflowID string, _ int64) (task.Workflow, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout())
 	defer cancel()
 	return f(ctx, workflowID)

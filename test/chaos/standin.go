@@ -23,11 +23,8 @@ type standInConfig struct {
 	Faults bool   `json:"faults"` // some calls fail by chance
 }
 
-// workersPath is what each worker's own path begins with.
-const workersPath = "/workers/"
-
-// serveStandIn is the stand-in's own main. Each worker has a path of its own, so that it is known who
-// polls what.
+// serveStandIn is the stand-in's own main. Each worker's API key ends with a full stop and its name, so that it is
+// known which worker polls what.
 func serveStandIn(ctx context.Context, cfg standInConfig) error {
 	opts := []anchortest.Option{anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName), anchortest.WithPlan(planOf)}
 	if cfg.Faults {
@@ -38,10 +35,11 @@ func serveStandIn(ctx context.Context, cfg standInConfig) error {
 	mux := http.NewServeMux()
 	mux.Handle("/_stand-in/", api)
 	mux.HandleFunc("GET /_chaos/polls", polls.show)
-	mux.HandleFunc(workersPath+"{worker}/v1/{rest...}", func(w http.ResponseWriter, r *http.Request) {
-		worker := r.PathValue("worker")
+	mux.HandleFunc("/v1/{rest...}", func(w http.ResponseWriter, r *http.Request) {
+		key, worker, _ := strings.Cut(r.Header.Get("Anchor-Api-Key"), ".")
 		polls.note(worker, r)
-		http.StripPrefix(workersPath+worker, api).ServeHTTP(w, r)
+		r.Header.Set("Anchor-Api-Key", key)
+		api.ServeHTTP(w, r)
 	})
 	server := &http.Server{Addr: cfg.Addr, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })

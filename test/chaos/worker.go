@@ -90,7 +90,7 @@ func (p *worker) env(name string) []string {
 	}
 	return []string{
 		"WORKER_NAME=" + name, "NATS_URL=" + addrs(servers), fmt.Sprintf("NATS_REPLICAS=%d", len(p.nats)),
-		"ANCHORBROWSER_API_KEY=" + p.w.api.key, "ANCHORBROWSER_BASE_URL=http://" + p.api.Addr() + workersPath + name,
+		"ANCHORBROWSER_API_KEY=" + p.w.api.key + "." + name, "ANCHORBROWSER_BASE_URL=http://" + p.api.Addr(),
 		"ANCHORBROWSER_REQUEST_TIMEOUT=" + callTimeout.String(), "ACK_WAIT=" + ackWait.String(), "DRAIN_TIMEOUT=" + drainTimeout.String(),
 		"POLL_INTERVAL=100ms", "POLL_MAX_INTERVAL=500ms", "ADMIN_ADDR=127.0.0.1:0",
 		"LOG_LEVEL=trace",

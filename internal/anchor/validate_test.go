@@ -1,0 +1,66 @@
+package anchor_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/capstan-worker/capstan/internal/anchor"
+)
+
+func TestMistakesNameTheVariableAndNotTheKey(t *testing.T) {
+	t.Parallel()
+	missing := filepath.Join(t.TempDir(), "key")
+	for name, c := range map[string]struct {
+		change func(*anchor.Config)
+		want   string // empty: no mistake
+	}{
+		"none":              {func(*anchor.Config) {}, ""},
+		"white space":       {func(c *anchor.Config) { c.APIKey = " sk-secret\n" }, ""},
+		"slash":             {func(c *anchor.Config) { c.BaseURL = "http://localhost:8080/" }, ""},
+		"IPv6":              {func(c *anchor.Config) { c.BaseURL = "http://[::1]:8080" }, ""},
+		"v1":                {func(c *anchor.Config) { c.BaseURL = "https://api.example/v1" }, `ANCHORBROWSER_BASE_URL is "https://api.example/v1": set it without a path, as https://api.example`},
+		"v1 and a slash":    {func(c *anchor.Config) { c.BaseURL = "https://api.example/v1/" }, `ANCHORBROWSER_BASE_URL is "https://api.example/v1/": set it without a path, as https://api.example`},
+		"path of the call":  {func(c *anchor.Config) { c.BaseURL = "https://api.example:444/v1/tools/perform-web-task" }, `ANCHORBROWSER_BASE_URL is "https://api.example:444/v1/tools/perform-web-task": set it without a path, as https://api.example:444`},
+		"other path":        {func(c *anchor.Config) { c.BaseURL = "http://localhost:8080/anchor/" }, "ANCHORBROWSER_BASE_URL is"},
+		"two slashes":       {func(c *anchor.Config) { c.BaseURL = "http://localhost:8080//" }, "ANCHORBROWSER_BASE_URL is"},
+		"path and a query":  {func(c *anchor.Config) { c.BaseURL = "http://localhost:8080/v1?a=b" }, "ANCHORBROWSER_BASE_URL is"},
+		"port 0":            {func(c *anchor.Config) { c.BaseURL = "http://localhost:0" }, "ANCHORBROWSER_BASE_URL is"},
+		"port 65536":        {func(c *anchor.Config) { c.BaseURL = "http://localhost:65536" }, "ANCHORBROWSER_BASE_URL is"},
+		"a line end":        {func(c *anchor.Config) { c.BaseURL = "https://example.com\n" }, "ANCHORBROWSER_BASE_URL is"},
+		"quotes":            {func(c *anchor.Config) { c.BaseURL = `"https://example.com"` }, "ANCHORBROWSER_BASE_URL is"},
+		"no key":            {func(c *anchor.Config) { c.APIKey = "" }, "ANCHORBROWSER_API_KEY is empty"},
+		"two keys":          {func(c *anchor.Config) { c.APIKeyFile = missing }, "ANCHORBROWSER_API_KEY is set, and ANCHORBROWSER_API_KEY_FILE is"},
+		"key with a line":   {func(c *anchor.Config) { c.APIKey = "sk-secret\r\nX: y" }, "ANCHORBROWSER_API_KEY is not a key"},
+		"blank key":         {func(c *anchor.Config) { c.APIKey = " " }, "ANCHORBROWSER_API_KEY is not a key"},
+		"no file":           {func(c *anchor.Config) { c.APIKey, c.APIKeyFile = "", missing }, `ANCHORBROWSER_API_KEY_FILE is "` + missing},
+		"no scheme":         {func(c *anchor.Config) { c.BaseURL = "api.anchorbrowser.io" }, `ANCHORBROWSER_BASE_URL is "api.anchorbrowser.io"`},
+		"other scheme":      {func(c *anchor.Config) { c.BaseURL = "ftp://example.com" }, "ANCHORBROWSER_BASE_URL is"},
+		"no host":           {func(c *anchor.Config) { c.BaseURL = "https://:443" }, "ANCHORBROWSER_BASE_URL is"},
+		"a query":           {func(c *anchor.Config) { c.BaseURL = "https://example.com?" }, "ANCHORBROWSER_BASE_URL is"},
+		"a user":            {func(c *anchor.Config) { c.BaseURL = "https://sk-secret@example.com" }, `ANCHORBROWSER_BASE_URL is "[redacted]@example.com"`},
+		"no timeout":        {func(c *anchor.Config) { c.RequestTimeout = 0 }, "ANCHORBROWSER_REQUEST_TIMEOUT is 0s"},
+		"negative rate":     {func(c *anchor.Config) { c.RateLimit = -1 }, "ANCHORBROWSER_RATE_LIMIT is -1"},
+		"rate of no number": {func(c *anchor.Config) { c.RateLimit = nan() }, "ANCHORBROWSER_RATE_LIMIT is NaN"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config("https://example.com")
+			c.change(&cfg)
+			got := strings.Join(cfg.Validate(), "\n")
+			if (got == "") != (c.want == "") || !strings.HasPrefix(got, c.want) || strings.Contains(got, "sk-secret") {
+				t.Errorf("got %q, want %q at its beginning and no key", got, c.want)
+			}
+			if _, err := anchor.New(cfg, "", prometheus.NewRegistry()); (err == nil) != (c.want == "") {
+				t.Errorf("new client: got error %v", err)
+			}
+		})
+	}
+}
+
+func nan() float64 {
+	var zero float64
+	return zero / zero
+}
