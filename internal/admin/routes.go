@@ -30,13 +30,13 @@ func routes(token Token, version string, g prometheus.Gatherer, checks []Check, 
 
 func livez(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") }
 
-// readyz answers with a line for each check, and 503 where one is not ready.
+// readyz answers with a line for each check, and with status 503 if one of them is not ready.
 func readyz(checks []Check) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		status := http.StatusOK
 		var lines strings.Builder
 		for _, c := range checks {
-			ok, detail := c.Ready()
+			ok, detail := c.run()
 			if !ok {
 				status = http.StatusServiceUnavailable
 			}
@@ -44,6 +44,14 @@ func readyz(checks []Check) http.HandlerFunc {
 		}
 		writeText(w, status, lines.String())
 	}
+}
+
+// run returns what Ready returns, or true with the detail of Info.
+func (c Check) run() (ok bool, detail string) {
+	if c.Ready == nil {
+		return true, c.Info()
+	}
+	return c.Ready()
 }
 
 func index(version string, profiles bool) http.HandlerFunc {
