@@ -119,6 +119,29 @@ func TestUnderTheNameWorkerItIsTheWorker(t *testing.T) {
 	}
 }
 
+// The image's entry point is the worker: docker run IMAGE capstan check runs the tool all the same.
+func TestTheWorkersFileRunsTheToolThatItsFirstArgumentNames(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "worker")
+	if err := os.Symlink(os.Args[0], name); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]struct {
+		status int
+		says   string
+	}{
+		"capstan get x":  {exitFailed, "no NATS at nats://127.0.0.1:1"},
+		"capstan sumbit": {exitUsage, "capstan --help"},
+		"check":          {exitUsage, "for checks use: capstan check"},
+	} {
+		run := newTool(t, []string{"NATS_URL=nats://127.0.0.1:1"})
+		run.Path, run.Args = name, append([]string{"/worker"}, strings.Fields(args)...)
+		if got := run.status(t); got != want.status || !strings.Contains(run.err.String(), want.says) {
+			t.Errorf("worker %s: got %d, %s, want %d and %q", args, got, &run.err, want.status, want.says)
+		}
+	}
+}
+
 // testTerminal returns a terminal without colors whose input is the text; nil for a person's.
 func testTerminal(in io.Reader) (t *terminal, out *output) {
 	out = &output{}

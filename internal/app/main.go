@@ -12,14 +12,29 @@ import (
 	"github.com/capstan-worker/capstan/internal/collector"
 )
 
-// Main is the command worker: settings, logger, signals, then Run. It takes -help and -version, logs to
-// out, writes a mistake to errOut, and returns the exit status: 1 for whatever did not end in order.
+// The exit statuses of the worker.
+const (
+	exitOK     = 0
+	exitFailed = 1 // a setting is wrong, or the drain did not end in time
+	exitUsage  = 2 // the command line is wrong
+)
+
+// usageError is a mistake of the command line.
+type usageError struct{ error }
+
+// Main is the command worker: it reads the settings, makes the logger, and calls Run until a signal arrives. It
+// takes -help and -version and no other arguments, logs to out, writes mistakes to errOut, and returns the exit
+// status.
 func Main(args []string, version string, out, errOut io.Writer) int {
-	if err := command(args, version, out); err != nil {
-		_, _ = fmt.Fprintln(errOut, err)
-		return 1
+	err := command(args, version, out)
+	if err == nil {
+		return exitOK
 	}
-	return 0
+	_, _ = fmt.Fprintln(errOut, err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
 }
 
 func command(args []string, version string, out io.Writer) error {
@@ -30,7 +45,10 @@ func command(args []string, version string, out io.Writer) error {
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
-		return err
+		return usageError{err}
+	}
+	if flags.NArg() > 0 {
+		return usageError{errors.New("worker takes no arguments; for checks use: capstan check")}
 	}
 	if *showVersion {
 		_, _ = fmt.Fprintln(out, version)
