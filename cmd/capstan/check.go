@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"time"
 
@@ -36,6 +37,7 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 		}
 		printFinding(t, f)
 	}
+	warnOfMisspellings(report)
 	cfg, err := app.LoadConfig()
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
@@ -49,6 +51,17 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 		return errChecked
 	}
 	return nil
+}
+
+// warnOfMisspellings reports each variable that looks like a misspelled setting: a worker ignores it.
+func warnOfMisspellings(report func(app.Finding)) {
+	found, err := app.Misspelled(os.Environ())
+	if err != nil {
+		report(app.Finding{Level: app.Bad, What: "settings", Says: err.Error()})
+	}
+	for _, m := range found {
+		report(app.Finding{Level: app.Warn, What: "settings", Says: m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"})
+	}
 }
 
 // errChecked ends the process as a failure. The lines have told why.

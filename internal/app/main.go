@@ -6,8 +6,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/collector"
 )
@@ -62,6 +65,18 @@ func command(args []string, version string, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	log := NewLogger(out, cfg.Log.Level, cfg.Log.Format).With().Str("worker", cfg.Worker.Name).Logger()
+	warnOfMisspellings(log)
 	collector.Pace()
 	return Run(ctx, cfg, version, log)
+}
+
+// warnOfMisspellings logs each variable of the environment that looks like a misspelled setting.
+func warnOfMisspellings(log zerolog.Logger) {
+	found, err := Misspelled(os.Environ())
+	if err != nil {
+		log.Warn().Err(err).Msg("environment not checked for misspelled settings")
+	}
+	for _, m := range found {
+		log.Warn().Str("variable", m.Variable).Str("did_you_mean", m.Nearest).Msg("unknown setting ignored")
+	}
 }
