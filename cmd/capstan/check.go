@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ start meanwhile would be worse. A key that the API refuses is BAD.`
 
 // Run runs the command.
 func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Timeout <= 0 {
+		return usageError{fmt.Errorf("--timeout is %v: give a duration above 0, such as 60s", c.Timeout)}
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	bad := 0

@@ -150,6 +150,9 @@ func testTerminal(in io.Reader) (t *terminal, out *output) {
 
 func TestExitStatusTellsUsageFromFailure(t *testing.T) {
 	nowhere := []string{"NATS_URL=nats://127.0.0.1:1"}
+	submit := func(more ...string) []string {
+		return append([]string{"submit", "--url=https://example.com", "p"}, more...)
+	}
 	for _, c := range []struct {
 		name   string
 		args   []string
@@ -163,6 +166,17 @@ func TestExitStatusTellsUsageFromFailure(t *testing.T) {
 		{"unknown command", []string{"sumbit"}, nil, exitUsage, "capstan --help"},
 		{"unknown flag", []string{"get", "--jason", "x"}, nil, exitUsage, "--jason"},
 		{"no request", []string{"submit"}, nil, exitUsage, "no request"},
+		{"a port that is none", []string{"demo", "--port=70000"}, nil, exitUsage, "--port is 70000: give a port from 0 to 65535"},
+		{"a negative port", []string{"demo", "--port=-1"}, nil, exitUsage, "--port is -1"},
+		{"no time to check", []string{"check", "--timeout=0s"}, nil, exitUsage, "--timeout is 0s: give a duration above 0"},
+		{"since the future", []string{"watch", "--since=-5m"}, nowhere, exitUsage, "--since is -5m0s: give a duration above 0"},
+		{"a timeout of no wait", submit("--wait-timeout=5s"), nowhere, exitUsage, "--wait-timeout is 5s and --wait is not given: add --wait"},
+		{"a negative wait", submit("--wait", "--wait-timeout=-5s"), nowhere, exitUsage, "--wait-timeout is -5s: give a duration above 0"},
+		{"expired before it is sent", submit("--expires-at=2020-01-02T03:04:05Z"), nowhere, exitUsage, "expires_at (--expires-at) is 2020-01-02T03:04:05Z, which has passed"},
+		{"a task id with a blank", submit("--task-id=a b"), nowhere, exitUsage, "task_id"},
+		{"a task id that is empty", submit("--task-id="), nowhere, exitUsage, "task_id"},
+		{"no task has such an id", []string{"get", "a b"}, nowhere, exitUsage, "task_id"},
+		{"no NATS to submit to", submit(), nowhere, exitFailed, "no NATS at nats://127.0.0.1:1: wait until it"},
 		{"wrong setting", []string{"get", "x"}, []string{"TRACKER_BUCKET=a.b"}, exitUsage, "TRACKER_BUCKET"},
 		{"no NATS", []string{"get", "x"}, nowhere, exitFailed, "no NATS at nats://127.0.0.1:1"},
 		{"no NATS by flag", []string{"--nats-url", "nats://127.0.0.1:2", "get", "x"}, nowhere, exitFailed, "no NATS at nats://127.0.0.1:2"},
