@@ -76,11 +76,7 @@ func main() {
 
 // run returns the exit status.
 func run(ctx context.Context, args []string, t *terminal) int {
-	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description),
-		kong.Vars{"version": version, "demo": demoHelp}, kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	if err != nil {
-		panic(err) // the tags of cli are wrong
-	}
+	parser := newParser(t)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -104,4 +100,14 @@ func run(ctx context.Context, args []string, t *terminal) int {
 		t.complain(err)
 		return exitFailed
 	}
+}
+
+// newParser returns the parser of the command line.
+func newParser(t *terminal) *kong.Kong {
+	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description),
+		kong.Vars{"version": version, "demo": demoHelp}, kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // the tags of cli are wrong
+	}
+	return parser
 }
