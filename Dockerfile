@@ -17,7 +17,7 @@ COPY internal internal
 ARG VERSION=dev
 ARG SOURCE_DATE_EPOCH=0
 # One file is both commands, by the name it is called by. The demo, which brings a NATS server, stays out. Beside it
-# are the licences of all that is linked into it.
+# are the licenses of all that is linked into it.
 RUN CGO_ENABLED=0 go build -tags nodemo -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" \
       -o /image/capstan ./cmd/capstan && \
     ln -s capstan /image/worker && \

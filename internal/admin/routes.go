@@ -57,7 +57,7 @@ func (c Check) run() (ok bool, detail string) {
 func index(version string, profiles bool) http.HandlerFunc {
 	text := "capstan worker " + version + "\n\n" +
 		"/livez         the process answers\n" +
-		"/readyz        whether it takes tasks, or what is missing\n" +
+		"/readyz        whether it is ready, what is missing, and what is paused\n" +
 		"/metrics       for Prometheus\n"
 	if profiles {
 		text += "/debug/pprof/  for go tool pprof\n"

@@ -3,6 +3,8 @@ package app
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"os"
 	"strings"
 	"unicode"
@@ -33,29 +35,55 @@ func areLogins(servers string) bool {
 	return true
 }
 
-// holdsCredentials reports whether a file holds the JWT of a user and the seed of an NKey, as the NATS client reads
-// them from a credentials file.
+// holdsCredentials reports whether a file holds the JWT of a user and the seed of that user's NKey, as the NATS client
+// reads them from a credentials file.
 func holdsCredentials(file string) bool {
 	text, ok := readIfSet(file)
 	if !ok {
 		return true
 	}
-	jwt, err := nkeys.ParseDecoratedJWT(text)
-	return err == nil && strings.Count(jwt, ".") == 2 && holdsSeed(file)
+	user := publicKey(text)
+	token, err := nkeys.ParseDecoratedJWT(text)
+	return err == nil && user != "" && subject(token) == user
 }
 
 // holdsSeed reports whether a file holds the seed of a user's NKey.
 func holdsSeed(file string) bool {
 	text, ok := readIfSet(file)
-	if !ok {
-		return true
-	}
+	return !ok || publicKey(text) != ""
+}
+
+// publicKey returns the public key of the user whose seed a text holds, or "" if it holds none.
+func publicKey(text []byte) string {
 	pair, err := nkeys.ParseDecoratedUserNKey(text)
 	if err != nil {
-		return false
+		return ""
 	}
-	pair.Wipe()
-	return true
+	defer pair.Wipe()
+	key, err := pair.PublicKey()
+	if err != nil {
+		return ""
+	}
+	return key
+}
+
+// subject returns whom a JWT is for (RFC 7519, section 4.1.2), or "" if the text is not a JWT.
+func subject(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return ""
+	}
+	var claims struct {
+		Subject string `json:"sub"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return ""
+	}
+	return claims.Subject
 }
 
 // holdsCertificate reports whether a file holds a certificate in PEM.

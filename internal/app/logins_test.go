@@ -32,6 +32,7 @@ func TestLoginsThatCanNeverWorkStopTheWorkerByName(t *testing.T) {
 		{"only the JWT", "NATS_CREDS_FILE", named(string(onlyJWT)), nil},
 		{"only the seed", "NATS_CREDS_FILE", named(string(onlySeed)), nil},
 		{"a bare seed", "NATS_CREDS_FILE", named(string(seed)), nil},
+		{"another user's seed", "NATS_CREDS_FILE", named(string(onlyJWT) + string(seed)), nil},
 		{"empty", "NATS_NKEY_SEED_FILE", named(""), nil},
 		{"a public key", "NATS_NKEY_SEED_FILE", named("UABC"), nil},
 		{"an account's seed", "NATS_NKEY_SEED_FILE", named(string(account)), nil},

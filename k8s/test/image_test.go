@@ -21,7 +21,7 @@ const largestImage = 30_000_000
 // authorities is more than the image's bundle of certificates takes, in bytes.
 const authorities = 500_000
 
-// The image holds one binary, certificates, and licences, which are small.
+// The image holds one binary, certificates, and licenses, which are small.
 func TestTheImageIsSmallAndTheSameFromTheSameSources(t *testing.T) {
 	// Both copies share Go's cache, which knows a package by its sources and flags. Were a folder or a commit among
 	// those, as they are without -trimpath and -buildvcs=false, the second build would compile it again.
@@ -127,20 +127,20 @@ func sum(t *testing.T, file string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(read(t, file)))
 }
 
-// licences is the step of the Dockerfile that copies the licences of what is linked.
-func licences(t *testing.T) string {
+// licenses is the step of the Dockerfile that copies the licenses of what is linked.
+func licenses(t *testing.T) string {
 	t.Helper()
 	command := regexp.MustCompile(`GOFLAGS=-tags=nodemo go tool .*? go-licenses save .*?/image/licenses`).FindString(steps(t, "Dockerfile"))
 	if command == "" {
-		t.Fatal("Dockerfile: got no step that copies licences, want one")
+		t.Fatal("Dockerfile: got no step that copies licenses, want one")
 	}
 	return command
 }
 
-// Whoever gets the image gets the licences of all that is linked into it, as those demand.
-func TestTheImageHasTheLicencesOfWhatIsLinked(t *testing.T) {
+// Whoever gets the image gets the licenses of all that is linked into it, as those demand.
+func TestTheImageHasTheLicensesOfWhatIsLinked(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "licenses")
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(licences(t), "/image/licenses", dir, 1))
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(licenses(t), "/image/licenses", dir, 1))
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", cmd, err, out)
@@ -159,7 +159,7 @@ func TestTheImageHasTheLicencesOfWhatIsLinked(t *testing.T) {
 	}
 	for _, m := range modules {
 		if !holdsFile(t, filepath.Join(dir, m)) {
-			t.Errorf("licences: got none of %s, want its text", m)
+			t.Errorf("licenses: got none of %s, want its text", m)
 		}
 	}
 }
@@ -190,7 +190,7 @@ func TestTheBaseImageCanBePinned(t *testing.T) {
 	}
 }
 
-func TestTheImageIsEmptyButForTheBinaryLicencesAndCertificates(t *testing.T) {
+func TestTheImageIsEmptyButForTheBinaryLicensesAndCertificates(t *testing.T) {
 	docker := steps(t, "Dockerfile")
 	_, last, ok := strings.Cut(docker, "\nFROM scratch\n")
 	if !ok || strings.Contains(last, "\nFROM ") {
@@ -209,7 +209,7 @@ func TestTheImageIsEmptyButForTheBinaryLicencesAndCertificates(t *testing.T) {
 	for _, step := range []string{
 		"ln -s capstan /image/worker",
 		"install -D -m 644 -t /image/etc/ssl/certs/ /etc/ssl/certs/ca-certificates.crt",
-		licences(t),
+		licenses(t),
 		"install -D -m 644 LICENSE /image/licenses/github.com/capstan-worker/capstan/LICENSE",
 		`install -D -m 644 "$(go env GOROOT)/LICENSE" /image/licenses/go.dev/LICENSE`,
 		"install -D -m 644 /usr/share/doc/ca-certificates/copyright /image/licenses/ca-certificates/copyright",
