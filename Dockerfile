@@ -1,19 +1,32 @@
 # The worker and the user's tool on an empty file system, for `make image`. What comes out depends on the
-# sources, the version, SOURCE_DATE_EPOCH and the image below, from which Go and the certificates come: the same
-# input makes the same digest. k8s/image.sh makes the first stage of the machine's own where no engine runs; then
+# sources, the version, SOURCE_DATE_EPOCH and the base image, from which Go and the certificates come: the same
+# input makes the same digest. k8s/image.sh makes the first stage on the machine itself where no engine runs; then
 # Go and the certificates are the machine's, and the digest is another one.
-FROM golang:1.26.8-trixie AS build
+#
+# The base image is a tag, which can be moved. For an image that you publish, pin it by its digest:
+#   GO_IMAGE=golang:1.26.8-trixie@sha256:… make image
+ARG GO_IMAGE=golang:1.26.8-trixie
+FROM ${GO_IMAGE} AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
+COPY LICENSE ./
+COPY tools tools
 COPY cmd cmd
 COPY internal internal
 ARG VERSION=dev
 ARG SOURCE_DATE_EPOCH=0
-# One file is both commands, by the name it is called by. The demo, which brings a NATS server, stays out.
+# One file is both commands, by the name it is called by. The demo, which brings a NATS server, stays out. Beside it
+# are the licenses of all that is linked into it.
 RUN CGO_ENABLED=0 go build -tags nodemo -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" \
       -o /image/capstan ./cmd/capstan && \
     ln -s capstan /image/worker && \
+    GOFLAGS=-tags=nodemo go tool -modfile=tools/go.mod go-licenses save ./cmd/capstan \
+      --ignore github.com/capstan-worker/capstan --save_path /image/licenses && \
+    install -D -m 644 LICENSE /image/licenses/github.com/capstan-worker/capstan/LICENSE && \
+    install -D -m 644 "$(go env GOROOT)/LICENSE" /image/licenses/go.dev/LICENSE && \
+    install -D -m 644 /usr/share/doc/ca-certificates/copyright /image/licenses/ca-certificates/copyright && \
+    chmod -R u=rwX,go=rX /image/licenses && \
     install -D -m 644 -t /image/etc/ssl/certs/ /etc/ssl/certs/ca-certificates.crt && \
     find /image -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
@@ -21,4 +34,5 @@ FROM scratch
 COPY --from=build /image/ /
 # Nobody: no user of that number exists on the node.
 USER 65532:65532
+# `docker run IMAGE capstan check` runs the tool: the worker's file is the tool as well.
 ENTRYPOINT ["/worker"]

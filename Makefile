@@ -57,6 +57,9 @@ lint: ## golangci-lint, formatting included, and go fix, which must have nothing
 	cd k8s/test/apiserver && go tool -modfile=../../../tools/go.mod golangci-lint run ./...
 	go fix -diff ./...
 
+vuln: ## known vulnerabilities in what is linked; says so where the database cannot be reached
+	.ci/vuln
+
 fmt: ## format and modernize the code
 	go fix ./...
 	$(LINT) fmt ./...
@@ -78,7 +81,7 @@ k8s: ## the manifests, held against the API's types and the worker of this tree;
 	@if [ -n "$$KUBEBUILDER_ASSETS" ]; then cd k8s/test/apiserver && go test ./...; \
 	else echo "SKIPPED  k8s/test/apiserver: KUBEBUILDER_ASSETS names no folder with kube-apiserver and etcd"; fi
 
-image: ## the image capstan:dev, by Docker, or by buildah where no engine runs
+image: ## the image capstan:dev, by Docker, or by buildah where no engine runs; GO_IMAGE pins its base
 	k8s/image.sh
 
-.PHONY: help demo check test chaos chaos-short bench profile fuzz hostile cover lint fmt build tidy k8s image
+.PHONY: help demo check test chaos chaos-short bench profile fuzz hostile cover lint vuln fmt build tidy k8s image

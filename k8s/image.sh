@@ -4,6 +4,8 @@
 # the last commit, so that the same input makes the same image. Buildah's is not Docker's, though: with buildah
 # Go and the bundle of certificates are this machine's, with Docker those of the golang image, so that their
 # digests differ.
+#
+# GO_IMAGE, if it is set, is the base image of the build, for example golang:1.26.8-trixie@sha256:….
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,8 +13,14 @@ version=$(git describe --tags --always --dirty 2>/dev/null || echo dev)
 epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 
 if docker info >/dev/null 2>&1; then
+  base=()
+  case ${GO_IMAGE:-} in
+  *@sha256:*) base=(--build-arg "GO_IMAGE=$GO_IMAGE") ;;
+  "") echo "NOT PINNED  the base image is a tag: for an image that you publish, set GO_IMAGE (docs/operations.md#the-image)" >&2 ;;
+  *) echo "GO_IMAGE is \"$GO_IMAGE\": give an image by digest, such as golang:1.26.8-trixie@sha256:…" >&2; exit 1 ;;
+  esac
   # A provenance would hold the time of the build.
-  docker buildx build --load --provenance=false --tag capstan:dev \
+  docker buildx build --load --provenance=false --tag capstan:dev "${base[@]}" \
     --build-arg "VERSION=$version" --build-arg "SOURCE_DATE_EPOCH=$epoch" .
   docker image inspect --format '{{.Id}}' capstan:dev
   exit
@@ -24,6 +32,12 @@ CGO_ENABLED=0 go build -tags nodemo -trimpath -buildvcs=false -ldflags "-s -w -X
   -o "$stage/image/capstan" ./cmd/capstan
 chmod 755 "$stage/image/capstan"
 ln -s capstan "$stage/image/worker"
+GOFLAGS=-tags=nodemo go tool -modfile=tools/go.mod go-licenses save ./cmd/capstan \
+  --ignore github.com/capstan-worker/capstan --save_path "$stage/image/licenses"
+install -D -m 644 LICENSE "$stage/image/licenses/github.com/capstan-worker/capstan/LICENSE"
+install -D -m 644 "$(go env GOROOT)/LICENSE" "$stage/image/licenses/go.dev/LICENSE"
+install -D -m 644 /usr/share/doc/ca-certificates/copyright "$stage/image/licenses/ca-certificates/copyright"
+chmod -R u=rwX,go=rX "$stage/image/licenses"
 install -D -m 644 -t "$stage/image/etc/ssl/certs/" /etc/ssl/certs/ca-certificates.crt
 export STORAGE_DRIVER=vfs
 buildah build --isolation chroot --identity-label=false --timestamp "$epoch" \

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -27,6 +29,9 @@ start meanwhile would be worse. A key that the API refuses is BAD.`
 
 // Run runs the command.
 func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Timeout <= 0 {
+		return usageError{fmt.Errorf("--timeout is %v: give a duration above 0, such as 60s", c.Timeout)}
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	bad := 0
@@ -36,6 +41,7 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 		}
 		printFinding(t, f)
 	}
+	warnOfMisspellings(report)
 	cfg, err := app.LoadConfig()
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
@@ -49,6 +55,17 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 		return errChecked
 	}
 	return nil
+}
+
+// warnOfMisspellings reports each variable that looks like a misspelled setting: a worker ignores it.
+func warnOfMisspellings(report func(app.Finding)) {
+	found, err := app.Misspelled(os.Environ())
+	if err != nil {
+		report(app.Finding{Level: app.Bad, What: "settings", Says: err.Error()})
+	}
+	for _, m := range found {
+		report(app.Finding{Level: app.Warn, What: "settings", Says: m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"})
+	}
 }
 
 // errChecked ends the process as a failure. The lines have told why.

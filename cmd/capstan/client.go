@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -53,7 +55,7 @@ func (c *client) publish(ctx context.Context, request []byte) (published, error)
 	ack, err := c.js.Publish(ctx, c.cfg.Request.Subject, request)
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
-		return published{}, fmt.Errorf("no stream at %s takes %s: start a worker first, it makes the streams", c.url(), c.cfg.Request.Subject)
+		return published{}, fmt.Errorf("no stream at %s takes %s: wait until a worker is ready, or start one; it creates the streams", c.url(), c.cfg.Request.Subject)
 	case errors.Is(err, nats.ErrMaxPayload):
 		return published{}, usageError{fmt.Errorf("the request has %d bytes, and %s takes %d", len(request), c.url(), c.nc.MaxPayload())}
 	}
@@ -63,26 +65,42 @@ func (c *client) publish(ctx context.Context, request []byte) (published, error)
 	if err != nil {
 		return published{}, fmt.Errorf("publish to %s at %s, which may or may not have stored it: %w", c.cfg.Request.Subject, c.url(), err)
 	}
-	stored, err := task.ParseRequest(task.Message{Stream: ack.Stream, Seq: ack.Sequence, Data: request}, c.defaults())
+	stored, err := task.ParseRequest(task.Message{Stream: ack.Stream, Seq: ack.Sequence, Data: request}, defaults(c.cfg))
 	if err != nil {
 		return published{}, fmt.Errorf("read the request again: %w", err)
 	}
 	return published{taskID: stored.TaskID, seq: ack.Sequence}, nil
 }
 
-// check refuses a request that a worker would refuse.
-func (c *client) check(request []byte) error {
-	_, err := task.ParseRequest(task.Message{Stream: c.cfg.Request.Stream, Data: request}, c.defaults())
+// checkRequest refuses a request that a worker would refuse, and one that would expire before a worker saw it.
+func checkRequest(cfg app.Config, request []byte) error {
+	r, err := task.ParseRequest(task.Message{Stream: cfg.Request.Stream, Data: request}, defaults(cfg))
 	if err != nil {
+		return usageError{err}
+	}
+	if now := time.Now(); !r.ExpiresAt.IsZero() && r.ExpiresAt.Before(now) {
+		return usageError{fmt.Errorf("expires_at (--expires-at) is %s, which has passed: give a time after now, %s",
+			r.ExpiresAt.Format(time.RFC3339), now.UTC().Format(time.RFC3339))}
+	}
+	return nil
+}
+
+// checkTaskID refuses an id that no task can have.
+func checkTaskID(id string) error {
+	request, err := json.Marshal(map[string]string{"prompt": "p", "url": "https://example.com", "task_id": id})
+	if err != nil {
+		return err
+	}
+	if _, err := task.ParseRequest(task.Message{Data: request}, task.Defaults{}); err != nil {
 		return usageError{err}
 	}
 	return nil
 }
 
-// defaults are of no consequence to a client: a worker puts in its own.
-func (c *client) defaults() task.Defaults { return task.Defaults{Timeout: c.cfg.Task.Timeout} }
+// defaults are of no consequence to a client: a worker uses its own.
+func defaults(cfg app.Config) task.Defaults { return task.Defaults{Timeout: cfg.Task.Timeout} }
 
 // missing says of a stream or bucket that it is not there.
 func (c *client) missing(what, name string) error {
-	return fmt.Errorf("no %s %s at %s: start a worker first, it makes what it needs", what, name, c.url())
+	return fmt.Errorf("no %s %s at %s: wait until a worker is ready, or start one; it creates what it needs", what, name, c.url())
 }

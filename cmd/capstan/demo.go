@@ -39,6 +39,9 @@ say. All other settings of the worker count.`
 
 // Run runs the command. Everything is started here, and stopped in the opposite order.
 func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
+	if d.Port < 0 || d.Port > maxPort {
+		return usageError{fmt.Errorf("--port is %d: give a port from 0 to %d", d.Port, maxPort)}
+	}
 	setNATS := os.Getenv("NATS_URL") != ""
 	dir, removeDir, err := d.folder()
 	if err != nil {
@@ -69,7 +72,7 @@ func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 
 	tasks := demoTasks(api)
 	introduce(t, d, cfg, api, tasks)
-	s, err := c.newShow(ctx, t, tasks)
+	s, err := c.newShow(ctx, t, tasks, func(ctx context.Context) string { return whyWaiting(ctx, cfg) })
 	if err != nil {
 		return d.end(ctx, err)
 	}

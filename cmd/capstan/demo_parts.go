@@ -22,6 +22,7 @@ import (
 )
 
 const (
+	maxPort    = 65535
 	adminPort  = 8080                    // where it is free
 	defaultURL = "nats://127.0.0.1:4222" // of NATS_URL
 )

@@ -15,6 +15,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+// quietTime is how long nothing may happen before the demo says why.
+const quietTime = 5 * time.Second
+
 // startup is how long the worker may take to make its streams.
 const startup = 30 * time.Second
 
@@ -31,10 +34,13 @@ type show struct {
 	states  map[string]task.State // printed last of each task that has not ended
 	tasks   []demoTask            // of the demo, not ended yet
 	wrong   error                 // the ones that did not end as they should
+
+	explain func(context.Context) string // why tasks wait, as the worker says; empty where it does not know
+	told    string                       // what was printed last of that
 }
 
 // newShow waits for the worker to make the streams and begins to watch them.
-func (c *client) newShow(ctx context.Context, t *terminal, tasks []demoTask) (*show, error) {
+func (c *client) newShow(ctx context.Context, t *terminal, tasks []demoTask, explain func(context.Context) string) (*show, error) {
 	bucket, err := c.awaitBucket(ctx)
 	if err != nil {
 		return nil, err
@@ -49,7 +55,7 @@ func (c *client) newShow(ctx context.Context, t *terminal, tasks []demoTask) (*s
 	}
 	return &show{
 		t: t, client: c, records: watcher.Updates(), events: events,
-		states: map[string]task.State{}, tasks: slices.Clone(tasks),
+		states: map[string]task.State{}, tasks: slices.Clone(tasks), explain: explain,
 	}, nil
 }
 
@@ -105,17 +111,35 @@ func (s *show) untilStopped(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// next prints the next thing that happens. It returns false when ctx has ended.
+// next prints the next thing that happens, or after a while without one why tasks wait. It returns false when ctx has
+// ended.
 func (s *show) next(ctx context.Context) bool {
+	quiet := time.NewTimer(quietTime)
+	defer quiet.Stop()
 	select {
 	case entry := <-s.records:
 		s.record(entry)
 	case ev := <-s.events:
 		s.event(ev)
+	case <-quiet.C:
+		s.explainWait(ctx)
 	case <-ctx.Done():
 		return false
 	}
 	return true
+}
+
+// explainWait prints why tasks wait, once for each reason.
+func (s *show) explainWait(ctx context.Context) {
+	if len(s.tasks) == 0 && len(s.states) == 0 {
+		return
+	}
+	if why := s.explain(ctx); why != s.told {
+		s.told = why
+		if why != "" {
+			s.t.printf("%8s  %s\n", "", s.t.paint(yellow, "the worker waits: "+oneLine(why, messageWidth)))
+		}
+	}
 }
 
 // record prints a change of state, but for the last one, which the event tells.

@@ -163,6 +163,30 @@ func TestDemoWithAKeyUsesTheAPIThatIsSet(t *testing.T) {
 	stop(t, demo)
 }
 
+// ADMIN_ADDR is the demo's own here, and no other test's: 8080 where it is free.
+func TestDemoSaysWhyItWaits(t *testing.T) {
+	t.Parallel()
+	demo := newTool(t, []string{"ANCHORBROWSER_API_KEY=k", "ANCHORBROWSER_BASE_URL=http://127.0.0.1:1"}, "demo", "--port=0")
+	demo.begin(t)
+	demo.out.await(t, "the worker waits: submissions: paused: unreachable (API: http://127.0.0.1:1)")
+	stop(t, demo)
+}
+
+func TestTheDemoTellsOfPausesAndOfWhatTheWorkerLacks(t *testing.T) {
+	for _, c := range []struct {
+		status     int
+		body, want string
+	}{
+		{200, "nats: CONNECTED\nsubmissions: open\n", ""},
+		{200, "nats: CONNECTED\nsubmissions: paused until 2026-11-26T09:30:01Z: no_credits\npolls: open\n", "submissions: paused: no_credits"},
+		{503, "nats: CONNECTED\nstreams: stream TASKS is missing\n", "nats: CONNECTED; streams: stream TASKS is missing"},
+	} {
+		if got := waits(c.status, c.body); got != c.want {
+			t.Errorf("%d %q: got %q, want %q", c.status, c.body, got, c.want)
+		}
+	}
+}
+
 func TestDemoNamesTheTaskThatEndedOtherwise(t *testing.T) {
 	term, _ := testTerminal(nil)
 	s := &show{t: term, states: map[string]task.State{}, tasks: demoTasks(demoAPI{})}

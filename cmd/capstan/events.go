@@ -99,10 +99,12 @@ func (p published) await(ctx context.Context, events <-chan received) (task.Even
 	}
 }
 
-// isAnswered reports whether an event is the task's one, or one beside it that answers this very request:
-// a replay, or that the id is taken. Those carry the request's sequence in their message id.
+// isAnswered reports whether an event is the task's own, or another one that answers this very request: a replay, or
+// the refusal of an id that is in use. The message id of those is the task id, the request's sequence and the time at
+// which the stream stored the request, with slashes between them. Workers of older versions wrote a dot and no time.
 func (p published) isAnswered(ev received) bool {
-	return ev.id == p.taskID || strings.HasPrefix(ev.id, fmt.Sprintf("%s/%d/", p.taskID, p.seq))
+	return ev.id == p.taskID || ev.TaskID == p.taskID &&
+		(strings.HasPrefix(ev.id, fmt.Sprintf("%s/%d/", p.taskID, p.seq)) || ev.id == fmt.Sprintf("%s.%d", p.taskID, p.seq))
 }
 
 // fetchResult puts the answer that did not fit into the event into it.

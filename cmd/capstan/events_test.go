@@ -56,15 +56,21 @@ func TestWaitTakesOnlyTheAnswerToItsOwnRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.store(t, "b", false, task.Event{TaskID: "b", Status: task.Succeeded})
-	c.store(t, "a/6/1", true, task.Event{TaskID: "a", Status: task.Failed, Worker: "of another copy"})
-	c.store(t, "a/7/1", true, done)
-
-	got, err := published{taskID: "a", seq: 7}.await(t.Context(), events)
-	if err != nil {
-		t.Fatal(err)
+	for _, other := range []string{"a/6/1764150000000", "a/71/1764150000000", "a/7"} {
+		c.store(t, other, true, task.Event{TaskID: "a", Status: task.Failed, Worker: "of another copy"})
 	}
-	if got.Status != task.Succeeded {
-		t.Errorf("got %+v, want %+v", got, done)
+	c.store(t, "a.7", false, task.Event{TaskID: "a.7", Status: task.Failed, Worker: "of another task"})
+	c.store(t, "a/7/1764150000000", true, done)
+	c.store(t, "a.8", true, done) // a worker of an older version
+
+	for _, seq := range []uint64{7, 8} {
+		got, err := published{taskID: "a", seq: seq}.await(t.Context(), events)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Status != task.Succeeded {
+			t.Errorf("request %d: got %+v, want %+v", seq, got, done)
+		}
 	}
 }
 
@@ -191,7 +197,7 @@ func TestMissingStreamsAreExplained(t *testing.T) {
 	for name, run := range map[string]func(context.Context, *terminal) error{
 		"submit": submit.Run, "watch": (&watchCmd{}).Run, "get": (&getCmd{Task: "a"}).Run,
 	} {
-		if err := run(t.Context(), term); err == nil || !strings.Contains(err.Error(), "start a worker first") {
+		if err := run(t.Context(), term); err == nil || !strings.Contains(err.Error(), "wait until a worker is ready") {
 			t.Errorf("%s: got %v, want it to say what to do", name, err)
 		}
 	}

@@ -25,6 +25,9 @@ type known struct {
 
 // Run runs the command.
 func (g *getCmd) Run(ctx context.Context, t *terminal) error {
+	if err := checkTaskID(g.Task); err != nil {
+		return err
+	}
 	c, err := connect()
 	if err != nil {
 		return err
@@ -61,7 +64,7 @@ func (c *client) record(ctx context.Context, id string) (task.Record, error) {
 		return task.Record{}, fmt.Errorf("look for bucket %s: %w", c.cfg.Tracker.Bucket, err)
 	}
 	entry, err := bucket.Get(ctx, id)
-	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrInvalidKey) {
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return task.Record{}, fmt.Errorf("no record of task %q: it still waits in the queue, was refused as invalid, "+
 			"was forgotten some time after its end, or never was (capstan watch --all shows every event that is stored)", id)
 	}

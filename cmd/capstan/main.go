@@ -1,6 +1,6 @@
-// Command capstan is the tool of those who use Capstan: it shows the whole of it in a demo, submits
-// tasks, watches their events and looks up how a task is. capstan --help prints how. Under the name worker
-// it is the worker.
+// Command capstan is the user's tool: it runs a demo, submits tasks, watches their events, shows the status of a
+// task and checks a worker's settings. capstan --help prints how. Called by the name worker it is the worker, unless
+// its first argument is capstan.
 package main
 
 import (
@@ -63,23 +63,23 @@ type usageError struct{ error }
 var errTaskFailed = errors.New("the task failed")
 
 func main() {
-	if filepath.Base(os.Args[0]) == "worker" { // one file is both in the image, which makes it half as large
-		os.Exit(app.Main(os.Args[1:], version, os.Stdout, os.Stderr))
+	args := os.Args[1:]
+	if filepath.Base(os.Args[0]) == "worker" { // in the image one file is both commands, which halves its size
+		if len(args) == 0 || args[0] != "capstan" {
+			os.Exit(app.Main(args, version, os.Stdout, os.Stderr))
+		}
+		args = args[1:] // docker run IMAGE capstan check: the image's entry point is the worker
 	}
 	log.SetOutput(anchor.LogFilter(os.Stderr))
 	// The first signal ends a command in order; with stop, a second one ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], newTerminal()))
+	os.Exit(run(ctx, args, newTerminal()))
 }
 
 // run returns the exit status.
 func run(ctx context.Context, args []string, t *terminal) int {
-	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description),
-		kong.Vars{"version": version, "demo": demoHelp}, kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	if err != nil {
-		panic(err) // the tags of cli are wrong
-	}
+	parser := newParser(t)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -103,4 +103,14 @@ func run(ctx context.Context, args []string, t *terminal) int {
 		t.complain(err)
 		return exitFailed
 	}
+}
+
+// newParser returns the parser of the command line.
+func newParser(t *terminal) *kong.Kong {
+	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description),
+		kong.Vars{"version": version, "demo": demoHelp}, kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // the tags of cli are wrong
+	}
+	return parser
 }

@@ -119,6 +119,29 @@ func TestUnderTheNameWorkerItIsTheWorker(t *testing.T) {
 	}
 }
 
+// The image's entry point is the worker: docker run IMAGE capstan check runs the tool all the same.
+func TestTheWorkersFileRunsTheToolThatItsFirstArgumentNames(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "worker")
+	if err := os.Symlink(os.Args[0], name); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]struct {
+		status int
+		says   string
+	}{
+		"capstan get x":  {exitFailed, "no NATS at nats://127.0.0.1:1"},
+		"capstan sumbit": {exitUsage, "capstan --help"},
+		"check":          {exitUsage, "for checks use: capstan check"},
+	} {
+		run := newTool(t, []string{"NATS_URL=nats://127.0.0.1:1"})
+		run.Path, run.Args = name, append([]string{"/worker"}, strings.Fields(args)...)
+		if got := run.status(t); got != want.status || !strings.Contains(run.err.String(), want.says) {
+			t.Errorf("worker %s: got %d, %s, want %d and %q", args, got, &run.err, want.status, want.says)
+		}
+	}
+}
+
 // testTerminal returns a terminal without colors whose input is the text; nil for a person's.
 func testTerminal(in io.Reader) (t *terminal, out *output) {
 	out = &output{}
@@ -127,6 +150,9 @@ func testTerminal(in io.Reader) (t *terminal, out *output) {
 
 func TestExitStatusTellsUsageFromFailure(t *testing.T) {
 	nowhere := []string{"NATS_URL=nats://127.0.0.1:1"}
+	submit := func(more ...string) []string {
+		return append([]string{"submit", "--url=https://example.com", "p"}, more...)
+	}
 	for _, c := range []struct {
 		name   string
 		args   []string
@@ -140,6 +166,17 @@ func TestExitStatusTellsUsageFromFailure(t *testing.T) {
 		{"unknown command", []string{"sumbit"}, nil, exitUsage, "capstan --help"},
 		{"unknown flag", []string{"get", "--jason", "x"}, nil, exitUsage, "--jason"},
 		{"no request", []string{"submit"}, nil, exitUsage, "no request"},
+		{"a port that is none", []string{"demo", "--port=70000"}, nil, exitUsage, "--port is 70000: give a port from 0 to 65535"},
+		{"a negative port", []string{"demo", "--port=-1"}, nil, exitUsage, "--port is -1"},
+		{"no time to check", []string{"check", "--timeout=0s"}, nil, exitUsage, "--timeout is 0s: give a duration above 0"},
+		{"since the future", []string{"watch", "--since=-5m"}, nowhere, exitUsage, "--since is -5m0s: give a duration above 0"},
+		{"a timeout of no wait", submit("--wait-timeout=5s"), nowhere, exitUsage, "--wait-timeout is 5s and --wait is not given: add --wait"},
+		{"a negative wait", submit("--wait", "--wait-timeout=-5s"), nowhere, exitUsage, "--wait-timeout is -5s: give a duration above 0"},
+		{"expired before it is sent", submit("--expires-at=2020-01-02T03:04:05Z"), nowhere, exitUsage, "expires_at (--expires-at) is 2020-01-02T03:04:05Z, which has passed"},
+		{"a task id with a blank", submit("--task-id=a b"), nowhere, exitUsage, "task_id"},
+		{"a task id that is empty", submit("--task-id="), nowhere, exitUsage, "task_id"},
+		{"no task has such an id", []string{"get", "a b"}, nowhere, exitUsage, "task_id"},
+		{"no NATS to submit to", submit(), nowhere, exitFailed, "no NATS at nats://127.0.0.1:1: wait until it"},
 		{"wrong setting", []string{"get", "x"}, []string{"TRACKER_BUCKET=a.b"}, exitUsage, "TRACKER_BUCKET"},
 		{"no NATS", []string{"get", "x"}, nowhere, exitFailed, "no NATS at nats://127.0.0.1:1"},
 		{"no NATS by flag", []string{"--nats-url", "nats://127.0.0.1:2", "get", "x"}, nowhere, exitFailed, "no NATS at nats://127.0.0.1:2"},

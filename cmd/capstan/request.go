@@ -81,7 +81,7 @@ func (j *jsonText) UnmarshalText(text []byte) error {
 		if err != nil {
 			return err
 		}
-		text = data
+		text = withoutBOM(data)
 	}
 	if !json.Valid(text) {
 		return errors.New("it is not JSON; give JSON, or @FILE")

@@ -119,6 +119,29 @@ func TestMistakesOfTheCommandLineAreTold(t *testing.T) {
 	}
 }
 
+// Editors on Windows put a byte order mark before UTF-8.
+func TestAByteOrderMarkIsLeftOut(t *testing.T) {
+	const request = `{"prompt":"p","url":"https://shop.example/"}`
+	file := filepath.Join(t.TempDir(), "request.json")
+	if err := os.WriteFile(file, []byte("\xEF\xBB\xBF"+request), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"-f", file}, {"-f", "-"}, {}} {
+		s, err := parse(t, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.request(strings.NewReader("\xEF\xBB\xBF" + request))
+		if err != nil || string(got) != request {
+			t.Errorf("%v: got %q, %v; want %q", args, got, err, request)
+		}
+	}
+	s, err := parse(t, "p", "--metadata=@"+file)
+	if err != nil || string(s.Metadata) != request {
+		t.Errorf("--metadata: got %q, %v; want %q", s.Metadata, err, request)
+	}
+}
+
 func TestFileAndPipeArePublishedAsTheyAre(t *testing.T) {
 	const request = ` {"prompt": "p",  "url": "https://example.com", "max_steps": 1} `
 	file := filepath.Join(t.TempDir(), "request.json")

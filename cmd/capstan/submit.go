@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -37,14 +39,18 @@ func (s *submitCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return usageError{err}
 	}
+	cfg, err := app.LoadToolConfig()
+	if err != nil {
+		return usageError{err}
+	}
+	if err := checkRequest(cfg, request); err != nil {
+		return err
+	}
 	c, err := connect()
 	if err != nil {
 		return err
 	}
 	defer c.nc.Close()
-	if err := c.check(request); err != nil {
-		return err
-	}
 	if s.Wait {
 		return s.wait(ctx, t, c, request)
 	}
@@ -58,6 +64,12 @@ func (s *submitCmd) Run(ctx context.Context, t *terminal) error {
 
 // request returns the one request that the command line means.
 func (s *submitCmd) request(stdin io.Reader) ([]byte, error) {
+	switch {
+	case s.WaitTimeout < 0:
+		return nil, fmt.Errorf("--wait-timeout is %v: give a duration above 0, such as 10m", s.WaitTimeout)
+	case s.WaitTimeout > 0 && !s.Wait:
+		return nil, fmt.Errorf("--wait-timeout is %v and --wait is not given: add --wait", s.WaitTimeout)
+	}
 	request, err := s.encode()
 	switch {
 	case err != nil:
@@ -67,7 +79,8 @@ func (s *submitCmd) request(stdin io.Reader) ([]byte, error) {
 	case request != nil:
 		return request, nil
 	case s.File != "" && s.File != "-":
-		return os.ReadFile(s.File)
+		request, err = os.ReadFile(s.File)
+		return withoutBOM(request), err
 	case stdin == nil:
 		return nil, errors.New(`no request: try capstan submit --url https://example.com "Extract the main heading", or -f FILE`)
 	}
@@ -75,8 +88,12 @@ func (s *submitCmd) request(stdin io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the request from standard input: %w", err)
 	}
-	return request, nil
+	return withoutBOM(request), nil
 }
+
+// withoutBOM returns a text without the byte order mark that some editors put before UTF-8. RFC 8259, section 8.1,
+// forbids it in JSON that is sent.
+func withoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff")) }
 
 // wait publishes the request, waits for the event that answers it and prints that.
 func (s *submitCmd) wait(ctx context.Context, t *terminal, c *client, request []byte) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,6 +19,9 @@ type watchCmd struct {
 
 // Run runs the command.
 func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
+	if w.Since < 0 {
+		return usageError{fmt.Errorf("--since is %v: give a duration above 0, such as 10m", w.Since)}
+	}
 	c, err := connect(
 		nats.DisconnectErrHandler(func(nc *nats.Conn, _ error) {
 			if ctx.Err() == nil && !nc.IsClosed() {

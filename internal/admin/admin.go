@@ -25,13 +25,18 @@ const (
 	maxHeaderBytes  = 16 << 10
 )
 
-// Check is one thing that the worker needs before it is ready.
+// Check is one line in the body of /readyz. It has either Ready or Info. Both are called for every request to
+// /readyz, by several goroutines at once, so they return at once.
 type Check struct {
 	Name string
 
-	// Ready reports whether the thing is there, and how it is in a few words of one line. It is called
-	// for every look at /readyz, by several goroutines at once, and does not wait for anything.
+	// Ready reports whether the worker has one thing that it needs, and a detail of a few words on one line. The
+	// worker is ready when every Ready returns true.
 	Ready func() (ok bool, detail string)
+
+	// Info returns a detail that readers of /readyz should see and that has no effect on its status, for example
+	// that submissions are paused.
+	Info func() string
 }
 
 // Server answers operators.

@@ -88,25 +88,39 @@ func says(ok bool, detail string) func() (bool, string) {
 func TestReadyWhenEveryCheckIs(t *testing.T) {
 	url := start(t, admin.Config{Addr: loopback}, prometheus.NewRegistry(),
 		admin.Check{Name: "nats", Ready: says(true, "connected")},
-		admin.Check{Name: "submissions", Ready: says(true, "open")})
+		admin.Check{Name: "streams", Ready: says(true, "bound")})
 	got := get(t, url+"/readyz", "")
 	if got.status != http.StatusOK {
 		t.Errorf("status: got %d, want 200", got.status)
 	}
-	if want := "nats: connected\nsubmissions: open\n"; got.body != want {
+	if want := "nats: connected\nstreams: bound\n"; got.body != want {
 		t.Errorf("body: got %q, want %q", got.body, want)
 	}
 }
 
 func TestOneMissingThingMakesTheWorkerNotReadyAndIsNamed(t *testing.T) {
 	url := start(t, admin.Config{Addr: loopback}, prometheus.NewRegistry(),
-		admin.Check{Name: "submissions", Ready: says(false, "paused: no_credits")},
+		admin.Check{Name: "streams", Ready: says(false, "stream TASKS is missing")},
 		admin.Check{Name: "nats", Ready: says(true, "connected")})
 	got := get(t, url+"/readyz", "")
 	if got.status != http.StatusServiceUnavailable {
 		t.Errorf("status: got %d, want 503", got.status)
 	}
-	if want := "submissions: paused: no_credits\nnats: connected\n"; got.body != want {
+	if want := "streams: stream TASKS is missing\nnats: connected\n"; got.body != want {
+		t.Errorf("body: got %q, want %q", got.body, want)
+	}
+}
+
+// A rollout has to go on while the plan is full or the key is refused.
+func TestADetailIsShownAndHasNoEffectOnTheStatus(t *testing.T) {
+	url := start(t, admin.Config{Addr: loopback}, prometheus.NewRegistry(),
+		admin.Check{Name: "nats", Ready: says(true, "connected")},
+		admin.Check{Name: "submissions", Info: func() string { return "paused: no_credits" }})
+	got := get(t, url+"/readyz", "")
+	if got.status != http.StatusOK {
+		t.Errorf("status: got %d, want 200", got.status)
+	}
+	if want := "nats: connected\nsubmissions: paused: no_credits\n"; got.body != want {
 		t.Errorf("body: got %q, want %q", got.body, want)
 	}
 }

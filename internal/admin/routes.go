@@ -30,13 +30,13 @@ func routes(token Token, version string, g prometheus.Gatherer, checks []Check, 
 
 func livez(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") }
 
-// readyz answers with a line for each check, and 503 where one is not ready.
+// readyz answers with a line for each check, and with status 503 if one of them is not ready.
 func readyz(checks []Check) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		status := http.StatusOK
 		var lines strings.Builder
 		for _, c := range checks {
-			ok, detail := c.Ready()
+			ok, detail := c.run()
 			if !ok {
 				status = http.StatusServiceUnavailable
 			}
@@ -46,10 +46,18 @@ func readyz(checks []Check) http.HandlerFunc {
 	}
 }
 
+// run returns what Ready returns, or true with the detail of Info.
+func (c Check) run() (ok bool, detail string) {
+	if c.Ready == nil {
+		return true, c.Info()
+	}
+	return c.Ready()
+}
+
 func index(version string, profiles bool) http.HandlerFunc {
 	text := "capstan worker " + version + "\n\n" +
 		"/livez         the process answers\n" +
-		"/readyz        whether it takes tasks, or what is missing\n" +
+		"/readyz        whether it is ready, what is missing, and what is paused\n" +
 		"/metrics       for Prometheus\n"
 	if profiles {
 		text += "/debug/pprof/  for go tool pprof\n"

@@ -164,7 +164,7 @@ func work(ctx context.Context, cfg Config, with parts) error {
 	return nil
 }
 
-// checks are what a worker needs to be ready.
+// checks are the lines of /readyz: what a worker needs to be ready, and whether submissions are paused.
 func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, streams *binding, denied *denials) []admin.Check {
 	return []admin.Check{
 		{Name: "nats", Ready: func() (bool, string) { return nc.IsConnected(), nc.Status().String() }},
@@ -176,11 +176,11 @@ func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, streams *binding, 
 			}
 			return true, "pulling"
 		}},
-		{Name: "submissions", Ready: func() (bool, string) {
+		{Name: "submissions", Info: func() string { // a paused worker is ready
 			if reason, until, paused := g.Paused(); paused {
-				return false, fmt.Sprintf("paused until %s: %s", until.UTC().Format(time.RFC3339), reason)
+				return fmt.Sprintf("paused until %s: %s", until.UTC().Format(time.RFC3339), reason)
 			}
-			return true, "open"
+			return "open"
 		}},
 	}
 }

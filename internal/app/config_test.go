@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -89,8 +88,8 @@ func hostname() string {
 	return name
 }
 
-// load sets nothing but an API key and env, and loads. FILE stands for a file that exists; an API key is
-// taken away by an empty one.
+// load sets nothing but an API key and env, and loads. FILE stands for a file that the variable can name; an empty API
+// key takes the one away.
 func load(t *testing.T, envs ...map[string]string) (app.Config, error) {
 	t.Helper()
 	for _, s := range settings() {
@@ -100,24 +99,16 @@ func load(t *testing.T, envs ...map[string]string) (app.Config, error) {
 		}
 	}
 	t.Setenv("ANCHORBROWSER_API_KEY", "key")
+	there := files{t: t}
 	for _, env := range envs {
 		for name, value := range env {
 			if value == "FILE" {
-				value = file(t)
+				value = there.named(name)
 			}
 			t.Setenv(name, value)
 		}
 	}
 	return app.LoadConfig()
-}
-
-func file(t *testing.T) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(name, []byte("key-1"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
 
 func TestDefaultsAreTheContracts(t *testing.T) {

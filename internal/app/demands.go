@@ -59,15 +59,26 @@ func (c Config) demands() []demand {
 
 func (c Config) natsDemands() []demand {
 	const file = "a file that the worker may read"
+	const login = "a value without blanks or line ends around it"
+	const certificates = "a PEM file with a certificate"
 	n := c.NATS
 	logins := n.logins()
 	return []demand{
 		{"NATS_URL", anchor.Secret(n.URL), areServers(n.URL), "nats://host:port, with commas between several"},
+		{"NATS_URL", anchor.Secret(n.URL), areLogins(n.URL), "users and passwords without blanks or line ends around them"},
 		{"NATS_CREDS_FILE", n.CredsFile, isReadable(n.CredsFile), file},
+		{"NATS_CREDS_FILE", n.CredsFile, holdsCredentials(n.CredsFile), "a file with a user's JWT and NKey seed, as `nsc generate creds` writes it"},
 		{"NATS_NKEY_SEED_FILE", n.NkeySeedFile, isReadable(n.NkeySeedFile), file},
+		{"NATS_NKEY_SEED_FILE", n.NkeySeedFile, holdsSeed(n.NkeySeedFile), "a file with the seed of a user's NKey, which begins with SU"},
+		{"NATS_USER", n.User, isLogin(n.User), login},
+		{"NATS_PASSWORD", n.Password, isLogin(string(n.Password)), login},
+		{"NATS_TOKEN", n.Token, isLogin(string(n.Token)), login},
 		{"NATS_PASSWORD", n.Password, n.Password == "" || n.User != "", "set together with NATS_USER"},
 		{"the login to NATS", strings.Join(logins, " and "), len(logins) <= 1, "one of them, or none"},
 		{"NATS_TLS_CA_FILE", n.TLS.CAFile, isReadable(n.TLS.CAFile), file},
+		{"NATS_TLS_CA_FILE", n.TLS.CAFile, holdsCertificate(n.TLS.CAFile), certificates},
+		{"NATS_TLS_CERT_FILE", n.TLS.CertFile, holdsCertificate(n.TLS.CertFile), certificates},
+		{"NATS_TLS_KEY_FILE", n.TLS.KeyFile, isKeyOf(n.TLS.CertFile, n.TLS.KeyFile), "a PEM file with the private key of the certificate in NATS_TLS_CERT_FILE"},
 		{"NATS_TLS_CERT_FILE", n.TLS.CertFile, isReadable(n.TLS.CertFile), file},
 		{"NATS_TLS_KEY_FILE", n.TLS.KeyFile, isReadable(n.TLS.KeyFile), file},
 		{"NATS_TLS_KEY_FILE", n.TLS.KeyFile, (n.TLS.KeyFile == "") == (n.TLS.CertFile == ""), "set together with NATS_TLS_CERT_FILE"},

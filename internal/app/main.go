@@ -11,19 +11,36 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/rs/zerolog"
+
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/collector"
 )
 
-// Main is the command worker: settings, logger, signals, then Run. It takes -help and -version, logs to
-// out, writes a mistake to errOut, and returns the exit status: 1 for whatever did not end in order.
+// The exit statuses of the worker.
+const (
+	exitOK     = 0
+	exitFailed = 1 // a setting is wrong, or the drain did not end in time
+	exitUsage  = 2 // the command line is wrong
+)
+
+// usageError is a mistake of the command line.
+type usageError struct{ error }
+
+// Main is the command worker: it reads the settings, makes the logger, and calls Run until a signal arrives. It
+// takes -help and -version and no other arguments, logs to out, writes mistakes to errOut, and returns the exit
+// status.
 func Main(args []string, version string, out, errOut io.Writer) int {
 	stdlog.SetOutput(anchor.LogFilter(os.Stderr))
-	if err := command(args, version, out); err != nil {
-		_, _ = fmt.Fprintln(errOut, err)
-		return 1
+	err := command(args, version, out)
+	if err == nil {
+		return exitOK
 	}
-	return 0
+	_, _ = fmt.Fprintln(errOut, err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
 }
 
 func command(args []string, version string, out io.Writer) error {
@@ -34,7 +51,10 @@ func command(args []string, version string, out io.Writer) error {
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
-		return err
+		return usageError{err}
+	}
+	if flags.NArg() > 0 {
+		return usageError{errors.New("worker takes no arguments; for checks use: capstan check")}
 	}
 	if *showVersion {
 		_, _ = fmt.Fprintln(out, version)
@@ -48,6 +68,18 @@ func command(args []string, version string, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	log := NewLogger(out, cfg.Log.Level, cfg.Log.Format).With().Str("worker", cfg.Worker.Name).Logger()
+	warnOfMisspellings(log)
 	collector.Pace()
 	return Run(ctx, cfg, version, log)
+}
+
+// warnOfMisspellings logs each variable of the environment that looks like a misspelled setting.
+func warnOfMisspellings(log zerolog.Logger) {
+	found, err := Misspelled(os.Environ())
+	if err != nil {
+		log.Warn().Err(err).Msg("environment not checked for misspelled settings")
+	}
+	for _, m := range found {
+		log.Warn().Str("variable", m.Variable).Str("did_you_mean", m.Nearest).Msg("unknown setting ignored")
+	}
 }

@@ -45,10 +45,21 @@ func TestAWrongSettingIsALineAndStatus1(t *testing.T) {
 	}
 }
 
-func TestAnUnknownFlagIsStatus1(t *testing.T) {
+func TestAnUnknownFlagIsStatus2(t *testing.T) {
 	t.Parallel()
 	const want = "flag provided but not defined: -loud\n"
-	if status, _, errOut := command("-loud"); status != 1 || errOut != want {
-		t.Errorf("got status %d and %q, want 1 and %q", status, errOut, want)
+	if status, _, errOut := command("-loud"); status != 2 || errOut != want {
+		t.Errorf("got status %d and %q, want 2 and %q", status, errOut, want)
+	}
+}
+
+// `worker check` must not start a worker.
+func TestArgumentsAreRefused(t *testing.T) {
+	t.Parallel()
+	const want = "worker takes no arguments; for checks use: capstan check\n"
+	for _, args := range [][]string{{"check"}, {"-version", "check"}, {"--", "-help"}, {""}} {
+		if status, out, errOut := command(args...); status != 2 || out != "" || errOut != want {
+			t.Errorf("%q: got status %d, %q and %q, want 2, nothing and %q", args, status, out, errOut, want)
+		}
 	}
 }

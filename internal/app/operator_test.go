@@ -59,6 +59,18 @@ func (p *worker) says(text string) {
 	})
 }
 
+// readyAndSays waits until /readyz says something, and with it that the worker is ready.
+func (p *worker) readyAndSays(text string) {
+	p.t.Helper()
+	natstest.Eventually(p.t, func() error {
+		status, got := p.ask("/readyz")
+		if status != http.StatusOK || !strings.Contains(got, text) {
+			return fmt.Errorf("got readiness %d\n%s\nwant 200 and %q in it", status, got, text)
+		}
+		return nil
+	})
+}
+
 // lacks waits until /readyz says something, and with it that the worker is not ready.
 func (p *worker) lacks(text string) {
 	p.t.Helper()

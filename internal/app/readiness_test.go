@@ -21,14 +21,15 @@ func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	p.says("nats: CONNECTED")
 }
 
-// A key without credits: the worker holds its task, says why, and goes on by itself.
-func TestAWorkerWithoutCreditsSaysSoAndRecovers(t *testing.T) {
+// Without credits a worker holds its task, says why, and resumes by itself. It stays ready all the time, so that a
+// rollout and the drain of a node go on.
+func TestAWorkerWithoutCreditsIsReadyAndSaysWhyItIsPaused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.startReady("w1")
 	w.api.FailAll(anchortest.Answer(402))
 	w.submit("a", done)
-	p.lacks("no_credits")
+	p.readyAndSays("no_credits")
 	if got := p.get("/metrics"); strings.Contains(got, `capstan_pauses_total{reason="no_credits"} 0`) {
 		t.Error("the metrics do not tell of the pause")
 	}
@@ -36,7 +37,7 @@ func TestAWorkerWithoutCreditsSaysSoAndRecovers(t *testing.T) {
 	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded {
 		t.Errorf("got %+v", ev.Event)
 	}
-	p.says("submissions: open")
+	p.readyAndSays("submissions: open")
 }
 
 // A worker that drains takes no more, and says so for as long as a POST under way keeps it.

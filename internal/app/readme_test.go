@@ -67,3 +67,30 @@ func TestTheREADMEShowsRealMessages(t *testing.T) {
 		t.Errorf("got %s, %v\nwant %s", written, err, shown.Bytes())
 	}
 }
+
+// The README's table has a row for each error code, and says of each whether asking again can help.
+func TestTheREADMEListsTheErrorCodes(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(readme), "\n| `error.code` | when | retryable |\n")
+	if !ok {
+		t.Fatal("got no table of error codes, want one")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| .* \\| (yes|no).* \\|$").FindAllStringSubmatch(table, -1)
+	got := map[task.Code]bool{}
+	for _, row := range rows {
+		got[task.Code(row[1])] = row[2] == "yes"
+	}
+	for _, code := range task.Codes() {
+		if retryable, ok := got[code]; !ok || retryable != code.Retryable() {
+			t.Errorf("%s: got a row %v that says retryable %v, want one that says %v", code, ok, retryable, code.Retryable())
+		}
+	}
+	if len(rows) != len(task.Codes()) {
+		t.Errorf("got %d rows, want one for each of %d codes", len(rows), len(task.Codes()))
+	}
+}

@@ -101,7 +101,7 @@ func TestASubmissionWithoutAConnectionIsTriedAgain(t *testing.T) {
 	p := w.startReady("w1")
 	w.api.Close()
 	w.submit("a", done)
-	p.lacks("unreachable")
+	p.readyAndSays("unreachable")
 	if err := w.api.Start(w.api.Addr()); err != nil {
 		t.Fatal(err)
 	}

@@ -38,21 +38,36 @@ func TestAlerts(t *testing.T) {
 		at          time.Duration
 		want        bool
 	}{
-		{"a key that is refused, probe after probe", "CapstanSubmissionsStopped", []string{`capstan_submissions_paused` + in + `, reason="unauthorized"} 1 1 0 1 1 0 1 1 0 1 1 0 1 1 0`}, 14 * minute, true},
-		{"one task's own 403", "CapstanSubmissionsStopped", []string{`capstan_submissions_paused` + in + `, reason="forbidden"} 0 0 1 0x20`}, 14 * minute, false},
-		{"a rate limit is not for the pager", "CapstanSubmissionsStopped", []string{`capstan_submissions_paused` + in + `, reason="rate_limited"} 1x60`}, 60 * minute, false},
-		{"a rate limit for long", "CapstanSubmissionsHeldUp", []string{`capstan_submissions_paused` + in + `, reason="rate_limited"} 1x60`}, 40 * minute, true},
-		{"a rate limit that passes", "CapstanSubmissionsHeldUp", []string{`capstan_submissions_paused` + in + `, reason="rate_limited"} 1x15 0x45`}, 40 * minute, false},
-		{"reasons that take turns", "CapstanSubmissionsHeldUp", []string{`capstan_submissions_paused` + in + `, reason="rate_limited"} 1x20 0x40`, `capstan_submissions_paused` + in + `, reason="unavailable"} 0x20 1x40`}, 40 * minute, false},
-		{"no credits are the other alert's", "CapstanSubmissionsHeldUp", []string{`capstan_submissions_paused` + in + `, reason="no_credits"} 1x60`}, 40 * minute, false},
+		{"a key that is refused, probe after probe", "CapstanSubmissionsStopped", []string{paused("unauthorized", "1 1 0 1 1 0 1 1 0 1 1 0 1 1 0")}, 14 * minute, true},
+		{"a key that was good until now", "CapstanSubmissionsStopped", []string{paused("unauthorized", "0x30 1x30"), accepted("0+5x30 150x30")}, 45 * minute, true},
+		{"a gateway's page in place of the API", "CapstanSubmissionsStopped", []string{paused("not_the_api", "1x60"), accepted("0x60")}, 14 * minute, true},
+		{"a proxy that wants a login", "CapstanSubmissionsStopped", []string{paused("proxy_login", "1x60")}, 14 * minute, true},
+		{"refusals only", "CapstanSubmissionsStopped", []string{paused("refusing", "1x60")}, 14 * minute, true},
+		{"one worker without the new key", "CapstanSubmissionsStopped", []string{paused("unauthorized", "1x60"), `capstan_submissions_total{namespace="capstan", pod="worker-2", result="accepted"} 0+5x60`}, 14 * minute, true},
+		{"one task's own 403", "CapstanSubmissionsStopped", []string{paused("forbidden", "0 0 1 0x20")}, 14 * minute, false},
+		{"403s of some tasks, between others", "CapstanSubmissionsStopped", []string{paused("forbidden", "1x60"), accepted("0+5x60")}, 30 * minute, false},
+		{"a full plan is not for the pager", "CapstanSubmissionsStopped", []string{paused("rate_limited", "1x60")}, 60 * minute, false},
+		{"an API that is down for long", "CapstanSubmissionsHeldUp", []string{paused("unreachable", "1x60"), accepted("5x60")}, 40 * minute, true},
+		{"an API that comes back", "CapstanSubmissionsHeldUp", []string{paused("unreachable", "1x15 0x45")}, 40 * minute, false},
+		{"an API that is slow", "CapstanSubmissionsHeldUp", []string{paused("unavailable", "1x60"), accepted("0+1x60")}, 40 * minute, false},
+		{"reasons that take turns", "CapstanSubmissionsHeldUp", []string{paused("unready", "1x20 0x40"), paused("unavailable", "0x20 1x40")}, 32 * minute, false},
+		{"no credits are the other alert's", "CapstanSubmissionsHeldUp", []string{paused("no_credits", "1x60")}, 40 * minute, false},
+		{"a full plan for a night", "CapstanPlanIsFull", []string{paused("rate_limited", "1x300"), accepted("0 0x50 25x60 50x60 75x60 100x60")}, 290 * minute, false},
+		{"a plan that others fill", "CapstanPlanIsFull", []string{paused("rate_limited", "1x300"), accepted("25x300")}, 200 * minute, true},
+		{"polls that are refused", "CapstanPollsPaused", []string{`capstan_polls_held` + in + `} 1x60`}, 40 * minute, true},
+		{"polls that are refused at times", "CapstanPollsPaused", []string{`capstan_polls_held` + in + `} ` + strings.Repeat("1 0 ", 30)}, 40 * minute, false},
 		{"an answer that was lost", "CapstanSubmissionsUnknown", []string{`capstan_submissions_total` + in + `, result="unknown"} 0x10 1x10`}, 15 * minute, true},
 		{"an answer that was lost long ago", "CapstanSubmissionsUnknown", []string{`capstan_submissions_total` + in + `, result="unknown"} 1x60`}, 60 * minute, false},
 		{"submissions that are accepted", "CapstanSubmissionsUnknown", []string{`capstan_submissions_total` + in + `, result="accepted"} 0+60x60`}, 60 * minute, false},
-		{"a queue for an hour", "CapstanTasksWait", []string{waiting + `3600x40`, `capstan_task_queued_seconds_count` + in + `} 0+60x40`}, 40 * minute, true},
-		{"a queue that nobody takes from", "CapstanTasksWait", []string{waiting + `1x40`, `capstan_task_queued_seconds_count` + in + `} 7x40`}, 40 * minute, true},
-		{"a queue for ten minutes", "CapstanTasksWait", []string{waiting + `600x40`, `capstan_task_queued_seconds_count` + in + `} 0+60x40`}, 40 * minute, false},
-		{"no queue and no work", "CapstanTasksWait", []string{waiting + `0x40`, `capstan_task_queued_seconds_count` + in + `} 7x40`}, 40 * minute, false},
+		{"a queue for two days", "CapstanTasksWait", []string{waiting + `172800x150`, begun("0+60x150")}, 140 * minute, true},
+		{"a queue that no worker takes from", "CapstanTasksWait", []string{waiting + `1x150`, begun("7x150")}, 140 * minute, true},
+		{"a batch for four hours", "CapstanTasksWait", batch(waiting, begun), 140 * minute, false},
+		{"a batch of tasks that run for an hour", "CapstanTasksWait", []string{waiting + `100x300`, begun("25x59 50x59 75x59 100x59 125x59")}, 290 * minute, false},
+		{"no queue and no work", "CapstanTasksWait", []string{waiting + `0x150`, begun("7x150")}, 140 * minute, false},
 		{"a request that no worker takes", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="stream"} 0+60x100`}, 80 * minute, true},
+		{"a worker whose pause does not end", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="worker"} 0+60x200`, accepted("0+5x50 250x150")}, 180 * minute, true},
+		{"a batch for four hours", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="stream"} 0+60x240`, accepted("0+200x240")}, 230 * minute, false},
+		{"a batch that the plan lets through one by one", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="worker"} 0+60x240`, accepted("0x29 1x29 2x29 3x29 4x29 5x29 6x29 7x29")}, 230 * minute, false},
 		{"requests wait no longer than half an hour", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="worker"} 1800x100`}, 80 * minute, false},
 		{"a stream that takes no event", "CapstanNATSTriedAgain", retries("0+60x40", "5x40"), 30 * minute, true},
 		{"one retry among many calls", "CapstanNATSTriedAgain", retries("0x10 1x30", "0+600x40"), 14 * minute, false},
@@ -60,6 +75,7 @@ func TestAlerts(t *testing.T) {
 		{"tasks were held, no Deployment any more", "CapstanNoReadyWorker", []string{held + `5x20`}, 10 * minute, true},
 		{"scaled to 0 when idle", "CapstanNoReadyWorker", []string{waiting + `0x20`, held + `0x20`, ready + `0x20`}, 10 * minute, false},
 		{"tasks wait, a worker is ready", "CapstanNoReadyWorker", []string{waiting + `5x20`, ready + `1x20`}, 10 * minute, false},
+		{"a pause that does not end", "CapstanNoReadyWorker", []string{waiting + `5x20`, ready + `3x20`, paused("unauthorized", "1x20")}, 10 * minute, false},
 		{"workers that die again and again", "CapstanRedeliveries", []string{`capstan_redeliveries_total` + in + `} 0+20x120`, `capstan_tasks_total` + in + `, status="succeeded"} 0+60x120`}, 100 * minute, true},
 		{"a deploy", "CapstanRedeliveries", []string{`capstan_redeliveries_total` + in + `} 0x30 1000x90`, `capstan_tasks_total` + in + `, status="succeeded"} 0+60x120`}, 40 * minute, false},
 		{"a request that cannot be read", "CapstanDeadLetters", []string{`capstan_dead_letters_total` + in + `} 0x10 1x10`}, 15 * minute, true},
@@ -86,13 +102,31 @@ func TestAlerts(t *testing.T) {
 		tested[tt.alert] = tested[tt.alert] || tt.want
 	}
 	for _, r := range rules(t) {
-		if got, want := r.Annotations["runbook"], "docs/operations.md#"+strings.ToLower(r.Alert); got != want {
-			t.Errorf("alert %s: got runbook %q, want %q", r.Alert, got, want)
+		if got, want := r.Annotations["runbook_url"], published(t, runbook)+"#"+strings.ToLower(r.Alert); got != want {
+			t.Errorf("alert %s: got runbook_url %q, want %q", r.Alert, got, want)
 		}
 		if !tested[r.Alert] {
 			t.Errorf("alert %s: got no test in which it fires, want one", r.Alert)
 		}
 	}
+}
+
+// paused is whether one worker's submissions are paused for a reason.
+func paused(reason, values string) string {
+	return `capstan_submissions_paused` + in + `, reason="` + reason + `"} ` + values
+}
+
+// accepted are the submissions of one worker that the API accepted.
+func accepted(values string) string {
+	return `capstan_submissions_total` + in + `, result="accepted"} ` + values
+}
+
+// begun are the tasks of one worker whose workflow has begun.
+func begun(values string) string { return `capstan_task_queued_seconds_count` + in + `} ` + values }
+
+// batch is a queue that takes four hours, and its progress.
+func batch(waiting string, begun func(string) string) []string {
+	return []string{waiting + "50000-200x240", begun("0+200x240")}
 }
 
 // retries are tries of events that were repeated, and calls that ended.

@@ -21,7 +21,7 @@ const largestImage = 30_000_000
 // authorities is more than the image's bundle of certificates takes, in bytes.
 const authorities = 500_000
 
-// The image holds one binary and certificates.
+// The image holds one binary, certificates, and licenses, which are small.
 func TestTheImageIsSmallAndTheSameFromTheSameSources(t *testing.T) {
 	// Both copies share Go's cache, which knows a package by its sources and flags. Were a folder or a commit among
 	// those, as they are without -trimpath and -buildvcs=false, the second build would compile it again.
@@ -55,8 +55,8 @@ func TestTheImageIsSmallAndTheSameFromTheSameSources(t *testing.T) {
 func steps(t *testing.T, file string) string {
 	t.Helper()
 	text := regexp.MustCompile(`\\\n\s*`).ReplaceAllString(read(t, filepath.Join(root, file)), "")
-	return strings.NewReplacer(`"$stage/image/capstan"`, "/image/capstan", `"$stage/image/worker"`, "/image/worker",
-		`"$stage/image/etc/ssl/certs/"`, "/image/etc/ssl/certs/", "$version", "$VERSION").Replace(text)
+	text = regexp.MustCompile(`"\$stage(/image/[^"]*)"`).ReplaceAllString(text, "$1")
+	return strings.ReplaceAll(text, "$version", "$VERSION")
 }
 
 // build runs the Dockerfile's own go build in a folder, and returns the binary.
@@ -127,7 +127,70 @@ func sum(t *testing.T, file string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(read(t, file)))
 }
 
-func TestTheImageIsEmptyButForTheBinaryAndCertificates(t *testing.T) {
+// licenses is the step of the Dockerfile that copies the licenses of what is linked.
+func licenses(t *testing.T) string {
+	t.Helper()
+	command := regexp.MustCompile(`GOFLAGS=-tags=nodemo go tool .*? go-licenses save .*?/image/licenses`).FindString(steps(t, "Dockerfile"))
+	if command == "" {
+		t.Fatal("Dockerfile: got no step that copies licenses, want one")
+	}
+	return command
+}
+
+// Whoever gets the image gets the licenses of all that is linked into it, as those demand.
+func TestTheImageHasTheLicensesOfWhatIsLinked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "licenses")
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(licenses(t), "/image/licenses", dir, 1))
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, out)
+	}
+	list := exec.CommandContext(t.Context(), "go", "list", "-tags=nodemo", "-deps", "-f={{with .Module}}{{.Path}}{{end}}", "./cmd/capstan")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := strings.Fields(string(out))
+	slices.Sort(modules)
+	modules = slices.DeleteFunc(slices.Compact(modules), func(m string) bool { return m == "github.com/capstan-worker/capstan" })
+	if len(modules) < 20 {
+		t.Fatalf("modules: got %v, want all that is linked", modules)
+	}
+	for _, m := range modules {
+		if !holdsFile(t, filepath.Join(dir, m)) {
+			t.Errorf("licenses: got none of %s, want its text", m)
+		}
+	}
+}
+
+func holdsFile(t *testing.T, dir string) bool {
+	t.Helper()
+	found := false
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		found = found || err == nil && d.Type().IsRegular()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// An image that is published is pinned by the one who builds it: a tag can be moved.
+func TestTheBaseImageCanBePinned(t *testing.T) {
+	docker := steps(t, "Dockerfile")
+	if !regexp.MustCompile(`(?m)^ARG GO_IMAGE=golang:\S+$`).MatchString(docker) || !strings.Contains(docker, "\nFROM ${GO_IMAGE} AS build\n") {
+		t.Error("Dockerfile: got another base image, want the one of GO_IMAGE")
+	}
+	for _, want := range []string{`--build-arg "GO_IMAGE=$GO_IMAGE"`, "NOT PINNED"} {
+		if !strings.Contains(steps(t, "k8s/image.sh"), want) {
+			t.Errorf("image.sh: got no %q, want it", want)
+		}
+	}
+}
+
+func TestTheImageIsEmptyButForTheBinaryLicensesAndCertificates(t *testing.T) {
 	docker := steps(t, "Dockerfile")
 	_, last, ok := strings.Cut(docker, "\nFROM scratch\n")
 	if !ok || strings.Contains(last, "\nFROM ") {
@@ -146,6 +209,11 @@ func TestTheImageIsEmptyButForTheBinaryAndCertificates(t *testing.T) {
 	for _, step := range []string{
 		"ln -s capstan /image/worker",
 		"install -D -m 644 -t /image/etc/ssl/certs/ /etc/ssl/certs/ca-certificates.crt",
+		licenses(t),
+		"install -D -m 644 LICENSE /image/licenses/github.com/capstan-worker/capstan/LICENSE",
+		`install -D -m 644 "$(go env GOROOT)/LICENSE" /image/licenses/go.dev/LICENSE`,
+		"install -D -m 644 /usr/share/doc/ca-certificates/copyright /image/licenses/ca-certificates/copyright",
+		"chmod -R u=rwX,go=rX /image/licenses",
 	} {
 		for _, file := range []string{"Dockerfile", "k8s/image.sh"} {
 			if !strings.Contains(steps(t, file), step) {

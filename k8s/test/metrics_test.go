@@ -184,14 +184,18 @@ func matchesOne(m *labels.Matcher, values map[string]bool) bool {
 	return false
 }
 
+// selectors returns those whose labels an expression keeps: of a set operation such as `unless` that is its left side.
 func selectors(n parser.Node) []*parser.VectorSelector {
+	if s, ok := n.(*parser.VectorSelector); ok {
+		return []*parser.VectorSelector{s}
+	}
+	if b, ok := n.(*parser.BinaryExpr); ok && b.Op.IsSetOperator() && b.Op != parser.LOR {
+		return selectors(b.LHS)
+	}
 	var found []*parser.VectorSelector
-	parser.Inspect(n, func(node parser.Node, _ []parser.Node) error {
-		if s, ok := node.(*parser.VectorSelector); ok {
-			found = append(found, s)
-		}
-		return nil
-	})
+	for child := range parser.ChildrenIter(n) {
+		found = append(found, selectors(child)...)
+	}
 	return found
 }
 

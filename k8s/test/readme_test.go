@@ -109,6 +109,25 @@ func pace(t *testing.T, r *autoscalingv2.HPAScalingRules) string {
 	return fmt.Sprintf("%d %% a minute, after %.0f min", r.Policies[0].Value, after.Minutes())
 }
 
+// A port of a pod that does not run cannot be forwarded, and a tool that is not built cannot be run.
+func TestTheStepsToTryItAreInAnOrderThatWorks(t *testing.T) {
+	_, steps, ok := strings.Cut(read(t, readme), "\n## Try it\n")
+	if !ok {
+		t.Fatalf("%s: got no steps to try it, want some", readme)
+	}
+	last := -1
+	for _, step := range []string{
+		"make image", "secrets/api-key", "kubectl apply -k k8s/overlays/dev", "rollout status statefulset/nats", "rollout status deployment/worker",
+		"port-forward service/nats 4222", "make build", "bin/capstan submit",
+	} {
+		i := strings.Index(steps, step)
+		if i <= last {
+			t.Errorf("%s: got %q at %d, want it after the step before, at %d", readme, step, i, last)
+		}
+		last = i
+	}
+}
+
 func TestTheReadmeSaysHowEachComponentIsAdded(t *testing.T) {
 	for _, name := range entries(t, "../components") {
 		want := "| `kustomize edit add component ../../components/" + name + "`"

@@ -2,6 +2,7 @@ package k8s_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,6 +54,21 @@ func headings(t *testing.T) []string {
 func anchor(heading string) string {
 	text := strings.ToLower(strings.TrimLeft(heading, "# "))
 	return strings.ReplaceAll(regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(text, ""), " ", "-")
+}
+
+// published is where a file of this repository can be read by somebody who has no copy of it: the address is the
+// module's.
+func published(t *testing.T, file string) string {
+	t.Helper()
+	module := regexp.MustCompile(`(?m)^module (\S+)$`).FindStringSubmatch(read(t, filepath.Join(root, "go.mod")))
+	if module == nil {
+		t.Fatal("go.mod: got no module, want one")
+	}
+	path, err := filepath.Rel(root, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "https://" + module[1] + "/blob/main/" + filepath.ToSlash(path)
 }
 
 func read(t *testing.T, name string) string {

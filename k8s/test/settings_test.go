@@ -2,12 +2,15 @@ package k8s_test
 
 import (
 	"bufio"
+	"encoding/base64"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/nats-io/nkeys"
 )
 
 // ofGo are variables that Go's runtime reads.
@@ -44,8 +47,9 @@ func TestTheWorkerTakesItsSettings(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the worker: %v\n%s", err, out)
 	}
-	secret := filepath.Join(t.TempDir(), "secret")
+	secret, creds := filepath.Join(t.TempDir(), "secret"), filepath.Join(t.TempDir(), "nats.creds")
 	write(t, secret, "secret")
+	write(t, creds, credentials(t))
 	for overlay, objects := range overlays(t) {
 		cmd := exec.CommandContext(t.Context(), binary)
 		for name, value := range workerOf(t, objects).env {
@@ -54,6 +58,8 @@ func TestTheWorkerTakesItsSettings(t *testing.T) {
 				value = "127.0.0.1:0"
 			case strings.HasPrefix(name, "NATS_TLS_"):
 				continue // needs certificates
+			case name == "NATS_CREDS_FILE" && value != "":
+				value = creds
 			case strings.HasSuffix(name, "_FILE") && value != "":
 				value = secret
 			}
@@ -63,6 +69,25 @@ func TestTheWorkerTakesItsSettings(t *testing.T) {
 			t.Errorf("%s: worker: got %s, want one that starts", overlay, mistakes)
 		}
 	}
+}
+
+// credentials are a user's JWT, as far as a worker looks at it, and seed.
+func credentials(t *testing.T) string {
+	t.Helper()
+	user, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := user.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := user.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "-----BEGIN NATS USER JWT-----\ne30." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"`+key+`"}`)) + ".e30\n------END NATS USER JWT------\n" +
+		"-----BEGIN USER NKEY SEED-----\n" + string(seed) + "\n------END USER NKEY SEED------\n"
 }
 
 // startAndStop returns what a worker complains of that ends by itself, before it listens for probes.

@@ -1,0 +1,76 @@
+package app_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nkeys"
+)
+
+// Such a login is refused by the server for ever, and its answer does not say why.
+func TestLoginsThatCanNeverWorkStopTheWorkerByName(t *testing.T) {
+	creds, seed := credentialsText(t), newSeed(t)
+	onlyJWT, _, _ := bytes.Cut(creds, []byte("************************* IMPORTANT"))
+	_, onlySeed, _ := bytes.Cut(creds, []byte("------END NATS USER JWT------\n"))
+	account := must[[]byte](t)(must[nkeys.KeyPair](t)(nkeys.CreateAccount()).Seed())
+	cert, key := newAuthority(t).issue(t, "worker")
+	otherCert, _ := newAuthority(t).issue(t, "worker")
+	named := func(text string) string { return write(t, "file", []byte(text)) }
+
+	for _, c := range []struct {
+		what, variable, value string
+		with                  map[string]string
+	}{
+		{"line end", "NATS_PASSWORD", "pw77\n", map[string]string{"NATS_USER": "ann"}},
+		{"blank before", "NATS_PASSWORD", " pw77", map[string]string{"NATS_USER": "ann"}},
+		{"line end within", "NATS_PASSWORD", "pw\r77", map[string]string{"NATS_USER": "ann"}},
+		{"line end", "NATS_TOKEN", "tok77\n", nil},
+		{"line end", "NATS_USER", "ann\n", nil},
+		{"line end in the address", "NATS_URL", "nats://h:4222,nats://ann:pw77%0A@h:4222", nil},
+		{"empty", "NATS_CREDS_FILE", named(""), nil},
+		{"only the JWT", "NATS_CREDS_FILE", named(string(onlyJWT)), nil},
+		{"only the seed", "NATS_CREDS_FILE", named(string(onlySeed)), nil},
+		{"a bare seed", "NATS_CREDS_FILE", named(string(seed)), nil},
+		{"another user's seed", "NATS_CREDS_FILE", named(string(onlyJWT) + string(seed)), nil},
+		{"empty", "NATS_NKEY_SEED_FILE", named(""), nil},
+		{"a public key", "NATS_NKEY_SEED_FILE", named("UABC"), nil},
+		{"an account's seed", "NATS_NKEY_SEED_FILE", named(string(account)), nil},
+		{"half a seed", "NATS_NKEY_SEED_FILE", named(string(seed[:20])), nil},
+		{"no certificate", "NATS_TLS_CA_FILE", named("ca"), nil},
+		{"a key", "NATS_TLS_CA_FILE", key, nil},
+		{"no certificate", "NATS_TLS_CERT_FILE", named("cert"), map[string]string{"NATS_TLS_KEY_FILE": key}},
+		{"another one's key", "NATS_TLS_KEY_FILE", key, map[string]string{"NATS_TLS_CERT_FILE": otherCert}},
+		{"no key", "NATS_TLS_KEY_FILE", named("key"), map[string]string{"NATS_TLS_CERT_FILE": cert}},
+	} {
+		t.Run(c.variable+"/"+c.what, func(t *testing.T) {
+			_, err := load(t, c.with, map[string]string{c.variable: c.value})
+			if err == nil {
+				t.Fatal("got no error")
+			}
+			got := err.Error()
+			if !strings.HasPrefix(got, c.variable+" is ") || strings.Contains(got, "\n") {
+				t.Errorf("got %q, want one line that names %s", got, c.variable)
+			}
+			if strings.Contains(got, "77") || strings.Contains(got, string(seed)) {
+				t.Errorf("got %q, want it without the secret", got)
+			}
+		})
+	}
+}
+
+// What the client of NATS reads is no mistake, whatever stands around it.
+func TestLoginsThatTheClientReadsAreTaken(t *testing.T) {
+	seed, creds := newSeed(t), credentialsText(t)
+	for variable, text := range map[string][]byte{
+		"NATS_NKEY_SEED_FILE": append([]byte("# the worker's\n"), append(seed, '\n')...),
+		"NATS_CREDS_FILE":     bytes.ReplaceAll(creds, []byte("\n"), []byte("\r\n")),
+	} {
+		if _, err := load(t, map[string]string{variable: write(t, "file", text)}); err != nil {
+			t.Errorf("%s: got %v, want nil", variable, err)
+		}
+	}
+	if _, err := load(t, map[string]string{"NATS_USER": "ann", "NATS_PASSWORD": "two words, ünicode"}); err != nil {
+		t.Errorf("got %v, want nil", err)
+	}
+}

@@ -1,0 +1,85 @@
+package app
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// Misspelling is a variable of the environment that is no setting and looks like one.
+type Misspelling struct {
+	Variable string
+	Nearest  string // the setting that it was probably meant to be
+}
+
+// Misspelled returns the variables that are probably misspelled settings, in the order of environ, whose elements are
+// NAME=VALUE. A worker ignores them, and without a word about it nobody would notice that a setting has no effect.
+func Misspelled(environ []string) ([]Misspelling, error) {
+	settings, err := Settings()
+	if err != nil {
+		return nil, err
+	}
+	var known []string
+	for _, s := range settings {
+		known = append(known, s.Name)
+	}
+	set := map[string]bool{}
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		set[name] = value != ""
+	}
+	var found []Misspelling
+	for _, variable := range environ {
+		name, _, _ := strings.Cut(variable, "=")
+		if slices.Contains(known, name) || isOfOthers(name) {
+			continue
+		}
+		if nearest := nearestSetting(name, known, set); nearest != "" {
+			found = append(found, Misspelling{Variable: name, Nearest: nearest})
+		}
+	}
+	return found, nil
+}
+
+// isOfOthers reports whether a variable belongs to another program that often runs beside a worker: the nats command
+// (natscli, "nats --help"), and Kubernetes, which describes a Service called nats by variables such as NATS_PORT.
+func isOfOthers(name string) bool {
+	switch name {
+	case "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_NKEY", "NATS_CONTEXT", "NATS_TIMEOUT", "NATS_COLOR", "NATS_SOCKS_PROXY":
+		return true
+	default:
+		return strings.HasSuffix(name, "_PORT") || strings.Contains(name, "_PORT_") || strings.Contains(name, "_SERVICE_")
+	}
+}
+
+// nearestSetting returns the setting that a variable was probably meant to be, or "".
+func nearestSetting(name string, known []string, set map[string]bool) string {
+	name = strings.ToUpper(name)
+	for _, short := range []string{"ANCHOR_BROWSER_", "ANCHOR_"} { // how people call the API
+		if rest, ok := strings.CutPrefix(name, short); ok {
+			name = "ANCHORBROWSER_" + rest
+			break
+		}
+	}
+	nearest, least := "", len(name)
+	for _, setting := range known {
+		distance := levenshtein.ComputeDistance(name, setting)
+		if name == strings.TrimSuffix(setting, "_FILE") && !set[setting] { // NATS_CREDS for NATS_CREDS_FILE
+			distance = 1
+		}
+		if distance < least && distance <= allowedDistance(name, setting) {
+			nearest, least = setting, distance
+		}
+	}
+	return nearest
+}
+
+// allowedDistance is how many letters a misspelled name may differ by: one in five, and one more word's ending, as
+// ADMIN_ADDRESS for ADMIN_ADDR.
+func allowedDistance(name, setting string) int {
+	if strings.HasPrefix(name, setting) && !strings.Contains(name[len(setting):], "_") {
+		return 3
+	}
+	return len(setting) / 5
+}
