@@ -14,7 +14,7 @@ type Misspelling struct {
 }
 
 // Misspelled returns the variables that are probably misspelled settings, in the order of environ, whose elements are
-// NAME=VALUE. A worker ignores them, and without a word about it nobody would notice that a setting has no effect.
+// NAME=VALUE. A worker ignores them, so it has to say so: a setting without effect is hard to notice.
 func Misspelled(environ []string) ([]Misspelling, error) {
 	settings, err := Settings()
 	if err != nil {
