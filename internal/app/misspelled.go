@@ -14,7 +14,7 @@ type Misspelling struct {
 }
 
 // Misspelled returns the variables that are probably misspelled settings, in the order of environ, whose elements are
-// NAME=VALUE. A worker ignores them, and without a word about it nobody would notice that a setting has no effect.
+// NAME=VALUE. A worker ignores them, so it has to say so: a setting without effect is hard to notice.
 func Misspelled(environ []string) ([]Misspelling, error) {
 	settings, err := Settings()
 	if err != nil {
@@ -32,7 +32,7 @@ func Misspelled(environ []string) ([]Misspelling, error) {
 	var found []Misspelling
 	for _, variable := range environ {
 		name, _, _ := strings.Cut(variable, "=")
-		if slices.Contains(known, name) || isOfOthers(name) {
+		if slices.Contains(known, name) {
 			continue
 		}
 		if nearest := nearestSetting(name, known, set); nearest != "" {
@@ -40,17 +40,6 @@ func Misspelled(environ []string) ([]Misspelling, error) {
 		}
 	}
 	return found, nil
-}
-
-// isOfOthers reports whether a variable belongs to another program that often runs beside a worker: the nats command
-// (natscli, "nats --help"), and Kubernetes, which describes a Service called nats by variables such as NATS_PORT.
-func isOfOthers(name string) bool {
-	switch name {
-	case "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_NKEY", "NATS_CONTEXT", "NATS_TIMEOUT", "NATS_COLOR", "NATS_SOCKS_PROXY":
-		return true
-	default:
-		return strings.HasSuffix(name, "_PORT") || strings.Contains(name, "_PORT_") || strings.Contains(name, "_SERVICE_")
-	}
 }
 
 // nearestSetting returns the setting that a variable was probably meant to be, or "".
@@ -75,8 +64,9 @@ func nearestSetting(name string, known []string, set map[string]bool) string {
 	return nearest
 }
 
-// allowedDistance is how many letters a misspelled name may differ by: one in five, and one more word's ending, as
-// ADMIN_ADDRESS for ADMIN_ADDR.
+// allowedDistance is how many letters a misspelled name may differ by: one in five, or three more at the end, as in
+// ADMIN_ADDRESS for ADMIN_ADDR. That keeps the variables of others apart, such as NATS_PORT and NATS_SERVICE_HOST, by
+// which Kubernetes describes a Service called nats, and NATS_TIMEOUT of the nats command.
 func allowedDistance(name, setting string) int {
 	if strings.HasPrefix(name, setting) && !strings.Contains(name[len(setting):], "_") {
 		return 3
