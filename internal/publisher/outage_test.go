@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/capstan-worker/capstan/test/chaos/link"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/test/chaos/link"
 )
 
 // subscribe counts what a subscriber without a consumer sees of each event, by message id.
