@@ -173,7 +173,7 @@ func storedAlready(found []uint64) outbox.Receipt {
 // answer came that says otherwise.
 func mayBeStored(err error) bool {
 	neverSent := errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrMaxPayload) ||
-		errors.Is(err, jetstream.ErrNoStreamResponse) // nobody listens, subscribers included
+		errors.Is(err, jetstream.ErrNoStreamResponse) // the server has neither the stream nor a subscriber
 	return err != nil && !neverSent && !isRefusal(err)
 }
 
