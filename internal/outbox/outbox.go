@@ -160,7 +160,7 @@ func (o *Outbox) deliver() {
 	o.mu.Unlock()
 }
 
-// isWaiting reports whether somebody waits for the answer to a letter.
+// isWaiting reports whether a sender still waits for the answer to a letter.
 func (o *Outbox) isWaiting(number uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
-// A link that takes nothing blocks all who send. Whoever has given up meanwhile may send its message again: the
-// first copy must not go out as well.
+// A link that takes nothing blocks all senders. A sender that has given up may send its message again: the first
+// copy must not go out as well.
 func TestAMessageIsNotSentAfterItsSenderHasGivenUp(t *testing.T) {
 	t.Parallel()
 	const senders = 10
@@ -75,7 +75,7 @@ func TestAMessageIsNotSentAfterItsSenderHasGivenUp(t *testing.T) {
 	}
 }
 
-// blocking dials connections that can be written to while nobody else holds mu.
+// blocking dials connections that can be written to unless the test holds mu.
 type blocking struct{ mu sync.Mutex }
 
 func (b *blocking) Dial(network, address string) (net.Conn, error) {

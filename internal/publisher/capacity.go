@@ -14,7 +14,7 @@ import (
 )
 
 // capacity tells whether the results stream can take one more message. It asks the stream a few times a second at
-// most, for all who wait.
+// most, for all callers together.
 type capacity struct {
 	results jetstream.Stream
 

@@ -95,7 +95,7 @@ func TestAnEventThatDoesNotFitIsPublishedWithoutItsMetadata(t *testing.T) {
 			if (got.Result == nil) != (got.ResultRef != nil) {
 				t.Errorf("got a result of %d bytes and the reference %+v, want one of them", len(got.Result), got.ResultRef)
 			}
-			if n := seen()["a"]; n != 1 {
+			if n := seen(1)["a"]; n != 1 {
 				t.Errorf("a subscriber without a consumer got %d copies, want 1", n)
 			}
 			if err := h.Replay(t.Context(), message(9), "a", seq); err != nil {

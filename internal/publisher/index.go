@@ -17,10 +17,11 @@ import (
 
 // eventIndex finds events by their message ids, also longer ago than the stream remembers those.
 //
-// Thousands may ask at once, after an outage or a takeover. They are answered together: whoever has the turn reads the
-// headers for all who wait at that time. What was read for a question by time is kept in an index, so that the next
-// one reads only the headers of what came since. An index that does not fit into its budget is given
-// up: the headers are then read for each round, and nothing of them is kept. An index that has not been used for a while is dropped.
+// After an outage or a takeover thousands of callers may ask at once. They are answered together: the caller that has
+// the turn reads the headers for all that wait at that time. An index keeps the headers that were read for questions
+// by time, so that the next look reads only those that came since. An index that does not fit into its budget
+// is given up: each look then reads the headers again and keeps none of them. An index that has not been used for a
+// while is dropped.
 type eventIndex struct {
 	budget *memory.Budget
 	call   *retry.Call
@@ -31,7 +32,7 @@ type eventIndex struct {
 	mu      sync.Mutex
 	waiting []*question // guarded by mu
 
-	turn      chan struct{}     // has room for one; whoever filled it owns the fields below
+	turn      chan struct{}     // has room for one; the caller that filled it owns the fields below
 	seqs      map[uint64]uint64 // hash of a message id to its sequence; nil: there is no index
 	from, to  position          // the index holds all that was stored since from, up to to
 	reserved  []*memory.Reservation
@@ -39,7 +40,7 @@ type eventIndex struct {
 	doesntFit bool // until the index is dropped
 }
 
-// unusedFor is how long an index is kept that nobody asks.
+// unusedFor is how long an index is kept that is not used.
 const unusedFor = time.Minute
 
 // position is a place in the results stream: behind a sequence or, where since is set, at a time of the server's.
@@ -86,7 +87,7 @@ func (x *eventIndex) find(ctx context.Context, from position, ids ...string) ([]
 		x.unused.Reset(unusedFor)
 		<-x.turn
 	}()
-	if !q.answered { // else somebody asked for all of us
+	if !q.answered { // else another caller has asked for this one, too
 		if err := x.answerAll(ctx); err != nil {
 			x.withdraw(q)
 			return nil, fmt.Errorf("look for an event: %w", err)

@@ -134,7 +134,7 @@ func (h *harness) counting(index int64) (*publisher.Publisher, *countingLooks) {
 }
 
 // The stream tells a duplicate by itself until it forgets ids.
-func TestNobodyLooksForTheEventOfAYoungTask(t *testing.T) {
+func TestTheEventOfAYoungTaskIsNotLookedFor(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{}) // remembers ids for an hour
 	p, looks := h.counting(1 << 20)
@@ -202,12 +202,12 @@ func TestEventsAreFoundWithoutRoomForAnIndex(t *testing.T) {
 				t.Errorf("got %d bytes of %d reserved, want some only where all fits", reserved, size)
 			}
 			if got := looks.made.Load(); got > tasks/3 {
-				t.Errorf("got %d looks for %d tasks at once, want one for all who wait", got, tasks)
+				t.Errorf("got %d looks for %d tasks at once, want one for all that wait", got, tasks)
 			}
 			p.ExpireAfter(0)
 			natstest.Eventually(t, func() error {
 				if reserved := h.parts.Index.Reserved(); reserved > 0 {
-					return fmt.Errorf("got %d bytes reserved by an index that nobody uses", reserved)
+					return fmt.Errorf("got %d bytes reserved by an index that is not used", reserved)
 				}
 				return nil
 			})

@@ -8,17 +8,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/capstan-worker/capstan/test/chaos/link"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/test/chaos/link"
 )
 
-// subscribe counts what a subscriber without a consumer sees of each event, by message id.
-func (h *harness) subscribe() (seen func() map[string]int) {
+// subscribe counts the copies that a subscriber without a consumer sees of each event, by message id. seen waits until
+// it has seen a number of messages: a stream answers before the server has served its subscribers.
+func (h *harness) subscribe() (seen func(atLeast int) map[string]int) {
 	h.t.Helper()
 	nc, _ := h.server.Connect()
 	sub, err := nc.SubscribeSync(results.Subject)
@@ -28,7 +29,13 @@ func (h *harness) subscribe() (seen func() map[string]int) {
 	if err := nc.Flush(); err != nil {
 		h.t.Fatal(err)
 	}
-	return func() map[string]int {
+	return func(atLeast int) map[string]int {
+		natstest.Eventually(h.t, func() error {
+			if n, _, err := sub.Pending(); err != nil || n < atLeast {
+				return fmt.Errorf("got %d messages, want %d", n, atLeast)
+			}
+			return nil
+		})
 		if err := nc.Flush(); err != nil {
 			h.t.Fatal(err)
 		}
@@ -106,7 +113,7 @@ func TestASubscriberWithoutAConsumerGetsEachEventOnceAfterAnOutage(t *testing.T)
 			<-time.After(5 * time.Second)
 			outage.end(l)
 			all.Wait()
-			counts := seen()
+			counts := seen(tasks)
 			for i := range tasks {
 				if n := counts[fmt.Sprint("t", i)]; n != 1 {
 					t.Errorf("task %d: the subscriber got %d copies of its event, want 1", i, n)
@@ -140,7 +147,7 @@ func TestAnEventIsNotSentTimeAndAgainToAFullStream(t *testing.T) {
 	if err := <-stored; err != nil {
 		t.Fatal(err)
 	}
-	if n := seen()["second"]; n != 2 {
+	if n := seen(2)["second"]; n != 2 {
 		t.Errorf("the subscriber got %d copies, want 2: the one that was refused, and the one that was stored", n)
 	}
 }

@@ -102,8 +102,8 @@ func (p *Publisher) PublishAside(ctx context.Context, m task.Message, ev task.Ev
 	return err
 }
 
-// storePerRequest stores an event under the id that belongs to its request. Somebody else's message can have that
-// id only by intent; the event then gets a random one.
+// storePerRequest stores an event under the id that belongs to its request. A message of another
+// program can have that id only by intent; the event then gets a random one.
 func (p *Publisher) storePerRequest(ctx context.Context, m task.Message, ev *task.Event, redelivered bool) (uint64, error) {
 	id := perRequestID(ev.TaskID, m)
 	seq, err := p.storeOnce(ctx, m, ev, id, redelivered)
@@ -146,7 +146,7 @@ func (p *Publisher) Replay(ctx context.Context, m task.Message, taskID string, s
 }
 
 // replayUnlessStored looks at the message that has the replay's id. It answers the same request unless
-// it is somebody else's, and one that is gone did so, too: no other request has this id.
+// another program stored it. One that is gone answered the request, too: no other request has this id.
 func (p *Publisher) replayUnlessStored(ctx context.Context, m task.Message, event *jetstream.RawStreamMsg, id string, seq uint64) error {
 	found, err := p.read(ctx, seq)
 	switch {

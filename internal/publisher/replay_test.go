@@ -133,7 +133,7 @@ func TestAReplayIsStoredOnce(t *testing.T) {
 	}
 }
 
-func TestAnEventIsStoredThoughSomebodyElseUsesItsIDs(t *testing.T) {
+func TestAnEventIsStoredThoughAnotherProgramUsesItsIDs(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
 	_, seq, err := h.Publish(t.Context(), message(1), event("a"), false)

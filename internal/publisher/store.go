@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -120,7 +121,7 @@ func (p *Publisher) storeEvent(ctx context.Context, call *retry.Call, msg *nats.
 			}
 		}
 		if sent {
-			found, err := p.index.find(ctx, before, msg.Header.Get(nats.MsgIdHdr))
+			found, err := p.findSent(ctx, before, msg.Header.Get(nats.MsgIdHdr))
 			if err != nil || len(found) > 0 {
 				return storedAlready(found), err
 			}
@@ -139,6 +140,27 @@ func (p *Publisher) storeEvent(ctx context.Context, call *retry.Call, msg *nats.
 	return receipt{Receipt: ack, retried: sent}, err
 }
 
+// settleTime is how long the server may take to store a message that it has read. Behind a link that was stalled
+// a message and the look for it arrive together, and the server does not store in the order of arrival.
+const settleTime = 500 * time.Millisecond
+
+// findSent looks for an event that may have been stored behind a position. Once the server has answered, it has read
+// all that was sent before: the second look finds an event that the first came too early for.
+func (p *Publisher) findSent(ctx context.Context, behind position, id string) ([]uint64, error) {
+	found, err := p.index.find(ctx, behind, id)
+	if err != nil || len(found) > 0 {
+		return found, err
+	}
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return p.index.find(ctx, behind, id)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // storedAlready is the stream's answer to an event that it has.
 func storedAlready(found []uint64) outbox.Receipt {
 	if len(found) == 0 {
@@ -151,7 +173,7 @@ func storedAlready(found []uint64) outbox.Receipt {
 // answer came that says otherwise.
 func mayBeStored(err error) bool {
 	neverSent := errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrMaxPayload) ||
-		errors.Is(err, jetstream.ErrNoStreamResponse) // nobody listens, subscribers included
+		errors.Is(err, jetstream.ErrNoStreamResponse) // the server has neither the stream nor a subscriber
 	return err != nil && !neverSent && !isRefusal(err)
 }
 

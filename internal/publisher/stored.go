@@ -85,7 +85,7 @@ func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool
 	}
 	var stored task.Event
 	if json.Unmarshal(msg.Data, &stored) != nil {
-		return false, nil // somebody else's message
+		return false, nil // another program's message
 	}
 	sameRun := stored.WorkflowID != "" && stored.WorkflowID == ev.WorkflowID
 	same := stored.TaskID == ev.TaskID && (sameRun || stored.RequestedAt.Equal(ev.RequestedAt))

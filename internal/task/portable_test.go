@@ -107,7 +107,7 @@ func TestWhatIsLeftOutOfAnEventIsNamed(t *testing.T) {
 		t.Errorf("got %s", data)
 	}
 	if shared.Message != message {
-		t.Error("the error of somebody else was cut")
+		t.Error("the error of the caller was cut")
 	}
 }
 
