@@ -24,6 +24,8 @@ type fault struct {
 	over    bool // the worker gave up its tasks by it
 	away    bool // NATS was away, or took nothing more
 	stopped bool // the worker could do nothing
+	resends bool // a worker may publish its events once more: it cannot know whether they were stored
+	refuses bool // the stream of events took nothing for a while, so that workers publish again and again
 	span
 }
 
@@ -47,7 +49,7 @@ func (f *faults) watch(ctx context.Context) {
 			return
 		}
 		if time.Since(from) > late {
-			end := f.noteSince(from, fault{what: stoodStill, doubt: true, away: true, stopped: true})
+			end := f.noteSince(from, fault{what: stoodStill, doubt: true, away: true, stopped: true, refuses: true})
 			end()
 		}
 	}
@@ -96,6 +98,26 @@ func (f *faults) explain(windows []window) bool {
 		}
 	}
 	return false
+}
+
+// manyCopies is how many copies of an event a fault explains that keeps the stream from taking it.
+const manyCopies = 1000
+
+// resent returns how many copies of an event the faults explain: events that these workers published during a span.
+func (f *faults) resent(workers map[string]bool, during span) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, b := range f.all {
+		switch {
+		case !b.overlaps(during), b.worker != everyone && !workers[b.worker]:
+		case b.refuses:
+			n += manyCopies
+		case b.resends:
+			n++
+		}
+	}
+	return n
 }
 
 // handovers returns the longest time until the tasks of a worker that was killed, stopped or drained were

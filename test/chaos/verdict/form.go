@@ -37,14 +37,14 @@ func (c *Count) judgeID(t Task, ev Event, older bool) {
 		}
 		return
 	}
-	if !slices.ContainsFunc(t.Requests, func(r Request) bool { return r.names(t.ID, id, older) }) {
+	if !slices.ContainsFunc(t.Requests, func(r Request) bool { return r.Names(t.ID, id, older) }) {
 		c.complain("%s: event %d has the message id %q, want %s/, the sequence of one of its requests, /, and when that was stored", t.ID, ev.Seq, id, t.ID)
 	}
 }
 
-// names reports whether a message id is that of an event beside the task's own that answers this request. Workers of
+// Names reports whether a message id is that of an event beside the task's own that answers this request. Workers of
 // an older version put a dot for the slash and no time.
-func (r Request) names(taskID, id string, older bool) bool {
+func (r Request) Names(taskID, id string, older bool) bool {
 	if older && id == fmt.Sprintf("%s.%d", taskID, r.Seq) {
 		return true
 	}
