@@ -25,7 +25,8 @@ type fault struct {
 	away    bool // NATS was away, or took nothing more
 	stopped bool // the worker could do nothing
 	resends bool // a worker may publish its events once more: it cannot know whether they were stored
-	refuses bool // the stream of events took nothing for a while, so that workers publish again and again
+	silent  bool // the stream of events has no leader for a while: workers may publish again every two seconds
+	refuses bool // the stream of events takes nothing for a while: workers publish again as soon as they like
 	span
 }
 
@@ -49,7 +50,7 @@ func (f *faults) watch(ctx context.Context) {
 			return
 		}
 		if time.Since(from) > late {
-			end := f.noteSince(from, fault{what: stoodStill, doubt: true, away: true, stopped: true, refuses: true})
+			end := f.noteSince(from, fault{what: stoodStill, doubt: true, away: true, stopped: true, resends: true})
 			end()
 		}
 	}
@@ -100,8 +101,13 @@ func (f *faults) explain(windows []window) bool {
 	return false
 }
 
-// manyCopies is how many copies of an event a fault explains that keeps the stream from taking it.
-const manyCopies = 1000
+const (
+	// manyCopies is how many copies of an event a fault explains that keeps the stream from taking it.
+	manyCopies = 1000
+
+	// answerPatience is how long a worker waits at least for the stream's answer to an event.
+	answerPatience = 2 * time.Second
+)
 
 // resent returns how many copies of an event the faults explain: events that these workers published during a span.
 func (f *faults) resent(workers map[string]bool, during span) int {
@@ -113,6 +119,8 @@ func (f *faults) resent(workers map[string]bool, during span) int {
 		case !b.overlaps(during), b.worker != everyone && !workers[b.worker]:
 		case b.refuses:
 			n += manyCopies
+		case b.silent:
+			n += 1 + int((b.until.Sub(b.from)+comeBack)/answerPatience)
 		case b.resends:
 			n++
 		}
