@@ -117,6 +117,7 @@ func TestAnswersThatSwitchProtocols(t *testing.T) {
 	heavy(t)
 	attack{
 		n: 20, answers: anchortest.Plan{Poll: []anchortest.Fault{anchortest.Switching().Repeated(2)}}, want: []task.Code{""},
+		within: time.Minute,
 	}.run(t, "ANCHORBROWSER_REQUEST_TIMEOUT=3s")
 }
 
@@ -124,7 +125,7 @@ func TestSubmissionsThatSwitchProtocols(t *testing.T) {
 	heavy(t)
 	attack{
 		n: 20, answers: anchortest.Plan{Submit: []anchortest.Fault{anchortest.Switching().Repeated(-1)}},
-		want: []task.Code{task.SubmissionUnknown}, within: 4 * time.Minute,
+		want: []task.Code{task.SubmissionUnknown}, within: time.Minute,
 	}.run(t, "ANCHORBROWSER_REQUEST_TIMEOUT=3s")
 }
 

@@ -2,6 +2,7 @@ package hostile_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ func (a attack) run(t *testing.T, settings ...string) {
 	w.has(attackPlan, a.answers)
 	w.start(settings...)
 	stop := w.neighbors()
+	defer func() { stop() }()
 	for i := range a.n {
 		if a.request == nil {
 			w.publish(request(fmt.Sprint("attack-", i), attackPlan), a.headers...)
@@ -45,10 +47,7 @@ func (a attack) run(t *testing.T, settings ...string) {
 	if within == 0 {
 		within = 2 * time.Minute
 	}
-	w.mu.Lock()
-	asked := w.asked
-	w.mu.Unlock()
-	w.answered(asked, within)
+	w.answered(a.n, within)
 	stop()
 	others := w.judgeNeighbors(w.await(time.Minute))
 	if len(others) != a.n {
@@ -60,16 +59,25 @@ func (a attack) run(t *testing.T, settings ...string) {
 	w.survived()
 }
 
-// answered waits until there are that many events, which says that the messages were answered, or until the time is
+// answered waits until there are that many events besides those of honest tasks, and fails the test when the time is
 // over or the worker has died.
 func (w *world) answered(n int, within time.Duration) {
 	w.t.Helper()
-	for began := time.Now(); len(w.events.all()) < n; pause(w.t, 100*time.Millisecond) {
-		if err := w.worker.Running(); err != nil {
-			w.t.Fatalf("%d events of %d messages, and %v", len(w.events.all()), n, err)
+	for began := time.Now(); ; pause(w.t, 100*time.Millisecond) {
+		got := 0
+		for _, ev := range w.events.all() {
+			if !strings.HasPrefix(ev.taskID, honestID) {
+				got++
+			}
 		}
-		if time.Since(began) > within {
-			w.t.Fatalf("%d events of %d messages after %v", len(w.events.all()), n, within)
+		if got >= n {
+			return
+		}
+		if err := w.worker.Running(); err != nil {
+			w.t.Fatalf("%d events of %d messages, and %v", got, n, err)
+		}
+		if time.Since(began) > within || w.t.Context().Err() != nil {
+			w.t.Fatalf("%d events of %d messages after %v", got, n, within)
 		}
 	}
 }

@@ -31,6 +31,7 @@ func TestLargeRequestsThatWaitInAPause(t *testing.T) {
 	w.api.Recover()
 	pause(t, 5*time.Second) // the pause ends
 	stop := w.neighbors()
+	defer stop()
 	w.answered(n, 4*time.Minute)
 	stop()
 	for _, ev := range w.judgeNeighbors(w.await(time.Minute)) {
@@ -59,7 +60,10 @@ func TestTakeoversBesideManyOlderEvents(t *testing.T) {
 		return nil
 	})
 	event := []byte(`{"task_id":"older","status":"succeeded","result":"` + strings.Repeat("x", 200) + `","attempts":1}`)
-	for range older {
+	for i := range older {
+		if i%1000 == 0 {
+			<-w.js.PublishAsyncComplete()
+		}
 		if _, err := w.js.PublishAsync("tasks.result.older", event); err != nil {
 			t.Fatal(err)
 		}
@@ -70,6 +74,7 @@ func TestTakeoversBesideManyOlderEvents(t *testing.T) {
 	}
 	w.start()
 	stop := w.neighbors()
+	defer stop()
 	w.answered(n, 3*time.Minute)
 	stop()
 	for _, ev := range w.judgeNeighbors(w.await(time.Minute)) {
@@ -94,14 +99,14 @@ func TestRunningTasksWithLargeRequests(t *testing.T) {
 func TestFieldsWithMoreValuesThanAnyTable(t *testing.T) {
 	heavy(t)
 	attack{
-		n: 5000,
+		n: 2000,
 		request: func(i int) string {
 			return request(fmt.Sprint("attack-", i), attackPlan, fmt.Sprintf(`"max_steps":%d`, i+1), fmt.Sprintf(`"model":"m-%d"`, i),
 				fmt.Sprintf(`"sessionId":"s-%d"`, i))
 		},
 		answers: anchortest.Plan{Run: time.Second},
 		want:    []task.Code{""},
-	}.run(t)
+	}.run(t, "MAX_IN_FLIGHT=5000")
 }
 
 func TestMetadataAsLargeAsItMayBe(t *testing.T) {
@@ -127,10 +132,10 @@ func TestMetadataAsLargeAsItMayBe(t *testing.T) {
 
 func TestRequestsWithLargeHeaders(t *testing.T) {
 	heavy(t)
-	large := strings.Repeat("h", 300_000)
+	large := strings.Repeat("h", 28_000) // NATS allows 64 KiB for all headers
 	attack{
 		n:       200,
-		headers: []string{"Traceparent", large, "Tracestate", large, "Nats-Trace-Dest", "", "Capstan-Reason", large[:1000]},
+		headers: []string{"Traceparent", large, "Tracestate", large, "Capstan-Reason", large[:1000]},
 		want:    []task.Code{""},
 	}.run(t)
 }

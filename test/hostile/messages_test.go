@@ -83,6 +83,7 @@ func TestHostileMessagesAreAnsweredAndDisturbNobody(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	kinds := messages()
 	stop := w.neighbors()
+	defer stop()
 	for i := range n {
 		w.publish(kinds[i%len(kinds)](rng))
 		if i%block == block-1 {
