@@ -26,8 +26,10 @@ type standInConfig struct {
 // serveStandIn is the stand-in's own main. Each worker has a link of its own, and so names another host: that tells
 // which worker polls what.
 func serveStandIn(ctx context.Context, cfg standInConfig) error {
-	opts := []anchortest.Option{anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName), anchortest.WithPlan(planOf),
-		anchortest.WithSessions(func(id string) bool { return !strings.HasPrefix(id, foreignSession) })}
+	opts := []anchortest.Option{
+		anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName), anchortest.WithPlan(planOf),
+		anchortest.WithSessions(func(id string) bool { return !strings.HasPrefix(id, foreignSession) }),
+	}
 	if cfg.Faults {
 		opts = append(opts, anchortest.WithRandomFaults(cfg.Seed, submitChances(), pollChances()))
 	}

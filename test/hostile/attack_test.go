@@ -30,7 +30,7 @@ func (a attack) run(t *testing.T, settings ...string) {
 	w.has(attackPlan, a.answers)
 	w.start(settings...)
 	stop := w.neighbors()
-	defer func() { stop() }()
+	defer stop()
 	for i := range a.n {
 		if a.request == nil {
 			w.publish(request(fmt.Sprint("attack-", i), attackPlan), a.headers...)
@@ -42,6 +42,7 @@ func (a attack) run(t *testing.T, settings ...string) {
 		stop() // what happens may hold the worker up
 		a.beside(w)
 		stop = w.neighbors()
+		defer stop()
 	}
 	within := a.within
 	if within == 0 {

@@ -45,6 +45,7 @@ func TestTakeoversBesideManyOlderEvents(t *testing.T) {
 	heavy(t)
 	const n, older = 100, 100_000
 	w := newWorld(t)
+	w.older = older
 	natstest.Stream(t, w.js, jetstream.StreamConfig{ // a short window, so that each takeover has to look
 		Name: "TASK_RESULTS", Subjects: []string{"tasks.result", "tasks.result.>"}, Duplicates: time.Second,
 	})

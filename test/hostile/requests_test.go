@@ -66,6 +66,10 @@ func (w *world) neighbors() (stop func()) {
 	w.has(honestID, anchortest.Plan{Run: 200 * time.Millisecond, Result: json.RawMessage(`{"heading":"Hello"}`)})
 	stopped := make(chan struct{})
 	var asking sync.WaitGroup
+	w.mu.Lock()
+	w.rounds++
+	round := w.rounds
+	w.mu.Unlock()
 	asking.Go(func() {
 		tick := time.NewTicker(500 * time.Millisecond)
 		defer tick.Stop()
@@ -76,7 +80,7 @@ func (w *world) neighbors() (stop func()) {
 			case <-w.t.Context().Done():
 				return
 			case <-tick.C:
-				if err := w.send(request(fmt.Sprint(honestID, "-", i), honestID)); err != nil {
+				if err := w.send(request(fmt.Sprintf("%s-%d-%d", honestID, round, i), honestID)); err != nil {
 					w.t.Error(err)
 					return
 				}

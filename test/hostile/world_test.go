@@ -80,9 +80,12 @@ type world struct {
 	worker *process.Process
 	count  int // workers so far
 
-	mu    sync.Mutex
-	plans map[string]anchortest.Plan // by the first word of the prompt; guarded by mu
-	asked int                        // requests so far; guarded by mu
+	older int // events on the stream before the first request
+
+	mu     sync.Mutex
+	plans  map[string]anchortest.Plan // by the first word of the prompt; guarded by mu
+	asked  int                        // requests so far; guarded by mu
+	rounds int                        // of neighbors; guarded by mu
 }
 
 // newWorld starts everything but the worker.

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 )
 
 // Pod is a memory limit for a process, as a pod has one. Where the machine lets this program make a control group,
@@ -18,9 +17,6 @@ type Pod struct {
 	v2    bool
 }
 
-// pods counts the control groups of this program, for their names.
-var pods atomic.Int64
-
 // NewPod returns a pod with a limit in bytes. Close ends it.
 func NewPod(limit int64) *Pod {
 	p := &Pod{limit: limit}
@@ -28,8 +24,8 @@ func NewPod(limit int64) *Pod {
 	if err != nil {
 		return p
 	}
-	dir := filepath.Join(parent, fmt.Sprintf("capstan-pod-%d-%d", os.Getpid(), pods.Add(1)))
-	if os.Mkdir(dir, 0o755) != nil {
+	dir, err := os.MkdirTemp(parent, "capstan-pod-")
+	if err != nil {
 		return p
 	}
 	file := "memory.limit_in_bytes"
@@ -53,12 +49,12 @@ func memoryGroup() (dir string, v2 bool, err error) {
 	for line := range strings.Lines(string(groups)) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(parts) == 3 && parts[1] == "memory" {
-			return filepath.Join("/sys/fs/cgroup/memory", parts[2]), false, nil
+			return filepath.Clean("/sys/fs/cgroup/memory" + parts[2]), false, nil
 		}
 	}
 	for line := range strings.Lines(string(groups)) {
 		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return filepath.Join("/sys/fs/cgroup", path), true, nil
+			return filepath.Clean("/sys/fs/cgroup" + path), true, nil
 		}
 	}
 	return "", false, errors.New("this process has no control group for memory")

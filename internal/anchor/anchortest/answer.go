@@ -73,7 +73,7 @@ func (s *Server) switchProtocols(w http.ResponseWriter) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // the documented way to break off an answer
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: none\r\n\r\n"))
 	gone := make(chan struct{})
 	go func() {

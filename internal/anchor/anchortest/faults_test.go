@@ -175,7 +175,7 @@ func rawPoll(t *testing.T, s *anchortest.Server, id string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_, _ = fmt.Fprintf(conn, "GET %s/%s/status HTTP/1.1\r\nHost: x\r\nAnchor-Api-Key: stand-in-key\r\n\r\n", webTask, id)
 	var raw strings.Builder
 	if _, err := bufio.NewReader(conn).WriteTo(&raw); err != nil {
@@ -193,7 +193,7 @@ func TestAnAnswerThatSwitchesProtocolsStaysOpenUntilTheServerCloses(t *testing.T
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_, _ = fmt.Fprintf(conn, "GET %s/%s/status HTTP/1.1\r\nHost: x\r\nAnchor-Api-Key: stand-in-key\r\n\r\n", webTask, id)
 	answer := bufio.NewReader(conn)
 	if line, err := answer.ReadString('\n'); err != nil || !strings.Contains(line, "101") {

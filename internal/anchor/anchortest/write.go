@@ -37,7 +37,7 @@ func writeTooMuch(w http.ResponseWriter, f Fault) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // the documented way to break off an answer
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	c := f.content()
 	var answer bytes.Buffer
 	_, _ = fmt.Fprintf(&answer, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
