@@ -5,6 +5,7 @@ FUZZTIME = 30s
 MINUTES = 2
 SEED = 0
 MESSAGES = 10000
+RUN = .
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' Makefile
@@ -42,8 +43,8 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 	done
 
-hostile: ## MESSAGES (10000) that want to crash, stall or bloat a worker, and honest tasks between them
-	CAPSTAN_HOSTILE_MESSAGES=$(MESSAGES) go test -count=1 -v -timeout 30m -run '^TestHostile' ./internal/app
+hostile: ## MESSAGES (10000) and answers that want to crash, stall or bloat a worker in a pod's memory; RUN=regexp
+	CAPSTAN_HOSTILE_MESSAGES=$(MESSAGES) go test -count=1 -v -timeout 60m -run '$(RUN)' ./test/hostile
 
 cover: ## how much of internal/ the tests reach; cover.html shows where
 	go test -coverpkg=./internal/... -coverprofile=cover.out ./...

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/test/process"
 )
 
 // blow is one way in which a storm breaks something, and how often it does.
@@ -18,7 +19,7 @@ type blow struct {
 }
 
 func (s *storm) blows() []blow {
-	return []blow{
+	blows := []blow{
 		{4, s.killWorker},
 		{3, s.drainWorker},
 		{3, s.stallWorker},
@@ -31,6 +32,10 @@ func (s *storm) blows() []blow {
 		{1, s.fillStream(recordStream)},
 		{1, s.fillStream(objectStream)},
 	}
+	if s.older == "" {
+		blows = append(blows, blow{2, s.oddOutage()}, blow{1, s.forgetRecords})
+	}
+	return blows
 }
 
 // anyone is a worker that runs; nil where none does.
@@ -115,8 +120,20 @@ func (s *storm) apiOutage() func(context.Context) error {
 	f := pick(s.random,
 		anchortest.Answer(http.StatusInternalServerError), anchortest.HTML(http.StatusBadGateway), anchortest.RateLimited(1),
 		anchortest.Hang(), anchortest.Reset().ButAccepted(), anchortest.Answer(http.StatusUnauthorized), anchortest.Fault{After: 3 * time.Second})
+	return s.outage(s.upTo(3*time.Second), f)
+}
+
+// oddOutage is an outage in which something else answers for the API: a gateway, or a limit with an odd wait.
+func (s *storm) oddOutage() func(context.Context) error {
+	f := pick(s.random,
+		gatewayPage(s.random), anchortest.RetryAfter(http.StatusServiceUnavailable, oddWait(s.random)),
+		anchortest.HTML(http.StatusProxyAuthRequired))
+	return s.outage(s.upTo(6*time.Second), f)
+}
+
+func (s *storm) outage(during time.Duration, f anchortest.Fault) func(context.Context) error {
 	var end func()
-	return s.once("API", s.upTo(3*time.Second),
+	return s.once("API", during,
 		func(ctx context.Context) error {
 			end = s.faults.note(fault{what: "outage of the API", doubt: f.After > 0})
 			return s.api.fail(ctx, f)
@@ -125,6 +142,27 @@ func (s *storm) apiOutage() func(context.Context) error {
 			defer end()
 			return s.api.recover(ctx)
 		})
+}
+
+// calmBetween is how much time passes at least between two deletions of the bucket. Each needs a calm.
+const calmBetween = 45 * time.Second
+
+// forgetRecords deletes the bucket in a calm: nothing else is broken, and no request comes back whose task has ended.
+// With a worker that dies at the same time nobody could know what it had started.
+func (s *storm) forgetRecords(ctx context.Context) error {
+	if len(s.forgotten) > 0 && time.Since(s.forgotten[len(s.forgotten)-1]) < calmBetween || time.Since(s.began) < calmBetween/3 {
+		return nil
+	}
+	if err := s.mendAll(ctx); err != nil {
+		return err
+	}
+	if err := s.heal(ctx); err != nil {
+		return err
+	}
+	if err := process.Pass(ctx, ackWait+2*time.Second); err != nil {
+		return err
+	}
+	return s.forget(ctx)
 }
 
 func (s *storm) killNode(ctx context.Context) error {
@@ -159,7 +197,7 @@ func (s *storm) fillStream(stream string) func(context.Context) error {
 		}
 		return s.once(stream, s.upTo(2*ackWait),
 			func(ctx context.Context) (err error) {
-				end = s.faults.note(fault{what: "no room in " + stream, away: true})
+				end = s.faults.note(noRoom(stream))
 				usual, err = s.limit(ctx, stream)
 				return err
 			},

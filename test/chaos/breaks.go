@@ -24,6 +24,9 @@ type fault struct {
 	over    bool // the worker gave up its tasks by it
 	away    bool // NATS was away, or took nothing more
 	stopped bool // the worker could do nothing
+	resends bool // a worker may publish its events once more: it cannot know whether they were stored
+	silent  bool // the stream of events has no leader for a while: workers may publish again every two seconds
+	refuses bool // the stream of events takes nothing for a while: workers publish again as soon as they like
 	span
 }
 
@@ -47,7 +50,7 @@ func (f *faults) watch(ctx context.Context) {
 			return
 		}
 		if time.Since(from) > late {
-			end := f.noteSince(from, fault{what: stoodStill, doubt: true, away: true, stopped: true})
+			end := f.noteSince(from, fault{what: stoodStill, doubt: true, away: true, stopped: true, resends: true})
 			end()
 		}
 	}
@@ -96,6 +99,33 @@ func (f *faults) explain(windows []window) bool {
 		}
 	}
 	return false
+}
+
+const (
+	// manyCopies is how many copies of an event a fault explains that keeps the stream from taking it.
+	manyCopies = 1000
+
+	// answerPatience is how long a worker waits at least for the stream's answer to an event.
+	answerPatience = 2 * time.Second
+)
+
+// resent returns how many copies of an event the faults explain: events that these workers published during a span.
+func (f *faults) resent(workers map[string]bool, during span) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, b := range f.all {
+		switch {
+		case !b.overlaps(during), b.worker != everyone && !workers[b.worker]:
+		case b.refuses:
+			n += manyCopies
+		case b.silent:
+			n += 1 + int((b.until.Sub(b.from)+comeBack)/answerPatience)
+		case b.resends:
+			n++
+		}
+	}
+	return n
 }
 
 // handovers returns the longest time until the tasks of a worker that was killed, stopped or drained were

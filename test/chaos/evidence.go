@@ -32,6 +32,8 @@ const (
 func (w *world) collect(ctx context.Context) (verdict.Evidence, error) {
 	e := verdict.Evidence{Records: map[string]task.Record{}, Dead: map[string]int{}}
 	e.Doubt = func(id string) bool { return w.faults.explain(w.journal.windowsOf(id)) }
+	e.Forgotten = func(id string) bool { return w.journal.endedBefore(id, w.forgotten) }
+	e.Core, e.Older = w.core.evidence(w.faults), w.older != ""
 	var err error
 	if e.Runs, err = w.api.logs(ctx); err != nil {
 		return e, err

@@ -13,9 +13,9 @@ import (
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
 
-// settleTime is how long the last task may take when nothing is broken any more. Pauses of the gate last
-// up to a minute.
-const settleTime = 2 * time.Minute
+// settleTime is how long the last task may take when nothing is broken any more. Pauses last up to a minute, and
+// so does it take until a workflow counts as lost.
+const settleTime = 3 * time.Minute
 
 // finish mends everything, waits until every task is done with, ends the workers and judges.
 func (w *world) finish(ctx context.Context) (verdict.Count, error) {

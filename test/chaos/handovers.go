@@ -70,7 +70,7 @@ func (w *world) resumed(ctx context.Context, first *worker, since time.Time) ([]
 	var after []time.Duration
 	for _, by := range polls {
 		for worker, at := range by {
-			if worker != first.Name {
+			if worker != first.api.Addr() {
 				after = append(after, at.Sub(since))
 			}
 		}

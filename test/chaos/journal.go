@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -164,6 +165,44 @@ func (j *journal) ended() int {
 	n := 0
 	for _, writes := range j.writes {
 		if writes[len(writes)-1].state.Ended() {
+			n++
+		}
+	}
+	return n
+}
+
+// endedBefore reports whether the latest write of a finished record came before one of the moments.
+func (j *journal) endedBefore(taskID string, moments []time.Time) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	writes := j.writes[taskID]
+	if len(writes) == 0 {
+		return false
+	}
+	last := writes[len(writes)-1]
+	return last.state.Ended() && slices.ContainsFunc(moments, last.at.Before)
+}
+
+// unfinished returns the tasks whose latest record is not a finished one.
+func (j *journal) unfinished() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var ids []string
+	for id, writes := range j.writes {
+		if !writes[len(writes)-1].state.Ended() {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// writtenSince returns how many of the tasks have a record that was written after a moment.
+func (j *journal) writtenSince(ids []string, moment time.Time) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := 0
+	for _, id := range ids {
+		if writes := j.writes[id]; writes[len(writes)-1].at.After(moment) {
 			n++
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
@@ -17,9 +18,13 @@ type kind struct {
 	make   func(random *rand.Rand) recipe
 }
 
-// kinds are all kinds of tasks.
+// kinds are all kinds of tasks: where older workers take part, those that they end in the same way.
 func (w *world) kinds() []kind {
-	return append(append(w.answers(), failures()...), faulty()...)
+	all := slices.Concat(w.answers(), w.failures(), faulty())
+	if w.older == "" {
+		all = append(all, odd()...)
+	}
+	return all
 }
 
 // answers are tasks that succeed, with results of every shape.
@@ -69,7 +74,7 @@ func large(run time.Duration) recipe {
 }
 
 // failures are tasks that fail by themselves.
-func failures() []kind {
+func (w *world) failures() []kind {
 	invalid := failing("invalid", anchortest.Plan{}, task.InvalidRequest).with("max_steps", 0)
 	invalid.want.Invalid = true
 	misfit := withSchema(failing("misfit", anchortest.Plan{Result: json.RawMessage(`{"other":1}`)}, task.InvalidResult))
@@ -79,11 +84,20 @@ func failures() []kind {
 		fixed(2, failing("gaveup", anchortest.Plan{Result: json.RawMessage(`{"status":"failed","result":null}`)}, task.AgentFailed)),
 		fixed(2, misfit),
 		fixed(2, failing("refused", anchortest.Plan{Submit: []anchortest.Fault{anchortest.Answer(http.StatusUnprocessableEntity).Repeated(-1)}}, task.Rejected)),
-		fixed(2, failing("lost", anchortest.Plan{Poll: []anchortest.Fault{anchortest.Answer(http.StatusNotFound).Repeated(-1)}}, task.WorkflowLost)),
+		fixed(w.seldom(), failing("lost", anchortest.Plan{Poll: []anchortest.Fault{anchortest.Answer(http.StatusNotFound).Repeated(-1)}}, task.WorkflowLost)),
 		fixed(2, failing("endless", anchortest.Plan{Run: time.Hour}, task.Timeout).with("timeout", "2s")),
 		fixed(1, failing("expired", anchortest.Plan{}, task.Expired).with("expires_at", "2020-01-01T00:00:00Z")),
 		fixed(2, invalid),
 	}
+}
+
+// seldom is the weight of a kind that takes more than a minute: 0, so that it is only in api-mixture, or 1 in a storm
+// that lasts longer.
+func (w *world) seldom() int {
+	if w.lasts > time.Minute {
+		return 1
+	}
+	return 0
 }
 
 func failing(kind string, plan anchortest.Plan, code task.Code) recipe {

@@ -94,13 +94,15 @@ func (w *world) ask(ctx context.Context, recipes ...recipe) error {
 // publish publishes a request until NATS has it, and notes where. The message id keeps repetitions from becoming
 // copies.
 func (w *world) publish(ctx context.Context, a *asked, copied int) error {
+	began := time.Now()
 	return untilNATS(ctx, "takes request "+a.id, func(ctx context.Context) error {
 		msg := nats.NewMsg("tasks.request")
 		msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s.%d", a.id, copied))
 		msg.Data = a.request
 		ack, err := w.js.PublishMsg(ctx, msg)
 		if err == nil {
-			a.want.Requests = append(a.want.Requests, ack.Sequence)
+			stored := verdict.Request{Seq: ack.Sequence, From: began, Until: time.Now()}
+			a.want.Requests = append(a.want.Requests, stored)
 		}
 		return err
 	})

@@ -9,6 +9,7 @@
 //	go run ./test/chaos -short          the fixed part that is run with every change
 //	go run ./test/chaos -minutes 10     all of it, and storms for ten minutes
 //	go run ./test/chaos -run '^kill-'   what has a name like that
+//	go run ./test/chaos -older 274fd09  every second worker as of that commit
 //
 // Nothing is built into the workers for this. Links between the processes are where a task is stopped at an
 // exact moment: see package link.
@@ -61,6 +62,8 @@ type options struct {
 	sync     bool
 	list     bool
 	keep     bool
+	clocks   bool
+	older    string // a binary or a commit
 	run      *regexp.Regexp
 	unusual  []string // arguments that make a scenario's world another than the usual one
 }
@@ -77,6 +80,9 @@ func readOptions(args []string) (options, error) {
 	flags.BoolVar(&o.cluster, "cluster", false, "three nodes of NATS in every scenario")
 	flags.BoolVar(&o.race, "race", false, "workers with the race detector")
 	flags.BoolVar(&o.sync, "sync", false, "NATS with sync_interval: always")
+	flags.BoolVar(&o.clocks, "clocks", true, "in storms that are not short, the clock of every third worker is off by two hours")
+	flags.StringVar(&o.older, "older", "", "every second worker is of an older version: the path of its binary, or a commit to build it from;\n"+
+		"the copies that a subscriber without JetStream gets are then not judged, what only newer versions promise is not tried")
 	flags.BoolVar(&o.keep, "keep", false, "keep the logs where nothing is wrong, too")
 	flags.BoolVar(&o.list, "list", false, "list the scenarios and end")
 	name := flags.String("run", "", "only scenarios whose name this regular expression matches")
@@ -99,11 +105,13 @@ func readOptions(args []string) (options, error) {
 // unusual returns the arguments that make a scenario's world, where they are not the defaults.
 func unusual(flags *flag.FlagSet) []string {
 	var args []string
-	for _, name := range []string{"short", "tasks", "workers", "cluster", "sync", "race"} {
+	for _, name := range []string{"short", "tasks", "workers", "cluster", "sync", "race", "clocks", "older"} {
 		switch f := flags.Lookup(name); f.Value.String() {
 		case f.DefValue:
 		case "true":
 			args = append(args, "-"+name)
+		case "false":
+			args = append(args, "-"+name+"=false")
 		default:
 			args = append(args, "-"+name, f.Value.String())
 		}

@@ -141,7 +141,7 @@ func (w *world) killNodes(nodes ...*node) (end func(), err error) {
 	for _, n := range nodes {
 		names = append(names, n.cfg.Name)
 	}
-	end = w.faults.note(fault{what: "kill -9 of " + strings.Join(names, ", "), away: true})
+	end = w.faults.note(fault{what: "kill -9 of " + strings.Join(names, ", "), away: true, resends: true, silent: len(w.nodes) > 1})
 	for _, n := range nodes {
 		if err := n.Kill(); err != nil {
 			return end, err

@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/capstan-worker/capstan/test/process"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -34,7 +31,7 @@ func run(ctx context.Context, o options) error {
 		}
 		return nil
 	}
-	p, err := prepare(ctx, o)
+	p, err := prepare(ctx, o, chosen)
 	if err != nil {
 		return err
 	}
@@ -48,26 +45,15 @@ func run(ctx context.Context, o options) error {
 // choose returns the scenarios to run.
 func (o options) choose() []scenario {
 	return slices.DeleteFunc(scenarios(), func(s scenario) bool {
-		return o.short && !s.short || s.storm && o.minutes == 0 || !o.run.MatchString(s.name)
+		switch {
+		case o.short && !s.short, s.storm && o.minutes == 0, !o.run.MatchString(s.name):
+			return true
+		case o.older != "":
+			return s.newer
+		default:
+			return s.older
+		}
 	})
-}
-
-// prepare builds the worker.
-func prepare(ctx context.Context, o options) (*program, error) {
-	dir, err := os.MkdirTemp("", "capstan-chaos-")
-	if err != nil {
-		return nil, fmt.Errorf("make a folder: %w", err)
-	}
-	p := &program{dir: dir, worker: filepath.Join(dir, "worker"), race: o.race}
-	if p.self, err = os.Executable(); err != nil {
-		return nil, fmt.Errorf("find this program: %w", err)
-	}
-	const pkg = "github.com/capstan-worker/capstan/cmd/worker"
-	if err := process.Build(ctx, pkg, p.worker, fmt.Sprintf("-race=%t", o.race)); err != nil {
-		return nil, err
-	}
-	p.keeper, err = process.NewKeeper(ctx, p.self, childVariable+`={"role":"keeper"}`)
-	return p, err
 }
 
 // runAll runs several scenarios at a time, and then those that measure time, one by one.
@@ -131,6 +117,7 @@ func (o options) world(s scenario) worldConfig {
 	_, _ = hash.Write([]byte(s.name))
 	cfg := worldConfig{
 		size: max(1, s.nodes), sync: o.sync, seed: o.seed ^ hash.Sum64(), tasks: o.tasks, workers: o.workers, unwell: s.storm,
+		clocks: s.storm && o.clocks && !o.short && o.older == "",
 	}
 	if o.cluster {
 		cfg.size = 3

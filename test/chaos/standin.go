@@ -23,10 +23,13 @@ type standInConfig struct {
 	Faults bool   `json:"faults"` // some calls fail by chance
 }
 
-// serveStandIn is the stand-in's own main. Each worker's API key ends with a full stop and its name, so that it is
-// known which worker polls what.
+// serveStandIn is the stand-in's own main. Each worker has a link of its own, and so names another host: that tells
+// which worker polls what.
 func serveStandIn(ctx context.Context, cfg standInConfig) error {
-	opts := []anchortest.Option{anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName), anchortest.WithPlan(planOf)}
+	opts := []anchortest.Option{
+		anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName), anchortest.WithPlan(planOf),
+		anchortest.WithSessions(func(id string) bool { return !strings.HasPrefix(id, foreignSession) }),
+	}
 	if cfg.Faults {
 		opts = append(opts, anchortest.WithRandomFaults(cfg.Seed, submitChances(), pollChances()))
 	}
@@ -36,9 +39,7 @@ func serveStandIn(ctx context.Context, cfg standInConfig) error {
 	mux.Handle("/_stand-in/", api)
 	mux.HandleFunc("GET /_chaos/polls", polls.show)
 	mux.HandleFunc("/v1/{rest...}", func(w http.ResponseWriter, r *http.Request) {
-		key, worker, _ := strings.Cut(r.Header.Get("Anchor-Api-Key"), ".")
-		polls.note(worker, r)
-		r.Header.Set("Anchor-Api-Key", key)
+		polls.note(r)
 		api.ServeHTTP(w, r)
 	})
 	server := &http.Server{Addr: cfg.Addr, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
@@ -57,11 +58,20 @@ func planOf(t anchortest.Task) anchortest.Plan {
 	if err != nil {
 		return anchortest.Plan{Error: err.Error()} // and so nothing that was wanted
 	}
-	if string(p.Result) == largeName {
+	switch string(p.Result) {
+	case largeName:
 		p.Result = largeResult()
+	case foreignBytesName:
+		p.Result = json.RawMessage("{\"city\":\"Z\xfcrich\"}")
 	}
 	return p
 }
+
+// foreignBytesName stands in a plan for a result that is not UTF-8: a prompt cannot hold it.
+const foreignBytesName = `"not UTF-8"`
+
+// foreignSession begins the ids of the sessions that are somebody else's.
+const foreignSession = "foreign-"
 
 // largeName stands for largeResult in a plan.
 const largeName = `"large"`
@@ -107,10 +117,10 @@ func pollChances() []anchortest.Chance {
 // firstPolls notes when each worker first asked after each workflow.
 type firstPolls struct {
 	mu    sync.Mutex
-	first map[string]map[string]time.Time // by workflow and worker; guarded by mu
+	first map[string]map[string]time.Time // by workflow, and by the host that the worker named; guarded by mu
 }
 
-func (p *firstPolls) note(worker string, r *http.Request) {
+func (p *firstPolls) note(r *http.Request) {
 	workflow, ok := strings.CutSuffix(r.PathValue("rest"), "/status")
 	if !ok {
 		return
@@ -123,8 +133,8 @@ func (p *firstPolls) note(worker string, r *http.Request) {
 		by = map[string]time.Time{}
 		p.first[workflow] = by
 	}
-	if _, ok := by[worker]; !ok {
-		by[worker] = time.Now()
+	if _, ok := by[r.Host]; !ok {
+		by[r.Host] = time.Now()
 	}
 }
 
@@ -155,7 +165,7 @@ func (s *standIn) logs(ctx context.Context) (map[string]anchortest.Log, error) {
 	return all.Tasks, err
 }
 
-// polls returns when each worker first asked after each workflow.
+// polls returns when each worker first asked after each workflow, by the address of the worker's link.
 func (s *standIn) polls(ctx context.Context) (map[string]map[string]time.Time, error) {
 	var first map[string]map[string]time.Time
 	err := s.get(ctx, "/_chaos/polls", &first)

@@ -48,9 +48,13 @@ func full(stream string, tasks []recipe) func(context.Context, *world) error {
 	}
 }
 
+func noRoom(stream string) fault {
+	return fault{what: "no room in " + stream, away: true, refuses: stream == resultStream}
+}
+
 // fill makes a stream refuse new messages for a while.
 func (w *world) fill(ctx context.Context, stream string, during time.Duration) error {
-	end := w.faults.note(fault{what: "no room in " + stream, away: true})
+	end := w.faults.note(noRoom(stream))
 	defer end()
 	usual, err := w.limit(ctx, stream)
 	if err != nil {

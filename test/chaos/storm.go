@@ -24,6 +24,7 @@ func storms() []scenario {
 // goroutine.
 type storm struct {
 	*world
+	began  time.Time
 	random *rand.Rand
 	mends  []mend
 	broken map[string]bool // what cannot be broken twice, and is
@@ -40,7 +41,7 @@ func runStorm(ctx context.Context, w *world) error {
 	if err := w.startWorkers(ctx, w.worldConfig.workers); err != nil {
 		return err
 	}
-	s := &storm{world: w, random: rand.New(rand.NewPCG(w.seed, 2)), broken: map[string]bool{}}
+	s := &storm{world: w, began: time.Now(), random: rand.New(rand.NewPCG(w.seed, 2)), broken: map[string]bool{}}
 	end := time.Now().Add(w.lasts)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.askUntil(ctx, end) })

@@ -27,7 +27,7 @@ func (r row) ok() bool { return r.err == nil && len(r.Problems) == 0 }
 // printTable prints a line for each scenario and one for all.
 func printTable(w io.Writer, rows []row) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(table, "scenario\ttasks\tbreaks\tevents\textra runs\tlost\tduplicates\tunknown (explained)\tslowest handover\tmeasured\ttook\tverdict\t")
+	_, _ = fmt.Fprintln(table, "scenario\ttasks\tbreaks\tevents\textra runs\tlost\tduplicates\tcore copies (explained)\tunknown (explained)\tslowest handover\tmeasured\ttook\tverdict\t")
 	sum := row{scenario: "all"}
 	for _, r := range rows {
 		printRow(table, r)
@@ -47,6 +47,8 @@ func (r row) plus(o row) row {
 	r.ExtraRuns += o.ExtraRuns
 	r.Lost += o.Lost
 	r.Duplicates += o.Duplicates
+	r.Copies += o.Copies
+	r.Excused += o.Excused
 	r.Unknown += o.Unknown
 	r.Explained += o.Explained
 	r.handover = max(r.handover, o.handover)
@@ -71,8 +73,8 @@ func printRow(w io.Writer, r row) {
 	if len(r.measured) > 0 {
 		measured = strings.Join(r.measured, ", ")
 	}
-	_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d (%d)\t%s\t%s\t%.0fs\t%s\t\n",
-		r.scenario, r.Tasks, r.breaks, r.Events, r.ExtraRuns, r.Lost, r.Duplicates, r.Unknown, r.Explained,
+	_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d (%d)\t%d (%d)\t%s\t%s\t%.0fs\t%s\t\n",
+		r.scenario, r.Tasks, r.breaks, r.Events, r.ExtraRuns, r.Lost, r.Duplicates, r.Copies, r.Excused, r.Unknown, r.Explained,
 		handover, measured, r.took.Seconds(), said)
 }
 

@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,26 +41,29 @@ func everyKind(ctx context.Context, w *world) error {
 
 // askAgain repeats the requests of the first n tasks, which have ended: each has to be answered by its event.
 func (w *world) askAgain(ctx context.Context, n int) error {
-	unanswered := map[string]bool{} // how message ids of events that have to come begin
+	type repetition struct {
+		id      string
+		request verdict.Request
+	}
+	var repeated []repetition
 	for i := range w.asked[:n] {
 		a := &w.asked[i]
 		if a.want.Invalid {
-			continue // refused anew, with an event and a dead letter of its own
+			continue // refused again, with an event and a dead letter of its own
 		}
 		a.want.Copies++
 		if err := w.publish(ctx, a, a.want.Copies); err != nil {
 			return err
 		}
-		unanswered[fmt.Sprintf("%s/%d/", a.id, a.want.Requests[len(a.want.Requests)-1])] = true
+		repeated = append(repeated, repetition{a.id, a.want.Requests[len(a.want.Requests)-1]})
 	}
 	w.look = func(events []verdict.Event) {
-		for _, ev := range events {
-			for _, id := range ev.Header[nats.MsgIdHdr] {
-				delete(unanswered, id[:strings.LastIndexByte(id, '/')+1])
+		for _, r := range repeated {
+			if !slices.ContainsFunc(events, func(ev verdict.Event) bool {
+				return slices.ContainsFunc(ev.Header[nats.MsgIdHdr], func(id string) bool { return r.request.Names(r.id, id, w.older != "") })
+			}) {
+				w.note("request %d of %s came again and was not answered", r.request.Seq, r.id)
 			}
-		}
-		for id := range unanswered {
-			w.note("a request came again, and the event %s did not", id)
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,8 +27,9 @@ type worker struct {
 	w      *world
 	nats   []*link.Link // one to each node
 	api    *link.Link
-	admin  string // host and port; empty until it is known
-	before usage  // when it was ready
+	pod    *process.Pod // nil: its memory is not limited
+	admin  string       // host and port; empty until it is known
+	before usage        // when it was ready
 }
 
 // startWorker starts a worker and waits until it is ready.
@@ -50,13 +52,32 @@ func (w *world) launchWorker(ctx context.Context, settings ...string) (*worker, 
 		p.before = w.workers[0].before
 	}
 	w.workers = append(w.workers, p)
-	name := fmt.Sprintf("w%d", len(w.workers))
+	binary, name := w.version(len(w.workers))
+	if skew := w.skew(len(w.workers)); skew != 0 {
+		settings = append(settings, skewed(skew))
+	}
+	if slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, process.SkewVariable) }) {
+		binary = w.skewed
+	}
 	if err := p.openLinks(ctx, name); err != nil {
 		return p, err
 	}
+	if w.memory > 0 {
+		p.pod = process.NewPod(w.memory)
+		w.pods = append(w.pods, p.pod)
+	}
 	var err error
-	p.Process, err = w.keeper.Start(ctx, w.dir, name, w.worker, append(p.env(name), settings...)...)
+	p.Process, err = w.keeper.StartIn(ctx, p.pod, w.dir, name, binary, append(p.env(name), settings...)...)
 	return p, err
+}
+
+// version returns the binary and the name of the worker with that number: every second one is an older version where
+// there is one. The seed says which comes first.
+func (w *world) version(number int) (binary, name string) {
+	if w.older != "" && (uint64(number)+w.seed)%2 == 0 {
+		return w.older, fmt.Sprintf("w%d-older", number)
+	}
+	return w.worker, fmt.Sprintf("w%d", number)
 }
 
 // startWorkers starts several.
@@ -90,7 +111,7 @@ func (p *worker) env(name string) []string {
 	}
 	return []string{
 		"WORKER_NAME=" + name, "NATS_URL=" + addrs(servers), fmt.Sprintf("NATS_REPLICAS=%d", len(p.nats)),
-		"ANCHORBROWSER_API_KEY=" + p.w.api.key + "." + name, "ANCHORBROWSER_BASE_URL=http://" + p.api.Addr(),
+		"ANCHORBROWSER_API_KEY=" + p.w.api.key, "ANCHORBROWSER_BASE_URL=http://" + p.api.Addr(),
 		"ANCHORBROWSER_REQUEST_TIMEOUT=" + callTimeout.String(), "ACK_WAIT=" + ackWait.String(), "DRAIN_TIMEOUT=" + drainTimeout.String(),
 		"POLL_INTERVAL=100ms", "POLL_MAX_INTERVAL=500ms", "ADMIN_ADDR=127.0.0.1:0",
 		"LOG_LEVEL=trace",
@@ -146,7 +167,7 @@ func (p *worker) usage(ctx context.Context) (usage, error) {
 
 // Kill is kill -9.
 func (p *worker) Kill() error {
-	p.w.faults.note(fault{worker: p.Name, what: "kill -9 of", doubt: true, over: true, stopped: true}) // it has no end
+	p.w.faults.note(fault{worker: p.Name, what: "kill -9 of", doubt: true, over: true, stopped: true, resends: true}) // it has no end
 	return p.Process.Kill()
 }
 
@@ -190,7 +211,7 @@ func (p *worker) drain(ctx context.Context) error {
 
 // stall is SIGSTOP. SIGCONT comes with the returned function, or at the end of the world.
 func (p *worker) stall() (resume func() error, err error) {
-	end := p.w.faults.note(fault{worker: p.Name, what: "SIGSTOP of", doubt: true, over: true, away: true, stopped: true})
+	end := p.w.faults.note(fault{worker: p.Name, what: "SIGSTOP of", doubt: true, over: true, away: true, stopped: true, resends: true})
 	return func() error {
 		defer end()
 		return p.Signal(syscall.SIGCONT)
@@ -199,7 +220,7 @@ func (p *worker) stall() (resume func() error, err error) {
 
 // breakNATS does something to the worker's links to NATS, until heal is called.
 func (p *worker) breakNATS(what string, do func(*link.Link)) (heal func()) {
-	return p.breakLinks(fault{what: "link to NATS " + what + ":", away: true}, p.nats, do)
+	return p.breakLinks(fault{what: "link to NATS " + what + ":", away: true, resends: true}, p.nats, do)
 }
 
 // breakAPI does something to the worker's link to the API, until heal is called.

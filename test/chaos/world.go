@@ -25,6 +25,8 @@ const ackWait = 3 * time.Second
 type program struct {
 	self   string // the path of this program
 	worker string // the path of the worker
+	older  string // the path of an older version of the worker; empty: none takes part
+	skewed string // the path of a worker whose clock can be off; empty: it is not needed
 	keeper *process.Keeper
 	dir    string // where the worlds keep their logs
 	race   bool   // the workers have the race detector
@@ -41,6 +43,7 @@ type worldConfig struct {
 
 	workers int           // of a storm
 	lasts   time.Duration // a storm
+	clocks  bool          // of a storm: every third worker's clock is off
 }
 
 // world is a NATS server or cluster, the stand-in for the API, workers with breakable links to both, and
@@ -55,13 +58,17 @@ type world struct {
 	nodes        []*node
 	api          *standIn
 	workers      []*worker
+	pods         []*process.Pod
 	nc           *nats.Conn // around all links
 	js           jetstream.JetStream
 	journal      *journal
 	watching     sync.WaitGroup
 	stopWatching context.CancelFunc
 	faults       *faults
+	core         *subscriber
+	forgotten    []time.Time // when the bucket was deleted on purpose
 	asked        []asked
+	memory       int64    // limit of each worker that is started from now on, in bytes; 0: none
 	slack        usage    // how much more a worker may take after its tasks than before
 	notes        []string // findings of the scenario, besides the count
 
@@ -95,7 +102,8 @@ func newWorld(ctx context.Context, p *program, name string, cfg worldConfig) (*w
 	if err := w.startNodes(ctx); err != nil {
 		return w, err
 	}
-	return w, nil
+	w.core, err = w.subscribe()
+	return w, err
 }
 
 // close ends all processes.
@@ -107,11 +115,17 @@ func (w *world) close() {
 	if w.nc != nil {
 		w.nc.Close()
 	}
+	if w.core != nil {
+		w.core.nc.Close()
+	}
 	if w.faults != nil {
 		_ = w.faults.log.Close()
 	}
 	for _, worker := range w.workers {
 		worker.close()
+	}
+	for _, pod := range w.pods {
+		_ = pod.Close() // an empty control group that is left does no harm
 	}
 	for _, n := range w.nodes {
 		if n.Process != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -27,13 +28,19 @@ type Process struct {
 // Start starts a program with its output in a file of the folder, and with no environment but PATH, HOME
 // and env. It outlives ctx, and dies with this program.
 func (k *Keeper) Start(ctx context.Context, dir, name, path string, env ...string) (*Process, error) {
+	return k.StartIn(ctx, nil, dir, name, path, env...)
+}
+
+// StartIn starts a program as Start does, in a pod; nil: without a limit.
+func (k *Keeper) StartIn(ctx context.Context, pod *Pod, dir, name, path string, env ...string) (*Process, error) {
 	p := &Process{Name: name, LogFile: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	log, err := os.OpenFile(p.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	defer func() { _ = log.Close() }() // the process has it
-	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), path)
+	command, args := pod.command(path)
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), command, args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this program alone
@@ -107,6 +114,10 @@ func (p *Process) Running() error {
 	return fmt.Errorf("%s has ended: %w", p.Name, p.err)
 }
 
+// listening is how a worker's log says where its admin server listens: the present wording first, and that of
+// older versions.
+func listening() []string { return []string{"admin server listening", "listened for operators"} }
+
 // AdminAddr is where a worker's log says that it listens for operators.
 func (p *Process) AdminAddr() (string, error) {
 	log, err := os.ReadFile(p.LogFile)
@@ -115,7 +126,7 @@ func (p *Process) AdminAddr() (string, error) {
 	}
 	for line := range bytes.Lines(log) {
 		var entry struct{ Message, Addr string }
-		if json.Unmarshal(line, &entry) == nil && entry.Message == "listened for operators" {
+		if json.Unmarshal(line, &entry) == nil && slices.Contains(listening(), entry.Message) {
 			return entry.Addr, nil
 		}
 	}

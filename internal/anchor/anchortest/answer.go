@@ -3,10 +3,10 @@ package anchortest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -46,42 +46,12 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, f Fault) {
 		reset(w)
 	case f.Reset:
 		reset(w)
+	case f.Status == http.StatusSwitchingProtocols:
+		s.switchProtocols(w)
+	case f.Behind != "":
+		writeTooMuch(w, f)
 	default:
 		write(w, f)
-	}
-}
-
-func write(w http.ResponseWriter, f Fault) {
-	status := f.Status
-	if status == 0 {
-		status = http.StatusOK
-	}
-	body := f.body(status)
-	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	for name, value := range f.Header {
-		header.Set(name, value)
-	}
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	if !f.Cut {
-		_, _ = w.Write([]byte(body)) // a client that went away is its own business
-		return
-	}
-	_, _ = w.Write([]byte(body[:len(body)/2]))
-	_ = http.NewResponseController(w).Flush()
-	reset(w)
-}
-
-func (f Fault) body(status int) string {
-	const begin, end = `{"data":{"status":"COMPLETED","result":"`, `"}}`
-	switch {
-	case f.Size > 0:
-		return begin + strings.Repeat("a", max(0, f.Size-len(begin)-len(end))) + end
-	case f.Body != "":
-		return f.Body
-	default:
-		return refusal(status, http.StatusText(status)).Body
 	}
 }
 
@@ -95,6 +65,27 @@ func reset(w http.ResponseWriter) {
 		_ = tcp.SetLinger(0)
 	}
 	_ = conn.Close()
+}
+
+// switchProtocols answers with 101 and keeps the connection open until the client closes it or the server does.
+func (s *Server) switchProtocols(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler) // the documented way to break off an answer
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: none\r\n\r\n"))
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _ = io.Copy(io.Discard, conn) // ends when either side closes
+	}()
+	select {
+	case <-gone:
+	case <-s.done():
+		_ = conn.Close()
+		<-gone
+	}
 }
 
 // wait returns after d, or when the server is closed.

@@ -3,7 +3,6 @@ package anchortest
 import (
 	"encoding/json"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -11,13 +10,20 @@ import (
 // Fault is what goes wrong with a call. One that has only delays ends in the documented answer; every
 // other takes its place.
 type Fault struct {
-	Times int `json:"times,omitempty"` // for how many calls in a list: 0 and 1 mean one, -1 all from here on
+	Times int           `json:"times,omitempty"` // for how many calls in a list: 0 and 1 mean one, -1 all from here on
+	Until time.Duration `json:"-"`               // for all calls until then, instead of Times: see During
 
-	Status int               `json:"status,omitempty"` // of the answer; 0 means 200 where Body or Size is set
-	Header map[string]string `json:"header,omitempty"` // of the answer
-	Body   string            `json:"body,omitempty"`   // of the answer, as it is; default: an error as documented
-	Size   int               `json:"size,omitempty"`   // of the answer's body in bytes, instead of Body: a valid status answer
-	Cut    bool              `json:"cut,omitempty"`    // the connection is reset in the middle of the answer
+	Status  int               `json:"status,omitempty"`  // of the answer; 0 means 200 where Body or Size is set
+	Header  map[string]string `json:"header,omitempty"`  // of the answer
+	Body    string            `json:"body,omitempty"`    // of the answer, as it is; default: an error as documented
+	Size    int               `json:"size,omitempty"`    // of the answer's body in bytes, instead of Body: a valid status answer
+	Fill    string            `json:"fill,omitempty"`    // what a result of that Size consists of, as it stands in JSON; default: a
+	Chunked bool              `json:"chunked,omitempty"` // the answer is sent in chunks, without its length
+	Cut     bool              `json:"cut,omitempty"`     // the connection is reset in the middle of the answer
+
+	Prefix string `json:"prefix,omitempty"` // before the first byte of the answer, which may be the documented one
+	Suffix string `json:"suffix,omitempty"` // after its last byte, and part of the answer
+	Behind string `json:"behind,omitempty"` // on the connection behind the end of the answer, which is too long by that
 
 	Reset bool `json:"reset,omitempty"` // the connection is reset instead of an answer
 	Hang  bool `json:"hang,omitempty"`  // nothing is answered until the client goes away
@@ -26,49 +32,6 @@ type Fault struct {
 	Before   time.Duration `json:"-"`                  // delay before a POST is accepted, also if the client is gone by then
 	After    time.Duration `json:"-"`                  // delay before the answer
 }
-
-// Answer is a call that is answered with an HTTP status and an error of the documented shape.
-func Answer(status int) Fault { return Fault{Status: status} }
-
-// RateLimited is 429 with the headers of an exhausted limit that is reset after so many seconds.
-func RateLimited(seconds int) Fault {
-	return Fault{Status: http.StatusTooManyRequests, Header: exhausted(5, seconds)}
-}
-
-// Unavailable is 503 with Retry-After in seconds.
-func Unavailable(seconds int) Fault {
-	return Fault{Status: http.StatusServiceUnavailable, Header: map[string]string{"Retry-After": strconv.Itoa(seconds)}}
-}
-
-// HTML is a page of a gateway in front of the API.
-func HTML(status int) Fault {
-	return Fault{
-		Status: status, Header: map[string]string{"Content-Type": "text/html"},
-		Body: "<html><head><title>" + http.StatusText(status) + "</title></head><body><h1>Gateway</h1></body></html>",
-	}
-}
-
-// Redirect is 307 to another place.
-func Redirect(location string) Fault {
-	return Fault{Status: http.StatusTemporaryRedirect, Header: map[string]string{"Location": location}}
-}
-
-// State is a poll that is answered with a state that no plan has.
-func State(state string) Fault {
-	return Fault{Body: `{"data":{"status":` + strconv.Quote(state) + `}}`}
-}
-
-// NoID is a POST that is answered as if accepted, without a workflow id.
-func NoID() Fault { return Fault{Body: `{"data":{"status":"running"}}`} }
-
-// Garbage is 200 with a body that is not JSON.
-func Garbage() Fault { return Fault{Body: "\x00\xff{not JSON"} }
-
-// Reset is a connection that is reset instead of an answer.
-func Reset() Fault { return Fault{Reset: true} }
-
-// Hang is a call that is never answered.
-func Hang() Fault { return Fault{Hang: true} }
 
 // ButAccepted is the fault of a POST that started its workflow all the same.
 func (f Fault) ButAccepted() Fault {
@@ -79,6 +42,14 @@ func (f Fault) ButAccepted() Fault {
 // Repeated is the fault for so many calls; -1: for all.
 func (f Fault) Repeated(times int) Fault {
 	f.Times = times
+	return f
+}
+
+// During is the fault for all calls until that long after the first: of a POST after the task's first POST, of
+// a poll after its workflow was accepted. In a list it must stand before those that are counted, and the calls
+// that it strikes are not counted for them.
+func (f Fault) During(d time.Duration) Fault {
+	f.Until = d
 	return f
 }
 
@@ -98,7 +69,7 @@ func (f Fault) doubtful() bool {
 	case f.Reset, f.Hang, f.Status < 300:
 		return true
 	case f.Status == http.StatusServiceUnavailable:
-		return !f.has("Retry-After")
+		return !f.has("Retry-After") // whatever its value is
 	default:
 		return f.Status >= 500
 	}
@@ -117,6 +88,7 @@ type (
 	plainFault Fault
 	faultJSON  struct {
 		*plainFault
+		Until  duration `json:"until,omitempty"`
 		Before duration `json:"before,omitempty"`
 		After  duration `json:"after,omitempty"`
 	}
@@ -124,7 +96,7 @@ type (
 
 // MarshalJSON writes the delays as texts.
 func (f Fault) MarshalJSON() ([]byte, error) {
-	return json.Marshal(faultJSON{plainFault: (*plainFault)(&f), Before: duration(f.Before), After: duration(f.After)})
+	return json.Marshal(faultJSON{plainFault: (*plainFault)(&f), Until: duration(f.Until), Before: duration(f.Before), After: duration(f.After)})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes. An unknown field is an error.
@@ -133,6 +105,6 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 	if err := strict(data, &aux); err != nil {
 		return err
 	}
-	f.Before, f.After = time.Duration(aux.Before), time.Duration(aux.After)
+	f.Until, f.Before, f.After = time.Duration(aux.Until), time.Duration(aux.Before), time.Duration(aux.After)
 	return nil
 }

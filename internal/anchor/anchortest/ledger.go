@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Log is what the stand-in was asked for one task.
@@ -27,7 +28,11 @@ type Totals struct {
 	Running  int `json:"running"` // workflows that have not ended
 }
 
-type entry struct{ Log }
+type entry struct {
+	Log
+	first time.Time // when its first submission was seen
+	posts int       // submissions, those during a stretch of time in its plan not counted
+}
 
 // ledger keeps the accounts. It is guarded by the server's mutex.
 type ledger struct {
@@ -61,7 +66,7 @@ func (l *ledger) posted(e *entry, t Task) {
 }
 
 func (l *ledger) accepted(e *entry, plan Plan) *workflow {
-	wf := &workflow{id: "perform-web-task-execution-" + newUUID() + "-" + newUUID(), log: e, plan: plan}
+	wf := &workflow{id: "perform-web-task-execution-" + newUUID() + "-" + newUUID(), log: e, plan: plan, began: time.Now()}
 	l.workflows[wf.id] = wf
 	l.running++
 	e.Accepted++

@@ -36,3 +36,7 @@ func WithMaxRunning(n int) Option { return func(s *Server) { s.maxRunning = n } 
 func WithRandomFaults(seed uint64, submits, polls []Chance) Option {
 	return func(s *Server) { s.dice = newDice(seed, submits, polls) }
 }
+
+// WithSessions answers a submission that names a session with 403, unless own says that the session is the
+// caller's. It is called from many goroutines at once. Default: every session is.
+func WithSessions(own func(sessionID string) bool) Option { return func(s *Server) { s.session = own } }

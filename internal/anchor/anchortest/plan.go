@@ -47,9 +47,16 @@ func MarkedPlan(t Task) (Plan, error) {
 	return p, nil
 }
 
-// strike returns the fault that the list has for call number n, which counts from 0.
-func strike(faults []Fault, n int) (Fault, bool) {
+// strike returns the fault that the list has for call number n, which counts from 0 and comes so long after the
+// first, or after what it asks for began.
+func strike(faults []Fault, n int, age time.Duration) (Fault, bool) {
 	for _, f := range faults {
+		if f.Until > 0 {
+			if age < f.Until {
+				return f, true
+			}
+			continue
+		}
 		if f.Times < 0 || n < max(f.Times, 1) {
 			return f, true
 		}

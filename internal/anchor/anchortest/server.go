@@ -23,6 +23,7 @@ type Server struct {
 	mux        *http.ServeMux
 	name       func(Task) string
 	plan       func(Task) (Plan, error)
+	session    func(id string) bool // whether the session is the caller's
 	agent      Agent
 	anyField   bool
 	rate       int // submissions a minute; 0: no limit
@@ -47,6 +48,7 @@ func New(opts ...Option) *Server {
 		mux:        http.NewServeMux(),
 		name:       func(t Task) string { return t.Prompt },
 		plan:       MarkedPlan,
+		session:    func(string) bool { return true },
 		maxRunning: -1,
 		key:        defaultKey,
 		ledger:     newLedger(),

@@ -1,6 +1,9 @@
 package anchortest
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // status answers GET /v1/tools/perform-web-task/{workflow}/status.
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
@@ -16,10 +19,12 @@ func (s *Server) poll(r *http.Request) (said, fault Fault) {
 	s.ledger.polls++
 	wf := s.ledger.workflows[r.PathValue("workflow")]
 	if wf == nil {
-		return refusal(http.StatusNotFound, "Workflow not found"), s.faultFor(nil, 0, pollCall)
+		return refusal(http.StatusNotFound, "Workflow not found"), s.faultFor(nil, 0, 0, pollCall)
 	}
-	fault = s.faultFor(wf.plan.Poll, wf.polls, pollCall)
-	wf.polls++
+	fault = s.faultFor(wf.plan.Poll, wf.polls, time.Since(wf.began), pollCall)
+	if fault.Until == 0 {
+		wf.polls++
+	}
 	wf.log.Polls++
 	if !s.rightKey(r) {
 		return refusal(http.StatusUnauthorized, "Invalid API Key"), fault

@@ -36,7 +36,7 @@ func (f Fault) instead(said Fault) Fault {
 	if f.replaces() {
 		return f
 	}
-	said.Cut = f.Cut
+	said.Cut, said.Chunked, said.Prefix, said.Suffix, said.Behind = f.Cut, f.Chunked, f.Prefix, f.Suffix, f.Behind
 	return said
 }
 
@@ -45,7 +45,13 @@ func (s *Server) post(t Task, plan Plan) (*entry, Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	log := s.ledger.entry(s.name(t))
-	fault := s.faultFor(plan.Submit, log.Posts, submitCall)
+	if log.Posts == 0 {
+		log.first = time.Now()
+	}
+	fault := s.faultFor(plan.Submit, log.posts, time.Since(log.first), submitCall)
+	if fault.Until == 0 {
+		log.posts++
+	}
 	s.ledger.posted(log, t)
 	if fault.doubtful() && !fault.accepts() {
 		log.Doubtful++
@@ -54,11 +60,11 @@ func (s *Server) post(t Task, plan Plan) (*entry, Fault) {
 }
 
 // faultFor is to be called with mu held. The outage goes before the plan, and the plan before chance.
-func (s *Server) faultFor(planned []Fault, n int, call callKind) Fault {
+func (s *Server) faultFor(planned []Fault, n int, age time.Duration, call callKind) Fault {
 	if s.outage != nil {
 		return *s.outage
 	}
-	if fault, ok := strike(planned, n); ok {
+	if fault, ok := strike(planned, n, age); ok {
 		return fault
 	}
 	return s.dice.roll(call)
@@ -70,6 +76,9 @@ func (s *Server) accept(r *http.Request, problem error, t Task, plan Plan, fault
 	defer s.mu.Unlock()
 	if !s.rightKey(r) {
 		return refusal(http.StatusUnauthorized, "Invalid API Key")
+	}
+	if t.SessionID != "" && !s.session(t.SessionID) {
+		return refusal(http.StatusForbidden, "You do not have access to this session")
 	}
 	if problem != nil {
 		return refusal(http.StatusBadRequest, problem.Error())

@@ -18,7 +18,8 @@ type workflow struct {
 	id    string
 	log   *entry
 	plan  Plan
-	polls int
+	began time.Time
+	polls int // those during a stretch of time in its plan not counted
 
 	ended  bool
 	state  string

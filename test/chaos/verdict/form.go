@@ -3,6 +3,7 @@ package verdict
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 )
 
 // judgeForm holds an event against itself: what is said twice is the same, and in order.
-func (c *Count) judgeForm(t Task, ev Event) {
-	c.judgeID(t, ev)
+func (c *Count) judgeForm(t Task, ev Event, older bool) {
+	c.judgeID(t, ev, older)
 	c.judgeHeaders(ev)
 	if ev.Error != nil && ev.Error.Retryable != ev.Error.Code.Retryable() {
 		c.complain("%s: %s is retryable: %t, want %t", ev.TaskID, ev.Error.Code, ev.Error.Retryable, ev.Error.Code.Retryable())
@@ -25,20 +26,31 @@ func (c *Count) judgeForm(t Task, ev Event) {
 	}
 }
 
-// judgeID looks at the message id: the task id, and on an event that is not the task's one the task id, a slash,
-// the place of the request that it answers, a slash, and when that was stored.
-func (c *Count) judgeID(t Task, ev Event) {
+// judgeID looks at the message id. The task's own event has the task id. An event beside it has the task id, the
+// sequence of the request that it answers, and when the stream stored that request in Unix milliseconds, with
+// slashes between them.
+func (c *Count) judgeID(t Task, ev Event, older bool) {
 	id := ev.header("Nats-Msg-Id")
 	if !ev.Replay && codeOf(ev) != task.DuplicateTask {
 		if id != t.ID {
-			c.complain("%s: event %d has the message id %q, want the task id", t.ID, ev.Seq, id)
+			c.complain("%s: event %d has the message id %q, want %q", t.ID, ev.Seq, id, t.ID)
 		}
 		return
 	}
-	answers := func(seq uint64) bool { return strings.HasPrefix(id, fmt.Sprintf("%s/%d/", t.ID, seq)) }
-	if !slices.ContainsFunc(t.Requests, answers) {
-		c.complain("%s: event %d has the message id %q, want one of the requests %d", t.ID, ev.Seq, id, t.Requests)
+	if !slices.ContainsFunc(t.Requests, func(r Request) bool { return r.Names(t.ID, id, older) }) {
+		c.complain("%s: event %d has the message id %q, want %s/, the sequence of one of its requests, /, and when that was stored", t.ID, ev.Seq, id, t.ID)
 	}
+}
+
+// Names reports whether a message id is that of an event beside the task's own that answers this request. Workers of
+// an older version put a dot for the slash and no time.
+func (r Request) Names(taskID, id string, older bool) bool {
+	if older && id == fmt.Sprintf("%s.%d", taskID, r.Seq) {
+		return true
+	}
+	text, ok := strings.CutPrefix(id, fmt.Sprintf("%s/%d/", taskID, r.Seq))
+	stored, err := strconv.ParseInt(text, 10, 64)
+	return ok && err == nil && stored >= r.From.UnixMilli() && stored <= r.Until.UnixMilli()
 }
 
 // judgeHeaders holds the CloudEvents attributes against what the event says.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/task"
@@ -19,11 +20,17 @@ type Task struct {
 	Code     task.Code       // of the error; empty for success
 	Result   json.RawMessage // of success; nil: not looked at
 	Metadata json.RawMessage
-	Resubmit bool     // it may be submitted once more where the outcome is unknown
-	Copies   int      // how often its request was published beyond the first time
-	Invalid  bool     // it is refused before it gets a record
-	Certain  bool     // its submission was in no doubt, whatever was broken
-	Requests []uint64 // where its request and the copies are on their stream
+	Resubmit bool      // it may be submitted once more where the outcome is unknown
+	Copies   int       // how often its request was published beyond the first time
+	Invalid  bool      // it is refused before it gets a record
+	Certain  bool      // its submission was in no doubt, whatever was broken
+	Requests []Request // its request and the copies, as their stream has stored them
+}
+
+// Request is a request on its stream.
+type Request struct {
+	Seq         uint64
+	From, Until time.Time // the stream stored it between the two
 }
 
 // Event is a message of the results stream.
@@ -41,6 +48,12 @@ type Evidence struct {
 	Runs    map[string]anchortest.Log // what the API was asked, by task id
 	Dead    map[string]int            // dead letters, by task id
 	Left    uint64                    // requests that are still on their stream
+	Core    Core                      // what a subscriber without JetStream got
+	// Forgotten reports whether a task's record was deleted on purpose after the task had ended; nil: no record was.
+	Forgotten func(taskID string) bool
+	// Older says that workers of an older version took part. They name events beside a task's own in another form,
+	// and a subscriber without JetStream may get their events any number of times.
+	Older bool
 	// Doubt reports whether something that was broken on purpose can have left the outcome of a task's
 	// submission unknown. What the API did itself is in Runs.
 	Doubt func(taskID string) bool
@@ -55,6 +68,8 @@ type Count struct {
 	Duplicates int      // events too many
 	Unknown    int      // events that say submission_unknown
 	Explained  int      // those of them where it was unknown
+	Copies     int      // how often the subscriber without JetStream got an event, beyond the first time
+	Excused    int      // those of them that a fault explains
 	Problems   []string // what must not be, one line each
 }
 
@@ -70,6 +85,7 @@ func Judge(tasks []Task, e Evidence) Count {
 		c.judge(t, e, first[t.ID], replays[t.ID])
 		delete(first, t.ID)
 	}
+	c.judgeCore(e)
 	for id := range first {
 		c.complain("%s: an event of a task that nobody asked for", id)
 	}
@@ -108,7 +124,7 @@ func (c *Count) judge(t Task, e Evidence, events, replays []Event) {
 	c.judgeEvent(t, e, events[0])
 	c.judgeRecord(t, e, events[0])
 	for _, ev := range slices.Concat(events, replays) {
-		c.judgeForm(t, ev)
+		c.judgeForm(t, ev, e.Older)
 	}
 	for _, ev := range replays {
 		c.judgeReplay(ev, events[0])
@@ -163,7 +179,10 @@ func (c *Count) judgeRecord(t Task, e Evidence, ev Event) {
 		}
 		return
 	}
-	rec := e.Records[t.ID]
+	rec, found := e.Records[t.ID]
+	if !found && e.Forgotten != nil && e.Forgotten(t.ID) {
+		return
+	}
 	if rec.State != ev.Status || rec.ResultSeq != ev.Seq || rec.ErrorCode != codeOf(ev) {
 		c.complain("%s: its record is %s, and its event %d %s %s", t.ID, describe(rec), ev.Seq, ev.Status, codeOf(ev))
 	}

@@ -12,10 +12,13 @@ import (
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
 
+// stored is when the requests were stored, or a second later.
+var stored = time.UnixMilli(1_780_000_000_123)
+
 func asked() verdict.Task {
 	return verdict.Task{
 		ID: "a", Status: task.Succeeded, Result: json.RawMessage(`{"x":1,"y":2}`), Metadata: json.RawMessage(`{"n":1}`),
-		Requests: []uint64{11, 12},
+		Requests: []verdict.Request{{Seq: 11, From: stored, Until: stored.Add(time.Second)}, {Seq: 12, From: stored, Until: stored.Add(time.Second)}},
 	}
 }
 
@@ -40,7 +43,7 @@ func withHeaders(ev verdict.Event, id string) verdict.Event {
 
 // replayed is the repetition of an event in answer to the request 12.
 func replayed(ev verdict.Event) verdict.Event {
-	ev = withHeaders(ev, "a/12/1")
+	ev = withHeaders(ev, "a/12/1780000000123")
 	ev.Seq, ev.Replay = 8, true
 	return ev
 }
@@ -163,7 +166,7 @@ func TestAnEventThatContradictsItselfIsAProblem(t *testing.T) {
 		{"no message id", func(ev *verdict.Event) { delete(ev.Header, "Nats-Msg-Id") }, `has the message id ""`},
 		{"two message ids", func(ev *verdict.Event) { ev.Header["Nats-Msg-Id"] = []string{"a", "a"} }, `has the message id ""`},
 		{"another task's message id", func(ev *verdict.Event) { *ev = withHeaders(*ev, "b") }, `has the message id "b"`},
-		{"a repetition's message id", func(ev *verdict.Event) { *ev = withHeaders(*ev, "a/12/1") }, `has the message id "a/12/1"`},
+		{"a repetition's message id", func(ev *verdict.Event) { *ev = withHeaders(*ev, "a/12/1780000000123") }, `has the message id "a/12/1780000000123"`},
 		{"another ce-id", func(ev *verdict.Event) { ev.Header["ce-id"] = []string{"b"} }, `has ce-id "b", want "a"`},
 		{"another version", func(ev *verdict.Event) { delete(ev.Header, "ce-specversion") }, `has ce-specversion ""`},
 		{"another status", func(ev *verdict.Event) { ev.Header["ce-type"] = []string{"dev.capstan.task.failed"} }, "has ce-type"},
@@ -221,10 +224,10 @@ func TestARepetitionIsTheSameAsTheEvent(t *testing.T) {
 			return ev
 		}(), `has the message id "a"`},
 		{"the message id of no request", func() verdict.Event {
-			ev := withHeaders(succeeded(), "a/13/1")
+			ev := withHeaders(succeeded(), "a/13/1780000000123")
 			ev.Replay = true
 			return ev
-		}(), `has the message id "a/13/1"`},
+		}(), `has the message id "a/13/1780000000123"`},
 	} {
 		c := verdict.Judge([]verdict.Task{a}, evidence(succeeded(), tc.ev))
 		if len(c.Problems) != 1 || !strings.Contains(c.Problems[0], tc.want) {

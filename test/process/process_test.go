@@ -1,0 +1,111 @@
+package process_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/capstan-worker/capstan/test/process"
+)
+
+// asChild in the environment makes this test's binary a keeper, or a program that takes 200 MiB of memory.
+const asChild = "CAPSTAN_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(asChild) {
+	case "":
+		os.Exit(m.Run())
+	case "keeper":
+		process.Keep(os.Stdin)
+	case "greedy":
+		memory := make([]byte, 200<<20)
+		for i := range memory {
+			memory[i] = 1
+		}
+		os.Exit(int(memory[len(memory)-1]) - 1)
+	}
+}
+
+func TestAPodLimitsMemory(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit int64
+		dies  bool
+	}{"enough": {400 << 20, false}, "too little": {100 << 20, true}} {
+		t.Run(name, func(t *testing.T) {
+			pod := process.NewPod(c.limit)
+			if !pod.Enforced() {
+				t.Skip("no control group can be made here")
+			}
+			keeper, err := process.NewKeeper(t.Context(), os.Args[0], asChild+"=keeper")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer keeper.Close()
+			greedy, err := keeper.StartIn(t.Context(), pod, t.TempDir(), "greedy", os.Args[0], asChild+"=greedy")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := greedy.Exit(t.Context(), time.Minute); (err != nil) != c.dies {
+				t.Errorf("got %v, want death: %t", err, c.dies)
+			}
+			if killed, err := pod.Killed(); err != nil || (killed > 0) != c.dies {
+				t.Errorf("got %d killed, %v, want some: %t", killed, err, c.dies)
+			}
+			if err := pod.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestAProcessThatHasEndedHasNoPeak(t *testing.T) {
+	keeper, err := process.NewKeeper(t.Context(), os.Args[0], asChild+"=keeper")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keeper.Close()
+	waiting, err := keeper.Start(t.Context(), t.TempDir(), "waiting", "/bin/sh", "x=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := waiting.Exit(t.Context(), time.Minute); err != nil { // its input is empty
+		t.Fatal(err)
+	}
+	if peak, err := waiting.Peak(); err == nil {
+		t.Errorf("got %d bytes of a process that has ended, want an error", peak)
+	}
+}
+
+func TestASkewedProgramHasAnotherTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the standard library")
+	}
+	dir := t.TempDir()
+	source := filepath.Join(dir, "main.go")
+	const program = "package main\n\nimport \"time\"\n\nfunc main() { print(time.Now().Unix(), \"\\n\") }\n"
+	if err := os.WriteFile(source, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(dir, "program")
+	if err := process.BuildSkewed(t.Context(), dir, source, binary); err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]time.Duration{"": 0, "-7200": -2 * time.Hour, "7200": 2 * time.Hour} {
+		cmd := exec.CommandContext(t.Context(), binary)
+		cmd.Env = append(os.Environ(), process.SkewVariable+"="+value)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatal(err)
+		}
+		told, err := time.ParseDuration(strings.TrimSpace(string(out)) + "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if off := told - time.Duration(time.Now().Unix())*time.Second - want; off.Abs() > 5*time.Second {
+			t.Errorf("%q: the clock is off by %v, want %v", value, want+off, want)
+		}
+	}
+}
