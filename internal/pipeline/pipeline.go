@@ -197,7 +197,9 @@ func (r *run) finish(ctx context.Context, err error) error {
 			return err
 		}
 		if r.verdict == nil {
-			r.judge()
+			if err := r.judge(ctx); err != nil {
+				return err
+			}
 		}
 		return r.spanned(ctx, "publish", trace.SpanKindProducer, r.publish)
 	})

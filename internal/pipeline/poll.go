@@ -31,7 +31,10 @@ func (r *run) watch() *task.Watch {
 	}
 }
 
-func (r *run) judge() {
-	verdict := r.req.Judge(r.ending)
-	r.verdict = &verdict
+func (r *run) judge(ctx context.Context) error {
+	verdict, err := r.req.Judge(ctx, r.ending)
+	if err == nil {
+		r.verdict = &verdict
+	}
+	return err
 }

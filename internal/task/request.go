@@ -5,12 +5,17 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/capstan-worker/capstan/internal/task/schema"
 )
 
 // Defaults stand in for what a request leaves out.
 type Defaults struct {
 	Timeout  time.Duration // for timeout
 	Resubmit bool          // for on_unknown_submission: whether it is "resubmit"
+
+	// Schemas checks output_schema, and results against it. Nil does too, without its bounds.
+	Schemas *schema.Checker
 }
 
 // Request is a task that can be run: a message that keeps every rule.
@@ -34,6 +39,8 @@ type Request struct {
 	Timeout      time.Duration // longest run, from submission
 	ExpiresAt    time.Time     // not to be submitted after this moment; zero for never
 	Resubmit     bool          // whether it may be submitted again after an unknown outcome
+
+	schemas *schema.Checker
 }
 
 // InvalidError says why a message is no request that can be run.
@@ -71,7 +78,7 @@ func parse(m Message, d Defaults) (*Request, error) {
 		return nil, err
 	}
 	all := members(m.Data)
-	r := &Request{Message: m.withoutData(), TaskID: taskID(m, all), Timeout: d.Timeout, Resubmit: d.Resubmit}
+	r := &Request{Message: m.withoutData(), TaskID: taskID(m, all), Timeout: d.Timeout, Resubmit: d.Resubmit, schemas: d.Schemas}
 	table := fields()
 	known := table[:]
 	for _, each := range all {

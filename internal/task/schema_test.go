@@ -75,7 +75,7 @@ func TestSchemaViolationsNameTheirPlaces(t *testing.T) {
 		},
 		{`{"type":"number"}`, `1e99999999`, `result: the number 1e99999999 does not fit a float64`},
 	} {
-		v := parse(t, schemaRequest(tc.schema)).Judge(completed(tc.result))
+		v := judge(t, parse(t, schemaRequest(tc.schema)), completed(tc.result))
 		if v.Error == nil || v.Error.Code != task.InvalidResult || v.Error.Message != tc.want {
 			t.Errorf("%s with %s:\ngot  %+v\nwant %s", tc.schema, tc.result, v.Error, tc.want)
 		}
@@ -88,11 +88,11 @@ func TestEnumAndConstAreStillChecked(t *testing.T) {
 		{`{"enum":[1.0]}`, `1`},
 		{`{"not":{"const":1}}`, `2`},
 	} {
-		if v := parse(t, schemaRequest(tc.schema)).Judge(completed(tc.result)); v.Error != nil {
+		if v := judge(t, parse(t, schemaRequest(tc.schema)), completed(tc.result)); v.Error != nil {
 			t.Errorf("%s with %s: got %v, want success", tc.schema, tc.result, v.Error)
 		}
 	}
-	if v := parse(t, schemaRequest(`{"not":{"const":1}}`)).Judge(completed(`1`)); v.Error == nil {
+	if v := judge(t, parse(t, schemaRequest(`{"not":{"const":1}}`)), completed(`1`)); v.Error == nil {
 		t.Error("got success, want a violation")
 	}
 }
@@ -128,7 +128,7 @@ func TestNoSchemaTakesForever(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
-			v := parse(t, schemaRequest(tc.schema)).Judge(completed(tc.result))
+			v := judge(t, parse(t, schemaRequest(tc.schema)), completed(tc.result))
 			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("took %v, want it broken off", took)
 			}
@@ -164,7 +164,7 @@ func TestALargeResultIsCheckedWhole(t *testing.T) {
 	result := `[` + strings.TrimSuffix(strings.Repeat(item, 20_000), ",") + `]`
 	schema := `{"items":{"type":"object","required":["name"],"properties":{"name":{"type":"string"},"price":{"type":"number"},
 		"tags":{"items":{"enum":["a","b"]}}},"additionalProperties":false}}`
-	if v := parse(t, schemaRequest(schema)).Judge(completed(result)); v.Error != nil {
+	if v := judge(t, parse(t, schemaRequest(schema)), completed(result)); v.Error != nil {
 		t.Errorf("got %v, want success", v.Error)
 	}
 }
