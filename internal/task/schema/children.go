@@ -78,7 +78,7 @@ type found struct {
 // check checks a child and reports whether it fits.
 func (f *found) check(s *jsonschema.Schema, v any, place string) bool {
 	kept := f.meter.kept
-	err := f.ctx.Validate(s, v, []string{place})
+	err := f.ctx.Validate(s, f.meter.instance.resolve(v), []string{place})
 	f.meter.kept = kept
 	f.keep(err)
 	return err == nil
@@ -216,7 +216,7 @@ func (c *children) checkContains(ctx *jsonschema.ValidatorContext, array []any) 
 	count := 0
 	for i, item := range array {
 		kept := c.meter.kept
-		err := ctx.Validate(c.contains, item, []string{strconv.Itoa(i)})
+		err := ctx.Validate(c.contains, c.meter.instance.resolve(item), []string{strconv.Itoa(i)})
 		c.meter.kept = kept
 		if err != nil {
 			continue
@@ -260,7 +260,7 @@ func (c *children) checkUnique(ctx *jsonschema.ValidatorContext, array []any) {
 // writeTo writes a value so that two are the same exactly where what is written is.
 func (c *children) writeTo(sum *maphash.Hash, v any) {
 	c.meter.spend(1)
-	switch v := v.(type) {
+	switch v := c.meter.instance.resolve(v).(type) {
 	case json.Number:
 		writeText(sum, '0', canonicalNumber(v))
 	case string:

@@ -57,7 +57,7 @@ func compile(raw []byte, in measure, m *meter) (c *compiled, err error) {
 		}
 	}()
 	m.spend(in.values * (1 + in.values/compileSquare))
-	doc, err := decodeJSON(raw)
+	doc, err := decodeJSON(raw, m)
 	if err != nil {
 		return nil, err
 	}
@@ -220,12 +220,13 @@ func (c *compiled) check(raw []byte, in measure) (err error) {
 		}
 	}()
 	c.meter.start(in)
-	c.meter.spend(in.length / 50)
-	instance, err := decodeJSON(raw)
+	// The validator itself looks into what is unevaluated.
+	c.meter.instance = newInstance(raw, c.meter, !c.evaluates)
+	value, err := c.meter.instance.decode(undecoded{0, len(raw)})
 	if err != nil {
 		return err
 	}
-	err = c.root.Validate(instance)
+	err = c.root.Validate(value)
 	if broken, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		return violations(broken)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -23,49 +22,71 @@ type measure struct {
 	length int // bytes of its text
 	values int // all values in it, itself included
 	depth  int // objects and arrays inside one another
-	bytes  int // about what it takes in memory when it is decoded
+	whole  int // about what it takes in memory when all of it is decoded
+	most   int // about what it takes when of large parts only one after the other is
 }
 
 // Sizes of decoded values, as Go 1.26 lays them out.
 const (
-	boxSize    = 16  // an interface, and what one points to where that is a string or a number
+	boxSize    = 16  // an interface, and what it points to where that is a string or a number
 	sliceSize  = 24  //
+	emptyMap   = 48  //
 	smallMap   = 344 // with up to eight members
 	memberSize = 80  // of a larger one
 )
 
+// part is what is known of an object or array that is being measured, by the values that are complete in it.
+type part struct{ from, whole, sum, most int }
+
 // measureJSON measures a JSON value without decoding it. The error says why no schema can be checked against it.
 func measureJSON(raw []byte) (measure, error) {
-	in := measure{length: len(raw), bytes: len(raw)}
+	in := measure{length: len(raw)}
+	parts := []part{{}}
 	dec := newDecoder(raw)
 	for {
-		if err := in.next(dec); err != nil {
+		done, err := in.next(dec, &parts)
+		if err != nil {
 			return measure{}, err
 		}
+		top := &parts[len(parts)-1]
+		top.whole += done.whole
+		top.sum += done.most
+		top.most = max(top.most, done.most)
 		if dec.StackDepth() == 0 {
+			in.whole, in.most = len(raw)+done.whole, len(raw)+done.most
 			return in, nil
 		}
 	}
 }
 
-// next measures the next value or the next end of one.
-func (in *measure) next(dec *jsontext.Decoder) error {
-	switch dec.PeekKind() {
-	case '{', '[':
-		in.values++
-	case '}', ']':
-		kind, length := dec.StackIndex(dec.StackDepth())
-		in.bytes += sizeOf(kind, int(length))
+// next measures the next value or the begin or end of one. It returns what is complete.
+func (in *measure) next(dec *jsontext.Decoder, parts *[]part) (part, error) {
+	kind, depth := dec.PeekKind(), dec.StackDepth()
+	of, length := dec.StackIndex(depth)
+	switch kind {
+	case '{', '[', '}', ']':
+		if _, err := dec.ReadToken(); err != nil {
+			return part{}, notJSON(err)
+		}
 	default:
-		return in.scalar(dec)
+		return in.scalar(dec, of == '{' && length%2 == 0)
 	}
-	if _, err := dec.ReadToken(); err != nil {
-		return notJSON(err)
+	end := int(dec.InputOffset())
+	if kind == '{' || kind == '[' {
+		in.values++
+		*parts = append(*parts, part{from: end - 1})
+		if in.depth = max(in.depth, depth+1); in.depth > maxDepth {
+			return part{}, fmt.Errorf("it is nested more than %d levels deep", maxDepth)
+		}
+		return part{}, nil
 	}
-	if in.depth = max(in.depth, dec.StackDepth()); in.depth > maxDepth {
-		return fmt.Errorf("it is nested more than %d levels deep", maxDepth)
+	done := (*parts)[depth]
+	*parts = (*parts)[:depth]
+	own := sizeOf(of, int(length))
+	if end-done.from <= eager {
+		return part{whole: own + done.whole, most: own + done.sum}, nil
 	}
-	return nil
+	return part{whole: own + done.whole, most: own + boxSize*int(length) + done.most}, nil
 }
 
 // sizeOf returns about what an object or array takes that has so many names and values.
@@ -73,6 +94,8 @@ func sizeOf(kind jsontext.Kind, length int) int {
 	switch {
 	case kind == '[':
 		return sliceSize + 2*boxSize*length // the second is there while it is decoded
+	case length == 0:
+		return emptyMap
 	case length <= 16:
 		return smallMap
 	default:
@@ -80,25 +103,28 @@ func sizeOf(kind jsontext.Kind, length int) int {
 	}
 }
 
-func (in *measure) scalar(dec *jsontext.Decoder) error {
+func (in *measure) scalar(dec *jsontext.Decoder, isName bool) (part, error) {
 	value, err := dec.ReadValue()
 	if err != nil {
-		return notJSON(err)
+		return part{}, notJSON(err)
 	}
-	in.values++
+	if !isName {
+		in.values++
+	}
+	size := 0
 	switch value.Kind() {
 	case '0':
-		in.bytes += boxSize
+		size = boxSize
 		if !legalNumber(value) {
-			return fmt.Errorf("the number %s does not fit a float64", shorten(string(value)))
+			return part{}, fmt.Errorf("the number %s does not fit a float64", shorten(string(value)))
 		}
 	case '"':
-		in.bytes += boxSize
+		size = boxSize
 		if !isVerbatim(value) {
-			in.bytes += 3 * len(value) // U+FFFD takes three bytes
+			size += 3 * len(value) // U+FFFD takes three bytes
 		}
 	}
-	return nil
+	return part{whole: size, most: size}, nil
 }
 
 // legalNumber reports whether a JSON number fits a float64 and is written in a way that exact arithmetic can afford:
@@ -106,6 +132,9 @@ func (in *measure) scalar(dec *jsontext.Decoder) error {
 func legalNumber(literal []byte) bool {
 	if len(literal) > maxNumber {
 		return false
+	}
+	if len(literal) < 16 && bytes.IndexAny(literal, "eE") < 0 {
+		return true
 	}
 	if at := bytes.IndexAny(literal, "eE"); at >= 0 {
 		exponent, err := strconv.Atoi(string(literal[at+1:]))
@@ -142,25 +171,61 @@ func shorten(text string) string {
 	return text[:most] + "…"
 }
 
+// eager is the size of an object or array, in bytes of its text, up to which all of it is decoded at once. Of a larger
+// one the objects and arrays in it are decoded when they are checked, one after the other: decoded, a value can take
+// fifty times its text.
+const eager = 64 << 10
+
+// undecoded is an object or array that is not decoded yet: a part of the text.
+type undecoded struct{ from, to int }
+
 // decoder turns a JSON value into what the validator takes. Numbers, strings and names are parts of the one text.
 type decoder struct {
 	*jsontext.Decoder
+	meter *meter
+	raw   []byte
 	text  string
+	base  int   // where in the text the decoder began
 	items []any // of the arrays that are being read
+	lazy  bool
 }
 
-// decodeJSON decodes a value that was measured.
-func decodeJSON(raw []byte) (any, error) {
-	d := &decoder{Decoder: newDecoder(raw), text: string(raw)}
-	return d.value()
+func newInstance(raw []byte, m *meter, lazy bool) *decoder {
+	return &decoder{Decoder: newDecoder(nil), meter: m, raw: raw, text: string(raw), lazy: lazy}
 }
 
-func (d *decoder) value() (any, error) {
+// decodeJSON decodes all of a value that was measured.
+func decodeJSON(raw []byte, m *meter) (any, error) {
+	return newInstance(raw, m, false).decode(undecoded{0, len(raw)})
+}
+
+// resolve returns a value that may be undecoded. The text was read before: it panics where it is no JSON.
+func (d *decoder) resolve(v any) any {
+	part, ok := v.(undecoded)
+	if !ok {
+		return v
+	}
+	value, err := d.decode(part)
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// decode decodes a part of the text: all of it, or of a large one the first level.
+func (d *decoder) decode(part undecoded) (any, error) {
+	d.meter.spend(1 + (part.to-part.from)/64)
+	d.base = part.from
+	d.Reset(bytes.NewBuffer(d.raw[part.from:part.to]), d.Options())
+	return d.value(!d.lazy || part.to-part.from <= eager)
+}
+
+func (d *decoder) value(all bool) (any, error) {
 	switch d.PeekKind() {
 	case '{':
-		return d.object()
+		return d.object(all)
 	case '[':
-		return d.array()
+		return d.array(all)
 	}
 	value, err := d.ReadValue()
 	if err != nil {
@@ -170,8 +235,7 @@ func (d *decoder) value() (any, error) {
 	case '"':
 		return d.string(value), nil
 	case '0':
-		end := int(d.InputOffset())
-		return json.Number(d.text[end-len(value) : end]), nil
+		return json.Number(d.text[d.end()-len(value) : d.end()]), nil
 	case 't', 'f':
 		return value.Kind() == 't', nil
 	default:
@@ -179,17 +243,31 @@ func (d *decoder) value() (any, error) {
 	}
 }
 
+// end is where in the text that ends which was read last.
+func (d *decoder) end() int { return d.base + int(d.InputOffset()) }
+
 // string returns the text of the JSON string that was just read.
 func (d *decoder) string(literal []byte) string {
-	end := int(d.InputOffset())
 	if isVerbatim(literal) {
-		return d.text[end-len(literal)+1 : end-1]
+		return d.text[d.end()-len(literal)+1 : d.end()-1]
 	}
 	text, _ := jsontext.AppendUnquote(nil, literal) // the error only tells of bytes that are not UTF-8
 	return string(text)
 }
 
-func (d *decoder) object() (any, error) {
+// child decodes a value inside another one, or leaves it undecoded.
+func (d *decoder) child(all bool) (any, error) {
+	if kind := d.PeekKind(); all || kind != '{' && kind != '[' {
+		return d.value(all)
+	}
+	value, err := d.ReadValue()
+	if err != nil {
+		return nil, notJSON(err)
+	}
+	return undecoded{d.end() - len(value), d.end()}, nil
+}
+
+func (d *decoder) object(all bool) (any, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, notJSON(err)
 	}
@@ -200,7 +278,7 @@ func (d *decoder) object() (any, error) {
 			return nil, notJSON(err)
 		}
 		key := d.string(name)
-		if object[key], err = d.value(); err != nil {
+		if object[key], err = d.child(all); err != nil {
 			return nil, err
 		}
 	}
@@ -208,22 +286,22 @@ func (d *decoder) object() (any, error) {
 	return object, err
 }
 
-func (d *decoder) array() (any, error) {
+func (d *decoder) array(all bool) (any, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, notJSON(err)
 	}
 	from := len(d.items)
 	for d.PeekKind() != ']' {
-		item, err := d.value()
+		item, err := d.child(all)
 		if err != nil {
 			return nil, err
 		}
 		d.items = append(d.items, item)
 	}
-	items := slices.Clone(d.items[from:])
-	d.items = d.items[:from]
-	if items == nil {
-		items = []any{}
+	items := append(make([]any, 0, len(d.items)-from), d.items[from:]...)
+	clear(d.items[from:])
+	if d.items = d.items[:from]; cap(d.items) > eager {
+		d.items = nil
 	}
 	_, err := d.ReadToken()
 	return items, err

@@ -126,7 +126,7 @@ func (v *visit) sizeOf(value any) int {
 	n := 0
 	switch value := value.(type) {
 	case string:
-		return len(value) / 1024 // it is copied
+		return len(value) / 256 // it is copied
 	case map[string]any:
 		n = len(value) * v.perName
 	case []any:
@@ -217,6 +217,9 @@ func (v *visit) isChoice(value any) bool {
 
 // equal reports whether two values are the same: numbers by what they are worth.
 func (m *meter) equal(a, b any) bool {
+	if m.instance != nil {
+		a, b = m.instance.resolve(a), m.instance.resolve(b)
+	}
 	switch a := a.(type) {
 	case json.Number:
 		b, ok := b.(json.Number)

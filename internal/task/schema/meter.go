@@ -9,7 +9,7 @@ import (
 // machine that is busy or was stopped.
 const (
 	baseSteps  = 250_000 // that every check may take
-	valueSteps = 25      // more of them for each value that is checked, and one for each byte
+	valueSteps = 25      // more of them for each value that is checked, and one for two bytes
 	quickSteps = 20_000  // of a job that need not wait for the large ones
 	opsPerStep = 64      // operations of a pattern's search
 )
@@ -35,6 +35,8 @@ type meter struct {
 	ops     int // less than opsPerStep
 	kept    int // violations that are kept now, at most
 	maxKept int
+
+	instance *decoder // of the value that is checked
 }
 
 // newMeter returns a meter for a job that may take so many steps before it counts as large.
@@ -44,7 +46,7 @@ func newMeter(quick int) *meter {
 
 // start begins the check of an instance.
 func (m *meter) start(in measure) {
-	m.left = baseSteps + valueSteps*in.values + in.length
+	m.left = baseSteps + valueSteps*in.values + in.length/2
 	m.kept, m.maxKept = 0, maxErrorMemory/(errorSize+16*in.depth)
 }
 

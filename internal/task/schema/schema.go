@@ -18,6 +18,7 @@
 package schema
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,21 +30,22 @@ import (
 	"github.com/capstan-worker/capstan/internal/memory"
 )
 
-// How much is compiled and checked at once. Small jobs do not wait for large ones, which go one after the other.
+// How much is compiled and checked at once. Small jobs do not wait for large ones.
 const (
 	quickJobs  = 2
-	quickBytes = 4 << 20 // memory that a small job takes, at most
+	largeJobs  = 2
+	quickBytes = 8 << 20 // memory that a small job takes, at most
 )
 
 // Bounds of the memory that a check takes.
 const (
 	maxDecoded      = 128 << 20 // bytes of a value that is decoded, with the stack to check it
-	frameSize       = 1 << 10   // bytes of stack for a schema that is applied inside another one
+	frameSize       = 3 << 10   // bytes of stack for a schema that is applied inside another one
 	schemaValueSize = 3 << 10   // bytes for a value in a schema that is compiled
 )
 
-// Checker compiles schemas and checks values against them: few at once, and those that take much memory one after
-// the other. A nil Checker does the same without such bounds. Its methods may be called by many goroutines at once.
+// Checker compiles schemas and checks values against them: few at once, and those that take much memory when it is
+// free. A nil Checker does the same without such bounds. Its methods may be called by many goroutines at once.
 type Checker struct {
 	memory *memory.Budget
 	quick  *semaphore.Weighted
@@ -52,7 +54,7 @@ type Checker struct {
 
 // NewChecker returns a Checker that reserves the memory for large values from the budget.
 func NewChecker(budget *memory.Budget) *Checker {
-	return &Checker{memory: budget, quick: semaphore.NewWeighted(quickJobs), large: semaphore.NewWeighted(1)}
+	return &Checker{memory: budget, quick: semaphore.NewWeighted(quickJobs), large: semaphore.NewWeighted(largeJobs)}
 }
 
 // Validate returns nil where the schema can be used. An error that is not ctx's says what is wrong with the schema,
@@ -104,10 +106,10 @@ func (c *Checker) FirstFit(ctx context.Context, schema json.RawMessage, values [
 	for i, value := range values {
 		size, err := measureJSON(value)
 		instances[i] = instance{raw: value, measure: size, err: err}
-		most = max(most, min(size.bytes, maxDecoded))
+		most = max(most, checkSize(schema, in, size))
 	}
 	var fits int
-	err = c.run(ctx, schemaSize(in)+most, func(m *meter) error {
+	err = c.run(ctx, schemaSize(in)+min(most, maxDecoded), func(m *meter) error {
 		s, err := compile(schema, in, m)
 		if err != nil {
 			return err
@@ -148,26 +150,35 @@ func (c *compiled) firstFit(instances []instance, order []int) (int, error) {
 
 // refuse returns an error where a value would take too much memory to check.
 func (c *compiled) refuse(in measure) error {
-	if in.bytes > maxDecoded {
-		return fmt.Errorf("it has too many values to be checked: %d in %d bytes", in.values, in.length)
-	}
-	perValue := 0
-	if c.unique {
-		perValue += 40
-	}
-	if c.evaluates {
-		perValue += 150
-	}
-	if in.bytes+in.values*perValue+c.chain*(in.depth+1)*frameSize > maxDecoded {
-		return errors.New("it has too many values, or is nested too deep, to be checked against this schema")
+	if memoryOf(in, c.chain, c.unique, c.evaluates) > maxDecoded {
+		return fmt.Errorf("it has too many values, or is nested too deep, to be checked against this schema: %d values in %d bytes", in.values, in.length)
 	}
 	return nil
 }
 
+// memoryOf returns about how many bytes it takes to check a value against a schema of which so many parts are applied
+// inside one another.
+func memoryOf(in measure, chain int, unique, evaluates bool) int {
+	size := in.most + chain*(in.depth+1)*frameSize
+	if unique {
+		size += 40 * in.values // the hash of each item
+	}
+	if evaluates {
+		size += in.whole - in.most + 150*in.values // lists of what is unevaluated
+	}
+	return size
+}
+
+// checkSize returns what memoryOf does, at most, before the schema is compiled.
+func checkSize(schema []byte, of, in measure) int {
+	return memoryOf(in, of.values/2, bytes.Contains(schema, []byte("uniqueItems")), bytes.Contains(schema, []byte("unevaluated")))
+}
+
+// schemaSize returns about how many bytes it takes to compile a schema.
 func schemaSize(in measure) int { return in.length + in.values*schemaValueSize }
 
-// run runs a job that takes about so many bytes. One that turns out to take more than a moment runs again, after the
-// other large ones.
+// run runs a job that takes about so many bytes. One that turns out to take more than a moment runs again, among the
+// large ones.
 func (c *Checker) run(ctx context.Context, bytes int, job func(*meter) error) error {
 	if c == nil {
 		return job(newMeter(math.MaxInt))
