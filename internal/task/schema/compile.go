@@ -98,7 +98,7 @@ func (c *compiled) compile(doc any) ([]*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, errors.New(strings.NewReplacer(schemaURL, "", schemaBase, "").Replace(err.Error()))
 	}
-	c.root = root
+	c.root, engine.complete = root, true
 	return all, nil
 }
 

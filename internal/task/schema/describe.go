@@ -38,8 +38,8 @@ func (c *children) describes(member string) bool {
 	if c.properties[member] != nil {
 		return true
 	}
-	for pattern := range c.patterns {
-		if pattern.MatchString(member) {
+	for each := range c.patterns {
+		if p, ok := each.(*pattern); ok && p.matchesName(member) {
 			return true
 		}
 	}

@@ -1,7 +1,9 @@
 package schema
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/dlclark/regexp2/v2/syntax"
@@ -29,6 +31,18 @@ func (p *pattern) MatchString(text string) bool {
 	return p.find(text, p.meter)
 }
 
+// matchesName reports whether the pattern is found in a name, within a small budget of its own.
+func (p *pattern) matchesName(name string) (found bool) {
+	defer func() {
+		if broken := recover(); broken != nil && broken != any(errCostly) {
+			panic(broken)
+		}
+	}()
+	m := newMeter(math.MaxInt)
+	m.left = quickSteps
+	return p.find(name, m)
+}
+
 func (p *pattern) String() string { return p.text }
 
 // patterns compiles the patterns of a schema, each text once.
@@ -36,6 +50,7 @@ type patterns struct {
 	meter        *meter
 	known        map[string]*pattern
 	instructions int
+	complete     bool // the schema is compiled: what is compiled now is a value that has to be a pattern
 }
 
 // compile is the validator's regexp engine.
@@ -55,7 +70,9 @@ func (all *patterns) compile(text string) (jsonschema.Regexp, error) {
 	if p.find, err = all.finder(tree); err != nil {
 		return nil, err
 	}
-	all.known[text] = p
+	if !all.complete {
+		all.known[text] = p
+	}
 	return p, nil
 }
 
@@ -72,7 +89,9 @@ func (all *patterns) finder(tree *syntax.RegexTree) (func(string, *meter) bool, 
 	if err != nil {
 		return nil, err
 	}
-	all.instructions += p.size()
+	if !all.complete {
+		all.instructions += p.size()
+	}
 	all.meter.spend(p.size() / opsPerStep)
 	return p.find, nil
 }
@@ -98,7 +117,7 @@ func checkNodes(n *syntax.RegexNode) error {
 		return fmt.Errorf("%s is not part of ECMA-262", n.Description())
 	}
 	if n.T == syntax.NtCapture && n.N >= 0 {
-		return fmt.Errorf("balancing groups are not part of ECMA-262")
+		return errors.New("balancing groups are not part of ECMA-262")
 	}
 	for _, child := range n.Children {
 		if err := checkNodes(child); err != nil {
