@@ -3,6 +3,7 @@ package task
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -75,7 +76,7 @@ func halfPair(text []byte) int {
 	}
 	code := 0
 	for _, digit := range text[2:escapeSize] {
-		code = code<<4 | bytes.IndexByte([]byte("0123456789abcdef"), digit|0x20)
+		code = code<<4 | strings.IndexByte("0123456789abcdef", digit|0x20)
 	}
 	if code < 0xD800 {
 		return 0

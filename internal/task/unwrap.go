@@ -153,7 +153,7 @@ func eachMember(raw json.RawMessage, f func(name string, value json.RawMessage) 
 		text := name.String()
 		value, err := dec.ReadValue()
 		end := dec.InputOffset()
-		if err != nil || !f(text, json.RawMessage(raw[end-int64(len(value)):end])) {
+		if err != nil || !f(text, raw[end-int64(len(value)):end]) {
 			return
 		}
 	}

@@ -22,6 +22,8 @@ func judge(t *testing.T, r *task.Request, e task.Ending) task.Verdict {
 	return v
 }
 
+func schemaRequest(schema string) string { return with(`"output_schema":` + schema) }
+
 const heading = `{"type":"object","required":["heading"],"properties":{"heading":{"type":"string"}}}`
 
 // fenced is a JSON text in a Markdown fence, as an agent likes to answer.
@@ -88,7 +90,8 @@ var shapes = []struct {
 	{"error false", "", `{"error":false,"result":"x"}`, `"x"`},
 	{"empty error object", "", `{"error":{},"result":"x"}`, `"x"`},
 	{"failed inside", "", `{"status":"success","result":{"status":"error","result":"x"}}`, "agent_failed"},
-	{"failed with an answer that fits", heading, `{"status":"failed","result":{"heading":"Hello"}}`, "agent_failed"},
+	{"failed with an answer that fits", heading, `{"status":"failed","result":{"heading":"Hello"}}`, `{"heading":"Hello"}`},
+	{"failed with an answer that does not fit", heading, `{"status":"failed","result":{"head":"Hello"}}`, "agent_failed"},
 	{"failed without a result", "", `{"status":"failed","message":"no such page"}`, "agent_failed"},
 	{"failed without a result, with a schema", heading, `{"status":"failed","message":"no such page"}`, "agent_failed"},
 	{"a schema with a status of its own", `{"required":["status"]}`, `{"status":"failed","message":"m"}`, `{"status":"failed","message":"m"}`},

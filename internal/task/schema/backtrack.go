@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"maps"
 	"strings"
 	"unicode/utf8"
 
@@ -39,10 +40,11 @@ type search struct {
 // match reports whether the node matches from the position on, in its own direction, and the rest matches after it.
 func (s *search) match(n *syntax.RegexNode, pos int, rest func(int) bool) bool {
 	s.meter.op(4)
-	if s.nested++; s.nested > maxNested {
+	s.nested++
+	defer func() { s.nested-- }()
+	if s.nested > maxNested {
 		panic(errCostly)
 	}
-	defer func() { s.nested-- }()
 	switch n.T {
 	case syntax.NtEmpty, syntax.NtUpdateBumpalong:
 		return rest(pos)
@@ -73,7 +75,7 @@ func (s *search) match(n *syntax.RegexNode, pos int, rest func(int) bool) bool {
 	}
 }
 
-// matchSpecial matches what has to do with groups, assertions, and loops of one rune.
+// matchSpecial matches groups, references and look-arounds, and what is left.
 func (s *search) matchSpecial(n *syntax.RegexNode, pos int, rest func(int) bool) bool {
 	switch n.T {
 	case syntax.NtCapture:
@@ -92,7 +94,13 @@ func (s *search) matchSpecial(n *syntax.RegexNode, pos int, rest func(int) bool)
 		}
 		s.captured = before
 		return false
+	default:
+		return s.matchLeaf(n, pos, rest)
 	}
+}
+
+// matchLeaf matches assertions and loops of one rune.
+func (s *search) matchLeaf(n *syntax.RegexNode, pos int, rest func(int) bool) bool {
 	if op, ok := assertion(n.T); ok {
 		return holdsIn(s.text, pos, op, n.Options) && rest(pos)
 	}
@@ -101,12 +109,8 @@ func (s *search) matchSpecial(n *syntax.RegexNode, pos int, rest func(int) bool)
 
 // groups returns a copy of what was captured.
 func (s *search) groups() map[int]span {
-	copied := make(map[int]span, len(s.captured))
 	s.meter.op(len(s.captured))
-	for group, at := range s.captured {
-		copied[group] = at
-	}
-	return copied
+	return maps.Clone(s.captured)
 }
 
 // capture calls rest with the group set or unset, and restores it if rest fails.

@@ -123,6 +123,7 @@ func (in *measure) scalar(dec *jsontext.Decoder, isName bool) (part, error) {
 		if !isVerbatim(value) {
 			size += 3 * len(value) // U+FFFD takes three bytes
 		}
+	default: // null, true and false are part of the interface
 	}
 	return part{whole: size, most: size}, nil
 }
@@ -133,7 +134,7 @@ func legalNumber(literal []byte) bool {
 	if len(literal) > maxNumber {
 		return false
 	}
-	if len(literal) < 16 && bytes.IndexAny(literal, "eE") < 0 {
+	if len(literal) < 16 && !bytes.ContainsAny(literal, "eE") {
 		return true
 	}
 	if at := bytes.IndexAny(literal, "eE"); at >= 0 {
@@ -226,7 +227,12 @@ func (d *decoder) value(all bool) (any, error) {
 		return d.object(all)
 	case '[':
 		return d.array(all)
+	default:
+		return d.scalar()
 	}
+}
+
+func (d *decoder) scalar() (any, error) {
 	value, err := d.ReadValue()
 	if err != nil {
 		return nil, notJSON(err)

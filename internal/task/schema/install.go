@@ -30,7 +30,7 @@ type visit struct {
 // misfit is a violation that was found in the place of the validator.
 type misfit struct{ kind jsonschema.ErrorKind }
 
-func (m *misfit) Error() string { return "it does not fit" }
+func (*misfit) Error() string { return "it does not fit" }
 
 // install takes over those keywords of a compiled schema whose cost or violations the validator does not bound.
 func (m *meter) install(s *jsonschema.Schema, chain int, evaluates bool) {

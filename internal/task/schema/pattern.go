@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/dlclark/regexp2/v2/syntax"
@@ -115,6 +116,7 @@ func checkNodes(n *syntax.RegexNode) error {
 	switch n.T {
 	case syntax.NtBoundary, syntax.NtNonboundary, syntax.NtStart, syntax.NtEndZ, syntax.NtBackRefCond, syntax.NtExprCond, syntax.NtGrapheme:
 		return fmt.Errorf("%s is not part of ECMA-262", n.Description())
+	default:
 	}
 	if n.T == syntax.NtCapture && n.N >= 0 {
 		return errors.New("balancing groups are not part of ECMA-262")
@@ -128,13 +130,5 @@ func checkNodes(n *syntax.RegexNode) error {
 }
 
 func hasReference(n *syntax.RegexNode) bool {
-	if n.T == syntax.NtRef {
-		return true
-	}
-	for _, child := range n.Children {
-		if hasReference(child) {
-			return true
-		}
-	}
-	return false
+	return n.T == syntax.NtRef || slices.ContainsFunc(n.Children, hasReference)
 }

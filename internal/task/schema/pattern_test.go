@@ -9,25 +9,25 @@ import (
 )
 
 // match reports whether a pattern is found in a text.
-func match(t testing.TB, pattern, text string) bool {
-	t.Helper()
-	p, v := quoted(t, pattern), quoted(t, text)
-	switch got := check(t, nil, `{"pattern":`+p+`}`, v); {
+func match(tb testing.TB, pattern, text string) bool {
+	tb.Helper()
+	p, v := quoted(tb, pattern), quoted(tb, text)
+	switch got := check(tb, nil, `{"pattern":`+p+`}`, v); {
 	case got == "":
 		return true
 	case strings.Contains(got, "does not match"):
 		return false
 	default:
-		t.Fatalf("%q in %.100q: got %s, want a verdict", pattern, text, got)
+		tb.Fatalf("%q in %.100q: got %s, want a verdict", pattern, text, got)
 		return false
 	}
 }
 
-func quoted(t testing.TB, text string) string {
-	t.Helper()
+func quoted(tb testing.TB, text string) string {
+	tb.Helper()
 	b, err := json.Marshal(text)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }

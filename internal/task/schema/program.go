@@ -108,7 +108,8 @@ func (p *program) size() int {
 }
 
 func (b *builder) add(i instruction) int {
-	if *b.left--; *b.left < 0 {
+	*b.left--
+	if *b.left < 0 {
 		panic(errLarge)
 	}
 	b.p.code = append(b.p.code, i)

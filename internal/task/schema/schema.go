@@ -177,13 +177,13 @@ func checkSize(schema []byte, of, in measure) int {
 // schemaSize returns about how many bytes it takes to compile a schema.
 func schemaSize(in measure) int { return in.length + in.values*schemaValueSize }
 
-// run runs a job that takes about so many bytes. One that turns out to take more than a moment runs again, among the
+// run runs a job that takes about so many bytes of memory. One that turns out to take more than a moment runs again, among the
 // large ones.
-func (c *Checker) run(ctx context.Context, bytes int, job func(*meter) error) error {
+func (c *Checker) run(ctx context.Context, size int, job func(*meter) error) error {
 	if c == nil {
 		return job(newMeter(math.MaxInt))
 	}
-	if bytes <= quickBytes {
+	if size <= quickBytes {
 		if err := acquire(ctx, c.quick); err != nil {
 			return err
 		}
@@ -197,7 +197,7 @@ func (c *Checker) run(ctx context.Context, bytes int, job func(*meter) error) er
 		return err
 	}
 	defer c.large.Release(1)
-	reserved, err := c.memory.Reserve(ctx, int64(bytes))
+	reserved, err := c.memory.Reserve(ctx, int64(size))
 	if err != nil {
 		return err
 	}

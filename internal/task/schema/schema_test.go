@@ -23,15 +23,15 @@ func inOrder(n int) schema.Order {
 }
 
 // check returns what is said of a value: nothing where it fits.
-func check(t testing.TB, c *schema.Checker, text, value string) string {
-	t.Helper()
-	_, err := c.FirstFit(t.Context(), json.RawMessage(text), []json.RawMessage{json.RawMessage(value)}, inOrder(1))
+func check(tb testing.TB, c *schema.Checker, text, value string) string {
+	tb.Helper()
+	_, err := c.FirstFit(tb.Context(), json.RawMessage(text), []json.RawMessage{json.RawMessage(value)}, inOrder(1))
 	if err == nil {
 		return ""
 	}
 	misfit, ok := errors.AsType[*schema.MisfitError](err)
 	if !ok {
-		t.Fatalf("%.100s: got %v, want a verdict", text, err)
+		tb.Fatalf("%.100s: got %v, want a verdict", text, err)
 	}
 	return misfit.Error()
 }

@@ -161,7 +161,8 @@ func newThreads(size int) threads { return threads{visited: make([]uint32, size)
 
 func (t *threads) clear() {
 	t.list = t.list[:0]
-	if t.round++; t.round == 0 {
+	t.round++
+	if t.round == 0 {
 		clear(t.visited)
 		t.round = 1
 	}
