@@ -28,6 +28,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/task/schema"
 	"github.com/capstan-worker/capstan/internal/tracing"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
@@ -118,7 +119,7 @@ func work(ctx context.Context, cfg Config, with parts) error {
 	budgets := with.budgets
 	line := pipeline.New(
 		pipeline.Config{
-			Worker: cfg.Worker.Name, Defaults: cfg.defaults(),
+			Worker: cfg.Worker.Name, Defaults: cfg.defaults(schema.NewChecker(budgets.Checks)),
 			PostTimeout: cfg.Anchor.RequestTimeout + postMargin, OwnerGrace: ownerGrace,
 			Keys: with.api.Keys, Clock: clock, Tracer: with.tracer,
 		},
@@ -201,6 +202,6 @@ const (
 	ownerGrace = 5 * time.Second
 )
 
-func (c Config) defaults() task.Defaults {
-	return task.Defaults{Timeout: c.Task.Timeout, Resubmit: c.OnUnknownSubmission == "resubmit"}
+func (c Config) defaults(schemas *schema.Checker) task.Defaults {
+	return task.Defaults{Timeout: c.Task.Timeout, Resubmit: c.OnUnknownSubmission == "resubmit", Schemas: schemas}
 }

@@ -29,7 +29,11 @@ func (r *run) wait(ctx context.Context, rec task.Record) (task.Record, *outcome,
 		}
 		rec.Polls = polls
 		out := &outcome{ending: ending}
-		r.req.Message.Work(func() { out.verdict = r.req.Judge(ending) })
+		r.req.Message.Work(func() { out.verdict, err = r.req.Judge(ctx, ending) })
+		if err != nil { // told to stop while the check waited for its turn
+			ending.Release()
+			return rec, nil, err
+		}
 		return rec, out, nil
 	}
 }

@@ -72,8 +72,8 @@ func (e *Event) ExceedsBytes(limit int64) bool {
 
 // What is kept of texts in an event that does not fit into a message.
 const (
-	shortText    = 256 // bytes that are kept of a text
-	shortMessage = 512 // bytes that are kept of an error's message
+	keptText    = 256 // bytes that are kept of a text
+	keptMessage = 512 // bytes that are kept of an error's message
 )
 
 // DropMetadata leaves out the metadata and says so.
@@ -87,15 +87,15 @@ func (e *Event) DropMetadata() {
 // ShortenTexts cuts the texts that can be long, and leaves out an id that would be of no use when it is cut. It
 // says so.
 func (e *Event) ShortenTexts() {
-	if len(e.WorkflowID) > shortText {
+	if len(e.WorkflowID) > keptText {
 		e.WorkflowID = ""
 		e.Dropped = append(e.Dropped, "workflow_id")
 	}
-	e.WorkflowStatus = shortened(e.WorkflowStatus, shortText)
-	e.Worker = shortened(e.Worker, shortText)
+	e.WorkflowStatus = shortened(e.WorkflowStatus, keptText)
+	e.Worker = shortened(e.Worker, keptText)
 	if e.Error != nil {
 		short := *e.Error
-		short.Message = shortened(short.Message, shortMessage)
+		short.Message = shortened(short.Message, keptMessage)
 		e.Error = &short
 	}
 }

@@ -2,6 +2,7 @@ package task
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -237,7 +238,7 @@ func (r *Request) readOutputSchema(value json.RawMessage) error {
 	if err := checkObject(r, value); err != nil {
 		return err
 	}
-	if _, err := compileSchema(value); err != nil {
+	if err := r.schemas.Validate(context.Background(), value); err != nil {
 		return &fault{rule: "is no JSON Schema that can be used", detail: err.Error()}
 	}
 	r.OutputSchema = bytes.Clone(value)

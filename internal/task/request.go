@@ -6,12 +6,17 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/capstan-worker/capstan/internal/task/schema"
 )
 
 // Defaults stand in for what a request leaves out.
 type Defaults struct {
 	Timeout  time.Duration // for timeout
 	Resubmit bool          // for on_unknown_submission: whether it is "resubmit"
+
+	// Schemas checks output_schema, and results against it. Nil does too, without its bounds.
+	Schemas *schema.Checker
 }
 
 // Request is a task that can be run: a message that keeps every rule.
@@ -39,6 +44,8 @@ type Request struct {
 	Timeout      time.Duration // longest run, from submission
 	ExpiresAt    time.Time     // not to be submitted after this moment; zero for never
 	Resubmit     bool          // whether it may be submitted again after an unknown outcome
+
+	schemas *schema.Checker
 }
 
 // KeptSize is how many bytes of the request are needed until its event is stored, once it was submitted.
@@ -82,7 +89,7 @@ func parse(m Message, d Defaults) (*Request, error) {
 		return nil, err
 	}
 	all := members(data)
-	r := &Request{Message: m.withoutData(), TaskID: taskID(m, all), Timeout: d.Timeout, Resubmit: d.Resubmit}
+	r := &Request{Message: m.withoutData(), TaskID: taskID(m, all), Timeout: d.Timeout, Resubmit: d.Resubmit, schemas: d.Schemas}
 	table := fields()
 	known := table[:]
 	for _, each := range all {

@@ -1,9 +1,12 @@
 package task
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // maxEnvelopes bounds how many envelopes are taken off a result.
@@ -16,11 +19,24 @@ type layersOf struct {
 	failed  bool              // an envelope that was taken off says that the agent failed
 	doubt   bool              // the innermost value looks like an envelope, and says the same
 	says    string            // in the words of the envelope
-	limited bool              // the words for the step limit stand somewhere
+	limited bool              // an envelope has the words for the step limit beside what it holds
+	nothing bool              // these words are all that is inside
 }
 
 // innermost returns what is left when every wrapping is off.
 func (l *layersOf) innermost() json.RawMessage { return l.values[len(l.values)-1] }
+
+// saysFailure reports whether words in or around the result say that the agent failed or was stopped.
+func (l *layersOf) saysFailure() bool { return l.failed || l.doubt || l.limited }
+
+// addError adds the error that the API told beside the result, as if it stood in an envelope around it.
+func (l *layersOf) addError(words string) {
+	if saysNoError(words) {
+		return
+	}
+	l.failed, l.says = true, words
+	l.limited = l.limited || saysStepLimit(words)
+}
 
 // unwrap takes the wrappings off a result: envelopes and, where a schema asks for JSON, the quotes and
 // the fence around a JSON text.
@@ -28,16 +44,15 @@ func unwrap(raw json.RawMessage, parse bool) *layersOf {
 	l := &layersOf{}
 	for envelopes := 0; ; {
 		l.values = append(l.values, raw)
-		switch kindOf(raw) {
-		case "a string":
-			text := textOf(raw)
-			inside := json.RawMessage(unfence(text))
-			l.limited = l.limited || saysStepLimit(text)
-			if !parse || !json.Valid(inside) {
+		switch jsontext.Value(raw).Kind() {
+		case '"':
+			l.nothing = saysStepLimit(shortText(raw))
+			inside := jsonIn(raw, parse)
+			if inside == nil {
 				return l
 			}
 			raw = inside
-		case "an object":
+		case '{':
 			e, ok := readEnvelope(raw)
 			if !ok {
 				return l
@@ -58,6 +73,34 @@ func unwrap(raw json.RawMessage, parse bool) *layersOf {
 	}
 }
 
+// jsonIn returns the JSON that a JSON string holds, fenced or not, or nil.
+func jsonIn(raw json.RawMessage, parse bool) json.RawMessage {
+	if !parse {
+		return nil
+	}
+	text, err := jsontext.AppendUnquote(nil, bytes.TrimSpace(raw))
+	if err != nil {
+		text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
+	}
+	inside := unfence(text)
+	if !json.Valid(inside) {
+		return nil
+	}
+	return inside
+}
+
+// maxWords bounds the texts in which the words of the API and of an agent are looked for, in bytes of JSON.
+const maxWords = 64 << 10
+
+// shortText returns the text of a JSON string, and nothing of a long one or any other value.
+func shortText(raw json.RawMessage) string {
+	if len(raw) > maxWords || jsontext.Value(raw).Kind() != '"' {
+		return ""
+	}
+	text, _ := jsontext.AppendUnquote(nil, bytes.TrimSpace(raw)) // the error only tells of bytes that are not UTF-8
+	return strings.ToValidUTF8(string(text), "\uFFFD")
+}
+
 // envelope is an object that is no answer but holds one, or the news that there is none.
 type envelope struct {
 	result json.RawMessage // nil where there is none
@@ -65,26 +108,66 @@ type envelope struct {
 	words  string          // of its error or message
 }
 
+// readEnvelope reads an object whose names are all those of an envelope, of which it has at least one.
 func readEnvelope(raw json.RawMessage) (envelope, bool) {
-	all := members(raw)
-	for _, m := range all {
-		if !isEnvelopeKey(m.name) {
-			return envelope{}, false
+	parts := map[string]json.RawMessage{}
+	foreign := false
+	eachMember(raw, func(name string, value json.RawMessage) bool {
+		foreign = !isEnvelopeKey(name)
+		if _, known := parts[name]; !known {
+			parts[name] = value
 		}
+		return !foreign
+	})
+	if foreign || len(parts) == 0 {
+		return envelope{}, false
 	}
-	status := strings.ToLower(strings.TrimSpace(textOf(valueOf(all, "status"))))
-	failure := valueOf(all, "error")
+	status := strings.ToLower(strings.TrimSpace(shortText(parts["status"])))
 	e := envelope{
-		result: valueOf(all, "result"),
+		result: parts["result"],
 		failed: slices.Contains([]string{"failed", "error", "failure"}, status) ||
-			string(valueOf(all, "success")) == "false" || !isEmpty(failure) && string(failure) != "false",
+			string(parts["success"]) == "false" || !isNoError(parts["error"]),
 	}
-	for _, words := range []json.RawMessage{failure, valueOf(members(failure), "message"), valueOf(all, "message")} {
+	for _, words := range []json.RawMessage{parts["error"], memberOf(parts["error"], "message"), parts["message"]} {
 		if e.words == "" {
-			e.words = textOf(words)
+			e.words = shortText(words)
 		}
 	}
-	return e, len(all) > 0
+	return e, true
+}
+
+// eachMember calls f with each member of a JSON object, in order, until it returns false. The JSON has to be valid.
+func eachMember(raw json.RawMessage, f func(name string, value json.RawMessage) bool) {
+	if jsontext.Value(raw).Kind() != '{' {
+		return
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if _, err := dec.ReadToken(); err != nil {
+		return
+	}
+	for dec.PeekKind() == '"' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return
+		}
+		text := name.String()
+		value, err := dec.ReadValue()
+		end := dec.InputOffset()
+		if err != nil || !f(text, raw[end-int64(len(value)):end]) {
+			return
+		}
+	}
+}
+
+// memberOf returns the value of an object's first member with this name, or nil.
+func memberOf(raw json.RawMessage, name string) (found json.RawMessage) {
+	eachMember(raw, func(each string, value json.RawMessage) bool {
+		if each == name {
+			found = value
+		}
+		return found == nil
+	})
+	return found
 }
 
 // isEnvelopeKey reports whether an envelope around an answer can have this name. An object with any other
@@ -98,39 +181,62 @@ func isEnvelopeKey(name string) bool {
 	}
 }
 
-// isEmpty reports whether a value says nothing: none, null, a blank string, an empty object or array.
-func isEmpty(raw json.RawMessage) bool {
-	switch kindOf(raw) {
-	case "nothing", "null":
+// isNoError reports whether the error of an envelope says that there is none: it is not there or empty, false, 0, or
+// what a program in another language makes of no error when it writes a text.
+func isNoError(raw json.RawMessage) bool {
+	switch jsontext.Value(raw).Kind() {
+	case 'f':
 		return true
-	case "a string":
-		return strings.TrimSpace(textOf(raw)) == ""
-	case "an object", "an array":
-		return strings.Trim(string(raw), "{}[] \t\r\n") == ""
+	case '0':
+		return strings.Trim(string(raw), " \t\r\n-0.") == ""
+	case '"':
+		return isBlankText(raw) || len(raw) <= maxWords && saysNoError(shortText(raw))
+	default:
+		return isEmpty(raw)
+	}
+}
+
+// saysNoError reports whether a text is None, null and the like, or blank.
+func saysNoError(text string) bool {
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "", "none", "null", "nil", "undefined", "false", "0":
+		return true
 	default:
 		return false
 	}
 }
 
-// saysStepLimit reports whether a text is the API's sentence for an agent that max_steps stopped, and
-// nothing else.
-func saysStepLimit(text string) bool {
-	text = unfence(text)
-	return strings.EqualFold(text, "Maximum number of steps exceeded") || // the error of a FAILED workflow
-		strings.EqualFold(text, "Task completed (max steps reached)") // in place of a COMPLETED one's answer
+// isEmpty reports whether a value says nothing: none, null, a blank string, an empty object or array.
+func isEmpty(raw json.RawMessage) bool {
+	switch jsontext.Value(raw).Kind() {
+	case 0, 'n':
+		return true
+	case '"':
+		return isBlankText(raw)
+	case '{', '[':
+		return len(bytes.Trim(raw, "{}[] \t\r\n")) == 0
+	default:
+		return false
+	}
 }
 
-// unfence returns the text without the blanks around it and without a Markdown fence, where it stands in
-// one: CommonMark 0.31, section 4.5.
-func unfence(text string) string {
-	text = strings.TrimSpace(text)
-	const fence = "```"
-	if len(text) < 2*len(fence) || !strings.HasPrefix(text, fence) || !strings.HasSuffix(text, fence) {
-		return text
+// isBlankText reports whether a JSON string says nothing but white space. A long one does.
+func isBlankText(raw json.RawMessage) bool {
+	return len(raw) <= maxWords && strings.TrimSpace(shortText(raw)) == ""
+}
+
+// saysStepLimit reports whether a text is a sentence for an agent that max_steps stopped, and nothing else but a full
+// stop, a fence, or the word that it is an error.
+func saysStepLimit(text string) bool {
+	text = strings.TrimSpace(strings.TrimPrefix(string(unfence([]byte(text))), "❌"))
+	text = strings.TrimSuffix(text, ".")
+	for _, prefix := range []string{"error:", "failed:", "task failed:", "agent failed:"} {
+		if len(text) > len(prefix) && strings.EqualFold(text[:len(prefix)], prefix) {
+			text = strings.TrimSpace(text[len(prefix):])
+			break
+		}
 	}
-	inside := text[len(fence) : len(text)-len(fence)]
-	if language, rest, ok := strings.Cut(inside, "\n"); ok && !strings.ContainsAny(language, "`{}[]\"") {
-		inside = rest
-	}
-	return strings.TrimSpace(inside)
+	return strings.EqualFold(text, "Maximum number of steps exceeded") || // the error of a FAILED workflow
+		strings.EqualFold(text, "Task completed (max steps reached)") || // in place of a COMPLETED one's answer
+		strings.EqualFold(text, "Failed to complete task in maximum steps") // browser-use, which the API runs
 }

@@ -1,9 +1,16 @@
 package task
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capstan-worker/capstan/internal/task/schema"
 )
 
 // maxMessage bounds the message of an error, in bytes: it may quote the API.
@@ -17,82 +24,106 @@ type Verdict struct {
 }
 
 // Judge says what a workflow's end means for its task. COMPLETED alone is no success: the answer has to
-// fit output_schema or, without one, to say something, and no envelope around it may say that the agent
-// failed.
-func (r *Request) Judge(e Ending) Verdict {
+// fit output_schema or, without one, to say something, and nothing beside it may say that the agent
+// failed. The error is ctx's: it ended while the check against output_schema waited for its turn.
+func (r *Request) Judge(ctx context.Context, e Ending) (Verdict, error) {
 	raw := asJSON(e.Result)
 	switch {
 	case e.TooLarge:
-		return r.failed(InvalidResult, nil, "the answer is larger than what is read of one")
+		return r.failed(InvalidResult, nil, "the answer is larger than what is read of one"), nil
 	case e.Lost:
-		return r.failed(WorkflowLost, nil, "the API does not know the workflow any more")
+		return r.failed(WorkflowLost, nil, "the API does not know the workflow any more"), nil
 	case e.TimedOut:
-		return r.failed(Timeout, nil, fmt.Sprintf("not done within %v", r.Timeout))
-	case e.Ended() && saysStepLimit(e.Error):
-		return r.failed(StepLimit, raw, "stopped by max_steps: "+e.Error)
+		return r.failed(Timeout, nil, r.sayTimeout(e.LastError)), nil
+	case e.Ended() && e.state() != "COMPLETED" && saysStepLimit(e.Error):
+		return r.failed(StepLimit, raw, "stopped by max_steps: "+e.Error), nil
 	case e.state() == "COMPLETED":
-		return r.judgeResult(raw)
+		return r.judgeResult(ctx, raw, e.Error)
 	case e.state() == "FAILED":
-		return r.failed(WorkflowFailed, raw, say("the workflow failed", e.Error))
+		return r.failed(WorkflowFailed, raw, say("the workflow failed", e.Error)), nil
 	default:
-		return r.failed(WorkflowFailed, raw, say("the workflow ended as "+e.Status, e.Error))
+		return r.failed(WorkflowFailed, raw, say("the workflow ended as "+e.Status, e.Error)), nil
 	}
 }
 
-// judgeResult judges what a completed workflow brought.
-func (r *Request) judgeResult(raw json.RawMessage) Verdict {
+// sayTimeout says that the task's time was up, and what the last answer was where it could not be used.
+func (r *Request) sayTimeout(lastError string) string {
+	message := fmt.Sprintf("not done within %v", r.Timeout)
+	if lastError != "" {
+		message += "; the last answer was: " + lastError
+	}
+	return message
+}
+
+// judgeResult judges what a completed workflow brought, and the error that the API told beside it.
+func (r *Request) judgeResult(ctx context.Context, raw json.RawMessage, beside string) (Verdict, error) {
 	l := unwrap(raw, r.OutputSchema != nil)
+	l.addError(beside)
 	switch {
-	case l.limited:
-		return r.failed(StepLimit, raw, "stopped by max_steps")
-	case l.failed:
-		return r.failed(AgentFailed, raw, say("the agent says that it failed", l.says))
+	case l.nothing:
+		return r.failed(StepLimit, raw, "stopped by max_steps"), nil
 	case r.OutputSchema != nil:
-		return r.judgeBySchema(raw, l)
-	case l.doubt:
-		return r.failed(AgentFailed, raw, say("the agent says that it failed", l.says))
-	case kindOf(l.innermost()) != "an array" && isEmpty(l.innermost()):
-		return r.failed(AgentFailed, raw, "the result is empty")
+		return r.judgeBySchema(ctx, raw, l)
+	case l.saysFailure():
+		return r.failedAgent(raw, l), nil
+	case jsontext.Value(l.innermost()).Kind() != '[' && isEmpty(l.innermost()):
+		return r.failed(AgentFailed, raw, "the result is empty"), nil
 	}
-	return succeeded(raw, l.innermost())
+	return succeeded(raw, l.innermost()), nil
 }
 
-// judgeBySchema takes the first of the possible answers that fits the schema.
-func (r *Request) judgeBySchema(raw json.RawMessage, l *layersOf) Verdict {
-	s, err := compileSchema(r.OutputSchema)
-	if err != nil {
-		return r.failed(InvalidResult, raw, "result: cannot be checked against output_schema: "+err.Error())
+// judgeBySchema takes the first of the possible answers that fits the schema, whatever words stand beside it.
+func (r *Request) judgeBySchema(ctx context.Context, raw json.RawMessage, l *layersOf) (Verdict, error) {
+	fits, err := r.schemas.FirstFit(ctx, r.OutputSchema, l.values, l.order)
+	misfit, isMisfit := errors.AsType[*schema.MisfitError](err)
+	switch {
+	case err == nil:
+		return succeeded(raw, l.values[fits]), nil
+	case ctx.Err() != nil && !isMisfit:
+		return Verdict{}, err
+	case isMisfit && l.saysFailure():
+		return r.failedAgent(raw, l), nil
+	case isMisfit:
+		return r.failed(InvalidResult, raw, "result: "+misfit.Error()), nil
+	default:
+		return r.failed(InvalidResult, raw, "result: cannot be checked against output_schema: "+err.Error()), nil
 	}
-	var misfits []error
-	for _, answer := range l.answers(s) {
-		err := s.check(answer)
-		if err == nil {
-			return succeeded(raw, answer)
-		}
-		misfits = append(misfits, err)
-	}
-	if l.doubt {
-		return r.failed(AgentFailed, raw, say("the agent says that it failed", l.says))
-	}
-	return r.failed(InvalidResult, raw, "result: "+misfits[0].Error())
 }
 
-// answers returns what can be the answer, the likeliest first: inside every envelope a parsed text, then
-// the text it was, because a schema may ask for a string. Only a schema that describes an object with a
-// result of its own may mean what looks like an envelope; then the whole comes first.
-func (l *layersOf) answers(s *schema) []json.RawMessage {
-	if s.hasResult() {
-		return l.values
+// order returns in which order the values can be the answer, the likeliest first: inside every envelope a parsed
+// text, then the text it was, because a schema may ask for a string. Only a schema that describes a result of its own
+// may mean what looks like an envelope: in its properties, and then the whole comes first, or in another way, and
+// then the whole comes last.
+func (l *layersOf) order(describes func(member string) schema.Description) []int {
+	var all []int
+	for i := range l.values {
+		all = append(all, i)
 	}
-	inside := slices.Clone(l.values[l.bare:])
-	slices.Reverse(inside)
-	return inside
+	switch describes("result") {
+	case schema.Outright:
+		return all
+	case schema.Implied:
+		slices.Reverse(all)
+		return all
+	default:
+		all = all[l.bare:]
+		slices.Reverse(all)
+		return all
+	}
+}
+
+// failedAgent returns the verdict for words that say that the agent failed, or that it was stopped by max_steps.
+func (r *Request) failedAgent(raw json.RawMessage, l *layersOf) Verdict {
+	if l.limited {
+		return r.failed(StepLimit, raw, "stopped by max_steps")
+	}
+	return r.failed(AgentFailed, raw, say("the agent says that it failed", l.says))
 }
 
 func succeeded(raw, result json.RawMessage) Verdict {
-	v := Verdict{Result: result}
-	if string(raw) != string(result) {
-		v.RawResult = raw
+	v := Verdict{Result: readable(result)}
+	if !bytes.Equal(raw, result) {
+		v.RawResult = readable(raw)
 	}
 	return v
 }
@@ -104,8 +135,8 @@ func (r *Request) failed(code Code, raw json.RawMessage, message string) Verdict
 		message = cut(r.Secrets.Text(message), maxMessage)
 	}
 	v := Verdict{Error: NewError(code, message)}
-	if kindOf(raw) != "null" {
-		v.RawResult = raw
+	if jsontext.Value(raw).Kind() != 'n' {
+		v.RawResult = readable(raw)
 	}
 	return v
 }

@@ -13,6 +13,17 @@ func completed(result string) task.Ending {
 	return task.Ending{Workflow: task.Workflow{Status: "COMPLETED", Result: json.RawMessage(result)}}
 }
 
+func judge(t *testing.T, r *task.Request, e task.Ending) task.Verdict {
+	t.Helper()
+	v, err := r.Judge(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func schemaRequest(schema string) string { return with(`"output_schema":` + schema) }
+
 const heading = `{"type":"object","required":["heading"],"properties":{"heading":{"type":"string"}}}`
 
 // fenced is a JSON text in a Markdown fence, as an agent likes to answer.
@@ -79,7 +90,8 @@ var shapes = []struct {
 	{"error false", "", `{"error":false,"result":"x"}`, `"x"`},
 	{"empty error object", "", `{"error":{},"result":"x"}`, `"x"`},
 	{"failed inside", "", `{"status":"success","result":{"status":"error","result":"x"}}`, "agent_failed"},
-	{"failed with an answer that fits", heading, `{"status":"failed","result":{"heading":"Hello"}}`, "agent_failed"},
+	{"failed with an answer that fits", heading, `{"status":"failed","result":{"heading":"Hello"}}`, `{"heading":"Hello"}`},
+	{"failed with an answer that does not fit", heading, `{"status":"failed","result":{"head":"Hello"}}`, "agent_failed"},
 	{"failed without a result", "", `{"status":"failed","message":"no such page"}`, "agent_failed"},
 	{"failed without a result, with a schema", heading, `{"status":"failed","message":"no such page"}`, "agent_failed"},
 	{"a schema with a status of its own", `{"required":["status"]}`, `{"status":"failed","message":"m"}`, `{"status":"failed","message":"m"}`},
@@ -101,7 +113,7 @@ func TestResultsAreUnwrappedAndJudged(t *testing.T) {
 			if tc.schema != "" {
 				request = schemaRequest(tc.schema)
 			}
-			v := parse(t, request).Judge(completed(tc.result))
+			v := judge(t, parse(t, request), completed(tc.result))
 			checkVerdict(t, v, tc.result, tc.want)
 		})
 	}
@@ -149,7 +161,7 @@ func TestEndingsThatAreNoAnswer(t *testing.T) {
 		{"lost", task.Ending{Workflow: task.Workflow{Status: "RUNNING"}, Lost: true}, task.WorkflowLost, "the API does not know the workflow any more"},
 		{"too large", task.Ending{TooLarge: true}, task.InvalidResult, "the answer is larger than what is read of one"},
 	} {
-		v := r.Judge(tc.ending)
+		v := judge(t, r, tc.ending)
 		if v.Error == nil || v.Error.Code != tc.code || v.Error.Message != tc.message || v.Result != nil || v.RawResult != nil {
 			t.Errorf("%s: got %+v, %+v, want %s: %s", tc.name, v, v.Error, tc.code, tc.message)
 		}
@@ -157,14 +169,14 @@ func TestEndingsThatAreNoAnswer(t *testing.T) {
 }
 
 func TestAFailedWorkflowKeepsItsResult(t *testing.T) {
-	v := parse(t, with(`"model":"m"`)).Judge(task.Ending{Workflow: task.Workflow{Status: "FAILED", Result: json.RawMessage(`{"a":1}`)}})
+	v := judge(t, parse(t, with(`"model":"m"`)), task.Ending{Workflow: task.Workflow{Status: "FAILED", Result: json.RawMessage(`{"a":1}`)}})
 	if got, want := string(v.RawResult), `{"a":1}`; got != want || v.Result != nil {
 		t.Errorf("got result %s and raw %s, want only raw %s", v.Result, got, want)
 	}
 }
 
 func TestWhatIsNotJSONIsText(t *testing.T) {
-	v := parse(t, with(`"model":"m"`)).Judge(completed("<html>\xff"))
+	v := judge(t, parse(t, with(`"model":"m"`)), completed("<html>\xff"))
 	if !json.Valid(v.Result) || !strings.Contains(string(v.Result), "<html>") {
 		t.Errorf("got %s, want a JSON string", v.Result)
 	}
@@ -175,7 +187,7 @@ func TestLongMessagesAreCutBehindTheirSecrets(t *testing.T) {
 	const before = len("the workflow failed: ")
 	for shift := range 12 {
 		words := strings.Repeat("é", (2048-before)/2-5) + strings.Repeat("-", shift) + "hunter2x" + strings.Repeat("z", 1000)
-		v := r.Judge(task.Ending{Workflow: task.Workflow{Status: "FAILED", Error: words}})
+		v := judge(t, r, task.Ending{Workflow: task.Workflow{Status: "FAILED", Error: words}})
 		if strings.Contains(v.Error.Message, "hu") || len(v.Error.Message) > 2048+len("…") {
 			t.Errorf("got %d bytes that end in %q", len(v.Error.Message), v.Error.Message[2000:])
 		}
@@ -197,7 +209,7 @@ func FuzzJudge(f *testing.F) {
 		if schema != "" {
 			r.OutputSchema = json.RawMessage(schema)
 		}
-		v := r.Judge(task.Ending{Workflow: task.Workflow{Status: status, Result: result, Error: words}})
+		v := judge(t, r, task.Ending{Workflow: task.Workflow{Status: status, Result: result, Error: words}})
 		if (v.Error == nil) != (v.Result != nil) {
 			t.Fatalf("got result %s with error %v", v.Result, v.Error)
 		}

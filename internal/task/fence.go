@@ -1,0 +1,47 @@
+package task
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// unfence returns the text without the blanks around it and without a Markdown fence, where it stands in one: three or
+// more backticks or tildes, and at least as many at its end or, as in CommonMark 0.31, section 4.5, none at all. A
+// fence on a single line, which is none there, is taken off as well.
+func unfence(text []byte) []byte {
+	text = bytes.TrimSpace(text)
+	if len(text) == 0 || text[0] != '`' && text[0] != '~' {
+		return text
+	}
+	mark := string(text[0])
+	inside := bytes.TrimLeft(text, mark)
+	opening := len(text) - len(inside)
+	if opening < 3 {
+		return text
+	}
+	body := bytes.TrimRight(inside, mark)
+	closing := len(inside) - len(body)
+	info, rest, lines := bytes.Cut(body, []byte("\n"))
+	switch {
+	case closing < opening && (closing > 0 || !lines):
+		return text
+	case !lines:
+		return bytes.TrimSpace(withoutLanguage(body))
+	case bytes.ContainsAny(info, "`{}[]\""):
+		return bytes.TrimSpace(body)
+	default:
+		return bytes.TrimSpace(rest)
+	}
+}
+
+// withoutLanguage returns what a fence on a single line holds, without the name of its language.
+func withoutLanguage(line []byte) []byte {
+	line = bytes.TrimSpace(line)
+	end := bytes.IndexAny(line, " \t{[\"")
+	languages := []string{"json", "jsonc", "json5", "javascript", "js", "text", "txt", "plaintext"}
+	if end > 0 && slices.Contains(languages, strings.ToLower(string(line[:end]))) {
+		return line[end:]
+	}
+	return line
+}

@@ -1,0 +1,289 @@
+package schema
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/message"
+)
+
+// children checks what is inside an object or array, in the place of the validator: in a fixed order, only until a
+// few violations are found, and with no more than those kept of what the checks of each child found.
+type children struct {
+	meter      *meter
+	draft      int
+	properties map[string]*jsonschema.Schema
+	patterns   map[jsonschema.Regexp]*jsonschema.Schema
+	additional any // nil, bool or *jsonschema.Schema
+	names      *jsonschema.Schema
+
+	prefix      []*jsonschema.Schema
+	items       any // of the items behind prefix: nil, bool or *jsonschema.Schema
+	contains    *jsonschema.Schema
+	least, most *int // of items that contains is true for
+	unique      bool
+}
+
+// newChildren takes the keywords off the schema. It returns nil where there are none.
+func newChildren(m *meter, s *jsonschema.Schema) *children {
+	c := &children{
+		meter: m, draft: s.DraftVersion, properties: s.Properties, patterns: s.PatternProperties,
+		additional: s.AdditionalProperties, names: s.PropertyNames, prefix: s.PrefixItems,
+		contains: s.Contains, least: s.MinContains, most: s.MaxContains, unique: s.UniqueItems,
+	}
+	if s.Items2020 != nil {
+		c.items = s.Items2020
+	}
+	if s.DraftVersion < 2020 {
+		c.items = s.Items
+		if list, ok := s.Items.([]*jsonschema.Schema); ok {
+			c.prefix, c.items = list, s.AdditionalItems
+		}
+	}
+	s.Properties, s.PatternProperties, s.AdditionalProperties, s.PropertyNames = nil, nil, nil, nil
+	s.PrefixItems, s.Items2020, s.Items, s.AdditionalItems = nil, nil, nil, nil
+	s.Contains, s.MinContains, s.MaxContains, s.UniqueItems = nil, nil, nil, false
+	if len(c.properties) == 0 && len(c.patterns) == 0 && c.additional == nil && c.names == nil &&
+		len(c.prefix) == 0 && c.items == nil && c.contains == nil && !c.unique {
+		return nil
+	}
+	return c
+}
+
+// Validate is called by the validator with each value that the schema is applied to.
+func (c *children) Validate(ctx *jsonschema.ValidatorContext, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		c.object(ctx, v)
+	case []any:
+		c.array(ctx, v)
+	}
+}
+
+// found is what the checks of children found so far.
+type found struct {
+	*children
+	ctx  *jsonschema.ValidatorContext
+	kept []*jsonschema.ValidationError
+}
+
+// check checks a child.
+func (f *found) check(s *jsonschema.Schema, v any, place string) {
+	kept := f.meter.kept
+	err := f.ctx.Validate(s, f.meter.instance.resolve(v), []string{place})
+	f.meter.kept = kept
+	f.keep(err)
+}
+
+// keep keeps a few violations of those a check found.
+func (f *found) keep(err error) {
+	if broken, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
+		few := leaves(broken, nil)
+		f.meter.keep(len(few))
+		f.kept = append(f.kept, few...)
+	}
+}
+
+// enough reports whether so many violations are found that the rest need not be looked at.
+func (f *found) enough() bool { return len(f.kept) >= maxViolations }
+
+// report hands what was found to the validator. unseen: some children were not looked at.
+func (f *found) report(unseen bool) {
+	for _, each := range f.kept {
+		f.ctx.AddErr(each)
+	}
+	if unseen {
+		f.ctx.AddError(more{})
+	}
+}
+
+// more says that there may be more violations than those that were found.
+type more struct{ worded }
+
+// worded is a violation in words of its own.
+type worded string
+
+// KeywordPath is part of the validator's interface.
+func (worded) KeywordPath() []string { return nil }
+
+// LocalizedString is part of the validator's interface.
+func (w worded) LocalizedString(*message.Printer) string { return string(w) }
+
+func (c *children) object(ctx *jsonschema.ValidatorContext, object map[string]any) {
+	f := &found{children: c, ctx: ctx}
+	var tooMany []string
+	seen := 0
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if f.enough() || len(tooMany) > maxViolations {
+			break
+		}
+		seen++
+		f.checkName(name)
+		evaluated := f.member(name, object[name])
+		switch additional := c.additional.(type) {
+		case *jsonschema.Schema:
+			if !evaluated {
+				f.check(additional, object[name], name)
+			}
+			evaluated = true
+		case bool:
+			if !evaluated && !additional {
+				tooMany = append(tooMany, name)
+			}
+			evaluated = true
+		}
+		if evaluated {
+			ctx.EvaluatedProp(name)
+		}
+	}
+	if len(tooMany) > 0 {
+		c.meter.keep(1)
+		ctx.AddError(&kind.AdditionalProperties{Properties: tooMany})
+	}
+	f.report(seen < len(object))
+}
+
+// checkName applies propertyNames.
+func (f *found) checkName(name string) {
+	if f.names == nil {
+		return
+	}
+	kept := f.meter.kept
+	err := f.names.Validate(name)
+	f.meter.kept = kept
+	if broken, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
+		broken.InstanceLocation = slices.Clone(f.ctx.ValueLocation())
+		broken.ErrorKind, broken.Causes = &kind.PropertyNames{Property: name}, nil
+		f.keep(broken)
+	}
+}
+
+// member applies properties and patternProperties, and reports whether one of them is about the name.
+func (f *found) member(name string, v any) bool {
+	s, evaluated := f.properties[name]
+	if evaluated {
+		f.check(s, v, name)
+	}
+	for pattern, s := range f.patterns {
+		if pattern.MatchString(name) {
+			evaluated = true
+			f.check(s, v, name)
+		}
+	}
+	return evaluated
+}
+
+func (c *children) array(ctx *jsonschema.ValidatorContext, array []any) {
+	if c.unique {
+		c.checkUnique(ctx, array)
+	}
+	f := &found{children: c, ctx: ctx}
+	seen := len(array)
+	for i, item := range array {
+		if f.enough() {
+			seen = i
+			break
+		}
+		if i < len(c.prefix) {
+			f.check(c.prefix[i], item, strconv.Itoa(i))
+			continue
+		}
+		rest, ok := c.items.(*jsonschema.Schema)
+		if !ok {
+			break
+		}
+		f.check(rest, item, strconv.Itoa(i))
+	}
+	f.report(seen < len(array))
+	if additional, ok := c.items.(bool); ok && !additional && len(array) > len(c.prefix) {
+		ctx.AddError(&kind.AdditionalItems{Count: len(array) - len(c.prefix)})
+	}
+	if c.contains != nil {
+		c.checkContains(ctx, array)
+	}
+}
+
+func (c *children) checkContains(ctx *jsonschema.ValidatorContext, array []any) {
+	count := 0
+	for i, item := range array {
+		kept := c.meter.kept
+		err := ctx.Validate(c.contains, c.meter.instance.resolve(item), []string{strconv.Itoa(i)})
+		c.meter.kept = kept
+		if err != nil {
+			continue
+		}
+		count++
+		if c.draft >= 2020 {
+			ctx.EvaluatedItem(i)
+		}
+	}
+	c.meter.keep(2)
+	switch {
+	case c.least == nil && count == 0:
+		ctx.AddError(&kind.Contains{})
+	case c.least != nil && count < *c.least:
+		ctx.AddError(worded(fmt.Sprintf("has %d items that match contains, want at least %d", count, *c.least)))
+	}
+	if c.most != nil && count > *c.most {
+		ctx.AddError(worded(fmt.Sprintf("has %d items that match contains, want at most %d", count, *c.most)))
+	}
+}
+
+// checkUnique applies uniqueItems by a hash of each item, whose seed nobody knows: no items can be chosen so that it
+// takes long.
+func (c *children) checkUnique(ctx *jsonschema.ValidatorContext, array []any) {
+	c.meter.spend(len(array) / 4)
+	seen := make(map[uint64]int, len(array))
+	var sum maphash.Hash
+	for i, item := range array {
+		sum.Reset()
+		c.writeTo(&sum, item)
+		first, ok := seen[sum.Sum64()]
+		if ok && c.meter.equal(array[first], item) {
+			c.meter.keep(1)
+			ctx.AddError(&kind.UniqueItems{Duplicates: [2]int{first, i}})
+			return
+		}
+		seen[sum.Sum64()] = i
+	}
+}
+
+// writeTo writes a value so that two are the same exactly where what is written is.
+func (c *children) writeTo(sum *maphash.Hash, v any) {
+	c.meter.spend(1)
+	switch v := c.meter.instance.resolve(v).(type) {
+	case json.Number:
+		writeText(sum, '0', canonicalNumber(v))
+	case string:
+		c.meter.spend(len(v) / 4096)
+		writeText(sum, '"', v)
+	case []any:
+		writeText(sum, '[', strconv.Itoa(len(v)))
+		for _, item := range v {
+			c.writeTo(sum, item)
+		}
+	case map[string]any:
+		writeText(sum, '{', strconv.Itoa(len(v)))
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			writeText(sum, '"', name)
+			c.writeTo(sum, v[name])
+		}
+	default: // null, true and false
+		writeText(sum, 'n', fmt.Sprint(v))
+	}
+}
+
+// writeText writes a text behind its type and its length.
+func writeText(sum *maphash.Hash, of byte, text string) {
+	head := binary.AppendUvarint([]byte{of}, uint64(len(text)))
+	_, _ = sum.Write(head) // it never fails
+	_, _ = sum.WriteString(text)
+}

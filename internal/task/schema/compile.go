@@ -1,0 +1,241 @@
+package schema
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// Bounds of a schema. Compiling takes the square of the number of subschemas.
+const (
+	maxSchema       = 256 << 10 // bytes
+	maxSchemaValues = 10_000    // JSON values in it
+)
+
+// What the compiler calls the schema, and what a reference without a host of its own begins with.
+// Nothing can be loaded from either.
+const (
+	schemaBase = "capstan:///"
+	schemaURL  = schemaBase + "output_schema"
+)
+
+// compiled is a schema that values can be checked against. It takes many times the memory of its text, and is not
+// safe for concurrent use.
+type compiled struct {
+	root      *jsonschema.Schema
+	meter     *meter
+	chain     int  // the most subschemas that are applied inside one another to one value
+	evaluates bool // unevaluatedProperties or unevaluatedItems stands in it
+	unique    bool // uniqueItems does
+}
+
+// loader refuses: a schema is complete in itself.
+type loader struct{}
+
+func (loader) Load(string) (any, error) { return nil, errors.New("no other document is loaded") }
+
+// measureSchema measures a schema, and refuses one that is too large.
+func measureSchema(raw []byte) (measure, error) {
+	if len(raw) > maxSchema {
+		return measure{}, fmt.Errorf("it is %d bytes long; at most %d are read", len(raw), maxSchema)
+	}
+	in, err := measureJSON(raw)
+	if err == nil && in.values > maxSchemaValues {
+		err = fmt.Errorf("it holds more than %d values", maxSchemaValues)
+	}
+	return in, err
+}
+
+// compile compiles a schema that was measured. The error says what is wrong with it, and may quote it.
+func compile(raw []byte, in measure, m *meter) (c *compiled, err error) {
+	// The validator is foreign code with foreign input: a panic in it is the schema's fault.
+	defer func() {
+		if broken := recover(); broken != nil {
+			c, err = nil, asError(broken)
+		}
+	}()
+	m.spend(in.values * (1 + in.values/compileSquare))
+	doc, err := decodeJSON(raw, m)
+	if err != nil {
+		return nil, err
+	}
+	c = &compiled{meter: m}
+	all, err := c.compile(doc)
+	if err != nil {
+		return nil, err
+	}
+	c.install(all)
+	return c, nil
+}
+
+// compileSquare: compiling takes a step for each pair of this many subschemas.
+const compileSquare = 200
+
+// compile returns all subschemas.
+func (c *compiled) compile(doc any) ([]*jsonschema.Schema, error) {
+	var all []*jsonschema.Schema
+	engine := &patterns{meter: c.meter, known: map[string]*pattern{}}
+	compiler := jsonschema.NewCompiler()
+	compiler.DefaultDraft(jsonschema.Draft2020)
+	compiler.UseLoader(loader{})
+	compiler.UseRegexpEngine(engine.compile)
+	compiler.RegisterVocabulary(vocabulary(func(each *jsonschema.Schema) {
+		c.meter.spend(1)
+		all = append(all, each)
+	}))
+	compiler.AssertVocabs()
+	if err := compiler.AddResource(schemaURL, doc); err != nil {
+		return nil, fmt.Errorf("add it: %w", err)
+	}
+	root, err := compiler.Compile(schemaURL)
+	if invalid, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
+		if broken, ok := errors.AsType[*jsonschema.ValidationError](invalid.Err); ok {
+			return nil, violations(broken)
+		}
+	}
+	if err != nil {
+		return nil, errors.New(strings.NewReplacer(schemaURL, "", schemaBase, "").Replace(err.Error()))
+	}
+	c.root, engine.complete = root, true
+	return all, nil
+}
+
+// vocabulary is how each schema that is compiled gets to be seen, in any draft.
+func vocabulary(seen func(*jsonschema.Schema)) *jsonschema.Vocabulary {
+	return &jsonschema.Vocabulary{
+		URL: "urn:capstan:meter",
+		Compile: func(ctx *jsonschema.CompilerContext, _ map[string]any) (jsonschema.SchemaExt, error) {
+			seen(ctx.Enqueue(nil)) // nil is the way to the schema itself
+			return nil, nil
+		},
+	}
+}
+
+// install puts the meter into all subschemas, and into those that are only true or false, which are not among them.
+func (c *compiled) install(all []*jsonschema.Schema) {
+	chains := chains{heights: map[*jsonschema.Schema]int{}}
+	known := map[*jsonschema.Schema]bool{}
+	for _, s := range all {
+		known[s] = true
+		c.chain = max(c.chain, chains.height(s))
+		c.evaluates = c.evaluates || s.UnevaluatedItems != nil || s.UnevaluatedProperties != nil
+		c.unique = c.unique || s.UniqueItems
+	}
+	if chains.open {
+		c.chain = len(all)
+	}
+	for _, s := range all {
+		for _, child := range append(inside(s), inPlace(s)...) {
+			if child.Bool != nil && !known[child] {
+				known[child] = true
+				all = append(all, child)
+			}
+		}
+	}
+	if c.root.Bool != nil {
+		all = append(all, c.root)
+	}
+	for _, s := range all {
+		c.meter.install(s, c.chain, c.evaluates)
+	}
+}
+
+// chains finds out how many schemas can be applied inside one another to one value.
+type chains struct {
+	heights map[*jsonschema.Schema]int // 0 while it is being found out
+	open    bool                       // it cannot be told: a circle, or a reference that depends on the way to it
+}
+
+func (c *chains) height(s *jsonschema.Schema) int {
+	if height, ok := c.heights[s]; ok {
+		c.open = c.open || height == 0
+		return height
+	}
+	c.heights[s] = 0
+	c.open = c.open || s.DynamicRef != nil || s.RecursiveRef != nil
+	below := 0
+	for _, child := range inPlace(s) {
+		below = max(below, c.height(child))
+	}
+	c.heights[s] = below + 1
+	return below + 1
+}
+
+// inPlace returns the schemas that a schema applies to the same value.
+func inPlace(s *jsonschema.Schema) []*jsonschema.Schema {
+	all := []*jsonschema.Schema{s.Ref, s.RecursiveRef, s.Not, s.If, s.Then, s.Else}
+	if s.DynamicRef != nil {
+		all = append(all, s.DynamicRef.Ref)
+	}
+	all = append(append(append(all, s.AllOf...), s.AnyOf...), s.OneOf...)
+	for _, each := range s.DependentSchemas {
+		all = append(all, each)
+	}
+	for _, each := range s.Dependencies {
+		if sub, ok := each.(*jsonschema.Schema); ok {
+			all = append(all, sub)
+		}
+	}
+	return withoutNil(all)
+}
+
+// inside returns the schemas that a schema applies to what is inside of a value.
+func inside(s *jsonschema.Schema) []*jsonschema.Schema {
+	all := append([]*jsonschema.Schema{s.PropertyNames, s.UnevaluatedProperties, s.UnevaluatedItems, s.Contains, s.Items2020, s.ContentSchema}, s.PrefixItems...)
+	for _, each := range s.Properties {
+		all = append(all, each)
+	}
+	for _, each := range s.PatternProperties {
+		all = append(all, each)
+	}
+	for _, each := range []any{s.AdditionalProperties, s.Items, s.AdditionalItems} {
+		switch each := each.(type) {
+		case *jsonschema.Schema:
+			all = append(all, each)
+		case []*jsonschema.Schema:
+			all = append(all, each...)
+		}
+	}
+	return withoutNil(all)
+}
+
+func withoutNil(all []*jsonschema.Schema) []*jsonschema.Schema {
+	kept := all[:0]
+	for _, each := range all {
+		if each != nil {
+			kept = append(kept, each)
+		}
+	}
+	return kept
+}
+
+// check returns nil where the JSON, which was measured, fits the schema. The error says what does not: places are
+// JSON pointers (RFC 6901), and no more of the JSON is quoted than the names in them.
+func (c *compiled) check(raw []byte, in measure) (err error) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			err = asError(broken)
+		}
+	}()
+	c.meter.start(in)
+	// The validator itself looks into what is unevaluated.
+	c.meter.instance = newInstance(raw, c.meter, !c.evaluates)
+	value, err := c.meter.instance.decode(undecoded{0, len(raw)})
+	if err != nil {
+		return err
+	}
+	err = c.root.Validate(value)
+	if broken, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
+		return violations(broken)
+	}
+	return err
+}
+
+func asError(panicked any) error {
+	if err, ok := panicked.(error); ok && (errors.Is(err, errCostly) || errors.Is(err, errLong)) {
+		return err
+	}
+	return errors.New("the validator cannot handle it")
+}

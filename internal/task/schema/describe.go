@@ -1,0 +1,58 @@
+package schema
+
+import (
+	"slices"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// describes says how the schema describes a member. Its keywords are in the places where they were compiled to or,
+// since it was installed, in children.
+func (c *compiled) describes(member string) Description {
+	if own := childrenOf(c.root); own != nil && own.properties[member] != nil {
+		return Outright
+	}
+	if c.implies(c.root, member, map[*jsonschema.Schema]bool{}) {
+		return Implied
+	}
+	return NotDescribed
+}
+
+// implies reports whether a schema, or one that it applies to the same value, says something of the member.
+func (c *compiled) implies(s *jsonschema.Schema, member string, seen map[*jsonschema.Schema]bool) bool {
+	if seen[s] {
+		return false
+	}
+	seen[s] = true
+	if slices.Contains(s.Required, member) || s.UnevaluatedProperties != nil {
+		return true
+	}
+	if own := childrenOf(s); own != nil && own.describes(member) {
+		return true
+	}
+	return slices.ContainsFunc(inPlace(s), func(part *jsonschema.Schema) bool { return c.implies(part, member, seen) })
+}
+
+// describes reports whether one of the schemas for members is for this one.
+func (c *children) describes(member string) bool {
+	if c.properties[member] != nil {
+		return true
+	}
+	for each := range c.patterns {
+		if p, ok := each.(*pattern); ok && p.matchesName(member) {
+			return true
+		}
+	}
+	additional, ok := c.additional.(*jsonschema.Schema)
+	return ok && (additional.Bool == nil || !*additional.Bool)
+}
+
+// childrenOf returns what was installed for the children of a schema's values, or nil.
+func childrenOf(s *jsonschema.Schema) *children {
+	for _, each := range s.Extensions {
+		if c, ok := each.(*children); ok {
+			return c
+		}
+	}
+	return nil
+}

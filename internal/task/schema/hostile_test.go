@@ -1,0 +1,191 @@
+package schema_test
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// list returns JSON: n times the item, in an array.
+func list(item string, n int) string {
+	return "[" + strings.TrimSuffix(strings.Repeat(item+",", n), ",") + "]"
+}
+
+// numbered returns n texts made by the format, each with its number, with commas between them.
+func numbered(format string, n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, strings.ReplaceAll(format, "#", fmt.Sprint(i)))
+	}
+	return strings.Join(all, ",")
+}
+
+// doubling returns a schema in which every definition applies the next one twice by way of a keyword.
+func doubling(keyword, leaf string) string {
+	var defs []string
+	for i := range 40 {
+		defs = append(defs, fmt.Sprintf(`"d%d":{%s}`, i, strings.ReplaceAll(keyword, "NEXT", fmt.Sprintf(`{"$ref":"#/$defs/d%d"}`, i+1))))
+	}
+	return fmt.Sprintf(`{"$ref":"#/$defs/d0","$defs":{%s,"d40":%s}}`, strings.Join(defs, ","), leaf)
+}
+
+// chain returns a schema of n references, each to the next, and the last to the leaf.
+func chain(n int, leaf string) string {
+	var defs []string
+	for i := range n {
+		defs = append(defs, fmt.Sprintf(`"d%d":{"$ref":"#/$defs/d%d"}`, i, i+1))
+	}
+	return fmt.Sprintf(`{"$ref":"#/$defs/d0","$defs":{%s,"d%d":%s}}`, strings.Join(defs, ","), n, leaf)
+}
+
+// negated puts a schema under not, where the validator gathers no violations.
+func negated(schema string) string {
+	return `{"not":` + strings.ReplaceAll(schema, "#/", "#/not/") + `}`
+}
+
+// collisions are different items whose strings, one after the other, are the same bytes when each begins with 4.
+func collisions() string {
+	var all []string
+	for mask := range 1 << 15 {
+		item := `["`
+		for bit := range 15 {
+			if mask&(1<<bit) != 0 {
+				item += `","`
+			} else {
+				item += `\u0004`
+			}
+		}
+		all = append(all, item+`"]`)
+	}
+	return "[" + strings.Join(all, ",") + "]"
+}
+
+var hostile = map[string]struct{ schema, value, want string }{
+	"allOf doubles":            {doubling(`"allOf":[NEXT,NEXT]`, `{}`), `{"a":1}`, "takes too long"},
+	"anyOf doubles":            {doubling(`"anyOf":[NEXT,NEXT]`, `{"type":"null"}`), `{"a":1}`, "takes too long"},
+	"anyOf doubles under not":  {negated(doubling(`"anyOf":[NEXT,NEXT]`, `{"type":"null"}`)), `{"a":1}`, "takes too long"},
+	"dependentSchemas":         {negated(doubling(`"dependentSchemas":{"a":NEXT,"b":NEXT}`, `{"type":"null"}`)), `{"a":1,"b":1}`, "takes too long"},
+	"doubling beside padding":  {`{"prefixItems":[{"$ref":"#/$defs/d0"}],` + doubling(`"allOf":[NEXT,NEXT]`, `{"type":"null"}`)[len(`{"$ref":"#/$defs/d0",`):], list("1", 300_000), "takes too long"},
+	"items twice":              {`{"items":{"$ref":"#"},"contains":{"$ref":"#"}}`, strings.Repeat("[", 60) + strings.Repeat("]", 60), "takes too long"},
+	"draft 4":                  {`{"$schema":"http://json-schema.org/draft-04/schema#","allOf":[{"$ref":"#/definitions/a"}],"definitions":{"a":{"items":{"$ref":"#"},"additionalItems":{"$ref":"#"},"anyOf":[{"items":{"$ref":"#"}},{"items":{"$ref":"#"}}]}}}`, strings.Repeat("[", 60) + strings.Repeat("]", 60), "takes too long"},
+	"types":                    {`{"items":{"anyOf":` + list(`{"type":"string"}`, 20) + `}}`, list("1", 200_000), "and more"},
+	"false":                    {`{"items":{"anyOf":` + list(`false`, 20) + `}}`, list("1", 200_000), "and more"},
+	"minimum":                  {`{"items":{"anyOf":` + list(`{"minimum":2}`, 20) + `}}`, list("1", 200_000), "and more"},
+	"enum":                     {`{"items":{"anyOf":` + list(`{"enum":[2]}`, 20) + `}}`, list("1", 200_000), "and more"},
+	"types in members":         {`{"additionalProperties":{"anyOf":` + list(`{"type":"string"}`, 20) + `}}`, `{` + numbered(`"n#":1`, 100_000) + `}`, "and more"},
+	"types in a tree":          {`{"items":{"$ref":"#"},"anyOf":` + list(`{"type":"null"}`, 20) + `}`, list(list(list("1", 5), 5), 20_000), "fits none of anyOf"},
+	"types that are passed":    {`{"items":{"anyOf":[` + numbered(`{"type":"string","title":"#"}`, 200) + `,{"type":"number"}]}}`, list("1", 10_000), "takes too long"},
+	"required":                 {`{"items":{"anyOf":[{"required":[` + numbered(`"n#"`, 5000) + `]},{}]}}`, list("{}", 10_000), "takes too long"},
+	"names":                    {`{"propertyNames":{"maxLength":1}}`, `{` + numbered(`"n#":1`, 100_000) + `}`, "and more"},
+	"additional names":         {`{"additionalProperties":false}`, `{` + numbered(`"n#":1`, 100_000) + `}`, "and more"},
+	"pattern names":            {`{"patternProperties":{` + numbered(`"^a*#":{}`, 1000) + `}}`, `{` + numbered(`"n#":1`, 100_000) + `}`, "takes too long"},
+	"unevaluated":              {`{"unevaluatedItems":false,"allOf":` + list(`{"allOf":[{"allOf":[{"allOf":[{}]}]}]}`, 10) + `}`, list("1", 200_000), "takes too long"},
+	"unevaluated members":      {`{"unevaluatedProperties":{"type":"string"}}`, `{` + numbered(`"n#":1`, 100_000) + `}`, "takes too long"},
+	"stack":                    {chain(2400, `{"items":{"$ref":"#"}}`), strings.Repeat("[", 90) + strings.Repeat("]", 90), "nested too deep"},
+	"a chain for each":         {`{"items":{"$ref":"#/$defs/d0"},` + chain(2400, `{}`)[len(`{"$ref":"#/$defs/d0",`):], list("1", 10_000), "takes too long"},
+	"values":                   {`{"items":{"type":"number"}}`, list("1", 16<<20), "too many values"},
+	"objects":                  {`{"items":{"type":"object"}}`, list("{}", 3<<20), "too many values"},
+	"a long string, often":     {`{"allOf":` + list(`{"minLength":1}`, 3000) + `}`, `"` + strings.Repeat("a", 1<<20) + `"`, "takes too long"},
+	"enum of numbers":          {`{"items":{"not":{"enum":` + list("2.50", 9000) + `}}}`, list("1.5", 200), "takes too long"},
+	"enum of lists":            {`{"items":{"not":{"enum":[` + list("2.50", 9000) + `]}}}`, "[" + strings.TrimSuffix(strings.Repeat(list("2.5", 9000)+",", 20), ",") + "]", "/0: 'not' failed"},
+	"uniqueItems that collide": {`{"uniqueItems":true}`, collisions(), ""},
+	"formats":                  {`{"$schema":"http://json-schema.org/draft-07/schema#","items":{"format":"regex"}}`, "[" + numbered(`"(a{1,9}){1,9}#"`, 3000) + "]", ""},
+	"programs":                 {`{"$schema":"http://json-schema.org/draft-07/schema#","items":{"format":"regex"}}`, "[" + numbered(`"a{1,50000}#"`, 100) + "]", ""},
+	"contains":                 {`{"contains":{"type":"string"},"minContains":3}`, list("1", 300_000), "at least 3"},
+	"multipleOf":               {`{"items":{"multipleOf":1e-300}}`, list("1e300", 50_000), ""},
+}
+
+// mostMemory is what a check may take, whatever the schema and the value: its share of a small pod is 45 MiB, and a
+// value that takes more is checked alone.
+const mostMemory = 200 << 20
+
+func TestNoSchemaTakesForeverOrAllMemory(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(20))
+	for name, tc := range hostile {
+		t.Run(name, func(t *testing.T) {
+			var got string
+			peak := peakOf(func() { got = check(t, nil, tc.schema, tc.value) })
+			if !strings.Contains(got, tc.want) || tc.want == "" && got != "" {
+				t.Errorf("got %.200s, want %s", got, tc.want)
+			}
+			if peak > mostMemory {
+				t.Errorf("it took %d MiB, want at most %d", peak>>20, mostMemory>>20)
+			}
+		})
+	}
+}
+
+// peakOf returns how many bytes the function had at once, as far as that was seen.
+func peakOf(f func()) uint64 {
+	runtime.GC()
+	before := used()
+	var peak atomic.Uint64
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				peak.Store(max(peak.Load(), used()))
+				runtime.Gosched()
+			}
+		}
+	}()
+	f()
+	close(done)
+	<-stopped
+	return max(peak.Load(), before) - before
+}
+
+func used() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+func TestALargeSchemaIsCompiled(t *testing.T) {
+	refs := numbered(`"p#":{"$ref":"@/x/p#"}`, 1200)
+	for name, text := range map[string]string{
+		"flat":     `{"allOf":` + list(`{"type":"object"}`, 3300) + `}`,
+		"empty":    `{"allOf":` + list(`{}`, 9900) + `}`,
+		"ids":      `{"allOf":[` + numbered(`{"$id":"http://h/#"}`, 3000) + `]}`,
+		"chain":    chain(2400, `{}`),
+		"unknown":  `{"properties":{` + strings.ReplaceAll(refs, "@", "#") + `},"x":{` + numbered(`"p#":{"title":"t"}`, 1200) + `}}`,
+		"patterns": `{"allOf":[` + numbered(`{"pattern":"^(a{1,5}b?c|d#){1,5}$"}`, 2000) + `]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := validate(text); err != nil {
+				t.Errorf("got %v, want it taken", err)
+			}
+		})
+	}
+}
+
+func TestHonestValuesAreCheckedWhole(t *testing.T) {
+	const row = `{"id":12,"name":"a name","price":12.5,"tags":["a","b"],"ok":true,"url":"https://shop.example/x","n":null,"d":{"x":1,"y":2}}`
+	const rows = `{"items":{"type":"object","required":["id","name"],"properties":{"id":{"type":"integer"},"name":{"type":"string"},
+		"price":{"type":"number","minimum":0},"tags":{"uniqueItems":true,"items":{"enum":["a","b"]}},"ok":{"type":"boolean"},
+		"url":{"type":"string","pattern":"^https?://[^/]+/"},"n":{"type":["null","string"]},"d":{"$ref":"#/$defs/d"}},
+		"additionalProperties":false},"$defs":{"d":{"properties":{"x":{"type":"number"}}}}}`
+	large := list(row, 100_000)
+	for name, tc := range map[string]struct{ schema, value string }{
+		"100,000 rows":         {rows, large},
+		"deep references":      {chain(1000, `{"properties":{"a":{"$ref":"#/$defs/d900"}}}`), `{"a":{"a":{"a":1}}}`},
+		"a deep value":         {`{"$dynamicAnchor":"a","items":{"$dynamicRef":"#a"}}`, strings.Repeat("[", 100) + strings.Repeat("]", 100)},
+		"a string of 16 MiB":   {`{"type":"string","minLength":3,"maxLength":50000000}`, `"` + strings.Repeat("a", 16<<20) + `"`},
+		"a million numbers":    {`{"uniqueItems":true,"items":{"type":"integer"}}`, "[" + numbered("#", 1_000_000) + "]"},
+		"a wide object":        {`{"additionalProperties":{"type":["integer","null"]}}`, `{` + numbered(`"n#":#`, 100_000) + `}`},
+		"rows of alternatives": {`{"items":{"oneOf":[{"required":["a"]},{"required":["id"]}]}}`, large},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := check(t, nil, tc.schema, tc.value); got != "" {
+				t.Errorf("got %s, want it to fit", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,268 @@
+package schema
+
+import (
+	"encoding/json"
+	"math/big"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+)
+
+// visit is what a compiled schema does first with each value. It stands in the place of the schema's format, which
+// the validator looks at early in each visit, and also does what the validator would do before that, uncounted.
+type visit struct {
+	meter   *meter
+	schema  *jsonschema.Schema
+	cost    int // steps beside those for the value
+	perName int // steps for each member of an object
+	keeps   int // violations that the keywords left to the validator can find at once
+	evals   bool
+	never   bool // the schema is false
+	types   *jsonschema.Types
+	values  []any // enum or const; nil where there is none
+	sizes   []int // of the values
+	misfit  jsonschema.ErrorKind
+	isConst bool
+	format  *jsonschema.Format
+}
+
+// misfit is a violation that was found in the place of the validator.
+type misfit struct{ kind jsonschema.ErrorKind }
+
+func (*misfit) Error() string { return "it does not fit" }
+
+// install takes over those keywords of a compiled schema whose cost or violations the validator does not bound.
+func (m *meter) install(s *jsonschema.Schema, chain int, evaluates bool) {
+	v := &visit{meter: m, schema: s, format: s.Format, types: s.Types, evals: evaluates}
+	if s.Bool != nil {
+		if *s.Bool {
+			return
+		}
+		v.never, s.Bool = true, nil
+	}
+	v.takeValues()
+	v.count(chain)
+	s.Types = nil
+	s.Format = &jsonschema.Format{Validate: v.validate}
+	if v.format != nil {
+		s.Format.Name = v.format.Name
+	}
+	if c := newChildren(m, s); c != nil {
+		s.Extensions = append(s.Extensions, c)
+	}
+}
+
+// takeValues takes over enum and const. An enum wins where there are both: the const becomes a further check.
+func (v *visit) takeValues() {
+	s := v.schema
+	if s.DraftVersion < 2019 && s.Ref != nil {
+		s.Enum, s.Const = nil, nil // all beside a $ref is ignored there
+		return
+	}
+	if s.Const != nil {
+		v.values, v.misfit, v.isConst = []any{*s.Const}, &kind.Const{Want: *s.Const}, true
+		if s.Enum != nil && !v.isIn(s.Enum.Values, *s.Const) {
+			v.never = true
+		}
+	} else if s.Enum != nil {
+		v.values, v.misfit = s.Enum.Values, &kind.Enum{Want: s.Enum.Values}
+	}
+	s.Enum, s.Const = nil, nil
+	for _, value := range v.values {
+		v.sizes = append(v.sizes, countValues(value))
+	}
+}
+
+func (v *visit) isIn(values []any, value any) bool {
+	for _, each := range values {
+		if v.meter.equal(each, value) {
+			return true
+		}
+	}
+	return false
+}
+
+// count adds up what a visit costs whatever the value is. A visit looks through those it is part of at the same
+// value, of which there are at most chain.
+func (v *visit) count(chain int) {
+	s := v.schema
+	v.cost = 1 + chain/64 + len(s.AllOf) + len(s.AnyOf) + len(s.OneOf) + len(s.DependentSchemas) + len(s.Dependencies) + len(s.Required)/8
+	for _, names := range s.DependentRequired {
+		v.cost += 1 + len(names)/8
+	}
+	for _, each := range s.Dependencies {
+		if names, ok := each.([]string); ok {
+			v.cost += len(names) / 8
+		}
+	}
+	v.perName = 1 + len(s.PatternProperties)
+	for _, set := range []bool{
+		s.MinProperties != nil, s.MaxProperties != nil, s.MinItems != nil, s.MaxItems != nil, s.MinLength != nil, s.MaxLength != nil,
+		s.Pattern != nil, s.Minimum != nil, s.Maximum != nil, s.ExclusiveMinimum != nil, s.ExclusiveMaximum != nil, s.MultipleOf != nil,
+		s.Not != nil, s.Ref != nil, s.AllOf != nil, s.AnyOf != nil, s.OneOf != nil, s.DynamicRef != nil, s.RecursiveRef != nil,
+	} {
+		if set {
+			v.keeps++
+		}
+	}
+	v.keeps += (len(s.Required)+7)/8 + len(s.DependentRequired) + len(s.Dependencies)
+}
+
+// validate counts the visit and checks what was taken over.
+func (v *visit) validate(value any) error {
+	v.meter.spend(v.cost + v.sizeOf(value))
+	v.meter.keep(v.keeps)
+	err := v.check(value)
+	if err != nil {
+		v.meter.keep(1)
+	}
+	return err
+}
+
+// sizeOf returns the steps for the value's own size. Where something can be unevaluated, the validator copies the
+// list of all names or items at each visit.
+func (v *visit) sizeOf(value any) int {
+	n := 0
+	switch value := value.(type) {
+	case string:
+		return len(value) / 256 // it is copied
+	case map[string]any:
+		n = len(value) * v.perName
+	case []any:
+		n = len(value)
+	}
+	if v.evals && n > 1000 {
+		n *= 10
+	}
+	return n
+}
+
+func (v *visit) check(value any) error {
+	if v.never {
+		return &misfit{&kind.FalseSchema{}}
+	}
+	if t := typeOf(value); v.types != nil && !v.types.IsEmpty() && !v.allows(t, value) {
+		return &misfit{&kind.Type{Got: t, Want: v.types.ToStrings()}}
+	}
+	if v.values != nil && !v.isChoice(value) {
+		return &misfit{v.misfit}
+	}
+	if v.format == nil {
+		return nil
+	}
+	return v.format.Validate(value)
+}
+
+func typeOf(value any) string {
+	switch value.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "boolean"
+	case string:
+		return "string"
+	case []any:
+		return "array"
+	case map[string]any:
+		return "object"
+	default:
+		return "number"
+	}
+}
+
+func (v *visit) allows(t string, value any) bool {
+	var one jsonschema.Types
+	one.Add(t)
+	if int(*v.types)&int(one) != 0 {
+		return true
+	}
+	number, ok := value.(json.Number)
+	if !ok {
+		return false
+	}
+	var integer jsonschema.Types
+	integer.Add("integer")
+	return int(*v.types)&int(integer) != 0 && isInteger(number)
+}
+
+func isInteger(n json.Number) bool {
+	if !strings.ContainsAny(string(n), ".eE") {
+		return true
+	}
+	r, ok := new(big.Rat).SetString(string(n))
+	return ok && r.IsInt()
+}
+
+// isChoice reports whether the value is in the enum, or the const. To compare strings costs little, all else a lot.
+func (v *visit) isChoice(value any) bool {
+	text, isText := value.(string)
+	for i, want := range v.values {
+		if isText {
+			if i%32 == 0 {
+				v.meter.spend(1)
+			}
+			if want == any(text) {
+				return true
+			}
+			continue
+		}
+		v.meter.spend(v.sizes[i])
+		if v.meter.equal(value, want) {
+			return true
+		}
+	}
+	return false
+}
+
+// equal reports whether two values are the same: numbers by what they are worth.
+func (m *meter) equal(a, b any) bool {
+	if m.instance != nil {
+		a, b = m.instance.resolve(a), m.instance.resolve(b)
+	}
+	switch a := a.(type) {
+	case json.Number:
+		b, ok := b.(json.Number)
+		return ok && (a == b || canonicalNumber(a) == canonicalNumber(b))
+	case []any:
+		b, ok := b.([]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for i := range a {
+			if !m.equal(a[i], b[i]) {
+				return false
+			}
+		}
+		return true
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for name, value := range a {
+			if other, ok := b[name]; !ok || !m.equal(value, other) {
+				return false
+			}
+		}
+		return true
+	default:
+		switch b.(type) {
+		case []any, map[string]any:
+			return false
+		}
+		return a == b
+	}
+}
+
+// canonicalNumber returns the same text for numbers that are worth the same.
+func canonicalNumber(n json.Number) string {
+	if !strings.ContainsAny(string(n), ".eE") && n != "-0" {
+		return string(n)
+	}
+	r, ok := new(big.Rat).SetString(string(n))
+	if !ok {
+		return string(n)
+	}
+	return r.RatString()
+}
