@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/check"
 )
 
 // checkCmd looks at all that a worker needs. It reads the worker's settings, so run it where the worker
@@ -30,8 +31,8 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	bad := 0
-	report := func(f app.Finding) {
-		if f.Level == app.Bad {
+	report := func(f check.Finding) {
+		if f.Level == check.Bad {
 			bad++
 		}
 		printFinding(t, f)
@@ -39,11 +40,11 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 	cfg, err := app.LoadConfig()
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
-			report(app.Finding{Level: app.Bad, What: "settings", Says: line})
+			report(check.Finding{Level: check.Bad, What: "settings", Says: line})
 		}
 	} else {
-		report(app.Finding{Level: app.OK, What: "settings", Says: "can be used"})
-		app.Check(ctx, cfg, version, report)
+		report(check.Finding{Level: check.OK, What: "settings", Says: "can be used"})
+		check.Run(ctx, cfg, version, report)
 	}
 	if bad > 0 {
 		return errChecked
@@ -54,13 +55,13 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 // errChecked ends the process as a failure. The lines have told why.
 var errChecked = errors.New("not all is right")
 
-func printFinding(t *terminal, f app.Finding) {
+func printFinding(t *terminal, f check.Finding) {
 	mark, c := "ok  ", green
 	switch f.Level {
-	case app.OK:
-	case app.Warn:
+	case check.OK:
+	case check.Warn:
 		mark, c = "warn", yellow
-	case app.Bad:
+	case check.Bad:
 		mark, c = "BAD ", red
 	}
 	t.printf("%s  %-25s  %s\n", t.paint(c, mark), f.What, oneLine(f.Says, messageWidth))

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/streams"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -25,7 +26,7 @@ func connect(opts ...nats.Option) (*client, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	nc, err := app.ConnectTool(cfg.NATS, opts...)
+	nc, err := streams.ConnectTool(cfg.NATS, opts...)
 	if err != nil {
 		return nil, err
 	}

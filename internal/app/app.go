@@ -1,4 +1,4 @@
-// Package app puts the worker together: settings, connection, provision, and Run.
+// Package app puts the worker together: settings and Run.
 package app
 
 import (
@@ -25,6 +25,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/streams"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracing"
 	"github.com/capstan-worker/capstan/internal/tracker"
@@ -50,8 +51,8 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 		return err
 	}
 	defer stopTracing()
-	denied := newDenials(cfg, reg, log)
-	nc, err := Connect(cfg.NATS, cfg.Worker.Name, denied.note, log)
+	denied := streams.NewDenials(cfg.Streams(), reg, log)
+	nc, err := streams.Connect(cfg.NATS, cfg.Worker.Name, denied.Note, log)
 	if err != nil {
 		return err
 	}
@@ -59,8 +60,8 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 
 	limit := rateLimit(cfg.Anchor.RateLimit)
 	submissions := gate.New(cfg.Submit, limit, reg, log)
-	streams := &binding{nc: nc, cfg: cfg, denied: denied, log: log}
-	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, streams, denied)...)
+	binding := streams.NewBinding(nc, cfg.Streams(), denied, log)
+	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, binding, denied)...)
 	if err != nil {
 		return err
 	}
@@ -74,11 +75,11 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 	})
 	group.Go(func() error {
 		defer stopProbes()
-		if err := streams.await(ctx); err != nil {
+		if err := binding.Await(ctx); err != nil {
 			return nil // told to stop before it could begin
 		}
 		log.Info().Str("version", version).Msg("worker is ready")
-		return work(ctx, cfg, parts{nc: nc, streams: streams, api: api, gate: submissions, limit: limit, tracer: tracer, reg: reg, log: log})
+		return work(ctx, cfg, parts{nc: nc, binding: binding, api: api, gate: submissions, limit: limit, tracer: tracer, reg: reg, log: log})
 	})
 	return group.Wait()
 }
@@ -86,7 +87,7 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 // parts are what Run has made before it works.
 type parts struct {
 	nc      *nats.Conn
-	streams *binding
+	binding *streams.Binding
 	api     *anchor.Client
 	gate    *gate.Gate
 	limit   *rate.Limiter
@@ -97,25 +98,25 @@ type parts struct {
 
 // work wires request → submit → track → poll → publish, and runs it until ctx ends and the drain is over.
 func work(ctx context.Context, cfg Config, with parts) error {
-	r := with.streams.found
+	r := with.binding.Found()
 	out, err := outbox.New(with.nc, retry.Quick)
 	if err != nil {
 		return err
 	}
 	line := pipeline.New(
 		pipeline.Config{Worker: cfg.Worker.Name, Defaults: cfg.defaults(), OwnerGrace: ownerGrace(cfg), Tracer: with.tracer},
-		consumer.NewRequests(r.requests, with.reg, with.log),
+		consumer.NewRequests(r.Requests, with.reg, with.log),
 		with.gate, with.api,
-		tracker.New(out, r.tracker, cfg.Tracker, with.reg, with.log),
+		tracker.New(out, r.Tracker, cfg.Tracker, with.reg, with.log),
 		poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log),
-		publisher.New(with.nc, r.js, out, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
+		publisher.New(with.nc, r.JS, out, r.Results, r.Large, cfg.Result, cfg.Dead, with.reg, with.log),
 		with.reg, with.log,
 	)
-	requests := consumer.New(with.nc, out, r.consumer, cfg.Config, line, with.streams.look, with.reg, with.log)
+	requests := consumer.New(with.nc, out, r.Consumer, cfg.Config, line, with.binding.Look, with.reg, with.log)
 
 	var watch sync.WaitGroup
-	watch.Go(func() { with.streams.keep(ctx) })
-	watch.Go(func() { consumer.NewBacklog(r.requests, r.consumer, cfg.Request.Subject, with.reg).Run(ctx) })
+	watch.Go(func() { with.binding.Keep(ctx) })
+	watch.Go(func() { consumer.NewBacklog(r.Requests, r.Consumer, cfg.Request.Subject, with.reg).Run(ctx) })
 	defer watch.Wait()
 	done := make(chan struct{})
 	defer close(done)
@@ -135,11 +136,11 @@ func work(ctx context.Context, cfg Config, with parts) error {
 }
 
 // checks are what a worker needs to be ready.
-func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, streams *binding, denied *denials) []admin.Check {
+func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, binding *streams.Binding, denied *streams.Denials) []admin.Check {
 	return []admin.Check{
 		{Name: "nats", Ready: func() (bool, string) { return nc.IsConnected(), nc.Status().String() }},
-		{Name: "permissions", Ready: denied.ready},
-		{Name: "streams", Ready: streams.ready},
+		{Name: "permissions", Ready: denied.Ready},
+		{Name: "streams", Ready: binding.Ready},
 		{Name: "work", Ready: func() (bool, string) {
 			if ctx.Err() != nil {
 				return false, "draining"

@@ -9,7 +9,7 @@ import (
 )
 
 // The rules that the worker demands with NATS_PROVISION=false, and what it makes itself otherwise, stand in
-// internal/app/rules.go.
+// internal/streams/rules.go.
 func TestNACKMakesWhatTheWorkerWouldMake(t *testing.T) {
 	rendered := overlays(t)
 	for _, overlay := range []string{"base and nack", "production and nack"} {

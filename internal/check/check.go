@@ -1,4 +1,5 @@
-package app
+// Package check looks whether a worker could do its work.
+package check
 
 import (
 	"context"
@@ -13,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/streams"
 )
 
 // Level is how bad a finding is.
@@ -38,9 +41,9 @@ const checkCall = 3 * time.Second
 // latePending is from where on a consumer passes on a dead worker's tasks too late.
 const latePending = 50_000
 
-// Check looks whether a worker with these settings could do its work, and reports what it finds as it
+// Run looks whether a worker with these settings could do its work, and reports what it finds as it
 // goes. It changes nothing: it makes no stream, stores no message and takes no request.
-func Check(ctx context.Context, cfg Config, version string, report func(Finding)) {
+func Run(ctx context.Context, cfg app.Config, version string, report func(Finding)) {
 	c := &checker{cfg: cfg, report: report}
 	if c.connect(ctx) {
 		c.streams(ctx)
@@ -52,7 +55,7 @@ func Check(ctx context.Context, cfg Config, version string, report func(Finding)
 
 // checker reports what it finds.
 type checker struct {
-	cfg    Config
+	cfg    app.Config
 	report func(Finding)
 	nc     *nats.Conn
 	js     jetstream.JetStream
@@ -67,7 +70,7 @@ func (c *checker) say(level Level, what, format string, args ...any) {
 func (c *checker) connect(ctx context.Context) bool {
 	const what = "NATS"
 	c.denied = make(chan string, 1)
-	nc, err := ConnectTool(c.cfg.NATS, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+	nc, err := streams.ConnectTool(c.cfg.NATS, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) {
 			select {
 			case c.denied <- err.Error():
@@ -81,7 +84,7 @@ func (c *checker) connect(ctx context.Context) bool {
 	}
 	c.nc = nc
 	if c.js, err = jetstream.New(nc); err == nil {
-		err = checkServer(nc)
+		err = streams.CheckServer(nc)
 	}
 	if err != nil {
 		c.say(Bad, what, "%v", err)

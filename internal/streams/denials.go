@@ -1,4 +1,4 @@
-package app
+package streams
 
 import (
 	"errors"
@@ -26,9 +26,9 @@ const (
 	subscribing = "subscribe"
 )
 
-// denials are the permissions that NATS has denied. It says so beside the call, which just stays without an
+// Denials are the permissions that NATS has denied. It says so beside the call, which just stays without an
 // answer and is repeated: without this a worker would try for ever in silence.
-type denials struct {
+type Denials struct {
 	cfg   Config
 	log   zerolog.Logger
 	total *prometheus.CounterVec
@@ -44,8 +44,9 @@ type denial struct{ operation, grant string }
 // moments are when a permission was missed, and when that was last logged.
 type moments struct{ missed, logged time.Time }
 
-func newDenials(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *denials {
-	d := &denials{cfg: cfg, log: log, lost: make(chan struct{}, 1), seen: map[denial]moments{}}
+// NewDenials returns none so far.
+func NewDenials(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Denials {
+	d := &Denials{cfg: cfg, log: log, lost: make(chan struct{}, 1), seen: map[denial]moments{}}
 	d.total = promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: "capstan_nats_denied_total", Help: "Messages and subscriptions that NATS refused for want of a permission.",
 	}, []string{"operation"})
@@ -55,8 +56,8 @@ func newDenials(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *deni
 	return d
 }
 
-// note takes an error that NATS reported and returns false where it is not about a permission.
-func (d *denials) note(err error) bool {
+// Note takes an error that NATS reported and returns false where it is not about a permission.
+func (d *Denials) Note(err error) bool {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return false
 	}
@@ -100,8 +101,8 @@ func violation(err error) (operation, subject string) {
 	return operation, found[2]
 }
 
-// ready is a readiness check.
-func (d *denials) ready() (ok bool, detail string) {
+// Ready is a readiness check.
+func (d *Denials) Ready() (ok bool, detail string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var latest denial
@@ -120,7 +121,7 @@ func (d *denials) ready() (ok bool, detail string) {
 
 // subscription reports whether a subscription was denied lately. The client does not ask for it again until
 // it connects anew.
-func (d *denials) subscription() bool {
+func (d *Denials) subscription() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for what, at := range d.seen {

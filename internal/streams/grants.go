@@ -1,24 +1,24 @@
-package app
+package streams
 
 import "strings"
 
 // Grants are the subjects that a worker without provision publishes to; docs/operations.md says what each
 // is for, and a log line names the one that is missing.
 func (c Config) Grants() []string {
-	requests, results, records := c.Request.Stream, c.Result.Stream, c.Tracker.Stream()
-	objects := "OBJ_" + c.Result.Bucket
-	chunks := "$O." + c.Result.Bucket + ".C.*"
-	meta := "$O." + c.Result.Bucket + ".M.*"
+	requests, results, records := c.Requests.Name, c.Results.Name, c.TrackerStream()
+	objects := c.LargeStream()
+	chunks := "$O." + c.Large + ".C.*"
+	meta := "$O." + c.Large + ".M.*"
 	const api = "$JS.API."
 	return []string{
-		api + "STREAM.INFO." + requests, api + "STREAM.INFO." + results, api + "STREAM.INFO." + c.Dead.Stream,
+		api + "STREAM.INFO." + requests, api + "STREAM.INFO." + results, api + "STREAM.INFO." + c.Dead.Name,
 		api + "STREAM.INFO." + records, api + "STREAM.INFO." + objects,
 		api + "CONSUMER.INFO." + requests + "." + c.Consumer,
 		api + "CONSUMER.MSG.NEXT." + requests + "." + c.Consumer,
 		"$JS.ACK." + requests + "." + c.Consumer + ".>",
 		api + "STREAM.MSG.GET." + requests,
-		api + "STREAM.MSG.GET." + records, c.Tracker.Subject(">"),
-		c.Result.Subject, c.Dead.Subject,
+		api + "STREAM.MSG.GET." + records, c.RecordSubject(">"),
+		c.Results.Subject, c.Dead.Subject,
 		api + "STREAM.MSG.GET." + results,
 		api + "CONSUMER.CREATE." + results + ".*", api + "CONSUMER.MSG.NEXT." + results + ".*", api + "CONSUMER.DELETE." + results + ".*",
 		chunks, meta,

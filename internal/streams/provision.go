@@ -1,4 +1,4 @@
-package app
+package streams
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// resources are the streams, the consumer and the object store a worker works with.
-type resources struct {
-	js       jetstream.JetStream
-	requests jetstream.Stream
-	consumer jetstream.Consumer
-	results  jetstream.Stream
-	tracker  jetstream.Stream
-	large    jetstream.ObjectStore
+// Resources are the streams, the consumer and the object store a worker works with.
+type Resources struct {
+	JS       jetstream.JetStream
+	Requests jetstream.Stream
+	Consumer jetstream.Consumer
+	Results  jetstream.Stream
+	Tracker  jetstream.Stream
+	Large    jetstream.ObjectStore
 }
 
 // maxWaiting is how many pulls of all workers may wait at the consumer.
@@ -25,30 +25,30 @@ const maxWaiting = 4096
 
 // provision returns the resources. With NATS_PROVISION it creates what is missing and, where
 // mend is set, mends what differs; without, it only looks. The error names everything that is missing or wrongly configured.
-func provision(ctx context.Context, nc *nats.Conn, cfg Config, mend bool) (*resources, error) {
+func provision(ctx context.Context, nc *nats.Conn, cfg Config, mend bool) (*Resources, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	if err := checkServer(nc); err != nil {
+	if err := CheckServer(nc); err != nil {
 		return nil, err
 	}
 	p := provisioner{js: js, create: cfg.NATS.Provision, mend: cfg.NATS.Provision && mend, replicas: cfg.NATS.Replicas}
-	r := &resources{js: js}
-	r.requests = p.stream(ctx, cfg.Request.Stream, requestRules(cfg))
-	r.results = p.stream(ctx, cfg.Result.Stream, resultRules(cfg))
-	p.stream(ctx, cfg.Dead.Stream, deadRules(cfg))
-	r.tracker = p.stream(ctx, cfg.Tracker.Stream(), trackerRules(cfg))
-	r.consumer = p.consumer(ctx, cfg)
-	r.large = p.objects(ctx, cfg.Result.Bucket)
+	r := &Resources{JS: js}
+	r.Requests = p.stream(ctx, cfg.Requests.Name, RequestRules(cfg))
+	r.Results = p.stream(ctx, cfg.Results.Name, ResultRules(cfg))
+	p.stream(ctx, cfg.Dead.Name, DeadRules(cfg))
+	r.Tracker = p.stream(ctx, cfg.TrackerStream(), TrackerRules(cfg))
+	r.Consumer = p.consumer(ctx, cfg)
+	r.Large = p.objects(ctx, cfg.Large)
 	if len(p.problems) > 0 {
 		return nil, errors.New(strings.Join(p.problems, "; "))
 	}
 	return r, nil
 }
 
-// checkServer refuses a server that lacks what is used: per-message time to live came with 2.11.
-func checkServer(nc *nats.Conn) error {
+// CheckServer refuses a server that lacks what is used: per-message time to live came with 2.11.
+func CheckServer(nc *nats.Conn) error {
 	var major, minor int
 	version := nc.ConnectedServerVersion()
 	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
@@ -74,7 +74,7 @@ func (p *provisioner) complain(format string, args ...any) {
 }
 
 // stream returns a stream that keeps the rules, or nil and a complaint.
-func (p *provisioner) stream(ctx context.Context, name string, rules []rule) jetstream.Stream {
+func (p *provisioner) stream(ctx context.Context, name string, rules []Rule) jetstream.Stream {
 	s, err := p.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) && p.create {
 		return p.createStream(ctx, name, rules)
@@ -90,17 +90,17 @@ func (p *provisioner) stream(ctx context.Context, name string, rules []rule) jet
 		}
 	}
 	for _, r := range rules {
-		if !r.ok(s.CachedInfo().Config) {
-			p.complain("stream %s: %s", name, r.want)
+		if !r.OK(s.CachedInfo().Config) {
+			p.complain("stream %s: %s", name, r.Want)
 		}
 	}
 	return s
 }
 
-func (p *provisioner) createStream(ctx context.Context, name string, rules []rule) jetstream.Stream {
+func (p *provisioner) createStream(ctx context.Context, name string, rules []Rule) jetstream.Stream {
 	cfg := jetstream.StreamConfig{Name: name, Storage: jetstream.FileStorage, Replicas: p.replicas}
 	for _, r := range rules {
-		r.fix(&cfg)
+		r.Fix(&cfg)
 	}
 	s, err := p.js.CreateStream(ctx, cfg)
 	if err != nil {
@@ -111,15 +111,15 @@ func (p *provisioner) createStream(ctx context.Context, name string, rules []rul
 }
 
 // update mends a stream that breaks rules. Replicas are only ever raised.
-func (p *provisioner) update(ctx context.Context, s jetstream.Stream, rules []rule) (jetstream.Stream, error) {
+func (p *provisioner) update(ctx context.Context, s jetstream.Stream, rules []Rule) (jetstream.Stream, error) {
 	cfg := s.CachedInfo().Config
 	changed := false
 	if cfg.Replicas < p.replicas {
 		cfg.Replicas, changed = p.replicas, true
 	}
 	for _, r := range rules {
-		if !r.once && !r.ok(cfg) {
-			r.fix(&cfg)
+		if !r.Once && !r.OK(cfg) {
+			r.Fix(&cfg)
 			changed = true
 		}
 	}
@@ -129,33 +129,33 @@ func (p *provisioner) update(ctx context.Context, s jetstream.Stream, rules []ru
 	return p.js.UpdateStream(ctx, cfg)
 }
 
-// wantedConsumer is the consumer as a worker with these settings needs it.
-func wantedConsumer(cfg Config) jetstream.ConsumerConfig {
+// WantedConsumer is the consumer as a worker with these settings needs it.
+func WantedConsumer(cfg Config) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: cfg.Consumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait,
-		MaxDeliver: -1, MaxAckPending: cfg.MaxInFlightTotal, MaxWaiting: maxWaiting,
-		FilterSubject: cfg.Request.Subject,
+		MaxDeliver: -1, MaxAckPending: cfg.MaxAckPending, MaxWaiting: maxWaiting,
+		FilterSubject: cfg.Requests.Subject,
 	}
 }
 
 // consumer returns the durable pull consumer that all workers share, or nil and a complaint.
 func (p *provisioner) consumer(ctx context.Context, cfg Config) jetstream.Consumer {
-	want := wantedConsumer(cfg)
-	c, err := p.js.Consumer(ctx, cfg.Request.Stream, cfg.Consumer)
+	want := WantedConsumer(cfg)
+	c, err := p.js.Consumer(ctx, cfg.Requests.Name, cfg.Consumer)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return nil // said already
 	case errors.Is(err, jetstream.ErrConsumerNotFound) && p.create:
 		want.Replicas = 0 // the stream's
-		c, err = p.js.CreateConsumer(ctx, cfg.Request.Stream, want)
+		c, err = p.js.CreateConsumer(ctx, cfg.Requests.Name, want)
 	case err == nil && p.mend:
-		c, err = p.updateConsumer(ctx, cfg.Request.Stream, c, want)
+		c, err = p.updateConsumer(ctx, cfg.Requests.Name, c, want)
 	}
 	if err != nil {
 		p.complain("consumer %s: %v", cfg.Consumer, err)
 		return nil
 	}
-	for _, problem := range consumerProblems(c.CachedInfo().Config, want) {
+	for _, problem := range ConsumerProblems(c.CachedInfo().Config, want) {
 		p.complain("consumer %s: %s", cfg.Consumer, problem)
 	}
 	return c
@@ -163,7 +163,7 @@ func (p *provisioner) consumer(ctx context.Context, cfg Config) jetstream.Consum
 
 func (p *provisioner) updateConsumer(ctx context.Context, stream string, c jetstream.Consumer, want jetstream.ConsumerConfig) (jetstream.Consumer, error) {
 	have := c.CachedInfo().Config
-	if len(consumerProblems(have, want)) == 0 {
+	if len(ConsumerProblems(have, want)) == 0 {
 		return c, nil
 	}
 	have.AckWait, have.MaxAckPending, have.MaxDeliver, have.BackOff = want.AckWait, want.MaxAckPending, want.MaxDeliver, nil
@@ -171,7 +171,8 @@ func (p *provisioner) updateConsumer(ctx context.Context, stream string, c jetst
 	return p.js.UpdateConsumer(ctx, stream, have)
 }
 
-func consumerProblems(have, want jetstream.ConsumerConfig) []string {
+// ConsumerProblems says what differs.
+func ConsumerProblems(have, want jetstream.ConsumerConfig) []string {
 	var problems []string
 	check := func(ok bool, format string, args ...any) {
 		if !ok {

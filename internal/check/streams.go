@@ -1,4 +1,4 @@
-package app
+package check
 
 import (
 	"context"
@@ -7,15 +7,18 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/streams"
 )
 
 // streams looks at each stream, the consumer and the buckets.
 func (c *checker) streams(ctx context.Context) {
 	cfg := c.cfg
-	requests := c.stream(ctx, "stream "+cfg.Request.Stream, cfg.Request.Stream, requestRules(cfg))
-	c.window(c.stream(ctx, "stream "+cfg.Result.Stream, cfg.Result.Stream, resultRules(cfg)))
-	c.stream(ctx, "stream "+cfg.Dead.Stream, cfg.Dead.Stream, deadRules(cfg))
-	c.stream(ctx, "bucket "+cfg.Tracker.Bucket, cfg.Tracker.Stream(), trackerRules(cfg))
+	requests := c.stream(ctx, "stream "+cfg.Request.Stream, cfg.Request.Stream, streams.RequestRules(cfg.Streams()))
+	c.window(c.stream(ctx, "stream "+cfg.Result.Stream, cfg.Result.Stream, streams.ResultRules(cfg.Streams())))
+	c.stream(ctx, "stream "+cfg.Dead.Stream, cfg.Dead.Stream, streams.DeadRules(cfg.Streams()))
+	c.stream(ctx, "bucket "+cfg.Tracker.Bucket, cfg.Tracker.Stream(), streams.TrackerRules(cfg.Streams()))
 	c.stream(ctx, "object store "+cfg.Result.Bucket, objectStream(cfg), nil)
 	if requests != nil {
 		c.consumer(ctx)
@@ -23,10 +26,10 @@ func (c *checker) streams(ctx context.Context) {
 }
 
 // objectStream is the stream behind the object store of large results (ADR-20).
-func objectStream(cfg Config) string { return "OBJ_" + cfg.Result.Bucket }
+func objectStream(cfg app.Config) string { return "OBJ_" + cfg.Result.Bucket }
 
 // stream returns a stream that is there, right or wrong, or nil.
-func (c *checker) stream(ctx context.Context, what, name string, rules []rule) jetstream.Stream {
+func (c *checker) stream(ctx context.Context, what, name string, rules []streams.Rule) jetstream.Stream {
 	var s jetstream.Stream
 	err := c.ask(ctx, func(ctx context.Context) (err error) {
 		s, err = c.js.Stream(ctx, name)
@@ -43,11 +46,11 @@ func (c *checker) stream(ctx context.Context, what, name string, rules []rule) j
 	var mended, wrong []string
 	for _, r := range rules {
 		switch {
-		case r.ok(s.CachedInfo().Config):
-		case c.cfg.NATS.Provision && !r.once:
-			mended = append(mended, r.want)
+		case r.OK(s.CachedInfo().Config):
+		case c.cfg.NATS.Provision && !r.Once:
+			mended = append(mended, r.Want)
 		default:
-			wrong = append(wrong, r.want)
+			wrong = append(wrong, r.Want)
 		}
 	}
 	replicas := s.CachedInfo().Config.Replicas
@@ -86,8 +89,8 @@ func (c *checker) window(s jetstream.Stream) {
 	}
 	const what = "duplicate window"
 	found := s.CachedInfo().Config.Duplicates
-	if found < duplicateWindow {
-		c.say(Warn, what, "an event is known again for %v: with less than %v, workers look through the stream more often", found, duplicateWindow)
+	if found < streams.DuplicateWindow {
+		c.say(Warn, what, "an event is known again for %v: with less than %v, workers look through the stream more often", found, streams.DuplicateWindow)
 		return
 	}
 	c.say(OK, what, "an event is known again for %v", found)
@@ -108,7 +111,7 @@ func (c *checker) consumer(ctx context.Context) {
 		c.say(Bad, what, "%v", err)
 		return
 	}
-	problems := strings.Join(consumerProblems(found.CachedInfo().Config, wantedConsumer(c.cfg)), "; ")
+	problems := strings.Join(streams.ConsumerProblems(found.CachedInfo().Config, streams.WantedConsumer(c.cfg.Streams())), "; ")
 	switch {
 	case problems == "":
 		info := found.CachedInfo()

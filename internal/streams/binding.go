@@ -1,4 +1,4 @@
-package app
+package streams
 
 import (
 	"context"
@@ -23,32 +23,40 @@ const (
 // errNotConnected says that there is nobody to ask.
 var errNotConnected = errors.New("no connection to NATS")
 
-// binding knows whether the streams are as they should be. It makes those that are missing, also later: a
+// Binding knows whether the streams are as they should be. It makes those that are missing, also later: a
 // server that came back empty has none. What differs it mends at the start only, or workers with other
 // settings would mend each other's for as long as a deploy takes.
-type binding struct {
+type Binding struct {
 	nc     *nats.Conn
 	cfg    Config
-	denied *denials
+	denied *Denials
 	log    zerolog.Logger
 
 	mu     sync.Mutex
-	found  *resources // by the first look that found nothing wrong; may be read without mu after await
+	found  *Resources // by the first look that found nothing wrong; may be read without mu after Await
 	looked bool
 	wrong  string // what the last look found missing or wrong; guarded by mu
 }
 
-// await looks until the streams are right, or ctx ends.
-func (b *binding) await(ctx context.Context) error {
+// NewBinding returns one that has not looked yet.
+func NewBinding(nc *nats.Conn, cfg Config, denied *Denials, log zerolog.Logger) *Binding {
+	return &Binding{nc: nc, cfg: cfg, denied: denied, log: log}
+}
+
+// Found returns the resources. It is called after Await only.
+func (b *Binding) Found() *Resources { return b.found }
+
+// Await looks until the streams are right, or ctx ends.
+func (b *Binding) Await(ctx context.Context) error {
 	waits := backoff.NewExponentialBackOff()
 	waits.InitialInterval, waits.MaxInterval = bindWait, bindLongestWait
-	look := func() (struct{}, error) { return struct{}{}, b.look(ctx) }
+	look := func() (struct{}, error) { return struct{}{}, b.Look(ctx) }
 	_, err := backoff.Retry(ctx, look, backoff.WithBackOff(waits), backoff.WithMaxElapsedTime(0))
 	return err
 }
 
-// keep looks from time to time until ctx ends, and at once when NATS has taken a subscription away.
-func (b *binding) keep(ctx context.Context) {
+// Keep looks from time to time until ctx ends, and at once when NATS has taken a subscription away.
+func (b *Binding) Keep(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -56,7 +64,7 @@ func (b *binding) keep(ctx context.Context) {
 		case <-b.denied.lost:
 		case <-time.After(bindInterval/2 + rand.N(bindInterval)):
 		}
-		_ = b.look(ctx) // it is logged, and readiness tells
+		_ = b.Look(ctx) // it is logged, and readiness tells
 		select {
 		case <-ctx.Done():
 		case <-time.After(bindLongestWait): // what is denied still would be lost, looked for and denied without a pause
@@ -64,8 +72,8 @@ func (b *binding) keep(ctx context.Context) {
 	}
 }
 
-// look looks once. What is wrong is logged when it changes; that NATS is away is told elsewhere.
-func (b *binding) look(ctx context.Context) error {
+// Look looks once. What is wrong is logged when it changes; that NATS is away is told elsewhere.
+func (b *Binding) Look(ctx context.Context) error {
 	if !b.nc.IsConnected() {
 		return errNotConnected
 	}
@@ -94,14 +102,14 @@ func (b *binding) look(ctx context.Context) error {
 	return nil
 }
 
-func (b *binding) isBound() bool {
+func (b *Binding) isBound() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.found != nil
 }
 
-// ready is a readiness check.
-func (b *binding) ready() (ok bool, detail string) {
+// Ready is a readiness check.
+func (b *Binding) Ready() (ok bool, detail string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {

@@ -1,0 +1,93 @@
+package streams
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// SettingRule is what a variable of the environment has to keep.
+type SettingRule struct {
+	Variable string
+	Holds    any // prints as it may be shown
+	OK       bool
+	Want     string // what would do
+}
+
+// Rules returns the rules on NATS' settings. It looks whether the files that are named can be read.
+func (c NATSConfig) Rules() []SettingRule {
+	const file = "a file that the worker may read"
+	logins := c.logins()
+	return []SettingRule{
+		{"NATS_URL", task.Secret(c.URL), areServers(c.URL), "nats://host:port, with commas between several"},
+		{"NATS_CREDS_FILE", c.CredsFile, isReadable(c.CredsFile), file},
+		{"NATS_NKEY_SEED_FILE", c.NkeySeedFile, isReadable(c.NkeySeedFile), file},
+		{"NATS_PASSWORD", c.Password, c.Password == "" || c.User != "", "set together with NATS_USER"},
+		{"the login to NATS", strings.Join(logins, " and "), len(logins) <= 1, "one of them, or none"},
+		{"NATS_TLS_CA_FILE", c.TLS.CAFile, isReadable(c.TLS.CAFile), file},
+		{"NATS_TLS_CERT_FILE", c.TLS.CertFile, isReadable(c.TLS.CertFile), file},
+		{"NATS_TLS_KEY_FILE", c.TLS.KeyFile, isReadable(c.TLS.KeyFile), file},
+		{"NATS_TLS_KEY_FILE", c.TLS.KeyFile, (c.TLS.KeyFile == "") == (c.TLS.CertFile == ""), "set together with NATS_TLS_CERT_FILE"},
+		{"NATS_INBOX_PREFIX", c.InboxPrefix, c.InboxPrefix == "" || IsSubject(c.InboxPrefix), "a subject without wildcards"},
+		{"NATS_REPLICAS", c.Replicas, c.Replicas >= 1 && c.Replicas <= 5, "a whole number from 1 to 5"},
+	}
+}
+
+// logins names the variables that each say who the worker is.
+func (c NATSConfig) logins() []string {
+	var set []string
+	for _, login := range []struct {
+		variable string
+		isSet    bool
+	}{
+		{"NATS_URL (with a user)", strings.Contains(c.URL, "@")},
+		{"NATS_CREDS_FILE", c.CredsFile != ""},
+		{"NATS_NKEY_SEED_FILE", c.NkeySeedFile != ""},
+		{"NATS_USER", c.User != ""},
+		{"NATS_TOKEN", c.Token != ""},
+	} {
+		if login.isSet {
+			set = append(set, login.variable)
+		}
+	}
+	return set
+}
+
+func areServers(list string) bool {
+	for server := range strings.SplitSeq(list, ",") {
+		u, err := parseServer(server)
+		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return false
+		}
+	}
+	return true
+}
+
+// isReadable is true of an absent name.
+func isReadable(name string) bool {
+	if name == "" {
+		return true
+	}
+	_, err := os.ReadFile(name)
+	return err == nil
+}
+
+// IsName reports whether s keeps the server's rule for the names of streams and consumers.
+func IsName(s string) bool { return s != "" && !strings.ContainsFunc(s, isForbidden) }
+
+func isForbidden(r rune) bool {
+	return unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune(`.*>/\`, r)
+}
+
+// IsSubject reports whether each token of s could be a name, but for the slashes.
+func IsSubject(s string) bool {
+	for token := range strings.SplitSeq(s, ".") {
+		if !IsName(strings.NewReplacer("/", "_", `\`, "_").Replace(token)) {
+			return false
+		}
+	}
+	return true
+}
