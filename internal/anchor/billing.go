@@ -24,8 +24,18 @@ type RefusedError struct {
 // Error implements error.
 func (e *RefusedError) Error() string { return fmt.Sprintf("%d: %s", e.Status, e.Message) }
 
+// NotTheAPIError is an answer that is not the API's: a page of a gateway or of some other server, or a redirect. The
+// base URL is wrong, or what stands behind it is not up.
+type NotTheAPIError struct{ Status int }
+
+// Error implements error.
+func (e *NotTheAPIError) Error() string {
+	return fmt.Sprintf("%d: the answer is not in the API's form", e.Status)
+}
+
 // Plan asks for the account's plan, which costs nothing and tells whether the key is good. The error is a
-// *RefusedError where the API refused it; any other error says nothing about the key.
+// *RefusedError if the API refused it, and a *NotTheAPIError if something else answered; any other error says nothing
+// about the settings.
 func (c *Client) Plan(ctx context.Context) (Plan, error) {
 	a, err := c.call(ctx, http.MethodGet, "/v1/billing", nil, maxAnswer)
 	switch {
@@ -33,6 +43,8 @@ func (c *Client) Plan(ctx context.Context) (Plan, error) {
 		return Plan{}, fmt.Errorf("ask for the plan: %s", bounded(err.Error()))
 	case a.status == http.StatusUnauthorized, a.status == http.StatusPaymentRequired, a.status == http.StatusForbidden:
 		return Plan{}, &RefusedError{Status: a.status, Message: a.text()}
+	case a.status >= 300 && a.status <= 499 && !json.Valid(a.body):
+		return Plan{}, &NotTheAPIError{Status: a.status}
 	case !a.ok():
 		return Plan{}, fmt.Errorf("ask for the plan: %d: %s", a.status, a.text())
 	case a.err != nil:
