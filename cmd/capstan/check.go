@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/app"
@@ -23,7 +22,8 @@ has to be right: ok, warn (works, but is not advised) or BAD, with what to do. T
 where a line is BAD. It changes nothing: no stream is made, no message stored, no request taken.
 
 An API that is away is no more than a warning: a worker waits for it, and a fleet that could not
-start meanwhile would be worse. A key that the API refuses is BAD.`
+start in the outage would be worse. A key that the API refuses is BAD, and so is a base URL behind
+which something else answers.`
 }
 
 // Run runs the command.
@@ -37,15 +37,11 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 		}
 		printFinding(t, f)
 	}
-	cfg, err := app.LoadConfig()
+	cfg, mistakes, err := app.LoadCheckedConfig()
 	if err != nil {
-		for line := range strings.Lines(err.Error()) {
-			report(check.Finding{Level: check.Bad, What: "settings", Says: line})
-		}
-	} else {
-		report(check.Finding{Level: check.OK, What: "settings", Says: "can be used"})
-		check.Run(ctx, cfg, version, report)
+		return err
 	}
+	check.Run(ctx, cfg, mistakes, version, report)
 	if bad > 0 {
 		return errChecked
 	}

@@ -30,10 +30,10 @@ func connect(opts ...nats.Option) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	js, err := jetstream.New(nc)
+	js, err := cfg.NATS.JetStream(nc)
 	if err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("use JetStream: %w", err)
+		return nil, err
 	}
 	return &client{cfg: cfg, nc: nc, js: js}, nil
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/streams"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracing"
@@ -60,7 +61,8 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 
 	limit := rateLimit(cfg.Anchor.RateLimit)
 	submissions := gate.New(cfg.Submit, limit, reg, log)
-	binding := streams.NewBinding(nc, cfg.Streams(), denied, log)
+	clock := &servertime.Clock{}
+	binding := streams.NewBinding(nc, cfg.Streams(), denied, clock, log)
 	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, binding, denied)...)
 	if err != nil {
 		return err
@@ -141,6 +143,7 @@ func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, binding *streams.B
 		{Name: "nats", Ready: func() (bool, string) { return nc.IsConnected(), nc.Status().String() }},
 		{Name: "permissions", Ready: denied.Ready},
 		{Name: "streams", Ready: binding.Ready},
+		{Name: "clock", Ready: func() (bool, string) { return true, binding.Clock() }}, // told only: records go by NATS'
 		{Name: "work", Ready: func() (bool, string) {
 			if ctx.Err() != nil {
 				return false, "draining"

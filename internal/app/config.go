@@ -64,6 +64,7 @@ func (c Config) Streams() streams.Config {
 		Tracker:       c.Tracker.Bucket,
 		Large:         c.Result.Bucket,
 		Consumer:      c.Consumer,
+		TrackerTTL:    c.Tracker.TTL,
 		AckWait:       c.AckWait,
 		MaxAckPending: c.MaxInFlightTotal,
 	}

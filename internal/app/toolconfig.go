@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 )
@@ -24,4 +25,18 @@ func LoadToolConfig() (Config, error) {
 		return Config{}, errors.New(strings.Join(mistakes, "\n"))
 	}
 	return cfg, nil
+}
+
+// LoadCheckedConfig reads the settings as LoadConfig does, and returns them with a line for each mistake: what is
+// wrong with one setting says nothing about what the others lead to. A variable that cannot be read has its default.
+func LoadCheckedConfig() (Config, []string, error) {
+	var cfg Config
+	unreadable, err := readEnvironment(&cfg)
+	if err != nil {
+		return Config{}, nil, err
+	}
+	if cfg.Worker.Name == "" {
+		cfg.Worker.Name, _ = os.Hostname() // Validate tells of a host without a name
+	}
+	return cfg, append(unreadable.describe(cfg), cfg.Validate()...), nil
 }

@@ -1,12 +1,11 @@
-// Package check looks whether a worker could do its work.
+// Package check is capstan check: it looks whether a worker with these settings could do its work, and prints what
+// streams, anchor and the settings find.
 package check
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
@@ -38,13 +38,17 @@ type Finding struct {
 // checkCall bounds one call of a check.
 const checkCall = 3 * time.Second
 
-// latePending is from where on a consumer passes on a dead worker's tasks too late.
-const latePending = 50_000
-
-// Run looks whether a worker with these settings could do its work, and reports what it finds as it
-// goes. It changes nothing: it makes no stream, stores no message and takes no request.
-func Run(ctx context.Context, cfg app.Config, version string, report func(Finding)) {
-	c := &checker{cfg: cfg, report: report}
+// Run looks whether a worker with these settings, of which mistakes tells what is wrong, could do its work, and
+// reports what it finds as it goes: everything it can see, whatever is wrong elsewhere. It changes nothing: it makes
+// no stream, stores no message and takes no request.
+func Run(ctx context.Context, cfg app.Config, mistakes []string, version string, report func(Finding)) {
+	c := &checker{cfg: cfg, report: report, denied: make(chan violation, 1)}
+	for _, mistake := range mistakes {
+		c.say(Bad, "settings", "%s", mistake)
+	}
+	if len(mistakes) == 0 {
+		c.say(OK, "settings", "can be used")
+	}
 	if c.connect(ctx) {
 		c.streams(ctx)
 		c.permissions(ctx)
@@ -59,8 +63,12 @@ type checker struct {
 	report func(Finding)
 	nc     *nats.Conn
 	js     jetstream.JetStream
-	denied chan string // violations of permissions, as the server tells of them
+	clock  servertime.Clock
+	denied chan violation // as the server tells of them
 }
+
+// violation is what the server says of a permission that is missing.
+type violation struct{ err error }
 
 func (c *checker) say(level Level, what, format string, args ...any) {
 	c.report(Finding{Level: level, What: what, Says: fmt.Sprintf(format, args...)})
@@ -69,11 +77,10 @@ func (c *checker) say(level Level, what, format string, args ...any) {
 // connect reports whether there is a server to ask.
 func (c *checker) connect(ctx context.Context) bool {
 	const what = "NATS"
-	c.denied = make(chan string, 1)
 	nc, err := streams.ConnectTool(c.cfg.NATS, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) {
 			select {
-			case c.denied <- err.Error():
+			case c.denied <- violation{err}:
 			default: // one is enough
 			}
 		}
@@ -83,80 +90,35 @@ func (c *checker) connect(ctx context.Context) bool {
 		return false
 	}
 	c.nc = nc
-	if c.js, err = jetstream.New(nc); err == nil {
-		err = streams.CheckServer(nc)
-	}
-	if err != nil {
+	if err := c.answers(ctx); err != nil {
 		c.say(Bad, what, "%v", err)
 		nc.Close()
 		return false
 	}
-	rtt, err := nc.RTT()
-	if err != nil || ctx.Err() != nil {
-		c.say(Bad, what, "no answer from %s", nc.ConnectedUrlRedacted())
-		nc.Close()
-		return false
-	}
-	if err := c.ask(ctx, c.listen); err != nil {
-		c.say(Bad, what, "no answers can be heard: %v, or set NATS_INBOX_PREFIX to what it may subscribe to", err)
-		nc.Close()
-		return false
-	}
-	c.say(OK, what, "%s (%s) at %s, %v", nc.ConnectedServerName(), nc.ConnectedServerVersion(), nc.ConnectedUrlRedacted(), rtt.Round(time.Millisecond/10))
 	return true
 }
 
-// listen tries to subscribe to an inbox, as each call does.
-func (c *checker) listen(ctx context.Context) error {
-	inbox := c.nc.NewInbox()
-	sub, err := c.nc.SubscribeSync(inbox)
-	if err != nil {
+// answers looks whether the server can be asked, and tells which one it is.
+func (c *checker) answers(ctx context.Context) (err error) {
+	if c.js, err = c.cfg.NATS.JetStream(c.nc); err != nil {
 		return err
 	}
-	defer func() { _ = sub.Unsubscribe() }() // or it ends with the connection
-	return c.flushed(ctx, inbox)
-}
-
-// flushed waits until the server has read what was sent, and returns its refusal where it concerns the
-// subject.
-func (c *checker) flushed(ctx context.Context, subject string) error {
-	if err := c.nc.FlushWithContext(ctx); err != nil {
+	if err := streams.CheckServer(c.nc); err != nil {
 		return err
 	}
-	if err := c.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), strconv.Quote(subject)) {
-		return err
+	rtt, err := c.nc.RTT()
+	if err != nil || ctx.Err() != nil {
+		return fmt.Errorf("no answer from %s", c.nc.ConnectedUrlRedacted())
 	}
+	if err := c.ask(ctx, c.listen); err != nil {
+		return fmt.Errorf("no answers can be heard: %w, or set NATS_INBOX_PREFIX to what it may subscribe to", err)
+	}
+	const least = 4 << 10 // an event without its result and its metadata
+	if most := c.nc.MaxPayload(); most < least {
+		return fmt.Errorf("max_payload of %s is %d bytes, and an event takes up to %d", c.nc.ConnectedUrlRedacted(), most, least)
+	}
+	c.say(OK, "NATS", "%s (%s) at %s, %v", c.nc.ConnectedServerName(), c.nc.ConnectedServerVersion(), c.nc.ConnectedUrlRedacted(), rtt.Round(time.Millisecond/10))
 	return nil
-}
-
-// ask makes one call, and tells a refused permission from silence.
-func (c *checker) ask(ctx context.Context, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, checkCall)
-	defer cancel()
-	select {
-	case <-c.denied: // of an earlier call
-	default:
-	}
-	done := make(chan error, 1)
-	go func() { done <- call(ctx) }() // ends with ctx
-	select {
-	case words := <-c.denied:
-		return notPermitted(words)
-	case err := <-done:
-		if errors.Is(err, nats.ErrPermissionViolation) {
-			return notPermitted(err.Error())
-		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			return errors.New("no answer: is JetStream up, and does the stream have a leader?")
-		}
-		return err
-	}
-}
-
-// notPermitted says in the server's words what the login lacks.
-func notPermitted(words string) error {
-	_, words, _ = strings.Cut(words, "Permissions Violation ")
-	return fmt.Errorf("not permitted: %s. Give the worker's login this permission", strings.TrimSpace(words))
 }
 
 func (c *checker) api(ctx context.Context, version string) {
@@ -170,11 +132,15 @@ func (c *checker) api(ctx context.Context, version string) {
 	ctx, cancel := context.WithTimeout(ctx, 3*checkCall)
 	defer cancel()
 	plan, err := client.Plan(ctx)
-	switch refused, ok := errors.AsType[*anchor.RefusedError](err); {
-	case ok:
+	refused, isRefused := errors.AsType[*anchor.RefusedError](err)
+	stranger, isStranger := errors.AsType[*anchor.NotTheAPIError](err)
+	switch {
+	case isRefused:
 		c.say(Bad, what, "%v. Look at ANCHORBROWSER_API_KEY (or _FILE), and at the account's credits and cost limit", refused)
-	case err != nil: // a worker rides it out, and a fleet must be able to start meanwhile
-		c.say(Warn, what, "%v. Workers start all the same, and submit when it is back", err)
+	case isStranger:
+		c.say(Bad, what, "%v. Look at ANCHORBROWSER_BASE_URL: the scheme and host of the API, without a path", stranger)
+	case err != nil: // a worker rides it out, and a fleet must be able to start in the outage
+		c.say(Warn, what, "cannot be reached: %v. Workers start anyway, and submit once it is back", err)
 	case plan.Credits <= 0:
 		c.say(Warn, what, "the key is good, but no credits are left: submissions will pause")
 		c.places(plan)
@@ -182,31 +148,4 @@ func (c *checker) api(ctx context.Context, version string) {
 		c.say(OK, what, "the key is good, plan %q, %.2f credits left", plan.Tier, plan.Credits)
 		c.places(plan)
 	}
-}
-
-// places compares how many tasks all workers hold with what the plan runs at once, and NATS passes on.
-func (c *checker) places(plan anchor.Plan) {
-	const what = "MAX_IN_FLIGHT_TOTAL"
-	total := c.cfg.MaxInFlightTotal
-	switch {
-	case total > latePending:
-		c.say(Warn, what, "%d: beyond %d NATS passes on a dead worker's tasks too late. Set less", total, latePending)
-	case plan.Browsers > 0 && total > plan.Browsers:
-		c.say(Warn, what, "%d: the plan runs %d browsers at once, and the API answers 429 beyond. Set %d or less", total, plan.Browsers, plan.Browsers)
-	case total < c.cfg.MaxInFlight:
-		c.say(Warn, what, "%d is less than MAX_IN_FLIGHT, %d: one worker cannot use its places. Set workers × MAX_IN_FLIGHT", total, c.cfg.MaxInFlight)
-	case plan.Browsers == 0:
-		c.say(OK, what, "%d; the API did not say how many browsers the plan runs at once. %s", total, c.survivors())
-	case plan.Browsers < 0:
-		c.say(OK, what, "%d; the plan has no limit of browsers. %s", total, c.survivors())
-	default:
-		c.say(OK, what, "%d of the %d browsers that the plan runs at once. %s", total, plan.Browsers, c.survivors())
-	}
-}
-
-// survivors says how many workers it takes for the tasks of one that dies to find places at once, also where all are
-// full. With fewer there is a tenth of their places, which is kept for that.
-func (c *checker) survivors() string {
-	full := (c.cfg.MaxInFlightTotal + c.cfg.MaxInFlight - 1) / c.cfg.MaxInFlight
-	return fmt.Sprintf("With %d workers or more the tasks of one that dies always find places at once", full+1)
 }

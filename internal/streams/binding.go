@@ -3,13 +3,17 @@ package streams
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/servertime"
 )
 
 // Bounds of one look at the streams, and of the time between two: until they are right, and from then on.
@@ -20,27 +24,53 @@ const (
 	bindInterval    = 30 * time.Second
 )
 
-// errNotConnected says that there is nobody to ask.
+const (
+	// silenceBorne is for how long the last answer about the streams counts while none comes: the election of a
+	// leader takes seconds, and says nothing about the streams.
+	silenceBorne = time.Minute
+
+	// pullsBorne is how many pulls in a row may be refused while the worker is ready.
+	pullsBorne = 4
+)
+
+// errNotConnected says that there is no server to ask.
 var errNotConnected = errors.New("no connection to NATS")
 
-// Binding knows whether the streams are as they should be. It makes those that are missing, also later: a
-// server that came back empty has none. What differs it mends at the start only, or workers with other
+// errNoAnswer says that a look found nothing wrong and did not see everything.
+var errNoAnswer = errors.New("no answer about the streams")
+
+// Binding knows whether the streams are as they have to be. It creates those that are missing, also later: a
+// server that came back empty has none. It mends what breaks a rule at the start only, or workers with other
 // settings would mend each other's for as long as a deploy takes.
 type Binding struct {
 	nc     *nats.Conn
 	cfg    Config
 	denied *Denials
+	clock  *servertime.Clock
 	log    zerolog.Logger
 
-	mu     sync.Mutex
-	found  *Resources // by the first look that found nothing wrong; may be read without mu after Await
-	looked bool
-	wrong  string // what the last look found missing or wrong; guarded by mu
+	recreated chan struct{}
+
+	looking sync.Mutex // held during a look, so that an older answer does not follow a newer one
+
+	mu      sync.Mutex
+	found   *Resources // by the first look that found nothing wrong; may be read without mu after Await
+	looked  bool       // an answer came
+	wrong   string     // what the last look that was answered found; guarded by mu, like all below
+	notes   string     // what it found that a worker works with
+	silent  time.Time  // since when no answer comes; zero where the last look was answered
+	silence string     // what stood in its way
+	refused int        // pulls in a row
+	refusal string     // of the last of them
+	state   state
 }
 
-// NewBinding returns one that has not looked yet.
-func NewBinding(nc *nats.Conn, cfg Config, denied *Denials, log zerolog.Logger) *Binding {
-	return &Binding{nc: nc, cfg: cfg, denied: denied, log: log}
+// NewBinding returns one that has not looked yet. With each look clock learns the server's time; nil: nobody asks.
+func NewBinding(nc *nats.Conn, cfg Config, denied *Denials, clock *servertime.Clock, log zerolog.Logger) *Binding {
+	if clock == nil {
+		clock = &servertime.Clock{}
+	}
+	return &Binding{nc: nc, cfg: cfg, denied: denied, clock: clock, log: log, recreated: make(chan struct{}, 1)}
 }
 
 // Found returns the resources. It is called after Await only.
@@ -55,19 +85,25 @@ func (b *Binding) Await(ctx context.Context) error {
 	return err
 }
 
-// Keep looks from time to time until ctx ends, and at once when NATS has taken a subscription away.
+// Keep looks from time to time until ctx ends: at once when NATS has taken a subscription away, and soon after a
+// look that got no answer.
 func (b *Binding) Keep(ctx context.Context) {
+	interval := func() time.Duration { return bindInterval/2 + rand.N(bindInterval) }
+	next := interval()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-b.denied.lost:
-		case <-time.After(bindInterval/2 + rand.N(bindInterval)):
+		case <-time.After(next):
 		}
-		_ = b.Look(ctx) // it is logged, and readiness tells
+		next = interval()
+		if err := b.Look(ctx); errors.Is(err, errNoAnswer) { // it is logged, and readiness tells
+			next = 0
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(bindLongestWait): // what is denied still would be lost, looked for and denied without a pause
+		case <-time.After(bindLongestWait): // a subscription that is still denied would be retried in a tight loop
 		}
 	}
 }
@@ -77,9 +113,11 @@ func (b *Binding) Look(ctx context.Context) error {
 	if !b.nc.IsConnected() {
 		return errNotConnected
 	}
+	b.looking.Lock()
+	defer b.looking.Unlock()
 	callCtx, cancel := context.WithTimeout(ctx, bindTimeout)
 	defer cancel()
-	r, err := provision(callCtx, b.nc, b.cfg, !b.isBound())
+	r, findings, err := b.provision(callCtx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -88,18 +126,82 @@ func (b *Binding) Look(ctx context.Context) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	was := b.wrong
-	b.looked, b.wrong = true, ""
-	if err != nil {
-		if b.wrong = err.Error(); b.wrong != was {
-			b.log.Error().Err(err).Msg("streams are not as they should be, looking again")
-		}
-		return err
+	b.observe(findings)
+	if err == nil {
+		err = b.judge(findings)
+	} else {
+		b.answered(err.Error(), "")
 	}
-	if b.found == nil {
+	if err == nil && b.found == nil {
 		b.found = r
+		b.log.Info().Str("domain", b.state.domain).Msg("streams are bound")
+	}
+	return err
+}
+
+func (b *Binding) provision(ctx context.Context) (*Resources, []Finding, error) {
+	if err := CheckServer(b.nc); err != nil {
+		return nil, nil, err
+	}
+	js, err := b.cfg.NATS.JetStream(b.nc)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := provisioner{js: js, cfg: b.cfg, clock: b.clock, create: b.cfg.NATS.Provision, mend: b.cfg.NATS.Provision && !b.isBound(), ask: askDirectly}
+	r := p.run(ctx)
+	return r, p.findings, nil
+}
+
+// judge takes in what a look found. A look that got no answer, and found nothing wrong, leaves the last answer.
+func (b *Binding) judge(findings []Finding) error {
+	var wrong, notes, silence []string
+	for _, f := range findings {
+		for _, problem := range f.Problems {
+			text := told(f.What, problem.Says)
+			switch {
+			case problem.Unanswered:
+				silence = append(silence, text)
+			case problem.Warning:
+				notes = append(notes, text)
+			default:
+				wrong = append(wrong, text)
+			}
+		}
+	}
+	if len(wrong) == 0 && len(silence) > 0 {
+		if b.silent.IsZero() {
+			b.silent = time.Now()
+		}
+		b.silence = strings.Join(silence, "; ")
+		return fmt.Errorf("%w: %s", errNoAnswer, b.silence)
+	}
+	b.answered(strings.Join(append(wrong, silence...), "; "), strings.Join(notes, "; "))
+	if b.wrong != "" {
+		return errors.New(b.wrong)
 	}
 	return nil
+}
+
+// told names a thing and what it does or has, as in "stream TASKS: max age must be 0" and "bucket x is full".
+func told(what, says string) string {
+	for _, verb := range []string{"is ", "belongs "} {
+		if strings.HasPrefix(says, verb) {
+			return what + " " + says
+		}
+	}
+	return what + ": " + says
+}
+
+// answered notes what a look that was answered found, and logs it where it is new.
+func (b *Binding) answered(wrong, notes string) {
+	b.looked, b.silent, b.silence = true, time.Time{}, ""
+	if wrong != "" && wrong != b.wrong {
+		b.log.Error().Str("error", wrong).Msg("streams missing or misconfigured, retrying")
+	}
+	if notes != "" && notes != b.notes {
+		b.log.Warn().Str("note", notes).Msg("streams could be better")
+	}
+	b.wrong, b.notes = wrong, notes
 }
 
 func (b *Binding) isBound() bool {
@@ -113,11 +215,35 @@ func (b *Binding) Ready() (ok bool, detail string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
+	case !b.looked && b.silence != "":
+		return false, "no answer yet: " + b.silence
 	case !b.looked:
 		return false, "not looked at yet"
 	case b.wrong != "":
 		return false, b.wrong
+	case !b.silent.IsZero() && time.Since(b.silent) > silenceBorne:
+		return false, fmt.Sprintf("no answer for %v: %s", time.Since(b.silent).Round(time.Second), b.silence)
+	case b.refused > pullsBorne:
+		return false, fmt.Sprintf("%d pulls in a row were refused: %s", b.refused, b.refusal)
+	case b.notes != "":
+		return true, "bound, but " + b.notes
 	default:
 		return true, "bound"
 	}
+}
+
+// PullRefused notes that the server refused a pull, and did not just go away. After five in a row the worker is
+// not ready, until PullOK.
+func (b *Binding) PullRefused(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refused++
+	b.refusal = err.Error()
+}
+
+// PullOK notes that a pull was answered, with requests or without.
+func (b *Binding) PullOK() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refused = 0
 }

@@ -20,6 +20,7 @@ type Config struct {
 	Tracker       string        // KV bucket of the records
 	Large         string        // object store of large results
 	Consumer      string        // durable pull consumer of Requests
+	TrackerTTL    time.Duration // how long a finished record is kept
 	AckWait       time.Duration // of the consumer
 	MaxAckPending int           // of the consumer
 }
@@ -47,6 +48,7 @@ type NATSConfig struct {
 	Token        task.Secret `split_words:"true" desc:"log in with this token"`
 	TLS          TLSConfig
 	InboxPrefix  string `split_words:"true" desc:"subjects of answers begin with it; default: _INBOX"`
+	JSDomain     string `split_words:"true" desc:"JetStream domain of the streams, for workers at a leaf node; default: the server's own"`
 	Provision    bool   `split_words:"true" default:"true" desc:"make and mend streams, consumer and buckets; false: only look for them"`
 	Replicas     int    `split_words:"true" default:"1" desc:"copies of what is made, 1 to 5"`
 }

@@ -20,10 +20,10 @@ const (
 	denialLasts  = 90 * time.Second
 )
 
-// What a server denies.
+// The operations that a server permits or not.
 const (
-	publishing  = "publish"
-	subscribing = "subscribe"
+	Publishing  = "publish"
+	Subscribing = "subscribe"
 )
 
 // Denials are the permissions that NATS has denied. It says so beside the call, which just stays without an
@@ -48,9 +48,9 @@ type moments struct{ missed, logged time.Time }
 func NewDenials(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Denials {
 	d := &Denials{cfg: cfg, log: log, lost: make(chan struct{}, 1), seen: map[denial]moments{}}
 	d.total = promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
-		Name: "capstan_nats_denied_total", Help: "Messages and subscriptions that NATS refused for want of a permission.",
+		Name: "capstan_nats_denied_total", Help: "Messages and subscriptions that NATS refused because a permission is missing.",
 	}, []string{"operation"})
-	for _, operation := range []string{publishing, subscribing} {
+	for _, operation := range []string{Publishing, Subscribing} {
 		d.total.WithLabelValues(operation)
 	}
 	return d
@@ -61,15 +61,15 @@ func (d *Denials) Note(err error) bool {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return false
 	}
-	operation, subject := violation(err)
+	operation, subject := Violation(err)
 	d.total.WithLabelValues(operation).Inc()
-	if operation == subscribing {
+	if operation == Subscribing {
 		select {
 		case d.lost <- struct{}{}:
 		default:
 		}
 	}
-	what := denial{operation, d.cfg.grant(operation, subject)}
+	what := denial{operation, d.cfg.Grant(operation, subject)}
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -78,25 +78,25 @@ func (d *Denials) Note(err error) bool {
 	if now.Sub(at.logged) >= denialLogged {
 		at.logged = now
 		d.log.Error().Str("operation", operation).Str("subject", subject).Str("grant", what.grant).
-			Msg("NATS denied a permission, trying on")
+			Msg("NATS denied a permission, retrying")
 	}
 	d.seen[what] = at
 	return true
 }
 
-// violation reads the operation and the subject from the server's words, as in
+// Violation reads the operation and the subject from the server's words, as in
 //
 //	Permissions Violation for Publish to "tasks.result"
 //	Permissions Violation for Subscription to "_INBOX.x.*" (sid "2")
 //	Permissions Violation for Publish with Reply of "x"
-func violation(err error) (operation, subject string) {
-	operation = publishing
+func Violation(err error) (operation, subject string) {
+	operation = Publishing
 	found := regexp.MustCompile(`for (Publish|Subscription)[^"]* "([^"]*)"`).FindStringSubmatch(err.Error())
 	if found == nil {
 		return operation, err.Error()
 	}
 	if found[1] == "Subscription" {
-		operation = subscribing
+		operation = Subscribing
 	}
 	return operation, found[2]
 }
@@ -125,7 +125,7 @@ func (d *Denials) subscription() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for what, at := range d.seen {
-		if what.operation == subscribing && time.Since(at.missed) <= denialLasts {
+		if what.operation == Subscribing && time.Since(at.missed) <= denialLasts {
 			return true
 		}
 	}

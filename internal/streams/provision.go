@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/servertime"
 )
 
 // Resources are the streams, the consumer and the object store a worker works with.
@@ -20,31 +23,16 @@ type Resources struct {
 	Large    jetstream.ObjectStore
 }
 
-// maxWaiting is how many pulls of all workers may wait at the consumer.
-const maxWaiting = 4096
-
-// provision returns the resources. With NATS_PROVISION it creates what is missing and, where
-// mend is set, mends what differs; without, it only looks. The error names everything that is missing or wrongly configured.
-func provision(ctx context.Context, nc *nats.Conn, cfg Config, mend bool) (*Resources, error) {
+// JetStream returns the interface to JetStream, in the domain of the settings.
+func (c NATSConfig) JetStream(nc *nats.Conn) (jetstream.JetStream, error) {
 	js, err := jetstream.New(nc)
+	if c.JSDomain != "" {
+		js, err = jetstream.NewWithDomain(nc, c.JSDomain)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	if err := CheckServer(nc); err != nil {
-		return nil, err
-	}
-	p := provisioner{js: js, create: cfg.NATS.Provision, mend: cfg.NATS.Provision && mend, replicas: cfg.NATS.Replicas}
-	r := &Resources{JS: js}
-	r.Requests = p.stream(ctx, cfg.Requests.Name, RequestRules(cfg))
-	r.Results = p.stream(ctx, cfg.Results.Name, ResultRules(cfg))
-	p.stream(ctx, cfg.Dead.Name, DeadRules(cfg))
-	r.Tracker = p.stream(ctx, cfg.TrackerStream(), TrackerRules(cfg))
-	r.Consumer = p.consumer(ctx, cfg)
-	r.Large = p.objects(ctx, cfg.Large)
-	if len(p.problems) > 0 {
-		return nil, errors.New(strings.Join(p.problems, "; "))
-	}
-	return r, nil
+	return js, nil
 }
 
 // CheckServer refuses a server that lacks what is used: per-message time to live came with 2.11.
@@ -60,144 +48,200 @@ func CheckServer(nc *nats.Conn) error {
 	return nil
 }
 
-// provisioner finds or makes each resource and gathers what is wrong with them.
+// provisioner looks at each stream, the consumer and the buckets, and makes them what they have to be where it may.
 type provisioner struct {
-	js       jetstream.JetStream
-	create   bool // what is missing
-	mend     bool // what differs
-	replicas int
-	problems []string
+	js     jetstream.JetStream
+	cfg    Config
+	clock  *servertime.Clock
+	create bool // what is missing
+	mend   bool // what breaks a rule, and is Capstan's
+	dry    bool // only finds what it would do
+	nodes  int  // that can hold a replica; 0: not known
+
+	unmarkable bool // the login may not update, as far as a mark goes: not tried again, or a look would take too long
+	ask        func(context.Context, func(context.Context) error) error
+
+	findings []Finding
 }
 
-func (p *provisioner) complain(format string, args ...any) {
-	p.problems = append(p.problems, fmt.Sprintf(format, args...))
-}
+// askDirectly makes a call.
+func askDirectly(ctx context.Context, call func(context.Context) error) error { return call(ctx) }
 
-// stream returns a stream that keeps the rules, or nil and a complaint.
-func (p *provisioner) stream(ctx context.Context, name string, rules []Rule) jetstream.Stream {
-	s, err := p.js.Stream(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) && p.create {
-		return p.createStream(ctx, name, rules)
+// run returns the resources. Those with a problem that is no warning may be absent.
+func (p *provisioner) run(ctx context.Context) *Resources {
+	r := &Resources{JS: p.js}
+	found := map[string]jetstream.Stream{}
+	for _, role := range p.cfg.roles() {
+		found[role.purpose] = p.stream(ctx, role)
 	}
-	if err != nil {
-		p.complain("stream %s: %v", name, err)
+	r.Requests, r.Results, r.Tracker = found["requests"], found["results"], found["records"]
+	p.compareAges(found["results"], found["large-results"])
+	if found["large-results"] != nil {
+		r.Large = p.objects(ctx)
+	}
+	r.Consumer = p.consumer(ctx, r.Requests)
+	return r
+}
+
+// stream returns a stream that is there, or nil. Its finding is the last one.
+func (p *provisioner) stream(ctx context.Context, role role) jetstream.Stream {
+	f := p.found(role.what)
+	f.Name = role.name
+	var s jetstream.Stream
+	asked := time.Now()
+	err := p.ask(ctx, func(ctx context.Context) (err error) {
+		s, err = p.js.Stream(ctx, role.name)
+		return err
+	})
+	answered := time.Now()
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound) && p.create && !p.dry:
+		return p.createStream(ctx, role, f)
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		f.missing(p.create)
+		p.obstacles(ctx, role, f)
+		return nil
+	case err != nil:
+		f.failed("", err)
 		return nil
 	}
-	if p.mend {
-		if s, err = p.update(ctx, s, rules); err != nil {
-			p.complain("stream %s: update: %v", name, err)
-			return nil
-		}
+	if role.purpose == "requests" || p.dry { // one server's time: others' may differ
+		p.clock.Observe(s.CachedInfo().TimeStamp, asked, answered)
 	}
-	for _, r := range rules {
-		if !r.OK(s.CachedInfo().Config) {
-			p.complain("stream %s: %s", name, r.Want)
-		}
+	f.Stream = s.CachedInfo()
+	if why := foreign(role.rules, f.Stream.Config, f.Stream.Config.Metadata, role.purpose); why != "" {
+		f.wrong("belongs to another application and is left as it is: %s. Choose another name in the settings, or mark it as Capstan's: nats stream edit %s --metadata %s=%s",
+			why, role.name, mark, role.purpose)
+		return nil
+	}
+	if p.mend && !p.dry {
+		s = p.updateStream(ctx, role, s, f)
+	}
+	p.obstacles(ctx, role, f)
+	for _, r := range broken(role.rules, f.Stream.Config) {
+		f.breaks(r.says(f.Stream.Config), r.level, p.create && r.mender == worker)
+	}
+	if why := full(f.Stream); why != "" {
+		f.breaks(why, role.full, false)
 	}
 	return s
 }
 
-func (p *provisioner) createStream(ctx context.Context, name string, rules []Rule) jetstream.Stream {
-	cfg := jetstream.StreamConfig{Name: name, Storage: jetstream.FileStorage, Replicas: p.replicas}
-	for _, r := range rules {
-		r.Fix(&cfg)
+func (p *provisioner) createStream(ctx context.Context, role role, f *Finding) jetstream.Stream {
+	cfg := jetstream.StreamConfig{Name: role.name, Metadata: map[string]string{mark: role.purpose}}
+	for _, r := range role.rules {
+		if r.set != nil {
+			r.set(&cfg)
+		}
 	}
 	s, err := p.js.CreateStream(ctx, cfg)
 	if err != nil {
-		p.complain("stream %s: create: %v", name, err)
+		f.failed("create: ", p.explain(ctx, err, role.name, cfg.Subjects))
 		return nil
 	}
+	f.Stream = s.CachedInfo()
 	return s
 }
 
-// update mends a stream that breaks rules. Replicas are only ever raised.
-func (p *provisioner) update(ctx context.Context, s jetstream.Stream, rules []Rule) (jetstream.Stream, error) {
-	cfg := s.CachedInfo().Config
-	changed := false
-	if cfg.Replicas < p.replicas {
-		cfg.Replicas, changed = p.replicas, true
+// updateStream mends a stream of Capstan's that breaks rules, and marks it. It returns s where that fails.
+func (p *provisioner) updateStream(ctx context.Context, role role, s jetstream.Stream, f *Finding) jetstream.Stream {
+	cfg := f.Stream.Config
+	mended := mend(role.rules, &cfg)
+	if !mended && (cfg.Metadata[mark] != "" || p.unmarkable) {
+		return s
 	}
-	for _, r := range rules {
-		if !r.Once && !r.OK(cfg) {
-			r.Fix(&cfg)
-			changed = true
-		}
-	}
-	if !changed {
-		return s, nil
-	}
-	return p.js.UpdateStream(ctx, cfg)
-}
-
-// WantedConsumer is the consumer as a worker with these settings needs it.
-func WantedConsumer(cfg Config) jetstream.ConsumerConfig {
-	return jetstream.ConsumerConfig{
-		Durable: cfg.Consumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait,
-		MaxDeliver: -1, MaxAckPending: cfg.MaxAckPending, MaxWaiting: maxWaiting,
-		FilterSubject: cfg.Requests.Subject,
-	}
-}
-
-// consumer returns the durable pull consumer that all workers share, or nil and a complaint.
-func (p *provisioner) consumer(ctx context.Context, cfg Config) jetstream.Consumer {
-	want := WantedConsumer(cfg)
-	c, err := p.js.Consumer(ctx, cfg.Requests.Name, cfg.Consumer)
+	cfg.Metadata = marked(cfg.Metadata, role.purpose)
+	ctx, cancel := updateTime(ctx, mended)
+	defer cancel()
+	updated, err := p.js.UpdateStream(ctx, cfg)
 	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return nil // said already
-	case errors.Is(err, jetstream.ErrConsumerNotFound) && p.create:
-		want.Replicas = 0 // the stream's
-		c, err = p.js.CreateConsumer(ctx, cfg.Requests.Name, want)
-	case err == nil && p.mend:
-		c, err = p.updateConsumer(ctx, cfg.Requests.Name, c, want)
+	case err != nil && !mended:
+		p.unmarkable = true
+		return s
+	case err != nil:
+		f.failed("update: ", p.explain(ctx, err, role.name, cfg.Subjects))
+		return s
 	}
-	if err != nil {
-		p.complain("consumer %s: %v", cfg.Consumer, err)
-		return nil
-	}
-	for _, problem := range ConsumerProblems(c.CachedInfo().Config, want) {
-		p.complain("consumer %s: %s", cfg.Consumer, problem)
-	}
-	return c
+	f.Stream = updated.CachedInfo()
+	return updated
 }
 
-func (p *provisioner) updateConsumer(ctx context.Context, stream string, c jetstream.Consumer, want jetstream.ConsumerConfig) (jetstream.Consumer, error) {
-	have := c.CachedInfo().Config
-	if len(ConsumerProblems(have, want)) == 0 {
-		return c, nil
+// markTimeout bounds an update that does no more than mark a stream: a worker can do without, and its login may
+// not be permitted to update.
+const markTimeout = time.Second
+
+// updateTime bounds an update.
+func updateTime(ctx context.Context, needed bool) (context.Context, context.CancelFunc) {
+	if needed {
+		return context.WithCancel(ctx)
 	}
-	have.AckWait, have.MaxAckPending, have.MaxDeliver, have.BackOff = want.AckWait, want.MaxAckPending, want.MaxDeliver, nil
-	have.FilterSubject, have.FilterSubjects = want.FilterSubject, nil
-	return p.js.UpdateConsumer(ctx, stream, have)
+	return context.WithTimeout(ctx, markTimeout)
 }
 
-// ConsumerProblems says what differs.
-func ConsumerProblems(have, want jetstream.ConsumerConfig) []string {
-	var problems []string
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			problems = append(problems, fmt.Sprintf(format, args...))
+// marked returns metadata with the mark.
+func marked(metadata map[string]string, purpose string) map[string]string {
+	all := map[string]string{mark: purpose}
+	for name, value := range metadata {
+		if name != mark {
+			all[name] = value
 		}
 	}
-	check(have.AckPolicy == jetstream.AckExplicitPolicy, "ack policy must be explicit")
-	check(have.AckWait == want.AckWait, "ack wait is %v and ACK_WAIT %v: they must be the same", have.AckWait, want.AckWait)
-	check(have.MaxAckPending == want.MaxAckPending, "max ack pending is %d and MAX_IN_FLIGHT_TOTAL %d: they must be the same", have.MaxAckPending, want.MaxAckPending)
-	check(have.MaxDeliver == want.MaxDeliver, "max deliver is %d and must be -1", have.MaxDeliver)
-	check(len(have.BackOff) == 0, "backoff must be empty")
-	check(len(have.FilterSubjects) == 0 && (have.FilterSubject == "" || holds(have.FilterSubject, want.FilterSubject)),
-		"filter must hold %s", want.FilterSubject)
-	return problems
+	return all
 }
 
-// objects returns the object store of large results, or nil and a complaint.
-func (p *provisioner) objects(ctx context.Context, bucket string) jetstream.ObjectStore {
-	store, err := p.js.ObjectStore(ctx, bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) && p.create {
-		store, err = p.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: bucket, TTL: resultsAge, Replicas: p.replicas})
+// compareAges warns where large results are kept for less long than the events that name them.
+func (p *provisioner) compareAges(results, large jetstream.Stream) {
+	if results == nil || large == nil {
+		return
 	}
+	events, objects := results.CachedInfo().Config.MaxAge, large.CachedInfo().Config.MaxAge
+	if objects != 0 && (events == 0 || objects < events) {
+		f := &p.findings[len(p.findings)-1] // the object store's
+		f.breaks(fmt.Sprintf("max age should be that of %s, or events name results that are gone (got %v)", p.cfg.Results.Name, objects), warning, false)
+	}
+}
+
+// objects returns the object store of large results, or nil.
+func (p *provisioner) objects(ctx context.Context) jetstream.ObjectStore {
+	store, err := p.js.ObjectStore(ctx, p.cfg.Large)
 	if err != nil {
-		p.complain("object store %s: %v", bucket, err)
+		p.findings[len(p.findings)-1].failed("", err)
 		return nil
 	}
 	return store
 }
+
+// explain adds to a refusal what its words leave out: with which stream the subjects overlap.
+func (p *provisioner) explain(ctx context.Context, err error, name string, subjects []string) error {
+	refusal, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok || refusal.ErrorCode != subjectsOverlap {
+		return err
+	}
+	if others := p.overlapping(ctx, name, subjects); len(others) > 0 {
+		return fmt.Errorf("its subjects overlap with those of stream %s: %w", strings.Join(others, ", "), err)
+	}
+	return err
+}
+
+// subjectsOverlap is the server's code of that error.
+const subjectsOverlap jetstream.ErrorCode = 10065
+
+// overlapping returns the other streams that listen to one of the subjects; none where it may not ask.
+func (p *provisioner) overlapping(ctx context.Context, name string, subjects []string) []string {
+	ctx, cancel := context.WithTimeout(ctx, overlapTimeout)
+	defer cancel()
+	others := map[string]bool{}
+	for _, subject := range subjects {
+		_ = p.ask(ctx, func(ctx context.Context) error { // without an answer the refusal itself has to do
+			names := p.js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
+			for other := range names.Name() {
+				others[other] = other != name
+			}
+			return names.Err()
+		})
+	}
+	return chosen(others)
+}
+
+// overlapTimeout bounds the search for a stream whose subjects overlap.
+const overlapTimeout = 2 * time.Second

@@ -32,6 +32,7 @@ func (c NATSConfig) Rules() []SettingRule {
 		{"NATS_TLS_KEY_FILE", c.TLS.KeyFile, isReadable(c.TLS.KeyFile), file},
 		{"NATS_TLS_KEY_FILE", c.TLS.KeyFile, (c.TLS.KeyFile == "") == (c.TLS.CertFile == ""), "set together with NATS_TLS_CERT_FILE"},
 		{"NATS_INBOX_PREFIX", c.InboxPrefix, c.InboxPrefix == "" || IsSubject(c.InboxPrefix), "a subject without wildcards"},
+		{"NATS_JS_DOMAIN", c.JSDomain, c.JSDomain == "" || IsName(c.JSDomain), "a name without spaces, dots, slashes and wildcards"},
 		{"NATS_REPLICAS", c.Replicas, c.Replicas >= 1 && c.Replicas <= 5, "a whole number from 1 to 5"},
 	}
 }
