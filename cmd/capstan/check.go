@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/check"
 )
 
 // checkCmd looks at all that a worker needs. It reads the worker's settings, so run it where the worker
@@ -24,7 +24,8 @@ has to be right: ok, warn (works, but is not advised) or BAD, with what to do. T
 where a line is BAD. It changes nothing: no stream is made, no message stored, no request taken.
 
 An API that is away is no more than a warning: a worker waits for it, and a fleet that could not
-start meanwhile would be worse. A key that the API refuses is BAD.`
+start in the outage would be worse. A key that the API refuses is BAD, and so is a base URL behind
+which something else answers.`
 }
 
 // Run runs the command.
@@ -35,22 +36,18 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	bad := 0
-	report := func(f app.Finding) {
-		if f.Level == app.Bad {
+	report := func(f check.Finding) {
+		if f.Level == check.Bad {
 			bad++
 		}
 		printFinding(t, f)
 	}
 	warnOfMisspellings(report)
-	cfg, err := app.LoadConfig()
+	cfg, mistakes, err := app.LoadCheckedConfig()
 	if err != nil {
-		for line := range strings.Lines(err.Error()) {
-			report(app.Finding{Level: app.Bad, What: "settings", Says: line})
-		}
-	} else {
-		report(app.Finding{Level: app.OK, What: "settings", Says: "can be used"})
-		app.Check(ctx, cfg, version, report)
+		return err
 	}
+	check.Run(ctx, cfg, mistakes, version, report)
 	if bad > 0 {
 		return errChecked
 	}
@@ -58,26 +55,26 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 }
 
 // warnOfMisspellings reports each variable that looks like a misspelled setting: a worker ignores it.
-func warnOfMisspellings(report func(app.Finding)) {
+func warnOfMisspellings(report func(check.Finding)) {
 	found, err := app.Misspelled(os.Environ())
 	if err != nil {
-		report(app.Finding{Level: app.Bad, What: "settings", Says: err.Error()})
+		report(check.Finding{Level: check.Bad, What: "settings", Says: err.Error()})
 	}
 	for _, m := range found {
-		report(app.Finding{Level: app.Warn, What: "settings", Says: m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"})
+		report(check.Finding{Level: check.Warn, What: "settings", Says: m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"})
 	}
 }
 
 // errChecked ends the process as a failure. The lines have told why.
 var errChecked = errors.New("not all is right")
 
-func printFinding(t *terminal, f app.Finding) {
+func printFinding(t *terminal, f check.Finding) {
 	mark, c := "ok  ", green
 	switch f.Level {
-	case app.OK:
-	case app.Warn:
+	case check.OK:
+	case check.Warn:
 		mark, c = "warn", yellow
-	case app.Bad:
+	case check.Bad:
 		mark, c = "BAD ", red
 	}
 	t.printf("%s  %-25s  %s\n", t.paint(c, mark), f.What, oneLine(f.Says, messageWidth))

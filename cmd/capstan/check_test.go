@@ -114,7 +114,7 @@ func TestCheckFindsAllRightAndChangesNothing(t *testing.T) {
 	}
 	for _, want := range []string{
 		"ok    settings", "ok    NATS", "one replica", "1 requests wait, 0 are held", "ok    permissions",
-		"the key is good", "25 of the 25 browsers", "With 2 workers or more", "ok    duplicate window           an event is known again for 1h0m0s",
+		"the key is good", "25 of the 25 browsers", "With 2 or more workers", "ok    duplicate window           an event is known again for 1h0m0s",
 	} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("got\n%s\nwant %q", lines, want)
@@ -151,7 +151,7 @@ func TestCheckFindsAllRightAndChangesNothing(t *testing.T) {
 func TestCheckSaysWhatAWorkerWouldMake(t *testing.T) {
 	t.Parallel()
 	w := newChecked(t)
-	if status, lines := w.check(t); status != exitOK || !strings.Contains(lines, "the first worker makes it") {
+	if status, lines := w.check(t); status != exitOK || !strings.Contains(lines, "the first worker creates it") {
 		t.Errorf("got %d, want %d\n%s", status, exitOK, lines)
 	}
 	if status, lines := w.check(t, "NATS_PROVISION=false"); status != exitFailed || !strings.Contains(lines, "BAD   stream TASKS") {
@@ -179,7 +179,7 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		{"ANCHORBROWSER_BASE_URL=http://127.0.0.1:1", exitOK, "warn  API "},
 		{"MAX_IN_FLIGHT_TOTAL=26", exitOK, "warn  MAX_IN_FLIGHT_TOTAL        26: the plan runs 25"},
 		{"MAX_IN_FLIGHT_TOTAL=60000", exitOK, "warn  MAX_IN_FLIGHT_TOTAL        60000: beyond 50000"},
-		{"ACK_WAIT=70s", exitOK, "warn  consumer worker            ack wait is 1m0s and ACK_WAIT 1m10s"},
+		{"ACK_WAIT=70s", exitOK, "warn  consumer worker            ack wait must be 1m10s, as ACK_WAIT says (got 1m0s)"},
 	} {
 		t.Run(c.env, func(t *testing.T) {
 			t.Parallel()
@@ -270,17 +270,18 @@ func TestCheckNamesEachMissingPermission(t *testing.T) {
 	}
 	for i, permission := range all {
 		first, _, _ := strings.Cut(permission, "*")
-		want := "not permitted: for Publish to \"" + strings.TrimRight(first, ">")
-		if status, lines := w.check(t, as(fmt.Sprint(i))...); status != exitFailed || !strings.Contains(strings.ToLower(lines), strings.ToLower(want)) {
+		want := "missing permission: publish " + strings.TrimSuffix(first, ">")
+		status, lines := w.check(t, as(fmt.Sprint(i))...)
+		if status != exitFailed || !strings.Contains(lines, want) || strings.Contains(lines, "capstan-check") {
 			t.Errorf("without %s: got %d, want %d and %q\n%s", permission, status, exitFailed, want, lines)
 		}
 	}
 	// Who may not make what is missing cannot leave that to a worker.
 	missing := append(as("enough"), "NATS_PROVISION=true", "RESULT_STREAM=OTHER_RESULTS", "RESULT_SUBJECT=other.result")
-	if status, lines := w.check(t, missing...); status != exitFailed || !strings.Contains(lines, "BAD   stream OTHER_RESULTS") || !strings.Contains(lines, "a worker may not make it") {
+	if status, lines := w.check(t, missing...); status != exitFailed || !strings.Contains(lines, "BAD   stream OTHER_RESULTS") || !strings.Contains(lines, "a worker may not do that: missing permission: publish $JS.API.STREAM.CREATE.OTHER_RESULTS") {
 		t.Errorf("without the right to make streams: got %d, want %d\n%s", status, exitFailed, lines)
 	}
-	if status, lines := w.check(t, as("deaf")...); status != exitFailed || !strings.Contains(lines, "for Subscription to") {
+	if status, lines := w.check(t, as("deaf")...); status != exitFailed || !strings.Contains(lines, "missing permission: subscribe _INBOX.>") {
 		t.Errorf("without an inbox: got %d, want %d\n%s", status, exitFailed, lines)
 	}
 	if after := w.state(t); after != before {

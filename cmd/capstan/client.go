@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/streams"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -27,14 +28,14 @@ func connect(opts ...nats.Option) (*client, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	nc, err := app.ConnectTool(cfg.NATS, opts...)
+	nc, err := streams.ConnectTool(cfg.NATS, opts...)
 	if err != nil {
 		return nil, err
 	}
-	js, err := jetstream.New(nc)
+	js, err := cfg.NATS.JetStream(nc)
 	if err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("use JetStream: %w", err)
+		return nil, err
 	}
 	return &client{cfg: cfg, nc: nc, js: js}, nil
 }

@@ -1,4 +1,4 @@
-// Package app puts the worker together: settings, connection, provision, and Run.
+// Package app puts the worker together: settings and Run.
 package app
 
 import (
@@ -27,6 +27,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/servertime"
+	"github.com/capstan-worker/capstan/internal/streams"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/task/schema"
 	"github.com/capstan-worker/capstan/internal/tracing"
@@ -53,8 +54,8 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 		return err
 	}
 	defer stopTracing()
-	denied := newDenials(cfg, reg, log)
-	nc, err := Connect(cfg.NATS, cfg.Worker.Name, denied.note, log)
+	denied := streams.NewDenials(cfg.Streams(), reg, log)
+	nc, err := streams.Connect(cfg.NATS, cfg.Worker.Name, denied.Note, log)
 	if err != nil {
 		return err
 	}
@@ -66,8 +67,9 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 	}
 	limit := rateLimit(cfg.Anchor.RateLimit)
 	submissions := gate.New(cfg.Submit, limit, reg, log)
-	streams := &binding{nc: nc, cfg: cfg, denied: denied, log: log}
-	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, streams, denied)...)
+	clock := &servertime.Clock{}
+	binding := streams.NewBinding(nc, cfg.Streams(), denied, clock, log)
+	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, binding, denied)...)
 	if err != nil {
 		return err
 	}
@@ -85,11 +87,11 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 	})
 	group.Go(func() error {
 		defer stopProbes()
-		if err := streams.await(ctx); err != nil {
+		if err := binding.Await(ctx); err != nil {
 			return nil // told to stop before it could begin
 		}
 		log.Info().Str("version", version).Msg("worker is ready")
-		return work(ctx, cfg, parts{nc: nc, streams: streams, api: api, gate: submissions, limit: limit, tracer: tracer, budgets: memory.Divide(limitOfMemory), reg: reg, log: log})
+		return work(ctx, cfg, parts{nc: nc, binding: binding, api: api, gate: submissions, limit: limit, tracer: tracer, budgets: memory.Divide(limitOfMemory), clock: clock, reg: reg, log: log})
 	})
 	return group.Wait()
 }
@@ -97,56 +99,54 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 // parts are what Run has made before it works.
 type parts struct {
 	nc      *nats.Conn
-	streams *binding
+	binding *streams.Binding
 	api     *anchor.Client
 	gate    *gate.Gate
 	limit   *rate.Limiter
 	tracer  trace.Tracer
 	budgets memory.Budgets
+	clock   *servertime.Clock
 	reg     prometheus.Registerer
 	log     zerolog.Logger
 }
 
 // work wires request → submit → track → poll → publish, and runs it until ctx ends and the drain is over.
 func work(ctx context.Context, cfg Config, with parts) error {
-	r := with.streams.found
+	r := with.binding.Found()
 	out, err := outbox.New(with.nc, retry.Quick)
 	if err != nil {
 		return err
 	}
-	requests := consumer.NewRequests(r.requests, with.reg, with.log)
-	clock := &servertime.Clock{}
+	requests := consumer.NewRequests(r.Requests, with.reg, with.log)
 	budgets := with.budgets
 	line := pipeline.New(
 		pipeline.Config{
 			Worker: cfg.Worker.Name, Defaults: cfg.defaults(schema.NewChecker(budgets.Checks)),
 			PostTimeout: cfg.Anchor.RequestTimeout + postMargin, OwnerGrace: ownerGrace,
-			Keys: with.api.Keys, Clock: clock, Tracer: with.tracer,
+			Keys: with.api.Keys, Clock: with.clock, Tracer: with.tracer,
 		},
 		pipeline.Parts{
 			Requests:  requests,
 			Admission: admissionAdapter{with.gate},
 			API:       with.api,
-			Tracker:   tracker.New(out, r.tracker, cfg.Tracker, with.reg, with.log),
+			Tracker:   tracker.New(out, r.Tracker, cfg.Tracker, with.reg, with.log),
 			Poller:    pollerAdapter{poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log)},
 			Publisher: publisher.New(publisher.Parts{
-				Conn: with.nc, JetStream: r.js, Outbox: out, Results: r.results, Large: r.large, Index: budgets.Index, Clock: clock,
+				Conn: with.nc, JetStream: r.JS, Outbox: out, Results: r.Results, Large: r.Large, Index: budgets.Index, Clock: with.clock,
 			}, cfg.Result, cfg.Dead, with.reg, with.log),
 		},
 		with.reg, with.log,
 	)
 	held := consumer.New(cfg.Config, consumer.Parts{
-		Conn: with.nc, Outbox: out, Source: r.consumer, Stream: requests, Handler: line, Memory: budgets.Requests,
-		Pulled: func(ctx context.Context, refused error) {
-			if refused != nil {
-				_ = with.streams.look(ctx) // it is logged, and readiness tells
-			}
-		},
+		Conn: with.nc, Outbox: out, Source: r.Consumer, Stream: requests, Handler: line, Memory: budgets.Requests,
+		MayPull: func() bool { return !with.binding.TrackerFull() },
+		Pulled:  func(ctx context.Context, refused error) { pulled(ctx, with.binding, refused) },
 	}, with.reg, with.log)
 
 	var watch sync.WaitGroup
-	watch.Go(func() { with.streams.keep(ctx) })
-	watch.Go(func() { consumer.NewBacklog(r.requests, r.consumer, cfg.Request.Subject, with.reg).Run(ctx) })
+	watch.Go(func() { with.binding.Keep(ctx) })
+	watch.Go(func() { restoreRecords(ctx, with.binding, line) })
+	watch.Go(func() { consumer.NewBacklog(r.Requests, r.Consumer, cfg.Request.Subject, with.reg).Run(ctx) })
 	defer watch.Wait()
 	done := make(chan struct{})
 	defer close(done)
@@ -165,12 +165,35 @@ func work(ctx context.Context, cfg Config, with parts) error {
 	return nil
 }
 
+// pulled notes what became of a pull. Where one is refused, the streams may have been deleted: they are looked at.
+func pulled(ctx context.Context, binding *streams.Binding, refused error) {
+	if refused == nil {
+		binding.PullOK()
+		return
+	}
+	binding.PullRefused(refused)
+	_ = binding.Look(ctx) // it is logged, and readiness tells
+}
+
+// restoreRecords lets the pipeline write its records again whenever the bucket may have lost them.
+func restoreRecords(ctx context.Context, binding *streams.Binding, line *pipeline.Pipeline) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-binding.Recreated():
+			line.RecordsLost()
+		}
+	}
+}
+
 // checks are the lines of /readyz: what a worker needs to be ready, and whether submissions are paused.
-func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, streams *binding, denied *denials) []admin.Check {
+func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, binding *streams.Binding, denied *streams.Denials) []admin.Check {
 	return []admin.Check{
 		{Name: "nats", Ready: func() (bool, string) { return nc.IsConnected(), nc.Status().String() }},
-		{Name: "permissions", Ready: denied.ready},
-		{Name: "streams", Ready: streams.ready},
+		{Name: "permissions", Ready: denied.Ready},
+		{Name: "streams", Ready: binding.Ready},
+		{Name: "clock", Info: binding.Clock},
 		{Name: "work", Ready: func() (bool, string) {
 			if ctx.Err() != nil {
 				return false, "draining"

@@ -35,6 +35,7 @@ func settings() []setting {
 		{"NATS_TLS_CERT_FILE", "", "FILE", func(c app.Config) any { return c.NATS.TLS.CertFile }},
 		{"NATS_TLS_KEY_FILE", "", "FILE", func(c app.Config) any { return c.NATS.TLS.KeyFile }},
 		{"NATS_INBOX_PREFIX", "", "_INBOX_worker", func(c app.Config) any { return c.NATS.InboxPrefix }},
+		{"NATS_JS_DOMAIN", "", "hub", func(c app.Config) any { return c.NATS.JSDomain }},
 		{"NATS_PROVISION", "true", "false", func(c app.Config) any { return c.NATS.Provision }},
 		{"NATS_REPLICAS", "1", "3", func(c app.Config) any { return c.NATS.Replicas }},
 		{"REQUEST_STREAM", "TASKS", "JOBS", func(c app.Config) any { return c.Request.Stream }},

@@ -3,14 +3,13 @@ package app
 import (
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
-	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/streams"
 	"github.com/capstan-worker/capstan/internal/tracing"
 )
 
@@ -58,33 +57,11 @@ func (c Config) demands() []demand {
 }
 
 func (c Config) natsDemands() []demand {
-	const file = "a file that the worker may read"
-	const login = "a value without blanks or line ends around it"
-	const certificates = "a PEM file with a certificate"
-	n := c.NATS
-	logins := n.logins()
-	return []demand{
-		{"NATS_URL", anchor.Secret(n.URL), areServers(n.URL), "nats://host:port, with commas between several"},
-		{"NATS_URL", anchor.Secret(n.URL), areLogins(n.URL), "users and passwords without blanks or line ends around them"},
-		{"NATS_CREDS_FILE", n.CredsFile, isReadable(n.CredsFile), file},
-		{"NATS_CREDS_FILE", n.CredsFile, holdsCredentials(n.CredsFile), "a file with a user's JWT and NKey seed, as `nsc generate creds` writes it"},
-		{"NATS_NKEY_SEED_FILE", n.NkeySeedFile, isReadable(n.NkeySeedFile), file},
-		{"NATS_NKEY_SEED_FILE", n.NkeySeedFile, holdsSeed(n.NkeySeedFile), "a file with the seed of a user's NKey, which begins with SU"},
-		{"NATS_USER", n.User, isLogin(n.User), login},
-		{"NATS_PASSWORD", n.Password, isLogin(string(n.Password)), login},
-		{"NATS_TOKEN", n.Token, isLogin(string(n.Token)), login},
-		{"NATS_PASSWORD", n.Password, n.Password == "" || n.User != "", "set together with NATS_USER"},
-		{"the login to NATS", strings.Join(logins, " and "), len(logins) <= 1, "one of them, or none"},
-		{"NATS_TLS_CA_FILE", n.TLS.CAFile, isReadable(n.TLS.CAFile), file},
-		{"NATS_TLS_CA_FILE", n.TLS.CAFile, holdsCertificate(n.TLS.CAFile), certificates},
-		{"NATS_TLS_CERT_FILE", n.TLS.CertFile, holdsCertificate(n.TLS.CertFile), certificates},
-		{"NATS_TLS_KEY_FILE", n.TLS.KeyFile, isKeyOf(n.TLS.CertFile, n.TLS.KeyFile), "a PEM file with the private key of the certificate in NATS_TLS_CERT_FILE"},
-		{"NATS_TLS_CERT_FILE", n.TLS.CertFile, isReadable(n.TLS.CertFile), file},
-		{"NATS_TLS_KEY_FILE", n.TLS.KeyFile, isReadable(n.TLS.KeyFile), file},
-		{"NATS_TLS_KEY_FILE", n.TLS.KeyFile, (n.TLS.KeyFile == "") == (n.TLS.CertFile == ""), "set together with NATS_TLS_CERT_FILE"},
-		{"NATS_INBOX_PREFIX", n.InboxPrefix, n.InboxPrefix == "" || isSubject(n.InboxPrefix), "a subject without wildcards"},
-		{"NATS_REPLICAS", n.Replicas, n.Replicas >= 1 && n.Replicas <= 5, "a whole number from 1 to 5"},
+	var demands []demand
+	for _, r := range c.NATS.Rules() {
+		demands = append(demands, demand{r.Variable, r.Holds, r.OK, r.Want})
 	}
+	return demands
 }
 
 func (c Config) nameDemands() []demand {
@@ -92,19 +69,19 @@ func (c Config) nameDemands() []demand {
 	const subject = "a subject without spaces and wildcards"
 	const bucket = "letters, digits, _ and - only"
 	return []demand{
-		{"REQUEST_STREAM", c.Request.Stream, isName(c.Request.Stream), name},
-		{"REQUEST_SUBJECT", c.Request.Subject, isSubject(c.Request.Subject), subject},
-		{"RESULT_STREAM", c.Result.Stream, isName(c.Result.Stream), name},
+		{"REQUEST_STREAM", c.Request.Stream, streams.IsName(c.Request.Stream), name},
+		{"REQUEST_SUBJECT", c.Request.Subject, streams.IsSubject(c.Request.Subject), subject},
+		{"RESULT_STREAM", c.Result.Stream, streams.IsName(c.Result.Stream), name},
 		{"RESULT_STREAM", c.Result.Stream, c.Result.Stream != c.Request.Stream, "another one than REQUEST_STREAM"},
-		{"RESULT_SUBJECT", c.Result.Subject, isSubject(c.Result.Subject), subject},
+		{"RESULT_SUBJECT", c.Result.Subject, streams.IsSubject(c.Result.Subject), subject},
 		{"RESULT_SUBJECT", c.Result.Subject, c.Result.Subject != c.Request.Subject, "another one than REQUEST_SUBJECT"},
 		{"RESULT_BUCKET", c.Result.Bucket, isBucket(c.Result.Bucket), bucket},
-		{"DEAD_STREAM", c.Dead.Stream, isName(c.Dead.Stream), name},
+		{"DEAD_STREAM", c.Dead.Stream, streams.IsName(c.Dead.Stream), name},
 		{"DEAD_STREAM", c.Dead.Stream, c.Dead.Stream != c.Request.Stream && c.Dead.Stream != c.Result.Stream, "another one than REQUEST_STREAM and RESULT_STREAM"},
-		{"DEAD_SUBJECT", c.Dead.Subject, isSubject(c.Dead.Subject), subject},
+		{"DEAD_SUBJECT", c.Dead.Subject, streams.IsSubject(c.Dead.Subject), subject},
 		{"DEAD_SUBJECT", c.Dead.Subject, c.Dead.Subject != c.Request.Subject && c.Dead.Subject != c.Result.Subject, "another one than REQUEST_SUBJECT and RESULT_SUBJECT"},
 		{"TRACKER_BUCKET", c.Tracker.Bucket, isBucket(c.Tracker.Bucket), bucket},
-		{"CONSUMER", c.Consumer, isName(c.Consumer), name},
+		{"CONSUMER", c.Consumer, streams.IsName(c.Consumer), name},
 	}
 }
 
@@ -133,62 +110,6 @@ func (c Config) operatorDemands() []demand {
 		{"LOG_FORMAT", c.Log.Format, isOneOf(c.Log.Format, "json", "console"), "json or console"},
 		{"WORKER_NAME", c.Worker.Name, isPrintable(c.Worker.Name), "a name of printable characters, not blank"},
 	}
-}
-
-// logins names the variables that each say who the worker is.
-func (c NATSConfig) logins() []string {
-	var set []string
-	for _, login := range []struct {
-		variable string
-		isSet    bool
-	}{
-		{"NATS_URL (with a user)", strings.Contains(c.URL, "@")},
-		{"NATS_CREDS_FILE", c.CredsFile != ""},
-		{"NATS_NKEY_SEED_FILE", c.NkeySeedFile != ""},
-		{"NATS_USER", c.User != ""},
-		{"NATS_TOKEN", c.Token != ""},
-	} {
-		if login.isSet {
-			set = append(set, login.variable)
-		}
-	}
-	return set
-}
-
-func areServers(list string) bool {
-	for server := range strings.SplitSeq(list, ",") {
-		u, err := parseServer(server)
-		if err != nil || u.Hostname() == "" || !isOneOf(u.Scheme, "nats", "tls", "ws", "wss") {
-			return false
-		}
-	}
-	return true
-}
-
-// isReadable is true of an absent name.
-func isReadable(name string) bool {
-	if name == "" {
-		return true
-	}
-	_, err := os.ReadFile(name)
-	return err == nil
-}
-
-// isName keeps the server's rule for the names of streams and consumers.
-func isName(s string) bool { return s != "" && !strings.ContainsFunc(s, isForbidden) }
-
-func isForbidden(r rune) bool {
-	return unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune(`.*>/\`, r)
-}
-
-// isSubject demands that each token could be a name, but for the slashes.
-func isSubject(s string) bool {
-	for token := range strings.SplitSeq(s, ".") {
-		if !isName(strings.NewReplacer("/", "_", `\`, "_").Replace(token)) {
-			return false
-		}
-	}
-	return true
 }
 
 func isBucket(s string) bool {

@@ -63,6 +63,7 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 		{"NATS_TLS_KEY_FILE": "FILE"},
 		{"NATS_INBOX_PREFIX": "_INBOX.>"},
 		{"NATS_INBOX_PREFIX": "_INBOX."},
+		{"NATS_JS_DOMAIN": "a.b"},
 		{"NATS_REPLICAS": "0"},
 		{"NATS_REPLICAS": "6"},
 		{"REQUEST_STREAM": ""},

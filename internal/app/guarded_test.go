@@ -24,9 +24,14 @@ type guarded struct {
 	seeds map[string]string // the file of a role's seed
 }
 
+// ackForms are the forms that a server can give to the subjects of acknowledgements and of flow control.
+func ackForms() map[string]string {
+	return map[string]string{"as by default": "", "js_ack_fc_v2": "feature_flags { js_ack_fc_v2: true }"}
+}
+
 // newGuarded makes the streams as the test's own superuser, which is added to the configuration: the test
-// looks by its eyes, and no role needs to see more for it.
-func newGuarded(t *testing.T) *guarded {
+// looks by its eyes, and no role needs to see more for it. more is configuration beside that.
+func newGuarded(t *testing.T, more ...string) *guarded {
 	t.Helper()
 	g := &guarded{file: filepath.Join(t.TempDir(), "nats.conf"), seeds: map[string]string{}}
 	docs, err := os.ReadFile("../../docs/operations.md")
@@ -50,6 +55,7 @@ func newGuarded(t *testing.T) *guarded {
 		}
 		g.text += role + "_KEY: " + public + "\n"
 	}
+	g.text += strings.Join(more, "\n") + "\n"
 	g.text += strings.Replace(string(block[1]), "users: [", "users: [\n{ nkey: $TEST_KEY }", 1)
 	g.write(t, g.text)
 	g.world = &world{t: t, nats: natstest.StartWith(t, natsserver.Config{File: g.file}), api: anchortest.New()}

@@ -17,15 +17,10 @@ import (
 //
 // Variables that cannot be read are unset for a moment: call it before the first goroutine.
 func LoadConfig() (Config, error) {
-	var cfg Config
-	unreadable, err := readEnvironment(&cfg)
+	cfg, mistakes, err := LoadCheckedConfig()
 	if err != nil {
 		return Config{}, err
 	}
-	if cfg.Worker.Name == "" {
-		cfg.Worker.Name, _ = os.Hostname() // Validate tells of a host without a name
-	}
-	mistakes := append(unreadable.describe(cfg), cfg.Validate()...)
 	if len(mistakes) > 0 {
 		return Config{}, errors.New(strings.Join(mistakes, "\n"))
 	}

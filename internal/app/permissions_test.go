@@ -31,8 +31,21 @@ func (p *worker) denials() []string {
 
 func TestAWorkerDoesItsWholeJobWithTheDocumentedPermissions(t *testing.T) {
 	t.Parallel()
-	g := newGuarded(t)
-	g.provision()
+	for name, conf := range ackForms() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t, conf)
+			g.provision()
+			g.doesItsWholeJob()
+			g.subscribe(8)
+		})
+	}
+}
+
+// doesItsWholeJob takes workers through all that they do: eight events' worth.
+func (g *guarded) doesItsWholeJob() {
+	t := g.t
+	t.Helper()
 	_, publisher := g.as("PUBLISHER")
 	submit := func(id string, plan anchortest.Plan) {
 		t.Helper()
@@ -82,7 +95,6 @@ func TestAWorkerDoesItsWholeJobWithTheDocumentedPermissions(t *testing.T) {
 			t.Errorf("a worker was denied %s", strings.Join(missed, "\n"))
 		}
 	}
-	g.subscribe(8)
 }
 
 // request is a task request with a plan for the stand-in.
@@ -165,8 +177,19 @@ func (g *guarded) watched(role string) (js jetstream.JetStream, undenied func())
 // An object that is stored twice purges its first chunks, and a large one is read with flow control.
 func TestTheWorkersPermissionsDoForTheLargestResults(t *testing.T) {
 	t.Parallel()
-	g := newGuarded(t)
-	g.provision()
+	for name, conf := range ackForms() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuarded(t, conf)
+			g.provision()
+			g.storesTheLargest()
+		})
+	}
+}
+
+func (g *guarded) storesTheLargest() {
+	t := g.t
+	t.Helper()
 	js, undenied := g.watched("WORKER")
 	objects, err := js.ObjectStore(t.Context(), "task_results")
 	if err != nil {
@@ -291,7 +314,7 @@ func TestTheDocumentedPermissionsAreTheOnesThatTheLogNames(t *testing.T) {
 	for _, quoted := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(worker, -1) {
 		documented = append(documented, quoted[1])
 	}
-	if named := cfg.Grants(); !slices.Equal(documented, named) {
+	if named := cfg.Streams().Grants(); !slices.Equal(documented, named) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(documented, "\n"), strings.Join(named, "\n"))
 	}
 }

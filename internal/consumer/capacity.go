@@ -37,6 +37,10 @@ func headerSize(h map[string][]string) int {
 // the server lets through, memory for them. It returns 0 when ctx ends.
 func (c *Consumer) capacity(ctx context.Context) int {
 	for ctx.Err() == nil {
+		if !c.mayPull() {
+			wait(ctx, errorWait)
+			continue
+		}
 		if slots := c.cfg.MaxInFlight - c.Held(); slots > 0 && c.fitting() > 0 {
 			slots = c.gather(ctx, slots)
 			return min(slots, c.fitting(), pullMost)
@@ -48,6 +52,8 @@ func (c *Consumer) capacity(ctx context.Context) int {
 	}
 	return 0
 }
+
+func (c *Consumer) mayPull() bool { return c.MayPull == nil || c.MayPull() }
 
 // fitting is how many requests there is memory for, whatever their size. One larger than all of the memory fits
 // where it is alone.

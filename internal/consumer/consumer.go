@@ -70,6 +70,9 @@ type Parts struct {
 	Handler Handler
 	Memory  *memory.Budget // for the requests that are held
 
+	// MayPull reports whether requests may be pulled at all: a worker that cannot record a task must not begin it. Nil: always.
+	MayPull func() bool
+
 	// Pulled is told of each pull: nil where the server answered it, else its error. Several refused pulls in a
 	// row mean that the consumer or its stream is missing.
 	Pulled func(ctx context.Context, refused error)

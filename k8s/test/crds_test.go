@@ -59,20 +59,21 @@ type stream struct {
 }
 
 type streamSpec struct {
-	Name              string          `json:"name"`
-	Subjects          []string        `json:"subjects"`
-	Retention         string          `json:"retention"`
-	Storage           string          `json:"storage"`
-	Replicas          int             `json:"replicas"`
-	Discard           string          `json:"discard"`
-	MaxAge            metav1.Duration `json:"maxAge"`
-	DuplicateWindow   metav1.Duration `json:"duplicateWindow"`
-	MaxMsgsPerSubject int             `json:"maxMsgsPerSubject"`
-	AllowRollup       bool            `json:"allowRollup"`
-	DenyDelete        bool            `json:"denyDelete"`
-	AllowDirect       bool            `json:"allowDirect"`
-	AllowMsgTTL       bool            `json:"allowMsgTtl"`
-	PreventDelete     bool            `json:"preventDelete"`
+	Name              string            `json:"name"`
+	Subjects          []string          `json:"subjects"`
+	Retention         string            `json:"retention"`
+	Storage           string            `json:"storage"`
+	Replicas          int               `json:"replicas"`
+	Discard           string            `json:"discard"`
+	MaxAge            metav1.Duration   `json:"maxAge"`
+	DuplicateWindow   metav1.Duration   `json:"duplicateWindow"`
+	MaxMsgsPerSubject int               `json:"maxMsgsPerSubject"`
+	AllowRollup       bool              `json:"allowRollup"`
+	DenyDelete        bool              `json:"denyDelete"`
+	AllowDirect       bool              `json:"allowDirect"`
+	AllowMsgTTL       bool              `json:"allowMsgTtl"`
+	Metadata          map[string]string `json:"metadata"`
+	PreventDelete     bool              `json:"preventDelete"`
 }
 
 type streamConsumer struct {
@@ -81,30 +82,18 @@ type streamConsumer struct {
 }
 
 type consumerSpec struct {
-	StreamName    string `json:"streamName"`
-	DurableName   string `json:"durableName"`
-	FilterSubject string `json:"filterSubject"`
-	DeliverPolicy string `json:"deliverPolicy"`
-	ReplayPolicy  string `json:"replayPolicy"`
-	AckPolicy     string `json:"ackPolicy"`
-	AckWait       string `json:"ackWait"`
-	MaxAckPending int    `json:"maxAckPending"`
-	MaxDeliver    int    `json:"maxDeliver"`
-	MaxWaiting    int    `json:"maxWaiting"`
-	PreventDelete bool   `json:"preventDelete"`
-}
-
-type objectStore struct {
-	meta `json:",inline"`
-	Spec objectStoreSpec `json:"spec"`
-}
-
-type objectStoreSpec struct {
-	Bucket        string `json:"bucket"`
-	Storage       string `json:"storage"`
-	Replicas      int    `json:"replicas"`
-	TTL           string `json:"ttl"`
-	PreventDelete bool   `json:"preventDelete"`
+	StreamName    string            `json:"streamName"`
+	DurableName   string            `json:"durableName"`
+	FilterSubject string            `json:"filterSubject"`
+	DeliverPolicy string            `json:"deliverPolicy"`
+	ReplayPolicy  string            `json:"replayPolicy"`
+	AckPolicy     string            `json:"ackPolicy"`
+	AckWait       string            `json:"ackWait"`
+	MaxAckPending int               `json:"maxAckPending"`
+	MaxDeliver    int               `json:"maxDeliver"`
+	MaxWaiting    int               `json:"maxWaiting"`
+	Metadata      map[string]string `json:"metadata"`
+	PreventDelete bool              `json:"preventDelete"`
 }
 
 type externalSecret struct {

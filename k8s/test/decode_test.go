@@ -31,7 +31,6 @@ var kinds = map[metav1.TypeMeta]func() any{
 	{APIVersion: "keda.sh/v1alpha1", Kind: "ScaledObject"}:           func() any { return new(scaledObject) },
 	{APIVersion: "jetstream.nats.io/v1beta2", Kind: "Stream"}:        func() any { return new(stream) },
 	{APIVersion: "jetstream.nats.io/v1beta2", Kind: "Consumer"}:      func() any { return new(streamConsumer) },
-	{APIVersion: "jetstream.nats.io/v1beta2", Kind: "ObjectStore"}:   func() any { return new(objectStore) },
 	{APIVersion: "external-secrets.io/v1", Kind: "ExternalSecret"}:   func() any { return new(externalSecret) },
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // The rules that the worker demands with NATS_PROVISION=false, and what it makes itself otherwise, stand in
-// internal/app/rules.go.
+// internal/streams/role.go and consumer_rules.go.
 func TestNACKMakesWhatTheWorkerWouldMake(t *testing.T) {
 	rendered := overlays(t)
 	for _, overlay := range []string{"base and nack", "production and nack"} {
@@ -28,22 +28,26 @@ func checkStreams(t *testing.T, objects []object) {
 	for _, s := range []streamSpec{
 		{
 			Name: w.setting(t, "REQUEST_STREAM"), Subjects: []string{w.setting(t, "REQUEST_SUBJECT")},
-			Retention: "workqueue", Discard: "new",
+			Retention: "workqueue", Metadata: marked("requests"),
 		},
 		{
 			Name: w.setting(t, "RESULT_STREAM"), Subjects: []string{w.setting(t, "RESULT_SUBJECT")},
-			Retention: "limits", MaxAge: metav1.Duration{Duration: 7 * day}, DuplicateWindow: metav1.Duration{Duration: time.Hour},
+			Retention: "limits", MaxAge: metav1.Duration{Duration: 7 * day}, DuplicateWindow: metav1.Duration{Duration: time.Hour}, Metadata: marked("results"),
 		},
 		{
 			Name: w.setting(t, "DEAD_STREAM"), Subjects: []string{w.setting(t, "DEAD_SUBJECT")},
-			Retention: "limits", MaxAge: metav1.Duration{Duration: 30 * day}, DuplicateWindow: metav1.Duration{Duration: time.Hour},
+			Retention: "limits", MaxAge: metav1.Duration{Duration: 30 * day}, DuplicateWindow: metav1.Duration{Duration: time.Hour}, Metadata: marked("dead-letters"),
 		},
 		{
 			Name: "KV_" + w.setting(t, "TRACKER_BUCKET"), Subjects: []string{"$KV." + w.setting(t, "TRACKER_BUCKET") + ".>"},
-			Retention: "limits", Discard: "new", MaxMsgsPerSubject: 1, AllowRollup: true, DenyDelete: true, AllowMsgTTL: true,
+			Retention: "limits", MaxMsgsPerSubject: 1, AllowRollup: true, DenyDelete: true, AllowMsgTTL: true, Metadata: marked("records"),
+		},
+		{
+			Name: "OBJ_" + w.setting(t, "RESULT_BUCKET"), Subjects: []string{"$O." + w.setting(t, "RESULT_BUCKET") + ".C.>", "$O." + w.setting(t, "RESULT_BUCKET") + ".M.>"},
+			Retention: "limits", MaxAge: metav1.Duration{Duration: 7 * day}, AllowRollup: true, AllowDirect: true, Metadata: marked("large-results"),
 		},
 	} {
-		s.Storage, s.Replicas, s.PreventDelete = "file", 3, true
+		s.Storage, s.Replicas, s.Discard, s.PreventDelete = "file", 3, "new", true
 		want[s.Name] = s
 	}
 	got := map[string]streamSpec{}
@@ -55,6 +59,9 @@ func checkStreams(t *testing.T, objects []object) {
 	}
 }
 
+// marked is the mark by which a worker tells its own.
+func marked(purpose string) map[string]string { return map[string]string{"capstan": purpose} }
+
 func TestNACKMakesTheConsumerThatTheWorkerDemands(t *testing.T) {
 	objects := overlays(t)["production and nack"]
 	w := workerOf(t, objects)
@@ -62,14 +69,10 @@ func TestNACKMakesTheConsumerThatTheWorkerDemands(t *testing.T) {
 	want := consumerSpec{
 		StreamName: w.setting(t, "REQUEST_STREAM"), DurableName: w.setting(t, "CONSUMER"), FilterSubject: w.setting(t, "REQUEST_SUBJECT"),
 		DeliverPolicy: "all", ReplayPolicy: "instant", AckPolicy: "explicit", AckWait: w.setting(t, "ACK_WAIT"),
-		MaxAckPending: w.number(t, "MAX_IN_FLIGHT_TOTAL"), MaxDeliver: -1, MaxWaiting: 4096, PreventDelete: true,
+		MaxAckPending: w.number(t, "MAX_IN_FLIGHT_TOTAL"), MaxDeliver: -1, MaxWaiting: 4096, PreventDelete: true, Metadata: marked("worker"),
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("consumer: got %+v, want %+v", got, want)
-	}
-	store := only[objectStore](t, objects, "ObjectStore").Spec
-	if want := (objectStoreSpec{Bucket: w.setting(t, "RESULT_BUCKET"), Storage: "file", Replicas: 3, TTL: "168h", PreventDelete: true}); store != want {
-		t.Errorf("object store: got %+v, want %+v", store, want)
 	}
 }
 

@@ -1,4 +1,4 @@
-package app
+package streams
 
 import (
 	"errors"
@@ -20,15 +20,15 @@ const (
 	denialLasts  = 90 * time.Second
 )
 
-// What a server denies.
+// The operations that a server permits or not.
 const (
-	publishing  = "publish"
-	subscribing = "subscribe"
+	Publishing  = "publish"
+	Subscribing = "subscribe"
 )
 
-// denials are the permissions that NATS has denied. It says so beside the call, which just stays without an
+// Denials are the permissions that NATS has denied. It says so beside the call, which just stays without an
 // answer and is repeated: without this a worker would try for ever in silence.
-type denials struct {
+type Denials struct {
 	cfg   Config
 	log   zerolog.Logger
 	total *prometheus.CounterVec
@@ -44,31 +44,32 @@ type denial struct{ operation, grant string }
 // moments are when a permission was missed, and when that was last logged.
 type moments struct{ missed, logged time.Time }
 
-func newDenials(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *denials {
-	d := &denials{cfg: cfg, log: log, lost: make(chan struct{}, 1), seen: map[denial]moments{}}
+// NewDenials returns none so far.
+func NewDenials(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Denials {
+	d := &Denials{cfg: cfg, log: log, lost: make(chan struct{}, 1), seen: map[denial]moments{}}
 	d.total = promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
-		Name: "capstan_nats_denied_total", Help: "Messages and subscriptions that NATS refused for want of a permission.",
+		Name: "capstan_nats_denied_total", Help: "Messages and subscriptions that NATS refused because a permission is missing.",
 	}, []string{"operation"})
-	for _, operation := range []string{publishing, subscribing} {
+	for _, operation := range []string{Publishing, Subscribing} {
 		d.total.WithLabelValues(operation)
 	}
 	return d
 }
 
-// note takes an error that NATS reported and returns false where it is not about a permission.
-func (d *denials) note(err error) bool {
+// Note takes an error that NATS reported and returns false where it is not about a permission.
+func (d *Denials) Note(err error) bool {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return false
 	}
-	operation, subject := violation(err)
+	operation, subject := Violation(err)
 	d.total.WithLabelValues(operation).Inc()
-	if operation == subscribing {
+	if operation == Subscribing {
 		select {
 		case d.lost <- struct{}{}:
 		default:
 		}
 	}
-	what := denial{operation, d.cfg.grant(operation, subject)}
+	what := denial{operation, d.cfg.Grant(operation, subject)}
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -77,31 +78,31 @@ func (d *denials) note(err error) bool {
 	if now.Sub(at.logged) >= denialLogged {
 		at.logged = now
 		d.log.Error().Str("operation", operation).Str("subject", subject).Str("grant", what.grant).
-			Msg("NATS denied a permission, trying on")
+			Msg("NATS denied a permission, retrying")
 	}
 	d.seen[what] = at
 	return true
 }
 
-// violation reads the operation and the subject from the server's words, as in
+// Violation reads the operation and the subject from the server's words, as in
 //
 //	Permissions Violation for Publish to "tasks.result"
 //	Permissions Violation for Subscription to "_INBOX.x.*" (sid "2")
 //	Permissions Violation for Publish with Reply of "x"
-func violation(err error) (operation, subject string) {
-	operation = publishing
+func Violation(err error) (operation, subject string) {
+	operation = Publishing
 	found := regexp.MustCompile(`for (Publish|Subscription)[^"]* "([^"]*)"`).FindStringSubmatch(err.Error())
 	if found == nil {
 		return operation, err.Error()
 	}
 	if found[1] == "Subscription" {
-		operation = subscribing
+		operation = Subscribing
 	}
 	return operation, found[2]
 }
 
-// ready is a readiness check.
-func (d *denials) ready() (ok bool, detail string) {
+// Ready is a readiness check.
+func (d *Denials) Ready() (ok bool, detail string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var latest denial
@@ -120,11 +121,11 @@ func (d *denials) ready() (ok bool, detail string) {
 
 // subscription reports whether a subscription was denied lately. The client does not ask for it again until
 // it connects anew.
-func (d *denials) subscription() bool {
+func (d *Denials) subscription() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for what, at := range d.seen {
-		if what.operation == subscribing && time.Since(at.missed) <= denialLasts {
+		if what.operation == Subscribing && time.Since(at.missed) <= denialLasts {
 			return true
 		}
 	}

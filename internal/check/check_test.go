@@ -1,0 +1,218 @@
+package check_test
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/check"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/streams"
+	"github.com/capstan-worker/capstan/internal/tracker"
+)
+
+// world is what a check looks at.
+type world struct {
+	t   *testing.T
+	cfg app.Config
+	js  jetstream.JetStream
+	api *anchortest.Server
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	nats := natstest.Start(t)
+	_, js := nats.Connect()
+	w := &world{t: t, js: js, api: anchortest.New(anchortest.WithMaxRunning(25))}
+	if err := w.api.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.api.Close)
+	w.cfg = app.Config{
+		Anchor:  anchor.Config{APIKey: anchor.Secret(w.api.Key()), BaseURL: w.api.URL(), RequestTimeout: 2 * time.Second},
+		NATS:    streams.NATSConfig{URL: nats.URL(), Provision: true, Replicas: 1},
+		Request: streams.RequestConfig{Stream: "TASKS", Subject: "tasks.request"},
+		Result:  publisher.ResultConfig{Stream: "TASK_RESULTS", Subject: "tasks.result", Bucket: "task_results"},
+		Dead:    publisher.DeadConfig{Stream: "TASK_DEAD", Subject: "tasks.dead"},
+		Tracker: tracker.Config{Bucket: "task_tracker", TTL: 7 * 24 * time.Hour},
+	}
+	w.cfg.Consumer, w.cfg.AckWait, w.cfg.MaxInFlight, w.cfg.MaxInFlightTotal = "worker", time.Minute, 25, 25
+	return w
+}
+
+// provision creates everything as a worker does.
+func (w *world) provision() {
+	w.t.Helper()
+	nc, err := streams.ConnectTool(w.cfg.NATS)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer nc.Close()
+	cfg := w.cfg.Streams()
+	denied := streams.NewDenials(cfg, prometheus.NewRegistry(), zerolog.Nop())
+	if err := streams.NewBinding(nc, cfg, denied, nil, zerolog.Nop()).Look(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// check returns a line for each finding.
+func (w *world) check(mistakes ...string) string {
+	w.t.Helper()
+	var lines []string
+	check.Run(w.t.Context(), w.cfg, mistakes, "test", func(f check.Finding) {
+		lines = append(lines, fmt.Sprintf("%s %s: %s", map[check.Level]string{check.OK: "ok", check.Warn: "warn", check.Bad: "BAD"}[f.Level], f.What, f.Says))
+	})
+	return strings.Join(lines, "\n")
+}
+
+// finds fails the test unless a check has a line that begins with each of these.
+func (w *world) finds(got string, lines ...string) {
+	w.t.Helper()
+	for _, want := range lines {
+		if !strings.Contains("\n"+got, "\n"+want) {
+			w.t.Errorf("got\n%s\nwant a line that begins with %q", got, want)
+		}
+	}
+}
+
+// Whatever is wrong elsewhere, the rest is looked at.
+func TestWrongSettingsDoNotStopTheLookAtNATS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cfg.Anchor.APIKey, w.cfg.MaxInFlight = "", 0
+	w.finds(w.check("MAX_IN_FLIGHT is \"many\": a number"),
+		`BAD settings: MAX_IN_FLIGHT is "many": a number`, "ok NATS: ", "ok stream TASKS: is missing", "ok permissions: ", "BAD API: ")
+	w.cfg.NATS.URL = "nats://127.0.0.1:1"
+	w.cfg.Anchor.APIKey = anchor.Secret(w.api.Key())
+	w.finds(w.check(), "ok settings: ", "BAD NATS: no NATS at", "ok API: the key is good")
+}
+
+func TestABaseURLBehindWhichSomethingElseAnswersIsBad(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.api.FailAll(anchortest.HTML(404))
+	w.finds(w.check(), "BAD API: 404: the answer is not in the API's form. Look at ANCHORBROWSER_BASE_URL")
+	w.api.FailAll(anchortest.HTML(502)) // a gateway whose API is away
+	w.finds(w.check(), "warn API: cannot be reached: ")
+}
+
+func TestWhatCannotBeMadeIsBad(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := w.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ALL", Subjects: []string{"tasks.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	w.cfg.NATS.Replicas = 3
+	got := w.check()
+	w.finds(got, "BAD stream TASKS: ", "BAD bucket task_tracker: ")
+	for _, want := range []string{"it overlaps with those of stream ALL", "NATS_REPLICAS is 3, and the server is not in a cluster"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got\n%s\nwant %q", got, want)
+		}
+	}
+	if names := w.names(); names != "ALL" {
+		t.Errorf("got streams %s, want that none was made", names)
+	}
+}
+
+func (w *world) names() string {
+	var all []string
+	for name := range w.js.StreamNames(w.t.Context()).Name() {
+		all = append(all, name)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestSingleReplicasAreToldInOneLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.provision()
+	got := w.check()
+	w.finds(got, "warn replicas: one replica: if its disk dies, the data is lost (TASKS, TASK_RESULTS, TASK_DEAD, KV_task_tracker, OBJ_task_results)", "ok stream TASKS: ", "ok clock: in step with NATS")
+	if n := strings.Count(got, "one replica"); n != 1 {
+		t.Errorf("got %d lines on replicas, want 1\n%s", n, got)
+	}
+}
+
+// The same rules as a worker's, whatever the setting.
+func TestARuleThatIsBrokenIsBadOrMended(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.provision()
+	s, err := w.js.Stream(t.Context(), "TASKS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	cfg.MaxMsgsPerSubject = 3
+	if _, err := w.js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	w.finds(w.check(), "warn stream TASKS: max messages per subject must be unlimited, or a new request drops one that is held (got 3). A worker mends that")
+	w.cfg.NATS.Provision = false
+	w.finds(w.check(), "BAD stream TASKS: max messages per subject must be unlimited, or a new request drops one that is held (got 3)")
+}
+
+// At a leaf node without JetStream nothing answers, and with a domain of its own it would have streams of its own.
+func TestTheDomainOfTheStreamsIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hub := start(t, &server.Options{JetStream: true, StoreDir: t.TempDir(), JetStreamDomain: "hub", LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT}})
+	leafURL, err := url.Parse(fmt.Sprintf("nats-leaf://127.0.0.1:%d", hub.leafPort()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := start(t, &server.Options{LeafNode: server.LeafNodeOpts{Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{leafURL}}}}})
+	w.cfg.NATS.URL = hub.ClientURL()
+	w.provision()
+	w.finds(w.check(), `warn JetStream domain: "hub", by the choice of the server`)
+
+	w.cfg.NATS.URL = leaf.ClientURL()
+	got := w.check()
+	w.finds(got, "BAD stream TASKS: ")
+	if !strings.Contains(got, "At a leaf node, set NATS_JS_DOMAIN to the hub's domain") {
+		t.Errorf("got\n%s\nwant what to do", got)
+	}
+	w.cfg.NATS.JSDomain = "hub"
+	natstest.Eventually(t, func() error { // until both know each other
+		if got := w.check(); !strings.Contains(got, `ok JetStream domain: "hub"; that of the server is ""`) || strings.Contains(got, "BAD") {
+			return fmt.Errorf("got\n%s\nwant the hub's streams", got)
+		}
+		return nil
+	})
+}
+
+// running is a server of a test's.
+type running struct {
+	*server.Server
+	opts *server.Options
+}
+
+// leafPort is the port where leaf nodes connect.
+func (r running) leafPort() int { return r.opts.LeafNode.Port }
+
+func start(t *testing.T, opts *server.Options) running {
+	t.Helper()
+	opts.Host, opts.Port, opts.NoLog, opts.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true
+	s, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("NATS did not come up")
+	}
+	return running{Server: s, opts: opts}
+}

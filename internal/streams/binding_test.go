@@ -1,0 +1,291 @@
+package streams_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/servertime"
+	"github.com/capstan-worker/capstan/internal/streams"
+)
+
+// A worker that cannot record must not pull; one that cannot store an event holds its task, and says so.
+func TestAFullStreamIsTold(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		stream, subject string
+		limit           func(*jetstream.StreamConfig)
+		says            string
+		ready           bool
+	}{
+		{"KV_task_tracker", "$KV.task_tracker.a", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "bucket task_tracker is full (1 of 1 messages)", false},
+		{"KV_task_tracker", "$KV.task_tracker.a", func(c *jetstream.StreamConfig) { c.MaxBytes = 2000 }, "bucket task_tracker is full (", false},
+		{"TASK_RESULTS", "tasks.result", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASK_RESULTS is full (1 of 1 messages)", true},
+		{"TASK_DEAD", "tasks.dead", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASK_DEAD is full (1 of 1 messages)", true},
+		{"TASKS", "tasks.request", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASKS is full (1 of 1 messages)", true},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			b := w.provision(defaults())
+			if _, err := w.js.Publish(t.Context(), c.subject, []byte(strings.Repeat("x", 100))); err != nil {
+				t.Fatal(err)
+			}
+			w.change(c.stream, c.limit)
+			_ = b.Look(t.Context())
+			if ready, says := b.Ready(); ready != c.ready || !strings.Contains(says, c.says) {
+				t.Errorf("got %v, %q, want %v and %q", ready, says, c.ready, c.says)
+			}
+			if got, want := b.TrackerFull(), c.stream == "KV_task_tracker"; got != want {
+				t.Errorf("TrackerFull: got %v, want %v", got, want)
+			}
+			w.change(c.stream, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.MaxBytes = -1, -1 })
+			if err := b.Look(t.Context()); err != nil || b.TrackerFull() {
+				t.Errorf("with room again: got %v, full: %v", err, b.TrackerFull())
+			}
+		})
+	}
+}
+
+// Five pulls in a row that are refused are no passing trouble.
+func TestRefusedPullsMakeAWorkerUnready(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.provision(defaults())
+	for i := range 5 {
+		if ready, says := b.Ready(); !ready {
+			t.Errorf("after %d refused pulls: got %q, want it ready", i, says)
+		}
+		b.PullRefused(errors.New("exceeded max waiting"))
+	}
+	if ready, says := b.Ready(); ready || says != "5 pulls in a row were refused: exceeded max waiting" {
+		t.Errorf("got %v, %q, want it unready and why", ready, says)
+	}
+	b.PullOK()
+	if ready, says := b.Ready(); !ready {
+		t.Errorf("after a pull that was answered: got %q, want it ready", says)
+	}
+}
+
+// silent is a world in which NATS is there, and JetStream does not answer.
+func silent(t *testing.T) *world {
+	t.Helper()
+	return configured(t, "accounts { A { users: [{ user: a, password: x }] }, SYS { users: [{ user: s, password: x }] } }\nsystem_account: SYS\n")
+}
+
+// A look that got no answer says nothing about the streams.
+func TestALookWithoutAnAnswerLeavesTheLastOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := defaults()
+	b := w.provision(cfg)
+	domain := cfg
+	domain.NATS.JSDomain = "nowhere" // where no server listens
+	for name, before := range map[string]*streams.Binding{"bound": b, "wrong": w.misconfigured(cfg)} {
+		ready, says := before.Ready()
+		streams.SetConfig(before, domain)
+		if err := before.Look(t.Context()); err == nil || !strings.Contains(err.Error(), "no answer about the streams") {
+			t.Errorf("%s: got %v, want that no answer came", name, err)
+		}
+		if r, s := before.Ready(); r != ready || s != says {
+			t.Errorf("%s: got %v, %q, want %v, %q as before", name, r, s, ready, says)
+		}
+	}
+	streams.SilentSince(b, time.Now().Add(-time.Minute-time.Second))
+	if ready, says := b.Ready(); ready || !strings.HasPrefix(says, "no answer for 1m1s: ") {
+		t.Errorf("after a minute: got %v, %q, want it unready", ready, says)
+	}
+	streams.SetConfig(b, cfg)
+	if err := b.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ready, says := b.Ready(); !ready {
+		t.Errorf("with an answer again: got %q, want it ready", says)
+	}
+}
+
+// misconfigured is a worker whose last look found something wrong.
+func (w *world) misconfigured(cfg streams.Config) *streams.Binding {
+	w.t.Helper()
+	cfg.NATS.Provision, cfg.AckWait = false, 2*time.Minute
+	b := w.worker(cfg)
+	if err := b.Look(w.t.Context()); err == nil {
+		w.t.Fatal("got no error, want that the ack wait differs")
+	}
+	return b
+}
+
+func TestAWorkerWithoutAnyAnswerSaysSo(t *testing.T) {
+	t.Parallel()
+	w := silent(t)
+	b := w.worker(defaults())
+	if ready, says := b.Ready(); ready || says != "not looked at yet" {
+		t.Errorf("got %v, %q", ready, says)
+	}
+	_ = b.Look(t.Context())
+	if ready, says := b.Ready(); ready || says == "not looked at yet" {
+		t.Errorf("got %v, %q, want that there is no JetStream", ready, says)
+	}
+}
+
+func TestARecreatedStreamIsNoticed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := defaults()
+	b := w.provision(cfg)
+	created := b.RequestsCreated()
+	if want := w.stream("TASKS").Created; !created.Equal(want) || created.IsZero() {
+		t.Errorf("got created %v, want %v", created, want)
+	}
+	notices := func(what string, want bool) {
+		t.Helper()
+		if err := b.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-b.Recreated():
+			if !want {
+				t.Errorf("%s was noticed as recreated", what)
+			}
+		default:
+			if want {
+				t.Errorf("%s was not noticed", what)
+			}
+		}
+	}
+	if _, err := w.js.Publish(t.Context(), "$KV.task_tracker.a", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	notices("a record", false)
+	if _, seq := b.TrackerState(); seq != 1 {
+		t.Errorf("got the last sequence %d, want 1", seq)
+	}
+	w.replace("TASKS", func(*jetstream.StreamConfig) {})
+	notices("a recreated request stream", true)
+	if !b.RequestsCreated().After(created) {
+		t.Errorf("got created %v, want later than %v", b.RequestsCreated(), created)
+	}
+	notices("nothing", false)
+	bucket, _ := b.TrackerState()
+	w.replace("KV_task_tracker", func(*jetstream.StreamConfig) {})
+	notices("a recreated bucket", true)
+	if now, seq := b.TrackerState(); !now.After(bucket) || seq != 0 {
+		t.Errorf("got created %v and sequence %d, want later than %v and 0", now, seq, bucket)
+	}
+}
+
+// A server that loses its last writes brings the bucket back with a lower sequence.
+func TestABucketThatWentBackIsNoticed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.provision(defaults())
+	created, _ := b.TrackerState()
+	streams.SawTracker(b, created, 7)
+	if err := b.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-b.Recreated():
+	default:
+		t.Error("got no word that the last sequence went from 7 to 0")
+	}
+}
+
+// Servers and workers have clocks of their own.
+func TestALookLearnsTheServersTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.provision(defaults())
+	clock := &servertime.Clock{}
+	asked := time.Now()
+	clock.Observe(asked.Add(time.Hour), asked, asked)
+	cfg := defaults()
+	b := streams.NewBinding(w.nc, cfg, streams.NewDenials(cfg, prometheus.NewRegistry(), zerolog.Nop()), clock, zerolog.Nop())
+	if got := b.Clock(); got != "this machine's clock is 1h0m0s behind NATS'" {
+		t.Errorf("got %q, want the hour", got)
+	}
+	if err := b.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := clock.Skew().Abs(); got > time.Second {
+		t.Errorf("got a skew of %v after a look, want none: it is the same machine's clock", got)
+	}
+	if got := b.Clock(); got != "in step with NATS" {
+		t.Errorf("got %q", got)
+	}
+	if got := streams.DescribeSkew(-2 * time.Hour); got != "this machine's clock is 2h0m0s ahead of NATS'" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestStreamsOfAJetStreamDomain(t *testing.T) {
+	t.Parallel()
+	w := configured(t, account("enabled")+"jetstream { domain: hub }\n")
+	cfg := defaults()
+	cfg.NATS.JSDomain = "hub"
+	w.provision(cfg)
+	if got := w.stream("TASKS").Domain; got != "hub" {
+		t.Errorf("got domain %q, want hub", got)
+	}
+	for _, grant := range cfg.Grants() {
+		if strings.HasPrefix(grant, "$JS.API.") {
+			t.Errorf("got the grant %s, want it in the domain", grant)
+		}
+	}
+	cfg.NATS.JSDomain = "leaf"
+	if _, says := w.look(cfg); !strings.HasPrefix(says, "no answer yet: stream TASKS: ") {
+		t.Errorf("in a domain that is not there: got %q, want that no answer came", says)
+	}
+}
+
+func TestALookAtAServerThatIsAwaySaysNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.provision(defaults())
+	w.nats.Stop()
+	if err := b.Look(t.Context()); err == nil {
+		t.Error("got no error of a server that is away")
+	}
+	if ready, says := b.Ready(); !ready {
+		t.Errorf("got %q, want it ready: that the connection is lost is told elsewhere", says)
+	}
+	w.nats.Restart()
+	natstest.Eventually(t, func() error { return b.Look(t.Context()) })
+}
+
+// A missing permission is told once a minute, and is forgotten 90 s after it was last missed.
+func TestAMissingPermissionMakesAWorkerUnready(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := defaults()
+		var log strings.Builder
+		d := streams.NewDenials(cfg, prometheus.NewRegistry(), zerolog.New(&log))
+		violation := fmt.Errorf(`%w: Permissions Violation for Publish to "$KV.task_tracker.ord-1"`, nats.ErrPermissionViolation)
+		for range 3 {
+			if !d.Note(violation) {
+				t.Fatal("a violation was not taken")
+			}
+		}
+		if n := strings.Count(log.String(), "NATS denied a permission"); n != 1 {
+			t.Errorf("got %d lines, want 1", n)
+		}
+		if ready, says := d.Ready(); ready || !strings.Contains(says, "grant: publish $KV.task_tracker.>") {
+			t.Errorf("got %v, %q, want the grant", ready, says)
+		}
+		<-time.After(91 * time.Second)
+		if ready, says := d.Ready(); !ready {
+			t.Errorf("after 91 s: got %q, want it ready", says)
+		}
+		if d.Note(errors.New("slow consumer")) {
+			t.Error("another error was taken")
+		}
+	})
+}

@@ -1,0 +1,96 @@
+// Package streams holds what must exist in NATS for a worker: how it connects, the rules that streams,
+// consumer and buckets keep, how they are made and mended, and which permissions they take.
+package streams
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Config names all that a worker uses in NATS, and how it has to be.
+type Config struct {
+	NATS          NATSConfig
+	Requests      Stream
+	Results       Stream
+	Dead          Stream
+	Tracker       string        // KV bucket of the records
+	Large         string        // object store of large results
+	Consumer      string        // durable pull consumer of Requests
+	TrackerTTL    time.Duration // how long a finished record is kept
+	AckWait       time.Duration // of the consumer
+	MaxAckPending int           // of the consumer
+}
+
+// Stream is a stream and the one of its subjects that a worker uses.
+type Stream struct{ Name, Subject string }
+
+// TrackerStream is the name of the stream behind the bucket of records (ADR-8).
+func (c Config) TrackerStream() string { return "KV_" + c.Tracker }
+
+// RecordSubject is the subject of a key of the bucket of records.
+func (c Config) RecordSubject(key string) string { return "$KV." + c.Tracker + "." + key }
+
+// LargeStream is the name of the stream behind the object store (ADR-20).
+func (c Config) LargeStream() string { return "OBJ_" + c.Large }
+
+// NATSConfig says where NATS is, who the worker is there, and whether it makes its streams. It prints
+// without the user, password or token that the URL may hold.
+type NATSConfig struct {
+	URL          string      `split_words:"true" default:"nats://127.0.0.1:4222" desc:"servers, with commas between them"`
+	CredsFile    string      `split_words:"true" desc:"log in with this credentials file"`
+	NkeySeedFile string      `split_words:"true" desc:"log in with the NKey seed in this file"`
+	User         string      `split_words:"true" desc:"log in as this user"`
+	Password     task.Secret `split_words:"true" desc:"the user's password"`
+	Token        task.Secret `split_words:"true" desc:"log in with this token"`
+	TLS          TLSConfig
+	InboxPrefix  string `split_words:"true" desc:"subjects of answers begin with it; default: _INBOX"`
+	JSDomain     string `split_words:"true" desc:"JetStream domain of the streams, for workers at a leaf node; default: the server's own"`
+	Provision    bool   `split_words:"true" default:"true" desc:"make and mend streams, consumer and buckets; false: only look for them"`
+	Replicas     int    `split_words:"true" default:"1" desc:"copies of what is made, 1 to 5"`
+}
+
+// Format implements fmt.Formatter.
+func (c NATSConfig) Format(f fmt.State, verb rune) {
+	type plain NATSConfig // the same without this method
+	c.URL = withoutLogin(c.URL)
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), plain(c))
+}
+
+// withoutLogin shows the hosts of NATS_URL. What cannot be read is not shown.
+func withoutLogin(servers string) string {
+	var shown []string
+	for server := range strings.SplitSeq(servers, ",") {
+		u, err := parseServer(server)
+		if err != nil {
+			return "[redacted]"
+		}
+		shown = append(shown, u.Scheme+"://"+u.Host)
+	}
+	return strings.Join(shown, ",")
+}
+
+// parseServer reads one address as the NATS client does: a missing scheme is nats.
+func parseServer(server string) (*url.URL, error) {
+	server = strings.TrimSpace(server)
+	if !strings.Contains(server, "://") {
+		server = "nats://" + server
+	}
+	return url.Parse(server)
+}
+
+// TLSConfig names PEM files for the connection to NATS. Absent ones are not used.
+type TLSConfig struct {
+	CAFile   string `split_words:"true" desc:"trust servers with a certificate by these authorities (PEM)"`
+	CertFile string `split_words:"true" desc:"the worker's certificate (PEM)"`
+	KeyFile  string `split_words:"true" desc:"the key of the certificate (PEM)"`
+}
+
+// RequestConfig says where requests come from.
+type RequestConfig struct {
+	Stream  string `split_words:"true" default:"TASKS" desc:"stream of the requests"`
+	Subject string `split_words:"true" default:"tasks.request" desc:"subject of the requests"`
+}

@@ -1,0 +1,171 @@
+package streams_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// consumerFault is a change to the workers' consumer that keeps requests from being delivered as they are.
+type consumerFault struct {
+	name   string
+	edit   func(*jetstream.ConsumerConfig)
+	says   string
+	mended bool // by a worker with NATS_PROVISION
+}
+
+func consumerFaults() []consumerFault {
+	return []consumerFault{
+		{"headers only", func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true }, "headers only must be off, or requests come without their body", true},
+		{"small batches", func(c *jetstream.ConsumerConfig) { c.MaxRequestBatch = 10 }, "max batch must be unlimited, or 64 at least: workers pull that many (got 10)", true},
+		{"short pulls", func(c *jetstream.ConsumerConfig) { c.MaxRequestExpires = 100 * time.Millisecond }, "max expires must be unlimited", true},
+		{"one waiting pull", func(c *jetstream.ConsumerConfig) { c.MaxWaiting = 1 }, "max waiting must be 512 at least, or the pulls of some workers are refused (got 1)", false},
+		{"another lease", func(c *jetstream.ConsumerConfig) { c.AckWait = time.Hour }, "ack wait must be 1m0s, as ACK_WAIT says (got 1h0m0s)", true},
+		{"a backoff", func(c *jetstream.ConsumerConfig) { c.BackOff = []time.Duration{time.Second, time.Minute} }, "backoff must be empty", true},
+		{"few deliveries", func(c *jetstream.ConsumerConfig) { c.MaxDeliver = 5 }, "max deliver must be -1", true},
+		{"no limit of what is held", func(c *jetstream.ConsumerConfig) { c.MaxAckPending = -1 }, "max ack pending must be 1 to 100000 (got -1)", true},
+		{"priority groups", func(c *jetstream.ConsumerConfig) {
+			c.PriorityPolicy, c.PriorityGroups = jetstream.PriorityPolicyOverflow, []string{"a"}
+		}, "it must have no priority groups", true},
+		{"not durable", func(c *jetstream.ConsumerConfig) {
+			c.Durable, c.Name, c.InactiveThreshold = "", "worker", time.Hour
+		}, "it must be durable", false},
+	}
+}
+
+func TestWhatKeepsRequestsFromTheWorkersIsNamedOrMended(t *testing.T) {
+	t.Parallel()
+	for _, f := range consumerFaults() {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			cfg := defaults()
+			w.provision(cfg)
+			w.replaceConsumer(f.edit)
+			binds := cfg
+			binds.NATS.Provision = false
+			w.refuses(binds, "consumer worker: "+f.says)
+			if level, found := map[bool]string{true: "warning: ", false: "wrong: "}[f.mended], w.inspect(cfg); !containsLine(found, level, f.says) {
+				t.Errorf("a dry run: got\n%s\nwant a line %q with %q", found, level, f.says)
+			}
+			if f.mended {
+				w.accepts(cfg, "bound")
+				w.accepts(binds, "bound")
+			} else {
+				w.refuses(cfg, f.says)
+			}
+		})
+	}
+}
+
+// What was tried and does no harm must not stop a worker.
+func TestAnOperatorMayChooseWhatDoesNoHarm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := defaults()
+	w.provision(cfg)
+	for name, edit := range map[string]func(*jetstream.ConsumerConfig){
+		"max bytes":       func(c *jetstream.ConsumerConfig) { c.MaxRequestMaxBytes = 1 << 20 },
+		"goes when idle":  func(c *jetstream.ConsumerConfig) { c.InactiveThreshold = time.Hour },
+		"memory":          func(c *jetstream.ConsumerConfig) { c.MemoryStorage = true },
+		"replay original": func(c *jetstream.ConsumerConfig) { c.ReplayPolicy = jetstream.ReplayOriginalPolicy },
+		"two filters": func(c *jetstream.ConsumerConfig) {
+			c.FilterSubject, c.FilterSubjects = "", []string{"tasks.request", "x"}
+		},
+		"no filter": func(c *jetstream.ConsumerConfig) { c.FilterSubject, c.FilterSubjects = "", nil },
+	} {
+		w.replaceConsumer(edit)
+		if ready, says := w.look(cfg); !ready || says != "bound" {
+			t.Errorf("%s: got %v, %q, want bound", name, ready, says)
+		}
+	}
+}
+
+func TestAPausedConsumerIsToldAndTheWorkerIsReady(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := defaults()
+	w.provision(cfg)
+	if _, err := w.js.PauseConsumer(t.Context(), "TASKS", "worker", time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	w.accepts(cfg, "consumer worker: it is paused, and nothing is delivered (got until ")
+}
+
+// The number stands on the consumer. Whoever makes that decides, within reason.
+func TestAnotherMaxAckPendingIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := defaults()
+	w.provision(cfg)
+	binds := cfg
+	binds.NATS.Provision, binds.MaxAckPending = false, 200
+	w.accepts(binds, "max ack pending is not MAX_IN_FLIGHT_TOTAL, 200: the consumer's number counts (got 10000)")
+	mends := cfg
+	mends.MaxAckPending = 200
+	w.accepts(mends, "bound")
+	if got := w.consumer().Config.MaxAckPending; got != 200 {
+		t.Errorf("with provision: got %d, want 200", got)
+	}
+	// Another worker with other settings: the values of the one that started last count, and both are ready.
+	b := w.provision(mends)
+	w.provision(cfg)
+	if err := b.Look(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if ready, says := b.Ready(); !ready || !strings.Contains(says, "got 10000") {
+		t.Errorf("got %v, %q, want ready, and the other's number", ready, says)
+	}
+}
+
+func TestASubjectTransformThatHidesRequestsIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := defaults()
+	transform := &jetstream.SubjectTransformConfig{Source: "tasks.request", Destination: "tasks.request.{{random(4)}}"}
+	w.create(jetstream.StreamConfig{
+		Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, SubjectTransform: transform,
+	})
+	const says = "consumer worker: filter must match what the stream stores (got stored as tasks.request.*, the consumer filters tasks.request)"
+	w.refuses(cfg, says)
+	// A consumer of one partition, or of all, is what an operator makes of it.
+	for _, filter := range []string{"tasks.request.2", "tasks.request.*"} {
+		if _, err := w.js.CreateConsumer(t.Context(), "TASKS", jetstream.ConsumerConfig{
+			Durable: "worker", FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Minute, MaxDeliver: -1, MaxAckPending: 10000,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		binds := cfg
+		binds.NATS.Provision = false
+		w.accepts(binds, "bound")
+		w.accepts(cfg, "bound")
+		if got := w.consumer().Config.FilterSubject; got != filter {
+			t.Errorf("got filter %s, want %s as the operator made it", got, filter)
+		}
+		if err := w.js.DeleteConsumer(t.Context(), "TASKS", "worker"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The transform came later than the worker's own consumer.
+	w.change("TASKS", func(c *jetstream.StreamConfig) { c.SubjectTransform = nil })
+	w.provision(cfg)
+	w.change("TASKS", func(c *jetstream.StreamConfig) { c.SubjectTransform = transform })
+	w.refuses(cfg, says)
+}
+
+func TestAStreamFedBySourcesIsTaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := defaults()
+	w.create(jetstream.StreamConfig{Name: "INBOX", Subjects: []string{"inbox.*"}})
+	w.create(jetstream.StreamConfig{
+		Name: "TASKS", Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
+		Sources: []*jetstream.StreamSource{{Name: "INBOX", SubjectTransforms: []jetstream.SubjectTransformConfig{{Source: "inbox.web", Destination: "tasks.request"}}}},
+	})
+	w.accepts(cfg, "bound")
+	if got := w.stream("TASKS").Config.Subjects; len(got) != 0 {
+		t.Errorf("got subjects %v, want none, as it was", got)
+	}
+}

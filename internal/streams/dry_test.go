@@ -1,0 +1,144 @@
+package streams_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/natsserver"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/streams"
+)
+
+// configured is a world whose server has a configuration, and that the test enters as the user of the account.
+func configured(t *testing.T, conf string) *world {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, nats: natstest.StartWith(t, natsserver.Config{File: file})}
+	w.nc, w.js = w.nats.Connect(nats.UserInfo("a", "x"))
+	return w
+}
+
+// account is a configuration with one account, whose JetStream has these limits.
+func account(limits string) string {
+	return "accounts { A { jetstream " + limits + ", users: [{ user: a, password: x }] } }\n"
+}
+
+func TestADryRunFindsWhatNATSWouldRefuse(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, conf string
+		before     func(*world)
+		edit       func(*streams.Config)
+		says, real string
+	}{
+		{
+			name: "replicas without a cluster", conf: account("enabled"), edit: func(c *streams.Config) { c.NATS.Replicas = 3 },
+			says: "stream TASKS: NATS_REPLICAS is 3, and the server is not in a cluster", real: "replicas > 1 not supported",
+		},
+		{
+			name: "subjects of another stream", conf: account("enabled"),
+			before: func(w *world) { w.create(jetstream.StreamConfig{Name: "ALL", Subjects: []string{"tasks.>"}}) },
+			says:   "stream TASKS: NATS will refuse its subject: it overlaps with those of stream ALL", real: "its subjects overlap with those of stream ALL",
+		},
+		{
+			name: "max streams", conf: account("{ max_streams: 3 }"),
+			says: "account: max streams is 3, and 0 are there: NATS will refuse some of the 5", real: "maximum number of streams reached",
+		},
+		{
+			name: "max bytes required", conf: account("{ max_bytes_required: true }"),
+			says: "account: max bytes is required of each stream", real: "requires a stream config to have max bytes set",
+		},
+		{
+			name: "max ack pending", conf: account("{ max_ack_pending: 100 }"),
+			says: "account: max ack pending is 100 at most", real: "max ack pending",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := configured(t, c.conf)
+			if c.before != nil {
+				c.before(w)
+			}
+			cfg := defaults()
+			if c.edit != nil {
+				c.edit(&cfg)
+			}
+			if found := w.inspect(cfg); !containsLine(found, "wrong: ", c.says) {
+				t.Errorf("got\n%s\nwant a line that is wrong, with %q", found, c.says)
+			}
+			if names := w.names(); len(names) > 1 {
+				t.Errorf("got streams %v, want none made", names)
+			}
+			w.refuses(cfg, c.real)
+		})
+	}
+}
+
+func (w *world) names() []string {
+	w.t.Helper()
+	var all []string
+	for name := range w.js.StreamNames(w.t.Context()).Name() {
+		all = append(all, name)
+	}
+	return all
+}
+
+// A limit that only what is there already meets is told, too.
+func TestADryRunFindsAnAccountThatIsFull(t *testing.T) {
+	t.Parallel()
+	w := configured(t, account("{ max_file: 16384 }"))
+	cfg := defaults()
+	w.provision(cfg)
+	if found := w.inspect(cfg); found != "" {
+		t.Errorf("got\n%s\nwant nothing wrong", found)
+	}
+	for range 1000 {
+		if _, err := w.js.Publish(t.Context(), "tasks.request", make([]byte, 512)); err != nil {
+			break
+		}
+	}
+	if got := w.inspect(cfg); !containsLine(got, "wrong: ", "account: max storage is 16384 bytes, and ") {
+		t.Errorf("got\n%s\nwant that the account is full", got)
+	}
+}
+
+func TestADryRunFindsARaiseOfReplicasThatNATSRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := defaults()
+	w.provision(cfg)
+	cfg.NATS.Replicas = 3
+	if found := w.inspect(cfg); !containsLine(found, "wrong: ", "NATS_REPLICAS is 3, and the server is not in a cluster") {
+		t.Errorf("got\n%s\nwant that it is wrong", found)
+	}
+	w.refuses(cfg, "stream TASKS: update: ")
+	binds := cfg
+	binds.NATS.Provision = false
+	w.accepts(binds, "replicas should be 3, as NATS_REPLICAS says (got 1)")
+}
+
+func TestADryRunFindsTheConsumerThatFindsNoRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := defaults()
+	w.create(jetstream.StreamConfig{
+		Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxConsumers: 1,
+	})
+	if _, err := w.js.CreateConsumer(t.Context(), "TASKS", jetstream.ConsumerConfig{
+		Durable: "other", AckPolicy: jetstream.AckExplicitPolicy, InactiveThreshold: time.Hour,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if found := w.inspect(cfg); !containsLine(found, "wrong: ", "account: max consumers is 1, and stream TASKS has 1") {
+		t.Errorf("got\n%s\nwant that there is no room", found)
+	}
+	w.refuses(cfg, "consumer worker: create: ")
+}

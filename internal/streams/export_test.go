@@ -1,0 +1,47 @@
+package streams
+
+import "time"
+
+// StreamFields returns, by the purpose of each stream, the fields of its configuration that a rule looks at.
+func StreamFields(c Config) map[string]map[string]bool {
+	all := map[string]map[string]bool{}
+	for _, role := range c.roles() {
+		all[role.purpose] = fieldsOf(role.rules)
+	}
+	return all
+}
+
+// ConsumerFields returns the fields of the consumer's configuration that a rule looks at.
+func ConsumerFields(c Config) map[string]bool {
+	return fieldsOf(consumerRules(c, []string{c.Requests.Subject}))
+}
+
+func fieldsOf[C any](rules []rule[C]) map[string]bool {
+	known := map[string]bool{}
+	for _, r := range rules {
+		for _, field := range r.fields {
+			known[field] = true
+		}
+	}
+	return known
+}
+
+// StoredAs is storedAs.
+var StoredAs = storedAs
+
+// MatchesAll is matchesAll.
+var MatchesAll = matchesAll
+
+// Overlap is overlap.
+var Overlap = overlap
+
+// SetConfig lets a test have a binding look elsewhere.
+func SetConfig(b *Binding, cfg Config) { b.cfg = cfg }
+
+// SilentSince lets a test have had no answer for a while.
+func SilentSince(b *Binding, at time.Time) { b.silent = at }
+
+// SawTracker lets a test have seen a bucket in another state.
+func SawTracker(b *Binding, created time.Time, seq uint64) {
+	b.state.trackerCreated, b.state.trackerSeq = created, seq
+}
