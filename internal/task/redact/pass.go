@@ -109,19 +109,14 @@ func (p *pass) shorten() {
 
 // sweep goes through the window backward, where a hit of n units is no more than a counter that begins with n.
 func (p *pass) sweep() {
-	at, need, begin := p.end, 0, -1
+	at, need := p.end, 0
 	var secret uint16 // the longest of the piece
 	for i, s := range slices.Backward(p.window) {
-		if need == 0 && s.secret != 0 {
-			if at == begin && s.secret == secret {
-				p.found.joined.set(at) // two hits of one secret that touch are one
-			} else {
+		if s.secret != 0 {
+			if need == 0 || s.secret < secret {
 				secret = s.secret
 			}
-		}
-		if s.secret != 0 {
 			need = max(need, p.machine.length[s.secret])
-			secret = min(secret, s.secret)
 		}
 		from := at - int(s.width)
 		if need > 0 {
@@ -130,7 +125,6 @@ func (p *pass) sweep() {
 			}
 			need--
 			if need == 0 || i == 0 {
-				begin = from
 				p.found.note(from, secret)
 			}
 		}

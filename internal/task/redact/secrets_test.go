@@ -129,7 +129,7 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 }
 
 func TestTextLosesItsSecrets(t *testing.T) {
-	s := named(map[string]string{"PIN": "1234", "LONG": "1234-5678", "TAIL": "5678-xyz", "EMPTY": "", "self": "self"})
+	s := named(map[string]string{"PIN": "1234", "LONG": "1234-5678", "TAIL": "5678-xyz", "EMPTY": "", "self": "self", "OUT": "<inner>", "IN": "inne"})
 	for _, tc := range []struct{ text, want string }{
 		{"nothing here", "nothing here"},
 		{"", ""},
@@ -141,6 +141,8 @@ func TestTextLosesItsSecrets(t *testing.T) {
 		{"1234 1234", "[redacted:PIN] [redacted:PIN]"},
 		{"5678-xyz1234", "[redacted:TAIL][redacted:PIN]"},
 		{"1231234", "123[redacted:PIN]"},
+		{"<inner", "<[redacted:IN]r"},
+		{"<inner>", "[redacted:OUT]"},
 		{"myself", "my[redacted]"},
 		{`\u0031\u0032\u0033\u0034`, "[redacted:PIN]"},
 		{"%31%32%33%34", "[redacted:PIN]"},
@@ -206,13 +208,13 @@ func TestMarksNeverMakeATextMuchLonger(t *testing.T) {
 	long := strings.Repeat("N", 64)
 	s := named(map[string]string{long: "a", long[:63]: "b", "D": "1"})
 	for _, part := range []string{"a", "ab", "a ", `a\u0062`, "1,"} {
-		in := strings.Repeat(part, 100_000)
+		in := strings.Repeat(part, 20_000)
 		if got := s.Text(in); len(got) > 2*len(in)+32<<10 || strings.ContainsAny(got, "ab1") && !strings.Contains(got, "redacted") {
 			t.Errorf("%q repeated: got %d bytes of %d: %.40s", part, len(got), len(in), got)
 		}
 	}
 	for _, part := range []string{`1,`, `"a",`, `"\u0061",`} {
-		in := []byte("[" + strings.Repeat(part, 100_000) + "0]")
+		in := []byte("[" + strings.Repeat(part, 20_000) + "0]")
 		before := bytes.Clone(in)
 		got := s.JSON(in)
 		if len(got) > 2*len(in)+32<<10 || !json.Valid(got) || bytes.ContainsAny(got, "ab1") {
