@@ -1,7 +1,6 @@
 package schema_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,7 +83,7 @@ func FuzzCheck(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text, value string) {
-		if bytes.ContainsAny([]byte(text), "\\") || strings.Contains(text, "attern") || strings.Contains(text, "format") || len(text)+len(value) > 2000 {
+		if strings.Contains(text, "\\") || strings.Contains(text, "attern") || strings.Contains(text, "format") || len(text)+len(value) > 2000 {
 			return // patterns are not Go's here
 		}
 		want, known := alone(text, value)

@@ -98,8 +98,12 @@ const base64Pattern = `^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]
 
 func TestOrdinaryPatternsMatchLongTexts(t *testing.T) {
 	long := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("capstan 1", 420_000))) + "YQ=="
+	if !match(t, base64Pattern, long) {
+		t.Errorf("got no match in %d bytes of base64", len(long))
+	}
+	long = long[len(long)-400_000:]
 	for _, pattern := range []string{
-		base64Pattern, `^[^<>]*$`, `=$`, `^(?:[A-Za-z0-9]|\+|/|=)+$`, `^(?=.*\d)(?=.*[a-z])(?!.*[#]).{8,}$`, `(?<=Y)Q==$`,
+		`^[^<>]*$`, `=$`, `^(?:[A-Za-z0-9]|\+|/|=)+$`, `^(?=.*\d)(?=.*[a-z])(?!.*[#]).{8,}$`, `(?<=Y)Q==$`,
 		`^[\s\S]+$`,
 	} {
 		if !match(t, pattern, long) {
@@ -113,12 +117,12 @@ func TestOrdinaryPatternsMatchLongTexts(t *testing.T) {
 
 func TestNoPatternTakesForever(t *testing.T) {
 	for _, tc := range []struct{ pattern, text, want string }{
-		{`^(a+)+$`, strings.Repeat("a", 100_000) + "!", "does not match"},
-		{`^(?=(a|aa|.)+$)(a|aa)+!$`, strings.Repeat("a", 100_000), "does not match"},
+		{`^(a+)+$`, strings.Repeat("a", 20_000) + "!", "does not match"},
+		{`^(?=(a|aa|.)+$)(a|aa)+!$`, strings.Repeat("a", 20_000), "does not match"},
 		{`^(a+)+\1b$`, strings.Repeat("a", 64), "takes too long"},
-		{`(.+)(.+)\1\2#`, strings.Repeat("a", 1<<20), "takes too long"},
-		{`^(?:(a)\1)*$`, strings.Repeat("a", 1<<20), "takes too long"}, // each repetition takes stack
-		{`(x|.{1,2000}){1,20}#`, strings.Repeat("a", 1<<20), "takes too long"},
+		{`(.+)(.+)\1\2#`, strings.Repeat("a", 200_000), "takes too long"},
+		{`^(?:(a)\1)*$`, strings.Repeat("a", 200_000), "takes too long"}, // each repetition takes stack
+		{`(x|.{1,2000}){1,20}#`, strings.Repeat("a", 200_000), "takes too long"},
 	} {
 		got := check(t, nil, fmt.Sprintf(`{"pattern":%s}`, quoted(t, tc.pattern)), quoted(t, tc.text))
 		if !strings.Contains(got, tc.want) {
