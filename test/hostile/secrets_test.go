@@ -22,7 +22,7 @@ func oneSecret() string { return `"secret_values":{"PIN":"a"}` }
 func TestARefusedRequestFullOfItsSecret(t *testing.T) {
 	const size = 1016 << 10
 	attack{
-		n: 10,
+		n: 4,
 		request: func(i int) string {
 			head := request(fmt.Sprint("attack-", i), attackPlan, oneSecret(), `"max_steps":0`, `"model":"`)
 			head = strings.TrimSuffix(head, "}")
@@ -34,7 +34,7 @@ func TestARefusedRequestFullOfItsSecret(t *testing.T) {
 
 func TestAnAnswerFullOfTheSecret(t *testing.T) {
 	attack{
-		n:       10,
+		n:       4,
 		request: func(i int) string { return request(fmt.Sprint("attack-", i), attackPlan, oneSecret()) },
 		answers: anchortest.Plan{Result: json.RawMessage(`"` + escaped(1<<20) + `"`)},
 		want:    []task.Code{""},

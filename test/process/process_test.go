@@ -11,7 +11,7 @@ import (
 	"github.com/capstan-worker/capstan/test/process"
 )
 
-// asChild in the environment makes this test's binary a keeper, or a program that takes 200 MiB of memory.
+// asChild in the environment makes this test's binary a keeper, or a program that takes 100 MiB of memory.
 const asChild = "CAPSTAN_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	case "keeper":
 		process.Keep(os.Stdin)
 	case "greedy":
-		memory := make([]byte, 200<<20)
+		memory := make([]byte, 100<<20)
 		for i := range memory {
 			memory[i] = 1
 		}
@@ -33,7 +33,7 @@ func TestAPodLimitsMemory(t *testing.T) {
 	for name, c := range map[string]struct {
 		limit int64
 		dies  bool
-	}{"enough": {400 << 20, false}, "too little": {100 << 20, true}} {
+	}{"enough": {2 << 30, false}, "too little": {60 << 20, true}} {
 		t.Run(name, func(t *testing.T) {
 			pod := process.NewPod(c.limit)
 			if !pod.Enforced() {
