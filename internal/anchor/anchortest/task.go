@@ -43,16 +43,17 @@ func readTask(body []byte, sessionID string, anyField bool) (Task, error) {
 	return t, nil
 }
 
-// checkField checks a field against the documented types (OpenAPI document, PerformWebTaskRequestSchema).
+// checkField checks a field against the documented types (OpenAPI document, PerformWebTaskRequestSchema), and those that
+// only the vendor's clients send against what they send.
 func checkField(name string, value json.RawMessage, anyField bool) error {
 	switch name {
-	case "prompt", "url", "model":
+	case "prompt", "url", "model", "extended_system_message":
 		return is[string](name, value)
 	case "agent":
 		return oneOf(name, value, "browser-use", "openai-cua", "gemini-computer-use", "anthropic-cua", "yutori")
 	case "provider":
 		return oneOf(name, value, "openai", "gemini", "groq", "azure", "xai")
-	case "async", "detect_elements", "human_intervention", "highlight_elements":
+	case "async", "detect_elements", "human_intervention", "highlight_elements", "use_vision", "directly_open_url", "directlyOpenUrl":
 		return is[bool](name, value)
 	case "max_steps":
 		return is[int](name, value)
