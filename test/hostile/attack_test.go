@@ -29,8 +29,11 @@ func (a attack) run(t *testing.T, settings ...string) {
 	w := newWorld(t)
 	w.has(attackPlan, a.answers)
 	w.start(settings...)
-	stop := w.neighbors()
-	defer stop()
+	stop := func() {}
+	if a.beside == nil { // what happens may hold up all that came before
+		stop = w.neighbors()
+		defer stop()
+	}
 	for i := range a.n {
 		if a.request == nil {
 			w.publish(request(fmt.Sprint("attack-", i), attackPlan), a.headers...)
@@ -39,7 +42,6 @@ func (a attack) run(t *testing.T, settings ...string) {
 		}
 	}
 	if a.beside != nil {
-		stop() // what happens may hold the worker up
 		a.beside(w)
 		stop = w.neighbors()
 		defer stop()

@@ -54,7 +54,7 @@ func TestSchemasThatFindEndlessFault(t *testing.T) {
 	heavy(t)
 	ones := "[" + strings.Repeat("1,", 1<<19) + "1]"
 	types := strings.TrimSuffix(strings.Repeat(`{"type":"string"},`, 20), ",")
-	deep := `{"$ref":"#/$defs/a","$defs":{"a":{"anyOf":[{"type":"string"},{"items":{"$ref":"#/$defs/a"}},{"items":{"$ref":"#/$defs/a"}}]}}}`
+	deep := `{"$ref":"#/$defs/a","$defs":{"a":{"anyOf":[{"type":"string"},{"type":"array","items":{"$ref":"#/$defs/a"}},{"type":"array","items":{"$ref":"#/$defs/a"}}]}}}`
 	for name, c := range map[string]attack{
 		"types":         withSchema(10, `{"items":{"anyOf":[`+types+`]}}`, ones, task.InvalidResult),
 		"all types":     withSchema(10, `{"items":{"allOf":[`+types+`]}}`, ones, task.InvalidResult),

@@ -44,8 +44,8 @@ func TestAnAnswerFullOfTheSecret(t *testing.T) {
 func TestAnAnswerFullOfManySecrets(t *testing.T) {
 	heavy(t)
 	var secrets []string
-	for i := range 2000 {
-		secrets = append(secrets, member(fmt.Sprint("S", i), quote(strings.Repeat("ab", i%40+1)+fmt.Sprint(i%7))))
+	for i := range 100 { // as many as there may be
+		secrets = append(secrets, member(fmt.Sprint("S", i), quote(strings.Repeat("ab", i+1)+fmt.Sprint(i%2))))
 	}
 	attack{
 		n: 20,
