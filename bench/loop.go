@@ -57,7 +57,7 @@ func (r replay) follow(ctx context.Context, client *anchor.Client) error {
 		if err := process.Pass(ctx, r.gap(time.Since(began))); err != nil {
 			return err
 		}
-		workflow, err := client.Status(ctx, id)
+		workflow, err := client.Status(ctx, id, anchor.MaxAnswer)
 		switch {
 		case err != nil:
 			return fmt.Errorf("ask after %s: %w", r.id(r.arm), err)

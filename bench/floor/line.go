@@ -227,7 +227,7 @@ func (l *line) get(ctx context.Context) {
 
 // status returns the result of a workflow, or nil while it runs.
 func (l *line) status(ctx context.Context, workflow string) ([]byte, error) {
-	w, err := l.api.Status(ctx, workflow)
+	w, err := l.api.Status(ctx, workflow, anchor.MaxAnswer)
 	if err != nil || !w.Ended() {
 		return nil, err
 	}

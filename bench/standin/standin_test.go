@@ -68,7 +68,7 @@ func submit(t *testing.T, c *anchor.Client, task string) string {
 
 func wantStatus(t *testing.T, c *anchor.Client, id, want string) {
 	t.Helper()
-	workflow, err := c.Status(t.Context(), id)
+	workflow, err := c.Status(t.Context(), id, anchor.MaxAnswer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ type answer struct {
 	body   []byte
 	err    error  // why body is not all of it; else nil
 	key    string // the key that was sent, to be taken out of texts
+	size   int64  // of the body as the API says it; -1 where it does not
 }
 
 // ok reports whether the API says that it did what it was asked for.

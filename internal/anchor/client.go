@@ -23,8 +23,10 @@ import (
 
 // What is read of an answer, in bytes. The rest of a larger one is not looked at.
 const (
-	maxAnswer       = 1 << 20 // of a submission, and of every error
-	maxStatusAnswer = 32 << 20
+	maxAnswer = 1 << 20 // of a submission, and of every error
+
+	// MaxAnswer is the most that is read of a successful answer to Status.
+	MaxAnswer = 32 << 20
 )
 
 // webTask is the path of both calls.
@@ -83,7 +85,7 @@ func (c *Client) call(ctx context.Context, method, target string, body []byte, l
 		return answer{}, err
 	}
 	defer resp.Body.Close()
-	a := answer{status: resp.StatusCode, header: resp.Header, key: key}
+	a := answer{status: resp.StatusCode, header: resp.Header, key: key, size: resp.ContentLength}
 	if !a.ok() {
 		limit = maxAnswer
 	}

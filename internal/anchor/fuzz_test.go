@@ -94,7 +94,7 @@ func FuzzStatusAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		status = 200 + int(uint(status)%400)
 		script.set(status, nil, body)
-		workflow, err := client.Status(t.Context(), "w")
+		workflow, err := client.Status(t.Context(), "w", 32<<20)
 		if err != nil {
 			checkText(t, statusError(t, err).Message)
 			return

@@ -94,7 +94,7 @@ func TestKeyFileIsReadAgainWhenItChanges(t *testing.T) {
 		}
 		sent := func(want string) {
 			t.Helper()
-			if _, err := client.Status(t.Context(), "w"); err != nil {
+			if _, err := client.Status(t.Context(), "w", 32<<20); err != nil {
 				t.Fatalf("status: %v", err)
 			}
 			if got := <-keys; got != want {

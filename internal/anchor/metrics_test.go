@@ -33,7 +33,7 @@ func TestCallsAreCountedByResult(t *testing.T) {
 		id, _ = client.Submit(t.Context(), "", []byte(body))
 	}
 	for range 9 {
-		_, _ = client.Status(t.Context(), id)
+		_, _ = client.Status(t.Context(), id, 32<<20)
 	}
 	want := `
 # HELP capstan_polls_total Status calls, by what they told.

@@ -13,10 +13,10 @@ import (
 )
 
 // Status asks how far a workflow is. The error is always a *task.StatusError, also when ctx ends, and
-// then nothing is known of the workflow. An id that cannot stand in a URL is an error without a call.
-func (c *Client) Status(ctx context.Context, workflowID string) (task.Workflow, error) {
+// then nothing is known of the workflow. It reads at most that many bytes of a successful answer. An id that cannot stand in a URL is an error without a call.
+func (c *Client) Status(ctx context.Context, workflowID string, most int64) (task.Workflow, error) {
 	began := time.Now()
-	workflow, failure := c.status(ctx, workflowID)
+	workflow, failure := c.status(ctx, workflowID, most)
 	c.metrics.polled(workflow, failure, time.Since(began))
 	if failure != nil {
 		return task.Workflow{}, failure
@@ -24,12 +24,12 @@ func (c *Client) Status(ctx context.Context, workflowID string) (task.Workflow, 
 	return workflow, nil
 }
 
-func (c *Client) status(ctx context.Context, workflowID string) (task.Workflow, *task.StatusError) {
+func (c *Client) status(ctx context.Context, workflowID string, most int64) (task.Workflow, *task.StatusError) {
 	if err := checkWorkflowID(workflowID); err != nil {
 		return task.Workflow{}, &task.StatusError{Message: err.Error()}
 	}
 	target := webTask + "/" + url.PathEscape(workflowID) + "/status"
-	a, err := c.call(ctx, http.MethodGet, target, nil, maxStatusAnswer)
+	a, err := c.call(ctx, http.MethodGet, target, nil, min(most, MaxAnswer))
 	if err != nil {
 		return task.Workflow{}, &task.StatusError{Message: bounded(err.Error())}
 	}
@@ -41,7 +41,7 @@ func (c *Client) status(ctx context.Context, workflowID string) (task.Workflow, 
 	workflow, err := readWorkflow(a)
 	if err != nil {
 		return task.Workflow{}, &task.StatusError{
-			HTTPStatus: a.status, TooLarge: errors.Is(err, errTooLarge), Message: bounded(err.Error()),
+			HTTPStatus: a.status, TooLarge: errors.Is(err, errTooLarge), Size: a.size, Message: bounded(err.Error()),
 		}
 	}
 	return workflow, nil

@@ -31,7 +31,7 @@ func TestStatusIsReadTolerantly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, c.body) })
-			got, err := newClient(t, config(server.URL)).Status(t.Context(), "w")
+			got, err := newClient(t, config(server.URL)).Status(t.Context(), "w", 32<<20)
 			if err != nil {
 				t.Fatalf("status: %v", err)
 			}
@@ -67,7 +67,7 @@ func TestFailedPollsSayWhatTheyCan(t *testing.T) {
 			if err != nil {
 				t.Fatalf("submit: %v", err)
 			}
-			_, err = client.Status(t.Context(), id)
+			_, err = client.Status(t.Context(), id, 32<<20)
 			got := *statusError(t, err)
 			if c.want.Message == "" { // its words are the network's
 				got.Message = ""
@@ -88,7 +88,7 @@ func TestLargeResultsAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatalf("submit: %v", err)
 	}
-	workflow, err := client.Status(t.Context(), id)
+	workflow, err := client.Status(t.Context(), id, 32<<20)
 	if err != nil {
 		t.Fatalf("status: %v", err)
 	}
@@ -105,14 +105,14 @@ func TestWorkflowIDCannotLeaveItsPlaceInThePath(t *testing.T) {
 		_, _ = io.WriteString(w, `{"data":{"status":"RUNNING"}}`)
 	})
 	client := newClient(t, config(server.URL))
-	if _, err := client.Status(t.Context(), "a/../b?c#d%"); err != nil {
+	if _, err := client.Status(t.Context(), "a/../b?c#d%", 32<<20); err != nil {
 		t.Fatalf("status: %v", err)
 	}
 	if got, want := <-paths, "/v1/tools/perform-web-task/a%2F..%2Fb%3Fc%23d%25/status"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	for _, id := range []string{"", ".", "..", strings.Repeat("x", 2000)} {
-		if _, err := client.Status(t.Context(), id); statusError(t, err).HTTPStatus != 0 {
+		if _, err := client.Status(t.Context(), id, 32<<20); statusError(t, err).HTTPStatus != 0 {
 			t.Errorf("id %.10q: got %v, want an error without a call", id, err)
 		}
 	}

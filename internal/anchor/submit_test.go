@@ -157,7 +157,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	if e := submitError(t, err); e.Outcome != task.Refused || e.HTTPStatus != 307 {
 		t.Errorf("got %+v, want 307 to be refused", e)
 	}
-	_, err = client.Status(t.Context(), id)
+	_, err = client.Status(t.Context(), id, 32<<20)
 	if e := statusError(t, err); e.HTTPStatus != 307 {
 		t.Errorf("got %+v, want the 307", e)
 	}

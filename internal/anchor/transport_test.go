@@ -239,7 +239,7 @@ func TestCanceledContextMeansThatNothingLeft(t *testing.T) {
 	if posts := api.Totals().Posts; posts != 0 {
 		t.Errorf("got %d POSTs, want none", posts)
 	}
-	_, err = client.Status(ctx, "w")
+	_, err = client.Status(ctx, "w", 32<<20)
 	if e := statusError(t, err); e.HTTPStatus != 0 {
 		t.Errorf("got %+v, want no answer", e)
 	}
@@ -268,7 +268,7 @@ func TestConnectionsAreReused(t *testing.T) {
 		var all sync.WaitGroup
 		for range calls {
 			all.Go(func() {
-				if _, err := client.Status(t.Context(), "w"); err != nil {
+				if _, err := client.Status(t.Context(), "w", 32<<20); err != nil {
 					t.Errorf("status: %v", err)
 				}
 			})

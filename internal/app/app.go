@@ -17,9 +17,10 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/capstan-worker/capstan/internal/admin"
+	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/consumer"
-	"github.com/capstan-worker/capstan/internal/gate"
+	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/pipeline"
 	"github.com/capstan-worker/capstan/internal/poller"
@@ -57,8 +58,12 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 	}
 	defer nc.Close()
 
+	limitOfMemory, err := memory.SetLimit()
+	if err != nil {
+		return err
+	}
 	limit := rateLimit(cfg.Anchor.RateLimit)
-	submissions := gate.New(cfg.Submit, limit, reg, log)
+	submissions := admission.New(cfg.Submit, limit, reg, log)
 	streams := &binding{nc: nc, cfg: cfg, denied: denied, log: log}
 	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, streams, denied)...)
 	if err != nil {
@@ -78,7 +83,7 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 			return nil // told to stop before it could begin
 		}
 		log.Info().Str("version", version).Msg("worker is ready")
-		return work(ctx, cfg, parts{nc: nc, streams: streams, api: api, gate: submissions, limit: limit, tracer: tracer, reg: reg, log: log})
+		return work(ctx, cfg, parts{nc: nc, streams: streams, api: api, gate: submissions, limit: limit, memory: memory.Divide(limitOfMemory), tracer: tracer, reg: reg, log: log})
 	})
 	return group.Wait()
 }
@@ -88,8 +93,9 @@ type parts struct {
 	nc      *nats.Conn
 	streams *binding
 	api     *anchor.Client
-	gate    *gate.Gate
+	gate    *admission.Admission
 	limit   *rate.Limiter
+	memory  memory.Budgets
 	tracer  trace.Tracer
 	reg     prometheus.Registerer
 	log     zerolog.Logger
@@ -107,7 +113,7 @@ func work(ctx context.Context, cfg Config, with parts) error {
 		consumer.NewRequests(r.requests, with.reg, with.log),
 		with.gate, with.api,
 		tracker.New(out, r.tracker, cfg.Tracker, with.reg, with.log),
-		poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log),
+		poller.New(cfg.Poll, with.api, poller.Budgets{Polls: with.memory.Polls, Answers: with.memory.Answers}, with.limit, with.reg, with.log),
 		publisher.New(with.nc, r.js, out, r.results, r.large, cfg.Result, cfg.Dead, with.reg, with.log),
 		with.reg, with.log,
 	)
@@ -135,7 +141,7 @@ func work(ctx context.Context, cfg Config, with parts) error {
 }
 
 // checks are what a worker needs to be ready.
-func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, streams *binding, denied *denials) []admin.Check {
+func checks(ctx context.Context, nc *nats.Conn, g *admission.Admission, streams *binding, denied *denials) []admin.Check {
 	return []admin.Check{
 		{Name: "nats", Ready: func() (bool, string) { return nc.IsConnected(), nc.Status().String() }},
 		{Name: "permissions", Ready: denied.ready},

@@ -25,11 +25,11 @@ type Requests interface {
 	StoredAt(ctx context.Context, seq uint64) (time.Time, error)
 }
 
-// Gate says when a submission may leave.
-type Gate interface {
-	// Enter waits for the end of a pause, a free slot and the rate. leave is called once, with what
+// Admission says when a submission may leave.
+type Admission interface {
+	// Acquire waits for the end of a pause, a free slot and the rate. release is called once, with what
 	// Submit returned, or with task.ErrNotSubmitted.
-	Enter(ctx context.Context) (leave func(error), err error)
+	Acquire(ctx context.Context, sessionID string) (release func(error), err error)
 	// Accepted counts the submissions that the API accepted from this worker.
 	Accepted() uint64
 }
@@ -49,9 +49,8 @@ type Tracker interface {
 
 // Poller waits for workflows.
 type Poller interface {
-	// Watch calls done once, when the workflow ended, was lost, or its time was up, or with the error of ctx or
-	// a *contain.PanicError.
-	Watch(ctx context.Context, w *task.Watch, done func(task.Ending, error))
+	// Wait returns when the workflow ended, was lost, or its time was up, or with the error of ctx.
+	Wait(ctx context.Context, w *task.Watch) (task.Ending, error)
 }
 
 // Publisher stores events and dead letters.
@@ -77,7 +76,7 @@ type Config struct {
 // Pipeline runs tasks. It holds no state of any, but for a gauge when those that wait were stored.
 type Pipeline struct {
 	requests  Requests
-	gate      Gate
+	gate      Admission
 	api       Submitter
 	tracker   Tracker
 	poller    Poller
@@ -90,7 +89,7 @@ type Pipeline struct {
 }
 
 // New returns a pipeline through these parts, in the order a task meets them.
-func New(cfg Config, q Requests, g Gate, api Submitter, t Tracker, w Poller, p Publisher,
+func New(cfg Config, q Requests, g Admission, api Submitter, t Tracker, w Poller, p Publisher,
 	reg prometheus.Registerer, log zerolog.Logger,
 ) *Pipeline {
 	line := newLine()

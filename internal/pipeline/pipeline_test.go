@@ -15,11 +15,12 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/consumer"
 	"github.com/capstan-worker/capstan/internal/contain"
-	"github.com/capstan-worker/capstan/internal/gate"
+	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/pipeline"
 	"github.com/capstan-worker/capstan/internal/poller"
@@ -132,8 +133,8 @@ func (m mortal) Submit(ctx context.Context, session string, body []byte) (id str
 	return id, err
 }
 
-func (m mortal) Status(ctx context.Context, id string) (wf task.Workflow, err error) {
-	err = m.do("status", func() (err error) { wf, err = m.api.Status(ctx, id); return err })
+func (m mortal) Status(ctx context.Context, id string, most int64) (wf task.Workflow, err error) {
+	err = m.do("status", func() (err error) { wf, err = m.api.Status(ctx, id, most); return err })
 	return wf, err
 }
 
@@ -197,10 +198,14 @@ func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 		Publisher: publisher.New(nc, js, out, w.stream(w.results.Stream), large, w.results, w.dead, reg, log),
 		api:       api, steps: does,
 	}
-	polls := poller.New(poller.Config{Interval: 10 * time.Millisecond, MaxInterval: 50 * time.Millisecond}, m, limit, reg, log)
+	polls := poller.New(poller.Config{Interval: 10 * time.Millisecond, MaxInterval: 50 * time.Millisecond}, m, pollMemory(), limit, reg, log)
 	cfg := pipeline.Config{Worker: name, Defaults: task.Defaults{Timeout: time.Minute}, OwnerGrace: 100 * time.Millisecond}
-	return pipeline.New(cfg, consumer.NewRequests(w.stream("TASKS"), reg, log), gate.New(gate.Config{Concurrency: 2}, limit, reg, log),
+	return pipeline.New(cfg, consumer.NewRequests(w.stream("TASKS"), reg, log), admission.New(admission.Config{Concurrency: 2}, limit, reg, log),
 		m, m, polls, m, reg, log)
+}
+
+func pollMemory() poller.Budgets {
+	return poller.Budgets{Polls: memory.NewBudget(1 << 26), Answers: memory.NewBudget(1 << 28)}
 }
 
 func (w *world) stream(name string) jetstream.Stream {

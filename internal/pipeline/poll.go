@@ -14,14 +14,14 @@ import (
 func (r *run) poll(ctx context.Context, next func(error)) {
 	r.enterStep(stepPoll)
 	ctx, end := r.beginSpan(ctx, "wait", trace.SpanKindInternal)
-	r.poller.Watch(ctx, r.watch(), func(ending task.Ending, err error) {
-		next(contain.Do(func() error {
-			r.ending = ending
+	go func() {
+		next(contain.Do(func() (err error) {
+			r.ending, err = r.poller.Wait(ctx, r.watch())
 			r.traceWait(ctx)
 			end(err)
 			return err
 		}))
-	})
+	}()
 }
 
 func (r *run) watch() *task.Watch {

@@ -82,7 +82,7 @@ func (r *run) enter(ctx context.Context, longest time.Duration) error {
 		ctx, cancel = context.WithDeadline(ctx, r.req.ExpiresAt)
 		defer cancel()
 	}
-	leave, err := r.gate.Enter(ctx)
+	leave, err := r.gate.Acquire(ctx, r.req.SessionID)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func spend(t *testing.T, tasks, skip int, fresh bool, run runs) spent {
 					if fresh {
 						with = newPoller(answers, rate.Inf)
 					}
-					ending, err := await(t.Context(), with, watch)
+					ending, err := with.Wait(t.Context(), watch)
 					if err != nil || !ending.Ended() {
 						t.Errorf("got %+v, %v, want an end", ending, err)
 					}
@@ -177,7 +177,7 @@ func TestLearnedIntervalsKeepTheBounds(t *testing.T) {
 		}), rate.Inf)
 		for range 200 { // all take the same time: the end is known well
 			last, ends = time.Now(), time.Now().Add(10*time.Second)
-			if _, err := await(t.Context(), p, fresh(time.Hour)); err != nil {
+			if _, err := p.Wait(t.Context(), fresh(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -8,11 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
-	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -39,8 +36,7 @@ func TestCallsAtOnceAreBounded(t *testing.T) {
 func TestWaitsThatEndWithoutATokenGiveTheirSlotsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limit := rate.NewLimiter(rate.Every(time.Hour), 1)
-		p := poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, api(running), limit,
-			prometheus.NewRegistry(), zerolog.Nop())
+		p := limited(api(running), limit)
 		var wg sync.WaitGroup
 		for range 300 {
 			wg.Go(func() { wait(t, p, fresh(time.Minute)) })
