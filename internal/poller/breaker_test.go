@@ -222,8 +222,11 @@ func TestPausedPollsProbeOnceAMinute(t *testing.T) {
 		hour := &task.StatusError{HTTPStatus: 429, RetryAfter: time.Hour}
 		p := newPoller(noted(&calls, script(slices.Repeat([]error{hour}, 5)...)), rate.Inf)
 		var wg sync.WaitGroup
-		for range 100 {
+		for i := range 100 {
 			wg.Go(func() { wait(t, p, fresh(20*time.Minute)) })
+			if i == 0 { // the others follow when the breaker is open
+				<-time.After(3 * time.Second)
+			}
 		}
 		wg.Wait()
 		for i := range 5 {
@@ -238,10 +241,13 @@ func TestPausedPollsProbeOnceAMinute(t *testing.T) {
 func TestProbeThatTellsNothingPassesItsRightOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls []time.Time
-		p := newPoller(noted(&calls, script(status(429), status(502), &task.StatusError{}, nil)), rate.Inf)
+		p := newPoller(noted(&calls, script(&task.StatusError{HTTPStatus: 429, RetryAfter: 20 * time.Second}, status(502), &task.StatusError{}, nil)), rate.Inf)
 		var wg sync.WaitGroup
-		for range 10 {
+		for i := range 10 {
 			wg.Go(func() { wait(t, p, fresh(time.Minute)) })
+			if i == 0 { // the others follow when the breaker is open
+				<-time.After(3 * time.Second)
+			}
 		}
 		wg.Wait()
 		if got := calls[3].Sub(calls[1]); got != 0 {
