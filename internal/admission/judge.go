@@ -147,19 +147,19 @@ func (a *Admission) pause(b *breaker.Breaker, ticket breaker.Ticket, reason task
 		return
 	}
 	a.metrics.pauses.WithLabelValues(string(reason)).Inc()
-	line := a.log.WithLevel(level(reason))
-	if b == a.sessions {
-		line = a.log.Warn().Bool("with_session", true)
+	level, session := levelOf(reason), b == a.sessions
+	if session {
+		level = zerolog.WarnLevel
 	}
-	line.Str("reason", string(reason)).Stringer("wait", wait).Msg("submissions paused")
+	a.log.WithLevel(level).Str("reason", string(reason)).Bool("session", session).Stringer("wait", wait).Msg("submissions paused")
 }
 
 func (a *Admission) resumed(reason task.Reason) {
 	a.log.Info().Str("reason", string(reason)).Msg("submissions resumed")
 }
 
-// level is Error where waiting does not help and a person must look.
-func level(reason task.Reason) zerolog.Level {
+// levelOf is Error where waiting does not help and a person must look.
+func levelOf(reason task.Reason) zerolog.Level {
 	switch reason {
 	case task.Unauthorized, task.NoCredits, task.Forbidden, task.ProxyLogin:
 		return zerolog.ErrorLevel

@@ -40,9 +40,11 @@ func (c *Client) status(ctx context.Context, workflowID string, most int64) (tas
 	}
 	workflow, err := readWorkflow(a)
 	if err != nil {
-		return task.Workflow{}, &task.StatusError{
-			HTTPStatus: a.status, TooLarge: errors.Is(err, errTooLarge), Size: a.size, Message: bounded(err.Error()),
+		failure := &task.StatusError{HTTPStatus: a.status, Message: bounded(err.Error())}
+		if errors.Is(err, errTooLarge) {
+			failure.TooLarge, failure.Size = true, a.size
 		}
+		return task.Workflow{}, failure
 	}
 	return workflow, nil
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+var ones = bytes.Repeat([]byte("1"), 32<<20)
+
 // large is an API whose workflows have all ended, with results of that many bytes.
 type large struct {
 	size  func(id string) int64
@@ -44,7 +46,7 @@ func (l *large) Status(_ context.Context, id string, most int64) (task.Workflow,
 		}
 		return task.Workflow{}, &task.StatusError{HTTPStatus: 200, TooLarge: true, Size: said}
 	}
-	return task.Workflow{Status: "COMPLETED", Result: bytes.Repeat([]byte("1"), int(size))}, nil
+	return task.Workflow{Status: "COMPLETED", Result: ones[:size]}, nil
 }
 
 func (*large) Timeout() time.Duration { return 30 * time.Second }

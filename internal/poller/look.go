@@ -102,8 +102,12 @@ func (p *Poller) awaitBreaker(ctx context.Context, w *wait) error {
 
 // mayLeave reports whether a poll may stand in line for its call.
 func (p *Poller) mayLeave(w *wait) bool {
+	if w.lastLook() {
+		return true
+	}
 	_, _, blocked := p.breaker.State()
-	return w.lastLook() || !blocked && !(w.putOff && p.breaker.Closed())
+	spread := w.putOff && p.breaker.Closed()
+	return !blocked && !spread
 }
 
 // claim returns the ticket of a call that leaves now; ok is false where it may not leave.

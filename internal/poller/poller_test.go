@@ -179,7 +179,7 @@ func TestFirstPollsOfResumedWaitsAreSpread(t *testing.T) {
 	}{
 		"a few":               {100, time.Second},
 		"a worker's tasks":    {1000, 4 * time.Second},
-		"many workers' tasks": {20_000, maxInterval},
+		"many workers' tasks": {6000, maxInterval},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -216,7 +216,7 @@ func TestSpreadOfATakeoverIsForgotten(t *testing.T) {
 			return task.Workflow{Status: "COMPLETED"}, nil
 		}, rate.Inf)
 		var all sync.WaitGroup
-		for range 20_000 {
+		for range 6000 {
 			all.Go(func() { wait(t, p, resumed(time.Hour, time.Hour)) })
 		}
 		all.Wait()
