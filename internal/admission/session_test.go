@@ -228,3 +228,65 @@ func TestLongRetryAfterOfASessionStopsNoOtherForLong(t *testing.T) {
 		}
 	})
 }
+
+// A pause wastes one token at most, however many of the paused requests stand in line.
+func TestPausedSessionsTakeNoTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const every = 10 * time.Second
+		a := newAdmission(2, rate.Every(every))
+		submit(t, a, "a", forbidden())
+		submit(t, a, "b", forbidden())
+		third, err := a.Acquire(t.Context(), "c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for i := range 5 {
+			all.Go(func() { post(t, a, fmt.Sprint("in line ", i), nil) })
+			synctest.Wait()
+		}
+		start := time.Now()
+		third(forbidden())
+		all.Go(func() {
+			release, err := a.Acquire(t.Context(), "")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got := time.Since(start); got > 2*every {
+				t.Errorf("waited %v for a token, want %v at most", got, 2*every)
+			}
+			release(nil)
+		})
+		all.Wait()
+	})
+}
+
+// A 403 for a session tells nothing about the pause of all: another one probes.
+func TestForbiddenSessionAsTheProbePassesItsRightOn(t *testing.T) {
+	for _, outcome := range []error{forbidden(), unknown(), task.ErrNotSubmitted} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAdmission(4, rate.Inf)
+			submit(t, a, "", notNow(time.Second))
+			submit(t, a, "foreign", outcome)
+			start := time.Now()
+			submit(t, a, "", nil)
+			if got := time.Since(start); got != 0 {
+				t.Errorf("after %v the next probe waited %v, want 0", outcome, got)
+			}
+			wantPaused(t, a, "")
+		})
+	}
+}
+
+// Another key may own the sessions.
+func TestChangedKeyStartsTheCountOfSessionsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAdmission(4, rate.Inf)
+		submit(t, a, "a", forbidden())
+		submit(t, a, "b", forbidden())
+		a.KeyChanged()
+		submit(t, a, "c", forbidden())
+		wantPaused(t, a, "")
+	})
+}

@@ -152,7 +152,11 @@ func TestOldNewsDoesNothingButExtendTheOpenTime(t *testing.T) {
 		}
 		b.Succeed(probe)
 		b.Open(old, task.RateLimited, time.Hour, 0)
-		wantAdmits(t, b, true)
+		ticket, _ := admit(t, b)
+		b.Open(ticket, task.RateLimited, time.Second, 0)
+		if _, waited := admit(t, b); waited != time.Second {
+			t.Errorf("got the next probe after %v, want 1s: what old news asked for is forgotten", waited)
+		}
 	})
 }
 

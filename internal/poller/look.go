@@ -34,7 +34,7 @@ func (p *Poller) look(ctx context.Context, w *wait) (over bool) {
 		return false
 	}
 	defer func() { // also where the API's client panics
-		p.breaker.Unused(e.ticket) // a no-op once the answer is judged
+		p.breaker.Unused(e.ticket) // where the answer said nothing about the API
 		if !over || w.ending.Free == nil {
 			e.memory.Release()
 		}
@@ -116,7 +116,7 @@ func (p *Poller) claim(w *wait) (ticket breaker.Ticket, ok bool) {
 	switch {
 	case w.lastLook():
 		return ticket, true // the zero Ticket where the breaker is open
-	case !ok, w.putOff && !ticket.Probe():
+	case !ok:
 		return breaker.Ticket{}, false
 	default:
 		w.putOff = false
@@ -230,8 +230,7 @@ func (p *Poller) judge(ticket breaker.Ticket, failure *task.StatusError) {
 		}
 	case failure.OwnForm && failure.HTTPStatus < http.StatusInternalServerError, failure.TooLarge:
 		p.resumed(p.breaker.Answer(ticket))
-	default: // it says nothing about the API: the next poll is the probe
-		p.breaker.Unused(ticket)
+	default: // it says nothing about the API: look passes the right to probe on
 	}
 }
 

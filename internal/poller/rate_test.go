@@ -88,3 +88,26 @@ func TestNobodyStarvesWhenTheRateIsTooLow(t *testing.T) {
 		}
 	})
 }
+
+// Submissions wait for the same rate, one at a time, however many polls are due.
+func TestSubmissionsGetEveryOtherToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limit := rate.NewLimiter(100, 1)
+		p := limited(api(running), limit)
+		var wg sync.WaitGroup
+		for range 5000 {
+			wg.Go(func() { wait(t, p, fresh(time.Minute)) })
+		}
+		<-time.After(10 * time.Second) // all are due by then
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		submissions := 0
+		for limit.Wait(ctx) == nil {
+			submissions++
+		}
+		if submissions < 490 || submissions > 510 {
+			t.Errorf("got %d submissions of 1000 tokens, want half", submissions)
+		}
+		wg.Wait()
+	})
+}
