@@ -134,17 +134,21 @@ func (p *Poller) reserve(ctx context.Context, w *wait) (e entry, ok bool, err er
 			return entry{}, false, err
 		}
 	}
-	defer func() {
-		if !ok {
-			e.memory.Release()
-		}
-	}()
+	if ok, err = p.standInLine(ctx, w, &e); !ok {
+		e.memory.Release()
+	}
+	return e, ok, err
+}
+
+// standInLine waits for a free call, for the memory of a small answer where e has none yet, and for the rate. Where
+// ok, the caller makes the call.
+func (p *Poller) standInLine(ctx context.Context, w *wait, e *entry) (ok bool, err error) {
 	if err := p.line.Acquire(ctx, 1); err != nil {
-		return e, false, err
+		return false, err
 	}
 	defer p.line.Release(1)
 	if err := p.calls.Acquire(ctx, 1); err != nil {
-		return e, false, err
+		return false, err
 	}
 	defer func() {
 		if !ok {
@@ -153,18 +157,18 @@ func (p *Poller) reserve(ctx context.Context, w *wait) (e entry, ok bool, err er
 	}()
 	if e.memory == nil {
 		if e.memory, err = p.budgets.Polls.Reserve(ctx, smallAnswer*copies); err != nil {
-			return e, false, err
+			return false, err
 		}
 	}
 	if !p.mayLeave(w) {
-		return e, false, nil
+		return false, nil
 	}
 	// Only the first in line waits for a token, as the first of the submissions does: each gets every other one.
 	if err := p.limit.Wait(ctx); err != nil {
-		return e, false, err
+		return false, err
 	}
 	e.ticket, ok = p.claim(w)
-	return e, ok, nil
+	return ok, nil
 }
 
 // reply is what a call brought.
