@@ -17,9 +17,9 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/capstan-worker/capstan/internal/admin"
+	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/consumer"
-	"github.com/capstan-worker/capstan/internal/gate"
 	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/pipeline"
@@ -65,11 +65,16 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 	if err != nil {
 		return err
 	}
+	budgets := memory.Divide(limitOfMemory)
 	limit := rateLimit(cfg.Anchor.RateLimit)
-	submissions := gate.New(cfg.Submit, limit, reg, log)
 	clock := &servertime.Clock{}
-	binding := streams.NewBinding(nc, cfg.Streams(), denied, clock, log)
-	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, nc, submissions, binding, denied)...)
+	with := parts{
+		nc: nc, binding: streams.NewBinding(nc, cfg.Streams(), denied, clock, log), api: api,
+		admission: admission.New(cfg.Submit, limit, reg, log),
+		polls:     poller.New(cfg.Poll, api, poller.Budgets{Polls: budgets.Polls, Answers: budgets.Answers}, limit, reg, log),
+		tracer:    tracer, budgets: budgets, clock: clock, reg: reg, log: log,
+	}
+	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, with, denied)...)
 	if err != nil {
 		return err
 	}
@@ -82,32 +87,28 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 		return operators.Run(probesCtx)
 	})
 	group.Go(func() error {
-		api.Run(ctx, log, func() {})
-		return nil
-	})
-	group.Go(func() error {
 		defer stopProbes()
-		if err := binding.Await(ctx); err != nil {
+		if err := with.binding.Await(ctx); err != nil {
 			return nil // told to stop before it could begin
 		}
 		log.Info().Str("version", version).Msg("worker is ready")
-		return work(ctx, cfg, parts{nc: nc, binding: binding, api: api, gate: submissions, limit: limit, tracer: tracer, budgets: memory.Divide(limitOfMemory), clock: clock, reg: reg, log: log})
+		return work(ctx, cfg, with)
 	})
 	return group.Wait()
 }
 
 // parts are what Run has made before it works.
 type parts struct {
-	nc      *nats.Conn
-	binding *streams.Binding
-	api     *anchor.Client
-	gate    *gate.Gate
-	limit   *rate.Limiter
-	tracer  trace.Tracer
-	budgets memory.Budgets
-	clock   *servertime.Clock
-	reg     prometheus.Registerer
-	log     zerolog.Logger
+	nc        *nats.Conn
+	binding   *streams.Binding
+	api       *anchor.Client
+	admission *admission.Admission
+	polls     *poller.Poller
+	tracer    trace.Tracer
+	budgets   memory.Budgets
+	clock     *servertime.Clock
+	reg       prometheus.Registerer
+	log       zerolog.Logger
 }
 
 // work wires request → submit → track → poll → publish, and runs it until ctx ends and the drain is over.
@@ -127,10 +128,10 @@ func work(ctx context.Context, cfg Config, with parts) error {
 		},
 		pipeline.Parts{
 			Requests:  requests,
-			Admission: admissionAdapter{with.gate},
+			Admission: with.admission,
 			API:       with.api,
 			Tracker:   tracker.New(out, r.Tracker, cfg.Tracker, with.reg, with.log),
-			Poller:    pollerAdapter{poller.New(cfg.Poll, with.api, with.limit, with.reg, with.log)},
+			Poller:    with.polls,
 			Publisher: publisher.New(publisher.Parts{
 				Conn: with.nc, JetStream: r.JS, Outbox: out, Results: r.Results, Large: r.Large, Index: budgets.Index, Clock: with.clock,
 			}, cfg.Result, cfg.Dead, with.reg, with.log),
@@ -145,6 +146,12 @@ func work(ctx context.Context, cfg Config, with parts) error {
 
 	var watch sync.WaitGroup
 	watch.Go(func() { with.binding.Keep(ctx) })
+	watch.Go(func() {
+		with.api.Run(ctx, with.log, func() {
+			with.admission.KeyChanged()
+			with.polls.KeyChanged()
+		})
+	})
 	watch.Go(func() { restoreRecords(ctx, with.binding, line) })
 	watch.Go(func() { consumer.NewBacklog(r.Requests, r.Consumer, cfg.Request.Subject, with.reg).Run(ctx) })
 	defer watch.Wait()
@@ -187,26 +194,35 @@ func restoreRecords(ctx context.Context, binding *streams.Binding, line *pipelin
 	}
 }
 
-// checks are the lines of /readyz: what a worker needs to be ready, and whether submissions are paused.
-func checks(ctx context.Context, nc *nats.Conn, g *gate.Gate, binding *streams.Binding, denied *streams.Denials) []admin.Check {
+// checks are the lines of /readyz: what a worker needs to be ready, and what an operator wants to know beside that.
+func checks(ctx context.Context, with parts, denied *streams.Denials) []admin.Check {
 	return []admin.Check{
-		{Name: "nats", Ready: func() (bool, string) { return nc.IsConnected(), nc.Status().String() }},
+		{Name: "nats", Ready: func() (bool, string) { return with.nc.IsConnected(), with.nc.Status().String() }},
 		{Name: "permissions", Ready: denied.Ready},
-		{Name: "streams", Ready: binding.Ready},
-		{Name: "clock", Info: binding.Clock},
+		{Name: "streams", Ready: with.binding.Ready},
+		{Name: "clock", Info: with.binding.Clock},
 		{Name: "work", Ready: func() (bool, string) {
 			if ctx.Err() != nil {
 				return false, "draining"
 			}
 			return true, "pulling"
 		}},
-		{Name: "submissions", Info: func() string { // a paused worker is ready
-			if reason, until, paused := g.Paused(); paused {
-				return fmt.Sprintf("paused until %s: %s", until.UTC().Format(time.RFC3339), reason)
-			}
-			return "open"
-		}},
+		{Name: "submissions", Info: func() string { return pause(with.admission.Paused, with.api.KeyProblem) }},
+		{Name: "polls", Info: func() string { return pause(with.polls.Paused, with.api.KeyProblem) }},
 	}
+}
+
+// pause describes a pause, if there is one. A paused worker is ready: its tasks wait, and it goes on by itself.
+func pause(state func() (task.Reason, time.Time, bool), keyProblem func() string) string {
+	reason, until, paused := state()
+	if !paused {
+		return "open"
+	}
+	text := fmt.Sprintf("paused until %s: %s", until.UTC().Format(time.RFC3339), reason)
+	if problem := keyProblem(); problem != "" && reason == task.Unauthorized {
+		text += " (" + problem + ")"
+	}
+	return text
 }
 
 // rateLimit is the budget of calls that submissions and polls share; 0 is none.

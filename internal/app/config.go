@@ -4,9 +4,9 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/admin"
+	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/consumer"
-	"github.com/capstan-worker/capstan/internal/gate"
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/streams"
@@ -23,7 +23,7 @@ type Config struct {
 	Dead    publisher.DeadConfig
 	Tracker tracker.Config
 	consumer.Config
-	Submit              gate.Config
+	Submit              admission.Config
 	Task                TaskConfig
 	OnUnknownSubmission string `split_words:"true" default:"fail" desc:"fail or resubmit, where it cannot be known whether the API accepted a task"`
 	Poll                poller.Config

@@ -15,10 +15,10 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/consumer"
-	"github.com/capstan-worker/capstan/internal/gate"
 	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/pipeline"
@@ -210,15 +210,16 @@ func (w *world) workerWith(name string, does steps, clock *servertime.Clock) *pi
 		}, w.results, w.dead, reg, log),
 		api: api, steps: does,
 	}
-	polls := poller.New(poller.Config{Interval: 10 * time.Millisecond, MaxInterval: 50 * time.Millisecond}, m, limit, reg, log)
+	budgets := poller.Budgets{Polls: memory.NewBudget(1 << 26), Answers: memory.NewBudget(1 << 28)}
+	polls := poller.New(poller.Config{Interval: 10 * time.Millisecond, MaxInterval: 50 * time.Millisecond}, m, budgets, limit, reg, log)
 	cfg := pipeline.Config{
 		Worker: name, Defaults: task.Defaults{Timeout: time.Minute},
 		PostTimeout: 100 * time.Millisecond, OwnerGrace: 100 * time.Millisecond, Clock: clock,
 	}
 	return pipeline.New(cfg, pipeline.Parts{
 		Requests:  consumer.NewRequests(w.stream("TASKS"), reg, log),
-		Admission: admissionAdapter{gate.New(gate.Config{Concurrency: 2}, limit, reg, log)},
-		API:       m, Tracker: m, Poller: pollerAdapter{polls}, Publisher: m,
+		Admission: admission.New(admission.Config{Concurrency: 2}, limit, reg, log),
+		API:       m, Tracker: m, Poller: polls, Publisher: m,
 	}, reg, log)
 }
 
@@ -642,23 +643,4 @@ func TestAPanicGivesItsPlaceBack(t *testing.T) {
 			}
 		})
 	}
-}
-
-type admissionAdapter struct{ *gate.Gate }
-
-func (a admissionAdapter) Acquire(ctx context.Context, _ string) (func(error), error) {
-	return a.Enter(ctx)
-}
-
-type pollerAdapter struct{ *poller.Poller }
-
-func (a pollerAdapter) Wait(ctx context.Context, w *task.Watch) (task.Ending, error) {
-	type result struct {
-		e   task.Ending
-		err error
-	}
-	done := make(chan result, 1)
-	a.Watch(ctx, w, func(e task.Ending, err error) { done <- result{e, err} })
-	r := <-done
-	return r.e, r.err
 }

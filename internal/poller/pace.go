@@ -3,6 +3,7 @@ package poller
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,11 +20,11 @@ const (
 	// enoughEnds is how many tasks of a kind have to end before their ages say something.
 	enoughEnds = 20
 
-	// memory is about how many ends count: what was seen before those has faded.
-	memory = 200
+	// remembered is about how many ends count: what was seen before those has faded.
+	remembered = 200
 
 	// relearnAfter is the number of ends between two looks at what was seen.
-	relearnAfter = memory / 20
+	relearnAfter = remembered / 20
 
 	// doubt is how many tasks that nobody saw are counted in each bin. They end, as in a world of which
 	// nothing is known, once in each e-fold of their age.
@@ -137,7 +138,7 @@ func (p *pace) learn() {
 	// the delay to expect, h·gap²/2, is c²/2.
 	c := sooner * growing / steady
 	p.worth = c * c / 2
-	const fade = 1 - float64(relearnAfter)/memory
+	const fade = 1 - float64(relearnAfter)/remembered
 	for bin := range ageBins {
 		p.ends[bin] *= fade
 		p.ran[bin] *= fade
@@ -202,26 +203,46 @@ func (c Config) shortest() float64 { return c.Interval.Seconds() / 4 }
 // maxKinds bounds the kinds that are told apart, about 2 KiB each.
 const maxKinds = 256
 
-// paces holds the pace of each kind of task.
+// paces holds the pace of each kind of task, the maxKinds that waits have begun for last.
 type paces struct {
 	cfg Config
 
 	mu     sync.Mutex
-	byKind map[string]*pace // guarded by mu
+	byKind map[string]*usedPace // guarded by mu
+	uses   uint64               // guarded by mu
 }
 
-// of returns the pace of a kind. Kinds beyond the bound share one.
+type usedPace struct {
+	pace
+	used uint64 // paces.uses when a wait of the kind last began; guarded by paces.mu
+}
+
+// of returns the pace of a kind for a wait that begins.
 func (p *paces) of(kind string) *pace {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if found := p.byKind[kind]; found != nil {
-		return found
+	found := p.byKind[kind]
+	if found == nil {
+		if len(p.byKind) >= maxKinds {
+			p.evict()
+		}
+		found = &usedPace{pace: pace{cfg: p.cfg}}
+		p.byKind[strings.Clone(kind)] = found // the kind may be part of a large request
 	}
-	if len(p.byKind) >= maxKinds {
-		kind = ""
+	p.uses++
+	found.used = p.uses
+	return &found.pace
+}
+
+// evict forgets the kind that was used least recently. Waits of that kind go on with what they have. The caller
+// holds mu.
+func (p *paces) evict() {
+	var oldest string
+	least := uint64(math.MaxUint64)
+	for kind, pace := range p.byKind {
+		if pace.used < least {
+			oldest, least = kind, pace.used
+		}
 	}
-	if p.byKind[kind] == nil {
-		p.byKind[kind] = &pace{cfg: p.cfg}
-	}
-	return p.byKind[kind]
+	delete(p.byKind, oldest)
 }

@@ -80,7 +80,7 @@ func spend(t *testing.T, tasks, skip int, fresh bool, run runs) spent {
 					if fresh {
 						with = newPoller(answers, rate.Inf)
 					}
-					ending, err := await(t.Context(), with, watch)
+					ending, err := with.Wait(t.Context(), watch)
 					if err != nil || !ending.Ended() {
 						t.Errorf("got %+v, %v, want an end", ending, err)
 					}
@@ -177,7 +177,7 @@ func TestLearnedIntervalsKeepTheBounds(t *testing.T) {
 		}), rate.Inf)
 		for range 200 { // all take the same time: the end is known well
 			last, ends = time.Now(), time.Now().Add(10*time.Second)
-			if _, err := await(t.Context(), p, fresh(time.Hour)); err != nil {
+			if _, err := p.Wait(t.Context(), fresh(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -187,5 +187,40 @@ func TestLearnedIntervalsKeepTheBounds(t *testing.T) {
 		if shortest >= interval {
 			t.Errorf("got polls %v apart at least: nothing was learned", shortest)
 		}
+	})
+}
+
+// Kinds that come once do not keep a worker from learning of those that come again and again.
+func TestManyKindsDoNotFillTheTableForGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var calls []time.Time
+		p := newPoller(noted(&calls, func(context.Context, string) (task.Workflow, error) {
+			if time.Since(began) >= 10*time.Second {
+				return task.Workflow{Status: "COMPLETED"}, nil
+			}
+			return task.Workflow{Status: "RUNNING"}, nil
+		}), rate.Inf)
+		first := func(kind string) time.Duration {
+			began, calls = time.Now(), nil
+			w := fresh(time.Hour)
+			w.Kind = kind
+			wait(t, p, w)
+			return calls[0].Sub(began)
+		}
+		for i := range 300 {
+			first("once " + strconv.Itoa(i))
+		}
+		for i := range 200 { // others come between
+			first("often")
+			first("rare " + strconv.Itoa(i))
+		}
+		if got := first("often"); got < 2*interval {
+			t.Errorf("got the first poll after %v though no task of the kind ends before 10s: nothing was learned", got)
+		}
+		for i := range 256 { // a kind that did not come for long is forgotten
+			first("late " + strconv.Itoa(i))
+		}
+		wantBetween(t, "first poll of a forgotten kind", first("often"), interval, interval*11/10)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/time/rate"
 
+	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -75,9 +76,24 @@ func noted(calls *[]time.Time, f api) api {
 
 func status(code int) error { return &task.StatusError{HTTPStatus: code} }
 
+// unknown is the API's own word that it does not know the workflow.
+func unknown(code int) error {
+	return &task.StatusError{HTTPStatus: code, OwnForm: true, Message: "workflow not found"}
+}
+
 func newPoller(f api, limit rate.Limit) *poller.Poller {
-	return poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, f,
-		rate.NewLimiter(limit, 1), prometheus.NewRegistry(), zerolog.Nop())
+	return limited(f, rate.NewLimiter(limit, 1))
+}
+
+// limited returns a poller that has this rate.
+func limited(f poller.API, limit *rate.Limiter) *poller.Poller {
+	return poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, f, plenty(), limit,
+		prometheus.NewRegistry(), zerolog.Nop())
+}
+
+// plenty is memory that no test uses up.
+func plenty() poller.Budgets {
+	return poller.Budgets{Polls: memory.NewBudget(1 << 30), Answers: memory.NewBudget(1 << 40)}
 }
 
 // fresh is a watch that began now.
@@ -92,23 +108,13 @@ func resumed(ran, left time.Duration) *task.Watch {
 	}
 }
 
-// await returns what a watch comes to.
-func await(ctx context.Context, p *poller.Poller, w *task.Watch) (ending task.Ending, err error) {
-	done := make(chan struct{})
-	p.Watch(ctx, w, func(e task.Ending, err2 error) {
-		ending, err = e, err2
-		close(done)
-	})
-	<-done
-	return ending, err
-}
-
 func wait(t *testing.T, p *poller.Poller, w *task.Watch) task.Ending {
 	t.Helper()
-	ending, err := await(t.Context(), p, w)
+	ending, err := p.Wait(t.Context(), w)
 	if err != nil {
 		t.Errorf("wait: %v", err)
 	}
+	ending.Release()
 	return ending
 }
 
@@ -166,28 +172,58 @@ func TestUnknownStatesAreWaitedFor(t *testing.T) {
 	})
 }
 
-func TestFirstPollsOfResumedWaitsAreSpreadOverASecond(t *testing.T) {
+func TestFirstPollsOfResumedWaitsAreSpread(t *testing.T) {
+	tests := map[string]struct {
+		waits int
+		over  time.Duration
+	}{
+		"a few":               {100, time.Second},
+		"a worker's tasks":    {1000, 4 * time.Second},
+		"many workers' tasks": {6000, maxInterval},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				calls := make(chan time.Duration, tt.waits)
+				p := newPoller(func(context.Context, string) (task.Workflow, error) {
+					calls <- time.Since(start)
+					return task.Workflow{Status: "COMPLETED"}, nil
+				}, rate.Inf)
+				for range tt.waits {
+					go wait(t, p, resumed(time.Hour, time.Hour))
+				}
+				var inFirstHalf int
+				for range tt.waits {
+					call := <-calls
+					wantBetween(t, "first poll", call, 0, tt.over+time.Second)
+					if call < tt.over/2 {
+						inFirstHalf++
+					}
+				}
+				if inFirstHalf < tt.waits*3/10 || inFirstHalf > tt.waits*7/10 {
+					t.Errorf("got %d of %d first polls in the first half of %v, want about half", inFirstHalf, tt.waits, tt.over)
+				}
+			})
+		})
+	}
+}
+
+// A takeover of many tasks does not delay the first polls of those that come later.
+func TestSpreadOfATakeoverIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		calls := make(chan time.Duration, 1000)
 		p := newPoller(func(context.Context, string) (task.Workflow, error) {
-			calls <- time.Since(start)
 			return task.Workflow{Status: "COMPLETED"}, nil
 		}, rate.Inf)
-		for range 1000 {
-			go wait(t, p, resumed(time.Hour, time.Hour))
+		var all sync.WaitGroup
+		for range 6000 {
+			all.Go(func() { wait(t, p, resumed(time.Hour, time.Hour)) })
 		}
-		var inFirstHalf int
-		for range 1000 {
-			call := <-calls
-			wantBetween(t, "first poll", call, 0, time.Second)
-			if call < time.Second/2 {
-				inFirstHalf++
-			}
-		}
-		if inFirstHalf < 400 || inFirstHalf > 600 {
-			t.Errorf("got %d of 1000 first polls in the first half second, want about 500", inFirstHalf)
-		}
+		all.Wait()
+		<-time.After(2 * time.Second)
+		start := time.Now()
+		wait(t, p, resumed(time.Hour, time.Hour))
+		wantBetween(t, "first poll", time.Since(start), 0, time.Second)
 	})
 }
 
@@ -283,7 +319,7 @@ func TestEndOfContextEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		ending, err := await(ctx, newPoller(running, rate.Inf), fresh(time.Hour))
+		ending, err := newPoller(running, rate.Inf).Wait(ctx, fresh(time.Hour))
 		if !errors.Is(err, context.DeadlineExceeded) || ending.Polls != 2 || ending.TimedOut {
 			t.Errorf("got %+v and %v, want 2 polls and %v", ending, err, context.DeadlineExceeded)
 		}

@@ -26,7 +26,7 @@ func handovers() []scenario {
 const (
 	heldTasks     = 1000
 	longestDrain  = 5 * time.Second
-	longestResume = 2 * time.Second
+	longestResume = 6 * time.Second // the first polls are spread, 250 a second
 )
 
 // hold starts a worker that holds all the tasks, and another beside it that has none.
@@ -122,7 +122,7 @@ func handoverByKill(ctx context.Context, w *world) error {
 	if err := first.Kill(); err != nil {
 		return err
 	}
-	return w.measureResumed(ctx, first, began, heldTasks, "slowest first poll", ackWait+2*time.Second)
+	return w.measureResumed(ctx, first, began, heldTasks, "slowest first poll", ackWait+longestResume)
 }
 
 // noticed is how much later than planned the end of a task may be told.

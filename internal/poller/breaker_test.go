@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-func TestHoldKeepsAllPollsBack(t *testing.T) {
+func TestPauseKeepsAllPollsBack(t *testing.T) {
 	for _, code := range []int{401, 402, 403, 429, 503} {
 		synctest.Test(t, func(t *testing.T) {
 			var calls []time.Time
@@ -36,7 +37,7 @@ func TestHoldKeepsAllPollsBack(t *testing.T) {
 			}
 			wg.Wait()
 			if got := calls[1].Sub(calls[0]); got < time.Minute {
-				t.Errorf("%d: got a hold of %v, want 1m", code, got)
+				t.Errorf("%d: got a pause of %v, want 1m", code, got)
 			}
 			// A poll comes back within one interval of its workflow, so that the rate is the usual one.
 			if got := calls[100].Sub(calls[1]); got < maxInterval/2 {
@@ -46,18 +47,18 @@ func TestHoldKeepsAllPollsBack(t *testing.T) {
 	}
 }
 
-func TestHoldsGrowAndStartOverAfterAnAnswer(t *testing.T) {
+func TestPausesGrowAndStartOverAfterAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls []time.Time
 		answers := append(slices.Repeat([]error{status(429)}, 10), nil, status(429))
 		wait(t, newPoller(noted(&calls, script(answers...)), rate.Inf), fresh(time.Hour))
-		// A poll comes back within one interval of its workflow after the hold: 15 s at most.
-		wantBetween(t, "tenth hold", calls[10].Sub(calls[9]), 48*time.Second, 72*time.Second+maxInterval*11/10)
-		wantBetween(t, "hold after an answer", calls[12].Sub(calls[11]), 0, time.Second*12/10+maxInterval*11/10)
+		// A poll comes back within one interval of its workflow after the pause: 15 s at most.
+		wantBetween(t, "tenth pause", calls[10].Sub(calls[9]), 48*time.Second, 72*time.Second+maxInterval*11/10)
+		wantBetween(t, "pause after an answer", calls[12].Sub(calls[11]), 0, time.Second*12/10+maxInterval*11/10)
 	})
 }
 
-func TestPollsUnderWayWhenAHoldBeganDoNotMakeItGrow(t *testing.T) {
+func TestPollsUnderWayWhenAPauseBeganDoNotMakeItGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		after := make(chan time.Duration, 1000)
@@ -78,7 +79,7 @@ func TestPollsUnderWayWhenAHoldBeganDoNotMakeItGrow(t *testing.T) {
 	})
 }
 
-func TestDeadlineIsExactWhilePollsAreHeld(t *testing.T) {
+func TestDeadlineIsExactWhilePollsArePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		p := newPoller(script(&task.StatusError{HTTPStatus: 402, RetryAfter: time.Hour}), rate.Inf)
@@ -89,7 +90,7 @@ func TestDeadlineIsExactWhilePollsAreHeld(t *testing.T) {
 	})
 }
 
-func TestPollsUnderWayWhenAHoldBeganDoNotEndItButCanMakeItLonger(t *testing.T) {
+func TestPollsUnderWayWhenAPauseBeganDoNotEndItButCanMakeItLonger(t *testing.T) {
 	tests := map[string]struct {
 		second error
 		want   time.Duration // from the answer to the second poll
@@ -122,8 +123,8 @@ func TestPollsUnderWayWhenAHoldBeganDoNotEndItButCanMakeItLonger(t *testing.T) {
 	}
 }
 
-func TestHoldIsForgottenWhenItEnds(t *testing.T) {
-	for _, late := range []time.Duration{10 * time.Second, 30 * time.Second} { // during the hold, and after
+func TestPauseIsForgottenWhenItEnds(t *testing.T) {
+	for _, late := range []time.Duration{10 * time.Second, 30 * time.Second} { // during the pause, and after
 		synctest.Test(t, func(t *testing.T) {
 			var calls []time.Time
 			second := &task.StatusError{HTTPStatus: 429, RetryAfter: time.Second}
@@ -148,12 +149,12 @@ func TestHoldIsForgottenWhenItEnds(t *testing.T) {
 				<-time.After(time.Second)
 			}
 			wg.Wait()
-			wantBetween(t, "last hold", calls[10].Sub(calls[9]), time.Second, time.Minute)
+			wantBetween(t, "last pause", calls[10].Sub(calls[9]), time.Second, time.Minute)
 		})
 	}
 }
 
-func TestPollThatQueuesForItsTokenIsHeldToo(t *testing.T) {
+func TestPollThatWaitsForItsTokenIsPausedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls []time.Time
 		refusal := &task.StatusError{HTTPStatus: 429, RetryAfter: 10 * time.Minute}
@@ -167,35 +168,123 @@ func TestPollThatQueuesForItsTokenIsHeldToo(t *testing.T) {
 			wg.Go(func() { wait(t, p, fresh(20*time.Minute)) })
 		}
 		wg.Wait()
-		if got := calls[1].Sub(calls[0]); got < 10*time.Minute {
-			t.Errorf("got a hold of %v, want 10m", got)
+		if got := calls[1].Sub(calls[0]); got < time.Minute {
+			t.Errorf("got a pause of %v, want 1m", got)
 		}
 	})
 }
 
-func TestHeldPollsTakeNoTokens(t *testing.T) {
+func TestPausedPollsTakeNoTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limit := rate.NewLimiter(rate.Every(1000*time.Hour), 10)
-		p := poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval},
-			script(&task.StatusError{HTTPStatus: 429, RetryAfter: time.Hour}), limit,
-			prometheus.NewRegistry(), zerolog.Nop())
+		p := limited(script(&task.StatusError{HTTPStatus: 429, RetryAfter: time.Hour}), limit)
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() { wait(t, p, resumed(time.Hour, time.Minute)) })
 		}
-		wg.Wait()
+		<-time.After(50 * time.Second) // the last looks leave all the same
 		if got := limit.Tokens(); got < 9 {
 			t.Errorf("got %v tokens left of 10, want 9: one was used", got)
+		}
+		wg.Wait()
+	})
+}
+
+func TestLastLookLeavesThoughPollsArePaused(t *testing.T) {
+	for _, code := range []int{401, 402, 403, 407, 429, 503, 529} {
+		synctest.Test(t, func(t *testing.T) {
+			const tasks = 20
+			start := time.Now()
+			p := newPoller(func(context.Context, string) (task.Workflow, error) {
+				if time.Since(start) < 10*time.Second {
+					return task.Workflow{}, &task.StatusError{HTTPStatus: code, RetryAfter: time.Hour}
+				}
+				return task.Workflow{Status: "COMPLETED"}, nil
+			}, rate.Inf)
+			var wg sync.WaitGroup
+			for range tasks {
+				wg.Go(func() {
+					if ending := wait(t, p, fresh(30*time.Second)); ending.TimedOut {
+						t.Errorf("%d: got %+v, want it completed", code, ending)
+					}
+				})
+			}
+			wg.Wait()
+			wantBetween(t, "the last look", time.Since(start), 29*time.Second, 30*time.Second)
+		})
+	}
+}
+
+// One answer must not stop all polls for an hour.
+func TestPausedPollsProbeOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls []time.Time
+		hour := &task.StatusError{HTTPStatus: 429, RetryAfter: time.Hour}
+		p := newPoller(noted(&calls, script(slices.Repeat([]error{hour}, 5)...)), rate.Inf)
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() { wait(t, p, fresh(20*time.Minute)) })
+			if i == 0 { // the others follow when the breaker is open
+				<-time.After(3 * time.Second)
+			}
+		}
+		wg.Wait()
+		for i := range 5 {
+			if got := calls[i+1].Sub(calls[i]); got != time.Minute {
+				t.Errorf("got probe %d after %v, want one a minute", i+1, got)
+			}
 		}
 	})
 }
 
-func TestHoldIsToldOnce(t *testing.T) {
+// A probe that nobody answers keeps no other poll from being the next.
+func TestProbeThatTellsNothingPassesItsRightOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls []time.Time
+		p := newPoller(noted(&calls, script(&task.StatusError{HTTPStatus: 429, RetryAfter: 20 * time.Second}, status(502), &task.StatusError{}, nil)), rate.Inf)
+		var wg sync.WaitGroup
+		for i := range 10 {
+			wg.Go(func() { wait(t, p, fresh(time.Minute)) })
+			if i == 0 { // the others follow when the breaker is open
+				<-time.After(3 * time.Second)
+			}
+		}
+		wg.Wait()
+		if got := calls[3].Sub(calls[1]); got != 0 {
+			t.Errorf("got the third probe %v after the first, want it at once", got)
+		}
+	})
+}
+
+func TestChangedKeyEndsAPauseForTheKeyAtOnce(t *testing.T) {
+	for code, ends := range map[int]bool{401: true, 402: true, 403: true, 429: false, 503: false} {
+		synctest.Test(t, func(t *testing.T) {
+			var calls atomic.Int32
+			p := newPoller(func(ctx context.Context, id string) (task.Workflow, error) {
+				if calls.Add(1) == 1 {
+					return task.Workflow{}, &task.StatusError{HTTPStatus: code, RetryAfter: 50 * time.Second}
+				}
+				return running(ctx, id)
+			}, rate.Inf)
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			wg.Go(func() { wait(t, p, fresh(80*time.Second)) })
+			<-time.After(5 * time.Second)
+			p.KeyChanged()
+			synctest.Wait()
+			if got := calls.Load() == 2; got != ends {
+				t.Errorf("%d: got %d calls after the key has changed, want the pause to end: %v", code, calls.Load(), ends)
+			}
+		})
+	}
+}
+
+func TestPauseIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		var out bytes.Buffer
 		answers := script(status(401), &task.StatusError{HTTPStatus: 401, RetryAfter: time.Minute, Message: "secret"}, nil)
-		p := poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, answers,
+		p := poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, answers, plenty(),
 			rate.NewLimiter(rate.Inf, 1), reg, zerolog.New(&out))
 		go wait(t, p, fresh(2*time.Minute))
 		<-time.After(30 * time.Second)
@@ -211,7 +300,7 @@ func TestHoldIsToldOnce(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		lines = slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, `{"level":"debug"`) })
 		if len(lines) != 2 || !strings.Contains(lines[0], `"warn"`) || !strings.Contains(lines[1], `"info"`) {
-			t.Errorf("got lines\n%s\nwant one that polls are held and one that they resumed", strings.Join(lines, "\n"))
+			t.Errorf("got lines\n%s\nwant one that polls are paused and one that they resumed", strings.Join(lines, "\n"))
 		}
 		if strings.Contains(out.String(), "secret") {
 			t.Errorf("the API's message was logged:\n%s", out.String())

@@ -1,4 +1,4 @@
-package gate_test
+package admission_test
 
 import (
 	"bytes"
@@ -14,16 +14,16 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
-	"github.com/capstan-worker/capstan/internal/gate"
+	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// probe enters and returns how long that took.
-func probe(t *testing.T, g *gate.Gate) (leave func(error), waited time.Duration) {
+// probe acquires and returns how long that took.
+func probe(t *testing.T, a *admission.Admission) (release func(error), waited time.Duration) {
 	t.Helper()
 	start := time.Now()
-	leave = enter(t, g)
-	return leave, time.Since(start)
+	release = acquire(t, a)
+	return release, time.Since(start)
 }
 
 // wantAbout allows for the jitter.
@@ -36,26 +36,26 @@ func wantAbout(t *testing.T, got, want time.Duration) {
 
 func TestPausesGrowAndStartOverAfterAnAcceptedSubmission(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(4, rate.Inf)
-		leave := enter(t, g)
+		a := newAdmission(4, rate.Inf)
+		release := acquire(t, a)
 		for _, seconds := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
-			leave(notNow(0))
+			release(notNow(0))
 			var waited time.Duration
-			leave, waited = probe(t, g)
+			release, waited = probe(t, a)
 			wantAbout(t, waited, time.Duration(seconds)*time.Second)
 		}
-		leave(nil)
-		enter(t, g)(notNow(0))
-		_, waited := probe(t, g)
+		release(nil)
+		acquire(t, a)(notNow(0))
+		_, waited := probe(t, a)
 		wantAbout(t, waited, time.Second)
 	})
 }
 
 func TestRetryAfterIsObeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(4, rate.Inf)
-		enter(t, g)(notNow(7 * time.Minute))
-		if _, waited := probe(t, g); waited != 7*time.Minute {
+		a := newAdmission(4, rate.Inf)
+		acquire(t, a)(notNow(7 * time.Minute))
+		if _, waited := probe(t, a); waited != 7*time.Minute {
 			t.Errorf("got a pause of %v, want 7m", waited)
 		}
 	})
@@ -75,16 +75,16 @@ func TestOneProbeAtATimeUntilTheAPIAnswers(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g := newGate(4, rate.Inf)
-				enter(t, g)(notNow(time.Second))
-				in := queue(t.Context(), g, 3)
+				a := newAdmission(4, rate.Inf)
+				acquire(t, a)(notNow(time.Second))
+				in := queue(t.Context(), a, 3)
 				<-time.After(time.Minute)
 				synctest.Wait()
 				if got := len(in); got != 1 {
 					t.Fatalf("got %d let through after the pause, want 1", got)
 				}
 				first := <-in
-				first.leave(tt.came)
+				first.release(tt.came)
 				<-time.After(time.Minute)
 				synctest.Wait()
 				want := 1
@@ -96,7 +96,7 @@ func TestOneProbeAtATimeUntilTheAPIAnswers(t *testing.T) {
 				}
 				for range 2 {
 					next := <-in
-					next.leave(nil)
+					next.release(nil)
 				}
 			})
 		})
@@ -105,39 +105,39 @@ func TestOneProbeAtATimeUntilTheAPIAnswers(t *testing.T) {
 
 func TestProbeIsTheNextInLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(4, rate.Inf)
-		met := enter(t, g)
+		a := newAdmission(4, rate.Inf)
+		met := acquire(t, a)
 		met(notNow(time.Second))
-		in := queue(t.Context(), g, 2) // the second stands for the task that met the pause
+		in := queue(t.Context(), a, 2) // the second stands for the task that met the pause
 		first := <-in
 		if first.number != 0 {
 			t.Errorf("got number %d as the probe, want 0", first.number)
 		}
-		first.leave(nil)
+		first.release(nil)
 		<-in
 	})
 }
 
 func TestSubmissionsUnderWayWhenThePauseBeganDoNotMakeItGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(16, rate.Inf)
-		var leaves []func(error)
+		a := newAdmission(16, rate.Inf)
+		var releases []func(error)
 		for range 16 {
-			leaves = append(leaves, enter(t, g))
+			releases = append(releases, acquire(t, a))
 		}
-		for _, leave := range leaves[:8] {
-			leave(notNow(0))
+		for _, release := range releases[:8] {
+			release(notNow(0))
 		}
-		leave, waited := probe(t, g)
+		release, waited := probe(t, a)
 		wantAbout(t, waited, time.Second)
-		leaves[8](notNow(0))
-		leaves[9](nil) // old news as well: the next pause is longer all the same
-		leave(notNow(0))
-		leave, waited = probe(t, g)
+		releases[8](notNow(0))
+		releases[9](nil) // old news as well: the next pause is longer all the same
+		release(notNow(0))
+		release, waited = probe(t, a)
 		wantAbout(t, waited, 2*time.Second)
-		leave(nil)
-		leaves[10](notNow(0))
-		if _, _, paused := g.Paused(); paused {
+		release(nil)
+		releases[10](notNow(0))
+		if _, _, paused := a.Paused(); paused {
 			t.Error("an old NotNow began a pause")
 		}
 	})
@@ -145,11 +145,11 @@ func TestSubmissionsUnderWayWhenThePauseBeganDoNotMakeItGrow(t *testing.T) {
 
 func TestPauseLastsUntilTheLatestRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(4, rate.Inf)
-		first, second := enter(t, g), enter(t, g)
+		a := newAdmission(4, rate.Inf)
+		first, second := acquire(t, a), acquire(t, a)
 		first(notNow(10 * time.Second))
 		second(notNow(30 * time.Second))
-		if _, waited := probe(t, g); waited != 30*time.Second {
+		if _, waited := probe(t, a); waited != 30*time.Second {
 			t.Errorf("got a pause of %v, want 30s", waited)
 		}
 	})
@@ -157,14 +157,14 @@ func TestPauseLastsUntilTheLatestRetryAfter(t *testing.T) {
 
 func TestRetryAfterIsForgottenWhenThePauseEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(4, rate.Inf)
-		first, second := enter(t, g), enter(t, g)
+		a := newAdmission(4, rate.Inf)
+		first, second := acquire(t, a), acquire(t, a)
 		first(notNow(time.Second))
-		leave := enter(t, g)
+		release := acquire(t, a)
 		second(notNow(time.Hour))
-		leave(nil)
-		enter(t, g)(notNow(time.Second))
-		if _, waited := probe(t, g); waited != time.Second {
+		release(nil)
+		acquire(t, a)(notNow(time.Second))
+		if _, waited := probe(t, a); waited != time.Second {
 			t.Errorf("got a pause of %v, want 1s", waited)
 		}
 	})
@@ -172,11 +172,11 @@ func TestRetryAfterIsForgottenWhenThePauseEnds(t *testing.T) {
 
 func TestPauseHoldsASubmissionThatWaitsForItsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(4, rate.Every(10*time.Second))
-		leave := enter(t, g)
+		a := newAdmission(4, rate.Every(10*time.Second))
+		release := acquire(t, a)
 		start := time.Now()
-		in := queue(t.Context(), g, 1)
-		leave(notNow(time.Minute))
+		in := queue(t.Context(), a, 1)
+		release(notNow(time.Minute))
 		<-in
 		if got := time.Since(start); got < time.Minute {
 			t.Errorf("left %v after the pause began, want 1m or later", got)
@@ -186,15 +186,15 @@ func TestPauseHoldsASubmissionThatWaitsForItsToken(t *testing.T) {
 
 func TestCancelledProbePassesItsRightOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(4, rate.Every(10*time.Second))
-		enter(t, g)(notNow(time.Second))
+		a := newAdmission(4, rate.Every(10*time.Second))
+		acquire(t, a)(notNow(time.Second))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		if _, err := g.Enter(ctx); err == nil {
-			t.Fatal("entered, want it to be waiting for its token")
+		if _, err := a.Acquire(ctx, ""); err == nil {
+			t.Fatal("acquired, want it to be waiting for its token")
 		}
-		enter(t, g)(task.ErrNotSubmitted)
-		enter(t, g)
+		acquire(t, a)(task.ErrNotSubmitted)
+		acquire(t, a)
 	})
 }
 
@@ -202,19 +202,19 @@ func TestPausesAreToldOnceEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		var out bytes.Buffer
-		g := gate.New(gate.Config{Concurrency: 4}, rate.NewLimiter(rate.Inf, 1), reg, zerolog.New(&out))
-		first, second := enter(t, g), enter(t, g)
+		a := admission.New(admission.Config{Concurrency: 4}, rate.NewLimiter(rate.Inf, 1), reg, zerolog.New(&out))
+		first, second := acquire(t, a), acquire(t, a)
 		first(notNow(time.Minute))
 		second(notNow(time.Minute))
-		enter(t, g)(&task.SubmitError{Outcome: task.NotNow, Reason: task.Unauthorized, Message: "secret"})
-		reason, until, paused := g.Paused()
+		acquire(t, a)(&task.SubmitError{Outcome: task.NotNow, Reason: task.Unauthorized, Message: "secret"})
+		reason, until, paused := a.Paused()
 		if !paused || reason != task.Unauthorized || !until.After(time.Now()) {
 			t.Errorf("got %v %v %v, want a pause: unauthorized", reason, until, paused)
 		}
 		wantMetrics(t, reg, `capstan_submissions_paused{reason="unauthorized"} 1`, 0)
-		leave := enter(t, g)
+		release := acquire(t, a)
 		wantMetrics(t, reg, `capstan_submissions_paused{reason="unauthorized"} 1`, 1)
-		leave(nil)
+		release(nil)
 		wantMetrics(t, reg, `capstan_submissions_paused{reason="unauthorized"} 0`, 0)
 
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
@@ -241,7 +241,10 @@ func wantMetrics(t *testing.T, reg prometheus.Gatherer, unauthorized string, inU
 capstan_pauses_total{reason="failing"} 0
 capstan_pauses_total{reason="forbidden"} 0
 capstan_pauses_total{reason="no_credits"} 0
+capstan_pauses_total{reason="not_the_api"} 0
+capstan_pauses_total{reason="proxy_login"} 0
 capstan_pauses_total{reason="rate_limited"} 1
+capstan_pauses_total{reason="refusing"} 0
 capstan_pauses_total{reason="unauthorized"} 1
 capstan_pauses_total{reason="unavailable"} 0
 capstan_pauses_total{reason="unreachable"} 0
@@ -251,7 +254,10 @@ capstan_pauses_total{reason="unready"} 0
 capstan_submissions_paused{reason="failing"} 0
 capstan_submissions_paused{reason="forbidden"} 0
 capstan_submissions_paused{reason="no_credits"} 0
+capstan_submissions_paused{reason="not_the_api"} 0
+capstan_submissions_paused{reason="proxy_login"} 0
 capstan_submissions_paused{reason="rate_limited"} 0
+capstan_submissions_paused{reason="refusing"} 0
 ` + unauthorized + `
 capstan_submissions_paused{reason="unavailable"} 0
 capstan_submissions_paused{reason="unreachable"} 0
@@ -267,36 +273,36 @@ capstan_submit_slots_in_use ` + strconv.Itoa(inUse) + "\n"
 func TestUnknownOutcomesInARowPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		unknown := &task.SubmitError{Outcome: task.Unknown}
-		g := newGate(4, rate.Inf)
+		a := newAdmission(4, rate.Inf)
 		for range 3 { // an accepted one in between starts the count over
 			for range 4 {
-				enter(t, g)(unknown)
+				acquire(t, a)(unknown)
 			}
-			enter(t, g)(nil)
+			acquire(t, a)(nil)
 		}
-		if _, _, paused := g.Paused(); paused {
+		if _, _, paused := a.Paused(); paused {
 			t.Fatal("paused though submissions were accepted in between")
 		}
 		for range 5 {
-			enter(t, g)(unknown)
+			acquire(t, a)(unknown)
 		}
-		if reason, _, paused := g.Paused(); !paused || reason != task.Failing {
+		if reason, _, paused := a.Paused(); !paused || reason != task.Failing {
 			t.Fatalf("got paused %v, %q, want %q", paused, reason, task.Failing)
 		}
-		leave, waited := probe(t, g)
+		release, waited := probe(t, a)
 		wantAbout(t, waited, time.Second)
-		leave(unknown) // one is enough from here on
-		_, waited = probe(t, g)
+		release(unknown) // one is enough from here on
+		_, waited = probe(t, a)
 		wantAbout(t, waited, 2*time.Second)
 	})
 }
 
 func TestAPauseWhoseTimeIsOverIsNoneForAnIdleWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(4, rate.Inf)
-		enter(t, g)(notNow(time.Minute))
+		a := newAdmission(4, rate.Inf)
+		acquire(t, a)(notNow(time.Minute))
 		<-time.After(time.Minute + time.Second)
-		if reason, until, paused := g.Paused(); paused {
+		if reason, until, paused := a.Paused(); paused {
 			t.Errorf("got paused until %v for %q, want a worker that may probe", until, reason)
 		}
 	})

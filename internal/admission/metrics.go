@@ -1,4 +1,4 @@
-package gate
+package admission
 
 import (
 	"github.com/prometheus/client_golang/prometheus"

@@ -1,4 +1,4 @@
-package gate
+package admission
 
 // Config bounds the submissions of a worker.
 type Config struct {

@@ -1,4 +1,4 @@
-package gate_test
+package admission_test
 
 import (
 	"context"
@@ -15,65 +15,65 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/time/rate"
 
-	"github.com/capstan-worker/capstan/internal/gate"
+	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newGate(concurrency int, limit rate.Limit) *gate.Gate {
-	return gate.New(gate.Config{Concurrency: concurrency}, rate.NewLimiter(limit, 1),
+func newAdmission(concurrency int, limit rate.Limit) *admission.Admission {
+	return admission.New(admission.Config{Concurrency: concurrency}, rate.NewLimiter(limit, 1),
 		prometheus.NewRegistry(), zerolog.Nop())
 }
 
-func enter(t *testing.T, g *gate.Gate) (leave func(error)) {
+func acquire(t *testing.T, a *admission.Admission) (release func(error)) {
 	t.Helper()
-	leave, err := g.Enter(t.Context())
+	release, err := a.Acquire(t.Context(), "")
 	if err != nil {
-		t.Fatalf("enter: %v", err)
+		t.Fatalf("acquire: %v", err)
 	}
-	return leave
+	return release
 }
 
 func notNow(retryAfter time.Duration) error {
 	return &task.SubmitError{Outcome: task.NotNow, Reason: task.RateLimited, HTTPStatus: 429, RetryAfter: retryAfter}
 }
 
-// queue starts n goroutines that enter one after the other and report their numbers.
-func queue(ctx context.Context, g *gate.Gate, n int) <-chan entered {
-	in := make(chan entered, n)
+// queue starts n goroutines that acquire one after the other and report their numbers.
+func queue(ctx context.Context, a *admission.Admission, n int) <-chan acquired {
+	in := make(chan acquired, n)
 	for i := range n {
 		go func() {
-			leave, err := g.Enter(ctx)
-			in <- entered{number: i, leave: leave, err: err}
+			release, err := a.Acquire(ctx, "")
+			in <- acquired{number: i, release: release, err: err}
 		}()
 		synctest.Wait()
 	}
 	return in
 }
 
-type entered struct {
-	number int
-	leave  func(error)
-	err    error
+type acquired struct {
+	number  int
+	release func(error)
+	err     error
 }
 
 func TestFirstComeFirstServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, rate.Inf)
-		leave := enter(t, g)
-		in := queue(t.Context(), g, 50)
-		leave(nil)
+		a := newAdmission(1, rate.Inf)
+		release := acquire(t, a)
+		in := queue(t.Context(), a, 50)
+		release(nil)
 		var order []int
 		for range 50 {
 			next := <-in
 			order = append(order, next.number)
-			next.leave(nil)
+			next.release(nil)
 		}
 		if !slices.IsSorted(order) {
 			t.Errorf("got order %v, want the order of asking", order)
 		}
-		if got := g.Accepted(); got != 51 {
+		if got := a.Accepted(); got != 51 {
 			t.Errorf("got %d accepted, want 51", got)
 		}
 	})
@@ -81,7 +81,7 @@ func TestFirstComeFirstServed(t *testing.T) {
 
 func TestNeverMoreThanTheSlotsAreUnderWay(t *testing.T) {
 	const slots = 7
-	g := newGate(slots, rate.Inf)
+	a := newAdmission(slots, rate.Inf)
 	var underWay, most atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 100 {
@@ -91,12 +91,12 @@ func TestNeverMoreThanTheSlotsAreUnderWay(t *testing.T) {
 				if (i+j)%5 == 0 {
 					go cancel()
 				}
-				if leave, err := g.Enter(ctx); err == nil {
+				if release, err := a.Acquire(ctx, ""); err == nil {
 					n := underWay.Add(1)
 					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 					}
 					underWay.Add(-1)
-					leave(outcome(j))
+					release(outcome(i, j))
 				}
 				cancel()
 			}
@@ -107,19 +107,19 @@ func TestNeverMoreThanTheSlotsAreUnderWay(t *testing.T) {
 		t.Errorf("got %d under way at once, want at most %d", got, slots)
 	}
 	for range slots { // none was lost
-		enter(t, g)
+		acquire(t, a)
 	}
 }
 
-// outcome returns each that does not pause for long.
-func outcome(i int) error {
-	switch i % 50 {
+// outcome returns each that does not pause for long, of the j-th submission of the i-th goroutine.
+func outcome(i, j int) error {
+	switch j % 50 {
 	case 0:
 		return notNow(time.Microsecond)
 	case 1:
 		return task.ErrNotSubmitted
 	case 2:
-		return &task.SubmitError{Outcome: task.Refused}
+		return &task.SubmitError{Outcome: task.Refused, HTTPStatus: 400 + i} // no kind comes five times in a row
 	default:
 		return nil
 	}
@@ -127,10 +127,10 @@ func outcome(i int) error {
 
 func TestRateIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(16, 2)
+		a := newAdmission(16, 2)
 		start := time.Now()
 		for range 11 {
-			enter(t, g)
+			acquire(t, a)
 		}
 		if got := time.Since(start); got != 5*time.Second {
 			t.Errorf("got 11 submissions in %v, want 5s at 2 a second", got)
@@ -140,35 +140,35 @@ func TestRateIsKept(t *testing.T) {
 
 func TestCancelledWaitersLeaveNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, rate.Inf)
-		leave := enter(t, g)
+		a := newAdmission(1, rate.Inf)
+		release := acquire(t, a)
 		ctx, cancel := context.WithCancel(t.Context())
-		in := queue(ctx, g, 10)
+		in := queue(ctx, a, 10)
 		cancel()
 		for range 10 {
 			if got := (<-in).err; !errors.Is(got, context.Canceled) {
 				t.Errorf("got %v, want %v", got, context.Canceled)
 			}
 		}
-		leave(nil)
-		enter(t, g)
+		release(nil)
+		acquire(t, a)
 	})
 }
 
 func TestTokenThatComesTooLateEndsTheWaitAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, rate.Every(time.Minute))
-		enter(t, g)(nil)
+		a := newAdmission(1, rate.Every(time.Minute))
+		acquire(t, a)(nil)
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err := g.Enter(ctx)
+		_, err := a.Acquire(ctx, "")
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 		}
 		if got := time.Since(start); got != 10*time.Second {
 			t.Errorf("gave up after %v, want 10s", got)
 		}
-		enter(t, g)
+		acquire(t, a)
 	})
 }
