@@ -167,11 +167,10 @@ func TestALargeSchemaIsCompiled(t *testing.T) {
 }
 
 func TestHonestValuesAreCheckedWhole(t *testing.T) {
-	const row = `{"id":12,"name":"a name","price":12.5,"tags":["a","b"],"ok":true,"url":"https://shop.example/x","n":null,"d":{"x":1,"y":2}}`
-	const rows = `{"items":{"type":"object","required":["id","name"],"properties":{"id":{"type":"integer"},"name":{"type":"string"},
-		"price":{"type":"number","minimum":0},"tags":{"uniqueItems":true,"items":{"enum":["a","b"]}},"ok":{"type":"boolean"},
-		"url":{"type":"string","pattern":"^https?://[^/]+/"},"n":{"type":["null","string"]},"d":{"$ref":"#/$defs/d"}},
-		"additionalProperties":false},"$defs":{"d":{"properties":{"x":{"type":"number"}}}}}`
+	const row = `{"id":12,"tags":["a","b"],"url":"https://shop.example/","d":{"x":1}}`
+	const rows = `{"items":{"type":"object","required":["id"],"properties":{"id":{"type":"integer","minimum":0},
+		"tags":{"uniqueItems":true,"items":{"enum":["a","b"]}},"url":{"type":"string","pattern":"^https?://[^/]+/"},
+		"d":{"$ref":"#/$defs/d"}},"additionalProperties":false},"$defs":{"d":{"properties":{"x":{"type":"number"}}}}}`
 	large := list(row, 100_000)
 	for name, tc := range map[string]struct{ schema, value string }{
 		"100,000 rows":         {rows, large},

@@ -101,7 +101,7 @@ func TestOrdinaryPatternsMatchLongTexts(t *testing.T) {
 	if !match(t, base64Pattern, long) {
 		t.Errorf("got no match in %d bytes of base64", len(long))
 	}
-	long = long[len(long)-400_000:]
+	long = long[len(long)-100_000:]
 	for _, pattern := range []string{
 		`^[^<>]*$`, `=$`, `^(?:[A-Za-z0-9]|\+|/|=)+$`, `^(?=.*\d)(?=.*[a-z])(?!.*[#]).{8,}$`, `(?<=Y)Q==$`,
 		`^[\s\S]+$`,
