@@ -115,9 +115,8 @@ func (r *run) awaitOwner(ctx context.Context, found task.Record) (changed bool, 
 		if err := sleep(ctx, grace/looks); err != nil {
 			return false, err
 		}
-		rec, err := r.Tracker.Get(ctx, found.TaskID)
-		if err != nil || rec.Revision != found.Revision {
-			return true, nil // the claim reads it once more, and decides
+		if rec, err := r.Tracker.Get(ctx, found.TaskID); err != nil || rec.Revision != found.Revision {
+			return true, ctx.Err() // the claim reads it once more, and decides
 		}
 	}
 	return false, nil

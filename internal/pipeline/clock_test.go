@@ -22,7 +22,7 @@ func TestAClockThatIsOffChangesNothing(t *testing.T) {
 			clock := &servertime.Clock{}
 			now := time.Now()
 			clock.Observe(now.Add(off), now, now)
-			w.dieAt("status", clock, deliver(1))
+			w.dieWhileItRuns(clock, deliver(1))
 			rec, err := w.records().Get(t.Context(), "a")
 			if err != nil {
 				t.Fatal(err)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
-	"github.com/capstan-worker/capstan/internal/pipeline"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
@@ -39,14 +38,14 @@ func (w *world) loseRecords() {
 
 // running starts a worker on a request and returns when it waits for the workflow. goOn lets the next status call
 // through.
-func (w *world) running(deliver func(uint64) task.Message) (p *pipeline.Pipeline, goOn func(), verdict <-chan error) {
+func (w *world) running(deliver func(uint64) task.Message) (goOn func(), verdict <-chan error) {
 	w.t.Helper()
 	slow := stall{step: "status", reached: make(chan struct{}), goOn: make(chan struct{})}
-	p = w.worker("w1", slow)
+	p := w.worker("w1", slow)
 	verdicts := make(chan error, 1)
 	go func() { verdicts <- handle(w.t.Context(), p, deliver(1)) }()
 	<-slow.reached
-	return p, func() { close(slow.goOn) }, verdicts
+	return func() { close(slow.goOn) }, verdicts
 }
 
 // The bucket is deleted while a worker runs a task. The worker lives and knows the workflow: the task ends once.
@@ -54,7 +53,7 @@ func TestATaskWhoseRecordIsLostEndsOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	deliver := w.request(fmt.Sprintf(request, ""))
-	_, goOn, verdict := w.running(deliver)
+	goOn, verdict := w.running(deliver)
 	w.loseRecords()
 	goOn()
 	if err := <-verdict; err != nil {
@@ -100,7 +99,7 @@ func TestARecordThatWentBackIsWrittenAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	deliver := w.request(fmt.Sprintf(request, ""))
-	_, goOn, verdict := w.running(deliver)
+	goOn, verdict := w.running(deliver)
 	old, err := w.records().Get(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +145,7 @@ func TestUnknownMembersOfARecordAreKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	deliver := w.request(fmt.Sprintf(request, ""))
-	w.dieAt("status", nil, deliver(1))
+	w.dieWhileItRuns(nil, deliver(1))
 	rec, err := w.records().Get(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
@@ -246,8 +245,8 @@ func (w *world) eventually(check func() error) {
 
 func stateIs(records *tracker.Tracker, id string, want task.State) error {
 	rec, err := records.Get(context.Background(), id)
-	if err != nil || rec.State != want {
-		return fmt.Errorf("got %q, %v, want %q", rec.State, err, want)
+	if err == nil && rec.State != want {
+		err = fmt.Errorf("got %q, want %q", rec.State, want)
 	}
-	return nil
+	return err
 }

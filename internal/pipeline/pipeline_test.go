@@ -223,11 +223,11 @@ func (w *world) workerWith(name string, does steps, clock *servertime.Clock) *pi
 	}, reg, log)
 }
 
-// dieAt lets a worker handle a delivery and die at a step.
-func (w *world) dieAt(step string, clock *servertime.Clock, m task.Message) {
+// dieWhileItRuns lets a worker begin a task and die when it asks after its workflow.
+func (w *world) dieWhileItRuns(clock *servertime.Clock, m task.Message) {
 	w.t.Helper()
 	ctx, died := context.WithCancel(w.t.Context()) // one that is dead would poll for ever
-	d := &death{step: step, died: died}
+	d := &death{step: "status", died: died}
 	if err := handle(ctx, w.workerWith("dead", d, clock), m); err == nil || !d.dead {
 		w.t.Fatalf("got %v, want the worker to die", err)
 	}

@@ -30,7 +30,7 @@ func TestARequestThatKillsWorkersIsPoisoned(t *testing.T) {
 			n := uint64(0)
 			if c.begun {
 				n++
-				w.dieAt("status", nil, deliver(n))
+				w.dieWhileItRuns(nil, deliver(n))
 			}
 			for ; n < poisonedAfter; n++ {
 				if err := handle(t.Context(), w.worker("w1", &death{step: c.dies}), deliver(n+1)); err == nil {
@@ -177,7 +177,7 @@ func TestOrdinaryTasksAreNotCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	deliver := w.request(fmt.Sprintf(request, ""))
-	w.dieAt("status", nil, deliver(1))
+	w.dieWhileItRuns(nil, deliver(1))
 	if err := handle(t.Context(), w.worker("w1", healthy{}), deliver(2)); err != nil {
 		t.Fatal(err)
 	}

@@ -34,10 +34,6 @@ const (
 	// longestAsked bounds for how long the API can stop all polls: an answer to one of them must not end every
 	// task as timed out.
 	longestAsked = time.Minute
-
-	// resumesPerSecond is how many resumed waits have their first poll in a second, once a burst of as many has
-	// had them.
-	resumesPerSecond = 250
 )
 
 // API answers for workflows.
@@ -64,7 +60,7 @@ type Poller struct {
 	line    *semaphore.Weighted // held by the first poll in line; passes on in the order of asking
 	calls   *semaphore.Weighted // one for each call at once
 	limit   *rate.Limiter
-	resumes *rate.Limiter
+	resumes spread
 	breaker *breaker.Breaker
 	log     zerolog.Logger
 	metrics metrics
@@ -80,7 +76,6 @@ func New(cfg Config, api API, budgets Budgets, limit *rate.Limiter, reg promethe
 		line:    semaphore.NewWeighted(1),
 		calls:   semaphore.NewWeighted(callsAtOnce),
 		limit:   limit,
-		resumes: rate.NewLimiter(resumesPerSecond, resumesPerSecond),
 		breaker: breaker.New(longestAsked),
 		log:     log,
 	}
@@ -120,7 +115,9 @@ func (p *Poller) KeyChanged() {
 }
 
 // Paused reports whether polls are paused, why, and until when. A paused worker is ready.
-func (p *Poller) Paused() (reason task.Reason, until time.Time, paused bool) { return p.breaker.State() }
+func (p *Poller) Paused() (reason task.Reason, until time.Time, paused bool) {
+	return p.breaker.State()
+}
 
 // held is 1 while the API wants no status calls.
 func (p *Poller) held() float64 {

@@ -75,23 +75,12 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 	}
 	first := now.Add(w.interval())
 	if watch.Resumed {
-		first = now.Add(p.resumeDelay())
+		first = now.Add(p.resumes.delay(p.cfg.MaxInterval) + rand.N(min(resumeSpread, p.cfg.Interval)))
 		w.bound = later(deadline, now.Add(lateLook))
 	}
 	w.next = earlier(first, w.last)
 	w.timer = time.NewTimer(time.Until(w.next))
 	return w
-}
-
-// resumeDelay returns when a resumed wait has its first poll: soon, but where a worker takes many tasks over,
-// their polls are spread over up to the longest interval.
-func (p *Poller) resumeDelay() time.Duration {
-	turn := p.resumes.Reserve()
-	if turn.Delay() > p.cfg.MaxInterval {
-		turn.Cancel()
-		return rand.N(p.cfg.MaxInterval)
-	}
-	return turn.Delay() + rand.N(min(resumeSpread, p.cfg.Interval))
 }
 
 // sleep blocks until the next step is due. The error is that of ctx, which ended first.

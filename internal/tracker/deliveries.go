@@ -40,11 +40,16 @@ func (t *Tracker) Deliveries(ctx context.Context, m task.Message) (task.Deliveri
 	if err != nil {
 		return none, fmt.Errorf("read deliveries of request %d of %s: %w", m.Seq, m.Stream, err)
 	}
-	var found task.Deliveries
-	if msg == nil || json.Unmarshal(msg.Data, &found) != nil || !found.Of(m) {
-		return none, nil
+	if found, ok := readDeliveries(msg); ok && found.Of(m) {
+		return found, nil
 	}
-	return found, nil
+	return none, nil
+}
+
+// readDeliveries returns the count that a message holds, and false where there is none.
+func readDeliveries(msg *jetstream.RawStreamMsg) (d task.Deliveries, ok bool) {
+	ok = msg != nil && json.Unmarshal(msg.Data, &d) == nil
+	return d, ok
 }
 
 // SaveDeliveries writes a count over whatever stands there. A count of 0 expires after a minute.
