@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strings"
-	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // list returns JSON: n times the item, in an array.
@@ -122,30 +123,31 @@ func TestNoSchemaTakesForeverOrAllMemory(t *testing.T) {
 func peakOf(f func()) uint64 {
 	runtime.GC()
 	before := used()
-	var peak atomic.Uint64
+	peak := before
 	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
 		for {
 			select {
 			case <-done:
 				return
-			default:
-				peak.Store(max(peak.Load(), used()))
-				runtime.Gosched()
+			case <-tick.C:
+				peak = max(peak, used())
 			}
 		}
 	}()
 	f()
 	close(done)
 	<-stopped
-	return max(peak.Load(), before) - before
+	return peak - before
 }
 
 func used() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc + m.StackInuse
+	m := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(m)
+	return m[0].Value.Uint64() + m[1].Value.Uint64()
 }
 
 func TestALargeSchemaIsCompiled(t *testing.T) {
