@@ -79,13 +79,17 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 		w.bound = later(deadline, now.Add(lateLook))
 	}
 	w.next = earlier(first, w.last)
-	w.timer = time.NewTimer(time.Until(w.next))
+	w.timer = time.NewTimer(time.Hour) // sleep sets it
 	return w
 }
 
 // sleep blocks until the next step is due. The error is that of ctx, which ended first.
 func (w *wait) sleep(ctx context.Context) error {
-	w.timer.Reset(time.Until(w.next))
+	rest := time.Until(w.next)
+	if rest <= 0 {
+		return ctx.Err()
+	}
+	w.timer.Reset(rest)
 	select {
 	case <-w.timer.C:
 		return nil

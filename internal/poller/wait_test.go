@@ -22,7 +22,7 @@ import (
 
 // A hundred thousand waits have to fit into a worker, whatever stack a call needs.
 func TestAWaitTakesLittleMemory(t *testing.T) {
-	const waits, most = 5000, 12 << 10 // with the race detector, which doubles it
+	const waits, most = 10_000, 12 << 10 // with the race detector, which doubles it
 	asked := make(chan struct{}, waits)
 	p := poller.New(poller.Config{Interval: time.Second, MaxInterval: time.Second}, api(func(context.Context, string) (task.Workflow, error) {
 		select {
