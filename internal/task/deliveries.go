@@ -13,6 +13,9 @@ type Deliveries struct {
 	TaskID string    `json:"task_id,omitempty"` // where the request could be read
 }
 
+// DeliveriesPrefix begins the keys of the counts. No task id has a slash, so that they are told from the records' keys.
+const DeliveriesPrefix = "deliveries/"
+
 // Of reports whether the count is of this very message. A stream that was recreated counts its messages from 1
 // again.
 func (d Deliveries) Of(m Message) bool { return d.Seq == m.Seq && d.Stored.Equal(m.Stored) }

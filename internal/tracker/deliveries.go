@@ -21,9 +21,9 @@ const (
 	resetTTL = time.Minute
 )
 
-// deliveriesKey is where the deliveries of a request are counted. No task id has a slash.
+// deliveriesKey is where the deliveries of a request are counted.
 func deliveriesKey(stream string, seq uint64) string {
-	return fmt.Sprintf("deliveries/%s/%d", stream, seq)
+	return fmt.Sprintf("%s%s/%d", task.DeliveriesPrefix, stream, seq)
 }
 
 // Deliveries returns how many deliveries of a request have ended without a step forward, as far as they were counted:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -86,6 +87,9 @@ func (w *world) object(ctx context.Context, ref task.ResultRef) ([]byte, error) 
 
 func (w *world) collectRecords(ctx context.Context, e *verdict.Evidence) error {
 	return w.read(ctx, recordStream, func(m jetstream.Msg, seq uint64) error {
+		if strings.Contains(m.Subject(), "."+task.DeliveriesPrefix) {
+			return nil // a count of deliveries, and no record
+		}
 		rec, err := task.ParseRecord(m.Data())
 		if err != nil {
 			return fmt.Errorf("read record %d: %w", seq, err)
