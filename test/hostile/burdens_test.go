@@ -29,7 +29,7 @@ func TestLargeRequestsThatWaitInAPause(t *testing.T) {
 	}
 	pause(t, 5*time.Second) // the worker takes what it can
 	w.api.Recover()
-	pause(t, 5*time.Second) // the pause ends
+	w.waiting(n / 3) // a queue is worked off in its order: a neighbor that comes now has these before it
 	stop := w.neighbors()
 	defer stop()
 	w.answered(n, 4*time.Minute)
@@ -38,6 +38,21 @@ func TestLargeRequestsThatWaitInAPause(t *testing.T) {
 		ended(t, ev, "")
 	}
 	w.survived()
+}
+
+// waiting returns when no more than that many requests wait for a worker.
+func (w *world) waiting(most uint64) {
+	w.t.Helper()
+	natstest.Eventually(w.t, func() error {
+		source, err := w.js.Consumer(w.t.Context(), "TASKS", "worker")
+		if err != nil {
+			return err
+		}
+		if got := source.CachedInfo().NumPending; got > most {
+			return fmt.Errorf("got %d requests that wait, want at most %d", got, most)
+		}
+		return nil
+	})
 }
 
 // The results stream has many older events, and a worker takes tasks over that began before them.

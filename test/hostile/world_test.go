@@ -72,6 +72,7 @@ func (b *binaries) keep(t *testing.T) {
 type world struct {
 	binaries
 	t      *testing.T
+	logs   string // folder of the workers' logs
 	nats   *natstest.Server
 	api    *anchortest.Server
 	js     jetstream.JetStream
@@ -96,7 +97,7 @@ func newWorld(t *testing.T) *world {
 
 func newWorldWith(t *testing.T, b binaries) *world {
 	t.Helper()
-	w := &world{binaries: b, t: t, nats: natstest.Start(t), plans: map[string]anchortest.Plan{}}
+	w := &world{binaries: b, t: t, logs: t.TempDir(), nats: natstest.Start(t), plans: map[string]anchortest.Plan{}}
 	w.api = anchortest.New(anchortest.WithPlan(w.plan), anchortest.WithTaskName(firstWord))
 	if err := w.api.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -156,7 +157,7 @@ func (w *world) launch(settings ...string) {
 		"ANCHORBROWSER_BASE_URL=" + w.api.URL(), "POLL_INTERVAL=200ms", "POLL_MAX_INTERVAL=1s", "ACK_WAIT=10s",
 		"ADMIN_ADDR=127.0.0.1:0", "GOMEMLIMIT=450MiB",
 	}, settings...)
-	p, err := w.keeper.StartIn(w.t.Context(), w.pod, w.dir, name, w.binaries.worker, env...)
+	p, err := w.keeper.StartIn(w.t.Context(), w.pod, w.logs, name, w.binaries.worker, env...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
