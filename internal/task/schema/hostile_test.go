@@ -51,15 +51,16 @@ func negated(schema string) string {
 func collisions() string {
 	var all []string
 	for mask := range 1 << 13 {
-		item := `["`
+		var item strings.Builder
+		item.WriteString(`["`)
 		for bit := range 13 {
 			if mask&(1<<bit) != 0 {
-				item += `","`
+				item.WriteString(`","`)
 			} else {
-				item += `\u0004`
+				item.WriteString(`\u0004`)
 			}
 		}
-		all = append(all, item+`"]`)
+		all = append(all, item.String()+`"]`)
 	}
 	return "[" + strings.Join(all, ",") + "]"
 }
