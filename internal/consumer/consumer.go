@@ -287,6 +287,7 @@ func (c *Consumer) settle(ctx context.Context, l *lease, verdict error) {
 	if drained {
 		<-c.pulled // a pull of this worker would get the request again
 	}
+	defer c.signalFreed() // after the answer: a pull that overtook it would hold one request too many
 	switch reply, s := c.release(l, c.created(context.WithoutCancel(ctx))); {
 	case s == recreated:
 		c.metrics.settle(gone)

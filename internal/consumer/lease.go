@@ -58,7 +58,6 @@ func (c *Consumer) lend(seq uint64, stored, after time.Time, reply string, creat
 // stream was created as it is now.
 func (c *Consumer) release(l *lease, created time.Time) (reply string, s standing) {
 	l.memory.Release()
-	defer c.signalFreed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held[l.seq] == l {
