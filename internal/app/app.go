@@ -146,6 +146,7 @@ func work(ctx context.Context, cfg Config, with parts) error {
 
 	var watch sync.WaitGroup
 	watch.Go(func() { with.binding.Keep(ctx) })
+	watch.Go(func() { with.binding.WatchRecords(ctx) })
 	watch.Go(func() {
 		with.api.Run(ctx, with.log, func() {
 			with.admission.KeyChanged()
