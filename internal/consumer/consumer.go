@@ -39,10 +39,6 @@ const (
 
 	// flushTimeout bounds how long a burst of heartbeats or of NAKs may take to reach the server, each time.
 	flushTimeout = 5 * time.Second
-
-	// closedWait is how long handlers may take to end after the connection was closed. One that hangs must not
-	// keep the process.
-	closedWait = 5 * time.Second
 )
 
 // Handler takes requests to their end.
@@ -127,59 +123,6 @@ func (c *Consumer) Run(ctx context.Context) {
 	stopBeats()
 	beats.Wait()
 	c.handOver(context.WithoutCancel(ctx), link)
-}
-
-// awaitHandlers returns when all handlers have ended, or a while after the connection was closed.
-func (c *Consumer) awaitHandlers() {
-	closed := c.Conn.StatusChanged(nats.CLOSED)
-	defer c.Conn.RemoveStatusListener(closed)
-	ended := make(chan struct{})
-	go func() {
-		c.handlers.Wait()
-		close(ended)
-	}()
-	if !c.Conn.IsClosed() {
-		select {
-		case <-ended:
-			return
-		case <-closed:
-		}
-	}
-	select {
-	case <-ended:
-	case <-time.After(closedWait):
-		c.log.Error().Int("held", c.Held()).Msg("handlers did not end, abandoned")
-	}
-}
-
-// handOver returns when the server has the NAKs, or when the connection is closed. A NAK that was sent into a
-// connection that broke may be lost, and is sent again: at worst a task changes its worker once more. Where there
-// is none to send, it does not wait for NATS.
-func (c *Consumer) handOver(ctx context.Context, link uint64) {
-	for {
-		if c.handedOver() == 0 && !c.Conn.IsConnected() {
-			c.log.Info().Msg("drain ended with nothing to hand over")
-			return
-		}
-		err := c.Outbox.Flush(flushTimeout)
-		now := c.Conn.Stats().Reconnects
-		if err == nil && now == link { // all of it went over one connection
-			c.log.Info().Msg("drain ended")
-			return
-		}
-		link = now
-		c.log.Warn().Err(err).Msg("could not hand over tasks, retrying")
-		for !c.Conn.IsConnected() {
-			if c.Conn.IsClosed() {
-				c.log.Warn().Msg("tasks were not handed over, they are redelivered after ACK_WAIT")
-				return
-			}
-			wait(ctx, errorWait/10)
-		}
-		for _, reply := range c.unconfirmed() {
-			c.answer(reply, nak)
-		}
-	}
 }
 
 // pull asks for requests until ctx ends and the last pull has run out.

@@ -92,35 +92,6 @@ func (c *Consumer) working(l *lease, begins bool) {
 	}
 }
 
-// nack answers a released request's delivery so that it is redelivered at once.
-func (c *Consumer) nack(l *lease, reply string) {
-	c.mu.Lock()
-	c.nacked = append(c.nacked, l)
-	c.mu.Unlock()
-	c.answer(reply, nak)
-}
-
-// handedOver is how many requests were handed over.
-func (c *Consumer) handedOver() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.nacked)
-}
-
-// unconfirmed is where the requests that were handed over are answered, as far as their leases are valid.
-func (c *Consumer) unconfirmed() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var replies []string
-	for _, l := range c.nacked {
-		c.check(l, time.Now())
-		if !l.expired {
-			replies = append(replies, l.reply)
-		}
-	}
-	return replies
-}
-
 // lapsed reports whether the lease expired at some time, so that the request may have been delivered to
 // another worker.
 func (c *Consumer) lapsed(l *lease) bool {
