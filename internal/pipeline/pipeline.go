@@ -7,7 +7,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -168,7 +167,7 @@ type run struct {
 	req        *task.Request
 	deliveries task.Deliveries // without a step forward; its Count is 0 where none are counted
 	saved      time.Time       // when this run last wrote the record, by this machine's clock
-	place      *place          // among the submissions, while this run has one
+	release    func(error)     // of its place among the submissions, while it has one
 	own        ownRefusals
 
 	span trace.Span // of the task; nil without a Tracer
@@ -189,7 +188,7 @@ func (p *Pipeline) newRun(req *task.Request, deliveries task.Deliveries) *run {
 
 // end releases what the run still has when it is over, however it ended. A drain is no fault of the task.
 func (r *run) end(ctx context.Context) {
-	r.place.release(task.ErrNotSubmitted)
+	r.releasePlace(task.ErrNotSubmitted)
 	if ctx.Err() != nil {
 		r.stepForward(ctx)
 	}
@@ -204,68 +203,4 @@ func failed(rec task.Record, code task.Code, message string) *outcome {
 		code, message = task.SubmissionUnknown, "the API may or may not have accepted it the first time, and then: "+message
 	}
 	return &outcome{verdict: task.Verdict{Error: task.NewError(code, message)}}
-}
-
-// create writes the first record of the task.
-func (r *run) create(ctx context.Context, rec task.Record) (task.Record, error) {
-	rec, err := r.Tracker.Create(context.WithoutCancel(ctx), rec)
-	if err == nil {
-		r.saved = time.Now()
-		r.stepForward(ctx)
-	}
-	return rec, err
-}
-
-// save writes the record of a task that this run owns. Where the bucket has lost it, the living holder writes it again:
-// another worker would find no record and run the task a second time.
-func (r *run) save(ctx context.Context, rec task.Record) (task.Record, error) {
-	ctx = context.WithoutCancel(ctx)
-	rec, err := r.Tracker.Save(ctx, rec)
-	if errors.Is(err, task.ErrRecordLost) && !r.req.Message.HasLapsed() {
-		r.log.Warn().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Msg("record was lost, written again")
-		rec, err = r.Tracker.Save(ctx, rec)
-	}
-	if errors.Is(err, task.ErrRecordLost) {
-		err = task.ErrNotOwner
-	}
-	if err == nil {
-		r.saved = time.Now()
-	}
-	return rec, err
-}
-
-// advance writes a record that says that the task has come a step further.
-func (r *run) advance(ctx context.Context, rec task.Record) (task.Record, error) {
-	rec, err := r.save(ctx, rec)
-	if err == nil {
-		r.stepForward(ctx)
-	}
-	return rec, err
-}
-
-// certainFor is how long a record is taken for unchanged since it was written. A worker whose host was
-// suspended does not know that its lease has expired, but the calendar has moved on.
-const certainFor = 10 * time.Minute
-
-// confirm checks that the task is still this run's, where there is reason to doubt it.
-func (r *run) confirm(ctx context.Context, rec task.Record) (task.Record, error) {
-	if !r.req.Message.HasLapsed() && time.Now().Round(0).Sub(r.saved.Round(0)) < certainFor {
-		return rec, nil
-	}
-	return r.restore(ctx, rec)
-}
-
-// restore checks that the bucket holds the record as this run wrote it, and writes it again where it was lost.
-func (r *run) restore(ctx context.Context, rec task.Record) (task.Record, error) {
-	found, err := r.Tracker.Get(ctx, rec.TaskID)
-	switch {
-	case err == nil && found.Revision == rec.Revision && (found.Owner != rec.Owner || found.Epoch != rec.Epoch):
-		return rec, task.ErrNotOwner // the bucket was recreated, and counts its revisions from 1 again
-	case err == nil && found.Revision == rec.Revision:
-		return rec, nil
-	case err != nil && !errors.Is(err, task.ErrNoRecord):
-		return rec, err
-	default:
-		return r.save(ctx, rec)
-	}
 }

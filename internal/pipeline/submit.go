@@ -46,7 +46,7 @@ func (r *run) submit(ctx context.Context, rec task.Record) (task.Record, *outcom
 		case rec.State == task.Waiting:
 			r.stepForward(ctx) // the request was read, and did no harm
 			rec, out, err = r.admit(ctx, rec)
-		case r.place == nil: // found after a crash
+		case r.release == nil: // found after a crash
 			rec, out, err = r.unknown(ctx, rec, "the worker that submitted it did not record the answer")
 		default:
 			rec, out, err = r.post(ctx, rec)
@@ -80,17 +80,6 @@ func (r *run) submitting(rec task.Record) task.Record {
 	return rec
 }
 
-// place is what a run holds among the submissions.
-type place struct{ give func(error) }
-
-// release gives the place back, once. nil is none.
-func (p *place) release(came error) {
-	if p != nil && p.give != nil {
-		p.give(came)
-		p.give = nil
-	}
-}
-
 // acquire waits for a place no longer than that (0: no bound) nor beyond expires_at.
 func (r *run) acquire(ctx context.Context, longest time.Duration) error {
 	if longest > 0 {
@@ -103,18 +92,20 @@ func (r *run) acquire(ctx context.Context, longest time.Duration) error {
 		ctx, cancel = context.WithTimeout(ctx, r.req.ExpiresAt.Sub(r.cfg.Clock.Now()))
 		defer cancel()
 	}
-	give, err := r.Admission.Acquire(ctx, r.req.SessionID)
+	release, err := r.Admission.Acquire(ctx, r.req.SessionID)
 	if err != nil {
 		return err
 	}
-	r.place = &place{give}
+	r.release = release
 	return nil
 }
 
-// releasePlace gives the place back with what came of the submission.
+// releasePlace gives back the place among the submissions, where this run has one, with what came of its submission.
 func (r *run) releasePlace(came error) {
-	r.place.release(came)
-	r.place = nil
+	if r.release != nil {
+		r.release(came)
+		r.release = nil
+	}
 }
 
 // expired reports whether the request may no longer be submitted, by the server's clock.
@@ -143,12 +134,12 @@ func (r *run) post(ctx context.Context, rec task.Record) (task.Record, *outcome,
 	r.log.Warn().Str("task", rec.TaskID).Int("attempt", rec.Attempts).Int("status", refusal.HTTPStatus).
 		Str("reason", string(refusal.Reason)).Msg("submission not accepted")
 	switch {
-	case refusal.Outcome == task.Refused || r.own.areFinal(r, refusal):
+	case refusal.Outcome == task.Refused || r.refusedForGood(refusal):
 		return rec, failed(rec, task.Rejected, "the API refused it: "+refusal.Error()), nil
 	case refusal.Outcome == task.NotNow:
 		rec, err = r.await(ctxPost, rec, rec.ErrorCode)
 		if err == nil {
-			err = sleep(ctx, r.own.wait(r, refusal))
+			err = sleep(ctx, r.ownWait(refusal))
 		}
 		return rec, nil, err
 	default:
@@ -206,33 +197,33 @@ type ownRefusals struct {
 	acceptedBefore uint64 // submissions that the worker had accepted at the first of them
 }
 
-// areFinal counts an answer and reports whether they are the task's own: it has met several, and the API accepted other
+// refusedForGood counts an answer and reports whether they are the task's own: it has met several, and the API accepted other
 // submissions of this worker in between or, where the task names a session, submissions are not paused for it.
-func (o *ownRefusals) areFinal(r *run, e *task.SubmitError) bool {
+func (r *run) refusedForGood(e *task.SubmitError) bool {
 	if e.HTTPStatus != http.StatusForbidden && e.Reason != task.NotTheAPI {
 		return false
 	}
-	o.count++
-	if o.count == 1 {
-		o.acceptedBefore = r.Admission.Accepted()
+	r.own.count++
+	if r.own.count == 1 {
+		r.own.acceptedBefore = r.Admission.Accepted()
 	}
-	if o.count < ownLimit {
+	if r.own.count < ownLimit {
 		return false
 	}
 	_, _, paused := r.Admission.Paused()
-	return r.Admission.Accepted() > o.acceptedBefore || concernsSession(r, e) && !paused
+	return r.Admission.Accepted() > r.own.acceptedBefore || r.concernsSession(e) && !paused
 }
 
-// wait is how long the task waits before it tries again: where its own session was refused, longer each time. All
+// ownWait is how long the task waits before it tries again: where its own session was refused, longer each time. All
 // others wait with the rest of the submissions.
-func (o *ownRefusals) wait(r *run, e *task.SubmitError) time.Duration {
-	if !concernsSession(r, e) {
+func (r *run) ownWait(e *task.SubmitError) time.Duration {
+	if !r.concernsSession(e) {
 		return 0
 	}
-	longest := firstOwnWait << min(o.count-1, 6)
+	longest := firstOwnWait << min(r.own.count-1, 6)
 	return longest/2 + rand.N(longest)
 }
 
-func concernsSession(r *run, e *task.SubmitError) bool {
+func (r *run) concernsSession(e *task.SubmitError) bool {
 	return e.HTTPStatus == http.StatusForbidden && r.req.SessionID != ""
 }
