@@ -200,27 +200,33 @@ func TestABucketThatWentBackIsNoticed(t *testing.T) {
 	}
 }
 
-// Servers and workers have clocks of their own.
+// Servers and workers have clocks of their own. The worker needs the server's time before its first task.
 func TestALookLearnsTheServersTime(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.provision(defaults())
-	clock := &servertime.Clock{}
-	asked := time.Now()
-	clock.Observe(asked.Add(time.Hour), asked, asked)
-	cfg := defaults()
-	b := streams.NewBinding(w.nc, cfg, streams.NewDenials(cfg, prometheus.NewRegistry(), zerolog.Nop()), clock, zerolog.Nop())
-	if got := b.Clock(); got != "this machine's clock is 1h0m0s behind NATS'" {
-		t.Errorf("got %q, want the hour", got)
-	}
-	if err := b.Look(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if got := clock.Skew().Abs(); got > time.Second {
-		t.Errorf("got a skew of %v after a look, want none: it is the same machine's clock", got)
-	}
-	if got := b.Clock(); got != "in step with NATS" {
-		t.Errorf("got %q", got)
+	for name, prepare := range map[string]func(w *world){
+		"from streams that exist":      func(w *world) { w.provision(defaults()) },
+		"from streams that it creates": func(*world) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			prepare(w)
+			cfg, clock, asked := defaults(), &servertime.Clock{}, time.Now()
+			clock.Observe(asked.Add(time.Hour), asked, asked)
+			b := streams.NewBinding(w.nc, cfg, streams.NewDenials(cfg, prometheus.NewRegistry(), zerolog.Nop()), clock, zerolog.Nop())
+			if got := b.Clock(); got != "this machine's clock is 1h0m0s behind NATS'" {
+				t.Errorf("got %q, want the hour", got)
+			}
+			if err := b.Look(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := clock.Skew().Abs(); got > time.Second {
+				t.Errorf("got a skew of %v after a look, want none: it is the same machine's clock", got)
+			}
+			if got := b.Clock(); got != "in step with NATS" {
+				t.Errorf("got %q", got)
+			}
+		})
 	}
 	if got := streams.DescribeSkew(-2 * time.Hour); got != "this machine's clock is 2h0m0s ahead of NATS'" {
 		t.Errorf("got %q", got)

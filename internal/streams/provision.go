@@ -93,7 +93,6 @@ func (p *provisioner) stream(ctx context.Context, role role) jetstream.Stream {
 		s, err = p.js.Stream(ctx, role.name)
 		return err
 	})
-	answered := time.Now()
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound) && p.create && !p.dry:
 		return p.createStream(ctx, role, f)
@@ -105,10 +104,8 @@ func (p *provisioner) stream(ctx context.Context, role role) jetstream.Stream {
 		f.failed("", err)
 		return nil
 	}
-	if role.purpose == "requests" || p.dry { // one server's time: others' may differ
-		p.clock.Observe(s.CachedInfo().TimeStamp, asked, answered)
-	}
 	f.Stream = s.CachedInfo()
+	p.observeTime(role, f.Stream, asked)
 	if why := foreign(role.rules, f.Stream.Config, f.Stream.Config.Metadata, role.purpose); why != "" {
 		f.wrong("belongs to another application and is left as it is: %s. Choose another name in the settings, or mark it as Capstan's: nats stream edit %s --metadata %s=%s",
 			why, role.name, mark, role.purpose)
@@ -134,13 +131,23 @@ func (p *provisioner) createStream(ctx context.Context, role role, f *Finding) j
 			r.set(&cfg)
 		}
 	}
+	asked := time.Now()
 	s, err := p.js.CreateStream(ctx, cfg)
 	if err != nil {
 		f.failed("create: ", p.explain(ctx, err, role.name, cfg.Subjects))
 		return nil
 	}
 	f.Stream = s.CachedInfo()
+	p.observeTime(role, f.Stream, asked)
 	return s
+}
+
+// observeTime lets the clock learn the server's time from an answer that has just come. Only the leader of the request
+// stream counts: the clocks of other servers may differ.
+func (p *provisioner) observeTime(role role, info *jetstream.StreamInfo, asked time.Time) {
+	if role.purpose == "requests" || p.dry {
+		p.clock.Observe(info.TimeStamp, asked, time.Now())
+	}
 }
 
 // updateStream mends a stream of Capstan's that breaks rules, and marks it. It returns s where that fails.

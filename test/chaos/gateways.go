@@ -85,10 +85,11 @@ func foreignSessions(ctx context.Context, w *world) error {
 	w.look = func(events []verdict.Event) {
 		w.measure("slowest honest task", slowest(events, "honest-"), promptly)
 	}
-	// A 403 may be about the account, and then it ends no task. It is the session's fault where another submission is
-	// accepted between the refusals, so honest tasks keep coming until the last foreign one has ended.
-	return process.Until(ctx, "the tasks in foreign sessions end", time.Minute, func() error {
-		if err := w.ask(ctx, honest()); err != nil {
+	// A 403 may be about the account, and then it ends no task. It is the session's fault where the same worker has
+	// another submission accepted between the refusals, so honest tasks keep coming until the last foreign one has
+	// ended. A worker tries one foreign session in five seconds, three times each.
+	return process.Until(ctx, "the tasks in foreign sessions end", 3*time.Minute, func() error {
+		if err := w.ask(ctx, times(4, honest())...); err != nil {
 			return err
 		}
 		if err := process.Pass(ctx, promptly/5); err != nil { // that one ends
