@@ -103,6 +103,8 @@ type Pipeline struct {
 	metrics metrics
 	line    *line
 	waits   *waits
+
+	keysOnly keysOnly
 }
 
 // New returns a pipeline through these parts.

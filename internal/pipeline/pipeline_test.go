@@ -153,6 +153,7 @@ type world struct {
 	results publisher.ResultConfig
 	dead    publisher.DeadConfig
 	tracker tracker.Config
+	keys    func() []string // of the API; nil: none to be redacted
 }
 
 func newWorld(t *testing.T) *world {
@@ -214,7 +215,7 @@ func (w *world) workerWith(name string, does steps, clock *servertime.Clock) *pi
 	polls := poller.New(poller.Config{Interval: 10 * time.Millisecond, MaxInterval: 50 * time.Millisecond}, m, budgets, limit, reg, log)
 	cfg := pipeline.Config{
 		Worker: name, Defaults: task.Defaults{Timeout: time.Minute},
-		PostTimeout: 100 * time.Millisecond, OwnerGrace: 100 * time.Millisecond, Clock: clock,
+		PostTimeout: 100 * time.Millisecond, OwnerGrace: 100 * time.Millisecond, Clock: clock, Keys: w.keys,
 	}
 	return pipeline.New(cfg, pipeline.Parts{
 		Requests:  consumer.NewRequests(w.stream("TASKS"), reg, log),

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -46,15 +48,37 @@ func (r *run) event(rec task.Record, out *outcome) task.Event {
 	if ev.Error != nil {
 		ev.Status = task.Failed
 	}
-	return r.req.Secrets.With(r.keys()...).Event(ev)
+	return r.secrets().Event(ev)
 }
 
-// keys are the API keys of this worker, which the API may repeat in an answer.
-func (r *run) keys() []string {
-	if r.cfg.Keys == nil {
-		return nil
+// secrets are what no event may show: those of the request, and the API keys of this worker, which the API may repeat
+// in an answer.
+func (r *run) secrets() task.Secrets {
+	var keys []string
+	if r.cfg.Keys != nil {
+		keys = r.cfg.Keys()
 	}
-	return r.cfg.Keys()
+	if r.req.Secrets.Size() > 0 {
+		return r.req.Secrets.With(keys...)
+	}
+	return r.keysOnly.secrets(keys)
+}
+
+// keysOnly keeps the secrets of requests that have none of their own: the API keys, which seldom change.
+type keysOnly struct{ latest atomic.Pointer[preparedKeys] }
+
+type preparedKeys struct {
+	keys    []string
+	secrets task.Secrets
+}
+
+func (k *keysOnly) secrets(keys []string) task.Secrets {
+	p := k.latest.Load()
+	if p == nil || !slices.Equal(p.keys, keys) {
+		p = &preparedKeys{keys: keys, secrets: task.Secrets{}.With(keys...).Prepared()}
+		k.latest.Store(p)
+	}
+	return p.secrets
 }
 
 // ended tells operators of an event that is stored.

@@ -15,6 +15,9 @@ type Secrets struct{ redact.Secrets }
 // With returns the secrets and the worker's own keys, whose mark is "[redacted]".
 func (s Secrets) With(keys ...string) Secrets { return Secrets{s.Secrets.With(keys...)} }
 
+// Prepared returns the same secrets in a form that redacts many events faster.
+func (s Secrets) Prepared() Secrets { return Secrets{s.Secrets.Prepared()} }
+
 // Event returns the event with the values taken out of its results and its error's message. Its metadata is the user's own, and
 // stays as it is.
 func (s Secrets) Event(e Event) Event {

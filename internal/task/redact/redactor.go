@@ -7,26 +7,41 @@ import (
 	"unicode/utf8"
 )
 
-// Redactor takes secrets out of texts. Its tables take some ten bytes for each byte of a secret, so it is made when there is
-// something to redact, and not kept. It is for one goroutine at a time.
+// Redactor takes secrets out of texts. It is for one goroutine at a time.
 type Redactor struct {
+	*tables
+
+	found  found
+	window []seen
+	layers []layer // of escaping; allocated for the first text that has any
+}
+
+// tables are what a search for secrets needs of them. They take about ten bytes for each byte of a secret, and many
+// redactors may share them.
+type tables struct {
 	machine *automaton // nil without secrets
 	marks   []string   // by the secret's index; the first is for names that are no secret's
 	quoted  []string   // the same as they stand in a JSON string
 	numbers map[string]uint16
-
-	found  found
-	window []seen
-	layers [3]layer
 }
+
+// maxLayers is how many layers of escaping are taken off at once.
+const maxLayers = 3
 
 // maxName is how many bytes of a secret's name a mark shows.
 const maxName = 64
 
-// Redactor returns a redactor for the secrets. Of more than 65,535, the longest count.
+// Redactor returns a redactor for the secrets. Of more than 65,535 secrets it takes out the longest. Unless the secrets are
+// Prepared, it builds its tables first.
 func (s Secrets) Redactor() *Redactor {
-	r := &Redactor{}
-	all := s.all[:min(len(s.all), maxSecrets)]
+	if s.tables != nil {
+		return &Redactor{tables: s.tables}
+	}
+	return newRedactor(s.all[:min(len(s.all), maxSecrets)])
+}
+
+func newRedactor(all []Secret) *Redactor {
+	r := &Redactor{tables: &tables{}}
 	if len(all) == 0 {
 		return r
 	}
@@ -130,6 +145,9 @@ func (r *Redactor) search(text []byte, quoted bool) bool {
 
 // pass reads the text with these layers of escaping taken off, those of base first. all is whether this is the first pass.
 func (r *Redactor) pass(text []byte, all bool, base []byte, more ...byte) pass {
+	if r.layers == nil && len(base)+len(more) > 0 {
+		r.layers = make([]layer, maxLayers)
+	}
 	n := 0
 	for _, part := range [][]byte{base, more} {
 		for _, kind := range part {

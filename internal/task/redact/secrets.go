@@ -23,7 +23,10 @@ const Bare = "[redacted]"
 type Secret struct{ Name, Value string }
 
 // Secrets are values that may not be shown. They print as [redacted] with every verb and as JSON. The zero value holds none.
-type Secrets struct{ all []Secret }
+type Secrets struct {
+	all    []Secret
+	tables *tables // nil unless they are Prepared
+}
 
 // New returns the secrets whose value is not empty.
 func New(all ...Secret) Secrets {
@@ -31,7 +34,14 @@ func New(all ...Secret) Secrets {
 	slices.SortFunc(all, func(a, b Secret) int {
 		return cmp.Or(cmp.Compare(len(b.Value), len(a.Value)), strings.Compare(a.Value, b.Value), strings.Compare(a.Name, b.Name))
 	})
-	return Secrets{slices.CompactFunc(all, func(a, b Secret) bool { return a.Value == b.Value })}
+	return Secrets{all: slices.CompactFunc(all, func(a, b Secret) bool { return a.Value == b.Value })}
+}
+
+// Prepared returns the same secrets with the tables of a Redactor, which are then built only once. It is for secrets that
+// are searched for again and again.
+func (s Secrets) Prepared() Secrets {
+	s.tables = s.Redactor().tables
+	return s
 }
 
 // With returns the secrets and these keys, whose mark is "[redacted]".

@@ -7,6 +7,7 @@ import (
 	"html"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/capstan-worker/capstan/internal/task/redact"
@@ -240,5 +241,31 @@ func TestManySecretsAreAllFound(t *testing.T) {
 	}
 	if got := named(values).Text(in.String()); got != want.String() {
 		t.Errorf("got %.300s", got)
+	}
+}
+
+// Many goroutines redact with the same prepared secrets.
+func TestPreparedSecretsRedactAsOthersDo(t *testing.T) {
+	secrets := named(map[string]string{"PIN": "4711-0815", "WORD": `a"b`})
+	prepared := secrets.Prepared()
+	text := `4711-0815, %34711-0815, a\"b and ` + url.QueryEscape(`a"b`)
+	want := secrets.Text(text)
+	if want == text {
+		t.Fatal("nothing is found in the text")
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if got := prepared.Text(text); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+	wg.Wait()
+	if got, want := prepared.With("key").Text("key"), redact.Bare; got != want {
+		t.Errorf("got %q for a key that was added later, want %q", got, want)
+	}
+	if got := (redact.Secrets{}).Prepared().Text(text); got != text {
+		t.Errorf("got %q without secrets", got)
 	}
 }
