@@ -44,11 +44,12 @@ func TestADrainWaitsForNATS(t *testing.T) {
 	}
 }
 
-// One that cannot give its tasks back in time says so by its exit status, and they move on after ACK_WAIT.
+// One that cannot give its tasks back in time says so by its exit status, and they move on after ACK_WAIT. A lease that
+// expires before DRAIN_TIMEOUT leaves nothing to give back, so ACK_WAIT is longer here.
 func TestADrainThatIsTooLongIsAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	p := w.drainWithoutNATS("DRAIN_TIMEOUT=4s")
+	p := w.drainWithoutNATS("DRAIN_TIMEOUT=4s", "ACK_WAIT=10s")
 	exit, ok := errors.AsType[*exec.ExitError](<-p.exited)
 	if !ok || exit.ExitCode() != 1 {
 		t.Errorf("got %v, want exit status 1", exit)
@@ -57,7 +58,7 @@ func TestADrainThatIsTooLongIsAnError(t *testing.T) {
 		t.Error(err)
 	}
 	w.nats.Restart()
-	w.startReady("w2")
+	w.startReady("w2", "ACK_WAIT=10s")
 	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded || ev.Worker != "w2" {
 		t.Errorf("got %+v, want w2's success", ev.Event)
 	}

@@ -191,8 +191,21 @@ func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, after time.Time)
 	m.Lapsed = func() bool { return c.lapsed(l) }
 	m.Keep = func(bytes int) { c.keep(l, bytes) }
 	m.Working = func(begins bool) { c.working(l, begins) }
-	c.handlers.Go(func() { c.settle(ctx, l, c.handle(ctx, m)) })
+	c.handlers.Go(func() {
+		var verdict error
+		defer func() { c.settle(ctx, l, recovered(recover(), verdict)) }()
+		verdict = c.Handler.Handle(ctx, m)
+	})
 	return nil
+}
+
+// recovered returns the verdict of a handler that panicked with a value, or the one that it returned. A panic ends one
+// request's handling and not the worker.
+func recovered(value any, verdict error) error {
+	if value == nil {
+		return verdict
+	}
+	return &panicError{value: value, stack: debug.Stack()}
 }
 
 // panicError is the verdict of a handler that panicked.
@@ -207,16 +220,6 @@ func (p *panicError) Error() string {
 		return fmt.Sprintf("panic: %v", err)
 	}
 	return fmt.Sprintf("panic: %T", p.value)
-}
-
-// handle returns the handler's verdict. A panic ends one request's handling and not the worker.
-func (c *Consumer) handle(ctx context.Context, m *task.Message) (verdict error) {
-	defer func() {
-		if value := recover(); value != nil {
-			verdict = &panicError{value: value, stack: debug.Stack()}
-		}
-	}()
-	return c.Handler.Handle(ctx, m)
 }
 
 // settle answers a request's delivery by the handler's verdict.

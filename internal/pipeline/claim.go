@@ -15,13 +15,16 @@ const patience = time.Second
 
 // claim makes the task's record this run's own and returns it. done: the request needs nothing more than its
 // acknowledgement. The error is task.ErrNotOwner where another worker has the task.
-func (r *run) claim(ctx context.Context) (rec task.Record, done bool, err error) {
-	m := r.req.Message
+func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error) {
+	if err := r.named(ctx); err != nil {
+		return nil, false, err
+	}
+	m := &r.req.Message
 	err = task.ErrNoRecord // a first delivery has none, nearly always
 	if m.Deliveries > 1 {
-		rec, err = r.Tracker.Get(ctx, r.req.TaskID)
+		rec, err = r.find(ctx)
 	}
-	for ; ; rec, err = r.Tracker.Get(ctx, r.req.TaskID) {
+	for ; ; rec, err = r.find(ctx) {
 		switch {
 		case errors.Is(err, task.ErrNoRecord): // a new task
 			rec, err = r.begin(ctx)
@@ -34,14 +37,14 @@ func (r *run) claim(ctx context.Context) (rec task.Record, done bool, err error)
 			return rec, false, err
 		case err != nil:
 			return rec, false, err
-		case !rec.Of(m) && rec.Digest != r.req.Digest: // another request has used the id
+		case !rec.Of(*m) && rec.Digest != r.req.Digest: // another request has used the id
 			return rec, true, r.refuseDuplicate(ctx, "was used by another request with other content; choose another one")
-		case !rec.Of(m) && rec.State.Ended(): // a copy of a task that has ended
+		case !rec.Of(*m) && rec.State.Ended(): // a copy of a task that has ended
 			return rec, true, r.replay(ctx, rec)
 		case rec.State.Ended(): // its event is stored: only the acknowledgement was lost
 			return rec, true, nil
 		}
-		if !rec.Of(m) {
+		if !rec.Of(*m) {
 			stands, err := r.requestStands(ctx, rec)
 			if err != nil {
 				return rec, false, err
@@ -65,23 +68,29 @@ func (r *run) claim(ctx context.Context) (rec task.Record, done bool, err error)
 	}
 }
 
+// find reads the task's record.
+func (r *run) find(ctx context.Context) (*task.Record, error) {
+	rec, err := r.Tracker.Get(ctx, r.req.TaskID)
+	return &rec, err
+}
+
 // begin creates the record of a new task: submitting where it is admitted soon, else waiting.
-func (r *run) begin(ctx context.Context) (task.Record, error) {
-	rec := task.Record{
+func (r *run) begin(ctx context.Context) (*task.Record, error) {
+	first := task.Record{
 		TaskID: r.req.TaskID, State: task.Waiting, Owner: r.cfg.Worker, Epoch: 1,
 		RequestSeq: r.req.Message.Seq, RequestedAt: r.req.Message.Stored,
 		Digest: r.req.Digest, SessionID: r.req.SessionID,
 	}
 	if r.acquire(ctx, patience) == nil && !r.expired() {
-		rec = r.submitting(rec)
+		first = r.submitting(first)
 	}
 	if err := ctx.Err(); err != nil {
-		return rec, err
+		return nil, err
 	}
 	if r.req.Message.HasLapsed() {
-		return rec, task.ErrNotOwner
+		return nil, task.ErrNotOwner
 	}
-	rec, err := r.create(ctx, rec)
+	rec, err := r.create(ctx, first)
 	if err != nil {
 		r.releasePlace(task.ErrNotSubmitted)
 		return rec, err
@@ -92,7 +101,7 @@ func (r *run) begin(ctx context.Context) (task.Record, error) {
 
 // requestStands reports whether the request that a record names is still stored. Where an operator has removed it,
 // a copy takes its place, or the task would have no event.
-func (r *run) requestStands(ctx context.Context, rec task.Record) (bool, error) {
+func (r *run) requestStands(ctx context.Context, rec *task.Record) (bool, error) {
 	stored, err := r.Requests.StoredAt(ctx, rec.RequestSeq)
 	if errors.Is(err, task.ErrNoRequest) {
 		return false, nil
@@ -103,7 +112,7 @@ func (r *run) requestStands(ctx context.Context, rec task.Record) (bool, error) 
 // awaitOwner watches a record that was found in the middle of a submission, and reports whether it has changed. Its
 // owner may be alive, cut off from NATS with the answer in hand. The outcome is taken for unknown only when the POST is
 // over by the record, and OwnerGrace too.
-func (r *run) awaitOwner(ctx context.Context, found task.Record) (changed bool, err error) {
+func (r *run) awaitOwner(ctx context.Context, found *task.Record) (changed bool, err error) {
 	grace := r.cfg.OwnerGrace
 	if found.PostUntil.IsZero() { // an older version wrote it
 		grace = max(grace, r.cfg.PostTimeout)
@@ -126,26 +135,26 @@ func (r *run) awaitOwner(ctx context.Context, found task.Record) (changed bool, 
 const longestPost = 10 * time.Minute
 
 // takeOver writes this worker and the next epoch into a record.
-func (r *run) takeOver(ctx context.Context, rec task.Record) (task.Record, error) {
+func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, error) {
 	if err := ctx.Err(); err != nil {
-		return rec, err
+		return found, err
 	}
-	from := rec.Owner
-	rec.Owner = r.cfg.Worker
-	rec.Epoch++
-	rec.RequestSeq, rec.RequestedAt = r.req.Message.Seq, r.req.Message.Stored
-	rec, err := r.save(ctx, rec)
+	next := *found
+	next.Owner = r.cfg.Worker
+	next.Epoch++
+	next.RequestSeq, next.RequestedAt = r.req.Message.Seq, r.req.Message.Stored
+	rec, err := r.save(ctx, next)
 	if err != nil {
 		return rec, err
 	}
 	r.metrics.takeovers.Inc()
 	r.log.Info().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Str("state", string(rec.State)).
-		Str("from", from).Uint64("epoch", rec.Epoch).Msg("task taken over")
+		Str("from", found.Owner).Uint64("epoch", rec.Epoch).Msg("task taken over")
 	return rec, nil
 }
 
 // replay publishes the event of an ended task once more.
-func (r *run) replay(ctx context.Context, rec task.Record) error {
+func (r *run) replay(ctx context.Context, rec *task.Record) error {
 	err := r.Publisher.Replay(context.WithoutCancel(ctx), r.req.Message, rec.TaskID, rec.ResultSeq)
 	if errors.Is(err, task.ErrNoEvent) {
 		return r.refuseDuplicate(ctx, fmt.Sprintf("ended as %s at %s and its event is not stored any more; choose another one to run it again",

@@ -53,8 +53,8 @@ type Tracker interface {
 // Poller waits for workflows.
 type Poller interface {
 	// Wait returns when the workflow ended, was lost, or its time was up, or with the error of ctx. The ending then
-	// holds what was learned so far.
-	Wait(ctx context.Context, w *task.Watch) (task.Ending, error)
+	// holds what was learned so far; it is never nil.
+	Wait(ctx context.Context, w *task.Watch) (*task.Ending, error)
 }
 
 // Publisher stores events and dead letters.
@@ -116,23 +116,12 @@ func New(cfg Config, p Parts, reg prometheus.Registerer, log zerolog.Logger) *Pi
 // Handle takes one request from its delivery to its end. nil: the request is done, and everything final is an event,
 // failures included. An error means that the request must come back; task.ErrNotOwner, that another worker has it.
 func (p *Pipeline) Handle(ctx context.Context, m *task.Message) error {
-	deliveries, poisoned, err := p.countDelivery(ctx, *m)
-	if err != nil {
+	r, err := p.receive(ctx, m)
+	if r == nil {
 		return err
 	}
-	if poisoned {
-		return p.endPoisoned(ctx, *m, deliveries)
-	}
-	req, err := p.read(m)
-	if err != nil {
-		return p.refuse(ctx, *m, err)
-	}
-	r := p.newRun(req, deliveries)
 	defer r.end(ctx)
 	ctx = r.beginTrace(ctx)
-	if err := r.named(ctx); err != nil {
-		return err
-	}
 	rec, done, err := r.claim(ctx)
 	if done || err != nil {
 		return err
@@ -146,6 +135,23 @@ func (p *Pipeline) Handle(ctx context.Context, m *task.Message) error {
 	}
 	defer out.ending.Release()
 	return r.publish(ctx, rec, out)
+}
+
+// receive counts the delivery and reads the request. It returns no run for a request that is over with that: one that
+// is poisoned, or that breaks a rule.
+func (p *Pipeline) receive(ctx context.Context, m *task.Message) (*run, error) {
+	deliveries, poisoned, err := p.countDelivery(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if poisoned {
+		return nil, p.endPoisoned(ctx, m, deliveries)
+	}
+	req, err := p.read(m)
+	if err != nil {
+		return nil, p.refuse(ctx, m, err)
+	}
+	return p.newRun(req, deliveries), nil
 }
 
 // read reads a request. Its bytes are then dropped from the message, unless they break a rule.
@@ -200,7 +206,7 @@ func (r *run) end(ctx context.Context) {
 
 // failed is the outcome of a task that ends without a workflow's answer. If an earlier POST had an unknown outcome,
 // the task is submission_unknown whatever came of the second.
-func failed(rec task.Record, code task.Code, message string) *outcome {
+func failed(rec *task.Record, code task.Code, message string) *outcome {
 	if rec.UnknownOnce() && code != task.SubmissionUnknown {
 		code, message = task.SubmissionUnknown, "the API may or may not have accepted it the first time, and then: "+message
 	}

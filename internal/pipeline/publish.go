@@ -14,7 +14,7 @@ import (
 // publish stores the task's event and then finishes its record; the acknowledgement comes after both. A
 // crash in between is made good by the next delivery: the stream recognizes the event as a duplicate, or the record
 // says that it is stored.
-func (r *run) publish(ctx context.Context, rec task.Record, out *outcome) error {
+func (r *run) publish(ctx context.Context, rec *task.Record, out *outcome) error {
 	r.enterStep(stepPublish)
 	return r.spanned(context.WithoutCancel(ctx), "publish", trace.SpanKindProducer, func(ctx context.Context) error {
 		rec, err := r.confirm(ctx, rec)
@@ -36,7 +36,7 @@ func (r *run) publish(ctx context.Context, rec task.Record, out *outcome) error 
 	})
 }
 
-func (r *run) event(rec task.Record, out *outcome) task.Event {
+func (r *run) event(rec *task.Record, out *outcome) task.Event {
 	ev := task.Event{
 		TaskID: rec.TaskID, Status: task.Succeeded,
 		WorkflowID: rec.WorkflowID, WorkflowStatus: out.ending.Status,

@@ -8,21 +8,24 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+// The functions of this file return the record as it is in the bucket. Nobody changes it: a step forward is a changed
+// copy, which is written.
+
 // create writes the first record of the task.
-func (r *run) create(ctx context.Context, rec task.Record) (task.Record, error) {
-	rec, err := r.Tracker.Create(context.WithoutCancel(ctx), rec)
+func (r *run) create(ctx context.Context, first task.Record) (*task.Record, error) {
+	rec, err := r.Tracker.Create(context.WithoutCancel(ctx), first)
 	if err == nil {
 		r.saved = time.Now()
 		r.stepForward(ctx)
 	}
-	return rec, err
+	return &rec, err
 }
 
 // save writes the record of a task that this run owns. Where the bucket has lost it, the living holder writes it again:
 // another worker would find no record and run the task a second time.
-func (r *run) save(ctx context.Context, rec task.Record) (task.Record, error) {
+func (r *run) save(ctx context.Context, next task.Record) (*task.Record, error) {
 	ctx = context.WithoutCancel(ctx)
-	rec, err := r.Tracker.Save(ctx, rec)
+	rec, err := r.Tracker.Save(ctx, next)
 	if errors.Is(err, task.ErrRecordLost) && !r.req.Message.HasLapsed() {
 		r.log.Warn().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Msg("record was lost, written again")
 		rec, err = r.Tracker.Save(ctx, rec)
@@ -33,12 +36,12 @@ func (r *run) save(ctx context.Context, rec task.Record) (task.Record, error) {
 	if err == nil {
 		r.saved = time.Now()
 	}
-	return rec, err
+	return &rec, err
 }
 
 // advance writes a record that says that the task has come a step further.
-func (r *run) advance(ctx context.Context, rec task.Record) (task.Record, error) {
-	rec, err := r.save(ctx, rec)
+func (r *run) advance(ctx context.Context, next task.Record) (*task.Record, error) {
+	rec, err := r.save(ctx, next)
 	if err == nil {
 		r.stepForward(ctx)
 	}
@@ -50,7 +53,7 @@ func (r *run) advance(ctx context.Context, rec task.Record) (task.Record, error)
 const certainFor = 10 * time.Minute
 
 // confirm checks that the task is still this run's, where there is reason to doubt it.
-func (r *run) confirm(ctx context.Context, rec task.Record) (task.Record, error) {
+func (r *run) confirm(ctx context.Context, rec *task.Record) (*task.Record, error) {
 	if !r.req.Message.HasLapsed() && time.Now().Round(0).Sub(r.saved.Round(0)) < certainFor {
 		return rec, nil
 	}
@@ -58,7 +61,7 @@ func (r *run) confirm(ctx context.Context, rec task.Record) (task.Record, error)
 }
 
 // restore checks that the bucket holds the record as this run wrote it, and writes it again where it was lost.
-func (r *run) restore(ctx context.Context, rec task.Record) (task.Record, error) {
+func (r *run) restore(ctx context.Context, rec *task.Record) (*task.Record, error) {
 	found, err := r.Tracker.Get(ctx, rec.TaskID)
 	switch {
 	case err == nil && found.Revision == rec.Revision && (found.Owner != rec.Owner || found.Epoch != rec.Epoch):
@@ -68,6 +71,6 @@ func (r *run) restore(ctx context.Context, rec task.Record) (task.Record, error)
 	case err != nil && !errors.Is(err, task.ErrNoRecord):
 		return rec, err
 	default:
-		return r.save(ctx, rec)
+		return r.save(ctx, *rec)
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // refuse answers a request that cannot be run: its bytes go among the dead letters, and an event says
 // which field breaks which rule.
-func (p *Pipeline) refuse(ctx context.Context, m task.Message, why error) error {
+func (p *Pipeline) refuse(ctx context.Context, m *task.Message, why error) error {
 	invalid, ok := errors.AsType[*task.InvalidError](why)
 	if !ok {
 		return why
@@ -22,7 +22,7 @@ func (p *Pipeline) refuse(ctx context.Context, m task.Message, why error) error 
 	if !kept {
 		reason += "; " + task.NoBody
 	}
-	if err := p.Publisher.Bury(ctx, m, body, reason); err != nil {
+	if err := p.Publisher.Bury(ctx, *m, body, reason); err != nil {
 		return err
 	}
 	ev := p.refusal(m, invalid.TaskID, task.NewError(task.InvalidRequest, invalid.Error()))
@@ -37,15 +37,15 @@ func (p *Pipeline) refuse(ctx context.Context, m task.Message, why error) error 
 
 // publishRefusal stores the event of a request that is refused. Under an id that another request uses it gets a message
 // id of its own, lest that task's event is taken for its copy.
-func (p *Pipeline) publishRefusal(ctx context.Context, m task.Message, ev task.Event) error {
+func (p *Pipeline) publishRefusal(ctx context.Context, m *task.Message, ev task.Event) error {
 	again := m.Deliveries > 1
 	rec, err := p.Tracker.Get(ctx, ev.TaskID)
 	switch {
-	case errors.Is(err, task.ErrNoRecord), err == nil && rec.Of(m):
-		_, _, err = p.Publisher.Publish(ctx, m, ev, again)
+	case errors.Is(err, task.ErrNoRecord), err == nil && rec.Of(*m):
+		_, _, err = p.Publisher.Publish(ctx, *m, ev, again)
 		return err
 	case err == nil, errors.Is(err, task.ErrNewerRecord):
-		return p.Publisher.PublishAside(ctx, m, ev, again)
+		return p.Publisher.PublishAside(ctx, *m, ev, again)
 	default:
 		return err
 	}
@@ -53,7 +53,7 @@ func (p *Pipeline) publishRefusal(ctx context.Context, m task.Message, ev task.E
 
 // refuseDuplicate answers a request whose task id is used already. Its event has a message id of its own.
 func (r *run) refuseDuplicate(ctx context.Context, why string) error {
-	ev := r.refusal(r.req.Message, r.req.TaskID, task.NewError(task.DuplicateTask, "task_id "+r.req.TaskID+" "+why))
+	ev := r.refusal(&r.req.Message, r.req.TaskID, task.NewError(task.DuplicateTask, "task_id "+r.req.TaskID+" "+why))
 	ev.Metadata = r.req.Metadata
 	if err := r.Publisher.PublishAside(context.WithoutCancel(ctx), r.req.Message, ev, r.req.Message.Deliveries > 1); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (r *run) refuseDuplicate(ctx context.Context, why string) error {
 	return nil
 }
 
-func (p *Pipeline) refusal(m task.Message, taskID string, why *task.Error) task.Event {
+func (p *Pipeline) refusal(m *task.Message, taskID string, why *task.Error) task.Event {
 	return task.Event{
 		TaskID: taskID, Status: task.Failed, Error: why,
 		RequestedAt: m.Stored, FinishedAt: p.cfg.Clock.Now(), Worker: p.cfg.Worker,

@@ -29,7 +29,7 @@ const (
 // submit starts the task's workflow, unless its record names one already, and returns the record of the running
 // task, or the outcome of one that does not run. Whatever can make a submission wait is waited for before the record
 // says submitting: the outcome can be unknown only from then on.
-func (r *run) submit(ctx context.Context, rec task.Record) (task.Record, *outcome, error) {
+func (r *run) submit(ctx context.Context, rec *task.Record) (*task.Record, *outcome, error) {
 	r.enterStep(stepSubmit)
 	if rec.State != task.Running {
 		r.line.join(r)
@@ -56,7 +56,7 @@ func (r *run) submit(ctx context.Context, rec task.Record) (task.Record, *outcom
 }
 
 // admit waits until the submission may leave, and then writes that into the record.
-func (r *run) admit(ctx context.Context, rec task.Record) (task.Record, *outcome, error) {
+func (r *run) admit(ctx context.Context, rec *task.Record) (*task.Record, *outcome, error) {
 	err := r.acquire(ctx, 0)
 	if r.expired() {
 		r.releasePlace(task.ErrNotSubmitted)
@@ -65,7 +65,7 @@ func (r *run) admit(ctx context.Context, rec task.Record) (task.Record, *outcome
 	if err != nil {
 		return rec, nil, err
 	}
-	rec, err = r.advance(ctx, r.submitting(rec))
+	rec, err = r.advance(ctx, r.submitting(*rec))
 	if err != nil {
 		r.releasePlace(task.ErrNotSubmitted)
 	}
@@ -115,7 +115,7 @@ func (r *run) expired() bool {
 
 // post submits the task and records the answer. Neither is cut short by a shutdown: an answer that is
 // not recorded is a workflow that is lost.
-func (r *run) post(ctx context.Context, rec task.Record) (task.Record, *outcome, error) {
+func (r *run) post(ctx context.Context, rec *task.Record) (*task.Record, *outcome, error) {
 	ctxPost := context.WithoutCancel(ctx)
 	rec, err := r.announced(ctxPost, rec)
 	if err != nil {
@@ -149,18 +149,20 @@ func (r *run) post(ctx context.Context, rec task.Record) (task.Record, *outcome,
 
 // announced returns the record as it stands before the POST. Writing it may have waited out an outage: then it is
 // confirmed and written once more.
-func (r *run) announced(ctx context.Context, rec task.Record) (task.Record, error) {
+func (r *run) announced(ctx context.Context, rec *task.Record) (*task.Record, error) {
 	rec, err := r.confirm(ctx, rec)
 	for err == nil && r.cfg.Clock.Now().After(rec.PostUntil.Add(startWithin-r.cfg.PostTimeout)) {
-		rec.PostUntil = r.cfg.Clock.Now().Add(r.cfg.PostTimeout)
-		rec, err = r.save(ctx, rec)
+		next := *rec
+		next.PostUntil = r.cfg.Clock.Now().Add(r.cfg.PostTimeout)
+		rec, err = r.save(ctx, next)
 	}
 	return rec, err
 }
 
-func (r *run) recordAccepted(ctx context.Context, rec task.Record, workflowID string) (task.Record, error) {
-	rec.State, rec.WorkflowID, rec.SubmittedAt, rec.PostUntil = task.Running, workflowID, r.cfg.Clock.Now(), time.Time{}
-	rec, err := r.advance(ctx, rec)
+func (r *run) recordAccepted(ctx context.Context, rec *task.Record, workflowID string) (*task.Record, error) {
+	next := *rec
+	next.State, next.WorkflowID, next.SubmittedAt, next.PostUntil = task.Running, workflowID, r.cfg.Clock.Now(), time.Time{}
+	rec, err := r.advance(ctx, next)
 	if err != nil {
 		r.log.Error().Err(err).Str("task", rec.TaskID).Str("workflow", workflowID).Msg("workflow started but not recorded")
 		return rec, err
@@ -171,14 +173,15 @@ func (r *run) recordAccepted(ctx context.Context, rec task.Record, workflowID st
 }
 
 // await records that the task is known not to be submitted. A code notes what it has met before.
-func (r *run) await(ctx context.Context, rec task.Record, met task.Code) (task.Record, error) {
-	rec.State, rec.ErrorCode, rec.PostUntil = task.Waiting, met, time.Time{}
-	return r.advance(ctx, rec)
+func (r *run) await(ctx context.Context, rec *task.Record, met task.Code) (*task.Record, error) {
+	next := *rec
+	next.State, next.ErrorCode, next.PostUntil = task.Waiting, met, time.Time{}
+	return r.advance(ctx, next)
 }
 
 // unknown ends a task of which it cannot be known whether the API accepted it, or sends it once more where its
 // request allows that.
-func (r *run) unknown(ctx context.Context, rec task.Record, why string) (task.Record, *outcome, error) {
+func (r *run) unknown(ctx context.Context, rec *task.Record, why string) (*task.Record, *outcome, error) {
 	if !r.req.Resubmit || rec.UnknownOnce() {
 		return rec, failed(rec, task.SubmissionUnknown, "the API may or may not have accepted it: "+why), nil
 	}

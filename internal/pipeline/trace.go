@@ -53,7 +53,7 @@ func (r *run) beginTrace(ctx context.Context) context.Context {
 }
 
 // traceRecord adds to the task's span how far its record has come.
-func (r *run) traceRecord(rec task.Record) {
+func (r *run) traceRecord(rec *task.Record) {
 	if r.span == nil {
 		return
 	}
@@ -70,19 +70,26 @@ func (r *run) endTrace() {
 	}
 }
 
-// spanned does what belongs into a span of its own, under the task's. An error of ctx, or that another worker has the
-// task, is no error of the span.
-func (r *run) spanned(ctx context.Context, name string, kind trace.SpanKind, do func(context.Context) error) error {
+// spanned runs do in a span of its own, under the task's.
+func (r *run) spanned(ctx context.Context, name string, kind trace.SpanKind, do func(context.Context) error) (err error) {
+	ctx, end := r.beginSpan(ctx, name, kind)
+	defer func() { end(err) }()
+	return do(ctx)
+}
+
+// beginSpan begins a span under the task's, if there is a Tracer. An error of ctx, or that another worker has the task,
+// is no error of the span.
+func (r *run) beginSpan(ctx context.Context, name string, kind trace.SpanKind) (_ context.Context, end func(error)) {
 	if r.cfg.Tracer == nil {
-		return do(ctx)
+		return ctx, func(error) {}
 	}
 	ctx, span := r.cfg.Tracer.Start(ctx, name, trace.WithSpanKind(kind))
-	defer span.End()
-	err := do(ctx)
-	if err != nil && ctx.Err() == nil && !errors.Is(err, task.ErrNotOwner) {
-		failSpan(span, errorType(err))
+	return ctx, func(err error) {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, task.ErrNotOwner) {
+			failSpan(span, errorType(err))
+		}
+		span.End()
 	}
-	return err
 }
 
 // callAPI posts the task, in a span.
@@ -98,6 +105,11 @@ func (r *run) callAPI(ctx context.Context) (workflowID string, err error) {
 		return err
 	})
 	return workflowID, err
+}
+
+// traceWait adds to the span of ctx which workflow was waited for, and with how many status calls.
+func traceWait(ctx context.Context, workflowID string, polls int) {
+	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("capstan.polls", polls), attribute.String("capstan.workflow.id", workflowID))
 }
 
 // errorType is from a closed set: the text of an error may quote the request.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/capstan-worker/capstan/internal/task"
@@ -13,49 +12,74 @@ import (
 
 // wait waits for the end of the task's workflow and judges it. While it waits, the record is written again whenever
 // the bucket may have lost it.
-func (r *run) wait(ctx context.Context, rec task.Record) (task.Record, *outcome, error) {
+func (r *run) wait(ctx context.Context, rec *task.Record) (*task.Record, *outcome, error) {
 	r.enterStep(stepPoll)
+	out := &outcome{}
 	polls := rec.Polls
 	for {
-		ending, err := r.waitOnce(ctx, rec)
-		polls += ending.Polls
-		if errors.Is(err, errRecordsLost) {
-			if rec, err = r.restore(ctx, rec); err == nil {
-				continue
+		err := r.waitOnce(ctx, rec, &out.ending)
+		polls += out.ending.Polls
+		switch {
+		case errors.Is(err, errRecordsLost):
+			if rec, err = r.restore(ctx, rec); err != nil {
+				return rec, nil, err
 			}
-		}
-		if err != nil {
+		case err != nil:
 			return rec, nil, err
+		default:
+			rec = polled(rec, polls)
+			if err := r.judge(ctx, out); err != nil {
+				return rec, nil, err
+			}
+			return rec, out, nil
 		}
-		rec.Polls = polls
-		out := &outcome{ending: ending}
-		r.req.Message.Work(func() { out.verdict, err = r.req.Judge(ctx, ending) })
-		if err != nil { // told to stop while the check waited for its turn
-			ending.Release()
-			return rec, nil, err
-		}
-		return rec, out, nil
 	}
 }
 
-// waitOnce waits until the workflow ends, ctx does, or the records may be lost.
-func (r *run) waitOnce(ctx context.Context, rec task.Record) (ending task.Ending, err error) {
-	waitCtx, stop := r.waits.begin(ctx)
-	defer stop()
-	err = r.spanned(waitCtx, "wait", trace.SpanKindInternal, func(ctx context.Context) (err error) {
-		ending, err = r.Poller.Wait(ctx, r.watch(ctx, rec))
-		trace.SpanFromContext(ctx).SetAttributes(attribute.Int("capstan.polls", ending.Polls), attribute.String("capstan.workflow.id", rec.WorkflowID))
-		return err
-	})
-	if err != nil && ctx.Err() == nil && waitCtx.Err() != nil {
-		return ending, errRecordsLost
+// polled returns the record with so many status calls. It is written with the next step.
+func polled(rec *task.Record, polls int) *task.Record {
+	next := *rec
+	next.Polls = polls
+	return &next
+}
+
+// judge adds the verdict to the outcome. The error is ctx's: it ended while the check against output_schema waited for
+// its turn.
+func (r *run) judge(ctx context.Context, out *outcome) (err error) {
+	r.req.Message.Work(func() { out.verdict, err = r.req.Judge(ctx, out.ending) })
+	if err != nil {
+		out.ending.Release()
 	}
-	return ending, err
+	return err
+}
+
+// waitOnce waits until the workflow ends, ctx does, or the records may be lost. The ending holds what was learned, in
+// any case.
+func (r *run) waitOnce(ctx context.Context, rec *task.Record, ending *task.Ending) (err error) {
+	waitCtx, end := r.beginWait(ctx)
+	defer func() { end(err) }()
+	found, err := r.Poller.Wait(waitCtx, r.watch(ctx, rec))
+	*ending = *found
+	traceWait(waitCtx, rec.WorkflowID, found.Polls)
+	if err != nil && ctx.Err() == nil && waitCtx.Err() != nil {
+		return errRecordsLost
+	}
+	return err
+}
+
+// beginWait returns the context of a wait, which ends when all waits are interrupted, with its span.
+func (r *run) beginWait(ctx context.Context) (_ context.Context, end func(error)) {
+	ctx, stop := r.waits.begin(ctx)
+	ctx, endSpan := r.beginSpan(ctx, "wait", trace.SpanKindInternal)
+	return ctx, func(err error) {
+		endSpan(err)
+		stop()
+	}
 }
 
 // watch returns what the poller is to wait for. The record's times are by the server's clock, and the poller's by
 // this machine's.
-func (r *run) watch(ctx context.Context, rec task.Record) *task.Watch {
+func (r *run) watch(ctx context.Context, rec *task.Record) *task.Watch {
 	submitted := rec.SubmittedAt.Add(-r.cfg.Clock.Skew())
 	return &task.Watch{
 		TaskID: rec.TaskID, WorkflowID: rec.WorkflowID, Kind: r.req.Kind,

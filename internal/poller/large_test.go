@@ -175,7 +175,7 @@ func TestLargeAnswerMayBeReadAfterTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budgets := poller.Budgets{Polls: memory.NewBudget(1 << 20), Answers: memory.NewBudget(1 << 20)}
 		p := within(budgets, &large{size: func(string) int64 { return 1 << 20 }, says: true})
-		endings := make(chan task.Ending, 3)
+		endings := make(chan *task.Ending, 3)
 		for range 3 {
 			go func() {
 				ending, err := p.Wait(t.Context(), fresh(10*time.Second))

@@ -12,7 +12,6 @@ package poller
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -84,19 +83,17 @@ func New(cfg Config, api API, budgets Budgets, limit *rate.Limiter, reg promethe
 }
 
 // Wait blocks until the workflow has ended, is lost, has an answer that is too large, or its deadline has come.
-// The error is that of ctx, which ended first; the Ending then holds what was learned so far. An Ending with a
-// result holds memory: the caller frees it with Ending.Release.
+// The error is that of ctx, which ended first; the Ending then holds what was learned so far. It is never nil. An
+// Ending with a result holds memory: the caller frees it with Ending.Release.
 //
 // The workflow is asked after once more shortly before the deadline, and a resumed wait has a few seconds to ask
 // once even where the deadline has passed.
-func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (task.Ending, error) {
-	p.metrics.waiting.Inc()
-	defer p.metrics.waiting.Dec()
-	w := p.newWait(watch)
-	defer w.timer.Stop()
+func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (*task.Ending, error) {
+	w := p.begin(watch)
+	defer p.end(w)
 	for over := false; !over; {
 		if err := w.sleep(ctx); err != nil {
-			return w.ending, fmt.Errorf("wait for workflow %s: %w", w.workflowID, err)
+			return w.ending, w.interrupted(err)
 		}
 		if !time.Now().Before(w.bound) {
 			w.ending.TimedOut = true
@@ -105,6 +102,16 @@ func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (task.Ending, erro
 		over = p.look(ctx, w)
 	}
 	return w.ending, nil
+}
+
+func (p *Poller) begin(watch *task.Watch) *wait {
+	p.metrics.waiting.Inc()
+	return p.newWait(watch)
+}
+
+func (p *Poller) end(w *wait) {
+	w.timer.Stop()
+	p.metrics.waiting.Dec()
 }
 
 // KeyChanged lets a poll leave at once where the API wanted none because of the key or its account.

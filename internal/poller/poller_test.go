@@ -108,7 +108,7 @@ func resumed(ran, left time.Duration) *task.Watch {
 	}
 }
 
-func wait(t *testing.T, p *poller.Poller, w *task.Watch) task.Ending {
+func wait(t *testing.T, p *poller.Poller, w *task.Watch) *task.Ending {
 	t.Helper()
 	ending, err := p.Wait(t.Context(), w)
 	if err != nil {

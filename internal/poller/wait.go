@@ -53,7 +53,7 @@ type wait struct {
 	putOff     bool      // the breaker put the next poll off
 	unknown    int       // answers in a row that did not know the workflow
 	unknownAt  time.Time // the first of them
-	ending     task.Ending
+	ending     *task.Ending
 }
 
 // newWait counts the watch's times from now, so that a step of the clock during the wait moves nothing.
@@ -72,6 +72,7 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 		seen:       submitted,
 		size:       smallAnswer,
 		runs:       watch.Runs,
+		ending:     &task.Ending{},
 	}
 	first := now.Add(w.interval())
 	if watch.Resumed {
@@ -96,6 +97,11 @@ func (w *wait) sleep(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// interrupted returns the error of a wait whose context has ended.
+func (w *wait) interrupted(err error) error {
+	return fmt.Errorf("wait for workflow %s: %w", w.workflowID, err)
 }
 
 // lastLook reports whether it is time for the last look before the deadline, or past it.

@@ -41,7 +41,7 @@ type Ending struct {
 }
 
 // Release calls Free where there is one.
-func (e Ending) Release() {
+func (e *Ending) Release() {
 	if e.Free != nil {
 		e.Free()
 	}
