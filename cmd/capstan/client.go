@@ -66,7 +66,7 @@ func (c *client) publish(ctx context.Context, request []byte) (published, error)
 	if err != nil {
 		return published{}, fmt.Errorf("publish to %s at %s, which may or may not have stored it: %w", c.cfg.Request.Subject, c.url(), err)
 	}
-	stored, err := task.ParseRequest(task.Message{Stream: ack.Stream, Seq: ack.Sequence, Data: request}, defaults(c.cfg))
+	stored, err := task.ParseRequest(task.Delivery{Stream: ack.Stream, Seq: ack.Sequence, Data: request}, defaults(c.cfg))
 	if err != nil {
 		return published{}, fmt.Errorf("read the request again: %w", err)
 	}
@@ -75,7 +75,7 @@ func (c *client) publish(ctx context.Context, request []byte) (published, error)
 
 // checkRequest refuses a request that a worker would refuse, and one that would expire before a worker saw it.
 func checkRequest(cfg app.Config, request []byte) error {
-	r, err := task.ParseRequest(task.Message{Stream: cfg.Request.Stream, Data: request}, defaults(cfg))
+	r, err := task.ParseRequest(task.Delivery{Stream: cfg.Request.Stream, Data: request}, defaults(cfg))
 	if err != nil {
 		return usageError{err}
 	}
@@ -92,7 +92,7 @@ func checkTaskID(id string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := task.ParseRequest(task.Message{Data: request}, task.Defaults{}); err != nil {
+	if _, err := task.ParseRequest(task.Delivery{Data: request}, task.Defaults{}); err != nil {
 		return usageError{err}
 	}
 	return nil

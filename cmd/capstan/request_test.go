@@ -47,7 +47,7 @@ func TestEveryFieldOfARequestHasAFlag(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if _, err := task.ParseRequest(task.Message{Data: got}, task.Defaults{}); err != nil {
+	if _, err := task.ParseRequest(task.Delivery{Data: got}, task.Defaults{}); err != nil {
 		t.Errorf("the worker would refuse it: %v", err)
 	}
 }

@@ -36,7 +36,7 @@ func acquire(t *testing.T, a *admission.Admission) (release func(error)) {
 }
 
 func notNow(retryAfter time.Duration) error {
-	return &task.SubmitError{Outcome: task.NotNow, Reason: task.RateLimited, HTTPStatus: 429, RetryAfter: retryAfter}
+	return &task.SubmitError{Kind: task.NotNow, Reason: task.RateLimited, HTTPStatus: 429, RetryAfter: retryAfter}
 }
 
 // queue starts n goroutines that acquire one after the other and report their numbers.
@@ -119,7 +119,7 @@ func outcome(i, j int) error {
 	case 1:
 		return task.ErrNotSubmitted
 	case 2:
-		return &task.SubmitError{Outcome: task.Refused, HTTPStatus: 400 + i} // no kind comes five times in a row
+		return &task.SubmitError{Kind: task.Refused, HTTPStatus: 400 + i} // no kind comes five times in a row
 	default:
 		return nil
 	}

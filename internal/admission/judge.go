@@ -24,7 +24,7 @@ const (
 
 // kind is a kind of outcome that ends a task.
 type kind struct {
-	outcome task.Outcome
+	outcome task.SubmitErrorKind
 	status  int  // of a refusal
 	session bool // the refused request names a session
 }
@@ -45,7 +45,7 @@ func (a *Admission) judge(s submission, err error) {
 	defer a.mu.Unlock()
 	failure, ok := errors.AsType[*task.SubmitError](err)
 	if err != nil && !ok {
-		failure = &task.SubmitError{Outcome: task.Unknown}
+		failure = &task.SubmitError{Kind: task.Unknown}
 	}
 	reason := breaker.OfSubmission(failure, s.session != "")
 	current := a.all.Current(s.all)
@@ -59,7 +59,7 @@ func (a *Admission) judge(s submission, err error) {
 		a.acceptedOne(s)
 	case errors.Is(err, task.ErrNotSubmitted):
 		a.unused(s)
-	case failure.Outcome == task.NotNow:
+	case failure.Kind == task.NotNow:
 		a.forbiddenSession(s, failure)
 	default:
 		a.endedOne(s, failure)
@@ -81,7 +81,7 @@ func (a *Admission) acceptedOne(s submission) {
 // concerned; otherwise a refusal shows that the API judges tasks.
 func (a *Admission) endedOne(s submission, failure *task.SubmitError) {
 	k, reason, longest := kind{outcome: task.Unknown}, task.Failing, time.Duration(0)
-	if failure.Outcome == task.Refused {
+	if failure.Kind == task.Refused {
 		k, reason = kind{outcome: task.Refused, status: failure.HTTPStatus, session: s.session != ""}, task.Refusing
 		longest = longestPause(k)
 	}

@@ -67,8 +67,8 @@ func TestOneProbeAtATimeUntilTheAPIAnswers(t *testing.T) {
 		opens bool
 	}{
 		"accepted": {nil, true},
-		"refused":  {&task.SubmitError{Outcome: task.Refused}, true},
-		"unknown":  {&task.SubmitError{Outcome: task.Unknown}, false},
+		"refused":  {&task.SubmitError{Kind: task.Refused}, true},
+		"unknown":  {&task.SubmitError{Kind: task.Unknown}, false},
 		"unused":   {task.ErrNotSubmitted, false},
 		"not now":  {notNow(time.Second), false},
 	}
@@ -206,7 +206,7 @@ func TestPausesAreToldOnceEach(t *testing.T) {
 		first, second := acquire(t, a), acquire(t, a)
 		first(notNow(time.Minute))
 		second(notNow(time.Minute))
-		acquire(t, a)(&task.SubmitError{Outcome: task.NotNow, Reason: task.Unauthorized, Message: "secret"})
+		acquire(t, a)(&task.SubmitError{Kind: task.NotNow, Reason: task.Unauthorized, Message: "secret"})
 		reason, until, paused := a.Paused()
 		if !paused || reason != task.Unauthorized || !until.After(time.Now()) {
 			t.Errorf("got %v %v %v, want a pause: unauthorized", reason, until, paused)
@@ -272,7 +272,7 @@ capstan_submit_slots_in_use ` + strconv.Itoa(inUse) + "\n"
 
 func TestUnknownOutcomesInARowPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		unknown := &task.SubmitError{Outcome: task.Unknown}
+		unknown := &task.SubmitError{Kind: task.Unknown}
 		a := newAdmission(4, rate.Inf)
 		for range 3 { // an accepted one in between starts the count over
 			for range 4 {

@@ -140,7 +140,7 @@ func TestGatewaysAndProxiesPause(t *testing.T) {
 	for _, reason := range []task.Reason{task.NotTheAPI, task.ProxyLogin, task.Unavailable} {
 		synctest.Test(t, func(t *testing.T) {
 			a := newAdmission(4, rate.Inf)
-			submit(t, a, "", &task.SubmitError{Outcome: task.NotNow, Reason: reason, HTTPStatus: 404})
+			submit(t, a, "", &task.SubmitError{Kind: task.NotNow, Reason: reason, HTTPStatus: 404})
 			wantPaused(t, a, reason)
 			release, waited := probe(t, a)
 			wantAbout(t, waited, time.Second)
@@ -157,7 +157,7 @@ func TestChangedKeyEndsAPauseForTheKeyAtOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := newAdmission(4, rate.Inf)
 			early := acquire(t, a)
-			submit(t, a, "", &task.SubmitError{Outcome: task.NotNow, Reason: reason, RetryAfter: time.Hour})
+			submit(t, a, "", &task.SubmitError{Kind: task.NotNow, Reason: reason, RetryAfter: time.Hour})
 			in := queue(t.Context(), a, 2)
 			a.KeyChanged()
 			synctest.Wait()
@@ -165,7 +165,7 @@ func TestChangedKeyEndsAPauseForTheKeyAtOnce(t *testing.T) {
 				t.Errorf("%s: got %d let through after the key has changed, want the pause to end with a probe: %v", reason, len(in), ends)
 			}
 			first := <-in
-			early(&task.SubmitError{Outcome: task.NotNow, Reason: reason}) // old news
+			early(&task.SubmitError{Kind: task.NotNow, Reason: reason}) // old news
 			first.release(nil)
 			wantPaused(t, a, "")
 			second := <-in
@@ -179,7 +179,7 @@ func TestUnknownOutcomesObeyRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(4, rate.Inf)
 		for range 5 {
-			submit(t, a, "", &task.SubmitError{Outcome: task.Unknown, HTTPStatus: 500, RetryAfter: 2 * time.Minute})
+			submit(t, a, "", &task.SubmitError{Kind: task.Unknown, HTTPStatus: 500, RetryAfter: 2 * time.Minute})
 		}
 		if _, waited := probe(t, a); waited != 2*time.Minute {
 			t.Errorf("got a pause of %v, want 2m", waited)

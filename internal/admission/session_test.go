@@ -15,14 +15,14 @@ import (
 )
 
 func forbidden() error {
-	return &task.SubmitError{Outcome: task.NotNow, Reason: task.Forbidden, HTTPStatus: 403}
+	return &task.SubmitError{Kind: task.NotNow, Reason: task.Forbidden, HTTPStatus: 403}
 }
 
 func refused(status int) error {
-	return &task.SubmitError{Outcome: task.Refused, HTTPStatus: status}
+	return &task.SubmitError{Kind: task.Refused, HTTPStatus: status}
 }
 
-func unknown() error { return &task.SubmitError{Outcome: task.Unknown, HTTPStatus: 500} }
+func unknown() error { return &task.SubmitError{Kind: task.Unknown, HTTPStatus: 500} }
 
 // submit acquires, and releases with an outcome at once.
 func submit(t *testing.T, a *admission.Admission, session string, outcome error) {
@@ -219,7 +219,7 @@ func TestLongRetryAfterOfASessionStopsNoOtherForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(4, rate.Inf)
 		for i := range 3 {
-			submit(t, a, fmt.Sprint("s", i), &task.SubmitError{Outcome: task.NotNow, Reason: task.Forbidden, HTTPStatus: 403, RetryAfter: time.Hour})
+			submit(t, a, fmt.Sprint("s", i), &task.SubmitError{Kind: task.NotNow, Reason: task.Forbidden, HTTPStatus: 403, RetryAfter: time.Hour})
 		}
 		start := time.Now()
 		submit(t, a, "mine", nil)

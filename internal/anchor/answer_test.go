@@ -57,7 +57,7 @@ func TestWorkflowIDThatCanBeReadIsAccepted(t *testing.T) {
 	}
 }
 
-func outcomeOf(id string) task.Outcome {
+func outcomeOf(id string) task.SubmitErrorKind {
 	if id == "" {
 		return task.Unknown
 	}
@@ -246,7 +246,7 @@ func TestCompressedAnswersAreBounded(t *testing.T) {
 		t.Errorf("got %+v and %d bytes allocated, want it too large and little of it read", e, got)
 	}
 	got = allocated(func() { _, err = client.Submit(t.Context(), "", []byte(body)) })
-	if e := submitError(t, err); e.Outcome != task.Unknown || got > 8<<20 {
+	if e := submitError(t, err); e.Kind != task.Unknown || got > 8<<20 {
 		t.Errorf("got %+v and %d bytes allocated", e, got)
 	}
 	for _, header := range []http.Header{{"Content-Encoding": {"br"}}, {"Content-Encoding": {"gzip"}}} {

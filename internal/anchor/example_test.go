@@ -32,7 +32,7 @@ func Example() {
 
 	_, err = client.Submit(ctx, "", []byte(`{"url":"https://shop.example/","async":true}`))
 	if refusal, ok := errors.AsType[*task.SubmitError](err); ok {
-		fmt.Println("refused for good:", refusal.Outcome == task.Refused)
+		fmt.Println("refused for good:", refusal.Kind == task.Refused)
 	}
 	id, err := client.Submit(ctx, "", []byte(`{"prompt":"buy","url":"https://shop.example/","async":true}`))
 	if err != nil {

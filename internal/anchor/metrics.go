@@ -57,9 +57,9 @@ func submitResult(e *task.SubmitError) string {
 	switch {
 	case e == nil:
 		return "accepted"
-	case e.Outcome == task.Refused:
+	case e.Kind == task.Refused:
 		return "refused"
-	case e.Outcome == task.NotNow:
+	case e.Kind == task.NotNow:
 		return "not_now"
 	default:
 		return "unknown"

@@ -15,11 +15,11 @@ func notAccepted(a answer) *task.SubmitError {
 	e := &task.SubmitError{HTTPStatus: a.status, RetryAfter: askedWait(a.header), Message: a.text()}
 	switch reason := notNow(a); {
 	case reason != "":
-		e.Outcome, e.Reason = task.NotNow, reason
+		e.Kind, e.Reason = task.NotNow, reason
 	case a.status >= 300 && a.status <= 499:
-		e.Outcome = task.Refused
+		e.Kind = task.Refused
 	default: // a server that fails may have accepted the task before it did, and so may one that switches protocols
-		e.Outcome = task.Unknown
+		e.Kind = task.Unknown
 	}
 	return e
 }

@@ -44,7 +44,7 @@ func TestAnswersThatAreNoAnswersEndInTime(t *testing.T) {
 			client := newClient(t, cfg)
 			began := time.Now()
 			_, err := client.Submit(t.Context(), "", []byte(body))
-			if e := submitError(t, err); e.Outcome != task.Unknown || e.HTTPStatus != c.status || e.Message == "" {
+			if e := submitError(t, err); e.Kind != task.Unknown || e.HTTPStatus != c.status || e.Message == "" {
 				t.Errorf("submit: got %+v, want an unknown outcome and status %d", e, c.status)
 			}
 			_, err = client.Status(t.Context(), "w", anchor.MaxAnswer)

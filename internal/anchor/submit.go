@@ -39,9 +39,9 @@ func (c *Client) submit(ctx context.Context, sessionID string, body []byte) (str
 	a, err := c.call(ctx, http.MethodPost, target, body, maxAnswer)
 	switch {
 	case err != nil && sent.possible():
-		return "", &task.SubmitError{Outcome: task.Unknown, Message: c.words(err)}
+		return "", &task.SubmitError{Kind: task.Unknown, Message: c.words(err)}
 	case err != nil:
-		return "", &task.SubmitError{Outcome: task.NotNow, Reason: task.Unreachable, Message: c.words(err)}
+		return "", &task.SubmitError{Kind: task.NotNow, Reason: task.Unreachable, Message: c.words(err)}
 	case !a.ok():
 		return "", notAccepted(a)
 	}
@@ -52,7 +52,7 @@ func (c *Client) submit(ctx context.Context, sessionID string, body []byte) (str
 	if a.err != nil {
 		err = a.err
 	}
-	return "", &task.SubmitError{Outcome: task.Unknown, HTTPStatus: a.status, Message: c.words(err)}
+	return "", &task.SubmitError{Kind: task.Unknown, HTTPStatus: a.status, Message: c.words(err)}
 }
 
 // readWorkflowID reads {"data":{"status":"running","workflow_id":"…"}}. A lost id is a lost workflow, so a complete id

@@ -107,7 +107,7 @@ func TestEveryAnswerHasItsOutcome(t *testing.T) {
 // want is what a submission must come to.
 type want struct {
 	id      string
-	outcome task.Outcome
+	outcome task.SubmitErrorKind
 	reason  task.Reason
 	wait    time.Duration
 }
@@ -124,7 +124,7 @@ func (w want) check(t *testing.T, id string, err error) {
 		return
 	}
 	e := submitError(t, err)
-	if got := (want{outcome: e.Outcome, reason: e.Reason, wait: e.RetryAfter}); got != w {
+	if got := (want{outcome: e.Kind, reason: e.Reason, wait: e.RetryAfter}); got != w {
 		t.Errorf("got %+v, want %+v", got, w)
 	}
 }
@@ -173,7 +173,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		t.Fatalf("submit: %v", err)
 	}
 	_, err = client.Submit(t.Context(), "", []byte(body))
-	if e := submitError(t, err); e.Outcome != task.Refused || e.HTTPStatus != 307 {
+	if e := submitError(t, err); e.Kind != task.Refused || e.HTTPStatus != 307 {
 		t.Errorf("got %+v, want 307 to be refused", e)
 	}
 	_, err = client.Status(t.Context(), id, anchor.MaxAnswer)

@@ -100,7 +100,7 @@ func TestPostIsSentOnceOverADeadConnection(t *testing.T) {
 		t.Fatalf("first: %v", err)
 	}
 	_, err := client.Submit(t.Context(), "", []byte("second"))
-	if e := submitError(t, err); e.Outcome != task.Unknown || e.HTTPStatus != 0 {
+	if e := submitError(t, err); e.Kind != task.Unknown || e.HTTPStatus != 0 {
 		t.Errorf("got %+v, want an unknown outcome without an answer", e)
 	}
 	if got := len(received); got != 2 {
@@ -143,7 +143,7 @@ func TestClosingConnectionsNeitherRepeatNorHideAPost(t *testing.T) {
 		switch {
 		case err == nil && times != 1:
 			t.Errorf("POST %s was accepted and arrived %d times", name, times)
-		case err != nil && submitError(t, err).Outcome == task.NotNow && times > 0:
+		case err != nil && submitError(t, err).Kind == task.NotNow && times > 0:
 			t.Errorf("POST %s arrived, got %v", name, err)
 		}
 	}

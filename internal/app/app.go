@@ -20,12 +20,11 @@ import (
 	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/consumer"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/memory"
-	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/pipeline"
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
-	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/streams"
 	"github.com/capstan-worker/capstan/internal/task"
@@ -54,7 +53,7 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 		return err
 	}
 	defer stopTracing()
-	denied := streams.NewDenials(cfg.Streams(), reg, log)
+	denied := streams.NewViolations(cfg.Streams(), reg, log)
 	nc, err := streams.Connect(cfg.NATS, cfg.Worker.Name, denied.Note, log)
 	if err != nil {
 		return err
@@ -114,7 +113,7 @@ type parts struct {
 // work wires request → submit → track → poll → publish, and runs it until ctx ends and the drain is over.
 func work(ctx context.Context, cfg Config, with parts) error {
 	r := with.binding.Found()
-	out, err := outbox.New(with.nc, retry.Quick)
+	out, err := jet.NewBatcher(with.nc, jet.Quick)
 	if err != nil {
 		return err
 	}
@@ -133,13 +132,13 @@ func work(ctx context.Context, cfg Config, with parts) error {
 			Tracker:   tracker.New(out, r.Tracker, cfg.Tracker, with.reg, with.log),
 			Poller:    with.polls,
 			Publisher: publisher.New(publisher.Parts{
-				Conn: with.nc, JetStream: r.JS, Outbox: out, Results: r.Results, Large: r.Large, Index: budgets.Index, Clock: with.clock,
+				Conn: with.nc, JetStream: r.JS, Batcher: out, Results: r.Results, Large: r.Large, Index: budgets.Index, Clock: with.clock,
 			}, cfg.Result, cfg.Dead, with.reg, with.log),
 		},
 		with.reg, with.log,
 	)
 	held := consumer.New(cfg.Config, consumer.Parts{
-		Conn: with.nc, Outbox: out, Source: r.Consumer, Stream: requests, Handler: line, Memory: budgets.Requests,
+		Conn: with.nc, Batcher: out, Source: r.Consumer, Stream: requests, Handler: line, Memory: budgets.Requests,
 		MayPull: func() bool { return !with.binding.TrackerFull() },
 		Pulled:  func(ctx context.Context, refused error) { pulled(ctx, with.binding, refused) },
 	}, with.reg, with.log)
@@ -196,7 +195,7 @@ func restoreRecords(ctx context.Context, binding *streams.Binding, line *pipelin
 }
 
 // checks are the lines of /readyz: what a worker needs to be ready, and what an operator wants to know beside that.
-func checks(ctx context.Context, with parts, denied *streams.Denials) []admin.Check {
+func checks(ctx context.Context, with parts, denied *streams.Violations) []admin.Check {
 	return []admin.Check{
 		{Name: "nats", Ready: func() (bool, string) { return with.nc.IsConnected(), with.nc.Status().String() }},
 		{Name: "permissions", Ready: denied.Ready},

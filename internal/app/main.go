@@ -14,7 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/anchor"
-	"github.com/capstan-worker/capstan/internal/collector"
+	"github.com/capstan-worker/capstan/internal/gcpacer"
 )
 
 // The exit statuses of the worker.
@@ -69,7 +69,7 @@ func command(args []string, version string, out io.Writer) error {
 	context.AfterFunc(ctx, stop)
 	log := NewLogger(out, cfg.Log.Level, cfg.Log.Format).With().Str("worker", cfg.Worker.Name).Logger()
 	warnOfMisspellings(log)
-	collector.Pace()
+	gcpacer.Pace()
 	return Run(ctx, cfg, version, log)
 }
 

@@ -314,7 +314,7 @@ func TestTheDocumentedPermissionsAreTheOnesThatTheLogNames(t *testing.T) {
 	for _, quoted := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(worker, -1) {
 		documented = append(documented, quoted[1])
 	}
-	if named := cfg.Streams().Grants(); !slices.Equal(documented, named) {
+	if named := cfg.Streams().Permissions(); !slices.Equal(documented, named) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(documented, "\n"), strings.Join(named, "\n"))
 	}
 }

@@ -50,7 +50,7 @@ func TestTheREADMEShowsRealMessages(t *testing.T) {
 	if len(blocks) != 2 {
 		t.Fatalf("got %d messages, want a request and an event", len(blocks))
 	}
-	if _, err := task.ParseRequest(task.Message{Stream: "TASKS", Seq: 1, Data: blocks[0][1]}, task.Defaults{Timeout: time.Hour}); err != nil {
+	if _, err := task.ParseRequest(task.Delivery{Stream: "TASKS", Seq: 1, Data: blocks[0][1]}, task.Defaults{Timeout: time.Hour}); err != nil {
 		t.Error(err)
 	}
 	var ev task.Event

@@ -14,7 +14,7 @@ const statusOverloaded = 529
 // session says whether the request names a browser session: a 403 can then be about the session.
 func OfSubmission(e *task.SubmitError, session bool) task.Reason {
 	switch {
-	case e == nil || e.Outcome != task.NotNow:
+	case e == nil || e.Kind != task.NotNow:
 		return ""
 	case session && e.Reason == task.Forbidden:
 		return ""

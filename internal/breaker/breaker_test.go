@@ -231,7 +231,7 @@ func TestContextEndsTheWait(t *testing.T) {
 
 func TestWhichSubmissionsConcernEverybody(t *testing.T) {
 	notNow := func(reason task.Reason) *task.SubmitError {
-		return &task.SubmitError{Outcome: task.NotNow, Reason: reason}
+		return &task.SubmitError{Kind: task.NotNow, Reason: reason}
 	}
 	tests := map[string]struct {
 		failure *task.SubmitError
@@ -239,8 +239,8 @@ func TestWhichSubmissionsConcernEverybody(t *testing.T) {
 		want    task.Reason
 	}{
 		"accepted":          {nil, false, ""},
-		"refused":           {&task.SubmitError{Outcome: task.Refused, HTTPStatus: 400}, false, ""},
-		"unknown":           {&task.SubmitError{Outcome: task.Unknown, HTTPStatus: 500}, false, ""},
+		"refused":           {&task.SubmitError{Kind: task.Refused, HTTPStatus: 400}, false, ""},
+		"unknown":           {&task.SubmitError{Kind: task.Unknown, HTTPStatus: 500}, false, ""},
 		"403":               {notNow(task.Forbidden), false, task.Forbidden},
 		"403 and a session": {notNow(task.Forbidden), true, ""},
 		"401 and a session": {notNow(task.Unauthorized), true, task.Unauthorized},

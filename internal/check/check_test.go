@@ -60,7 +60,7 @@ func (w *world) provision() {
 	}
 	defer nc.Close()
 	cfg := w.cfg.Streams()
-	denied := streams.NewDenials(cfg, prometheus.NewRegistry(), zerolog.Nop())
+	denied := streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
 	if err := streams.NewBinding(nc, cfg, denied, nil, zerolog.Nop()).Look(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func (e *permissionError) Error() string {
 // notPermitted names the permission that would do, which may stand for more subjects than the one that was tried.
 func (c *checker) notPermitted(violation error) error {
 	operation, subject := streams.Violation(violation)
-	return &permissionError{operation: operation, grant: c.cfg.Streams().Grant(operation, subject)}
+	return &permissionError{operation: operation, grant: c.cfg.Streams().Permission(operation, subject)}
 }
 
 // A probe is a message that the server answers or drops without effect, so that only a missing permission

@@ -45,8 +45,8 @@ func TestRequestsAreHeldWithinTheirMemory(t *testing.T) {
 	handler := newHandler()
 	p := h.parts(nc, h.source, handler)
 	p.Memory = memory.NewBudget(fit * 2 << 20)
-	small := make(chan *task.Message, 2*fit)
-	handler.read = func(m *task.Message) { small <- m }
+	small := make(chan *task.Delivery, 2*fit)
+	handler.read = func(m *task.Delivery) { small <- m }
 	h.start(consumer.Config{Consumer: "worker", MaxInFlight: 100, AckWait: h.ackWait}, p)
 	h.waitHeld(handler, fit)
 	if got := h.info().NumAckPending; got != fit {
@@ -67,7 +67,7 @@ func TestARequestThatHangsIsRedelivered(t *testing.T) {
 	h := newHarness(t, 2)
 	nc, _ := h.server.Connect()
 	handler := newHandler()
-	handler.read = func(m *task.Message) {
+	handler.read = func(m *task.Delivery) {
 		if m.Seq == 1 && m.Deliveries == 1 {
 			m.Working(true) // and never false
 		}
@@ -109,7 +109,7 @@ func TestADrainWithNothingToHandOverDoesNotWaitForNATS(t *testing.T) {
 // hung is a handler that never ends.
 type hung struct{ release chan struct{} }
 
-func (h hung) Handle(context.Context, *task.Message) error {
+func (h hung) Handle(context.Context, *task.Delivery) error {
 	<-h.release
 	return nil
 }

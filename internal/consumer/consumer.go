@@ -47,11 +47,11 @@ type Handler interface {
 	// task.ErrNotOwner: another worker has it, and it is not answered. The error of ctx: it is handed over at once.
 	// Any other error: it comes back after ACK_WAIT, and so does one whose handler panics. Handle may set m.Data
 	// to nil: the consumer keeps no other reference to it.
-	Handle(ctx context.Context, m *task.Message) error
+	Handle(ctx context.Context, m *task.Delivery) error
 }
 
-// Outbox sends answers to deliveries.
-type Outbox interface {
+// Batcher sends answers to deliveries.
+type Batcher interface {
 	Send(subject string, data []byte)
 	// Flush returns when the server has what was sent.
 	Flush(timeout time.Duration) error
@@ -60,7 +60,7 @@ type Outbox interface {
 // Parts are what a Consumer works with.
 type Parts struct {
 	Conn    *nats.Conn
-	Outbox  Outbox
+	Batcher Batcher
 	Source  jetstream.Consumer // the durable pull consumer, whose AckWait is the configured one
 	Stream  *Requests          // the stream that it pulls from
 	Handler Handler
@@ -274,15 +274,15 @@ const (
 
 // answer sends one. None is waited for: a lost ack brings the request back, and its record says that it
 // is done.
-func (c *Consumer) answer(reply, what string) { c.Outbox.Send(reply, []byte(what)) }
+func (c *Consumer) answer(reply, what string) { c.Batcher.Send(reply, []byte(what)) }
 
 // message reads a delivery.
-func message(msg jetstream.Msg) (*task.Message, error) {
+func message(msg jetstream.Msg) (*task.Delivery, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return nil, fmt.Errorf("read delivery: %w", err)
 	}
-	return &task.Message{
+	return &task.Delivery{
 		Stream: meta.Stream, Seq: meta.Sequence.Stream, Stored: meta.Timestamp.UTC(),
 		Deliveries: meta.NumDelivered, Header: msg.Headers(), Data: msg.Data(),
 	}, nil

@@ -38,7 +38,7 @@ type handler struct {
 	calls    map[uint64]int
 	lapsed   map[uint64]func() bool
 	verdicts chan error
-	read     func(*task.Message)     // what else to do with a request; may be nil
+	read     func(*task.Delivery)    // what else to do with a request; may be nil
 	bodies   chan weak.Pointer[byte] // of the requests, where a test wants to know; may be nil
 }
 
@@ -48,7 +48,7 @@ func newHandler() *handler {
 	}
 }
 
-func (h *handler) Handle(ctx context.Context, m *task.Message) error {
+func (h *handler) Handle(ctx context.Context, m *task.Delivery) error {
 	h.mu.Lock()
 	h.calls[m.Seq]++
 	h.lapsed[m.Seq] = m.Lapsed
@@ -173,7 +173,7 @@ func (h *harness) parts(nc *nats.Conn, source jetstream.Consumer, handler consum
 		h.t.Fatal(err)
 	}
 	return consumer.Parts{
-		Conn: nc, Outbox: natstest.Outbox(h.t, nc), Source: source, Handler: handler,
+		Conn: nc, Batcher: natstest.Batcher(h.t, nc), Source: source, Handler: handler,
 		Stream: consumer.NewRequests(stream, prometheus.NewRegistry(), zerolog.Nop()),
 		Memory: memory.NewBudget(1 << 30), Pulled: func(context.Context, error) {},
 	}
@@ -361,7 +361,7 @@ func TestAPanicIsContainedAndTheRequestComesBack(t *testing.T) {
 // late panics when it is told to give its request back.
 type late struct{ held chan struct{} }
 
-func (l *late) Handle(ctx context.Context, _ *task.Message) error {
+func (l *late) Handle(ctx context.Context, _ *task.Delivery) error {
 	l.held <- struct{}{}
 	<-ctx.Done()
 	panic("as it was told to stop")

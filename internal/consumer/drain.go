@@ -43,7 +43,7 @@ func (c *Consumer) handOver(ctx context.Context, link uint64) {
 			c.log.Info().Msg("drain ended with nothing to hand over")
 			return
 		}
-		err := c.Outbox.Flush(flushTimeout)
+		err := c.Batcher.Flush(flushTimeout)
 		now := c.Conn.Stats().Reconnects
 		if err == nil && now == link { // all of it went over one connection
 			c.log.Info().Msg("drain ended")

@@ -11,14 +11,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // Requests is the stream that requests are pulled from, to look at.
 type Requests struct {
 	stream jetstream.Stream
-	read   *retry.Call
+	read   *jet.Call
 
 	mu      sync.Mutex
 	created time.Time // as of the last answer; guarded by mu
@@ -32,7 +32,7 @@ const createdFor = time.Second
 func NewRequests(stream jetstream.Stream, reg prometheus.Registerer, log zerolog.Logger) *Requests {
 	return &Requests{
 		stream: stream, created: stream.CachedInfo().Created, looked: time.Now(),
-		read: retry.NewCall("read_request", retry.Quick, reg, log),
+		read: jet.NewCall("read_request", jet.Quick, reg, log),
 	}
 }
 
@@ -48,7 +48,7 @@ func (r *Requests) Created(ctx context.Context) time.Time {
 		return r.created
 	}
 	r.looked = time.Now()
-	ctx, cancel := context.WithTimeout(ctx, retry.Quick)
+	ctx, cancel := context.WithTimeout(ctx, jet.Quick)
 	defer cancel()
 	info, err := r.stream.Info(ctx)
 	switch {
@@ -77,10 +77,10 @@ func (r *Requests) Doubt() {
 // StoredAt returns when the stream stored the request with this sequence. The error is task.ErrNoRequest
 // where it does not hold it any more.
 func (r *Requests) StoredAt(ctx context.Context, seq uint64) (time.Time, error) {
-	msg, err := retry.Until(ctx, r.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	msg, err := jet.Retry(ctx, r.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		msg, err := r.stream.GetMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			err = retry.Final(task.ErrNoRequest)
+			err = jet.Final(task.ErrNoRequest)
 		}
 		return msg, err
 	})

@@ -19,7 +19,7 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 	if err := r.named(ctx); err != nil {
 		return nil, false, err
 	}
-	m := &r.req.Message
+	m := &r.req.Delivery
 	err = task.ErrNoRecord // a first delivery has none, nearly always
 	if m.Deliveries > 1 {
 		rec, err = r.find(ctx)
@@ -78,7 +78,7 @@ func (r *run) find(ctx context.Context) (*task.Record, error) {
 func (r *run) begin(ctx context.Context) (*task.Record, error) {
 	first := task.Record{
 		TaskID: r.req.TaskID, State: task.Waiting, Owner: r.cfg.Worker, Epoch: 1,
-		RequestSeq: r.req.Message.Seq, RequestedAt: r.req.Message.Stored,
+		RequestSeq: r.req.Delivery.Seq, RequestedAt: r.req.Delivery.Stored,
 		Digest: r.req.Digest, SessionID: r.req.SessionID,
 	}
 	if r.acquire(ctx, patience) == nil && !r.expired() {
@@ -87,7 +87,7 @@ func (r *run) begin(ctx context.Context) (*task.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if r.req.Message.HasLapsed() {
+	if r.req.Delivery.HasLapsed() {
 		return nil, task.ErrNotOwner
 	}
 	rec, err := r.create(ctx, first)
@@ -142,7 +142,7 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 	next := *found
 	next.Owner = r.cfg.Worker
 	next.Epoch++
-	next.RequestSeq, next.RequestedAt = r.req.Message.Seq, r.req.Message.Stored
+	next.RequestSeq, next.RequestedAt = r.req.Delivery.Seq, r.req.Delivery.Stored
 	rec, err := r.save(ctx, next)
 	if err != nil {
 		return rec, err
@@ -155,7 +155,7 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 
 // replay publishes the event of an ended task once more.
 func (r *run) replay(ctx context.Context, rec *task.Record) error {
-	err := r.Publisher.Replay(context.WithoutCancel(ctx), r.req.Message, rec.TaskID, rec.ResultSeq)
+	err := r.Publisher.Replay(context.WithoutCancel(ctx), r.req.Delivery, rec.TaskID, rec.ResultSeq)
 	if errors.Is(err, task.ErrNoEvent) {
 		return r.refuseDuplicate(ctx, fmt.Sprintf("ended as %s at %s and its event is not stored any more; choose another one to run it again",
 			rec.State, rec.FinishedAt.Format(time.RFC3339)))

@@ -16,7 +16,7 @@ func newLine() *line { return &line{stored: map[*run]time.Time{}} }
 func (l *line) join(r *run) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stored[r] = r.req.Message.Stored
+	l.stored[r] = r.req.Delivery.Stored
 }
 
 func (l *line) leave(r *run) {

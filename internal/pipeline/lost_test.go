@@ -23,7 +23,7 @@ import (
 func (w *world) records() *tracker.Tracker {
 	w.t.Helper()
 	nc, _ := w.server.Connect()
-	return tracker.New(natstest.Outbox(w.t, nc), w.stream(w.tracker.Stream()), w.tracker, prometheus.NewRegistry(), zerolog.Nop())
+	return tracker.New(natstest.Batcher(w.t, nc), w.stream(w.tracker.Stream()), w.tracker, prometheus.NewRegistry(), zerolog.Nop())
 }
 
 // loseRecords deletes the bucket and creates it again.
@@ -38,7 +38,7 @@ func (w *world) loseRecords() {
 
 // running starts a worker on a request and returns when it waits for the workflow. goOn lets the next status call
 // through.
-func (w *world) running(deliver func(uint64) task.Message) (goOn func(), verdict <-chan error) {
+func (w *world) running(deliver func(uint64) task.Delivery) (goOn func(), verdict <-chan error) {
 	w.t.Helper()
 	slow := stall{step: "status", reached: make(chan struct{}), goOn: make(chan struct{})}
 	p := w.worker("w1", slow)
@@ -229,7 +229,7 @@ func (w *world) put(key string, value []byte) {
 	}
 }
 
-func (w *world) digest(m task.Message) string {
+func (w *world) digest(m task.Delivery) string {
 	w.t.Helper()
 	req, err := task.ParseRequest(m, task.Defaults{Timeout: time.Minute})
 	if err != nil {

@@ -46,25 +46,25 @@ type Tracker interface {
 	Create(ctx context.Context, rec task.Record) (task.Record, error)
 	Save(ctx context.Context, rec task.Record) (task.Record, error)
 	Get(ctx context.Context, taskID string) (task.Record, error)
-	Deliveries(ctx context.Context, m task.Message) (task.Deliveries, error)
-	SaveDeliveries(ctx context.Context, d task.Deliveries) error
+	Deliveries(ctx context.Context, m task.Delivery) (task.DeliveryCount, error)
+	SaveDeliveries(ctx context.Context, d task.DeliveryCount) error
 }
 
 // Poller waits for workflows.
 type Poller interface {
 	// Wait returns when the workflow ended, was lost, or its time was up, or with the error of ctx. The ending then
 	// holds what was learned so far; it is never nil.
-	Wait(ctx context.Context, w *task.Watch) (*task.Ending, error)
+	Wait(ctx context.Context, w *task.Watch) (*task.Outcome, error)
 }
 
 // Publisher stores events and dead letters.
 type Publisher interface {
 	// Publish returns the event that is stored, which an earlier delivery may have published.
 	// again says that one may have.
-	Publish(ctx context.Context, m task.Message, ev task.Event, again bool) (stored task.Event, seq uint64, err error)
-	PublishAside(ctx context.Context, m task.Message, ev task.Event, again bool) error
-	Replay(ctx context.Context, m task.Message, taskID string, seq uint64) error
-	Bury(ctx context.Context, m task.Message, data []byte, reason string) error
+	Publish(ctx context.Context, m task.Delivery, ev task.Event, again bool) (stored task.Event, seq uint64, err error)
+	PublishPerRequest(ctx context.Context, m task.Delivery, ev task.Event, again bool) error
+	Replay(ctx context.Context, m task.Delivery, taskID string, seq uint64) error
+	DeadLetter(ctx context.Context, m task.Delivery, data []byte, reason string) error
 }
 
 // Config is what the pipeline has to know of its worker.
@@ -115,7 +115,7 @@ func New(cfg Config, p Parts, reg prometheus.Registerer, log zerolog.Logger) *Pi
 
 // Handle takes one request from its delivery to its end. nil: the request is done, and everything final is an event,
 // failures included. An error means that the request must come back; task.ErrNotOwner, that another worker has it.
-func (p *Pipeline) Handle(ctx context.Context, m *task.Message) error {
+func (p *Pipeline) Handle(ctx context.Context, m *task.Delivery) error {
 	r, err := p.receive(ctx, m)
 	if r == nil {
 		return err
@@ -139,7 +139,7 @@ func (p *Pipeline) Handle(ctx context.Context, m *task.Message) error {
 
 // receive counts the delivery and reads the request. It returns no run for a request that is over with that: one that
 // is poisoned, or that breaks a rule.
-func (p *Pipeline) receive(ctx context.Context, m *task.Message) (*run, error) {
+func (p *Pipeline) receive(ctx context.Context, m *task.Delivery) (*run, error) {
 	deliveries, poisoned, err := p.countDelivery(ctx, m)
 	if err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func (p *Pipeline) receive(ctx context.Context, m *task.Message) (*run, error) {
 }
 
 // read reads a request. Its bytes are then dropped from the message, unless they break a rule.
-func (p *Pipeline) read(m *task.Message) (req *task.Request, err error) {
+func (p *Pipeline) read(m *task.Delivery) (req *task.Request, err error) {
 	m.Work(func() { req, err = task.ParseRequest(*m, p.cfg.Defaults) })
 	if err == nil {
 		m.Data = nil
@@ -166,16 +166,16 @@ func (p *Pipeline) read(m *task.Message) (req *task.Request, err error) {
 // outcome is how a task ended.
 type outcome struct {
 	verdict task.Verdict
-	ending  task.Ending // of the wait for its workflow; zero where none ran
+	ending  task.Outcome // of the wait for its workflow; zero where none ran
 }
 
 // run is one delivery's way through the steps.
 type run struct {
 	*Pipeline
 	req        *task.Request
-	deliveries task.Deliveries // without a step forward; its Count is 0 where none are counted
-	saved      time.Time       // when this run last wrote the record, by this machine's clock
-	release    func(error)     // of its place among the submissions, while it has one
+	deliveries task.DeliveryCount // without a step forward; its Count is 0 where none are counted
+	saved      time.Time          // when this run last wrote the record, by this machine's clock
+	release    func(error)        // of its place among the submissions, while it has one
 	own        ownRefusals
 
 	span trace.Span // of the task; nil without a Tracer
@@ -184,7 +184,7 @@ type run struct {
 	since time.Time // when it came there
 }
 
-func (p *Pipeline) newRun(req *task.Request, deliveries task.Deliveries) *run {
+func (p *Pipeline) newRun(req *task.Request, deliveries task.DeliveryCount) *run {
 	if req.UnusedMessageID != "" {
 		p.log.Warn().Str("task", req.TaskID).Str("message_id", req.UnusedMessageID).
 			Msg("Nats-Msg-Id cannot be a task id, a later copy of the request will be another task")

@@ -111,25 +111,25 @@ func (m mortal) Save(ctx context.Context, rec task.Record) (out task.Record, err
 	return out, err
 }
 
-func (m mortal) SaveDeliveries(ctx context.Context, d task.Deliveries) error {
+func (m mortal) SaveDeliveries(ctx context.Context, d task.DeliveryCount) error {
 	return m.do(fmt.Sprint("count ", d.Count), func() error { return m.Tracker.SaveDeliveries(ctx, d) })
 }
 
-func (m mortal) Publish(ctx context.Context, msg task.Message, ev task.Event, again bool) (out task.Event, seq uint64, err error) {
+func (m mortal) Publish(ctx context.Context, msg task.Delivery, ev task.Event, again bool) (out task.Event, seq uint64, err error) {
 	err = m.do("publish", func() (err error) { out, seq, err = m.Publisher.Publish(ctx, msg, ev, again); return err })
 	return out, seq, err
 }
 
-func (m mortal) PublishAside(ctx context.Context, msg task.Message, ev task.Event, again bool) error {
-	return m.do("publish aside", func() error { return m.Publisher.PublishAside(ctx, msg, ev, again) })
+func (m mortal) PublishPerRequest(ctx context.Context, msg task.Delivery, ev task.Event, again bool) error {
+	return m.do("publish aside", func() error { return m.Publisher.PublishPerRequest(ctx, msg, ev, again) })
 }
 
-func (m mortal) Replay(ctx context.Context, msg task.Message, id string, seq uint64) error {
+func (m mortal) Replay(ctx context.Context, msg task.Delivery, id string, seq uint64) error {
 	return m.do("replay", func() error { return m.Publisher.Replay(ctx, msg, id, seq) })
 }
 
-func (m mortal) Bury(ctx context.Context, msg task.Message, data []byte, reason string) error {
-	return m.do("bury", func() error { return m.Publisher.Bury(ctx, msg, data, reason) })
+func (m mortal) DeadLetter(ctx context.Context, msg task.Delivery, data []byte, reason string) error {
+	return m.do("bury", func() error { return m.Publisher.DeadLetter(ctx, msg, data, reason) })
 }
 
 func (m mortal) Submit(ctx context.Context, session string, body []byte) (id string, err error) {
@@ -203,11 +203,11 @@ func (w *world) workerWith(name string, does steps, clock *servertime.Clock) *pi
 		w.t.Fatal(err)
 	}
 	limit := rate.NewLimiter(rate.Inf, 0)
-	out := natstest.Outbox(w.t, nc)
+	out := natstest.Batcher(w.t, nc)
 	m := mortal{
 		Tracker: tracker.New(out, w.stream(w.tracker.Stream()), w.tracker, reg, log),
 		Publisher: publisher.New(publisher.Parts{
-			Conn: nc, JetStream: js, Outbox: out, Results: w.stream(w.results.Stream), Large: large, Index: memory.NewBudget(1 << 20),
+			Conn: nc, JetStream: js, Batcher: out, Results: w.stream(w.results.Stream), Large: large, Index: memory.NewBudget(1 << 20),
 		}, w.results, w.dead, reg, log),
 		api: api, steps: does,
 	}
@@ -225,7 +225,7 @@ func (w *world) workerWith(name string, does steps, clock *servertime.Clock) *pi
 }
 
 // dieWhileItRuns lets a worker begin a task and die when it asks after its workflow.
-func (w *world) dieWhileItRuns(clock *servertime.Clock, m task.Message) {
+func (w *world) dieWhileItRuns(clock *servertime.Clock, m task.Delivery) {
 	w.t.Helper()
 	ctx, died := context.WithCancel(w.t.Context()) // one that is dead would poll for ever
 	d := &death{step: "status", died: died}
@@ -244,7 +244,7 @@ func (w *world) stream(name string) jetstream.Stream {
 }
 
 // request stores a request and returns its n-th delivery.
-func (w *world) request(body string) func(n uint64) task.Message {
+func (w *world) request(body string) func(n uint64) task.Delivery {
 	w.t.Helper()
 	ack, err := w.js.Publish(w.t.Context(), "tasks.request", []byte(body))
 	if err != nil {
@@ -254,8 +254,8 @@ func (w *world) request(body string) func(n uint64) task.Message {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return func(n uint64) task.Message {
-		return task.Message{Stream: "TASKS", Seq: msg.Sequence, Stored: msg.Time.UTC(), Deliveries: n, Header: msg.Header, Data: msg.Data}
+	return func(n uint64) task.Delivery {
+		return task.Delivery{Stream: "TASKS", Seq: msg.Sequence, Stored: msg.Time.UTC(), Deliveries: n, Header: msg.Header, Data: msg.Data}
 	}
 }
 
@@ -597,7 +597,7 @@ func TestARepetitionThatExpiresLeavesTheFirstUnknown(t *testing.T) {
 var errPanicked = errors.New("panicked")
 
 // handle returns the verdict on a request.
-func handle(ctx context.Context, p *pipeline.Pipeline, m task.Message) (verdict error) {
+func handle(ctx context.Context, p *pipeline.Pipeline, m task.Delivery) (verdict error) {
 	defer func() {
 		if recover() != nil {
 			verdict = errPanicked

@@ -20,9 +20,9 @@ const (
 // countDelivery counts a delivery before the request is looked at, and reports whether it is poisoned: ten deliveries
 // ended without a step forward, so that the request kills or hangs the workers that read it. A step forward is a
 // record that says more than before, or an answer of the API that the workflow runs. A drain resets the count.
-func (p *Pipeline) countDelivery(ctx context.Context, m *task.Message) (d task.Deliveries, poisoned bool, err error) {
+func (p *Pipeline) countDelivery(ctx context.Context, m *task.Delivery) (d task.DeliveryCount, poisoned bool, err error) {
 	if m.Deliveries < countFrom {
-		return task.Deliveries{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored}, false, nil
+		return task.DeliveryCount{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored}, false, nil
 	}
 	d, err = p.Tracker.Deliveries(ctx, *m)
 	if err != nil {
@@ -61,7 +61,7 @@ func (r *run) stepForward(ctx context.Context) {
 }
 
 // endPoisoned ends a task whose request kills or hangs workers. Its content is not read.
-func (p *Pipeline) endPoisoned(ctx context.Context, m *task.Message, d task.Deliveries) error {
+func (p *Pipeline) endPoisoned(ctx context.Context, m *task.Delivery, d task.DeliveryCount) error {
 	ctx = context.WithoutCancel(ctx)
 	why := task.NewError(task.Poisoned, fmt.Sprintf("%d deliveries ended without a step forward: the request kills or hangs workers", d.Count))
 	id := d.TaskID
@@ -83,7 +83,7 @@ func (p *Pipeline) endPoisoned(ctx context.Context, m *task.Message, d task.Deli
 			return err
 		}
 	}
-	if err := p.Publisher.Bury(ctx, *m, unread(m.Data), why.Message); err != nil {
+	if err := p.Publisher.DeadLetter(ctx, *m, unread(m.Data), why.Message); err != nil {
 		return err
 	}
 	ev := p.refusal(m, id, why)
@@ -98,9 +98,9 @@ func (p *Pipeline) endPoisoned(ctx context.Context, m *task.Message, d task.Deli
 
 // publishPoisoned stores the event of a poisoned request, and finishes its record where it has one. Without one the
 // id may be another task's.
-func (p *Pipeline) publishPoisoned(ctx context.Context, m *task.Message, ev task.Event, rec task.Record, hasRecord bool) error {
+func (p *Pipeline) publishPoisoned(ctx context.Context, m *task.Delivery, ev task.Event, rec task.Record, hasRecord bool) error {
 	if !hasRecord {
-		return p.Publisher.PublishAside(ctx, *m, ev, true)
+		return p.Publisher.PublishPerRequest(ctx, *m, ev, true)
 	}
 	ev, seq, err := p.Publisher.Publish(ctx, *m, ev, true)
 	if err != nil {

@@ -73,7 +73,7 @@ func TestAPoisonedRequestIsNotRead(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			m := w.request(c.body)(poisonedAfter + 1)
-			count := task.Deliveries{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored, Count: poisonedAfter}
+			count := task.DeliveryCount{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored, Count: poisonedAfter}
 			if err := w.records().SaveDeliveries(t.Context(), count); err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +160,7 @@ func TestACountOfAnOldRequestIsNotTheNewOnes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	m := w.request(fmt.Sprintf(request, ""))(poisonedAfter)
-	count := task.Deliveries{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored.Add(-time.Hour), Count: poisonedAfter}
+	count := task.DeliveryCount{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored.Add(-time.Hour), Count: poisonedAfter}
 	if err := w.records().SaveDeliveries(t.Context(), count); err != nil {
 		t.Fatal(err)
 	}

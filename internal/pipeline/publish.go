@@ -22,8 +22,8 @@ func (r *run) publish(ctx context.Context, rec *task.Record, out *outcome) error
 			return err
 		}
 		var ev task.Event
-		r.req.Message.Work(func() { ev = r.event(rec, out) })
-		ev, seq, err := r.Publisher.Publish(ctx, r.req.Message, ev, rec.Epoch > 1)
+		r.req.Delivery.Work(func() { ev = r.event(rec, out) })
+		ev, seq, err := r.Publisher.Publish(ctx, r.req.Delivery, ev, rec.Epoch > 1)
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (r *run) event(rec *task.Record, out *outcome) task.Event {
 		WorkflowID: rec.WorkflowID, WorkflowStatus: out.ending.Status,
 		Result: out.verdict.Result, RawResult: out.verdict.RawResult, Error: out.verdict.Error, Metadata: r.req.Metadata,
 		RequestedAt: rec.RequestedAt, SubmittedAt: rec.SubmittedAt, FinishedAt: r.cfg.Clock.Now(),
-		Attempts: rec.Attempts, Polls: rec.Polls, UnnoticedMS: out.ending.Unnoticed.Milliseconds(),
+		Attempts: rec.Attempts, Polls: rec.Polls, UnnoticedMS: out.ending.DetectionDelay.Milliseconds(),
 		Worker: r.cfg.Worker,
 	}
 	if ev.Error != nil {
@@ -82,7 +82,7 @@ func (k *keysOnly) secrets(keys []string) task.Secrets {
 }
 
 // ended tells operators of an event that is stored.
-func (r *run) ended(ev task.Event, ending task.Ending) {
+func (r *run) ended(ev task.Event, ending task.Outcome) {
 	code := noCode
 	if ev.Error != nil {
 		code = string(ev.Error.Code)
@@ -92,8 +92,8 @@ func (r *run) ended(ev task.Event, ending task.Ending) {
 		r.metrics.ran.Observe(ev.FinishedAt.Sub(ev.SubmittedAt).Seconds())
 		r.metrics.polls.Observe(float64(ev.Polls))
 	}
-	if ending.Unnoticed > 0 {
-		r.metrics.unnoticed.Observe((ending.Unnoticed + time.Since(r.since)).Seconds())
+	if ending.DetectionDelay > 0 {
+		r.metrics.unnoticed.Observe((ending.DetectionDelay + time.Since(r.since)).Seconds())
 	}
 	r.log.Info().Str("task", ev.TaskID).Str("workflow", ev.WorkflowID).Str("status", string(ev.Status)).
 		Str("code", code).Int("polls", ev.Polls).Stringer("took", ev.FinishedAt.Sub(ev.RequestedAt)).Msg("task ended")

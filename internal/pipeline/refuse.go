@@ -9,7 +9,7 @@ import (
 
 // refuse answers a request that cannot be run: its bytes go among the dead letters, and an event says
 // which field breaks which rule.
-func (p *Pipeline) refuse(ctx context.Context, m *task.Message, why error) error {
+func (p *Pipeline) refuse(ctx context.Context, m *task.Delivery, why error) error {
 	invalid, ok := errors.AsType[*task.InvalidError](why)
 	if !ok {
 		return why
@@ -22,7 +22,7 @@ func (p *Pipeline) refuse(ctx context.Context, m *task.Message, why error) error
 	if !kept {
 		reason += "; " + task.NoBody
 	}
-	if err := p.Publisher.Bury(ctx, *m, body, reason); err != nil {
+	if err := p.Publisher.DeadLetter(ctx, *m, body, reason); err != nil {
 		return err
 	}
 	ev := p.refusal(m, invalid.TaskID, task.NewError(task.InvalidRequest, invalid.Error()))
@@ -37,7 +37,7 @@ func (p *Pipeline) refuse(ctx context.Context, m *task.Message, why error) error
 
 // publishRefusal stores the event of a request that is refused. Under an id that another request uses it gets a message
 // id of its own, lest that task's event is taken for its copy.
-func (p *Pipeline) publishRefusal(ctx context.Context, m *task.Message, ev task.Event) error {
+func (p *Pipeline) publishRefusal(ctx context.Context, m *task.Delivery, ev task.Event) error {
 	again := m.Deliveries > 1
 	rec, err := p.Tracker.Get(ctx, ev.TaskID)
 	switch {
@@ -45,7 +45,7 @@ func (p *Pipeline) publishRefusal(ctx context.Context, m *task.Message, ev task.
 		_, _, err = p.Publisher.Publish(ctx, *m, ev, again)
 		return err
 	case err == nil, errors.Is(err, task.ErrNewerRecord):
-		return p.Publisher.PublishAside(ctx, *m, ev, again)
+		return p.Publisher.PublishPerRequest(ctx, *m, ev, again)
 	default:
 		return err
 	}
@@ -53,9 +53,9 @@ func (p *Pipeline) publishRefusal(ctx context.Context, m *task.Message, ev task.
 
 // refuseDuplicate answers a request whose task id is used already. Its event has a message id of its own.
 func (r *run) refuseDuplicate(ctx context.Context, why string) error {
-	ev := r.refusal(&r.req.Message, r.req.TaskID, task.NewError(task.DuplicateTask, "task_id "+r.req.TaskID+" "+why))
+	ev := r.refusal(&r.req.Delivery, r.req.TaskID, task.NewError(task.DuplicateTask, "task_id "+r.req.TaskID+" "+why))
 	ev.Metadata = r.req.Metadata
-	if err := r.Publisher.PublishAside(context.WithoutCancel(ctx), r.req.Message, ev, r.req.Message.Deliveries > 1); err != nil {
+	if err := r.Publisher.PublishPerRequest(context.WithoutCancel(ctx), r.req.Delivery, ev, r.req.Delivery.Deliveries > 1); err != nil {
 		return err
 	}
 	r.metrics.tasks.WithLabelValues(string(ev.Status), string(ev.Error.Code)).Inc()
@@ -63,7 +63,7 @@ func (r *run) refuseDuplicate(ctx context.Context, why string) error {
 	return nil
 }
 
-func (p *Pipeline) refusal(m *task.Message, taskID string, why *task.Error) task.Event {
+func (p *Pipeline) refusal(m *task.Delivery, taskID string, why *task.Error) task.Event {
 	return task.Event{
 		TaskID: taskID, Status: task.Failed, Error: why,
 		RequestedAt: m.Stored, FinishedAt: p.cfg.Clock.Now(), Worker: p.cfg.Worker,

@@ -24,7 +24,7 @@ func (w *world) messageIDs() []string {
 }
 
 // besideID is the message id of an event beside the task's own, in answer to this request.
-func besideID(taskID string, m task.Message) string {
+func besideID(taskID string, m task.Delivery) string {
 	return fmt.Sprintf("%s/%d/%d", taskID, m.Seq, m.Stored.UnixMilli())
 }
 
@@ -57,7 +57,7 @@ func TestABrokenRequestUnderAFreeIDLeavesRoomForTheMendedOne(t *testing.T) {
 	w := newWorld(t)
 	worker := w.worker("w1", healthy{})
 	refused, good := w.request(broken), w.request(fmt.Sprintf(request, ""))
-	for _, deliver := range []func(uint64) task.Message{refused, good} {
+	for _, deliver := range []func(uint64) task.Delivery{refused, good} {
 		if err := handle(t.Context(), worker, deliver(1)); err != nil {
 			t.Fatal(err)
 		}

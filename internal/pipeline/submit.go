@@ -41,7 +41,7 @@ func (r *run) submit(ctx context.Context, rec *task.Record) (*task.Record, *outc
 		switch {
 		case rec.State == task.Running:
 			r.req.Body = nil // the wait may be long, and the body large
-			r.req.Message.Keeps(r.req.KeptSize())
+			r.req.Delivery.Keeps(r.req.KeptSize())
 			return rec, nil, nil
 		case rec.State == task.Waiting:
 			r.stepForward(ctx) // the request was read, and did no harm
@@ -129,14 +129,14 @@ func (r *run) post(ctx context.Context, rec *task.Record) (*task.Record, *outcom
 	}
 	refusal, ok := errors.AsType[*task.SubmitError](err)
 	if !ok {
-		refusal = &task.SubmitError{Outcome: task.Unknown, Message: err.Error()}
+		refusal = &task.SubmitError{Kind: task.Unknown, Message: err.Error()}
 	}
 	r.log.Warn().Str("task", rec.TaskID).Int("attempt", rec.Attempts).Int("status", refusal.HTTPStatus).
 		Str("reason", string(refusal.Reason)).Msg("submission not accepted")
 	switch {
-	case refusal.Outcome == task.Refused || r.refusedForGood(refusal):
+	case refusal.Kind == task.Refused || r.refusedForGood(refusal):
 		return rec, failed(rec, task.Rejected, "the API refused it: "+refusal.Error()), nil
-	case refusal.Outcome == task.NotNow:
+	case refusal.Kind == task.NotNow:
 		rec, err = r.await(ctxPost, rec, rec.ErrorCode)
 		if err == nil {
 			err = sleep(ctx, r.ownWait(refusal))

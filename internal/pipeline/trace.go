@@ -19,7 +19,7 @@ import (
 type headers map[string][]string
 
 // Get returns the first value of a header, whatever the case of its name.
-func (h headers) Get(name string) string { return task.Message{Header: h}.HeaderValue(name) }
+func (h headers) Get(name string) string { return task.Delivery{Header: h}.HeaderValue(name) }
 
 // Set sets a header.
 func (h headers) Set(name, value string) { h[name] = []string{value} }
@@ -33,7 +33,7 @@ func (r *run) beginTrace(ctx context.Context) context.Context {
 	if r.cfg.Tracer == nil {
 		return ctx
 	}
-	m := &r.req.Message
+	m := &r.req.Delivery
 	w3c := propagation.TraceContext{}
 	ctx = w3c.Extract(ctx, headers(m.Header))
 	orphan := !trace.SpanContextFromContext(ctx).IsValid()

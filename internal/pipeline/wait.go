@@ -46,7 +46,7 @@ func polled(rec *task.Record, polls int) *task.Record {
 // judge adds the verdict to the outcome. The error is ctx's: it ended while the check against output_schema waited for
 // its turn.
 func (r *run) judge(ctx context.Context, out *outcome) (err error) {
-	r.req.Message.Work(func() { out.verdict, err = r.req.Judge(ctx, out.ending) })
+	r.req.Delivery.Work(func() { out.verdict, err = r.req.Judge(ctx, out.ending) })
 	if err != nil {
 		out.ending.Release()
 	}
@@ -55,7 +55,7 @@ func (r *run) judge(ctx context.Context, out *outcome) (err error) {
 
 // waitOnce waits until the workflow ends, ctx does, or the records may be lost. The ending holds what was learned, in
 // any case.
-func (r *run) waitOnce(ctx context.Context, rec *task.Record, ending *task.Ending) (err error) {
+func (r *run) waitOnce(ctx context.Context, rec *task.Record, ending *task.Outcome) (err error) {
 	waitCtx, end := r.beginWait(ctx)
 	defer func() { end(err) }()
 	found, err := r.Poller.Wait(waitCtx, r.watch(ctx, rec))

@@ -82,7 +82,7 @@ func TestTooLargeAnswerEndsTheWait(t *testing.T) {
 				if !tt.large && int64(len(ending.Result)) != tt.size {
 					t.Errorf("got a result of %d bytes, want %d", len(ending.Result), tt.size)
 				}
-				wantBetween(t, "unnoticed", ending.Unnoticed, interval, interval*11/10)
+				wantBetween(t, "unnoticed", ending.DetectionDelay, interval, interval*11/10)
 				ending.Release()
 				wantFree(t, budgets)
 			})
@@ -175,7 +175,7 @@ func TestLargeAnswerMayBeReadAfterTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budgets := poller.Budgets{Polls: memory.NewBudget(1 << 20), Answers: memory.NewBudget(1 << 20)}
 		p := within(budgets, &large{size: func(string) int64 { return 1 << 20 }, says: true})
-		endings := make(chan *task.Ending, 3)
+		endings := make(chan *task.Outcome, 3)
 		for range 3 {
 			go func() {
 				ending, err := p.Wait(t.Context(), fresh(10*time.Second))

@@ -88,7 +88,7 @@ func New(cfg Config, api API, budgets Budgets, limit *rate.Limiter, reg promethe
 //
 // The workflow is asked after once more shortly before the deadline, and a resumed wait has a few seconds to ask
 // once even where the deadline has passed.
-func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (*task.Ending, error) {
+func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (*task.Outcome, error) {
 	w := p.begin(watch)
 	defer p.end(w)
 	for over := false; !over; {

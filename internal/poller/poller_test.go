@@ -108,7 +108,7 @@ func resumed(ran, left time.Duration) *task.Watch {
 	}
 }
 
-func wait(t *testing.T, p *poller.Poller, w *task.Watch) *task.Ending {
+func wait(t *testing.T, p *poller.Poller, w *task.Watch) *task.Outcome {
 	t.Helper()
 	ending, err := p.Wait(t.Context(), w)
 	if err != nil {
@@ -156,7 +156,7 @@ func TestEndIsNoticedWithinAnInterval(t *testing.T) {
 			t.Errorf("got %+v, want a completed workflow with its result", ending)
 		}
 		late := time.Since(end)
-		wantBetween(t, "unnoticed", ending.Unnoticed, late, 11*time.Second)
+		wantBetween(t, "unnoticed", ending.DetectionDelay, late, 11*time.Second)
 	})
 }
 

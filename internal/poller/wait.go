@@ -53,7 +53,7 @@ type wait struct {
 	putOff     bool      // the breaker put the next poll off
 	unknown    int       // answers in a row that did not know the workflow
 	unknownAt  time.Time // the first of them
-	ending     *task.Ending
+	ending     *task.Outcome
 }
 
 // newWait counts the watch's times from now, so that a step of the clock during the wait moves nothing.
@@ -72,7 +72,7 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 		seen:       submitted,
 		size:       smallAnswer,
 		runs:       watch.Runs,
-		ending:     &task.Ending{},
+		ending:     &task.Outcome{},
 	}
 	first := now.Add(w.interval())
 	if watch.Resumed {
@@ -134,7 +134,7 @@ func (w *wait) learned(began time.Time, workflow task.Workflow) (over bool) {
 // ended notes that the workflow has ended. When it can have ended does not depend on how long its answer waited
 // for memory.
 func (w *wait) ended() {
-	w.ending.Unnoticed = time.Since(w.seen)
+	w.ending.DetectionDelay = time.Since(w.seen)
 	known := time.Now()
 	if !w.large.IsZero() {
 		known = w.large

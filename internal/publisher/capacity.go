@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/jet"
 )
 
 // capacity tells whether the results stream can take one more message. It asks the stream a few times a second at
@@ -33,7 +33,7 @@ func (c *capacity) await(ctx context.Context, size int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Since(c.asked) > capacityAge {
-		ctx, cancel := context.WithTimeout(ctx, retry.Quick)
+		ctx, cancel := context.WithTimeout(ctx, jet.Quick)
 		defer cancel()
 		info, err := c.results.Info(ctx)
 		if err != nil {

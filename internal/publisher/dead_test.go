@@ -17,7 +17,7 @@ func TestADeadLetterKeepsBytesAndHeadersAndCannotBeSteered(t *testing.T) {
 	m.Header = map[string][]string{
 		"Nats-Msg-Id": {"mine"}, "Nats-Expected-Last-Sequence": {"99"}, "Nats-TTL": {"1s"}, "tenant": {"acme"},
 	}
-	if err := h.Bury(t.Context(), m, []byte("{broken"), "not JSON:\nline two"); err != nil {
+	if err := h.DeadLetter(t.Context(), m, []byte("{broken"), "not JSON:\nline two"); err != nil {
 		t.Fatal(err)
 	}
 	got := messages(t, h.dead)[0]
@@ -38,7 +38,7 @@ func TestADeadLetterKeepsBytesAndHeadersAndCannotBeSteered(t *testing.T) {
 func TestADeadLetterAsLargeAsAMessageStillFits(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
-	if err := h.Bury(t.Context(), message(7), []byte(strings.Repeat("x", 4096)), strings.Repeat("y", 100)); err != nil {
+	if err := h.DeadLetter(t.Context(), message(7), []byte(strings.Repeat("x", 4096)), strings.Repeat("y", 100)); err != nil {
 		t.Fatal(err)
 	}
 	bucket, object, _ := strings.Cut(messages(t, h.dead)[0].Header.Get("Capstan-Object"), "/")
@@ -53,7 +53,7 @@ func TestADeadLetterWithLargeHeadersIsStored(t *testing.T) {
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
 	m := message(7)
 	m.Header = map[string][]string{"tenant": {strings.Repeat("t", 4000)}}
-	if err := h.Bury(t.Context(), m, []byte("{"), "not JSON"); err != nil {
+	if err := h.DeadLetter(t.Context(), m, []byte("{"), "not JSON"); err != nil {
 		t.Fatal(err)
 	}
 	header := messages(t, h.dead)[0].Header
@@ -73,7 +73,7 @@ func TestARequestsOwnHeadersAreToldFromAWorkers(t *testing.T) {
 	m.Header = map[string][]string{
 		"Capstan-Reason": {"forged"}, "capstan-code": {"poisoned"}, "Capstan-Object": {"b/o"}, "Capstan-Original-Nats-TTL": {"1s"},
 	}
-	if err := h.Bury(t.Context(), m, nil, "not JSON"); err != nil {
+	if err := h.DeadLetter(t.Context(), m, nil, "not JSON"); err != nil {
 		t.Fatal(err)
 	}
 	got := messages(t, h.dead)[0]
@@ -94,7 +94,7 @@ func TestARequestsOwnHeadersAreToldFromAWorkers(t *testing.T) {
 func TestAnEmptyRequestIsNotTakenForOneWithoutABody(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	if err := h.Bury(t.Context(), message(7), nil, "is empty"); err != nil {
+	if err := h.DeadLetter(t.Context(), message(7), nil, "is empty"); err != nil {
 		t.Fatal(err)
 	}
 	if got := messages(t, h.dead)[0].Header.Get("Capstan-Body"); got != "" {
@@ -108,8 +108,8 @@ func TestDeadLettersOfARecreatedStreamAreKept(t *testing.T) {
 	h := newHarness(t, natsserver.Config{})
 	recreated := message(7)
 	recreated.Stored = stored.Add(time.Minute)
-	for _, m := range []task.Message{message(7), message(7), recreated} {
-		if err := h.Bury(t.Context(), m, []byte("{"), "not JSON"); err != nil {
+	for _, m := range []task.Delivery{message(7), message(7), recreated} {
+		if err := h.DeadLetter(t.Context(), m, []byte("{"), "not JSON"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestADeadLetterWithEverythingTooLargeIsStored(t *testing.T) {
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
 	m := message(7)
 	m.Header = map[string][]string{"tenant": {strings.Repeat("t", 2000)}, "other": {strings.Repeat("o", 1500)}}
-	if err := h.Bury(t.Context(), m, []byte(strings.Repeat("x", 4096)), strings.Repeat("é\xFF", 4000)); err != nil {
+	if err := h.DeadLetter(t.Context(), m, []byte(strings.Repeat("x", 4096)), strings.Repeat("é\xFF", 4000)); err != nil {
 		t.Fatal(err)
 	}
 	got := messages(t, h.dead)[0].Header

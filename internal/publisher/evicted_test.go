@@ -7,8 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/natsserver"
-	"github.com/capstan-worker/capstan/internal/outbox"
 )
 
 // The stream took an event for a duplicate of one that is gone: a full stream discarded it, or an operator purged
@@ -65,7 +65,7 @@ func TestAnEventThatIsDiscardedAtOnceIsNotSentAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	discarding := &discarding{harness: h}
-	h.parts.Outbox = discarding
+	h.parts.Batcher = discarding
 	if _, _, err := newPublisher(h.parts).Publish(t.Context(), message(1), event("a"), false); err != nil {
 		t.Fatal(err)
 	}
@@ -80,8 +80,8 @@ type discarding struct {
 	lost bool
 }
 
-func (d *discarding) Store(ctx context.Context, m *nats.Msg) (outbox.Receipt, error) {
-	receipt, err := d.outbox.Store(ctx, m)
+func (d *discarding) Publish(ctx context.Context, m *nats.Msg) (jet.PubAck, error) {
+	receipt, err := d.batcher.Publish(ctx, m)
 	if d.lost || err != nil {
 		return receipt, err
 	}
@@ -89,5 +89,5 @@ func (d *discarding) Store(ctx context.Context, m *nats.Msg) (outbox.Receipt, er
 	if _, err := d.js.Publish(ctx, results.Subject, []byte("{}")); err != nil {
 		d.t.Error(err)
 	}
-	return outbox.Receipt{}, nats.ErrTimeout
+	return jet.PubAck{}, nats.ErrTimeout
 }

@@ -123,7 +123,7 @@ func TestAnEventOfLongTextsFits(t *testing.T) {
 	if _, _, err := h.Publish(t.Context(), m, ev, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.PublishAside(t.Context(), m, ev, false); err != nil {
+	if err := h.PublishPerRequest(t.Context(), m, ev, false); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Replay(t.Context(), message(9), ev.TaskID, 1); err != nil {

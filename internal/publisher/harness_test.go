@@ -13,10 +13,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
-	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -33,7 +33,7 @@ type harness struct {
 	parts   publisher.Parts
 	server  *natstest.Server
 	nc      *nats.Conn
-	outbox  publisher.Outbox
+	batcher publisher.Batcher
 	lossy   *losingAnswers
 	js      jetstream.JetStream
 	results jetstream.Stream
@@ -53,9 +53,9 @@ func newHarness(t *testing.T, server natsserver.Config) *harness {
 	if h.large, err = h.js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: results.Bucket}); err != nil {
 		t.Fatal(err)
 	}
-	h.outbox = natstest.Outbox(t, h.nc)
+	h.batcher = natstest.Batcher(t, h.nc)
 	h.parts = publisher.Parts{
-		Conn: h.nc, JetStream: h.js, Outbox: h.outbox, Results: h.results, Large: h.large, Index: memory.NewBudget(1 << 20),
+		Conn: h.nc, JetStream: h.js, Batcher: h.batcher, Results: h.results, Large: h.large, Index: memory.NewBudget(1 << 20),
 	}
 	h.Publisher = newPublisher(h.parts)
 	return h
@@ -65,8 +65,8 @@ func newPublisher(parts publisher.Parts) *publisher.Publisher {
 	return publisher.New(parts, results, dead, prometheus.NewRegistry(), zerolog.Nop())
 }
 
-func message(seq uint64) task.Message {
-	return task.Message{Stream: "TASKS", Seq: seq, Stored: stored, Header: map[string][]string{}}
+func message(seq uint64) task.Delivery {
+	return task.Delivery{Stream: "TASKS", Seq: seq, Stored: stored, Header: map[string][]string{}}
 }
 
 // perRequest is the message id of what is stored beside a task's own event, in answer to the request with that
@@ -128,26 +128,26 @@ func (h *harness) window(d time.Duration) {
 	if h.results, err = h.js.UpdateStream(h.t.Context(), cfg); err != nil {
 		h.t.Fatal(err)
 	}
-	h.lossy = &losingAnswers{Outbox: h.outbox, window: d}
-	h.parts.Results, h.parts.Outbox = h.results, h.lossy
+	h.lossy = &losingAnswers{Batcher: h.batcher, window: d}
+	h.parts.Results, h.parts.Batcher = h.results, h.lossy
 	h.Publisher = newPublisher(h.parts)
 }
 
 // losingAnswers publishes, waits until the stream has forgotten that, and says that no answer came.
 type losingAnswers struct {
-	publisher.Outbox
+	publisher.Batcher
 	window time.Duration
 	left   atomic.Int32
 }
 
 func (l *losingAnswers) lose(n int32) { l.left.Store(n) }
 
-func (l *losingAnswers) Store(ctx context.Context, m *nats.Msg) (outbox.Receipt, error) {
-	receipt, err := l.Outbox.Store(ctx, m)
+func (l *losingAnswers) Publish(ctx context.Context, m *nats.Msg) (jet.PubAck, error) {
+	receipt, err := l.Batcher.Publish(ctx, m)
 	if l.left.Add(-1) >= 0 {
 		forget := time.NewTimer(2 * l.window)
 		<-forget.C
-		return outbox.Receipt{}, nats.ErrTimeout
+		return jet.PubAck{}, nats.ErrTimeout
 	}
 	return receipt, err
 }

@@ -40,7 +40,7 @@ const maxTraceHeader = 512
 
 // eventHeader returns the headers of an event: the message id by which the stream tells duplicates, the
 // CloudEvents 1.0 attributes in binary mode, and the request's trace.
-func eventHeader(m task.Message, ev *task.Event, id string) nats.Header {
+func eventHeader(m task.Delivery, ev *task.Event, id string) nats.Header {
 	h := nats.Header{}
 	h.Set(nats.MsgIdHdr, id)
 	h.Set("content-type", "application/json")
@@ -55,7 +55,7 @@ func eventHeader(m task.Message, ev *task.Event, id string) nats.Header {
 }
 
 // replayHeader returns a stored event's headers for one more publication, in answer to m.
-func replayHeader(stored nats.Header, m task.Message, id string) nats.Header {
+func replayHeader(stored nats.Header, m task.Delivery, id string) nats.Header {
 	h := nats.Header{}
 	for name, values := range stored {
 		if !steers(name) && name != traceParent && name != traceState {
@@ -75,7 +75,7 @@ const maxReason = 1 << 10
 // deadHeader returns a dead letter's headers: the request's own, a message id that no other request has, and the
 // reason. Those that are the server's or Capstan's get a prefix: an expectation or a time to live that the request
 // was published with is not meant for the dead letter.
-func deadHeader(m task.Message, reason string) nats.Header {
+func deadHeader(m task.Delivery, reason string) nats.Header {
 	h := nats.Header{}
 	for name, values := range m.Header {
 		if steers(name) || isCapstans(name) {
@@ -92,7 +92,7 @@ func deadHeader(m task.Message, reason string) nats.Header {
 
 // deadID returns the message id of a request's dead letter. The sequences of a stream that is recreated start over,
 // so that the time belongs to it.
-func deadID(m task.Message) string { return perRequestID(m.Stream, m) }
+func deadID(m task.Delivery) string { return perRequestID(m.Stream, m) }
 
 // isCapstans reports whether a header's name is Capstan's own.
 func isCapstans(name string) bool { return strings.HasPrefix(strings.ToLower(name), "capstan-") }
@@ -100,7 +100,7 @@ func isCapstans(name string) bool { return strings.HasPrefix(strings.ToLower(nam
 // steers reports whether a header tells the server what to do with a message.
 func steers(name string) bool { return strings.HasPrefix(strings.ToLower(name), "nats-") }
 
-func copyTrace(h nats.Header, m task.Message) {
+func copyTrace(h nats.Header, m task.Delivery) {
 	for _, name := range []string{traceParent, traceState} {
 		if v := m.HeaderValue(name); v != "" && len(v) <= maxTraceHeader {
 			h.Set(name, v)

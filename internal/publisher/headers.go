@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/jet"
 )
 
 // batch is how many headers are asked for at once.
@@ -19,7 +19,7 @@ var errInterrupted = errors.New("headers were lost on the way")
 // read calls note with the hash of each message's id and with its sequence, from at on to the last message that is stored
 // when it begins. It moves at along. It tries until it is done, and returns early with an error of note's.
 func (x *eventIndex) read(ctx context.Context, at *position, note func(hash, seq uint64) error) error {
-	_, err := retry.Until(ctx, x.call, func(ctx context.Context) (struct{}, error) {
+	_, err := jet.Retry(ctx, x.call, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, x.readOnce(ctx, at, note)
 	})
 	return err
@@ -35,7 +35,7 @@ func (x *eventIndex) readOnce(ctx context.Context, at *position, note func(hash,
 	defer closeConsumer()
 	pending := consumer.CachedInfo().NumPending
 	for read := uint64(0); read < pending; {
-		messages, err := consumer.Fetch(int(min(batch, pending-read)), jetstream.FetchMaxWait(retry.Quick))
+		messages, err := consumer.Fetch(int(min(batch, pending-read)), jetstream.FetchMaxWait(jet.Quick))
 		if err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func (x *eventIndex) readOnce(ctx context.Context, at *position, note func(hash,
 				return errInterrupted
 			}
 			if err := note(x.hash(msg.Headers().Get(nats.MsgIdHdr)), meta.Sequence.Stream); err != nil {
-				return retry.Final(err)
+				return jet.Final(err)
 			}
 			*at = position{seq: meta.Sequence.Stream}
 			read++
@@ -68,20 +68,20 @@ func (x *eventIndex) readOnce(ctx context.Context, at *position, note func(hash,
 // deleted goes by itself, later.
 func openHeaders(ctx context.Context, js jetstream.JetStream, stream string, from position) (jetstream.Consumer, func(), error) {
 	cfg := jetstream.ConsumerConfig{
-		HeadersOnly: true, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: retry.Slow,
+		HeadersOnly: true, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: jet.Slow,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from.seq + 1,
 	}
 	if !from.since.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &from.since
 	}
-	opening, cancel := context.WithTimeout(ctx, retry.Quick)
+	opening, cancel := context.WithTimeout(ctx, jet.Quick)
 	defer cancel()
 	consumer, err := js.CreateConsumer(opening, stream, cfg)
 	if err != nil {
 		return nil, nil, err
 	}
 	return consumer, func() {
-		ctx, cancel := context.WithTimeout(ctx, retry.Quick)
+		ctx, cancel := context.WithTimeout(ctx, jet.Quick)
 		defer cancel()
 		_ = js.DeleteConsumer(ctx, stream, consumer.CachedInfo().Name)
 	}, nil

@@ -11,8 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/memory"
-	"github.com/capstan-worker/capstan/internal/retry"
 )
 
 // eventIndex finds events by their message ids, also longer ago than the stream remembers those.
@@ -24,7 +24,7 @@ import (
 // while is dropped.
 type eventIndex struct {
 	budget *memory.Budget
-	call   *retry.Call
+	call   *jet.Call
 	open   func(ctx context.Context, from position) (jetstream.Consumer, func(), error)
 	seed   maphash.Seed
 	unused *time.Timer // runs out when the index has not been used for unusedFor
@@ -57,7 +57,7 @@ type question struct {
 	answered bool     // of the owner of the turn
 }
 
-func newEventIndex(js jetstream.JetStream, stream string, budget *memory.Budget, call *retry.Call) *eventIndex {
+func newEventIndex(js jetstream.JetStream, stream string, budget *memory.Budget, call *jet.Call) *eventIndex {
 	x := &eventIndex{budget: budget, call: call, seed: maphash.MakeSeed(), turn: make(chan struct{}, 1)}
 	x.open = func(ctx context.Context, from position) (jetstream.Consumer, func(), error) {
 		return openHeaders(ctx, js, stream, from)

@@ -11,11 +11,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/publisher"
-	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/servertime"
 )
 
@@ -110,7 +110,7 @@ func TestALookEndsWithTheLastEvent(t *testing.T) {
 	if _, _, err := h.Publish(t.Context(), message(2), again, true); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took >= retry.Quick {
+	if took := time.Since(began); took >= jet.Quick {
 		t.Errorf("a look at 3 events took %v, want less than the time of an answer that is lost", took)
 	}
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // offload puts the answer of an event into the object store and the object's name in its place, where there is an
 // answer. Where there is both a result and what it was unwrapped from, the result is the answer; a failed task's
 // is what the API sent.
-func (p *Publisher) offload(ctx context.Context, m task.Message, ev *task.Event) error {
+func (p *Publisher) offload(ctx context.Context, m task.Delivery, ev *task.Event) error {
 	answer := ev.Result
 	if answer == nil {
 		answer = ev.RawResult
@@ -55,7 +55,7 @@ func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstre
 	}
 	defer p.uploads.Release(1)
 	patience := firstUpload
-	return retry.Until(ctx, p.calls.object, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
+	return jet.Retry(ctx, p.calls.object, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		defer func() {

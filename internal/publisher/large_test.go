@@ -15,8 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/natsserver"
-	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -113,7 +113,7 @@ func TestAnUploadWithoutAnAnswerIsTriedAgainSoon(t *testing.T) {
 func TestAnUploadHasItsTimeAfterALongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &unanswered{ObjectStore: willing{}, left: 100} // five hours
-		p := newPublisher(publisher.Parts{Conn: &nats.Conn{}, Outbox: small{}, Results: emptyStream{}, Large: store})
+		p := newPublisher(publisher.Parts{Conn: &nats.Conn{}, Batcher: small{}, Results: emptyStream{}, Large: store})
 		if _, _, err := p.Publish(t.Context(), message(7), event("large"), false); err != nil {
 			t.Fatal(err)
 		}
@@ -123,14 +123,14 @@ func TestAnUploadHasItsTimeAfterALongOutage(t *testing.T) {
 	})
 }
 
-// small is an outbox that takes no event with its result in it.
+// small is an batcher that takes no event with its result in it.
 type small struct{}
 
-func (small) Store(_ context.Context, msg *nats.Msg) (outbox.Receipt, error) {
+func (small) Publish(_ context.Context, msg *nats.Msg) (jet.PubAck, error) {
 	if !bytes.Contains(msg.Data, []byte("result_ref")) {
-		return outbox.Receipt{}, nats.ErrMaxPayload
+		return jet.PubAck{}, nats.ErrMaxPayload
 	}
-	return outbox.Receipt{Sequence: 1}, nil
+	return jet.PubAck{Sequence: 1}, nil
 }
 
 // emptyStream is a results stream without events and limits.

@@ -28,7 +28,7 @@ func TestALargeResultIsNotCopied(t *testing.T) { // not parallel: it counts what
 		result[i] = 'x'
 	}
 	result[0], result[size-1] = '"', '"'
-	p := newPublisher(publisher.Parts{Conn: &nats.Conn{}, Outbox: small{}, Results: boundStream{}, Large: willing{}})
+	p := newPublisher(publisher.Parts{Conn: &nats.Conn{}, Batcher: small{}, Results: boundStream{}, Large: willing{}})
 	ev := event("a")
 	ev.Result, ev.RawResult = result, result
 	var before, after runtime.MemStats

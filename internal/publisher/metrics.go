@@ -5,21 +5,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/rs/zerolog"
 
-	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/jet"
 )
 
 // calls are the publisher's calls to NATS.
 type calls struct {
-	event, replay, dead, object, read *retry.Call
+	event, replay, dead, object, read *jet.Call
 }
 
 func newCalls(reg prometheus.Registerer, log zerolog.Logger) calls {
 	return calls{
-		event:  retry.NewCall("publish_event", 0, reg, log),
-		replay: retry.NewCall("publish_replay", 0, reg, log),
-		dead:   retry.NewCall("publish_dead_letter", 0, reg, log),
-		object: retry.NewCall("store_object", longestUpload, reg, log),
-		read:   retry.NewCall("read_event", retry.Quick, reg, log),
+		event:  jet.NewCall("publish_event", 0, reg, log),
+		replay: jet.NewCall("publish_replay", 0, reg, log),
+		dead:   jet.NewCall("publish_dead_letter", 0, reg, log),
+		object: jet.NewCall("store_object", longestUpload, reg, log),
+		read:   jet.NewCall("read_event", jet.Quick, reg, log),
 	}
 }
 

@@ -71,7 +71,7 @@ func (h *harness) overLink() (*publisher.Publisher, *link.Link) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.parts.Conn, h.parts.JetStream, h.parts.Outbox = nc, js, natstest.Outbox(h.t, nc)
+	h.parts.Conn, h.parts.JetStream, h.parts.Batcher = nc, js, natstest.Batcher(h.t, nc)
 	if h.parts.Results, err = js.Stream(h.t.Context(), results.Stream); err != nil {
 		h.t.Fatal(err)
 	}

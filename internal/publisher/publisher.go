@@ -15,23 +15,22 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/memory"
-	"github.com/capstan-worker/capstan/internal/outbox"
-	"github.com/capstan-worker/capstan/internal/retry"
 	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Outbox publishes to streams; each call has a bound of its own.
-type Outbox interface {
-	Store(ctx context.Context, msg *nats.Msg) (outbox.Receipt, error)
+// Batcher publishes to streams; each call has a bound of its own.
+type Batcher interface {
+	Publish(ctx context.Context, msg *nats.Msg) (jet.PubAck, error)
 }
 
 // Parts are what a publisher works with.
 type Parts struct {
 	Conn      *nats.Conn
 	JetStream jetstream.JetStream
-	Outbox    Outbox
+	Batcher   Batcher
 	Results   jetstream.Stream      // of the events
 	Large     jetstream.ObjectStore // of results that are too large for a message
 	Index     *memory.Budget        // of the index of stored events; its only user is the publisher
@@ -43,7 +42,7 @@ type Parts struct {
 // closed.
 type Publisher struct {
 	nc      *nats.Conn
-	outbox  Outbox
+	batcher Batcher
 	results jetstream.Stream
 	large   jetstream.ObjectStore
 	clock   *servertime.Clock
@@ -68,9 +67,9 @@ const (
 // New returns a publisher of events and of dead letters.
 func New(parts Parts, cfg ResultConfig, dead DeadConfig, reg prometheus.Registerer, log zerolog.Logger) *Publisher {
 	p := &Publisher{
-		nc: parts.Conn, outbox: parts.Outbox, results: parts.Results, large: parts.Large, clock: parts.Clock,
+		nc: parts.Conn, batcher: parts.Batcher, results: parts.Results, large: parts.Large, clock: parts.Clock,
 		cfg: cfg, dead: dead, calls: newCalls(reg, log), metrics: newMetrics(reg),
-		index:    newEventIndex(parts.JetStream, cfg.Stream, parts.Index, retry.NewCall("find_event", 0, reg, log)),
+		index:    newEventIndex(parts.JetStream, cfg.Stream, parts.Index, jet.NewCall("find_event", 0, reg, log)),
 		capacity: capacity{results: parts.Results},
 		uploads:  semaphore.NewWeighted(uploadsAtOnce), reads: semaphore.NewWeighted(readsAtOnce),
 	}
@@ -85,8 +84,8 @@ func New(parts Parts, cfg ResultConfig, dead DeadConfig, reg prometheus.Register
 // events stored since the request are looked through where the stream may have forgotten.
 //
 // An event under the same id that answers another request (a broken one that was mended and sent again)
-// is no duplicate. The event is then stored under the id that PublishAside uses.
-func (p *Publisher) Publish(ctx context.Context, m task.Message, ev task.Event, redelivered bool) (task.Event, uint64, error) {
+// is no duplicate. The event is then stored under the id that PublishPerRequest uses.
+func (p *Publisher) Publish(ctx context.Context, m task.Delivery, ev task.Event, redelivered bool) (task.Event, uint64, error) {
 	seq, err := p.storeOnce(ctx, m, &ev, ev.TaskID, redelivered)
 	if errors.Is(err, errOthers) {
 		seq, err = p.storePerRequest(ctx, m, &ev, redelivered)
@@ -94,17 +93,17 @@ func (p *Publisher) Publish(ctx context.Context, m task.Message, ev task.Event, 
 	return ev, seq, err
 }
 
-// PublishAside stores an event that is not the task's one. Its message id is the task id, the request's sequence,
+// PublishPerRequest stores an event that is not the task's one. Its message id is the task id, the request's sequence,
 // and the time when the stream stored the request in Unix milliseconds, with slashes between them.
 // redelivered is as in Publish.
-func (p *Publisher) PublishAside(ctx context.Context, m task.Message, ev task.Event, redelivered bool) error {
+func (p *Publisher) PublishPerRequest(ctx context.Context, m task.Delivery, ev task.Event, redelivered bool) error {
 	_, err := p.storePerRequest(ctx, m, &ev, redelivered)
 	return err
 }
 
 // storePerRequest stores an event under the id that belongs to its request. A message of another
 // program can have that id only by intent; the event then gets a random one.
-func (p *Publisher) storePerRequest(ctx context.Context, m task.Message, ev *task.Event, redelivered bool) (uint64, error) {
+func (p *Publisher) storePerRequest(ctx context.Context, m task.Delivery, ev *task.Event, redelivered bool) (uint64, error) {
 	id := perRequestID(ev.TaskID, m)
 	seq, err := p.storeOnce(ctx, m, ev, id, redelivered)
 	if errors.Is(err, errOthers) {
@@ -115,13 +114,13 @@ func (p *Publisher) storePerRequest(ctx context.Context, m task.Message, ev *tas
 
 // perRequestID returns the message id of an event beside the task's own. No task id has a slash, and no two
 // requests have one sequence and one time.
-func perRequestID(taskID string, m task.Message) string {
+func perRequestID(taskID string, m task.Delivery) string {
 	return fmt.Sprintf("%s/%d/%d", taskID, m.Seq, m.Stored.UnixMilli())
 }
 
 // Replay stores the event with the given sequence once more, marked as a replay, in answer to a request
 // that repeats an ended task's. The error is task.ErrNoEvent where the stream does not hold it any more.
-func (p *Publisher) Replay(ctx context.Context, m task.Message, taskID string, seq uint64) error {
+func (p *Publisher) Replay(ctx context.Context, m task.Delivery, taskID string, seq uint64) error {
 	if err := p.reads.Acquire(ctx, 1); err != nil {
 		return fmt.Errorf("wait to replay task %s: %w", taskID, err)
 	}
@@ -147,7 +146,7 @@ func (p *Publisher) Replay(ctx context.Context, m task.Message, taskID string, s
 
 // replayUnlessStored looks at the message that has the replay's id. It answers the same request unless
 // another program stored it. One that is gone answered the request, too: no other request has this id.
-func (p *Publisher) replayUnlessStored(ctx context.Context, m task.Message, event *jetstream.RawStreamMsg, id string, seq uint64) error {
+func (p *Publisher) replayUnlessStored(ctx context.Context, m task.Delivery, event *jetstream.RawStreamMsg, id string, seq uint64) error {
 	found, err := p.read(ctx, seq)
 	switch {
 	case errors.Is(err, task.ErrNoEvent):

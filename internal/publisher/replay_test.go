@@ -93,7 +93,7 @@ func TestAnswersToARepeatedRequestAreStoredWhateverOtherTasksAreCalled(t *testin
 	if err := h.Replay(t.Context(), message(3), "a", seq); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.PublishAside(t.Context(), message(4), event("a"), false); err != nil {
+	if err := h.PublishPerRequest(t.Context(), message(4), event("a"), false); err != nil {
 		t.Fatal(err)
 	}
 	recreated := message(3)
@@ -148,7 +148,7 @@ func TestAnEventIsStoredThoughAnotherProgramUsesItsIDs(t *testing.T) {
 	if err := h.Replay(t.Context(), message(2), "a", seq); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.PublishAside(t.Context(), message(3), event("a"), false); err != nil {
+	if err := h.PublishPerRequest(t.Context(), message(3), event("a"), false); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.lastSeq(); got != 5 {

@@ -10,8 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/internal/outbox"
-	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -21,7 +20,7 @@ var errOthers = errors.New("message id is used by another request's event")
 // storeOnce stores an event under a message id unless it is stored, puts the stored one in its place, and returns that
 // one's sequence. An event is handed on by its address: copies of it in each call would make a task's stack grow once
 // more.
-func (p *Publisher) storeOnce(ctx context.Context, m task.Message, ev *task.Event, id string, redelivered bool) (uint64, error) {
+func (p *Publisher) storeOnce(ctx context.Context, m task.Delivery, ev *task.Event, id string, redelivered bool) (uint64, error) {
 	if redelivered && p.mayBeForgotten(ev) {
 		seq, found, err := p.findStored(ctx, m, ev)
 		if found || err != nil {
@@ -48,7 +47,7 @@ func (p *Publisher) storeOnce(ctx context.Context, m task.Message, ev *task.Even
 // storeFitting publishes an event. One that does not fit into a message gives up one thing after the other: its
 // result goes to the object store, its metadata is left out, and its texts are cut. ev is then the event that is
 // stored.
-func (p *Publisher) storeFitting(ctx context.Context, call *retry.Call, m task.Message, ev *task.Event, header nats.Header) (receipt, error) {
+func (p *Publisher) storeFitting(ctx context.Context, call *jet.Call, m task.Delivery, ev *task.Event, header nats.Header) (receipt, error) {
 	shrink := []func() error{
 		func() error { return p.offload(ctx, m, ev) },
 		func() error { ev.DropMetadata(); return nil },
@@ -66,7 +65,7 @@ func (p *Publisher) storeFitting(ctx context.Context, call *retry.Call, m task.M
 	}
 }
 
-func (p *Publisher) encodeAndStore(ctx context.Context, call *retry.Call, ev *task.Event, header nats.Header) (receipt, error) {
+func (p *Publisher) encodeAndStore(ctx context.Context, call *jet.Call, ev *task.Event, header nats.Header) (receipt, error) {
 	if ev.ExceedsBytes(p.maxMessage()) {
 		return receipt{}, nats.ErrMaxPayload // found without encoding 32 MiB
 	}
@@ -78,7 +77,7 @@ func (p *Publisher) encodeAndStore(ctx context.Context, call *retry.Call, ev *ta
 }
 
 // replayAs publishes a stored event once more. It fitted into a message, but it may not with the mark of a replay.
-func (p *Publisher) replayAs(ctx context.Context, m task.Message, stored *jetstream.RawStreamMsg, id string) (receipt, error) {
+func (p *Publisher) replayAs(ctx context.Context, m task.Delivery, stored *jetstream.RawStreamMsg, id string) (receipt, error) {
 	header := replayHeader(stored.Header, m, id)
 	msg := &nats.Msg{Subject: p.cfg.Subject, Header: header, Data: task.Portable(stored.Data)}
 	ack, err := p.storeEvent(ctx, p.calls.replay, msg)
@@ -99,7 +98,7 @@ func tooLarge(err error) bool {
 
 // receipt is the stream's answer to an event.
 type receipt struct {
-	outbox.Receipt
+	jet.PubAck
 	retried bool // an earlier try of the same call may have reached the stream
 }
 
@@ -108,16 +107,16 @@ type receipt struct {
 // The stream tells copies of an event by their id. A subscriber without a consumer does not: it sees
 // each message that reaches the server. So an event is not sent a second time before the stream was asked for
 // the first, or before it has capacity for one that it refused.
-func (p *Publisher) storeEvent(ctx context.Context, call *retry.Call, msg *nats.Msg) (receipt, error) {
+func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Msg) (receipt, error) {
 	if messageSize(msg) > p.maxMessage() {
 		return receipt{}, nats.ErrMaxPayload
 	}
 	before := position{seq: p.newest.Load()} // the event can only be stored behind it
 	var sent, refused bool
-	ack, err := retry.Until(ctx, call, func(ctx context.Context) (outbox.Receipt, error) {
+	ack, err := jet.Retry(ctx, call, func(ctx context.Context) (jet.PubAck, error) {
 		if refused {
 			if err := p.capacity.await(ctx, messageSize(msg)); err != nil {
-				return outbox.Receipt{}, err
+				return jet.PubAck{}, err
 			}
 		}
 		if sent {
@@ -126,18 +125,18 @@ func (p *Publisher) storeEvent(ctx context.Context, call *retry.Call, msg *nats.
 				return storedAlready(found), err
 			}
 		}
-		ack, err := p.outbox.Store(ctx, msg)
+		ack, err := p.batcher.Publish(ctx, msg)
 		sent = sent || mayBeStored(err)
 		refused = isRefusal(err)
 		if tooLarge(err) {
-			err = retry.Final(err)
+			err = jet.Final(err)
 		}
 		return ack, err
 	})
 	if err == nil && !ack.Duplicate {
 		p.newest.Store(ack.Sequence)
 	}
-	return receipt{Receipt: ack, retried: sent}, err
+	return receipt{PubAck: ack, retried: sent}, err
 }
 
 // settleTime is how long the server may take to store a message that it has read. Behind a link that was stalled
@@ -162,11 +161,11 @@ func (p *Publisher) findSent(ctx context.Context, behind position, id string) ([
 }
 
 // storedAlready is the stream's answer to an event that it has.
-func storedAlready(found []uint64) outbox.Receipt {
+func storedAlready(found []uint64) jet.PubAck {
 	if len(found) == 0 {
-		return outbox.Receipt{}
+		return jet.PubAck{}
 	}
-	return outbox.Receipt{Sequence: found[0], Duplicate: true}
+	return jet.PubAck{Sequence: found[0], Duplicate: true}
 }
 
 // mayBeStored reports whether a message may have been stored although the call failed: it was sent, and no

@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -32,7 +32,7 @@ func earliest(ev *task.Event) time.Time {
 }
 
 // findStored puts the event that an earlier delivery of m stored in the place of ev, if there is one.
-func (p *Publisher) findStored(ctx context.Context, m task.Message, ev *task.Event) (seq uint64, found bool, err error) {
+func (p *Publisher) findStored(ctx context.Context, m task.Delivery, ev *task.Event) (seq uint64, found bool, err error) {
 	seqs, err := p.index.find(ctx, position{since: earliest(ev)}, ev.TaskID, perRequestID(ev.TaskID, m))
 	if err != nil {
 		return 0, false, err
@@ -102,10 +102,10 @@ func (p *Publisher) nextBehind(ctx context.Context, seq uint64) (*jetstream.RawS
 
 // read returns the message with this sequence, or task.ErrNoEvent.
 func (p *Publisher) read(ctx context.Context, seq uint64, opts ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
-	return retry.Until(ctx, p.calls.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	return jet.Retry(ctx, p.calls.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		msg, err := p.results.GetMsg(ctx, seq, opts...)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			err = retry.Final(task.ErrNoEvent)
+			err = jet.Final(task.ErrNoEvent)
 		}
 		return msg, err
 	})

@@ -45,7 +45,7 @@ var errNoAnswer = errors.New("no answer about the streams")
 type Binding struct {
 	nc     *nats.Conn
 	cfg    Config
-	denied *Denials
+	denied *Violations
 	clock  *servertime.Clock
 	log    zerolog.Logger
 
@@ -66,7 +66,7 @@ type Binding struct {
 }
 
 // NewBinding returns one that has not looked yet. With each look clock learns the server's time; nil: nobody asks.
-func NewBinding(nc *nats.Conn, cfg Config, denied *Denials, clock *servertime.Clock, log zerolog.Logger) *Binding {
+func NewBinding(nc *nats.Conn, cfg Config, denied *Violations, clock *servertime.Clock, log zerolog.Logger) *Binding {
 	if clock == nil {
 		clock = &servertime.Clock{}
 	}

@@ -213,7 +213,7 @@ func TestALookLearnsTheServersTime(t *testing.T) {
 			prepare(w)
 			cfg, clock, asked := defaults(), &servertime.Clock{}, time.Now()
 			clock.Observe(asked.Add(time.Hour), asked, asked)
-			b := streams.NewBinding(w.nc, cfg, streams.NewDenials(cfg, prometheus.NewRegistry(), zerolog.Nop()), clock, zerolog.Nop())
+			b := streams.NewBinding(w.nc, cfg, streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.Nop()), clock, zerolog.Nop())
 			if got := b.Clock(); got != "this machine's clock is 1h0m0s behind NATS'" {
 				t.Errorf("got %q, want the hour", got)
 			}
@@ -242,7 +242,7 @@ func TestStreamsOfAJetStreamDomain(t *testing.T) {
 	if got := w.stream("TASKS").Domain; got != "hub" {
 		t.Errorf("got domain %q, want hub", got)
 	}
-	for _, grant := range cfg.Grants() {
+	for _, grant := range cfg.Permissions() {
 		if strings.HasPrefix(grant, "$JS.API.") {
 			t.Errorf("got the grant %s, want it in the domain", grant)
 		}
@@ -273,7 +273,7 @@ func TestAMissingPermissionMakesAWorkerUnready(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := defaults()
 		var log strings.Builder
-		d := streams.NewDenials(cfg, prometheus.NewRegistry(), zerolog.New(&log))
+		d := streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.New(&log))
 		violation := fmt.Errorf(`%w: Permissions Violation for Publish to "$KV.task_tracker.ord-1"`, nats.ErrPermissionViolation)
 		for range 3 {
 			if !d.Note(violation) {

@@ -51,7 +51,7 @@ func newWorld(t *testing.T) *world {
 // worker is a worker as far as its streams go: it has just started.
 func (w *world) worker(cfg streams.Config) *streams.Binding {
 	w.t.Helper()
-	denied := streams.NewDenials(cfg, prometheus.NewRegistry(), zerolog.Nop())
+	denied := streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
 	return streams.NewBinding(w.nc, cfg, denied, nil, zerolog.Nop())
 }
 

@@ -86,7 +86,7 @@ func TestASchemaDecidesWhatIsTheAnswer(t *testing.T) {
 }
 
 func TestAnErrorBesideACompletedResultIsAFailure(t *testing.T) {
-	ending := func(words string) task.Ending {
+	ending := func(words string) task.Outcome {
 		e := completed(`"x"`)
 		e.Error = words
 		return e
@@ -111,7 +111,7 @@ func TestAnErrorBesideACompletedResultIsAFailure(t *testing.T) {
 
 func TestATimeoutSaysWhatTheLastAnswersWere(t *testing.T) {
 	r := parse(t, with(`"timeout":"1h"`))
-	v := judge(t, r, task.Ending{TimedOut: true, LastError: "read answer: invalid character 'N' looking for beginning of value"})
+	v := judge(t, r, task.Outcome{TimedOut: true, LastError: "read answer: invalid character 'N' looking for beginning of value"})
 	if want := "not done within 1h0m0s; the last answer was: read answer: invalid character 'N' looking for beginning of value"; v.Error.Message != want {
 		t.Errorf("got %q, want %q", v.Error.Message, want)
 	}

@@ -2,10 +2,10 @@ package task
 
 import "time"
 
-// Deliveries counts the deliveries of one request that ended without a step forward. It is kept beside the
+// DeliveryCount counts the deliveries of one request that ended without a step forward. It is kept beside the
 // records, under the request's place in its stream: a request that kills each worker that reads it cannot be asked
 // for its id.
-type Deliveries struct {
+type DeliveryCount struct {
 	Stream string    `json:"stream"`
 	Seq    uint64    `json:"seq"`
 	Stored time.Time `json:"stored"`            // when the stream stored the request
@@ -18,4 +18,4 @@ const DeliveriesPrefix = "deliveries/"
 
 // Of reports whether the count is of this very message. A stream that was recreated counts its messages from 1
 // again.
-func (d Deliveries) Of(m Message) bool { return d.Seq == m.Seq && d.Stored.Equal(m.Stored) }
+func (d DeliveryCount) Of(m Delivery) bool { return d.Seq == m.Seq && d.Stored.Equal(m.Stored) }

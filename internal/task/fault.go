@@ -26,7 +26,7 @@ const maxShown = 80
 
 // inMessage makes the fault of a message fit to be shown: short, without secrets, and with what can
 // still be read of the request.
-func (f *fault) inMessage(m Message) *InvalidError {
+func (f *fault) inMessage(m Delivery) *InvalidError {
 	data := withoutMark(m.Data)
 	secrets, known := secretsIn(data)
 	redactor := secrets.Redactor()

@@ -207,7 +207,7 @@ func checkTaskID(r *Request, value json.RawMessage) error {
 		err = &fault{holds: id, rule: "give 1 to 128 of letters, digits, '.', '_', '-', '='; begin and end with a letter or digit; no '..'"}
 	}
 	if err == nil {
-		err = r.Message.checkIdentity(id)
+		err = r.Delivery.checkIdentity(id)
 	}
 	return err
 }

@@ -25,13 +25,13 @@ func wellFormed(id string) bool {
 
 // isDefaultOfAnother reports whether another request of the same stream has this id if it names none. Under such an id, a request
 // would pass for the other one.
-func (m Message) isDefaultOfAnother(id string) bool {
+func (m Delivery) isDefaultOfAnother(id string) bool {
 	seq, ok := strings.CutPrefix(id, m.Stream+"-")
 	return ok && seq != "" && strings.Trim(seq, "0123456789") == "" && id != m.DefaultID()
 }
 
 // checkIdentity refuses an id that is the default of another request.
-func (m Message) checkIdentity(id string) error {
+func (m Delivery) checkIdentity(id string) error {
 	if !m.isDefaultOfAnother(id) {
 		return nil
 	}
@@ -40,7 +40,7 @@ func (m Message) checkIdentity(id string) error {
 
 // taskID returns the id the request names itself, else the one its publisher gave the message, else the
 // default. One that is not well formed, is named twice, or is another request's default counts as none.
-func taskID(m Message, all []member) string {
+func taskID(m Delivery, all []member) string {
 	var named []string
 	for _, each := range all {
 		if each.name == "task_id" {
@@ -63,7 +63,7 @@ func (r *Request) checkMessageID(header map[string][]string) error {
 		return nil
 	}
 	if len(ids) == 1 && wellFormed(ids[0]) {
-		return inField(msgIDHeader, r.Message.checkIdentity(ids[0]))
+		return inField(msgIDHeader, r.Delivery.checkIdentity(ids[0]))
 	}
 	r.UnusedMessageID = cut(r.Secrets.Text(strings.ToValidUTF8(ids[0], "\ufffd")), maxShown)
 	return nil

@@ -12,7 +12,7 @@ import (
 const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 // published returns a request with the minimum whose publisher gave it these headers.
-func published(header map[string][]string) task.Message {
+func published(header map[string][]string) task.Delivery {
 	m := message(with(`"model":"m"`))
 	m.Header = header
 	return m
@@ -109,7 +109,7 @@ func TestOnlyAWellFormedTraceIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := r.Message.Header; len(got)+len(tc.want) > 0 && !reflect.DeepEqual(got, tc.want) {
+		if got := r.Delivery.Header; len(got)+len(tc.want) > 0 && !reflect.DeepEqual(got, tc.want) {
 			t.Errorf("%.200v: got %v, want %v", tc.header, got, tc.want)
 		}
 	}

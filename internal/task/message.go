@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Message is one delivery of a request, as it came from its stream.
-type Message struct {
+// Delivery is one delivery of a request, as it came from its stream.
+type Delivery struct {
 	Stream     string              // the stream that stores the request
 	Seq        uint64              // its sequence in that stream
 	Stored     time.Time           // when the stream stored it
@@ -29,11 +29,11 @@ type Message struct {
 }
 
 // DefaultID is the task id of a request that names none: "<stream>-<sequence>".
-func (m Message) DefaultID() string { return fmt.Sprintf("%s-%d", m.Stream, m.Seq) }
+func (m Delivery) DefaultID() string { return fmt.Sprintf("%s-%d", m.Stream, m.Seq) }
 
 // HeaderValue returns the first value of a header, or "". Its name may be spelled in any case: clients that
 // carry HTTP's headers over write some in theirs.
-func (m Message) HeaderValue(name string) string {
+func (m Delivery) HeaderValue(name string) string {
 	for have, values := range m.Header {
 		if len(values) > 0 && strings.EqualFold(have, name) {
 			return values[0]
@@ -43,17 +43,17 @@ func (m Message) HeaderValue(name string) string {
 }
 
 // HasLapsed calls Lapsed where there is one.
-func (m Message) HasLapsed() bool { return m.Lapsed != nil && m.Lapsed() }
+func (m Delivery) HasLapsed() bool { return m.Lapsed != nil && m.Lapsed() }
 
 // Keeps calls Keep where there is one.
-func (m Message) Keeps(bytes int) {
+func (m Delivery) Keeps(bytes int) {
 	if m.Keep != nil {
 		m.Keep(bytes)
 	}
 }
 
 // Work does what is work on the request's content, between two calls of Working.
-func (m Message) Work(do func()) {
+func (m Delivery) Work(do func()) {
 	if m.Working != nil {
 		m.Working(true)
 		defer m.Working(false)

@@ -62,7 +62,7 @@ func (r Record) UnknownOnce() bool { return r.ErrorCode == SubmissionUnknown }
 
 // Of reports whether the record was made for this very message. A stream that was deleted and made
 // again counts from 1 anew, so the sequence alone does not tell.
-func (r Record) Of(m Message) bool {
+func (r Record) Of(m Delivery) bool {
 	return r.RequestSeq == m.Seq && r.RequestedAt.Equal(m.Stored)
 }
 

@@ -21,9 +21,9 @@ type Defaults struct {
 
 // Request is a task that can be run: a message that keeps every rule.
 type Request struct {
-	// Message is where the request came from. Its Data is dropped, and of its Header only the trace is
+	// Delivery is where the request came from. Its Data is dropped, and of its Header only the trace is
 	// kept: what the event needs.
-	Message Message
+	Delivery Delivery
 
 	TaskID    string // the request's own, else the message id of its publisher, else the default
 	Digest    string // hex SHA-256 of the content; see digest
@@ -71,7 +71,7 @@ func (e *InvalidError) Error() string {
 
 // ParseRequest reads a request. Every field has to be known and of its type, and every rule kept; the
 // first breach is returned, always as an *InvalidError. The request shares no memory with m.Data.
-func ParseRequest(m Message, d Defaults) (*Request, error) {
+func ParseRequest(m Delivery, d Defaults) (*Request, error) {
 	r, err := parse(m, d)
 	if err == nil {
 		return r, nil
@@ -83,13 +83,13 @@ func ParseRequest(m Message, d Defaults) (*Request, error) {
 	return nil, f.inMessage(m)
 }
 
-func parse(m Message, d Defaults) (*Request, error) {
+func parse(m Delivery, d Defaults) (*Request, error) {
 	data := withoutMark(m.Data)
 	if err := checkShape(data); err != nil {
 		return nil, err
 	}
 	all := members(data)
-	r := &Request{Message: m.withoutData(), TaskID: taskID(m, all), Timeout: d.Timeout, Resubmit: d.Resubmit, schemas: d.Schemas}
+	r := &Request{Delivery: m.withoutData(), TaskID: taskID(m, all), Timeout: d.Timeout, Resubmit: d.Resubmit, schemas: d.Schemas}
 	table := fields()
 	known := table[:]
 	for _, each := range all {
@@ -118,7 +118,7 @@ func parse(m Message, d Defaults) (*Request, error) {
 }
 
 // withoutData returns the message with nothing of its content but its trace.
-func (m Message) withoutData() Message {
+func (m Delivery) withoutData() Delivery {
 	m.Data, m.Header = nil, traceOf(m)
 	return m
 }

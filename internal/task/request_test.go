@@ -16,8 +16,8 @@ import (
 
 var defaults = task.Defaults{Timeout: time.Hour}
 
-func message(data string) task.Message {
-	return task.Message{Stream: "TASKS", Seq: 7, Data: []byte(data)}
+func message(data string) task.Delivery {
+	return task.Delivery{Stream: "TASKS", Seq: 7, Data: []byte(data)}
 }
 
 // with returns a request that has the minimum and these members.
@@ -32,7 +32,7 @@ func parse(t *testing.T, data string) *task.Request {
 	return r
 }
 
-func refuse(t *testing.T, m task.Message) *task.InvalidError {
+func refuse(t *testing.T, m task.Delivery) *task.InvalidError {
 	t.Helper()
 	_, err := task.ParseRequest(m, defaults)
 	invalid, ok := errors.AsType[*task.InvalidError](err)
@@ -91,8 +91,8 @@ func TestRequestDropsWhatTheEventDoesNotNeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string][]string{"traceparent": {traceparent}, "tracestate": {"a=b"}}
-	if r.Message.Data != nil || !reflect.DeepEqual(r.Message.Header, want) || r.Message.Seq != 7 {
-		t.Errorf("got %+v, want only %v kept", r.Message, want)
+	if r.Delivery.Data != nil || !reflect.DeepEqual(r.Delivery.Header, want) || r.Delivery.Seq != 7 {
+		t.Errorf("got %+v, want only %v kept", r.Delivery, want)
 	}
 }
 
@@ -268,7 +268,7 @@ func FuzzParseRequest(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := task.ParseRequest(task.Message{Stream: "S", Seq: 1, Data: data}, defaults)
+		r, err := task.ParseRequest(task.Delivery{Stream: "S", Seq: 1, Data: data}, defaults)
 		if err != nil {
 			if e, ok := errors.AsType[*task.InvalidError](err); !ok || e.TaskID == "" || e.Rule == "" || len(e.Error()) > 4096 {
 				t.Fatalf("got %v", err)
@@ -279,7 +279,7 @@ func FuzzParseRequest(f *testing.F) {
 		if err := json.Unmarshal(r.Body, &body); err != nil || string(body["async"]) != "true" || body["prompt"] == nil {
 			t.Fatalf("body: got %s, %v", r.Body, err)
 		}
-		again, err := task.ParseRequest(task.Message{Stream: "S", Seq: 1, Data: data}, defaults)
+		again, err := task.ParseRequest(task.Delivery{Stream: "S", Seq: 1, Data: data}, defaults)
 		if err != nil || again.Digest != r.Digest {
 			t.Fatalf("again: got %v, want the same request", err)
 		}

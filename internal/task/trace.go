@@ -15,7 +15,7 @@ const (
 
 // traceOf returns the headers that carry the request's trace. A traceparent that is not well formed counts as none, and so does a
 // tracestate without traceparent, as the standard has it.
-func traceOf(m Message) map[string][]string {
+func traceOf(m Delivery) map[string][]string {
 	header := map[string][]string{}
 	parent := m.HeaderValue(traceParent)
 	if !isTraceParent(parent) {

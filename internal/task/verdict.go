@@ -26,7 +26,7 @@ type Verdict struct {
 // Judge says what a workflow's end means for its task. COMPLETED alone is no success: the answer has to
 // fit output_schema or, without one, to say something, and nothing beside it may say that the agent
 // failed. The error is ctx's: it ended while the check against output_schema waited for its turn.
-func (r *Request) Judge(ctx context.Context, e Ending) (Verdict, error) {
+func (r *Request) Judge(ctx context.Context, e Outcome) (Verdict, error) {
 	raw := asJSON(e.Result)
 	switch {
 	case e.TooLarge:

@@ -9,11 +9,11 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-func completed(result string) task.Ending {
-	return task.Ending{Workflow: task.Workflow{Status: "COMPLETED", Result: json.RawMessage(result)}}
+func completed(result string) task.Outcome {
+	return task.Outcome{Workflow: task.Workflow{Status: "COMPLETED", Result: json.RawMessage(result)}}
 }
 
-func judge(t *testing.T, r *task.Request, e task.Ending) task.Verdict {
+func judge(t *testing.T, r *task.Request, e task.Outcome) task.Verdict {
 	t.Helper()
 	v, err := r.Judge(t.Context(), e)
 	if err != nil {
@@ -139,13 +139,13 @@ func checkVerdict(t *testing.T, v task.Verdict, result, want string) {
 }
 
 func TestEndingsThatAreNoAnswer(t *testing.T) {
-	workflow := func(status, words string) task.Ending {
-		return task.Ending{Workflow: task.Workflow{Status: status, Error: words}}
+	workflow := func(status, words string) task.Outcome {
+		return task.Outcome{Workflow: task.Workflow{Status: status, Error: words}}
 	}
 	r := parse(t, with(`"timeout":"90s"`))
 	for _, tc := range []struct {
 		name    string
-		ending  task.Ending
+		ending  task.Outcome
 		code    task.Code
 		message string
 	}{
@@ -157,9 +157,9 @@ func TestEndingsThatAreNoAnswer(t *testing.T) {
 		{"canceled with two l", workflow("CANCELLED", ""), task.WorkflowFailed, "the workflow ended as CANCELLED"},
 		{"terminated", workflow("TERMINATED", "by an operator"), task.WorkflowFailed, "the workflow ended as TERMINATED: by an operator"},
 		{"timed out there", workflow("TIMED_OUT", ""), task.WorkflowFailed, "the workflow ended as TIMED_OUT"},
-		{"timed out here", task.Ending{Workflow: task.Workflow{Status: "RUNNING"}, TimedOut: true}, task.Timeout, "not done within 1m30s"},
-		{"lost", task.Ending{Workflow: task.Workflow{Status: "RUNNING"}, Lost: true}, task.WorkflowLost, "the API does not know the workflow any more"},
-		{"too large", task.Ending{TooLarge: true}, task.InvalidResult, "the answer is larger than what is read of one"},
+		{"timed out here", task.Outcome{Workflow: task.Workflow{Status: "RUNNING"}, TimedOut: true}, task.Timeout, "not done within 1m30s"},
+		{"lost", task.Outcome{Workflow: task.Workflow{Status: "RUNNING"}, Lost: true}, task.WorkflowLost, "the API does not know the workflow any more"},
+		{"too large", task.Outcome{TooLarge: true}, task.InvalidResult, "the answer is larger than what is read of one"},
 	} {
 		v := judge(t, r, tc.ending)
 		if v.Error == nil || v.Error.Code != tc.code || v.Error.Message != tc.message || v.Result != nil || v.RawResult != nil {
@@ -169,7 +169,7 @@ func TestEndingsThatAreNoAnswer(t *testing.T) {
 }
 
 func TestAFailedWorkflowKeepsItsResult(t *testing.T) {
-	v := judge(t, parse(t, with(`"model":"m"`)), task.Ending{Workflow: task.Workflow{Status: "FAILED", Result: json.RawMessage(`{"a":1}`)}})
+	v := judge(t, parse(t, with(`"model":"m"`)), task.Outcome{Workflow: task.Workflow{Status: "FAILED", Result: json.RawMessage(`{"a":1}`)}})
 	if got, want := string(v.RawResult), `{"a":1}`; got != want || v.Result != nil {
 		t.Errorf("got result %s and raw %s, want only raw %s", v.Result, got, want)
 	}
@@ -187,7 +187,7 @@ func TestLongMessagesAreCutBehindTheirSecrets(t *testing.T) {
 	const before = len("the workflow failed: ")
 	for shift := range 12 {
 		words := strings.Repeat("é", (2048-before)/2-5) + strings.Repeat("-", shift) + "hunter2x" + strings.Repeat("z", 1000)
-		v := judge(t, r, task.Ending{Workflow: task.Workflow{Status: "FAILED", Error: words}})
+		v := judge(t, r, task.Outcome{Workflow: task.Workflow{Status: "FAILED", Error: words}})
 		if strings.Contains(v.Error.Message, "hu") || len(v.Error.Message) > 2048+len("…") {
 			t.Errorf("got %d bytes that end in %q", len(v.Error.Message), v.Error.Message[2000:])
 		}
@@ -209,7 +209,7 @@ func FuzzJudge(f *testing.F) {
 		if schema != "" {
 			r.OutputSchema = json.RawMessage(schema)
 		}
-		v := judge(t, r, task.Ending{Workflow: task.Workflow{Status: status, Result: result, Error: words}})
+		v := judge(t, r, task.Outcome{Workflow: task.Workflow{Status: status, Result: result, Error: words}})
 		if (v.Error == nil) != (v.Result != nil) {
 			t.Fatalf("got result %s with error %v", v.Result, v.Error)
 		}

@@ -26,22 +26,22 @@ func (w Workflow) Ended() bool {
 	}
 }
 
-// Ending is how the wait for a workflow ended: it ended itself, its time was up, or it was lost.
-type Ending struct {
-	Workflow                // the last that was said of it
-	TimedOut  bool          // the task's time was up first
-	Lost      bool          // the API said, again and again, that it does not know the workflow
-	TooLarge  bool          // the answer was larger than what is read of one
-	Polls     int           // status calls that were answered
-	Unnoticed time.Duration // the longest the end can have gone unnoticed: since the last call that said otherwise
-	LastError string        // what the last call that told nothing of the workflow brought; it may repeat what the API said
+// Outcome is how the wait for a workflow ended: it ended itself, its time was up, or it was lost.
+type Outcome struct {
+	Workflow                     // the last that was said of it
+	TimedOut       bool          // the task's time was up first
+	Lost           bool          // the API said, again and again, that it does not know the workflow
+	TooLarge       bool          // the answer was larger than what is read of one
+	Polls          int           // status calls that were answered
+	DetectionDelay time.Duration // the longest the end can have gone unnoticed: since the last call that said otherwise
+	LastError      string        // what the last call that told nothing of the workflow brought; it may repeat what the API said
 
 	// Free gives back the memory that is reserved for the result, once the event is stored. Nil: none is.
 	Free func()
 }
 
 // Release calls Free where there is one.
-func (e *Ending) Release() {
+func (e *Outcome) Release() {
 	if e.Free != nil {
 		e.Free()
 	}
@@ -50,14 +50,14 @@ func (e *Ending) Release() {
 // state is the status in capitals: the API's documents spell some in small letters.
 func (w Workflow) state() string { return strings.ToUpper(w.Status) }
 
-// Outcome is what is known of a submission that brought no workflow id.
-type Outcome int
+// SubmitErrorKind is what is known of a submission that brought no workflow id.
+type SubmitErrorKind int
 
 // The outcomes. Only Unknown leaves open whether the task runs.
 const (
-	Refused Outcome = iota + 1 // the API said no to this task
-	NotNow                     // it was not accepted, through no fault of the task
-	Unknown                    // it may or may not have been accepted
+	Refused SubmitErrorKind = iota + 1 // the API said no to this task
+	NotNow                             // it was not accepted, through no fault of the task
+	Unknown                            // it may or may not have been accepted
 )
 
 // Reason is why submissions do not go through now: a closed set, fit for a metric's label.
@@ -88,7 +88,7 @@ var ErrNotSubmitted = errors.New("nothing was submitted")
 
 // SubmitError is why a submission brought no workflow id.
 type SubmitError struct {
-	Outcome    Outcome
+	Kind       SubmitErrorKind
 	Reason     Reason        // of a NotNow, else empty
 	HTTPStatus int           // 0 where no answer came
 	RetryAfter time.Duration // what the API asked for, 0 where it asked for nothing

@@ -10,8 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/internal/outbox"
-	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -28,9 +27,9 @@ func deliveriesKey(stream string, seq uint64) string {
 
 // Deliveries returns how many deliveries of a request have ended without a step forward, as far as they were counted:
 // the zero count where none was.
-func (t *Tracker) Deliveries(ctx context.Context, m task.Message) (task.Deliveries, error) {
-	none := task.Deliveries{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored}
-	msg, err := retry.Until(ctx, t.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+func (t *Tracker) Deliveries(ctx context.Context, m task.Delivery) (task.DeliveryCount, error) {
+	none := task.DeliveryCount{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored}
+	msg, err := jet.Retry(ctx, t.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		msg, err := t.last(ctx, deliveriesKey(m.Stream, m.Seq))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil, nil
@@ -47,13 +46,13 @@ func (t *Tracker) Deliveries(ctx context.Context, m task.Message) (task.Deliveri
 }
 
 // readDeliveries returns the count that a message holds, and false where there is none.
-func readDeliveries(msg *jetstream.RawStreamMsg) (d task.Deliveries, ok bool) {
+func readDeliveries(msg *jetstream.RawStreamMsg) (d task.DeliveryCount, ok bool) {
 	ok = msg != nil && json.Unmarshal(msg.Data, &d) == nil
 	return d, ok
 }
 
 // SaveDeliveries writes a count over whatever stands there. A count of 0 expires after a minute.
-func (t *Tracker) SaveDeliveries(ctx context.Context, d task.Deliveries) error {
+func (t *Tracker) SaveDeliveries(ctx context.Context, d task.DeliveryCount) error {
 	value, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("encode deliveries: %w", err)
@@ -66,7 +65,7 @@ func (t *Tracker) SaveDeliveries(ctx context.Context, d task.Deliveries) error {
 		Subject: t.cfg.Subject(deliveriesKey(d.Stream, d.Seq)), Data: value,
 		Header: nats.Header{jetstream.MsgTTLHeader: {ttl.String()}},
 	}
-	_, err = retry.Until(ctx, t.save, func(ctx context.Context) (outbox.Receipt, error) { return t.outbox.Store(ctx, msg) })
+	_, err = jet.Retry(ctx, t.save, func(ctx context.Context) (jet.PubAck, error) { return t.batcher.Publish(ctx, msg) })
 	if err != nil {
 		return fmt.Errorf("write deliveries of request %d of %s: %w", d.Seq, d.Stream, err)
 	}

@@ -15,24 +15,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	"github.com/capstan-worker/capstan/internal/outbox"
-	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Outbox publishes to streams; each call has a bound of its own.
-type Outbox interface {
-	Store(ctx context.Context, msg *nats.Msg) (outbox.Receipt, error)
+// Batcher publishes to streams; each call has a bound of its own.
+type Batcher interface {
+	Publish(ctx context.Context, msg *nats.Msg) (jet.PubAck, error)
 }
 
 // Tracker reads and writes records. Its calls wait out an outage of NATS: they return when the server
 // has answered, when ctx ends, or when the connection is closed.
 type Tracker struct {
-	outbox Outbox
-	stream jetstream.Stream
-	cfg    Config
-	read   *retry.Call
-	save   *retry.Call
+	batcher Batcher
+	stream  jetstream.Stream
+	cfg     Config
+	read    *jet.Call
+	save    *jet.Call
 }
 
 // Stream is the name of the stream behind a bucket (ADR-8).
@@ -43,11 +42,11 @@ func (c Config) Subject(key string) string { return "$KV." + c.Bucket + "." + ke
 
 // New returns a tracker on the stream behind the bucket. The stream answers reads from its leader
 // (AllowDirect off), or a read may be older than the write before it.
-func New(o Outbox, stream jetstream.Stream, cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
+func New(o Batcher, stream jetstream.Stream, cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
 	return &Tracker{
-		outbox: o, stream: stream, cfg: cfg,
-		read: retry.NewCall("read_record", retry.Quick, reg, log),
-		save: retry.NewCall("write_record", 0, reg, log),
+		batcher: o, stream: stream, cfg: cfg,
+		read: jet.NewCall("read_record", jet.Quick, reg, log),
+		save: jet.NewCall("write_record", 0, reg, log),
 	}
 }
 
@@ -73,10 +72,10 @@ func (t *Tracker) Save(ctx context.Context, rec task.Record) (task.Record, error
 
 // Get returns the record of a task, or task.ErrNoRecord.
 func (t *Tracker) Get(ctx context.Context, taskID string) (task.Record, error) {
-	msg, err := retry.Until(ctx, t.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	msg, err := jet.Retry(ctx, t.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		msg, err := t.last(ctx, taskID)
 		if errors.Is(err, jetstream.ErrMsgNotFound) || (err == nil && deleted(msg)) {
-			return nil, retry.Final(task.ErrNoRecord)
+			return nil, jet.Final(task.ErrNoRecord)
 		}
 		return msg, err
 	})
@@ -97,8 +96,8 @@ func (t *Tracker) Get(ctx context.Context, taskID string) (task.Record, error) {
 func (t *Tracker) write(ctx context.Context, rec task.Record) (task.Record, error) {
 	rec.UpdatedAt = time.Now().UTC()
 	value := rec.JSON()
-	revision, err := retry.Until(ctx, t.save, func(ctx context.Context) (uint64, error) {
-		receipt, err := t.outbox.Store(ctx, t.message(rec, value))
+	revision, err := jet.Retry(ctx, t.save, func(ctx context.Context) (uint64, error) {
+		receipt, err := t.batcher.Publish(ctx, t.message(rec, value))
 		if err == nil || !refused(err) {
 			return receipt.Sequence, err
 		}
@@ -135,7 +134,7 @@ func (t *Tracker) reconcile(ctx context.Context, rec *task.Record, value []byte)
 		return 0, err // expired since: try again
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		rec.Revision = 0
-		return 0, retry.Final(task.ErrRecordLost)
+		return 0, jet.Final(task.ErrRecordLost)
 	case err != nil:
 		return 0, err
 	case bytes.Equal(msg.Data, value):
@@ -147,9 +146,9 @@ func (t *Tracker) reconcile(ctx context.Context, rec *task.Record, value []byte)
 		return 0, errors.New("key has a delete marker, retrying over it")
 	case rec.Revision != 0 && (deleted(msg) || precedes(msg, *rec)):
 		rec.Revision = msg.Sequence
-		return 0, retry.Final(task.ErrRecordLost)
+		return 0, jet.Final(task.ErrRecordLost)
 	default:
-		return 0, retry.Final(task.ErrNotOwner)
+		return 0, jet.Final(task.ErrNotOwner)
 	}
 }
 

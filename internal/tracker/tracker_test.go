@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
-	"github.com/capstan-worker/capstan/internal/outbox"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
@@ -33,7 +33,7 @@ func newTracker(t *testing.T, cfg tracker.Config) (*tracker.Tracker, *natstest.S
 	server := natstest.Start(t)
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	return tracker.New(natstest.Outbox(t, nc), stream, cfg, prometheus.NewRegistry(), zerolog.Nop()), server, js
+	return tracker.New(natstest.Batcher(t, nc), stream, cfg, prometheus.NewRegistry(), zerolog.Nop()), server, js
 }
 
 func record(id string, state task.State) task.Record {
@@ -136,7 +136,7 @@ func TestAWriteWhoseAnswerWasLostIsOurs(t *testing.T) {
 	server := natstest.Start(t)
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	lossy := &losingAnswers{Outbox: natstest.Outbox(t, nc), lose: 1}
+	lossy := &losingAnswers{Batcher: natstest.Batcher(t, nc), lose: 1}
 	tr := tracker.New(lossy, stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
 
 	rec, err := tr.Create(t.Context(), record("a", task.Submitting))
@@ -156,15 +156,15 @@ func TestAWriteWhoseAnswerWasLostIsOurs(t *testing.T) {
 
 // losingAnswers publishes, and then says that no answer came.
 type losingAnswers struct {
-	tracker.Outbox
+	tracker.Batcher
 	lose int
 }
 
-func (l *losingAnswers) Store(ctx context.Context, m *nats.Msg) (outbox.Receipt, error) {
-	receipt, err := l.Outbox.Store(ctx, m)
+func (l *losingAnswers) Publish(ctx context.Context, m *nats.Msg) (jet.PubAck, error) {
+	receipt, err := l.Batcher.Publish(ctx, m)
 	l.lose--
 	if l.lose >= 0 {
-		return outbox.Receipt{}, nats.ErrTimeout
+		return jet.PubAck{}, nats.ErrTimeout
 	}
 	return receipt, err
 }
@@ -176,7 +176,7 @@ func TestARefusalOverTheRevisionThatStandsIsTriedAgain(t *testing.T) {
 	server := natstest.Start(t)
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	busy := &refusing{Outbox: natstest.Outbox(t, nc)}
+	busy := &refusing{Batcher: natstest.Batcher(t, nc)}
 	tr := tracker.New(busy, stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
 	busy.times = 1
 	rec, err := tr.Create(t.Context(), record("a", task.Submitting))
@@ -195,16 +195,16 @@ func TestARefusalOverTheRevisionThatStandsIsTriedAgain(t *testing.T) {
 
 // refusing refuses that many writes before it stores one.
 type refusing struct {
-	tracker.Outbox
+	tracker.Batcher
 	times int
 }
 
-func (r *refusing) Store(ctx context.Context, m *nats.Msg) (outbox.Receipt, error) {
+func (r *refusing) Publish(ctx context.Context, m *nats.Msg) (jet.PubAck, error) {
 	if r.times == 0 {
-		return r.Outbox.Store(ctx, m)
+		return r.Batcher.Publish(ctx, m)
 	}
 	r.times--
-	return outbox.Receipt{}, &jetstream.APIError{Code: 400, ErrorCode: jetstream.JSErrCodeStreamWrongLastSequenceConstant}
+	return jet.PubAck{}, &jetstream.APIError{Code: 400, ErrorCode: jetstream.JSErrCodeStreamWrongLastSequenceConstant}
 }
 
 func TestAWriteWaitsOutAnOutage(t *testing.T) {
@@ -237,7 +237,7 @@ func TestAWriteEndsWhenTheConnectionIsClosed(t *testing.T) {
 	server := natstest.Start(t)
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	tr := tracker.New(natstest.Outbox(t, nc), stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(natstest.Batcher(t, nc), stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
 	server.Stop()
 	saved := make(chan error, 1)
 	go func() {
@@ -295,7 +295,7 @@ func TestAnExpiredRecordsMarkIsNoRecord(t *testing.T) {
 	stream := natstest.Stream(t, js, withMarks)
 	brief := cfg
 	brief.TTL = time.Second
-	tr := tracker.New(natstest.Outbox(t, nc), stream, brief, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(natstest.Batcher(t, nc), stream, brief, prometheus.NewRegistry(), zerolog.Nop())
 	if _, err := tr.Create(t.Context(), record("a", task.Failed)); err != nil {
 		t.Fatal(err)
 	}

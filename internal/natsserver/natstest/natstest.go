@@ -10,9 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/natsserver"
-	"github.com/capstan-worker/capstan/internal/outbox"
-	"github.com/capstan-worker/capstan/internal/retry"
 )
 
 // patience is how long a test waits for what has to happen, however busy the machine is.
@@ -87,10 +86,10 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) 
 	return nc, js
 }
 
-// Outbox returns an outbox on a connection, as a worker has one.
-func Outbox(tb testing.TB, nc *nats.Conn) *outbox.Outbox {
+// Batcher returns an batcher on a connection, as a worker has one.
+func Batcher(tb testing.TB, nc *nats.Conn) *jet.Batcher {
 	tb.Helper()
-	o, err := outbox.New(nc, retry.Quick)
+	o, err := jet.NewBatcher(nc, jet.Quick)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -2,10 +2,10 @@ package streams
 
 import "strings"
 
-// Grants are the subjects that a worker without provision publishes to; docs/operations.md says what each
+// Permissions are the subjects that a worker without provision publishes to; docs/operations.md says what each
 // is for, and a log line names the one that is missing. Acks and flow control have two forms each: a server with
 // the feature flag js_ack_fc_v2 uses the longer ones.
-func (c Config) Grants() []string {
+func (c Config) Permissions() []string {
 	requests, results, records := c.Requests.Name, c.Results.Name, c.TrackerStream()
 	objects := c.LargeStream()
 	chunks := "$O." + c.Large + ".C.*"
@@ -38,9 +38,9 @@ func (c Config) API(call string) string {
 	return "$JS.API." + call
 }
 
-// Grant is what would allow a worker to use a subject: it stands for a whole family of subjects, where their
+// Permission is what would allow a worker to use a subject: it stands for a whole family of subjects, where their
 // last parts are a task's or a delivery's own.
-func (c Config) Grant(operation, subject string) string {
+func (c Config) Permission(operation, subject string) string {
 	if operation == Subscribing {
 		prefix := c.NATS.InboxPrefix
 		if prefix == "" {
@@ -51,7 +51,7 @@ func (c Config) Grant(operation, subject string) string {
 		}
 		return subject
 	}
-	for _, pattern := range c.Grants() {
+	for _, pattern := range c.Permissions() {
 		if matchesAll(pattern, subject) {
 			return pattern
 		}

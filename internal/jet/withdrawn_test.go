@@ -1,4 +1,4 @@
-package outbox_test
+package jet_test
 
 import (
 	"context"
@@ -22,7 +22,7 @@ func TestAMessageIsNotSentAfterItsSenderHasGivenUp(t *testing.T) {
 	server := natstest.Start(t)
 	nc, js := server.Connect(nats.SetCustomDialer(dialer))
 	natstest.Stream(t, js, jetstream.StreamConfig{Name: "IN", Subjects: []string{"in.>"}})
-	o := natstest.Outbox(t, nc)
+	o := natstest.Batcher(t, nc)
 	other, _ := server.Connect()
 	sub, err := other.SubscribeSync("in.>")
 	if err != nil {
@@ -35,7 +35,7 @@ func TestAMessageIsNotSentAfterItsSenderHasGivenUp(t *testing.T) {
 	dialer.mu.Lock() // the link takes nothing
 	var all sync.WaitGroup
 	for i := range senders {
-		all.Go(func() { _, _ = o.Store(t.Context(), &nats.Msg{Subject: fmt.Sprintf("in.patient.%d", i)}) })
+		all.Go(func() { _, _ = o.Publish(t.Context(), &nats.Msg{Subject: fmt.Sprintf("in.patient.%d", i)}) })
 	}
 	gone, giveUp := context.WithCancel(t.Context())
 	giveUp()
@@ -43,7 +43,7 @@ func TestAMessageIsNotSentAfterItsSenderHasGivenUp(t *testing.T) {
 	for i := range senders {
 		all.Go(func() {
 			subject := fmt.Sprintf("in.impatient.%d", i)
-			if _, err := o.Store(gone, &nats.Msg{Subject: subject}); err != nil {
+			if _, err := o.Publish(gone, &nats.Msg{Subject: subject}); err != nil {
 				gaveUp <- subject
 			}
 		})

@@ -1,4 +1,4 @@
-package outbox_test
+package jet_test
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
-	"github.com/capstan-worker/capstan/internal/outbox"
 )
 
 // patience is the outboxes' own: long, for a busy machine.
@@ -25,7 +25,7 @@ const patience = time.Minute
 
 type harness struct {
 	*testing.T
-	*outbox.Outbox
+	*jet.Batcher
 	server *natstest.Server
 	nc     *nats.Conn
 	stream jetstream.Stream
@@ -39,7 +39,7 @@ func newHarness(t *testing.T, timeout time.Duration) *harness {
 	h.nc, js = h.server.Connect()
 	h.stream = natstest.Stream(t, js, jetstream.StreamConfig{Name: "IN", Subjects: []string{"in.>"}, Duplicates: time.Hour})
 	var err error
-	if h.Outbox, err = outbox.New(h.nc, timeout); err != nil {
+	if h.Batcher, err = jet.NewBatcher(h.nc, timeout); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -64,7 +64,7 @@ func TestEachGetsTheAnswerToItsOwnMessage(t *testing.T) {
 		all.Go(func() {
 			for n := range each {
 				text := fmt.Sprintf("%d-%d", i, n)
-				receipt, err := h.Store(t.Context(), &nats.Msg{Subject: "in." + text, Data: []byte(text)})
+				receipt, err := h.Publish(t.Context(), &nats.Msg{Subject: "in." + text, Data: []byte(text)})
 				if err != nil {
 					t.Error(err)
 					return
@@ -86,11 +86,11 @@ func TestADuplicateIsToldWithTheSequenceOfTheFirst(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, patience)
 	msg := &nats.Msg{Subject: "in.a", Header: nats.Header{nats.MsgIdHdr: {"once"}}}
-	first, err := h.Store(t.Context(), msg)
+	first, err := h.Publish(t.Context(), msg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := h.Store(t.Context(), msg)
+	again, err := h.Publish(t.Context(), msg)
 	if err != nil || !again.Duplicate || again.Sequence != first.Sequence || first.Duplicate {
 		t.Errorf("got %+v and then %+v, %v", first, again, err)
 	}
@@ -112,8 +112,8 @@ func TestWhatBecomesOfAMessageThatIsNotStored(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			receipt, err := h.Store(t.Context(), c.msg)
-			if !errors.Is(err, c.want) || receipt != (outbox.Receipt{}) {
+			receipt, err := h.Publish(t.Context(), c.msg)
+			if !errors.Is(err, c.want) || receipt != (jet.PubAck{}) {
 				t.Errorf("got %+v, %v, want %v", receipt, err, c.want)
 			}
 		})
@@ -130,16 +130,16 @@ func TestAnAnswerThatComesTooLateIsNobodys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Store(t.Context(), &nats.Msg{Subject: "slow"}); !errors.Is(err, nats.ErrTimeout) {
+	if _, err := h.Publish(t.Context(), &nats.Msg{Subject: "slow"}); !errors.Is(err, nats.ErrTimeout) {
 		t.Errorf("got %v, want a time-out", err)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := h.Store(gone, &nats.Msg{Subject: "slow"}); !errors.Is(err, context.Canceled) {
+	if _, err := h.Publish(gone, &nats.Msg{Subject: "slow"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
 	natstest.Eventually(t, func() error {
-		receipt, err := h.Store(t.Context(), &nats.Msg{Subject: "in.a"})
+		receipt, err := h.Publish(t.Context(), &nats.Msg{Subject: "in.a"})
 		if receipt.Sequence == 99 {
 			t.Fatal("got the answer to another message")
 		}
@@ -174,7 +174,7 @@ func TestAClosedConnectionIsTold(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, patience)
 	h.nc.Close()
-	if _, err := h.Store(t.Context(), &nats.Msg{Subject: "in.a"}); !errors.Is(err, nats.ErrConnectionClosed) {
+	if _, err := h.Publish(t.Context(), &nats.Msg{Subject: "in.a"}); !errors.Is(err, nats.ErrConnectionClosed) {
 		t.Errorf("got %v, want %v", err, nats.ErrConnectionClosed)
 	}
 }
@@ -186,14 +186,14 @@ func TestMessagesOfManyLeaveTogether(t *testing.T) {
 	server := natstest.Start(t)
 	nc, js := server.Connect(nats.SetCustomDialer(counting{&writes}))
 	natstest.Stream(t, js, jetstream.StreamConfig{Name: "IN", Subjects: []string{"in.>"}})
-	o, before := natstest.Outbox(t, nc), writes.Load()
+	o, before := natstest.Batcher(t, nc), writes.Load()
 	const senders = 100
 	begin := make(chan struct{})
 	var all sync.WaitGroup
 	for range senders {
 		all.Go(func() {
 			<-begin
-			if _, err := o.Store(t.Context(), &nats.Msg{Subject: "in.a"}); err != nil {
+			if _, err := o.Publish(t.Context(), &nats.Msg{Subject: "in.a"}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,10 +1,10 @@
-// Package collector sets how often Go's garbage collector runs.
+// Package gcpacer sets how often Go's garbage collector runs.
 //
 // By itself it lets the heap double before it runs. That is soon for a worker that holds few tasks: with a
 // few MiB in use it would run thirty times a second at full speed, and look through the stacks of all
 // tasks that wait. And it is late for one that holds very many and allocates little: half of its memory would be
 // garbage.
-package collector
+package gcpacer
 
 import (
 	"os"

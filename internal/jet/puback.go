@@ -1,4 +1,4 @@
-package outbox
+package jet
 
 import (
 	"bytes"
@@ -10,34 +10,34 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Receipt is what a stream says of a message that it has stored.
-type Receipt struct {
+// PubAck is what a stream says of a message that it has stored.
+type PubAck struct {
 	Sequence  uint64 // of the message, or of the one that it is a duplicate of
 	Duplicate bool   // the stream had a message with this Nats-Msg-Id, and stored nothing
 }
 
 // read reads the answer of a stream (ADR-1, "PubAck").
-func read(msg *nats.Msg) (Receipt, error) {
+func read(msg *nats.Msg) (PubAck, error) {
 	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
-		return Receipt{}, jetstream.ErrNoStreamResponse
+		return PubAck{}, jetstream.ErrNoStreamResponse
 	}
 	if sequence, ok := plain(msg.Data); ok {
-		return Receipt{Sequence: sequence}, nil
+		return PubAck{Sequence: sequence}, nil
 	}
 	var answer struct {
 		Error *jetstream.APIError `json:"error"`
 		jetstream.PubAck
 	}
 	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return Receipt{}, fmt.Errorf("%w: %w", jetstream.ErrInvalidJSAck, err)
+		return PubAck{}, fmt.Errorf("%w: %w", jetstream.ErrInvalidJSAck, err)
 	}
 	switch {
 	case answer.Error != nil:
-		return Receipt{}, answer.Error
+		return PubAck{}, answer.Error
 	case answer.Stream == "" || answer.Sequence == 0:
-		return Receipt{}, jetstream.ErrInvalidJSAck
+		return PubAck{}, jetstream.ErrInvalidJSAck
 	}
-	return Receipt{Sequence: answer.Sequence, Duplicate: answer.Duplicate}, nil
+	return PubAck{Sequence: answer.Sequence, Duplicate: answer.Duplicate}, nil
 }
 
 // plain reads the answer {"stream":"NAME","seq":7}, which nearly all are, and reports whether it is one.

@@ -7,15 +7,14 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/capstan-worker/capstan/internal/outbox"
-	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Bury stores a request that cannot be run among the dead letters, with the reason in a header. data is
+// DeadLetter stores a request that cannot be run among the dead letters, with the reason in a header. data is
 // the request's bytes, its secrets taken out, or nil where the body is not to be kept: the letter then
 // says so in a header.
-func (p *Publisher) Bury(ctx context.Context, m task.Message, data []byte, reason string) error {
+func (p *Publisher) DeadLetter(ctx context.Context, m task.Delivery, data []byte, reason string) error {
 	msg := &nats.Msg{Subject: p.dead.Subject, Header: deadHeader(m, reason), Data: data}
 	if data == nil && len(m.Data) > 0 {
 		msg.Header.Set(BodyHeader, "withheld")
@@ -36,10 +35,10 @@ func (p *Publisher) Bury(ctx context.Context, m task.Message, data []byte, reaso
 }
 
 func (p *Publisher) storeDead(ctx context.Context, msg *nats.Msg) error {
-	_, err := retry.Until(ctx, p.calls.dead, func(ctx context.Context) (outbox.Receipt, error) {
-		ack, err := p.outbox.Store(ctx, msg)
+	_, err := jet.Retry(ctx, p.calls.dead, func(ctx context.Context) (jet.PubAck, error) {
+		ack, err := p.batcher.Publish(ctx, msg)
 		if tooLarge(err) {
-			err = retry.Final(err)
+			err = jet.Final(err)
 		}
 		return ack, err
 	})
@@ -57,7 +56,7 @@ func (p *Publisher) moveBody(ctx context.Context, msg *nats.Msg, name string) er
 }
 
 // moveHeaders publishes a dead letter without the request's own headers, which go to the object store.
-func (p *Publisher) moveHeaders(ctx context.Context, m task.Message, msg *nats.Msg, name string) error {
+func (p *Publisher) moveHeaders(ctx context.Context, m task.Delivery, msg *nats.Msg, name string) error {
 	headers, err := json.Marshal(m.Header)
 	if err != nil {
 		return fmt.Errorf("encode headers: %w", err)
@@ -65,7 +64,7 @@ func (p *Publisher) moveHeaders(ctx context.Context, m task.Message, msg *nats.M
 	if _, err := p.put(ctx, name, headers); err != nil {
 		return err
 	}
-	bare := deadHeader(task.Message{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored}, msg.Header.Get(ReasonHeader))
+	bare := deadHeader(task.Delivery{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored}, msg.Header.Get(ReasonHeader))
 	for _, own := range []string{BodyHeader, ObjectHeader} {
 		if value := msg.Header.Get(own); value != "" {
 			bare.Set(own, value)

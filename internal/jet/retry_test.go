@@ -1,4 +1,4 @@
-package retry_test
+package jet_test
 
 import (
 	"bytes"
@@ -17,19 +17,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rs/zerolog"
 
-	"github.com/capstan-worker/capstan/internal/retry"
+	"github.com/capstan-worker/capstan/internal/jet"
 )
 
 // errAway is what a call brings while NATS is away.
 var errAway = errors.New("no answer")
 
-func newCall(timeout time.Duration) *retry.Call {
-	return retry.NewCall("test", timeout, prometheus.NewRegistry(), zerolog.Nop())
+func newCall(timeout time.Duration) *jet.Call {
+	return jet.NewCall("test", timeout, prometheus.NewRegistry(), zerolog.Nop())
 }
 
 // until calls with answers in turn, the last of them for ever, and returns how many calls that took.
 func until(ctx context.Context, answers ...error) (calls int, err error) {
-	_, err = retry.Until(ctx, newCall(time.Minute), func(context.Context) (struct{}, error) {
+	_, err = jet.Retry(ctx, newCall(time.Minute), func(context.Context) (struct{}, error) {
 		answer := answers[min(calls, len(answers)-1)]
 		calls++
 		return struct{}{}, answer
@@ -51,7 +51,7 @@ func TestACallIsRepeatedUntilItIsAnswered(t *testing.T) {
 func TestWhatEndsTheCalls(t *testing.T) {
 	ended := errors.New("refused")
 	for name, c := range map[string]struct{ answer, want error }{
-		"a final answer":        {retry.Final(ended), ended},
+		"a final answer":        {jet.Final(ended), ended},
 		"the connection closed": {nats.ErrConnectionClosed, nats.ErrConnectionClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestTheContextEndsTheCalls(t *testing.T) {
 func TestACallThatHangsIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, calls := time.Now(), 0
-		_, err := retry.Until(t.Context(), newCall(retry.Quick), func(ctx context.Context) (struct{}, error) {
+		_, err := jet.Retry(t.Context(), newCall(jet.Quick), func(ctx context.Context) (struct{}, error) {
 			calls++
 			if calls > 1 {
 				return struct{}{}, nil
@@ -87,8 +87,8 @@ func TestACallThatHangsIsGivenUp(t *testing.T) {
 			<-ctx.Done()
 			return struct{}{}, ctx.Err()
 		})
-		if took := time.Since(began); err != nil || took < retry.Quick || took > 2*retry.Quick {
-			t.Errorf("got %v after %v, want an answer soon after %v", err, took, retry.Quick)
+		if took := time.Since(began); err != nil || took < jet.Quick || took > 2*jet.Quick {
+			t.Errorf("got %v after %v, want an answer soon after %v", err, took, jet.Quick)
 		}
 	})
 }
@@ -96,12 +96,12 @@ func TestACallThatHangsIsGivenUp(t *testing.T) {
 func TestAnOutageIsALineAndNotThousands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		call := retry.NewCall("test", time.Minute, prometheus.NewRegistry(), zerolog.New(&out))
+		call := jet.NewCall("test", time.Minute, prometheus.NewRegistry(), zerolog.New(&out))
 		var tasks sync.WaitGroup
 		for range 1000 {
 			tasks.Go(func() {
 				tries := 0
-				_, _ = retry.Until(t.Context(), call, func(context.Context) (struct{}, error) {
+				_, _ = jet.Retry(t.Context(), call, func(context.Context) (struct{}, error) {
 					tries++
 					if tries == 1 {
 						return struct{}{}, errAway
@@ -121,8 +121,8 @@ func TestAnOutageIsALineAndNotThousands(t *testing.T) {
 func TestACallIsMeasuredWithItsRepetitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg, tries := prometheus.NewRegistry(), 0
-		call := retry.NewCall("test", time.Minute, reg, zerolog.Nop())
-		_, err := retry.Until(t.Context(), call, func(context.Context) (struct{}, error) {
+		call := jet.NewCall("test", time.Minute, reg, zerolog.Nop())
+		_, err := jet.Retry(t.Context(), call, func(context.Context) (struct{}, error) {
 			<-time.After(time.Second)
 			tries++
 			if tries < 3 {
@@ -164,7 +164,7 @@ func TestTriesAtOnceAreBounded(t *testing.T) {
 		var all sync.WaitGroup
 		for range 3 * most {
 			all.Go(func() {
-				_, err := retry.Until(t.Context(), call, func(context.Context) (struct{}, error) {
+				_, err := jet.Retry(t.Context(), call, func(context.Context) (struct{}, error) {
 					if n := now.Add(1); n > peak.Load() {
 						peak.Store(n)
 					}

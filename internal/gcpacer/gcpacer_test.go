@@ -1,4 +1,4 @@
-package collector_test
+package gcpacer_test
 
 import (
 	"fmt"
@@ -7,13 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/capstan-worker/capstan/internal/collector"
+	"github.com/capstan-worker/capstan/internal/gcpacer"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
 func TestThereIsRoomBetweenTwoCollections(t *testing.T) {
 	for used, want := range map[uint64]int{0: 800, 4 << 20: 800, 8 << 20: 400, 32 << 20: 100, 64 << 20: 50, 128 << 20: 25, 4 << 30: 25} {
-		if got := collector.Percent(used, time.Minute); got != want {
+		if got := gcpacer.Percent(used, time.Minute); got != want {
 			t.Errorf("got %d %% for %d MiB in use, want %d %%", got, used>>20, want)
 		}
 	}
@@ -21,7 +21,7 @@ func TestThereIsRoomBetweenTwoCollections(t *testing.T) {
 
 func TestThereIsMoreRoomInAHurry(t *testing.T) {
 	for used, want := range map[uint64]int{0: 1600, 8 << 20: 800, 64 << 20: 100, 128 << 20: 50, 256 << 20: 25, 4 << 30: 25} {
-		if got := collector.Percent(used, time.Second/2); got != want {
+		if got := gcpacer.Percent(used, time.Second/2); got != want {
 			t.Errorf("got %d %% for %d MiB in use, want %d %%", got, used>>20, want)
 		}
 	}
@@ -29,7 +29,7 @@ func TestThereIsMoreRoomInAHurry(t *testing.T) {
 
 func TestThePaceFollowsWhatIsInUse(t *testing.T) {
 	t.Setenv("GOGC", "")
-	collector.Pace()
+	gcpacer.Pace()
 	held := make([]byte, 512<<20)
 	await(t, func(percent int) bool { return percent == 25 })
 	runtime.KeepAlive(held)

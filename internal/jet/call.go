@@ -1,4 +1,4 @@
-package retry
+package jet
 
 import (
 	"time"
@@ -21,7 +21,7 @@ const (
 // would else wait for so many answers at once that each comes too late, and ask for all of them again.
 const triesAtOnce = 1024
 
-// Call is one kind of call to NATS: what Until logs and measures it as. It may be shared.
+// Call is one kind of call to NATS: what Retry logs and measures it as. It may be shared.
 type Call struct {
 	name    string
 	timeout time.Duration

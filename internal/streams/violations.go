@@ -26,9 +26,9 @@ const (
 	Subscribing = "subscribe"
 )
 
-// Denials are the permissions that NATS has denied. It says so beside the call, which just stays without an
+// Violations are the permissions that NATS has denied. It says so beside the call, which just stays without an
 // answer and is repeated: without this a worker would try for ever in silence.
-type Denials struct {
+type Violations struct {
 	cfg   Config
 	log   zerolog.Logger
 	total *prometheus.CounterVec
@@ -44,9 +44,9 @@ type denial struct{ operation, grant string }
 // moments are when a permission was missed, and when that was last logged.
 type moments struct{ missed, logged time.Time }
 
-// NewDenials returns none so far.
-func NewDenials(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Denials {
-	d := &Denials{cfg: cfg, log: log, lost: make(chan struct{}, 1), seen: map[denial]moments{}}
+// NewViolations returns none so far.
+func NewViolations(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Violations {
+	d := &Violations{cfg: cfg, log: log, lost: make(chan struct{}, 1), seen: map[denial]moments{}}
 	d.total = promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: "capstan_nats_denied_total", Help: "Messages and subscriptions that NATS refused because a permission is missing.",
 	}, []string{"operation"})
@@ -57,7 +57,7 @@ func NewDenials(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Deni
 }
 
 // Note takes an error that NATS reported and returns false where it is not about a permission.
-func (d *Denials) Note(err error) bool {
+func (d *Violations) Note(err error) bool {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return false
 	}
@@ -69,7 +69,7 @@ func (d *Denials) Note(err error) bool {
 		default:
 		}
 	}
-	what := denial{operation, d.cfg.Grant(operation, subject)}
+	what := denial{operation, d.cfg.Permission(operation, subject)}
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,7 +102,7 @@ func Violation(err error) (operation, subject string) {
 }
 
 // Ready is a readiness check.
-func (d *Denials) Ready() (ok bool, detail string) {
+func (d *Violations) Ready() (ok bool, detail string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var latest denial
@@ -121,7 +121,7 @@ func (d *Denials) Ready() (ok bool, detail string) {
 
 // subscription reports whether a subscription was denied lately. The client does not ask for it again until
 // it connects anew.
-func (d *Denials) subscription() bool {
+func (d *Violations) subscription() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for what, at := range d.seen {

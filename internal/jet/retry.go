@@ -1,6 +1,4 @@
-// Package retry repeats a call to NATS until it is answered: an outage delays what a worker has to
-// store, and never drops it.
-package retry
+package jet
 
 import (
 	"context"
@@ -17,10 +15,10 @@ const (
 	longestWait = time.Second
 )
 
-// Until tries a call until it gets an answer and returns it. What ends it without one: ctx, an error marked
+// Retry tries a call until it gets an answer and returns it. What ends it without one: ctx, an error marked
 // with Final, and the closing of the connection, which is how a worker that has to go cuts off what is
 // under way. A try that timed out may have happened: the caller makes it one that may be repeated.
-func Until[T any](ctx context.Context, c *Call, try func(context.Context) (T, error)) (T, error) {
+func Retry[T any](ctx context.Context, c *Call, try func(context.Context) (T, error)) (T, error) {
 	began := time.Now()
 	c.open.Inc()
 	defer func() {
@@ -66,5 +64,5 @@ func once[T any](ctx context.Context, c *Call, try func(context.Context) (T, err
 	return answer, err
 }
 
-// Final marks an error as an answer: Until returns it, unmarked, and tries no more.
+// Final marks an error as an answer: Retry returns it, unmarked, and tries no more.
 func Final(err error) error { return backoff.Permanent(err) }

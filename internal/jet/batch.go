@@ -1,9 +1,13 @@
-// Package outbox sends to NATS what thousands of goroutines have to say at once.
+// Package jet calls NATS JetStream: in batches, and again until the server answers.
 //
-// A message costs little, and a write to the connection much; so does a wait of its own for each answer.
-// Messages that are handed in at about the same time leave with one write, and what streams answer comes
-// over one subscription. It is the same on the wire as jetstream.PublishMsg and has its promises.
-package outbox
+// A message costs little, but each write to the connection costs much, and so does a subscription for each answer. A
+// [Batcher] writes the messages of many goroutines that arrive at about the same time with one write, and receives the
+// answers of the streams over one subscription. On the wire it is the same as jetstream.PublishMsg, with the same
+// promises.
+//
+// [Retry] repeats a call until the server answers, so that an outage delays what a worker must store and never loses
+// it.
+package jet
 
 import (
 	"context"
@@ -17,8 +21,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Outbox sends messages over one connection. Its methods may be called by many goroutines at once.
-type Outbox struct {
+// Batcher sends messages over one connection. Its methods may be called by many goroutines at once.
+type Batcher struct {
 	nc      *nats.Conn
 	inbox   string        // what the answers' subjects begin with
 	timeout time.Duration // of the wait for an answer
@@ -42,14 +46,14 @@ type letter struct {
 }
 
 type result struct {
-	receipt Receipt
+	receipt PubAck
 	err     error
 }
 
-// New returns an outbox on a connection, which is the caller's to close. No answer is waited for longer than
+// NewBatcher returns a batcher on a connection, which is the caller's to close. No answer is waited for longer than
 // timeout.
-func New(nc *nats.Conn, timeout time.Duration) (*Outbox, error) {
-	o := &Outbox{nc: nc, inbox: nc.NewInbox() + ".", timeout: timeout, waiting: map[uint64]*letter{}}
+func NewBatcher(nc *nats.Conn, timeout time.Duration) (*Batcher, error) {
+	o := &Batcher{nc: nc, inbox: nc.NewInbox() + ".", timeout: timeout, waiting: map[uint64]*letter{}}
 	o.letters.New = func() any {
 		l := &letter{done: make(chan result, 1), timer: time.NewTimer(time.Hour)}
 		l.timer.Stop()
@@ -61,10 +65,10 @@ func New(nc *nats.Conn, timeout time.Duration) (*Outbox, error) {
 	return o, nil
 }
 
-// Store publishes a message to a stream and returns what the stream says. The error is a *jetstream.APIError where the stream refused the message, nats.ErrMaxPayload where
+// Publish publishes a message to a stream and returns what the stream says. The error is a *jetstream.APIError where the stream refused the message, nats.ErrMaxPayload where
 // it is too large to be sent, nats.ErrTimeout where no answer came, and that of ctx where it ended before: the
 // message may be stored then.
-func (o *Outbox) Store(ctx context.Context, msg *nats.Msg) (Receipt, error) {
+func (o *Batcher) Publish(ctx context.Context, msg *nats.Msg) (PubAck, error) {
 	l, _ := o.letters.Get().(*letter)
 	l.timer.Reset(o.timeout)
 	if o.post(l, msg) {
@@ -80,7 +84,7 @@ func (o *Outbox) Store(ctx context.Context, msg *nats.Msg) (Receipt, error) {
 }
 
 // wait returns what became of a letter, and whether it is over with it.
-func (o *Outbox) wait(ctx context.Context, l *letter) (r result, over bool) {
+func (o *Batcher) wait(ctx context.Context, l *letter) (r result, over bool) {
 	select {
 	case r = <-l.done:
 		return r, true
@@ -97,7 +101,7 @@ func (o *Outbox) wait(ctx context.Context, l *letter) (r result, over bool) {
 
 // Send publishes a message that nobody answers. An error is not noticed: the connection is closed, or has
 // been away for long.
-func (o *Outbox) Send(subject string, data []byte) {
+func (o *Batcher) Send(subject string, data []byte) {
 	o.mu.Lock()
 	first := o.enqueue(&letter{msg: nats.Msg{Subject: subject, Data: data}})
 	o.mu.Unlock()
@@ -107,13 +111,13 @@ func (o *Outbox) Send(subject string, data []byte) {
 }
 
 // Flush returns when the server has everything that was handed in.
-func (o *Outbox) Flush(timeout time.Duration) error {
+func (o *Batcher) Flush(timeout time.Duration) error {
 	o.deliver()
 	return o.nc.FlushTimeout(timeout)
 }
 
 // post numbers a letter with this message and puts it into the queue. first is as in enqueue.
-func (o *Outbox) post(l *letter, msg *nats.Msg) (first bool) {
+func (o *Batcher) post(l *letter, msg *nats.Msg) (first bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last++
@@ -126,19 +130,19 @@ func (o *Outbox) post(l *letter, msg *nats.Msg) (first bool) {
 
 // enqueue puts a letter into the queue, and reports whether it is the first: who brings that sends them all.
 // The caller holds mu.
-func (o *Outbox) enqueue(l *letter) (first bool) {
+func (o *Batcher) enqueue(l *letter) (first bool) {
 	o.queue = append(o.queue, l)
 	return len(o.queue) == 1
 }
 
 // send lets the goroutines go first that are about to bring letters, and then sends all.
-func (o *Outbox) send() {
+func (o *Batcher) send() {
 	runtime.Gosched()
 	o.deliver()
 }
 
 // deliver hands the queue to the connection.
-func (o *Outbox) deliver() {
+func (o *Batcher) deliver() {
 	o.sending.Lock()
 	defer o.sending.Unlock()
 	o.mu.Lock()
@@ -161,14 +165,14 @@ func (o *Outbox) deliver() {
 }
 
 // isWaiting reports whether a sender still waits for the answer to a letter.
-func (o *Outbox) isWaiting(number uint64) bool {
+func (o *Batcher) isWaiting(number uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.waiting[number] != nil
 }
 
 // answered takes in what a stream answers to a letter.
-func (o *Outbox) answered(msg *nats.Msg) {
+func (o *Batcher) answered(msg *nats.Msg) {
 	number, err := strconv.ParseUint(strings.TrimPrefix(msg.Subject, o.inbox), 36, 64)
 	if err != nil {
 		return // nobody has asked for it
@@ -178,7 +182,7 @@ func (o *Outbox) answered(msg *nats.Msg) {
 }
 
 // finish gives a letter its result, unless nobody waits for it any more.
-func (o *Outbox) finish(number uint64, r result) {
+func (o *Batcher) finish(number uint64, r result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if l := o.waiting[number]; l != nil {
@@ -188,7 +192,7 @@ func (o *Outbox) finish(number uint64, r result) {
 }
 
 // withdraw makes sure that a letter gets no result, and reports whether that was possible: it may have one.
-func (o *Outbox) withdraw(number uint64) bool {
+func (o *Batcher) withdraw(number uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	_, waits := o.waiting[number]
