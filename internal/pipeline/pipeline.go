@@ -21,6 +21,8 @@ import (
 type Requests interface {
 	// StoredAt returns when the stream stored the request with this sequence, or task.ErrNoRequest.
 	StoredAt(ctx context.Context, seq uint64) (time.Time, error)
+	// Created returns when the stream was created, by the server's clock.
+	Created(ctx context.Context) time.Time
 }
 
 // Admission says when a submission may leave.
@@ -48,6 +50,8 @@ type Tracker interface {
 	Get(ctx context.Context, taskID string) (task.Record, error)
 	Deliveries(ctx context.Context, m task.Delivery) (task.DeliveryCount, error)
 	SaveDeliveries(ctx context.Context, d task.DeliveryCount) error
+	// Created returns when the bucket was created, by the server's clock, as of an answer no older than maxAge.
+	Created(ctx context.Context, maxAge time.Duration) (time.Time, error)
 }
 
 // Poller waits for workflows.

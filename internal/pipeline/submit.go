@@ -47,7 +47,7 @@ func (r *run) submit(ctx context.Context, rec *task.Record) (*task.Record, *outc
 			r.stepForward(ctx) // the request was read, and did no harm
 			rec, out, err = r.admit(ctx, rec)
 		case r.release == nil: // found after a crash
-			rec, out, err = r.unknown(ctx, rec, "the worker that submitted it did not record the answer")
+			rec, out, err = r.unknown(ctx, rec, "the worker that submitted it did not record the answer, or its record was lost")
 		default:
 			rec, out, err = r.post(ctx, rec)
 		}

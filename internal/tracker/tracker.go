@@ -32,6 +32,8 @@ type Tracker struct {
 	cfg     Config
 	read    *jet.Call
 	save    *jet.Call
+
+	creation creation
 }
 
 // Stream is the name of the stream behind a bucket (ADR-8).
