@@ -161,7 +161,8 @@ func (r *run) announced(ctx context.Context, rec *task.Record) (*task.Record, er
 
 func (r *run) recordAccepted(ctx context.Context, rec *task.Record, workflowID string) (*task.Record, error) {
 	next := *rec
-	next.State, next.WorkflowID, next.SubmittedAt, next.PostUntil = task.Running, workflowID, r.cfg.Clock.Now(), time.Time{}
+	next.State, next.WorkflowID, next.PostUntil = task.Running, workflowID, time.Time{}
+	next.SubmittedAt = later(r.cfg.Clock.Now(), rec.RequestedAt)
 	rec, err := r.advance(ctx, next)
 	if err != nil {
 		r.log.Error().Err(err).Str("task", rec.TaskID).Str("workflow", workflowID).Msg("workflow started but not recorded")
