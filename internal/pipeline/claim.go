@@ -38,7 +38,11 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 		switch {
 		case errors.Is(err, task.ErrNoRecord): // a new task
 			rec, err = r.begin(ctx)
-			if errors.Is(err, task.ErrRecordExists) { // an earlier delivery has begun it, or another request
+			switch {
+			case errors.Is(err, task.ErrRecordExists): // an earlier delivery has begun it, or another request
+				continue
+			case errors.Is(err, task.ErrBucketRecreated): // it may have had a record
+				restored = false
 				continue
 			}
 			return rec, false, err

@@ -43,7 +43,7 @@ type Submitter interface {
 }
 
 // Tracker keeps the records, and the counts of deliveries beside them; see task.ErrRecordExists, task.ErrNotOwner,
-// task.ErrRecordLost and task.ErrNoRecord.
+// task.ErrRecordLost, task.ErrBucketRecreated and task.ErrNoRecord.
 type Tracker interface {
 	Create(ctx context.Context, rec task.Record) (task.Record, error)
 	Save(ctx context.Context, rec task.Record) (task.Record, error)

@@ -89,6 +89,43 @@ func TestACopyWaitsUntilTheRecordsAreWrittenAgain(t *testing.T) {
 	}
 }
 
+// The same, and the worker of the copy does not know yet that the bucket is another one: its first record tells.
+func TestACopyWaitsAlsoWhereTheWorkerKnewTheOldBucket(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.age()
+	body := fmt.Sprintf(request, "")
+	goOn, verdict := w.running(w.request(body))
+	second := w.worker("w2", healthy{})
+	for _, id := range []string{"b", "c"} {
+		other := w.request(fmt.Sprintf(`{"task_id":%q,"prompt":"b","url":"https://example.com"}`, id))
+		if err := handle(t.Context(), second, other(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	duplicate := w.request(body)
+	w.loseRecords()
+	copied := make(chan error, 1)
+	go func() { copied <- handle(t.Context(), second, duplicate(1)) }()
+	select {
+	case err := <-copied:
+		t.Errorf("got %v at once, want the copy to wait", err)
+	case <-time.After(time.Second):
+	}
+	if got := w.api.Accepted("a"); got != 1 {
+		t.Errorf("got %d runs before the record is written again, want 1", got)
+	}
+	goOn()
+	for _, ended := range []<-chan error{verdict, copied} {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	if got := w.api.Accepted("a"); got != 1 {
+		t.Errorf("got %d runs, want 1", got)
+	}
+}
+
 func codeOf(ev task.Event) task.Code {
 	if ev.Error == nil {
 		return ""

@@ -34,3 +34,10 @@ func (t *Tracker) Created(ctx context.Context, maxAge time.Duration) (time.Time,
 	t.creation.at, t.creation.asked = info.Created, asked
 	return info.Created, nil
 }
+
+// forgetCreation makes the next call of Created ask.
+func (t *Tracker) forgetCreation() {
+	t.creation.mu.Lock()
+	defer t.creation.mu.Unlock()
+	t.creation.asked = time.Time{}
+}
