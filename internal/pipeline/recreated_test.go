@@ -11,7 +11,8 @@ import (
 // age lets the streams get older, so that a bucket that is created later counts as recreated.
 func (w *world) age() {
 	w.t.Helper()
-	time.Sleep(2100 * time.Millisecond)
+	timer := time.NewTimer(2100 * time.Millisecond)
+	<-timer.C
 }
 
 // The bucket is deleted, and then the worker dies that ran the task. Nobody knows whether it was submitted.
