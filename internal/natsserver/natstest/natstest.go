@@ -86,14 +86,14 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) 
 	return nc, js
 }
 
-// Batcher returns an batcher on a connection, as a worker has one.
+// Batcher returns a batcher on a connection, with a worker's time-out.
 func Batcher(tb testing.TB, nc *nats.Conn) *jet.Batcher {
 	tb.Helper()
-	o, err := jet.NewBatcher(nc, jet.Quick)
+	b, err := jet.NewBatcher(nc, jet.Quick)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return o
+	return b
 }
 
 // Stream creates a stream. The server may still be busy deleting an earlier one of that name.
