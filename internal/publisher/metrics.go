@@ -33,7 +33,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	}
 	return metrics{
 		replays:      counter("capstan_replays_total", "Stored events published again for a repeated request."),
-		deadLetters:  counter("capstan_dead_letters_total", "Requests put among the dead letters."),
-		largeResults: counter("capstan_large_results_total", "Results put into the object store."),
+		deadLetters:  counter("capstan_dead_letters_total", "Requests stored as dead letters."),
+		largeResults: counter("capstan_large_results_total", "Results stored in the object store."),
 	}
 }
