@@ -33,7 +33,7 @@ func TestAFailedRequestIsRedelivered(t *testing.T) {
 	handler := newHandler()
 	w := h.run(handler, 10)
 	handler.verdicts <- errors.New("failed")
-	handler.waitCalls(t, 1, 2)
+	handler.waitFirst(t, 2)
 	w.waitMetric("capstan_redeliveries_total", "", 1)
 	w.waitMetric("capstan_deliveries_total", "", 2)
 }
@@ -45,7 +45,7 @@ func TestARequestOfAnotherWorkerIsNotAnswered(t *testing.T) {
 	handler := newHandler()
 	h.run(handler, 10)
 	handler.verdicts <- task.ErrNotOwner
-	handler.waitCalls(t, 1, 2) // its lease expired, because it was not extended any longer
+	handler.waitFirst(t, 2) // its lease expired, because it was not extended any longer
 	if got := answers(); len(got) > 0 && got[0].what != "+WPI" {
 		t.Errorf("got answer %q, want none", got[0].what)
 	}

@@ -280,12 +280,12 @@ func (h *handler) wait(t *testing.T, want int) {
 	})
 }
 
-// waitCalls waits until a request was handled that many times.
-func (h *handler) waitCalls(t *testing.T, seq uint64, want int) {
+// waitFirst waits until the request with sequence 1 was handled that many times.
+func (h *handler) waitFirst(t *testing.T, want int) {
 	t.Helper()
 	natstest.Eventually(t, func() error {
-		if got := h.handled()[seq]; got != want {
-			return fmt.Errorf("request %d: handled %d times, want %d", seq, got, want)
+		if got := h.handled()[1]; got != want {
+			return fmt.Errorf("got the request handled %d times, want %d", got, want)
 		}
 		return nil
 	})

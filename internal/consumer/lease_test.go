@@ -76,7 +76,7 @@ func TestATaskThatWasLostAndRedeliveredHereStartsOver(t *testing.T) {
 	h.outage()
 	w.waitMetric("capstan_redeliveries_total", "", 1)
 	handler.verdicts <- task.ErrNotOwner
-	handler.waitCalls(t, 1, 2)
+	handler.waitFirst(t, 2)
 	naked := slices.ContainsFunc(answers(), func(a answer) bool { return a.what == "-NAK" })
 	if got := metric(t, w.reg, "capstan_requests_released_total", "nacked"); got != 1 || !naked {
 		t.Errorf("got %v NAKs counted and a NAK received %v, want 1 and true", got, naked)
@@ -122,7 +122,7 @@ func TestARequestThatHangsIsRedelivered(t *testing.T) {
 	h.run(handler, 1)
 	other := newHandler()
 	h.run(other, 10)
-	other.waitCalls(t, 1, 1)
+	other.waitFirst(t, 1)
 	if got := other.handled()[2] + handler.handled()[2]; got != 1 {
 		t.Errorf("request 2 was handled %d times, want once", got)
 	}

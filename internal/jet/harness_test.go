@@ -90,7 +90,7 @@ func counting(writes *atomic.Int64) dialer {
 func blockedBy(mu *sync.Mutex) dialer {
 	return dialer{func() {
 		mu.Lock()
-		mu.Unlock() //nolint:staticcheck // it only waits
+		defer mu.Unlock()
 	}}
 }
 

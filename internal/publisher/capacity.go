@@ -51,7 +51,7 @@ func (c *capacity) check(ctx context.Context, size int64) error {
 func freeBytes(info *jetstream.StreamInfo) int64 {
 	cfg, state := info.Config, info.State
 	switch {
-	case cfg.Discard != jetstream.DiscardNew:
+	case cfg.Discard != jetstream.DiscardNew: // it discards old messages instead
 		return math.MaxInt64
 	case cfg.MaxMsgs > 0 && state.Msgs >= uint64(cfg.MaxMsgs):
 		return 0

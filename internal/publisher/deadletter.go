@@ -64,6 +64,7 @@ func (p *Publisher) moveHeaders(ctx context.Context, d task.Delivery, msg *nats.
 	if _, err := p.put(ctx, name, headers); err != nil {
 		return err
 	}
+	// Without the request's headers, those that the worker set so far must be copied.
 	bare := deadHeader(task.Delivery{Stream: d.Stream, Seq: d.Seq, Stored: d.Stored}, msg.Header.Get(ReasonHeader))
 	for _, own := range []string{BodyHeader, ObjectHeader} {
 		if value := msg.Header.Get(own); value != "" {

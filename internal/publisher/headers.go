@@ -117,7 +117,7 @@ func dropTrace(h nats.Header) {
 
 // oneLine shortens a text to maxReason and removes its control characters, so that it can be a header's value.
 func oneLine(text string) string {
-	if len(text) > maxReason {
+	if len(text) > maxReason { // it may be cut within a character, which is then dropped
 		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
 	}
 	return strings.Map(func(r rune) rune {

@@ -45,7 +45,7 @@ func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(hash
 			if err != nil {
 				return err
 			}
-			if meta.Sequence.Consumer != read+1 {
+			if meta.Sequence.Consumer != read+1 { // the consumer numbers what it delivers, without gaps
 				return errHeadersLost
 			}
 			if err := note(x.hash(msg.Headers().Get(nats.MsgIdHdr)), meta.Sequence.Stream); err != nil {

@@ -68,6 +68,7 @@ func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstre
 // upload stores an object in chunks that fit into a message, and reads it back. It must be read back because nats.go 1.55
 // retries a chunk that met no responder from a buffer that holds another chunk by then.
 func (p *Publisher) upload(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
+	// Half of max_payload leaves space for the headers of a chunk.
 	size := uint32(min(max(p.nc.MaxPayload()/2, 1), chunkSize))
 	meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}
 	info, err := p.large.Put(ctx, meta, bytes.NewReader(data))
@@ -100,7 +101,7 @@ func (p *Publisher) untilClosed(call func() (*jetstream.ObjectInfo, error)) (*je
 		err  error
 	}
 	answered := make(chan answer, 1)
-	go func() {
+	go func() { // it ends with the call's time-out, also if nothing waits for it any longer
 		info, err := call()
 		answered <- answer{info, err}
 	}()

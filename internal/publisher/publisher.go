@@ -64,7 +64,8 @@ const (
 	maxReads   = 8 // each is a message
 )
 
-// New returns a publisher of events and of dead letters.
+// New returns a publisher of events and of dead letters. It makes no call to NATS: what it knows of the streams is what
+// their CachedInfo says.
 func New(parts Parts, cfg ResultConfig, dead DeadConfig, reg prometheus.Registerer, log zerolog.Logger) *Publisher {
 	p := &Publisher{
 		nc: parts.Conn, batcher: parts.Batcher, results: parts.Results, large: parts.Large, clock: parts.Clock,

@@ -126,14 +126,14 @@ func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Ms
 			}
 		}
 		ack, err := p.batcher.Publish(ctx, msg)
-		sent = sent || mayBeStored(err)
+		sent = sent || mayBeStored(err) // stays true: a later refusal says nothing about this attempt
 		refused = isRefusal(err)
 		if tooLarge(err) {
 			err = jet.Final(err)
 		}
 		return ack, err
 	})
-	if err == nil && !ack.Duplicate {
+	if err == nil && !ack.Duplicate { // a duplicate's sequence may be old, and searches would start there
 		p.newest.Store(ack.Sequence)
 	}
 	return eventAck{PubAck: ack, mayBeResent: sent}, err

@@ -19,7 +19,8 @@ func (p *Publisher) mayBeForgotten(ev *task.Event) bool {
 	return p.clock.Now().Sub(earliest(ev)) > p.results.CachedInfo().Config.Duplicates/2
 }
 
-// maxClockSkew is how far the clock of the worker that submitted a task may be from the server's.
+// maxClockSkew is how far the clock of the worker that submitted a task may be from the server's. A search that starts
+// by the worker's clock starts this much earlier.
 const maxClockSkew = 10 * time.Minute
 
 // earliest returns the earliest time, by the server's clock, at which an event of ev's task can have been stored: the
@@ -67,6 +68,7 @@ func (p *Publisher) isStored(ctx context.Context, ack eventAck, ev *task.Event, 
 	if err != nil {
 		return false, err
 	}
+	// Sequences are in the order of time: if the next message is older than the request, so was the missing one.
 	return next.Time.After(earliest(ev)), nil
 }
 
@@ -86,6 +88,7 @@ func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool
 	if json.Unmarshal(msg.Data, &stored) != nil {
 		return false, nil // another program's message
 	}
+	// Two events without a workflow id are not of the same run.
 	sameRun := stored.WorkflowID != "" && stored.WorkflowID == ev.WorkflowID
 	same := stored.TaskID == ev.TaskID && (sameRun || stored.RequestedAt.Equal(ev.RequestedAt))
 	if same {
