@@ -37,7 +37,7 @@ func TestAWorkerPullsNoMoreThanItHasMemoryFor(t *testing.T) {
 	handler.wait(t, fit)
 	h.waitUnacked(fit)
 	for range fit { // as after the submission
-		(<-submitted).Keeps(100)
+		(<-submitted).ReportSize(100)
 	}
 	handler.wait(t, 2*fit)
 	if got := w.parts.Memory.Reserved(); got > w.parts.Memory.Size() {

@@ -241,7 +241,7 @@ func newHandler() *handler {
 func (h *handler) Handle(ctx context.Context, d *task.Delivery) error {
 	h.mu.Lock()
 	h.calls[d.Seq]++
-	h.expired[d.Seq] = d.Lapsed
+	h.expired[d.Seq] = d.LeaseExpired
 	h.mu.Unlock()
 	if h.onHandle != nil {
 		h.onHandle(d)

@@ -12,7 +12,7 @@ const (
 	// flushTimeout bounds how long a burst of heartbeats or of NAKs may take to reach the server.
 	flushTimeout = 5 * time.Second
 
-	// hangAfter is for how many ACK_WAITs a request's content may be worked on. A request that takes longer hangs its
+	// hangAfter is for how many ACK_WAITs a worker may process a request's content. A request that takes longer hangs its
 	// handler. Its lease is left to expire, so that the deliveries that end like this are counted.
 	hangAfter = 5
 )
@@ -78,7 +78,7 @@ func (c *Consumer) heartbeats(created time.Time) []heartbeat {
 	all := make([]heartbeat, 0, len(c.leases))
 	for _, l := range c.leases {
 		c.noteExpiry(l, now)
-		hangs := !l.workingSince.IsZero() && now.Sub(l.workingSince) > hangAfter*c.cfg.AckWait
+		hangs := !l.busySince.IsZero() && now.Sub(l.busySince) > hangAfter*c.cfg.AckWait
 		if !l.expired && !hangs && l.streamCreated.Equal(created) {
 			all = append(all, heartbeat{lease: l, reply: l.reply})
 		}

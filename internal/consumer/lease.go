@@ -14,12 +14,12 @@ type lease struct {
 	streamCreated time.Time           // when the stream was created that delivered it
 	memory        *memory.Reservation // for the request's content
 
-	reply        string    // where to answer the newest delivery; guarded by Consumer.mu
-	extended     time.Time // when the lease began or was last extended, at the earliest; guarded by Consumer.mu
-	expired      bool      // it was not extended for longer than ACK_WAIT; a redelivery clears it; guarded by Consumer.mu
-	everExpired  bool      // it was expired at some time; guarded by Consumer.mu
-	replaced     bool      // another request of a recreated stream has its sequence; guarded by Consumer.mu
-	workingSince time.Time // when work on its content began; zero while there is none; guarded by Consumer.mu
+	reply       string    // where to answer the newest delivery; guarded by Consumer.mu
+	extended    time.Time // when the lease began or was last extended, at the earliest; guarded by Consumer.mu
+	expired     bool      // it was not extended for longer than ACK_WAIT; a redelivery clears it; guarded by Consumer.mu
+	everExpired bool      // it was expired at some time; guarded by Consumer.mu
+	replaced    bool      // another request of a recreated stream has its sequence; guarded by Consumer.mu
+	busySince   time.Time // when the worker began to process its content; zero if it does not; guarded by Consumer.mu
 }
 
 // leaseState is the state of a lease at its end.
@@ -97,12 +97,12 @@ func (c *Consumer) shrink(l *lease, bytes int) {
 	c.signalFreed()
 }
 
-// markWorking notes that work on a request's content begins or has ended.
-func (c *Consumer) markWorking(l *lease, begins bool) {
+// markBusy notes that the worker begins to process a request's content, or that it has ended.
+func (c *Consumer) markBusy(l *lease, busy bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.workingSince = time.Time{}
-	if begins {
-		l.workingSince = time.Now()
+	l.busySince = time.Time{}
+	if busy {
+		l.busySince = time.Now()
 	}
 }

@@ -116,7 +116,7 @@ func TestARequestThatHangsIsRedelivered(t *testing.T) {
 	handler := newHandler()
 	handler.onHandle = func(d *task.Delivery) {
 		if d.Seq == 1 && d.Deliveries == 1 {
-			d.Working(true) // and never false
+			d.OnBusy(true) // and never false
 		}
 	}
 	h.run(handler, 1)

@@ -86,9 +86,9 @@ func (c *Consumer) start(ctx context.Context, msg jetstream.Msg, pulledAt time.T
 	}
 	// The pull asked for no more than there is memory for, so this does not wait.
 	l.memory, _ = c.Memory.Reserve(context.WithoutCancel(ctx), weight(len(d.Data)+headerSize(d.Header)))
-	d.Lapsed = func() bool { return c.everExpired(l) }
-	d.Keep = func(bytes int) { c.shrink(l, bytes) }
-	d.Working = func(begins bool) { c.markWorking(l, begins) }
+	d.LeaseExpired = func() bool { return c.everExpired(l) }
+	d.OnSize = func(bytes int) { c.shrink(l, bytes) }
+	d.OnBusy = func(busy bool) { c.markBusy(l, busy) }
 	c.handlers.Go(func() {
 		var verdict error
 		defer func() { c.release(ctx, l, verdictOrPanic(verdict, recover())) }()
