@@ -31,13 +31,13 @@ func TestAWorkerPullsNoMoreThanItHasMemoryFor(t *testing.T) {
 		h.publish(strings.Repeat("x", size))
 	}
 	handler := newHandler()
-	submitted := make(chan *task.Delivery, 2*fit)
-	handler.onHandle = func(d *task.Delivery) { submitted <- d }
+	onSize := make(chan func(int), 2*fit)
+	handler.onHandle = func(d *task.Delivery) { onSize <- d.OnSize }
 	w := h.run(handler, 100, func(p *consumer.Parts) { p.Memory = memory.NewBudget(fit * 2 << 20) })
 	handler.wait(t, fit)
 	h.waitUnacked(fit)
 	for range fit { // as after the submission
-		(<-submitted).ReportSize(100)
+		(<-onSize)(100)
 	}
 	handler.wait(t, 2*fit)
 	if got := w.parts.Memory.Reserved(); got > w.parts.Memory.Size() {
