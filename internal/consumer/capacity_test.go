@@ -13,7 +13,7 @@ import (
 // Requests that are fetched ahead would use up their leases while they wait for a slot.
 func TestAWorkerPullsNoMoreThanItHasSlotsFor(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, longLease, 20)
+	h := newHarness(t, shortLease, 20)
 	handler := newHandler()
 	h.run(handler, 5)
 	handler.wait(t, 5)
@@ -49,7 +49,7 @@ func TestAWorkerPullsNoMoreThanItHasMemoryFor(t *testing.T) {
 func TestAPullAsksForNoMoreThanTheClientCanBuffer(t *testing.T) {
 	t.Parallel()
 	const requests, largest = 1000, 64
-	h := newHarness(t, longLease, requests)
+	h := newHarness(t, shortLease, requests)
 	handler, pulls := newHandler(), &pulls{}
 	h.run(handler, 2*requests, pulls.record)
 	handler.wait(t, requests)
@@ -62,7 +62,7 @@ func TestAPullAsksForNoMoreThanTheClientCanBuffer(t *testing.T) {
 func TestSlotsThatAreFreedOneByOneAreFilledTogether(t *testing.T) {
 	t.Parallel()
 	const slots, freed = 200, 50
-	h := newHarness(t, longLease, slots+freed)
+	h := newHarness(t, shortLease, slots+freed)
 	handler, pulls := newHandler(), &pulls{}
 	h.run(handler, slots, pulls.record)
 	handler.wait(t, slots)

@@ -125,7 +125,7 @@ func (o *openPull) Fetch(n int, opts ...jetstream.FetchOpt) (jetstream.MessageBa
 // This holds also for a pull that waits for more free slots.
 func TestADrainPullsNoMore(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, longLease, 220)
+	h := newHarness(t, shortLease, 220)
 	handler, pulls := newHandler(), &pulls{}
 	w := h.run(handler, 200, pulls.record)
 	handler.wait(t, 200)

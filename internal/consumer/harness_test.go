@@ -24,7 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shortLease is the ACK_WAIT of tests that wait until a lease expires, longLease that of tests in which none may.
+// shortLease is the ACK_WAIT of tests that wait until a lease expires, or that need all requests: a pull that a busy
+// machine cuts off leaves some of them for ACK_WAIT to bring back. longLease is that of tests in which none may expire.
 const (
 	shortLease = time.Second
 	longLease  = time.Minute
