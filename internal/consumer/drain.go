@@ -13,7 +13,7 @@ const closedWait = 5 * time.Second
 
 // handOver has a released request redelivered to another worker at once. Its NAK is held back until the pull loop has
 // ended, because an open pull of this worker would get the request again. The handler does not wait for that: with NATS
-// unreachable a pull lasts for 1.5 s, and the lease may expire meantime.
+// unreachable a pull lasts for 1.5 s, and the lease may expire in the meantime.
 func (c *Consumer) handOver(l *lease, reply string) {
 	c.mu.Lock()
 	c.handedOver = append(c.handedOver, l)

@@ -11,7 +11,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
-// A stalled link blocks the goroutine that writes. A sender that gives up meantime may publish its message again, so the
+// A stalled link blocks the goroutine that writes. A sender that gives up may publish its message again, so the
 // first copy must not go out as well.
 func TestAMessageIsNotSentAfterItsSenderHasGivenUp(t *testing.T) {
 	t.Parallel()
