@@ -65,6 +65,7 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 		return err
 	}
 	budgets := memory.Divide(limitOfMemory)
+	budgets.Register(reg)
 	limit := rateLimit(cfg.Anchor.RateLimit)
 	clock := &servertime.Clock{}
 	with := parts{

@@ -44,9 +44,9 @@ func TestTheMetricsCountWhatHappened(t *testing.T) {
 			`capstan_tasks_total{code="none",status="succeeded"}`:         2,
 			`capstan_tasks_total{code="workflow_failed",status="failed"}`: 1,
 			`capstan_tasks_total{code="agent_failed",status="failed"}`:    0,
-			`capstan_requests_settled_total{verdict="done"}`:              3,
-			`capstan_requests_settled_total{verdict="handed_over"}`:       0,
-			`capstan_requests_total`:                                      3,
+			`capstan_requests_released_total{verdict="acked"}`:            3,
+			`capstan_requests_released_total{verdict="handed_over"}`:      0,
+			`capstan_deliveries_total`:                                    3,
 			`capstan_redeliveries_total`:                                  1,
 			`capstan_takeovers_total`:                                     1,
 			`capstan_task_queued_seconds_count`:                           2, // the third was submitted by the other
@@ -65,11 +65,11 @@ func TestTheMetricsCountWhatHappened(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	natstest.Eventually(t, func() error {
 		return p.counts(map[string]float64{
-			`capstan_requests_settled_total{verdict="handed_over"}`: 2,
-			`capstan_requests_settled_total{verdict="done"}`:        3,
-			`capstan_held_requests`:                                 1,
-			`capstan_task_queued_seconds_count`:                     4,
-			`capstan_task_run_seconds_count`:                        3,
+			`capstan_requests_released_total{verdict="handed_over"}`: 2,
+			`capstan_requests_released_total{verdict="acked"}`:       3,
+			`capstan_requests_in_progress`:                           1,
+			`capstan_task_queued_seconds_count`:                      4,
+			`capstan_task_run_seconds_count`:                         3,
 		})
 	})
 	p.waitExit()
