@@ -1,6 +1,7 @@
 package anchortest_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -44,7 +45,7 @@ func Example() {
 
 // exampleCall stands for the client under test.
 func exampleCall(api *anchortest.Server, method, target, body string) string {
-	req, err := http.NewRequest(method, api.URL()+target, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(context.Background(), method, api.URL()+target, strings.NewReader(body))
 	if err != nil {
 		return err.Error()
 	}
