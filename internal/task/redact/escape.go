@@ -143,5 +143,5 @@ func characterNumber(digits string) (r rune, ok bool) {
 		base, digits = 16, digits[1:]
 	}
 	n, err := strconv.ParseUint(digits, base, 32)
-	return rune(n), err == nil && n <= utf8.MaxRune
+	return rune(n), err == nil && n <= utf8.MaxRune //#nosec G115 // a number that overflows is not ok
 }

@@ -78,7 +78,7 @@ var hostile = map[string]struct{ schema, value, want string }{
 	"minimum":                  {`{"items":{"anyOf":` + list(`{"minimum":2}`, 20) + `}}`, list("1", 30_000), "and more"},
 	"enum":                     {`{"items":{"anyOf":` + list(`{"enum":[2]}`, 20) + `}}`, list("1", 30_000), "and more"},
 	"types in members":         {`{"additionalProperties":{"anyOf":` + list(`{"type":"string"}`, 20) + `}}`, `{` + numbered(`"n#":1`, 60_000) + `}`, "and more"},
-	"types in a tree":          {`{"items":{"$ref":"#"},"anyOf":` + list(`{"type":"null"}`, 20) + `}`, list(list(list("1", 5), 5), 5_000), "fits none of anyOf"},
+	"types in a tree":          {`{"items":{"$ref":"#"},"anyOf":` + list(`{"type":"null"}`, 20) + `}`, list(list(list("1", 5), 5), 5_000), "matches none of anyOf"},
 	"types that are passed":    {`{"items":{"anyOf":[` + numbered(`{"type":"string","title":"#"}`, 200) + `,{"type":"number"}]}}`, list("1", 10_000), "takes too long"},
 	"required":                 {`{"items":{"anyOf":[{"required":[` + numbered(`"n#"`, 5000) + `]},{}]}}`, list("{}", 10_000), "takes too long"},
 	"names":                    {`{"propertyNames":{"maxLength":1}}`, `{` + numbered(`"n#":1`, 60_000) + `}`, "and more"},
