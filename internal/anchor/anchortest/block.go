@@ -18,6 +18,7 @@ func (b *blocks) add(name string, start func()) {
 	b.waiting[name] = append(b.waiting[name], start)
 }
 
+// release starts the waiting workflows of a task, in the order in which they were accepted.
 func (b *blocks) release(name string) {
 	b.released[name] = true
 	for _, start := range b.waiting[name] {

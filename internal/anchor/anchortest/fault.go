@@ -74,6 +74,7 @@ func (f Fault) leavesDoubt() bool {
 	}
 }
 
+// hasHeader ignores the case of the name, because a Fault from JSON may spell it in any way.
 func (f Fault) hasHeader(header string) bool {
 	for name := range f.Header {
 		if strings.EqualFold(name, header) {

@@ -48,6 +48,7 @@ func newLedger() ledger {
 	return ledger{tasks: map[string]*entry{}, workflows: map[string]*workflow{}}
 }
 
+// entry returns the entry of a task. It creates the entry if the task is new.
 func (l *ledger) entry(name string) *entry {
 	e := l.tasks[name]
 	if e == nil {
@@ -57,6 +58,7 @@ func (l *ledger) entry(name string) *entry {
 	return e
 }
 
+// addPost counts a POST, whatever becomes of it.
 func (l *ledger) addPost(e *entry, t Task) {
 	l.posts++
 	e.Posts++
@@ -66,6 +68,7 @@ func (l *ledger) addPost(e *entry, t Task) {
 	}
 }
 
+// addWorkflow counts an accepted POST. The id of its workflow has the form of the real ones.
 func (l *ledger) addWorkflow(e *entry, plan Plan) *workflow {
 	wf := &workflow{id: "perform-web-task-execution-" + newUUID() + "-" + newUUID(), log: e, plan: plan, began: time.Now()}
 	l.workflows[wf.id] = wf
@@ -80,6 +83,7 @@ func (l *ledger) end(wf *workflow, e ending) {
 	wf.ended, wf.state, wf.result, wf.err = true, e.state, e.result, e.err
 }
 
+// copy returns a Log that does not change any more.
 func (e *entry) copy() Log {
 	log := e.Log
 	log.Workflows, log.Sessions, log.Bodies = slices.Clone(e.Workflows), slices.Clone(e.Sessions), slices.Clone(e.Bodies)

@@ -78,6 +78,7 @@ func readPage(ctx context.Context, address string) (page, error) {
 	return parsePage(document, resp.Request.URL), nil
 }
 
+// parsePage collects the parts of a document. base is its address, for relative links.
 func parsePage(document *goquery.Document, base *url.URL) page {
 	p := page{
 		title:   text(document.Find("title").First()),

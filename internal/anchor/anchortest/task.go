@@ -74,6 +74,7 @@ func mustBe[T any](name string, value json.RawMessage) error {
 	return nil
 }
 
+// mustBeOneOf checks a field with a closed set of values.
 func mustBeOneOf(name string, value json.RawMessage, known ...string) error {
 	var v string
 	if json.Unmarshal(value, &v) != nil || !slices.Contains(known, v) {

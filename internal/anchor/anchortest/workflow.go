@@ -82,6 +82,7 @@ func (s *Server) runAgent(wf *workflow, t Task) {
 	s.end(wf, callAgent(ctx, s.agent, t))
 }
 
+// callAgent turns an error of the agent, or a result that is not JSON, into a FAILED workflow.
 func callAgent(ctx context.Context, agent Agent, t Task) ending {
 	found, err := agent(ctx, t)
 	if err != nil {

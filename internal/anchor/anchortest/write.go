@@ -60,6 +60,7 @@ type content struct {
 	end    string
 }
 
+// content returns the body of the answer: Body, a status answer of that Size, or an error of the documented form.
 func (f Fault) content() content {
 	c := content{begin: f.Body}
 	switch {

@@ -43,6 +43,7 @@ func (b *Builder) string(inside string) {
 	b.text(`"`)
 }
 
+// text writes a mark or a quote. Only marks can make the result too long.
 func (b *Builder) text(text string) {
 	b.reserve(len(text))
 	b.bytes = append(b.bytes, text...)
@@ -118,6 +119,7 @@ func (b *Builder) replace(text []byte, marks []string) {
 	}
 }
 
+// mark returns the mark of the secret with that index.
 func (b *Builder) mark(marks []string, secret uint16) string {
 	if b.short {
 		return shortMark
@@ -142,6 +144,7 @@ func stringEnd(data []byte, from int) int {
 	}
 }
 
+// numberEnd returns where the JSON number that begins at from ends.
 func numberEnd(data []byte, from int) int {
 	end := from + 1
 	for end < len(data) && (beginsNumber(data[end]) || strings.IndexByte("+.eE", data[end]) >= 0) {

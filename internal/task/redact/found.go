@@ -12,6 +12,7 @@ type found struct {
 	longest []uint16 // the longest secret of a piece, recorded at one of the piece's bytes; 0 elsewhere
 }
 
+// bitmap is a set of bytes of a text, by their index.
 type bitmap []uint64
 
 func (b bitmap) set(i int)      { b[i>>6] |= 1 << (i & 63) }
@@ -69,6 +70,7 @@ func (f *found) piece(from int) (begin, end int, secret uint16, ok bool) {
 	return begin, end, secret, true
 }
 
+// nextCovered returns the first covered byte from there on, or the size of the text.
 func (f *found) nextCovered(from int) int {
 	for word := from >> 6; word < len(f.covered); word++ {
 		set := f.covered[word]

@@ -107,6 +107,7 @@ func (l *layer) stretchEnd(width int) int {
 	return l.ahead[l.head+width-1].to
 }
 
+// skip drops the next width bytes, which were peeked at.
 func (l *layer) skip(width int) {
 	if l.inner == nil {
 		l.at += width

@@ -40,6 +40,7 @@ func (s Secrets) Redactor() *Redactor {
 	return newRedactor(s.all[:min(len(s.all), maxSecrets)])
 }
 
+// newRedactor builds the tables. The secrets are sorted, the longest first, and their index counts from 1.
 func newRedactor(all []Secret) *Redactor {
 	r := &Redactor{tables: &tables{}}
 	if len(all) == 0 {
@@ -68,6 +69,7 @@ func (r *Redactor) Mark(name string) string {
 	return "[redacted:" + truncateName(name) + "]"
 }
 
+// truncateName cuts a long name between two characters.
 func truncateName(name string) string {
 	if len(name) <= maxName {
 		return name

@@ -103,6 +103,7 @@ func (s *search) matchSpecial(n *syntax.RegexNode, pos int, rest func(int) bool)
 	}
 }
 
+// copyCaptured lets a look-around be undone: what it captured is lost if the rest fails.
 func (s *search) copyCaptured() map[int]span {
 	s.meter.op(len(s.captured))
 	return maps.Clone(s.captured)
@@ -127,6 +128,7 @@ func (s *search) capture(group int, to span, set bool, rest func() bool) bool {
 	return false
 }
 
+// matchAll matches the nodes one after the other, and then the rest.
 func (s *search) matchAll(nodes []*syntax.RegexNode, pos int, rest func(int) bool) bool {
 	if len(nodes) == 0 {
 		return rest(pos)

@@ -3,6 +3,7 @@ package schema
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -178,7 +179,7 @@ func inPlace(s *jsonschema.Schema) []*jsonschema.Schema {
 			all = append(all, sub)
 		}
 	}
-	return withoutNil(all)
+	return slices.DeleteFunc(all, isNil)
 }
 
 // inside returns the schemas that a schema applies to the inside of a value.
@@ -198,18 +199,11 @@ func inside(s *jsonschema.Schema) []*jsonschema.Schema {
 			all = append(all, each...)
 		}
 	}
-	return withoutNil(all)
+	return slices.DeleteFunc(all, isNil)
 }
 
-func withoutNil(all []*jsonschema.Schema) []*jsonschema.Schema {
-	kept := all[:0]
-	for _, each := range all {
-		if each != nil {
-			kept = append(kept, each)
-		}
-	}
-	return kept
-}
+// isNil reports whether a keyword is not set.
+func isNil(s *jsonschema.Schema) bool { return s == nil }
 
 // check returns nil if a JSON value, which was measured, fits the schema. The error says why it does not fit: places are JSON
 // pointers (RFC 6901), and no part of the value is quoted except the names in them.

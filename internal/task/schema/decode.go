@@ -49,6 +49,7 @@ type decoder struct {
 	lazy  bool  // leave objects and arrays in large ones undecoded
 }
 
+// newInstance returns a decoder for a value. A lazy one leaves parts of a large value undecoded.
 func newInstance(raw []byte, m *meter, lazy bool) *decoder {
 	return &decoder{Decoder: newDecoder(nil), meter: m, raw: raw, text: string(raw), lazy: lazy}
 }
@@ -91,6 +92,7 @@ func (d *decoder) value(all bool) (any, error) {
 	}
 }
 
+// scalar decodes a string, number, boolean or null. A number stays a json.Number, so that no digit is lost.
 func (d *decoder) scalar() (any, error) {
 	value, err := d.ReadValue()
 	if err != nil {
@@ -132,6 +134,7 @@ func (d *decoder) child(all bool) (any, error) {
 	return undecoded{d.end() - len(value), d.end()}, nil
 }
 
+// object decodes an object. If a name is repeated, the last member counts, as with encoding/json.
 func (d *decoder) object(all bool) (any, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, notJSON(err)
@@ -151,6 +154,7 @@ func (d *decoder) object(all bool) (any, error) {
 	return object, err
 }
 
+// array decodes an array. It collects the items of all nested arrays in d.items, to allocate each array only once.
 func (d *decoder) array(all bool) (any, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, notJSON(err)

@@ -3,6 +3,7 @@ package schema
 import (
 	"encoding/json"
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -64,7 +65,7 @@ func (v *visit) takeValues() {
 	}
 	if s.Const != nil {
 		v.values, v.misfit = []any{*s.Const}, &kind.Const{Want: *s.Const}
-		if s.Enum != nil && !v.isIn(s.Enum.Values, *s.Const) {
+		if s.Enum != nil && !slices.ContainsFunc(s.Enum.Values, func(each any) bool { return v.meter.equal(each, *s.Const) }) {
 			v.never = true
 		}
 	} else if s.Enum != nil {
@@ -74,15 +75,6 @@ func (v *visit) takeValues() {
 	for _, value := range v.values {
 		v.sizes = append(v.sizes, countValues(value))
 	}
-}
-
-func (v *visit) isIn(values []any, value any) bool {
-	for _, each := range values {
-		if v.meter.equal(each, value) {
-			return true
-		}
-	}
-	return false
 }
 
 // count computes the cost of a visit that does not depend on the value. The validator compares each visit with those that it
@@ -140,6 +132,7 @@ func (v *visit) sizeOf(value any) int {
 	return n
 }
 
+// check checks what the validator would check first: the schema false, type, enum, const, and then the real format.
 func (v *visit) check(value any) error {
 	if v.never {
 		return &misfit{&kind.FalseSchema{}}

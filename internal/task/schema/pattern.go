@@ -131,6 +131,7 @@ func checkNodes(n *syntax.RegexNode) error {
 	return nil
 }
 
+// hasReference reports whether the pattern contains a back-reference.
 func hasReference(n *syntax.RegexNode) bool {
 	return n.T == syntax.NtRef || slices.ContainsFunc(n.Children, hasReference)
 }

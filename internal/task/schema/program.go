@@ -89,6 +89,7 @@ func newProgram(root *syntax.RegexNode, limit int) (p *program, err error) {
 	return buildProgram(root, false, &limit), nil
 }
 
+// buildProgram compiles a pattern or the inside of a look-around. left counts down the instructions of all of them.
 func buildProgram(root *syntax.RegexNode, reverse bool, left *int) *program {
 	b := &builder{p: &program{reverse: reverse}, left: left}
 	b.node(root)
@@ -156,6 +157,7 @@ func (b *builder) node(n *syntax.RegexNode) {
 	}
 }
 
+// assertion returns the instruction for a node that asserts something about a position without reading a rune.
 func assertion(t syntax.NodeType) (opcode, bool) {
 	switch t {
 	case syntax.NtBeginning:
@@ -189,6 +191,7 @@ func (b *builder) inReadingOrder(n *syntax.RegexNode) []*syntax.RegexNode {
 // isReverse reports whether the node is part of a look-behind.
 func isReverse(n *syntax.RegexNode) bool { return n.Options&syntax.RightToLeft != 0 }
 
+// text writes a sequence of runes.
 func (b *builder) text(n *syntax.RegexNode) {
 	runes := slices.Clone(n.Str)
 	if b.p.reverse {
@@ -199,6 +202,7 @@ func (b *builder) text(n *syntax.RegexNode) {
 	}
 }
 
+// alternate writes, for each alternative but the last: split to it or to the next one, then jump to the end.
 func (b *builder) alternate(n *syntax.RegexNode) {
 	var jumps []int32
 	last := len(n.Children) - 1
@@ -240,6 +244,7 @@ func (b *builder) repeat(n *syntax.RegexNode, body func()) {
 	}
 }
 
+// look writes a look-around, which is read in the other direction than the text that it looks at.
 func (b *builder) look(n *syntax.RegexNode) {
 	index := len(b.p.looks)
 	b.add(instruction{op: opLook, x: int32(index)}) //#nosec G115 // bounded by maxGroups

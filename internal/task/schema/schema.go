@@ -190,6 +190,7 @@ func (c *Checker) run(ctx context.Context, size int, job func(*meter) error) err
 	return job(newMeter(math.MaxInt))
 }
 
+// acquire waits for a slot, at most until ctx ends.
 func acquire(ctx context.Context, slots *semaphore.Weighted) error {
 	if err := slots.Acquire(ctx, 1); err != nil {
 		return fmt.Errorf("wait for a schema check: %w", err)

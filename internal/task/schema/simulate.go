@@ -159,6 +159,7 @@ type threads struct {
 
 func newThreads(size int) threads { return threads{visited: make([]uint32, size), round: 1} }
 
+// clear removes all threads and begins a new round, so that visited need not be cleared.
 func (t *threads) clear() {
 	t.list = t.list[:0]
 	t.round++

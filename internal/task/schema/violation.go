@@ -97,19 +97,30 @@ func describe(e *jsonschema.ValidationError) []string {
 		}
 	case *kind.Pattern:
 		return located(e, "does not match the pattern "+strconv.Quote(k.Want))
-	case *kind.Minimum:
-		return located(e, "is below the minimum of "+number(k.Want))
-	case *kind.Maximum:
-		return located(e, "is above the maximum of "+number(k.Want))
-	case *kind.ExclusiveMinimum:
-		return located(e, "is not above "+number(k.Want))
-	case *kind.ExclusiveMaximum:
-		return located(e, "is not below "+number(k.Want))
-	case *kind.MultipleOf:
-		return located(e, "is not a multiple of "+number(k.Want))
+	}
+	if text := describeNumber(e.ErrorKind); text != "" {
+		return located(e, text)
 	}
 	withoutPlace := jsonschema.ValidationError{ErrorKind: e.ErrorKind}
 	return located(e, withoutPlace.DetailedOutput().Error.String())
+}
+
+// describeNumber puts a violation by a number into words, or returns "" for any other.
+func describeNumber(violated jsonschema.ErrorKind) string {
+	switch k := violated.(type) {
+	case *kind.Minimum:
+		return "is below the minimum of " + number(k.Want)
+	case *kind.Maximum:
+		return "is above the maximum of " + number(k.Want)
+	case *kind.ExclusiveMinimum:
+		return "is not above " + number(k.Want)
+	case *kind.ExclusiveMaximum:
+		return "is not below " + number(k.Want)
+	case *kind.MultipleOf:
+		return "is not a multiple of " + number(k.Want)
+	default:
+		return ""
+	}
 }
 
 // located returns the violation with its place in front, or one text for each of the names in that place.
