@@ -43,7 +43,7 @@ func Example() {
 	// 2 submissions, 1 accepted, 2 polls
 }
 
-// exampleCall stands for the client under test.
+// exampleCall is in the place of the client under test.
 func exampleCall(api *anchortest.Server, method, target, body string) string {
 	req, err := http.NewRequestWithContext(context.Background(), method, api.URL()+target, strings.NewReader(body))
 	if err != nil {

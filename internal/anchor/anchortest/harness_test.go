@@ -24,7 +24,7 @@ func start(tb testing.TB, opts ...anchortest.Option) *anchortest.Server {
 	return s
 }
 
-// call makes one request on a connection of its own.
+// call sends one request on a new connection.
 func call(tb testing.TB, s *anchortest.Server, method, target, body string) (status int, answer string, header http.Header, err error) {
 	tb.Helper()
 	req, err := http.NewRequestWithContext(tb.Context(), method, s.URL()+target, strings.NewReader(body))
@@ -86,7 +86,7 @@ func pollUntil(t *testing.T, s *anchortest.Server, id, text string) string {
 			return answer
 		}
 	}
-	t.Fatalf("waited in vain for %s", text)
+	t.Fatalf("no answer contains %s", text)
 	return ""
 }
 

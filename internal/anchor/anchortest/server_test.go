@@ -11,7 +11,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 )
 
-func TestWorkflowRunsItsTimeAndEndsAsPlanned(t *testing.T) {
+func TestWorkflowRunsAndEndsAsPlanned(t *testing.T) {
 	t.Parallel()
 	shape := regexp.MustCompile(`^perform-web-task-execution-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	for name, c := range map[string]struct {
@@ -141,7 +141,7 @@ func TestARateLimitHasItsHeaders(t *testing.T) {
 	}
 }
 
-func TestOnlySoManyWorkflowsRun(t *testing.T) {
+func TestConcurrentWorkflowsAreLimited(t *testing.T) {
 	t.Parallel()
 	s := start(t, anchortest.WithMaxRunning(1), anchortest.WithPlan(func(task anchortest.Task) anchortest.Plan {
 		if task.Prompt == "long" {
@@ -163,7 +163,7 @@ func TestOnlySoManyWorkflowsRun(t *testing.T) {
 	}
 }
 
-func TestServerComesBackWithWhatItKnew(t *testing.T) {
+func TestRestartKeepsTheTasks(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	_, id := submit(t, s, body("x"))

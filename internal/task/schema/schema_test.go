@@ -1,7 +1,6 @@
 package schema_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,36 +10,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task/schema"
 )
 
-// inOrder tries the values as they stand.
-func inOrder(n int) schema.Order {
-	return func(func(string) schema.Description) []int {
-		var all []int
-		for i := range n {
-			all = append(all, i)
-		}
-		return all
-	}
-}
-
-// check returns what is said of a value: nothing where it fits.
-func check(tb testing.TB, c *schema.Checker, text, value string) string {
-	tb.Helper()
-	_, err := c.FirstFit(tb.Context(), json.RawMessage(text), []json.RawMessage{json.RawMessage(value)}, inOrder(1))
-	if err == nil {
-		return ""
-	}
-	misfit, ok := errors.AsType[*schema.MisfitError](err)
-	if !ok {
-		tb.Fatalf("%.100s: got %v, want a verdict", text, err)
-	}
-	return misfit.Error()
-}
-
-func validate(text string) error {
-	return (*schema.Checker)(nil).Validate(context.Background(), json.RawMessage(text))
-}
-
-func TestSchemasThatCannotBeUsedAreRefused(t *testing.T) {
+func TestInvalidSchemasAreRefused(t *testing.T) {
 	for _, tc := range []struct{ schema, want string }{
 		{`{"type":"strin"}`, `/type: `},
 		{`{"properties":{"a":{"minimum":"1"}}}`, `/properties/a/minimum: got string, want number`},
@@ -68,7 +38,7 @@ func TestSchemasThatCannotBeUsedAreRefused(t *testing.T) {
 	}
 }
 
-func TestSchemasOfEveryDraftAreTaken(t *testing.T) {
+func TestSchemasOfEveryDraftAreAccepted(t *testing.T) {
 	for _, text := range []string{
 		`{}`,
 		`true`,
@@ -83,7 +53,7 @@ func TestSchemasOfEveryDraftAreTaken(t *testing.T) {
 		`{"$ref":"https://json-schema.org/draft/2020-12/schema"}`,
 	} {
 		if err := validate(text); err != nil {
-			t.Errorf("%s: got %v, want it taken", text, err)
+			t.Errorf("%s: got %v, want it accepted", text, err)
 		}
 	}
 }
@@ -164,7 +134,7 @@ func TestValuesFit(t *testing.T) {
 	}
 }
 
-func TestTheFirstValueThatFitsIsTaken(t *testing.T) {
+func TestFirstFitFollowsTheOrder(t *testing.T) {
 	values := []json.RawMessage{json.RawMessage(`1`), json.RawMessage(`"a"`), json.RawMessage(`"b"`)}
 	backwards := func(func(string) schema.Description) []int { return []int{2, 1, 0} }
 	for want, order := range map[int]schema.Order{1: inOrder(3), 2: backwards} {
@@ -174,7 +144,7 @@ func TestTheFirstValueThatFitsIsTaken(t *testing.T) {
 	}
 }
 
-func TestASchemaSaysHowItDescribesAMember(t *testing.T) {
+func TestOrderCanAskHowAMemberIsDescribed(t *testing.T) {
 	answer := `{"type":"object","properties":{"result":{"type":"string"}}}`
 	for text, want := range map[string]schema.Description{
 		answer: schema.Outright,
