@@ -32,6 +32,7 @@ type answer struct {
 	keys   []string // API keys that texts must not contain
 }
 
+// isSuccess reports whether the status is 2xx.
 func (a answer) isSuccess() bool { return a.status >= 200 && a.status <= 299 }
 
 // message returns what an error says to people: its own message, or else the meaning of the HTTP status.
@@ -79,7 +80,7 @@ func (a answer) readBody(resp *http.Response, limit int64, wantStart bool) answe
 			return a
 		}
 		a.size, body = -1, unzipped
-	default:
+	default: // such as br, which a server should not send unasked (RFC 9110, section 12.5.3)
 		a.err = fmt.Errorf("read answer: unsupported Content-Encoding %.20q", encoding)
 		return a
 	}

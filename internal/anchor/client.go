@@ -59,7 +59,7 @@ func (c *Client) Timeout() time.Duration { return c.timeout }
 func (c *Client) call(ctx context.Context, method, target string, body []byte, limit int64) (answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.errTimeout)
 	defer cancel()
-	a := answer{keys: c.keys.all()}
+	a := answer{keys: c.keys.all()} // those in use before this call: the key may change during it
 	a.path, _, _ = strings.Cut(target, "?")
 	req, err := c.newRequest(ctx, method, target, body, a.keys[0])
 	if err != nil {

@@ -69,7 +69,7 @@ func (s *keySource) reload(log zerolog.Logger, last string, changed func()) stri
 		}
 		return problem
 	}
-	s.problem.Store(nil)
+	s.problem.Store(nil) // KeyProblem is "" again
 	if key != s.all()[0] {
 		s.use(key)
 		log.Info().Str("file", s.file).Msg("API key changed")

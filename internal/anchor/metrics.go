@@ -10,11 +10,11 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// metrics counts calls by what is known afterwards.
+// metrics counts calls by their result, and measures how long they take.
 type metrics struct {
-	submissions *prometheus.CounterVec   // by result
-	polls       *prometheus.CounterVec   // by result
-	seconds     *prometheus.HistogramVec // by call
+	submissions *prometheus.CounterVec   // by result; see submitResult
+	polls       *prometheus.CounterVec   // by result; see pollResult
+	seconds     *prometheus.HistogramVec // by call: submit or status
 }
 
 // newMetrics creates the series of every result, so that an alert can tell "never" from "not measured".

@@ -65,7 +65,7 @@ func readWorkflow(body []byte) (w task.Workflow, err error) {
 		if !strings.EqualFold(name, "data") {
 			return d.SkipValue()
 		}
-		w = task.Workflow{}
+		w = task.Workflow{} // of several data, the last one counts
 		return eachMember(d, func(name string) error { return readWorkflowMember(d, body, strings.ToLower(name), &w) })
 	})
 	if err == nil && w.Status == "" {

@@ -18,13 +18,16 @@ import (
 // children checks the inside of objects and arrays instead of the validator, which would collect all violations. It checks
 // the children in a fixed order, stops after a few violations, and keeps no more of those that each child has.
 type children struct {
-	meter      *meter
-	draft      int
+	meter *meter
+	draft int // 4, 6, 7, 2019 or 2020
+
+	// For objects.
 	properties map[string]*jsonschema.Schema
 	patterns   map[jsonschema.Regexp]*jsonschema.Schema
 	additional any                // additionalProperties: nil, bool or *jsonschema.Schema
 	names      *jsonschema.Schema // propertyNames
 
+	// For arrays. Up to 2019-09, prefix is a list in items, and items is additionalItems.
 	prefix      []*jsonschema.Schema
 	items       any // for the items after prefix: nil, bool or *jsonschema.Schema
 	contains    *jsonschema.Schema
@@ -32,7 +35,8 @@ type children struct {
 	unique      bool
 }
 
-// newChildren moves the keywords from the schema. It returns nil if there are none.
+// newChildren moves the keywords from the schema, so that the validator does not check them as well. It returns nil if there
+// are none.
 func newChildren(m *meter, s *jsonschema.Schema) *children {
 	c := &children{
 		meter: m, draft: s.DraftVersion, properties: s.Properties, patterns: s.PatternProperties,
@@ -124,10 +128,11 @@ func (w worded) LocalizedString(*message.Printer) string { return string(w) }
 // object checks properties, patternProperties, additionalProperties and propertyNames.
 func (c *children) object(ctx *jsonschema.ValidatorContext, object map[string]any) {
 	f := &found{children: c, ctx: ctx}
-	var tooMany []string
+	var notAllowed []string // by additionalProperties: false
 	seen := 0
+	// Sorted, so that the same violations are reported each time.
 	for _, name := range slices.Sorted(maps.Keys(object)) {
-		if f.isEnough() || len(tooMany) > maxViolations {
+		if f.isEnough() || len(notAllowed) > maxViolations {
 			break
 		}
 		seen++
@@ -141,17 +146,17 @@ func (c *children) object(ctx *jsonschema.ValidatorContext, object map[string]an
 			evaluated = true
 		case bool:
 			if !evaluated && !additional {
-				tooMany = append(tooMany, name)
+				notAllowed = append(notAllowed, name)
 			}
 			evaluated = true
 		}
-		if evaluated {
+		if evaluated { // for unevaluatedProperties
 			ctx.EvaluatedProp(name)
 		}
 	}
-	if len(tooMany) > 0 {
+	if len(notAllowed) > 0 {
 		c.meter.keep(1)
-		ctx.AddError(&kind.AdditionalProperties{Properties: tooMany})
+		ctx.AddError(&kind.AdditionalProperties{Properties: notAllowed})
 	}
 	f.report(seen < len(object))
 }
@@ -203,7 +208,7 @@ func (c *children) array(ctx *jsonschema.ValidatorContext, array []any) {
 			continue
 		}
 		rest, ok := c.items.(*jsonschema.Schema)
-		if !ok {
+		if !ok { // nothing to check, or items: false, which is checked below
 			break
 		}
 		f.check(rest, item, strconv.Itoa(i))
@@ -226,11 +231,11 @@ func (c *children) checkContains(ctx *jsonschema.ValidatorContext, array []any) 
 			continue
 		}
 		count++
-		if c.draft >= 2020 {
+		if c.draft >= 2020 { // in 2019-09, contains does not evaluate items
 			ctx.EvaluatedItem(i)
 		}
 	}
-	c.meter.keep(2)
+	c.meter.keep(2) // at most too few and too many
 	switch {
 	case c.least == nil && count == 0:
 		ctx.AddError(&kind.Contains{})
@@ -252,7 +257,7 @@ func (c *children) checkUnique(ctx *jsonschema.ValidatorContext, array []any) {
 		sum.Reset()
 		c.writeTo(&sum, item)
 		first, ok := seen[sum.Sum64()]
-		if ok && c.meter.equal(array[first], item) {
+		if ok && c.meter.equal(array[first], item) { // not only the same hash
 			c.meter.keep(1)
 			ctx.AddError(&kind.UniqueItems{Duplicates: [2]int{first, i}})
 			return

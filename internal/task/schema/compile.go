@@ -80,6 +80,7 @@ func (c *compiled) compile(doc any) ([]*jsonschema.Schema, error) {
 	compiler.DefaultDraft(jsonschema.Draft2020)
 	compiler.UseLoader(noLoader{})
 	compiler.UseRegexpEngine(engine.compile)
+	// The only way to see all subschemas is a vocabulary of our own, which sees each one as it is compiled.
 	compiler.RegisterVocabulary(vocabulary(func(each *jsonschema.Schema) {
 		c.meter.spend(1)
 		all = append(all, each)
@@ -89,12 +90,13 @@ func (c *compiled) compile(doc any) ([]*jsonschema.Schema, error) {
 		return nil, fmt.Errorf("add it: %w", err)
 	}
 	root, err := compiler.Compile(schemaURL)
+	// The schema breaks the metaschema of its draft.
 	if invalid, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
 		if broken, ok := errors.AsType[*jsonschema.ValidationError](invalid.Err); ok {
 			return nil, violations(broken)
 		}
 	}
-	if err != nil {
+	if err != nil { // its text contains our URL, which means nothing to the author of the schema
 		return nil, errors.New(strings.NewReplacer(schemaURL, "", schemaBase, "").Replace(err.Error()))
 	}
 	c.root, engine.complete = root, true
@@ -124,9 +126,9 @@ func (c *compiled) install(all []*jsonschema.Schema) {
 		c.unique = c.unique || s.UniqueItems
 	}
 	if chains.open {
-		c.chain = len(all)
+		c.chain = len(all) // the validator stops when a schema is applied inside itself to the same value
 	}
-	for _, s := range all {
+	for _, s := range all { // without those that are appended here, which have no children
 		for _, child := range append(inside(s), inPlace(s)...) {
 			if child.Bool != nil && !known[child] {
 				known[child] = true
@@ -134,7 +136,7 @@ func (c *compiled) install(all []*jsonschema.Schema) {
 			}
 		}
 	}
-	if c.root.Bool != nil {
+	if c.root.Bool != nil { // the whole schema is true or false
 		all = append(all, c.root)
 	}
 	for _, s := range all {
@@ -154,7 +156,7 @@ func (c *chains) height(s *jsonschema.Schema) int {
 		c.open = c.open || height == 0
 		return height
 	}
-	c.heights[s] = 0
+	c.heights[s] = 0 // a cycle finds this
 	c.open = c.open || s.DynamicRef != nil || s.RecursiveRef != nil
 	below := 0
 	for _, child := range inPlace(s) {

@@ -74,7 +74,7 @@ func (d *decoder) resolve(v any) any {
 
 // decode decodes a part of the text. Of a large part it decodes only the first level if d is lazy.
 func (d *decoder) decode(part undecoded) (any, error) {
-	d.meter.spend(1 + (part.to-part.from)/64)
+	d.meter.spend(1 + (part.to-part.from)/64) // a part is decoded for each subschema that looks inside
 	d.base = part.from
 	d.Reset(bytes.NewBuffer(d.raw[part.from:part.to]), d.Options())
 	return d.value(!d.lazy || part.to-part.from <= eager)
@@ -168,9 +168,9 @@ func (d *decoder) array(all bool) (any, error) {
 		d.items = append(d.items, item)
 	}
 	items := append(make([]any, 0, len(d.items)-from), d.items[from:]...)
-	clear(d.items[from:])
+	clear(d.items[from:]) // so that the values can be freed
 	if d.items = d.items[:from]; cap(d.items) > eager {
-		d.items = nil
+		d.items = nil // do not keep the memory of the largest array
 	}
 	_, err := d.ReadToken()
 	return items, err

@@ -39,13 +39,13 @@ func (m *meter) install(s *jsonschema.Schema, chain int, evaluates bool) {
 	v := &visit{meter: m, schema: s, format: s.Format, types: s.Types, evaluates: evaluates}
 	if s.Bool != nil {
 		if *s.Bool {
-			return
+			return // true checks nothing
 		}
-		v.never, s.Bool = true, nil
+		v.never, s.Bool = true, nil // or the validator would not get to the format
 	}
 	v.takeValues()
 	v.count(chain)
-	s.Types = nil
+	s.Types = nil // checked by the visit from now on
 	s.Format = &jsonschema.Format{Validate: v.validate}
 	if v.format != nil {
 		s.Format.Name = v.format.Name
@@ -81,6 +81,7 @@ func (v *visit) takeValues() {
 // is nested in at the same value, to detect endless loops; there are at most chain of them.
 func (v *visit) count(chain int) {
 	s := v.schema
+	// Each subschema is a call of the validator. To look for a name, or to compare with another visit, is a fraction of a step.
 	v.cost = 1 + chain/64 + len(s.AllOf) + len(s.AnyOf) + len(s.OneOf) + len(s.DependentSchemas) + len(s.Dependencies) + len(s.Required)/8
 	for _, names := range s.DependentRequired {
 		v.cost += 1 + len(names)/8
@@ -90,7 +91,9 @@ func (v *visit) count(chain int) {
 			v.cost += len(names) / 8
 		}
 	}
+	// Each name of an object is matched with each pattern.
 	v.perName = 1 + len(s.PatternProperties)
+	// Each of these keywords has one violation at most.
 	for _, set := range []bool{
 		s.MinProperties != nil, s.MaxProperties != nil, s.MinItems != nil, s.MaxItems != nil, s.MinLength != nil, s.MaxLength != nil,
 		s.Pattern != nil, s.Minimum != nil, s.Maximum != nil, s.ExclusiveMinimum != nil, s.ExclusiveMaximum != nil, s.MultipleOf != nil,
@@ -109,7 +112,7 @@ func (v *visit) validate(value any) error {
 	v.meter.keep(v.keeps)
 	err := v.check(value)
 	if err != nil {
-		v.meter.keep(1)
+		v.meter.keep(1) // the validator keeps it
 	}
 	return err
 }
@@ -169,7 +172,7 @@ func typeOf(value any) string {
 
 // allows reports whether the keyword type allows a value of type t.
 func (v *visit) allows(t string, value any) bool {
-	var one jsonschema.Types
+	var one jsonschema.Types // a set of bits
 	one.Add(t)
 	if int(*v.types)&int(one) != 0 {
 		return true
@@ -247,7 +250,7 @@ func (m *meter) equal(a, b any) bool {
 	default:
 		switch b.(type) {
 		case []any, map[string]any:
-			return false
+			return false // comparing them with == would panic
 		}
 		return a == b
 	}

@@ -47,7 +47,7 @@ func measureJSON(raw []byte) (measure, error) {
 		if err != nil {
 			return measure{}, err
 		}
-		top := &parts[len(parts)-1]
+		top := &parts[len(parts)-1] // the object or array that contains it
 		top.whole += done.whole
 		top.sum += done.most
 		top.most = max(top.most, done.most)
@@ -62,6 +62,7 @@ func measureJSON(raw []byte) (measure, error) {
 // complete with it.
 func (in *measure) readToken(dec *jsontext.Decoder, parts *[]part) (part, error) {
 	kind, depth := dec.PeekKind(), dec.StackDepth()
+	// What contains the token, and how many names and values are in it so far.
 	of, length := dec.StackIndex(depth)
 	switch kind {
 	case '{', '[', '}', ']':
@@ -80,12 +81,14 @@ func (in *measure) readToken(dec *jsontext.Decoder, parts *[]part) (part, error)
 		}
 		return part{}, nil
 	}
+	// The end of an object or array.
 	done := (*parts)[depth]
 	*parts = (*parts)[:depth]
 	own := sizeOf(of, int(length))
-	if end-done.from <= eager {
+	if end-done.from <= eager { // it will be decoded at once
 		return part{whole: own + done.whole, most: own + done.sum}, nil
 	}
+	// Its objects and arrays stay undecoded, which takes a box each, until one of them is checked.
 	return part{whole: own + done.whole, most: own + boxSize*int(length) + done.most}, nil
 }
 

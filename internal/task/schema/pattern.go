@@ -40,7 +40,7 @@ func (p *pattern) matchesName(name string) (found bool) {
 			panic(broken)
 		}
 	}()
-	m := newMeter(math.MaxInt)
+	m := newMeter(math.MaxInt) // the schema's own meter has no budget before a check begins
 	m.left = smallSteps
 	return p.find(name, m)
 }
@@ -64,7 +64,7 @@ func (all *patterns) compile(text string) (jsonschema.Regexp, error) {
 	if len(text) > maxPattern || strings.Count(text, "(") > maxGroups {
 		return nil, fmt.Errorf("it is longer than %d bytes, or has more than %d groups", maxPattern, maxGroups)
 	}
-	all.meter.spend(10 + len(text))
+	all.meter.spend(10 + len(text)) // for the parser
 	tree, err := parsePattern(text)
 	if err != nil {
 		return nil, err

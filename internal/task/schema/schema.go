@@ -92,6 +92,7 @@ func (c *Checker) FirstFit(ctx context.Context, schema json.RawMessage, values [
 		instances[i] = instance{raw: value, measure: size, err: err}
 		most = max(most, checkSize(schema, in, size))
 	}
+	// One job for all values, because the schema is compiled in it.
 	var fits int
 	err = c.run(ctx, schemaSize(in)+min(most, maxMemory), func(m *meter) error {
 		s, err := compile(schema, in, m)
@@ -126,7 +127,7 @@ func (c *compiled) firstFit(instances []instance, order []int) (int, error) {
 		if err == nil || errors.Is(err, errLong) {
 			return i, err
 		}
-		if n == 0 {
+		if n == 0 { // the first value in the order is the most likely one to be meant
 			first = err
 		}
 	}
@@ -165,7 +166,7 @@ func schemaSize(in measure) int { return in.length + in.values*schemaValueSize }
 // run runs a job that takes about size bytes of memory. A small job that needs more than smallSteps runs again as a large
 // one.
 func (c *Checker) run(ctx context.Context, size int, job func(*meter) error) error {
-	if c == nil {
+	if c == nil { // without limits
 		return job(newMeter(math.MaxInt))
 	}
 	if size <= smallBytes {

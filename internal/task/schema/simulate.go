@@ -56,7 +56,7 @@ func (p *program) scan(text string, m *meter, found func(pos int) bool) {
 		pos = len(text)
 	}
 	for {
-		if !p.anchored || pos == 0 {
+		if !p.anchored || pos == 0 { // a match may begin here
 			s.follow(0, pos)
 		}
 		if s.matched && !found(pos) {
@@ -64,7 +64,7 @@ func (p *program) scan(text string, m *meter, found func(pos int) bool) {
 		}
 		r, width := s.read(pos)
 		if width == 0 || p.anchored && !p.reverse && len(s.threads.list) == 0 {
-			return
+			return // the end of the text, or no thread is left and none can begin
 		}
 		pos += width
 		previous, s.threads = s.threads, previous
@@ -107,7 +107,7 @@ func (s *simulation) follow(pc int32, pos int) {
 		case opRune, opNotRune, opSet:
 			s.threads.list = append(s.threads.list, pc)
 		case opSplit:
-			s.stack = append(s.stack, i.y, i.x)
+			s.stack = append(s.stack, i.y, i.x) // the order does not matter
 		case opJump:
 			s.stack = append(s.stack, i.x)
 		case opMatch:

@@ -24,7 +24,7 @@ const (
 func violations(e *jsonschema.ValidationError) error {
 	all := leaves(e, nil)
 	some := len(all)
-	all = slices.DeleteFunc(all, isMore)
+	all = slices.DeleteFunc(all, isMore) // they only become "and more"
 	unseen := len(all) < some
 	slices.SortStableFunc(all, func(a, b *jsonschema.ValidationError) int {
 		return cmp.Or(slices.Compare(a.InstanceLocation, b.InstanceLocation), strings.Compare(a.SchemaURL, b.SchemaURL))
@@ -73,7 +73,7 @@ func leaves(e *jsonschema.ValidationError, to []*jsonschema.ValidationError) []*
 func describe(e *jsonschema.ValidationError) []string {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Format:
-		if own, ok := errors.AsType[*misfit](k.Err); ok {
+		if own, ok := errors.AsType[*misfit](k.Err); ok { // a visit found it in the place of the format
 			return describe(&jsonschema.ValidationError{InstanceLocation: e.InstanceLocation, ErrorKind: own.kind})
 		}
 		if k.Want == "regex" {
