@@ -70,10 +70,13 @@ func submitResult(e *task.SubmitError) string {
 
 // pollResult separates the errors that an operator treats differently: the rate limit, the key, and anything else.
 func pollResult(w task.Workflow, e *task.StatusError) string {
-	if e == nil {
-		return workflowResult(w)
-	}
 	switch {
+	case e == nil && !w.Ended():
+		return "running"
+	case e == nil && w.Status == "COMPLETED":
+		return "completed"
+	case e == nil:
+		return "failed"
 	case e.UnknownWorkflow():
 		return "unknown_workflow"
 	case e.HTTPStatus == http.StatusTooManyRequests:
@@ -82,16 +85,5 @@ func pollResult(w task.Workflow, e *task.StatusError) string {
 		return "denied"
 	default:
 		return "error"
-	}
-}
-
-func workflowResult(w task.Workflow) string {
-	switch {
-	case !w.Ended():
-		return "running"
-	case w.Status == "COMPLETED":
-		return "completed"
-	default:
-		return "failed"
 	}
 }

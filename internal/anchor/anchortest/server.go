@@ -32,7 +32,6 @@ type Server struct {
 	mu     sync.Mutex // guards everything below
 	key    string
 	outage *Fault
-
 	ledger ledger
 	blocks blocks
 	addr   string // of the latest Start

@@ -11,7 +11,7 @@ func (c *compiled) describes(member string) Description {
 	if own := childrenOf(c.root); own != nil && own.properties[member] != nil {
 		return Outright
 	}
-	if c.implies(c.root, member, map[*jsonschema.Schema]bool{}) {
+	if implies(c.root, member, map[*jsonschema.Schema]bool{}) {
 		return Implied
 	}
 	return NotDescribed
@@ -19,7 +19,7 @@ func (c *compiled) describes(member string) Description {
 
 // implies reports whether a schema, or another that it applies to the same value, describes the member. seen prevents
 // endless loops.
-func (c *compiled) implies(s *jsonschema.Schema, member string, seen map[*jsonschema.Schema]bool) bool {
+func implies(s *jsonschema.Schema, member string, seen map[*jsonschema.Schema]bool) bool {
 	if seen[s] {
 		return false
 	}
@@ -30,7 +30,7 @@ func (c *compiled) implies(s *jsonschema.Schema, member string, seen map[*jsonsc
 	if own := childrenOf(s); own != nil && own.describes(member) {
 		return true
 	}
-	return slices.ContainsFunc(inPlace(s), func(part *jsonschema.Schema) bool { return c.implies(part, member, seen) })
+	return slices.ContainsFunc(inPlace(s), func(part *jsonschema.Schema) bool { return implies(part, member, seen) })
 }
 
 // describes reports whether one of the schemas for members applies to this member and is more than true.

@@ -76,8 +76,8 @@ func chain(n int, leaf string) string {
 }
 
 // negated puts a schema under not, where the validator collects no violations.
-func negated(schema string) string {
-	return `{"not":` + strings.ReplaceAll(schema, "#/", "#/not/") + `}`
+func negated(text string) string {
+	return `{"not":` + strings.ReplaceAll(text, "#/", "#/not/") + `}`
 }
 
 // collisions returns different items that would be hashed alike if a string were hashed as its type (4) and its bytes, without
