@@ -52,12 +52,12 @@ func TestReadableWorkflowIDIsAccepted(t *testing.T) {
 			t.Parallel()
 			server := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, c.body) })
 			id, err := newClient(t, config(server.URL)).Submit(t.Context(), "", []byte(body))
-			want{id: c.id, outcome: outcomeOf(c.id)}.check(t, id, err)
+			want{id: c.id, kind: submitKindOf(c.id)}.check(t, id, err)
 		})
 	}
 }
 
-func outcomeOf(id string) task.SubmitErrorKind {
+func submitKindOf(id string) task.SubmitErrorKind {
 	if id == "" {
 		return task.Unknown
 	}

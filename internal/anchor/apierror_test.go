@@ -63,9 +63,9 @@ func TestOnlyTheAPIsOwnErrorsRefuseATask(t *testing.T) {
 					_, _ = io.WriteString(w, c.body)
 				})
 				client := newClient(t, config(server.URL))
-				wanted := want{outcome: task.Refused}
+				wanted := want{kind: task.Refused}
 				if !c.own {
-					wanted = want{outcome: task.NotNow, reason: task.NotTheAPI}
+					wanted = want{kind: task.NotNow, reason: task.NotTheAPI}
 				}
 				_, err := client.Submit(t.Context(), "", []byte(body))
 				wanted.check(t, "", err)
@@ -94,9 +94,9 @@ func TestUnknownPathIsNotAnAnswerOfTheAPI(t *testing.T) {
 					_, _ = io.WriteString(w, strings.ReplaceAll(answer, "%s", r.Method+":"+r.URL.Path))
 				})
 				client := newClient(t, config(server.URL))
-				wanted := want{outcome: task.NotNow, reason: task.NotTheAPI}
+				wanted := want{kind: task.NotNow, reason: task.NotTheAPI}
 				if status == http.StatusBadRequest { // the path exists, and the request is at fault
-					wanted = want{outcome: task.Refused}
+					wanted = want{kind: task.Refused}
 				}
 				_, err := client.Submit(t.Context(), "session-1", []byte(body))
 				wanted.check(t, "", err)

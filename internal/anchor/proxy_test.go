@@ -16,12 +16,12 @@ func TestProxyRefusalIsNotNow(t *testing.T) {
 		status int
 		words  string
 	}{
-		"http://407.example":  {want{outcome: task.NotNow, reason: task.ProxyLogin}, 407, "407: Proxy Authentication Required"},
-		"https://407.example": {want{outcome: task.NotNow, reason: task.ProxyLogin}, 407, "407: Proxy Authentication Required"},
-		"http://404.example":  {want{outcome: task.NotNow, reason: task.NotTheAPI}, 404, "404: Not Found"},
-		"https://404.example": {want{outcome: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 404: Not Found"},
-		"https://403.example": {want{outcome: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 403: Forbidden"},
-		"https://502.example": {want{outcome: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 502: Bad Gateway"},
+		"http://407.example":  {want{kind: task.NotNow, reason: task.ProxyLogin}, 407, "407: Proxy Authentication Required"},
+		"https://407.example": {want{kind: task.NotNow, reason: task.ProxyLogin}, 407, "407: Proxy Authentication Required"},
+		"http://404.example":  {want{kind: task.NotNow, reason: task.NotTheAPI}, 404, "404: Not Found"},
+		"https://404.example": {want{kind: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 404: Not Found"},
+		"https://403.example": {want{kind: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 403: Forbidden"},
+		"https://502.example": {want{kind: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 502: Bad Gateway"},
 	} {
 		t.Run(url, func(t *testing.T) {
 			t.Parallel()

@@ -66,7 +66,7 @@ func TestRetryAfterIsReadLeniently(t *testing.T) {
 					reason = task.RateLimited
 				}
 				_, err := newClient(t, config(server.URL)).Submit(t.Context(), "", []byte(body))
-				want{outcome: task.NotNow, reason: reason, wait: c.want}.check(t, "", err)
+				want{kind: task.NotNow, reason: reason, wait: c.want}.check(t, "", err)
 			}
 		})
 	}

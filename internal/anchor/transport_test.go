@@ -108,7 +108,7 @@ func TestUnsentRequestIsNotNow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := newClient(t, config(url)).Submit(t.Context(), "session-1", []byte(body))
-			want{outcome: task.NotNow, reason: task.Unreachable}.check(t, "", err)
+			want{kind: task.NotNow, reason: task.Unreachable}.check(t, "", err)
 			if strings.Contains(err.Error(), "session-1") {
 				t.Errorf("got %q, want no session in it", err)
 			}
@@ -131,7 +131,7 @@ func TestConnectionLostBeforeTheFirstByteIsNotNow(t *testing.T) {
 				GotConn: func(info httptrace.GotConnInfo) { hook(info.Conn) },
 			})
 			_, err := newClientOf(t, api).Submit(ctx, "", []byte(body))
-			want{outcome: task.NotNow, reason: task.Unreachable}.check(t, "", err)
+			want{kind: task.NotNow, reason: task.Unreachable}.check(t, "", err)
 			if posts := api.Totals().Posts; posts != 0 {
 				t.Errorf("got %d POSTs, want none", posts)
 			}
@@ -148,7 +148,7 @@ func TestTimeoutIsNotNowBeforeAndUnknownAfterTheRequestLeft(t *testing.T) {
 		cfg.RequestTimeout = 50 * time.Millisecond
 		client := newClient(t, cfg)
 		_, err := client.Submit(t.Context(), "", []byte(body))
-		want{outcome: task.NotNow, reason: task.Unreachable}.check(t, "", err)
+		want{kind: task.NotNow, reason: task.Unreachable}.check(t, "", err)
 	})
 	t.Run("no answer", func(t *testing.T) {
 		t.Parallel()
@@ -169,7 +169,7 @@ func TestTimeoutIsNotNowBeforeAndUnknownAfterTheRequestLeft(t *testing.T) {
 		cfg := config(server.URL)
 		cfg.RequestTimeout = 50 * time.Millisecond
 		_, err := newClient(t, cfg).Submit(t.Context(), "", []byte(body))
-		want{outcome: task.Unknown}.check(t, "", err)
+		want{kind: task.Unknown}.check(t, "", err)
 		if !strings.Contains(err.Error(), "no complete answer within 50ms") {
 			t.Errorf("got %q, want it to name the timeout", err)
 		}
@@ -182,7 +182,7 @@ func silentAnswer(t *testing.T, fault anchortest.Fault) {
 	cfg := config(api.URL())
 	cfg.APIKey, cfg.RequestTimeout = "stand-in-key", 50*time.Millisecond
 	_, err := newClient(t, cfg).Submit(t.Context(), "", []byte(body))
-	want{outcome: task.Unknown}.check(t, "", err)
+	want{kind: task.Unknown}.check(t, "", err)
 }
 
 func TestCanceledContextIsNotNow(t *testing.T) {
@@ -192,7 +192,7 @@ func TestCanceledContextIsNotNow(t *testing.T) {
 	cancel()
 	client := newClientOf(t, api)
 	_, err := client.Submit(ctx, "", []byte(body))
-	want{outcome: task.NotNow, reason: task.Unreachable}.check(t, "", err)
+	want{kind: task.NotNow, reason: task.Unreachable}.check(t, "", err)
 	if posts := api.Totals().Posts; posts != 0 {
 		t.Errorf("got %d POSTs, want none", posts)
 	}
