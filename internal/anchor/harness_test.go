@@ -1,12 +1,18 @@
 package anchor_test
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,11 +26,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(proxied{m}) }
 
-// proxied runs the tests with a proxy in the environment, which net/http reads once a process. It never uses one for
-// addresses of this machine.
+// proxied runs the tests with a proxy in the environment, which net/http reads once. It uses no proxy for local addresses.
 type proxied struct{ m *testing.M }
 
-// Run answers every call of the proxy with the status that the host begins with, as in 407.example.
+// Run starts a proxy that answers with the status at the beginning of the host, such as 407.example.
 func (p proxied) Run() int {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, _, _ := strings.Cut(r.Host, ".")
@@ -45,7 +50,7 @@ func (p proxied) Run() int {
 
 const body = `{"prompt":"read","url":"https://example.com","async":true}`
 
-// startAPI starts a stand-in in which every task has the plan.
+// startAPI starts a stand-in that has the same plan for every task.
 func startAPI(t *testing.T, plan anchortest.Plan) *anchortest.Server {
 	t.Helper()
 	api := anchortest.New(anchortest.WithPlan(func(anchortest.Task) anchortest.Plan { return plan }))
@@ -70,7 +75,7 @@ func newClient(t *testing.T, cfg anchor.Config) *anchor.Client {
 	return client
 }
 
-// newClientOf returns a client of the stand-in with its key.
+// newClientOf returns a client for the stand-in, with its key.
 func newClientOf(t *testing.T, api *anchortest.Server) *anchor.Client {
 	t.Helper()
 	cfg := config(api.URL())
@@ -78,7 +83,7 @@ func newClientOf(t *testing.T, api *anchortest.Server) *anchor.Client {
 	return newClient(t, cfg)
 }
 
-// serve starts a server of one handler.
+// serve starts a server with one handler.
 func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -103,3 +108,65 @@ func statusError(t *testing.T, err error) *task.StatusError {
 	}
 	return e
 }
+
+// listen serves raw connections, one goroutine each, until the test ends.
+func listen(t *testing.T, serve func(net.Conn)) (url string) {
+	t.Helper()
+	var lc net.ListenConfig
+	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("listen: %v", err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer func() { _ = conn.Close() }()
+				serve(conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		all.Wait()
+	})
+	return "http://" + listener.Addr().String()
+}
+
+// receive reads a request to its end and returns its body.
+func receive(conn *bufio.Reader) (string, error) {
+	req, err := http.ReadRequest(conn)
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(req.Body)
+	return string(body), err
+}
+
+// respond answers each request of a connection with the text, and then keeps the connection open until the client
+// closes it.
+func respond(t *testing.T, text string) (url string) {
+	t.Helper()
+	return listen(t, func(conn net.Conn) {
+		r := bufio.NewReader(conn)
+		for {
+			if _, err := receive(r); err != nil {
+				return
+			}
+			_, _ = fmt.Fprint(conn, text)
+		}
+	})
+}
+
+const accepted = `{"data":{"status":"running","workflow_id":"w"}}`
+
+func accept(conn net.Conn) {
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(accepted), accepted)
+}
+
+// discard logs nothing.
+func discard() *log.Logger { return log.New(io.Discard, "", 0) }
