@@ -168,7 +168,7 @@ func TestExitStatusTellsUsageFromFailure(t *testing.T) {
 		{"no request", []string{"submit"}, nil, exitUsage, "no request"},
 		{"a port that is none", []string{"demo", "--port=70000"}, nil, exitUsage, "--port is 70000: give a port from 0 to 65535"},
 		{"a negative port", []string{"demo", "--port=-1"}, nil, exitUsage, "--port is -1"},
-		{"no time to check", []string{"check", "--timeout=0s"}, nil, exitUsage, "--timeout is 0s: give a duration above 0"},
+		{"no time to check", []string{"check", "--timeout=0s"}, nil, exitUsage, "--timeout must be a duration above 0"},
 		{"since the future", []string{"watch", "--since=-5m"}, nowhere, exitUsage, "--since is -5m0s: give a duration above 0"},
 		{"a timeout of no wait", submit("--wait-timeout=5s"), nowhere, exitUsage, "--wait-timeout is 5s and --wait is not given: add --wait"},
 		{"a negative wait", submit("--wait", "--wait-timeout=-5s"), nowhere, exitUsage, "--wait-timeout is -5s: give a duration above 0"},

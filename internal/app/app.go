@@ -53,8 +53,8 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 		return err
 	}
 	defer stopTracing()
-	denied := streams.NewViolations(cfg.Streams(), reg, log)
-	nc, err := streams.Connect(cfg.NATS, cfg.Worker.Name, denied.Note, log)
+	violations := streams.NewPermissionViolations(cfg.Streams(), reg, log)
+	nc, err := streams.Connect(cfg.NATS, cfg.Worker.Name, violations.Note, log)
 	if err != nil {
 		return err
 	}
@@ -68,12 +68,12 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) er
 	limit := rateLimit(cfg.Anchor.RateLimit)
 	clock := &servertime.Clock{}
 	with := parts{
-		nc: nc, binding: streams.NewBinding(nc, cfg.Streams(), denied, clock, log), api: api,
+		nc: nc, binding: streams.NewBinding(nc, cfg.Streams(), violations, clock, log), api: api,
 		admission: admission.New(cfg.Submit, limit, reg, log),
 		polls:     poller.New(cfg.Poll, api, poller.Budgets{Polls: budgets.Polls, Answers: budgets.Answers}, limit, reg, log),
 		tracer:    tracer, budgets: budgets, clock: clock, reg: reg, log: log,
 	}
-	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, with, denied)...)
+	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, with, violations)...)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func pulled(ctx context.Context, binding *streams.Binding, refused error) {
 		return
 	}
 	binding.PullRefused(refused)
-	_ = binding.Look(ctx) // it is logged, and readiness tells
+	_ = binding.Check(ctx) // it is logged, and readiness reports it
 }
 
 // restoreRecords lets the pipeline write its records again whenever the bucket may have lost them.
@@ -195,10 +195,10 @@ func restoreRecords(ctx context.Context, binding *streams.Binding, line *pipelin
 }
 
 // checks are the lines of /readyz: what a worker needs to be ready, and what an operator wants to know beside that.
-func checks(ctx context.Context, with parts, denied *streams.Violations) []admin.Check {
+func checks(ctx context.Context, with parts, violations *streams.PermissionViolations) []admin.Check {
 	return []admin.Check{
 		{Name: "nats", Ready: func() (bool, string) { return with.nc.IsConnected(), with.nc.Status().String() }},
-		{Name: "permissions", Ready: denied.Ready},
+		{Name: "permissions", Ready: violations.Ready},
 		{Name: "streams", Ready: with.binding.Ready},
 		{Name: "clock", Info: with.binding.Clock},
 		{Name: "work", Ready: func() (bool, string) {

@@ -24,7 +24,7 @@ const (
 // Validate returns a line for each mistake: the variable, what it holds, and what would do. It looks
 // whether the files that are named can be read.
 func (c Config) Validate() []string {
-	return slices.Concat(c.Anchor.Validate(), unmet(c.demands()), tracing.Validate())
+	return slices.Concat(c.Anchor.Validate(), c.NATS.Validate(), unmet(c.demands()), tracing.Validate())
 }
 
 // unmet returns a line for each demand that is not kept.
@@ -51,17 +51,9 @@ type demand struct {
 	want     string // what would do
 }
 
-// demands lists all but those of the anchor package, which knows its own.
+// demands lists all but those of anchor and NATS, whose packages know their own.
 func (c Config) demands() []demand {
-	return slices.Concat(c.natsDemands(), c.nameDemands(), c.workDemands(), c.operatorDemands())
-}
-
-func (c Config) natsDemands() []demand {
-	var demands []demand
-	for _, r := range c.NATS.Rules() {
-		demands = append(demands, demand{r.Variable, r.Holds, r.OK, r.Want})
-	}
-	return demands
+	return slices.Concat(c.nameDemands(), c.workDemands(), c.operatorDemands())
 }
 
 func (c Config) nameDemands() []demand {

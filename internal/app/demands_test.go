@@ -112,7 +112,7 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 				if err == nil {
 					t.Fatal("got no error")
 				}
-				if got := err.Error(); !strings.HasPrefix(got, name+" is ") || strings.Contains(got, "\n") {
+				if got := err.Error(); !strings.HasPrefix(got, name+" ") || strings.Contains(got, "\n") {
 					t.Errorf("got %q, want one line that names %s", got, name)
 				}
 			})
@@ -127,7 +127,7 @@ func TestCertificateAndKeyMustBeThere(t *testing.T) {
 		"NATS_TLS_KEY_FILE":  "NATS_TLS_CERT_FILE",
 	} {
 		_, err := load(t, map[string]string{name: missing, other: "FILE"})
-		if want := name + " is "; err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		if want := name + " must be "; err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("got %v, want one line that begins with %q", err, want)
 		}
 	}

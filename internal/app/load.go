@@ -61,6 +61,9 @@ func (p parseErrors) restore() {
 // describe says of each variable what would do: as the demand on it does, else by its type.
 func (p parseErrors) describe(cfg Config) []string {
 	wants := map[string]string{}
+	for _, r := range cfg.NATS.Rules() {
+		wants[r.Variable] = r.Want
+	}
 	for _, d := range cfg.demands() {
 		wants[d.variable] = d.want
 	}

@@ -49,7 +49,7 @@ func TestLoginsThatCanNeverWorkStopTheWorkerByName(t *testing.T) {
 				t.Fatal("got no error")
 			}
 			got := err.Error()
-			if !strings.HasPrefix(got, c.variable+" is ") || strings.Contains(got, "\n") {
+			if !strings.HasPrefix(got, c.variable+" must be ") || strings.Contains(got, "\n") {
 				t.Errorf("got %q, want one line that names %s", got, c.variable)
 			}
 			if strings.Contains(got, "77") || strings.Contains(got, string(seed)) {

@@ -22,7 +22,7 @@ import (
 func (p *worker) denials() []string {
 	var all []string
 	for line := range strings.Lines(p.log.String()) {
-		if strings.Contains(line, "NATS denied a permission") {
+		if strings.Contains(line, "NATS reported permission violation") {
 			all = append(all, strings.TrimSpace(line))
 		}
 	}
@@ -272,9 +272,9 @@ func (g *guarded) refuses(role string, subjects []string, use func(*nats.Conn, s
 func TestADeniedEventIsToldAndStoredOnceItIsAllowed(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []struct{ line, grant string }{
-		{`"tasks.result" `, "publish tasks.result"},
-		{`"$KV.task_tracker.>" `, "publish $KV.task_tracker.>"},
-		{`"_INBOX_worker.>"`, "subscribe _INBOX_worker.>"},
+		{`"tasks.result" `, `publish to "tasks.result"`},
+		{`"$KV.task_tracker.>" `, `publish to "$KV.task_tracker.>"`},
+		{`"_INBOX_worker.>"`, `subscribe to "_INBOX_worker.>"`},
 	} {
 		t.Run(lost.grant, func(t *testing.T) {
 			t.Parallel()
@@ -287,8 +287,8 @@ func TestADeniedEventIsToldAndStoredOnceItIsAllowed(t *testing.T) {
 			natstest.Eventually(t, func() error { return p.logged("worker is ready") })
 			g.reload(strings.Replace(g.text, lost.line, `"none" `, 1))
 			g.submit("a", done)
-			p.says("grant: " + lost.grant)
-			if got := p.get("/metrics"); !regexp.MustCompile(`capstan_nats_denied_total\{operation="` + strings.Fields(lost.grant)[0] + `"\} [1-9]`).MatchString(got) {
+			p.says("missing permission: " + lost.grant)
+			if got := p.get("/metrics"); !regexp.MustCompile(`capstan_nats_permission_violations_total\{operation="` + strings.Fields(lost.grant)[0] + `"\} [1-9]`).MatchString(got) {
 				t.Error("the metrics do not tell of it")
 			}
 			g.reload(g.text)

@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 	"os"
-	"slices"
 	"strings"
 )
 
@@ -15,13 +14,7 @@ func LoadToolConfig() (Config, error) {
 	if _, err := readEnvironment(&cfg); err != nil { // what a client needs is text, and can be read
 		return Config{}, err
 	}
-	var mistakes []string
-	for _, d := range slices.Concat(cfg.natsDemands(), cfg.nameDemands()) {
-		if !d.ok {
-			mistakes = append(mistakes, mistake(d.variable, d.holds, d.want))
-		}
-	}
-	if len(mistakes) > 0 {
+	if mistakes := append(cfg.NATS.Validate(), unmet(cfg.nameDemands())...); len(mistakes) > 0 {
 		return Config{}, errors.New(strings.Join(mistakes, "\n"))
 	}
 	return cfg, nil

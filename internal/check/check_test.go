@@ -60,8 +60,8 @@ func (w *world) provision() {
 	}
 	defer nc.Close()
 	cfg := w.cfg.Streams()
-	denied := streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
-	if err := streams.NewBinding(nc, cfg, denied, nil, zerolog.Nop()).Look(w.t.Context()); err != nil {
+	violations := streams.NewPermissionViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
+	if err := streams.NewBinding(nc, cfg, violations, nil, zerolog.Nop()).Check(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -70,8 +70,8 @@ func (w *world) provision() {
 func (w *world) check(mistakes ...string) string {
 	w.t.Helper()
 	var lines []string
-	check.Run(w.t.Context(), w.cfg, mistakes, "test", func(f check.Finding) {
-		lines = append(lines, fmt.Sprintf("%s %s: %s", map[check.Level]string{check.OK: "ok", check.Warn: "warn", check.Bad: "BAD"}[f.Level], f.What, f.Says))
+	check.Run(w.t.Context(), w.cfg, mistakes, "test", func(r check.Result) {
+		lines = append(lines, fmt.Sprintf("%s %s: %s", map[check.Level]string{check.OK: "ok", check.Warn: "warn", check.Bad: "BAD"}[r.Level], r.Subject, r.Text))
 	})
 	return strings.Join(lines, "\n")
 }
@@ -92,17 +92,17 @@ func TestWrongSettingsDoNotStopTheLookAtNATS(t *testing.T) {
 	w := newWorld(t)
 	w.cfg.Anchor.APIKey, w.cfg.MaxInFlight = "", 0
 	w.finds(w.check("MAX_IN_FLIGHT is \"many\": a number"),
-		`BAD settings: MAX_IN_FLIGHT is "many": a number`, "ok NATS: ", "ok stream TASKS: is missing", "ok permissions: ", "BAD API: ")
+		`BAD settings: MAX_IN_FLIGHT is "many": a number`, "ok NATS: ", "ok stream TASKS: missing", "ok permissions: ", "BAD API: ")
 	w.cfg.NATS.URL = "nats://127.0.0.1:1"
 	w.cfg.Anchor.APIKey = anchor.Secret(w.api.Key())
-	w.finds(w.check(), "ok settings: ", "BAD NATS: no NATS at", "ok API: the key is good")
+	w.finds(w.check(), "ok settings: ", "BAD NATS: no NATS at", "ok API: key accepted")
 }
 
 func TestABaseURLBehindWhichSomethingElseAnswersIsBad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.api.FailAll(anchortest.HTML(404))
-	w.finds(w.check(), "BAD API: 404: the answer is not in the API's form. Look at ANCHORBROWSER_BASE_URL")
+	w.finds(w.check(), "BAD API: 404: the answer is not in the API's form. Check ANCHORBROWSER_BASE_URL")
 	w.api.FailAll(anchortest.HTML(502)) // a gateway whose API is away
 	w.finds(w.check(), "warn API: cannot be reached: ")
 }
@@ -115,8 +115,8 @@ func TestWhatCannotBeMadeIsBad(t *testing.T) {
 	}
 	w.cfg.NATS.Replicas = 3
 	got := w.check()
-	w.finds(got, "BAD stream TASKS: ", "BAD bucket task_tracker: ")
-	for _, want := range []string{"it overlaps with those of stream ALL", "NATS_REPLICAS is 3, and the server is not in a cluster"} {
+	w.finds(got, "BAD stream TASKS: ", "BAD replicas: ")
+	for _, want := range []string{"they overlap with those of stream ALL", "NATS_REPLICAS must be 1, because the server is not in a cluster (got 3)"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwant %q", got, want)
 		}
@@ -139,7 +139,7 @@ func TestSingleReplicasAreToldInOneLine(t *testing.T) {
 	w := newWorld(t)
 	w.provision()
 	got := w.check()
-	w.finds(got, "warn replicas: one replica: if its disk dies, the data is lost (TASKS, TASK_RESULTS, TASK_DEAD, KV_task_tracker, OBJ_task_results)", "ok stream TASKS: ", "ok clock: in step with NATS")
+	w.finds(got, "warn replicas: one replica: if its disk dies, the data is lost (TASKS, TASK_RESULTS, TASK_DEAD, KV_task_tracker, OBJ_task_results)", "ok stream TASKS: ", "ok clock: in sync with NATS")
 	if n := strings.Count(got, "one replica"); n != 1 {
 		t.Errorf("got %d lines on replicas, want 1\n%s", n, got)
 	}
@@ -159,9 +159,9 @@ func TestARuleThatIsBrokenIsBadOrMended(t *testing.T) {
 	if _, err := w.js.UpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	w.finds(w.check(), "warn stream TASKS: max messages per subject must be unlimited, or a new request drops one that is held (got 3). A worker mends that")
+	w.finds(w.check(), "warn stream TASKS: max messages per subject must be unlimited, or a new request drops one in progress (got 3). A worker fixes this when it starts")
 	w.cfg.NATS.Provision = false
-	w.finds(w.check(), "BAD stream TASKS: max messages per subject must be unlimited, or a new request drops one that is held (got 3)")
+	w.finds(w.check(), "BAD stream TASKS: max messages per subject must be unlimited, or a new request drops one in progress (got 3)")
 }
 
 // At a leaf node without JetStream nothing answers, and with a domain of its own it would have streams of its own.
@@ -176,7 +176,7 @@ func TestTheDomainOfTheStreamsIsTold(t *testing.T) {
 	leaf := start(t, &server.Options{LeafNode: server.LeafNodeOpts{Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{leafURL}}}}})
 	w.cfg.NATS.URL = hub.ClientURL()
 	w.provision()
-	w.finds(w.check(), `warn JetStream domain: "hub", by the choice of the server`)
+	w.finds(w.check(), `warn JetStream domain: "hub", chosen by the server`)
 
 	w.cfg.NATS.URL = leaf.ClientURL()
 	got := w.check()
@@ -186,7 +186,7 @@ func TestTheDomainOfTheStreamsIsTold(t *testing.T) {
 	}
 	w.cfg.NATS.JSDomain = "hub"
 	natstest.Eventually(t, func() error { // until both know each other
-		if got := w.check(); !strings.Contains(got, `ok JetStream domain: "hub"; that of the server is ""`) || strings.Contains(got, "BAD") {
+		if got := w.check(); !strings.Contains(got, `ok JetStream domain: "hub"; the server's own is ""`) || strings.Contains(got, "BAD") {
 			return fmt.Errorf("got\n%s\nwant the hub's streams", got)
 		}
 		return nil

@@ -27,11 +27,11 @@ func TestAFullStreamIsTold(t *testing.T) {
 		says            string
 		ready           bool
 	}{
-		{"KV_task_tracker", "$KV.task_tracker.a", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "bucket task_tracker is full (1 of 1 messages)", false},
-		{"KV_task_tracker", "$KV.task_tracker.a", func(c *jetstream.StreamConfig) { c.MaxBytes = 2000 }, "bucket task_tracker is full (", false},
-		{"TASK_RESULTS", "tasks.result", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASK_RESULTS is full (1 of 1 messages)", true},
-		{"TASK_DEAD", "tasks.dead", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASK_DEAD is full (1 of 1 messages)", true},
-		{"TASKS", "tasks.request", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASKS is full (1 of 1 messages)", true},
+		{"KV_task_tracker", "$KV.task_tracker.a", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "bucket task_tracker: full (1 of 1 messages)", false},
+		{"KV_task_tracker", "$KV.task_tracker.a", func(c *jetstream.StreamConfig) { c.MaxBytes = 2000 }, "bucket task_tracker: full (", false},
+		{"TASK_RESULTS", "tasks.result", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASK_RESULTS: full (1 of 1 messages)", true},
+		{"TASK_DEAD", "tasks.dead", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASK_DEAD: full (1 of 1 messages)", true},
+		{"TASKS", "tasks.request", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASKS: full (1 of 1 messages)", true},
 	} {
 		t.Run(c.says, func(t *testing.T) {
 			t.Parallel()
@@ -41,7 +41,7 @@ func TestAFullStreamIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.change(c.stream, c.limit)
-			_ = b.Look(t.Context())
+			_ = b.Check(t.Context())
 			if ready, says := b.Ready(); ready != c.ready || !strings.Contains(says, c.says) {
 				t.Errorf("got %v, %q, want %v and %q", ready, says, c.ready, c.says)
 			}
@@ -49,7 +49,7 @@ func TestAFullStreamIsTold(t *testing.T) {
 				t.Errorf("TrackerFull: got %v, want %v", got, want)
 			}
 			w.change(c.stream, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.MaxBytes = -1, -1 })
-			if err := b.Look(t.Context()); err != nil || b.TrackerFull() {
+			if err := b.Check(t.Context()); err != nil || b.TrackerFull() {
 				t.Errorf("with room again: got %v, full: %v", err, b.TrackerFull())
 			}
 		})
@@ -93,19 +93,19 @@ func TestALookWithoutAnAnswerLeavesTheLastOne(t *testing.T) {
 	for name, before := range map[string]*streams.Binding{"bound": b, "wrong": w.misconfigured(cfg)} {
 		ready, says := before.Ready()
 		streams.SetConfig(before, domain)
-		if err := before.Look(t.Context()); err == nil || !strings.Contains(err.Error(), "no answer about the streams") {
+		if err := before.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "no answer about the streams") {
 			t.Errorf("%s: got %v, want that no answer came", name, err)
 		}
 		if r, s := before.Ready(); r != ready || s != says {
 			t.Errorf("%s: got %v, %q, want %v, %q as before", name, r, s, ready, says)
 		}
 	}
-	streams.SilentSince(b, time.Now().Add(-time.Minute-time.Second))
+	streams.UnansweredSince(b, time.Now().Add(-time.Minute-time.Second))
 	if ready, says := b.Ready(); ready || !strings.HasPrefix(says, "no answer for 1m1s: ") {
 		t.Errorf("after a minute: got %v, %q, want it unready", ready, says)
 	}
 	streams.SetConfig(b, cfg)
-	if err := b.Look(t.Context()); err != nil {
+	if err := b.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if ready, says := b.Ready(); !ready {
@@ -118,7 +118,7 @@ func (w *world) misconfigured(cfg streams.Config) *streams.Binding {
 	w.t.Helper()
 	cfg.NATS.Provision, cfg.AckWait = false, 2*time.Minute
 	b := w.worker(cfg)
-	if err := b.Look(w.t.Context()); err == nil {
+	if err := b.Check(w.t.Context()); err == nil {
 		w.t.Fatal("got no error, want that the ack wait differs")
 	}
 	return b
@@ -128,11 +128,11 @@ func TestAWorkerWithoutAnyAnswerSaysSo(t *testing.T) {
 	t.Parallel()
 	w := silent(t)
 	b := w.worker(defaults())
-	if ready, says := b.Ready(); ready || says != "not looked at yet" {
+	if ready, says := b.Ready(); ready || says != "not checked yet" {
 		t.Errorf("got %v, %q", ready, says)
 	}
-	_ = b.Look(t.Context())
-	if ready, says := b.Ready(); ready || says == "not looked at yet" {
+	_ = b.Check(t.Context())
+	if ready, says := b.Ready(); ready || says == "not checked yet" {
 		t.Errorf("got %v, %q, want that there is no JetStream", ready, says)
 	}
 }
@@ -148,7 +148,7 @@ func TestARecreatedStreamIsNoticed(t *testing.T) {
 	}
 	notices := func(what string, want bool) {
 		t.Helper()
-		if err := b.Look(t.Context()); err != nil {
+		if err := b.Check(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -190,7 +190,7 @@ func TestABucketThatWentBackIsNoticed(t *testing.T) {
 	b := w.provision(defaults())
 	created, _ := b.TrackerState()
 	streams.SawTracker(b, created, 7)
-	if err := b.Look(t.Context()); err != nil {
+	if err := b.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -213,17 +213,17 @@ func TestALookLearnsTheServersTime(t *testing.T) {
 			prepare(w)
 			cfg, clock, asked := defaults(), &servertime.Clock{}, time.Now()
 			clock.Observe(asked.Add(time.Hour), asked, asked)
-			b := streams.NewBinding(w.nc, cfg, streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.Nop()), clock, zerolog.Nop())
+			b := streams.NewBinding(w.nc, cfg, streams.NewPermissionViolations(cfg, prometheus.NewRegistry(), zerolog.Nop()), clock, zerolog.Nop())
 			if got := b.Clock(); got != "this machine's clock is 1h0m0s behind NATS'" {
 				t.Errorf("got %q, want the hour", got)
 			}
-			if err := b.Look(t.Context()); err != nil {
+			if err := b.Check(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if got := clock.Skew().Abs(); got > time.Second {
 				t.Errorf("got a skew of %v after a look, want none: it is the same machine's clock", got)
 			}
-			if got := b.Clock(); got != "in step with NATS" {
+			if got := b.Clock(); got != "in sync with NATS" {
 				t.Errorf("got %q", got)
 			}
 		})
@@ -258,14 +258,14 @@ func TestALookAtAServerThatIsAwaySaysNothing(t *testing.T) {
 	w := newWorld(t)
 	b := w.provision(defaults())
 	w.nats.Stop()
-	if err := b.Look(t.Context()); err == nil {
+	if err := b.Check(t.Context()); err == nil {
 		t.Error("got no error of a server that is away")
 	}
 	if ready, says := b.Ready(); !ready {
 		t.Errorf("got %q, want it ready: that the connection is lost is told elsewhere", says)
 	}
 	w.nats.Restart()
-	natstest.Eventually(t, func() error { return b.Look(t.Context()) })
+	natstest.Eventually(t, func() error { return b.Check(t.Context()) })
 }
 
 // A missing permission is told once a minute, and is forgotten 90 s after it was last missed.
@@ -273,17 +273,17 @@ func TestAMissingPermissionMakesAWorkerUnready(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := defaults()
 		var log strings.Builder
-		d := streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.New(&log))
+		d := streams.NewPermissionViolations(cfg, prometheus.NewRegistry(), zerolog.New(&log))
 		violation := fmt.Errorf(`%w: Permissions Violation for Publish to "$KV.task_tracker.ord-1"`, nats.ErrPermissionViolation)
 		for range 3 {
 			if !d.Note(violation) {
 				t.Fatal("a violation was not taken")
 			}
 		}
-		if n := strings.Count(log.String(), "NATS denied a permission"); n != 1 {
+		if n := strings.Count(log.String(), "NATS reported permission violation"); n != 1 {
 			t.Errorf("got %d lines, want 1", n)
 		}
-		if ready, says := d.Ready(); ready || !strings.Contains(says, "grant: publish $KV.task_tracker.>") {
+		if ready, says := d.Ready(); ready || !strings.Contains(says, `missing permission: publish to "$KV.task_tracker.>"`) {
 			t.Errorf("got %v, %q, want the grant", ready, says)
 		}
 		<-time.After(91 * time.Second)

@@ -18,20 +18,20 @@ type consumerFault struct {
 
 func consumerFaults() []consumerFault {
 	return []consumerFault{
-		{"headers only", func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true }, "headers only must be off, or requests come without their body", true},
-		{"small batches", func(c *jetstream.ConsumerConfig) { c.MaxRequestBatch = 10 }, "max batch must be unlimited, or 64 at least: workers pull that many (got 10)", true},
-		{"short pulls", func(c *jetstream.ConsumerConfig) { c.MaxRequestExpires = 100 * time.Millisecond }, "max expires must be unlimited", true},
-		{"one waiting pull", func(c *jetstream.ConsumerConfig) { c.MaxWaiting = 1 }, "max waiting must be 512 at least, or the pulls of some workers are refused (got 1)", false},
-		{"another lease", func(c *jetstream.ConsumerConfig) { c.AckWait = time.Hour }, "ack wait must be 1m0s, as ACK_WAIT says (got 1h0m0s)", true},
+		{"headers only", func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true }, "headers only must be off, or requests arrive without their body", true},
+		{"small batches", func(c *jetstream.ConsumerConfig) { c.MaxRequestBatch = 10 }, "max batch must be unlimited or at least 64: workers pull that many (got 10)", true},
+		{"short pulls", func(c *jetstream.ConsumerConfig) { c.MaxRequestExpires = 100 * time.Millisecond }, "max expires must be unlimited or at least 1s", true},
+		{"one waiting pull", func(c *jetstream.ConsumerConfig) { c.MaxWaiting = 1 }, "max waiting must be at least 512, or some workers' pulls are refused (got 1)", false},
+		{"another lease", func(c *jetstream.ConsumerConfig) { c.AckWait = time.Hour }, "ack wait must be 1m0s, as set by ACK_WAIT (got 1h0m0s)", true},
 		{"a backoff", func(c *jetstream.ConsumerConfig) { c.BackOff = []time.Duration{time.Second, time.Minute} }, "backoff must be empty", true},
 		{"few deliveries", func(c *jetstream.ConsumerConfig) { c.MaxDeliver = 5 }, "max deliver must be -1", true},
 		{"no limit of what is held", func(c *jetstream.ConsumerConfig) { c.MaxAckPending = -1 }, "max ack pending must be 1 to 100000 (got -1)", true},
 		{"priority groups", func(c *jetstream.ConsumerConfig) {
 			c.PriorityPolicy, c.PriorityGroups = jetstream.PriorityPolicyOverflow, []string{"a"}
-		}, "it must have no priority groups", true},
+		}, "must have no priority groups", true},
 		{"not durable", func(c *jetstream.ConsumerConfig) {
 			c.Durable, c.Name, c.InactiveThreshold = "", "worker", time.Hour
-		}, "it must be durable", false},
+		}, "must be durable", false},
 	}
 }
 
@@ -47,7 +47,7 @@ func TestWhatKeepsRequestsFromTheWorkersIsNamedOrMended(t *testing.T) {
 			binds := cfg
 			binds.NATS.Provision = false
 			w.refuses(binds, "consumer worker: "+f.says)
-			if level, found := map[bool]string{true: "warning: ", false: "wrong: "}[f.mended], w.inspect(cfg); !containsLine(found, level, f.says) {
+			if level, found := map[bool]string{true: "warning: ", false: "fatal: "}[f.mended], w.inspect(cfg); !containsLine(found, level, f.says) {
 				t.Errorf("a dry run: got\n%s\nwant a line %q with %q", found, level, f.says)
 			}
 			if f.mended {
@@ -91,7 +91,7 @@ func TestAPausedConsumerIsToldAndTheWorkerIsReady(t *testing.T) {
 	if _, err := w.js.PauseConsumer(t.Context(), "TASKS", "worker", time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	w.accepts(cfg, "consumer worker: it is paused, and nothing is delivered (got until ")
+	w.accepts(cfg, "consumer worker: should not be paused: no requests are delivered (got paused until ")
 }
 
 // The number stands on the consumer. Whoever makes that decides, within reason.
@@ -102,7 +102,7 @@ func TestAnotherMaxAckPendingIsTold(t *testing.T) {
 	w.provision(cfg)
 	binds := cfg
 	binds.NATS.Provision, binds.MaxAckPending = false, 200
-	w.accepts(binds, "max ack pending is not MAX_IN_FLIGHT_TOTAL, 200: the consumer's number counts (got 10000)")
+	w.accepts(binds, "max ack pending differs from MAX_IN_FLIGHT_TOTAL, 200: the consumer's value applies (got 10000)")
 	mends := cfg
 	mends.MaxAckPending = 200
 	w.accepts(mends, "bound")
@@ -112,7 +112,7 @@ func TestAnotherMaxAckPendingIsTold(t *testing.T) {
 	// Another worker with other settings: the values of the one that started last count, and both are ready.
 	b := w.provision(mends)
 	w.provision(cfg)
-	if err := b.Look(t.Context()); err != nil {
+	if err := b.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if ready, says := b.Ready(); !ready || !strings.Contains(says, "got 10000") {
@@ -128,7 +128,7 @@ func TestASubjectTransformThatHidesRequestsIsNamed(t *testing.T) {
 	w.create(jetstream.StreamConfig{
 		Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, SubjectTransform: transform,
 	})
-	const says = "consumer worker: filter must match what the stream stores (got stored as tasks.request.*, the consumer filters tasks.request)"
+	const says = "consumer worker: filter must match what the stream stores (got stored as tasks.request.*, filtered by tasks.request)"
 	w.refuses(cfg, says)
 	// A consumer of one partition, or of all, is what an operator makes of it.
 	for _, filter := range []string{"tasks.request.2", "tasks.request.*"} {

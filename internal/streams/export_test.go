@@ -32,16 +32,16 @@ var StoredAs = storedAs
 // MatchesAll is matchesAll.
 var MatchesAll = matchesAll
 
-// Overlap is overlap.
-var Overlap = overlap
+// Overlaps is overlaps.
+var Overlaps = overlaps
 
 // SetConfig lets a test have a binding look elsewhere.
 func SetConfig(b *Binding, cfg Config) { b.cfg = cfg }
 
-// SilentSince lets a test have had no answer for a while.
-func SilentSince(b *Binding, at time.Time) { b.silent = at }
+// UnansweredSince lets a test have had no answer for a while.
+func UnansweredSince(b *Binding, at time.Time) { b.readiness.unansweredSince = at }
 
 // SawTracker lets a test have seen a bucket in another state.
 func SawTracker(b *Binding, created time.Time, seq uint64) {
-	b.state.trackerCreated, b.state.trackerSeq = created, seq
+	b.observed.trackerCreated, b.observed.trackerSeq = created, seq
 }

@@ -23,37 +23,37 @@ func TestStreamsOfOtherApplicationsAreLeftAlone(t *testing.T) {
 		{
 			"a log called TASKS", jetstream.StreamConfig{
 				Name: "TASKS", Subjects: []string{"billing.tasks.>"}, Retention: jetstream.LimitsPolicy, MaxAge: time.Hour, MaxMsgs: 5, Discard: jetstream.DiscardOld,
-			}, []string{"stream TASKS belongs to another application", "retention must be workqueue (got limits)", "subjects must hold tasks.request (got [billing.tasks.>])"},
+			}, []string{"stream TASKS: belongs to another application", "retention must be workqueue (got limits)", "subjects must include tasks.request (got [billing.tasks.>])"},
 		},
 		{
 			"a work queue called TASKS",
 			jetstream.StreamConfig{Name: "TASKS", Subjects: []string{"billing.tasks.>"}, Retention: jetstream.WorkQueuePolicy},
-			[]string{"stream TASKS belongs to another application", "subjects must hold tasks.request"},
+			[]string{"stream TASKS: belongs to another application", "subjects must include tasks.request"},
 		},
 		{
 			"a log that takes requests",
 			jetstream.StreamConfig{Name: "TASKS", Subjects: []string{"tasks.>"}, MaxAge: time.Hour},
-			[]string{"stream TASKS belongs to another application", "retention must be workqueue (got limits)"},
+			[]string{"stream TASKS: belongs to another application", "retention must be workqueue (got limits)"},
 		},
 		{
 			"a log called TASK_RESULTS",
 			jetstream.StreamConfig{Name: "TASK_RESULTS", Subjects: []string{"billing.results"}, NoAck: true},
-			[]string{"stream TASK_RESULTS belongs to another application", "subjects must hold tasks.result"},
+			[]string{"stream TASK_RESULTS: belongs to another application", "subjects must include tasks.result"},
 		},
 		{
 			"a work queue called TASK_DEAD",
 			jetstream.StreamConfig{Name: "TASK_DEAD", Subjects: []string{"tasks.dead"}, Retention: jetstream.WorkQueuePolicy},
-			[]string{"stream TASK_DEAD belongs to another application", "retention must be limits (got workqueue)"},
+			[]string{"stream TASK_DEAD: belongs to another application", "retention must be limits (got workqueue)"},
 		},
 		{
 			"a stream of files",
 			jetstream.StreamConfig{Name: "OBJ_task_results", Subjects: []string{"files.>"}},
-			[]string{"object store task_results belongs to another application"},
+			[]string{"object store task_results: belongs to another application"},
 		},
 		{
 			"Capstan's own, for something else", jetstream.StreamConfig{
 				Name: "TASK_DEAD", Subjects: []string{"tasks.dead"}, Metadata: map[string]string{"capstan": "results"},
-			}, []string{"its metadata say capstan=results, want dead-letters"},
+			}, []string{"metadata capstan must be dead-letters (got results)"},
 		},
 	} {
 		t.Run(other.name, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestStreamsOfOtherApplicationsAreLeftAlone(t *testing.T) {
 			w.create(other.cfg)
 			before := w.configs(other.cfg.Name)
 			w.refuses(defaults(), other.says...)
-			if found := w.inspect(defaults()); !containsLine(found, "wrong: ", "belongs to another application") {
+			if found := w.inspect(defaults()); !containsLine(found, "fatal: ", "belongs to another application") {
 				t.Errorf("a dry run: got\n%s", found)
 			}
 			if after := w.configs(other.cfg.Name); after != before {
@@ -99,7 +99,7 @@ func TestAConsumerOfAnotherApplicationIsLeftAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := w.consumer().Config
-			w.refuses(defaults(), "consumer worker belongs to another application", "filter must hold tasks.request (got billing.tasks.>)")
+			w.refuses(defaults(), "consumer worker: belongs to another application", "filter must include tasks.request (got billing.tasks.>)")
 			if after := w.consumer().Config; fmt.Sprint(after) != fmt.Sprint(before) {
 				t.Errorf("got %+v, want %+v", after, before)
 			}
@@ -126,7 +126,7 @@ func TestABucketOfAnotherApplicationIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := w.configs("KV_task_tracker")
-	w.refuses(defaults(), "bucket task_tracker belongs to another application", "allow message TTL must be on")
+	w.refuses(defaults(), "bucket task_tracker: belongs to another application", "allow message TTL must be on")
 	if after := w.configs("KV_task_tracker"); after != before {
 		t.Errorf("got\n%s\nwant\n%s", after, before)
 	}
@@ -229,7 +229,7 @@ func TestPatterns(t *testing.T) {
 		if got := streams.MatchesAll(c.pattern, c.subject); got != c.matchesAll {
 			t.Errorf("MatchesAll(%s, %s): got %v, want %v", c.pattern, c.subject, got, c.matchesAll)
 		}
-		if got := streams.Overlap(c.pattern, c.subject); got != c.overlap {
+		if got := streams.Overlaps(c.pattern, c.subject); got != c.overlap {
 			t.Errorf("Overlap(%s, %s): got %v, want %v", c.pattern, c.subject, got, c.overlap)
 		}
 	}

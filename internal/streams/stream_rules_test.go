@@ -25,9 +25,9 @@ func streamFaults() []streamFault {
 	const tasks, results, dead, records, large = "TASKS", "TASK_RESULTS", "TASK_DEAD", "KV_task_tracker", "OBJ_task_results"
 	bucket := "bucket task_tracker: "
 	return []streamFault{
-		{"requests are dropped per subject", tasks, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 3 }, "stream TASKS: max messages per subject must be unlimited, or a new request drops one that is held (got 3)", false, true, false},
+		{"requests are dropped per subject", tasks, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 3 }, "stream TASKS: max messages per subject must be unlimited, or a new request drops one in progress (got 3)", false, true, false},
 		{"requests expire", tasks, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max age must be 0, or running tasks are cut off (got 1h0m0s)", false, true, false},
-		{"a full stream drops requests", tasks, func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard must be new, or a full stream drops requests that are held (got old)", false, true, false},
+		{"a full stream drops requests", tasks, func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard must be new, or a full stream drops requests in progress (got old)", false, true, false},
 		{"a publisher's rollup", tasks, func(c *jetstream.StreamConfig) { c.AllowRollup = true }, "rollup must be off", false, true, false},
 		{"a publisher's time to live", tasks, func(c *jetstream.StreamConfig) { c.AllowMsgTTL = true }, "message TTL must be off", false, false, false},
 		{"delete markers", results, func(c *jetstream.StreamConfig) { c.SubjectDeleteMarkerTTL = time.Minute }, "delete markers must be off", false, true, false},
@@ -36,23 +36,23 @@ func streamFaults() []streamFault {
 		{"acknowledged before it is written", tasks, func(c *jetstream.StreamConfig) { c.PersistMode = jetstream.AsyncPersistMode }, "persist mode must be default", true, false, false},
 		{"a counter", results, func(c *jetstream.StreamConfig) { c.AllowMsgCounter, c.Discard = true, jetstream.DiscardOld }, "message counters must be off", true, false, false},
 		{"schedules", tasks, func(c *jetstream.StreamConfig) { c.AllowMsgSchedules, c.Discard = true, jetstream.DiscardOld }, "message schedules must be off", false, false, false},
-		{"a sealed stream", dead, func(c *jetstream.StreamConfig) { c.Sealed = true }, "stream TASK_DEAD: it must not be sealed", false, false, false},
+		{"a sealed stream", dead, func(c *jetstream.StreamConfig) { c.Sealed = true }, "stream TASK_DEAD: must not be sealed", false, false, false},
 		{"direct reads of requests", tasks, func(c *jetstream.StreamConfig) { c.AllowDirect = true }, "allow direct should be off", false, true, true},
 		{"other retention", tasks, func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy }, "retention must be workqueue (got limits)", true, false, false},
 
 		{"events without acknowledgement", results, func(c *jetstream.StreamConfig) { c.NoAck = true }, "stream TASK_RESULTS: no ack must be off", false, true, false},
-		{"a full stream drops events", results, func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<30 }, "discard must be new with a limit", false, true, false},
-		{"a full stream drops dead letters", dead, func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardOld, 1000 }, "discard must be new with a limit", false, true, false},
+		{"a full stream drops events", results, func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<30 }, "discard must be new if messages or bytes are limited", false, true, false},
+		{"a full stream drops dead letters", dead, func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardOld, 1000 }, "discard must be new if messages or bytes are limited", false, true, false},
 		{"events are dropped per subject", results, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 }, "max messages per subject must be unlimited", false, true, false},
 		{"events are refused per subject", results, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = 5, true }, "max messages per subject must be unlimited", false, true, false},
-		{"events expire at once", results, func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Minute, time.Minute }, "max age must be 1h0m0s at least", false, false, false},
-		{"events expire before records", results, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour }, "max age should be 168h0m0s at least", false, false, true},
-		{"events do not fit", results, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1024 }, "max message size must be unlimited, or 4096 bytes at least", false, false, false},
+		{"events expire at once", results, func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Minute, time.Minute }, "max age must be at least 1h0m0s", false, false, false},
+		{"events expire before records", results, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour }, "max age should be at least 168h0m0s", false, false, true},
+		{"events do not fit", results, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1024 }, "max message size must be unlimited or at least 4096 bytes", false, false, false},
 		{"rollup of events", results, func(c *jetstream.StreamConfig) { c.AllowRollup = true }, "rollup must be off, or a publisher's Nats-Rollup removes events", false, true, false},
 		{"time to live of events", results, func(c *jetstream.StreamConfig) { c.AllowMsgTTL = true }, "message TTL should be off", false, false, true},
 		{"events under another subject", results, func(c *jetstream.StreamConfig) {
 			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "tasks.result", Destination: "done.{{random(4)}}"}
-		}, "the subject must be kept (got stored as done.*)", false, false, false},
+		}, "subjects must not be renamed (got stored as done.*)", false, false, false},
 		{"few consumers", results, func(c *jetstream.StreamConfig) { c.MaxConsumers = 2 }, "max consumers should be unlimited", true, false, true},
 
 		{"records without acknowledgement", records, func(c *jetstream.StreamConfig) { c.NoAck = true }, bucket + "no ack must be off", false, true, false},
@@ -62,17 +62,17 @@ func streamFaults() []streamFault {
 		{"a history of records", records, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 }, bucket + "max messages per subject must be 1 (got 5)", false, true, false},
 		{"records cannot change", records, func(c *jetstream.StreamConfig) { c.DiscardNewPerSubject = true }, bucket + "discard new per subject must be off", false, true, false},
 		{"a full bucket drops records", records, func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, bucket + "discard must be new", false, true, false},
-		{"records do not fit", records, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 4096 }, bucket + "max message size", false, false, false},
+		{"records do not fit", records, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 4096 }, bucket + "max message size must be unlimited or at least ", false, false, false},
 		{"markers of expired records", records, func(c *jetstream.StreamConfig) { c.SubjectDeleteMarkerTTL = time.Minute }, bucket + "delete markers should be off", false, true, true},
 		{"a bucket without deletion denied", records, func(c *jetstream.StreamConfig) { c.DenyDelete = false }, bucket + "rollup must be allowed and deletion denied", true, false, false},
 
-		{"a full object store drops results", large, func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<30 }, "object store task_results: discard must be new with a limit", false, true, false},
-		{"large results expire before their events", large, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour }, "max age should be that of TASK_RESULTS, or events name results that are gone (got 24h0m0s)", false, false, true},
-		{"large results expire at once", large, func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Minute, time.Minute }, "max age must be 1h0m0s at least", false, false, false},
+		{"a full object store drops results", large, func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<30 }, "object store task_results: discard must be new if messages or bytes are limited", false, true, false},
+		{"large results expire before their events", large, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour }, "max age should be that of TASK_RESULTS, or events refer to results that have expired (got 24h0m0s)", false, false, true},
+		{"large results expire at once", large, func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Minute, time.Minute }, "max age must be at least 1h0m0s", false, false, false},
 		{"no rollup of objects", large, func(c *jetstream.StreamConfig) { c.AllowRollup = false }, "rollup must be allowed", false, true, false},
 		{"objects cannot be replaced", large, func(c *jetstream.StreamConfig) { c.DenyPurge, c.AllowRollup = true, false }, "purging must be allowed", true, false, false},
-		{"a sealed object store", large, func(c *jetstream.StreamConfig) { c.Sealed = true }, "object store task_results: it must not be sealed", false, false, false},
-		{"chunks do not fit", large, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 64 << 10 }, "max message size", false, false, false},
+		{"a sealed object store", large, func(c *jetstream.StreamConfig) { c.Sealed = true }, "object store task_results: must not be sealed", false, false, false},
+		{"chunks do not fit", large, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 64 << 10 }, "max message size must be unlimited or at least ", false, false, false},
 	}
 }
 
@@ -100,7 +100,7 @@ func TestWhatCouldLoseATaskIsNamedOrMended(t *testing.T) {
 				w.refuses(binds, f.says)
 			}
 			found := w.inspect(cfg)
-			if level := map[bool]string{true: "warning: ", false: "wrong: "}[f.workable || f.mended]; !containsLine(found, level, f.says) {
+			if level := map[bool]string{true: "warning: ", false: "fatal: "}[f.workable || f.mended]; !containsLine(found, level, f.says) {
 				t.Errorf("a dry run: got\n%s\nwant a line %q with %q", found, level, f.says)
 			}
 			if after := w.configs(f.stream); after != before {
@@ -119,7 +119,7 @@ func TestWhatCouldLoseATaskIsNamedOrMended(t *testing.T) {
 // provisionConsumer creates the consumer that went with its stream.
 func (w *world) provisionConsumer(cfg streams.Config) {
 	w.t.Helper()
-	_ = w.worker(cfg).Look(w.t.Context()) // which names what is wrong with the stream
+	_ = w.worker(cfg).Check(w.t.Context()) // which names what is wrong with the stream
 }
 
 func containsLine(text, prefix, part string) bool {

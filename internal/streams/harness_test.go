@@ -51,7 +51,7 @@ func newWorld(t *testing.T) *world {
 // worker is a worker as far as its streams go: it has just started.
 func (w *world) worker(cfg streams.Config) *streams.Binding {
 	w.t.Helper()
-	denied := streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
+	denied := streams.NewPermissionViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
 	return streams.NewBinding(w.nc, cfg, denied, nil, zerolog.Nop())
 }
 
@@ -59,7 +59,7 @@ func (w *world) worker(cfg streams.Config) *streams.Binding {
 func (w *world) provision(cfg streams.Config) *streams.Binding {
 	w.t.Helper()
 	b := w.worker(cfg)
-	if err := b.Look(w.t.Context()); err != nil {
+	if err := b.Check(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 	return b
@@ -69,7 +69,7 @@ func (w *world) provision(cfg streams.Config) *streams.Binding {
 func (w *world) look(cfg streams.Config) (ready bool, says string) {
 	w.t.Helper()
 	b := w.worker(cfg)
-	_ = b.Look(w.t.Context())
+	_ = b.Check(w.t.Context())
 	return b.Ready()
 }
 
@@ -105,19 +105,19 @@ func (w *world) accepts(cfg streams.Config, texts ...string) {
 func (w *world) inspect(cfg streams.Config) string {
 	w.t.Helper()
 	ask := func(ctx context.Context, call func(context.Context) error) error { return call(ctx) }
-	js, err := cfg.NATS.JetStream(w.nc)
+	dryRun := streams.DryRun{Conn: w.nc, Clock: &servertime.Clock{}, Ask: ask}
+	reports, err := dryRun.Run(w.t.Context(), cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	inspection := streams.Inspection{Conn: w.nc, JS: js, Clock: &servertime.Clock{}, Ask: ask}
 	var says []string
-	for _, f := range inspection.Run(w.t.Context(), cfg) {
-		for _, p := range f.Problems {
-			level := "wrong"
-			if p.Warning || p.Mended {
+	for _, r := range reports {
+		for _, p := range r.Problems {
+			level := "fatal"
+			if p.Warning || p.Repairable {
 				level = "warning"
 			}
-			says = append(says, level+": "+f.What+": "+p.Says)
+			says = append(says, level+": "+r.Resource+": "+p.Text)
 		}
 	}
 	return strings.Join(says, "\n")

@@ -3,6 +3,7 @@ package streams_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,24 +42,24 @@ func TestADryRunFindsWhatNATSWouldRefuse(t *testing.T) {
 	}{
 		{
 			name: "replicas without a cluster", conf: account("enabled"), edit: func(c *streams.Config) { c.NATS.Replicas = 3 },
-			says: "stream TASKS: NATS_REPLICAS is 3, and the server is not in a cluster", real: "replicas > 1 not supported",
+			says: "replicas: NATS_REPLICAS must be 1, because the server is not in a cluster (got 3)", real: "replicas > 1 not supported",
 		},
 		{
 			name: "subjects of another stream", conf: account("enabled"),
 			before: func(w *world) { w.create(jetstream.StreamConfig{Name: "ALL", Subjects: []string{"tasks.>"}}) },
-			says:   "stream TASKS: NATS will refuse its subject: it overlaps with those of stream ALL", real: "its subjects overlap with those of stream ALL",
+			says:   "stream TASKS: NATS will refuse its subjects: they overlap with those of stream ALL", real: "its subjects overlap with those of stream ALL",
 		},
 		{
 			name: "max streams", conf: account("{ max_streams: 3 }"),
-			says: "account: max streams is 3, and 0 are there: NATS will refuse some of the 5", real: "maximum number of streams reached",
+			says: "account: max streams is 3, of which 0 exist: NATS will refuse some of the 5 missing streams", real: "maximum number of streams reached",
 		},
 		{
 			name: "max bytes required", conf: account("{ max_bytes_required: true }"),
-			says: "account: max bytes is required of each stream", real: "requires a stream config to have max bytes set",
+			says: "account: max bytes is required for each stream", real: "requires a stream config to have max bytes set",
 		},
 		{
 			name: "max ack pending", conf: account("{ max_ack_pending: 100 }"),
-			says: "account: max ack pending is 100 at most", real: "max ack pending",
+			says: "account: max ack pending is at most 100", real: "max ack pending",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -71,7 +72,7 @@ func TestADryRunFindsWhatNATSWouldRefuse(t *testing.T) {
 			if c.edit != nil {
 				c.edit(&cfg)
 			}
-			if found := w.inspect(cfg); !containsLine(found, "wrong: ", c.says) {
+			if found := w.inspect(cfg); !containsLine(found, "fatal: ", c.says) {
 				t.Errorf("got\n%s\nwant a line that is wrong, with %q", found, c.says)
 			}
 			if names := w.names(); len(names) > 1 {
@@ -97,7 +98,7 @@ func TestADryRunFindsAnAccountThatIsFull(t *testing.T) {
 	w := configured(t, account("{ max_file: 16384 }"))
 	cfg := defaults()
 	w.provision(cfg)
-	if found := w.inspect(cfg); found != "" {
+	if found := w.inspect(cfg); strings.Contains(found, "fatal: ") {
 		t.Errorf("got\n%s\nwant nothing wrong", found)
 	}
 	for range 1000 {
@@ -105,7 +106,7 @@ func TestADryRunFindsAnAccountThatIsFull(t *testing.T) {
 			break
 		}
 	}
-	if got := w.inspect(cfg); !containsLine(got, "wrong: ", "account: max storage is 16384 bytes, and ") {
+	if got := w.inspect(cfg); !containsLine(got, "fatal: ", "account: max storage is 16384 bytes, of which ") {
 		t.Errorf("got\n%s\nwant that the account is full", got)
 	}
 }
@@ -116,13 +117,13 @@ func TestADryRunFindsARaiseOfReplicasThatNATSRefuses(t *testing.T) {
 	cfg := defaults()
 	w.provision(cfg)
 	cfg.NATS.Replicas = 3
-	if found := w.inspect(cfg); !containsLine(found, "wrong: ", "NATS_REPLICAS is 3, and the server is not in a cluster") {
+	if found := w.inspect(cfg); !containsLine(found, "fatal: ", "NATS_REPLICAS must be 1, because the server is not in a cluster (got 3)") {
 		t.Errorf("got\n%s\nwant that it is wrong", found)
 	}
 	w.refuses(cfg, "stream TASKS: update: ")
 	binds := cfg
 	binds.NATS.Provision = false
-	w.accepts(binds, "replicas should be 3, as NATS_REPLICAS says (got 1)")
+	w.accepts(binds, "replicas should be 3, as set by NATS_REPLICAS (got 1)")
 }
 
 func TestADryRunFindsTheConsumerThatFindsNoRoom(t *testing.T) {
@@ -137,7 +138,7 @@ func TestADryRunFindsTheConsumerThatFindsNoRoom(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if found := w.inspect(cfg); !containsLine(found, "wrong: ", "account: max consumers is 1, and stream TASKS has 1") {
+	if found := w.inspect(cfg); !containsLine(found, "fatal: ", "account: max consumers is 1, and stream TASKS has 1") {
 		t.Errorf("got\n%s\nwant that there is no room", found)
 	}
 	w.refuses(cfg, "consumer worker: create: ")
