@@ -41,7 +41,7 @@ type Binding struct {
 	checking sync.Mutex // held during a check, so that an older result does not replace a newer one
 
 	mu        sync.Mutex
-	found     *Resources // by the first check without a problem; may be read without mu after Await
+	found     *Resources // by the first check without a problem; written with checking and mu held, never after Await
 	readiness readiness  // guarded by mu
 	observed  observed   // guarded by mu
 }
@@ -130,6 +130,7 @@ func (b *Binding) Check(ctx context.Context) error {
 	return err
 }
 
+// provision walks over the rules, as a worker that starts or as one that runs. The caller holds b.checking.
 func (b *Binding) provision(ctx context.Context) (*Resources, []*Report, error) {
 	if err := CheckServer(b.nc); err != nil {
 		return nil, nil, err
@@ -138,11 +139,8 @@ func (b *Binding) provision(ctx context.Context) (*Resources, []*Report, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	b.mu.Lock()
-	isStart := b.found == nil
-	b.mu.Unlock()
 	p := provisioner{
-		js: js, cfg: b.cfg, clock: b.clock, create: b.cfg.NATS.Provision, repair: b.cfg.NATS.Provision && isStart,
+		js: js, cfg: b.cfg, clock: b.clock, create: b.cfg.NATS.Provision, repair: b.cfg.NATS.Provision && b.found == nil,
 		ask: func(ctx context.Context, call func(context.Context) error) error { return call(ctx) },
 	}
 	r := p.run(ctx)

@@ -1,38 +1,16 @@
 package streams_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/internal/natsserver"
-	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// configured is a world whose server has a configuration, and that the test enters as the user of the account.
-func configured(t *testing.T, conf string) *world {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "nats.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, nats: natstest.StartWith(t, natsserver.Config{File: file})}
-	w.nc, w.js = w.nats.Connect(nats.UserInfo("a", "x"))
-	return w
-}
-
-// account is a configuration with one account, whose JetStream has these limits.
-func account(limits string) string {
-	return "accounts { A { jetstream " + limits + ", users: [{ user: a, password: x }] } }\n"
-}
-
-func TestADryRunFindsWhatNATSWouldRefuse(t *testing.T) {
+func TestADryRunReportsWhatNATSWouldRefuse(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, conf string
@@ -72,53 +50,44 @@ func TestADryRunFindsWhatNATSWouldRefuse(t *testing.T) {
 			if c.edit != nil {
 				c.edit(&cfg)
 			}
-			if found := w.inspect(cfg); !containsLine(found, "fatal: ", c.says) {
-				t.Errorf("got\n%s\nwant a line that is wrong, with %q", found, c.says)
+			if found := w.dryRun(cfg); !containsLine(found, "fatal: ", c.says) {
+				t.Errorf("got\n%s\nwant a fatal line with %q", found, c.says)
 			}
 			if names := w.names(); len(names) > 1 {
-				t.Errorf("got streams %v, want none made", names)
+				t.Errorf("got streams %v, want none created", names)
 			}
 			w.refuses(cfg, c.real)
 		})
 	}
 }
 
-func (w *world) names() []string {
-	w.t.Helper()
-	var all []string
-	for name := range w.js.StreamNames(w.t.Context()).Name() {
-		all = append(all, name)
-	}
-	return all
-}
-
-// A limit that only what is there already meets is told, too.
-func TestADryRunFindsAnAccountThatIsFull(t *testing.T) {
+// Even if nothing is missing, a worker needs room for new messages.
+func TestADryRunReportsAFullAccount(t *testing.T) {
 	t.Parallel()
 	w := configured(t, account("{ max_file: 16384 }"))
 	cfg := defaults()
 	w.provision(cfg)
-	if found := w.inspect(cfg); strings.Contains(found, "fatal: ") {
-		t.Errorf("got\n%s\nwant nothing wrong", found)
+	if found := w.dryRun(cfg); strings.Contains(found, "fatal: ") {
+		t.Errorf("got\n%s\nwant nothing fatal", found)
 	}
 	for range 1000 {
 		if _, err := w.js.Publish(t.Context(), "tasks.request", make([]byte, 512)); err != nil {
 			break
 		}
 	}
-	if got := w.inspect(cfg); !containsLine(got, "fatal: ", "account: max storage is 16384 bytes, of which ") {
-		t.Errorf("got\n%s\nwant that the account is full", got)
+	if got := w.dryRun(cfg); !containsLine(got, "fatal: ", "account: max storage is 16384 bytes, of which ") {
+		t.Errorf("got\n%s\nwant a fatal line on the storage", got)
 	}
 }
 
-func TestADryRunFindsARaiseOfReplicasThatNATSRefuses(t *testing.T) {
+func TestADryRunReportsTooManyReplicas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := defaults()
 	w.provision(cfg)
 	cfg.NATS.Replicas = 3
-	if found := w.inspect(cfg); !containsLine(found, "fatal: ", "NATS_REPLICAS must be 1, because the server is not in a cluster (got 3)") {
-		t.Errorf("got\n%s\nwant that it is wrong", found)
+	if found := w.dryRun(cfg); !containsLine(found, "fatal: ", "NATS_REPLICAS must be 1, because the server is not in a cluster (got 3)") {
+		t.Errorf("got\n%s\nwant a fatal line on the replicas", found)
 	}
 	w.refuses(cfg, "stream TASKS: update: ")
 	binds := cfg
@@ -126,7 +95,7 @@ func TestADryRunFindsARaiseOfReplicasThatNATSRefuses(t *testing.T) {
 	w.accepts(binds, "replicas should be 3, as set by NATS_REPLICAS (got 1)")
 }
 
-func TestADryRunFindsTheConsumerThatFindsNoRoom(t *testing.T) {
+func TestADryRunReportsTooManyConsumers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := defaults()
@@ -138,8 +107,8 @@ func TestADryRunFindsTheConsumerThatFindsNoRoom(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if found := w.inspect(cfg); !containsLine(found, "fatal: ", "account: max consumers is 1, and stream TASKS has 1") {
-		t.Errorf("got\n%s\nwant that there is no room", found)
+	if found := w.dryRun(cfg); !containsLine(found, "fatal: ", "account: max consumers is 1, and stream TASKS has 1") {
+		t.Errorf("got\n%s\nwant a fatal line on the consumers", found)
 	}
 	w.refuses(cfg, "consumer worker: create: ")
 }

@@ -6,25 +6,23 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// streamFault is a change to a stream that could lose, hide or double a task.
-type streamFault struct {
+// streamViolation is a change to a stream that could lose, hide or duplicate a task.
+type streamViolation struct {
 	name     string
 	stream   string
 	edit     func(*jetstream.StreamConfig)
 	says     string
-	anew     bool // NATS takes it for a new stream only
-	mended   bool // by a worker with NATS_PROVISION
-	workable bool // told, and the worker is ready
+	isNew    bool // NATS accepts it only in a new stream
+	repaired bool // by a worker with NATS_PROVISION
+	ready    bool // the worker is ready, with a warning
 }
 
-func streamFaults() []streamFault {
+func streamViolations() []streamViolation {
 	const tasks, results, dead, records, large = "TASKS", "TASK_RESULTS", "TASK_DEAD", "KV_task_tracker", "OBJ_task_results"
 	bucket := "bucket task_tracker: "
-	return []streamFault{
+	return []streamViolation{
 		{"requests are dropped per subject", tasks, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 3 }, "stream TASKS: max messages per subject must be unlimited, or a new request drops one in progress (got 3)", false, true, false},
 		{"requests expire", tasks, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max age must be 0, or running tasks are cut off (got 1h0m0s)", false, true, false},
 		{"a full stream drops requests", tasks, func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard must be new, or a full stream drops requests in progress (got old)", false, true, false},
@@ -77,62 +75,47 @@ func streamFaults() []streamFault {
 }
 
 // Readiness, a dry run and provisioning read the same rules.
-func TestWhatCouldLoseATaskIsNamedOrMended(t *testing.T) {
+func TestSettingsThatCouldLoseATaskAreReportedOrRepaired(t *testing.T) {
 	t.Parallel()
-	for _, f := range streamFaults() {
-		t.Run(f.name, func(t *testing.T) {
+	for _, v := range streamViolations() {
+		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			cfg := defaults()
 			w.provision(cfg)
-			if f.anew {
-				w.replace(f.stream, f.edit)
+			if v.isNew {
+				w.replace(v.stream, v.edit)
 				w.provisionConsumer(cfg)
 			} else {
-				w.change(f.stream, f.edit)
+				w.change(v.stream, v.edit)
 			}
-			before := w.configs(f.stream)
+			before := w.configs(v.stream)
 			binds := cfg
 			binds.NATS.Provision = false
-			if f.workable {
-				w.accepts(binds, f.says)
+			if v.ready {
+				w.accepts(binds, v.says)
 			} else {
-				w.refuses(binds, f.says)
+				w.refuses(binds, v.says)
 			}
-			found := w.inspect(cfg)
-			if level := map[bool]string{true: "warning: ", false: "fatal: "}[f.workable || f.mended]; !containsLine(found, level, f.says) {
-				t.Errorf("a dry run: got\n%s\nwant a line %q with %q", found, level, f.says)
+			found := w.dryRun(cfg)
+			if level := map[bool]string{true: "warning: ", false: "fatal: "}[v.ready || v.repaired]; !containsLine(found, level, v.says) {
+				t.Errorf("a dry run: got\n%s\nwant a line %q with %q", found, level, v.says)
 			}
-			if after := w.configs(f.stream); after != before {
-				t.Errorf("got\n%s\nafter a look and a dry run, want\n%s", after, before)
+			if after := w.configs(v.stream); after != before {
+				t.Errorf("got\n%s\nafter a check and a dry run, want\n%s", after, before)
 			}
-			switch ready, says := w.look(cfg); {
-			case f.mended && (!ready || strings.Contains(says, f.says)):
-				t.Errorf("with provision: got %v, %q, want it mended", ready, says)
-			case !f.mended && !strings.Contains(says, f.says):
-				t.Errorf("with provision: got %v, %q, want %q in it", ready, says, f.says)
+			switch ready, says := w.readyz(cfg); {
+			case v.repaired && (!ready || strings.Contains(says, v.says)):
+				t.Errorf("with provision: got %v, %q, want it repaired", ready, says)
+			case !v.repaired && !strings.Contains(says, v.says):
+				t.Errorf("with provision: got %v, %q, want %q in it", ready, says, v.says)
 			}
 		})
 	}
 }
 
-// provisionConsumer creates the consumer that went with its stream.
-func (w *world) provisionConsumer(cfg streams.Config) {
-	w.t.Helper()
-	_ = w.worker(cfg).Check(w.t.Context()) // which names what is wrong with the stream
-}
-
-func containsLine(text, prefix, part string) bool {
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, prefix) && strings.Contains(line, part) {
-			return true
-		}
-	}
-	return false
-}
-
-// An operator may limit the requests by their subject, where the publisher of one too many is refused.
-func TestARefusedPublisherLosesNothing(t *testing.T) {
+// A publisher that is refused loses nothing.
+func TestAPerSubjectLimitThatRefusesPublishersIsAccepted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := defaults()
@@ -144,8 +127,8 @@ func TestARefusedPublisherLosesNothing(t *testing.T) {
 	}
 }
 
-// The docs say that a full stream refuses.
-func TestWhatAWorkerCreatesRefusesWhenItIsFull(t *testing.T) {
+// The documentation promises that a full stream refuses messages.
+func TestCreatedStreamsRefuseMessagesWhenFull(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.provision(defaults())
@@ -169,5 +152,17 @@ func TestWhatAWorkerCreatesRefusesWhenItIsFull(t *testing.T) {
 	}
 	if _, err := w.js.KeyValue(t.Context(), "task_tracker"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TRACKER_TTL is compared with the age of events, and does not decide it.
+func TestCreatedStreamsKeepEventsForAWeek(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := defaults()
+	cfg.TrackerTTL = 30 * 24 * time.Hour
+	w.accepts(cfg, "stream TASK_RESULTS: max age should be at least 720h0m0s", "(got 168h0m0s)")
+	if got, want := w.stream("TASK_RESULTS").Config.MaxAge, 7*24*time.Hour; got != want {
+		t.Errorf("max age: got %v, want %v", got, want)
 	}
 }
