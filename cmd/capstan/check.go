@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -49,7 +50,7 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 	case 0:
 		return nil
 	case 1:
-		return fmt.Errorf("1 check failed")
+		return errors.New("1 check failed")
 	default:
 		return fmt.Errorf("%d checks failed", failed)
 	}

@@ -220,6 +220,6 @@ func (p *provisioner) consumer(ctx context.Context, requests jetstream.Stream) j
 		return nil
 	}
 	info := c.CachedInfo()
-	report.Summary = fmt.Sprintf("%d requests waiting, %d in progress", info.NumPending, info.NumAckPending)
+	report.Summary = fmt.Sprintf("%d waiting, %d in progress", info.NumPending, info.NumAckPending)
 	return c
 }
