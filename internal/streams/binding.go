@@ -27,7 +27,10 @@ const (
 // errNotConnected is returned if there is no server to ask.
 var errNotConnected = errors.New("no connection to NATS")
 
-// Binding keeps a worker bound to its streams. It creates those that are missing, even later: a server that came back
+// Binding keeps a worker bound to its streams: it checks them until they can be used, and from then on twice a minute. Its
+// methods may be called by many goroutines at once.
+//
+// It creates those that are missing, even later: a server that came back
 // empty has none. It repairs violations only when the worker starts. Otherwise, during a deploy, workers with different
 // settings would undo each other's changes.
 type Binding struct {
@@ -93,7 +96,8 @@ func (b *Binding) Keep(ctx context.Context) {
 	}
 }
 
-// Check checks all streams once. Problems are logged when they change, except for a lost connection, which others log.
+// Check checks all streams once, which takes five seconds at most. It returns nil if a worker can use them, warnings or
+// not. Problems are logged when they change, except for a lost connection, which Connect logs.
 func (b *Binding) Check(ctx context.Context) error {
 	if !b.nc.IsConnected() {
 		return errNotConnected
@@ -103,7 +107,7 @@ func (b *Binding) Check(ctx context.Context) error {
 	callCtx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	r, reports, err := b.provision(callCtx)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil { // the worker stops, and what is unanswered says nothing
 		return ctx.Err()
 	}
 	if errors.Is(callCtx.Err(), context.DeadlineExceeded) && b.violations.ofSubscription() {

@@ -10,7 +10,8 @@ import (
 
 // The rules below apply to several streams. what names their messages, as in "events".
 
-// durabilityRules say that messages stay stored once NATS has acknowledged them. Replicas are only ever raised.
+// durabilityRules say that messages stay stored once NATS has acknowledged them. Replicas are only ever raised: workers
+// with different settings would otherwise move all data back and forth.
 func durabilityRules(cfg Config, what string) []streamRule {
 	return []streamRule{
 		exactly[streamConfig]("Storage", jetstream.FileStorage, "storage must be file, or a restart of NATS loses "+what).fixed(byRecreating),
@@ -24,12 +25,14 @@ func durabilityRules(cfg Config, what string) []streamRule {
 	}
 }
 
-// retention is the rule on what a stream keeps. NATS never turns a work queue into another kind of stream, nor back.
+// retention is the rule on what a stream keeps: messages until they are acknowledged (work queue), or all of them within
+// limits. NATS never turns a work queue into another kind of stream, nor back.
 func retention(policy jetstream.RetentionPolicy) streamRule {
 	return exactly[streamConfig]("Retention", policy, "retention must be "+printed(policy)).identifiesOwner().fixed(byRecreating)
 }
 
-// subjectRules say that a stream stores the messages of a subject.
+// subjectRules say that a stream stores the messages of a subject, be it from publishers or from other streams. A mirror
+// has no subjects, and accepts no messages from publishers.
 func subjectRules(subject string) []streamRule {
 	return []streamRule{
 		{
@@ -46,7 +49,8 @@ func subjectRules(subject string) []streamRule {
 	}
 }
 
-// renamingRules say that messages keep their subject. A stream that does not store them violates another rule.
+// renamingRules say that messages keep their subject, because they are read by it. A stream that does not store them at
+// all violates another rule. Requests may be renamed, into partitions, if the consumer's filter follows.
 func renamingRules(subject string) []streamRule {
 	return []streamRule{{
 		fields: []string{"SubjectTransform"}, want: "subjects must not be renamed", fixer: byOperator,
@@ -69,12 +73,15 @@ func limitRules(what string) []streamRule {
 	}
 }
 
+// discardNew is the rule that a full stream refuses new messages. The limits decide whether a stream can be full.
 func discardNew(want string) streamRule {
 	r := exactly[streamConfig]("Discard", jetstream.DiscardNew, want)
 	r.fields = []string{"Discard", "MaxMsgs", "MaxBytes"}
 	return r
 }
 
+// unlimitedPerSubject is the rule that a subject has no limit of its own. All messages of a stream share one subject, so
+// the first limit to be reached would be that one.
 func unlimitedPerSubject(want string) streamRule {
 	return streamRule{
 		fields: []string{"MaxMsgsPerSubject", "DiscardNewPerSubject"}, want: want,
@@ -99,10 +106,13 @@ func noMarkers() streamRule {
 	return exactly[streamConfig]("SubjectDeleteMarkerTTL", 0, "delete markers must be off, or one is taken for a message")
 }
 
+// noRollup is the rule that no publisher can remove stored messages: one with the header Nats-Rollup replaces all of a
+// subject, or of the stream.
 func noRollup(what string) streamRule {
 	return exactly[streamConfig]("AllowRollup", false, fmt.Sprintf("rollup must be off, or a publisher's Nats-Rollup removes %s", what))
 }
 
+// noSources is the rule that a bucket has only messages of its own clients.
 func noSources(what string) streamRule {
 	return streamRule{
 		fields: []string{"Sources"}, want: "sources must be empty, or " + what + " are taken for this one's", fixer: byOperator,

@@ -11,7 +11,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A link that swallows all messages is noticed after three pings; ACK_WAIT must be longer.
+// pingInterval is the time between two pings. A link that loses everything without an error is noticed after three of
+// them, in 15 s; ACK_WAIT must be longer, or the requests of a worker that still lives are redelivered.
 const pingInterval = 5 * time.Second
 
 // Waits between two tries to reconnect, with jitter.
@@ -26,7 +27,8 @@ const toolTimeout = 5 * time.Second
 // Connect connects a worker to NATS and keeps trying forever. If no server answers yet, it returns a connection that is
 // not connected. An error means that a setting cannot be used.
 //
-// report gets each error that NATS reports apart from a call, and returns false if it does not handle it.
+// report gets each error that NATS reports apart from a call, and returns false if it does not handle it. Such errors are
+// logged, as are the losses of the connection.
 func Connect(cfg NATSConfig, name string, report func(error) bool, log zerolog.Logger) (*nats.Conn, error) {
 	nc, err := nats.Connect(cfg.URL, append(commonOptions(cfg),
 		nats.Name(name),
@@ -116,6 +118,7 @@ func logErrors(report func(error) bool, log zerolog.Logger) nats.ErrHandler {
 	}
 }
 
+// isRefusal reports whether NATS refused the login, or reached a limit of the account.
 func isRefusal(err error) bool {
 	return slices.ContainsFunc([]error{
 		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired, nats.ErrMaxSubscriptionsExceeded,

@@ -19,7 +19,8 @@ const (
 	pullBatch = 64
 	pullWait  = time.Second
 
-	// mostPending is how many messages a consumer can have in progress without redelivering a dead worker's too late.
+	// mostPending is how many messages a consumer can have in progress. With more, the server's scan for expired leases
+	// rarely completes between acknowledgments, and a dead worker's requests are redelivered too late or not at all.
 	mostPending = 100_000
 )
 
@@ -34,7 +35,9 @@ func consumerRules(cfg Config, stored []string) []consumerRule {
 	return slices.Concat(filterRules(cfg.Requests.Subject, stored), leaseRules(cfg), deliveryRules(), pullRules())
 }
 
-// filterRules say which messages the consumer delivers.
+// filterRules say which messages the consumer delivers: those of the subject, under the patterns by which the stream
+// stores them. A consumer with a filter for something else belongs to another application. Filters for partitions of the
+// requests are an operator's choice.
 func filterRules(subject string, stored []string) []consumerRule {
 	fields := []string{"FilterSubject", "FilterSubjects"}
 	return []consumerRule{
@@ -76,6 +79,8 @@ func filtersOf(c consumerConfig) []string {
 }
 
 // leaseRules say for how long a request is leased to a worker, how often it is delivered, and how many are in progress.
+// Drains and crashes count as deliveries, so their number must not be limited. The value of MaxAckPending is the
+// consumer's: workers with another MAX_IN_FLIGHT_TOTAL comply with it and report the difference.
 func leaseRules(cfg Config) []consumerRule {
 	inRange := func(c consumerConfig) bool { return c.MaxAckPending >= 1 && c.MaxAckPending <= mostPending }
 	return []consumerRule{
@@ -94,7 +99,7 @@ func leaseRules(cfg Config) []consumerRule {
 	}
 }
 
-// deliveryRules say what is delivered, and when.
+// deliveryRules say what is delivered, and when: all requests, with their bodies, to whichever worker pulls first.
 func deliveryRules() []consumerRule {
 	deliverAll := exactly[consumerConfig]("DeliverPolicy", jetstream.DeliverAllPolicy, "deliver policy must be all, or requests are skipped").fixed(byRecreating)
 	deliverAll.fields = []string{"DeliverPolicy", "OptStartSeq", "OptStartTime"}
@@ -124,7 +129,7 @@ func deliveryRules() []consumerRule {
 	}
 }
 
-// pullRules say what a pull may ask for.
+// pullRules say what a pull may ask for, and how many may wait. NATS refuses a pull that asks for more.
 func pullRules() []consumerRule {
 	return []consumerRule{
 		atLeast[consumerConfig]("MaxRequestBatch", pullBatch, fmt.Sprintf("max batch must be unlimited or at least %d: workers pull that many", pullBatch)),

@@ -20,8 +20,9 @@ type DryRun struct {
 	Ask func(ctx context.Context, call func(context.Context) error) error
 }
 
-// Run checks everything, whatever is wrong with the rest. It reports what a worker would create and repair, and where
-// NATS would refuse that.
+// Run checks everything, whatever is wrong with one part. It reports what a worker would create and repair, and where
+// NATS would refuse that: because of subjects that overlap, replicas without a cluster, or limits of the account. The
+// error means that the settings do not allow any call.
 func (d DryRun) Run(ctx context.Context, cfg Config) ([]*Report, error) {
 	js, err := cfg.NATS.JetStream(d.Conn)
 	if err != nil {
@@ -37,9 +38,10 @@ func (d DryRun) Run(ctx context.Context, cfg Config) ([]*Report, error) {
 	return p.reports, nil
 }
 
-// addOverlap reports the streams whose subjects overlap with those that a worker would give the role's stream.
+// addOverlap reports the streams whose subjects overlap with those that a worker would add to the role's stream. NATS
+// refuses to store a message in two streams.
 func (p *provisioner) addOverlap(ctx context.Context, role role, report *Report) {
-	cfg := streamConfig{}
+	cfg := streamConfig{} // of a stream that is missing
 	if report.Stream != nil {
 		cfg = report.Stream.Config
 	}
@@ -50,7 +52,8 @@ func (p *provisioner) addOverlap(ctx context.Context, role role, report *Report)
 	}
 }
 
-// checkReplicas reports, once for all streams, that the data depends on one disk, or that NATS has too few servers.
+// checkReplicas reports, once for all streams, that the data depends on one disk, or that NATS has too few servers for
+// the replicas that a worker would ask for. The worst comes first, and only one of them is reported.
 func (p *provisioner) checkReplicas(reports []*Report, nc *nats.Conn) {
 	var existing int
 	var single []string
@@ -84,7 +87,8 @@ func (p *provisioner) checkReplicas(reports []*Report, nc *nats.Conn) {
 	p.reports = append(p.reports, report)
 }
 
-// checkAccount reports limits of the account that leave no room for what is missing, or for what is published.
+// checkAccount reports limits of the account that leave no room for what is missing, or for what is published. NATS
+// enforces them when a worker creates a stream, which is too late for a user who wants to know beforehand.
 func (p *provisioner) checkAccount(ctx context.Context) {
 	missing, consumerIsMissing := 0, false
 	var requests jetstream.StreamInfo
@@ -112,6 +116,7 @@ func (p *provisioner) checkAccount(ctx context.Context) {
 		return
 	}
 	report.Summary = fmt.Sprintf("%d streams, %d bytes stored", info.Streams, info.Store)
+	// An account has either one set of limits or, in NATS' operator mode, one for each number of replicas.
 	used := info.Tier
 	if tier, ok := info.Tiers[fmt.Sprintf("R%d", p.cfg.NATS.Replicas)]; ok {
 		used = tier
@@ -136,7 +141,8 @@ func addStreamLimits(report *Report, used jetstream.Tier, missing int) {
 	}
 }
 
-// addConsumerLimits reports limits for which NATS would refuse the workers' consumer.
+// addConsumerLimits reports limits for which NATS would refuse the workers' consumer. Limits of the stream take
+// precedence over those of the account.
 func (p *provisioner) addConsumerLimits(report *Report, limits jetstream.AccountLimits, requests *jetstream.StreamInfo) {
 	most := requests.Config.MaxConsumers
 	if most <= 0 {

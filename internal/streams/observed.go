@@ -15,7 +15,9 @@ const (
 	recordsTimeout  = 2 * time.Second
 )
 
-// observed is what the checks saw of the streams, apart from right and wrong.
+// observed is what the checks saw of the streams, apart from right and wrong. The creation times tell a stream from an
+// earlier one of the same name. A last sequence that became lower means that NATS has lost messages, for example because
+// it was restored from a backup.
 type observed struct {
 	domain          string // of JetStream
 	requestsCreated time.Time
@@ -43,7 +45,8 @@ func (o *observed) update(reports []*Report, cfg Config) (isOther bool) {
 		!before.trackerCreated.IsZero() && before.hasLostRecords(o.trackerCreated, o.trackerSeq)
 }
 
-// hasLostRecords compares what was observed of the bucket of records with its state now.
+// hasLostRecords compares what was observed of the bucket of records with its state now: is it another bucket, or has it
+// lost its last writes?
 func (o *observed) hasLostRecords(created time.Time, lastSeq uint64) bool {
 	return !created.Equal(o.trackerCreated) || lastSeq < o.trackerSeq
 }

@@ -2,28 +2,32 @@ package streams
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/servertime"
 )
 
-// Resources are the streams, the consumer and the object store that a worker uses.
+// Resources are the streams, the consumer and the object store that a worker uses. Their cached information is that of
+// the check that found them.
 type Resources struct {
 	JS       jetstream.JetStream
 	Requests jetstream.Stream
-	Consumer jetstream.Consumer
+	Consumer jetstream.Consumer // of Requests, shared by all workers
 	Results  jetstream.Stream
-	Tracker  jetstream.Stream
+	Tracker  jetstream.Stream // behind the bucket of records
 	Large    jetstream.ObjectStore
 }
 
-// provisioner walks over all resources and their rules, and reports what is missing or violates a rule. A worker that
-// starts also creates and repairs, one that runs only creates, and a dry run changes nothing.
+// provisioner walks over all resources and their rules, and reports what is missing or violates a rule. There are three
+// kinds of walk, which differ by create, repair and dryRun:
+//
+//   - A worker that starts creates what is missing and repairs what is Capstan's.
+//   - A worker that runs only creates. A stream can get lost at any time, but a violation may be another worker's setting.
+//   - A dry run, for capstan check, changes nothing. It checks in addition whether NATS would refuse the changes.
+//
+// Without NATS_PROVISION a worker changes nothing either.
 type provisioner struct {
 	js     jetstream.JetStream
 	cfg    Config
@@ -39,116 +43,8 @@ type provisioner struct {
 	reports    []*Report
 }
 
-// resource is a stream or the consumer: C is its configuration, and H is how jetstream represents it.
-type resource[H, C any] struct {
-	purpose string // the value of the mark
-	rules   []rule[C]
-	rename  string // how to use another name, for a user whose name is taken
-
-	find     func(context.Context) (H, error)
-	create   func(context.Context, C) (H, error)
-	update   func(context.Context, C) (H, error)
-	configOf func(H) C
-	metadata func(*C) *map[string]string // of a configuration
-	initial  C
-
-	createCall, updateCall string // see Report.RepairCall
-
-	isReadOnly bool // neither created nor repaired
-}
-
-// reconcile finds, creates or repairs one resource, and reports what remains wrong. usable is false if the resource is
-// missing, belongs to another application, or is unknown because a call failed.
-func reconcile[H, C any](ctx context.Context, p *provisioner, r resource[H, C], report *Report) (found H, usable bool) {
-	var h H
-	err := p.ask(ctx, func(ctx context.Context) (err error) {
-		h, err = r.find(ctx)
-		return err
-	})
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrConsumerNotFound):
-		return createMissing(ctx, p, r, report)
-	case err != nil:
-		report.addError("", err)
-		return found, false
-	}
-	cfg := r.configOf(h)
-	if reason := foreign(r.rules, cfg, *r.metadata(&cfg), r.purpose); reason != "" {
-		report.add(fatal, "belongs to another application and is left unchanged: %s. %s", reason, r.rename)
-		return h, false
-	}
-	if p.repair && !p.dryRun && !r.isReadOnly {
-		h = repaired(ctx, p, r, h, report)
-	}
-	if addViolations(report, r.rules, r.configOf(h), p.create) {
-		report.RepairCall = r.updateCall
-	}
-	return h, true
-}
-
-// createMissing creates a resource, unless it would violate a rule at once: a stream that renames requests needs a
-// consumer with another filter.
-func createMissing[H, C any](ctx context.Context, p *provisioner, r resource[H, C], report *Report) (h H, usable bool) {
-	if !p.create || p.dryRun || r.isReadOnly {
-		report.addMissing(p.create)
-		if p.create {
-			report.RepairCall = r.createCall
-		}
-		return h, false
-	}
-	cfg := r.initial
-	comply(r.rules, &cfg, true)
-	*r.metadata(&cfg) = map[string]string{mark: r.purpose}
-	for _, violation := range violated(r.rules, cfg) {
-		if violation.severity == fatal {
-			addViolations(report, r.rules, cfg, false)
-			return h, false
-		}
-	}
-	h, err := r.create(ctx, cfg)
-	if err != nil {
-		report.addError("create: ", err)
-		return h, false
-	}
-	addViolations(report, r.rules, r.configOf(h), false)
-	return h, true
-}
-
-// markTimeout bounds an update that only marks a resource. A worker can do without the mark, and a login that may not
-// update gets no answer.
-const markTimeout = time.Second
-
-// repaired makes a resource comply with the rules, and marks it. It returns h if that fails or is not needed.
-func repaired[H, C any](ctx context.Context, p *provisioner, r resource[H, C], h H, report *Report) H {
-	cfg := r.configOf(h)
-	metadata := r.metadata(&cfg)
-	changed := comply(r.rules, &cfg, false)
-	if !changed && ((*metadata)[mark] != "" || p.cannotMark) {
-		return h
-	}
-	*metadata = maps.Clone(*metadata)
-	if *metadata == nil {
-		*metadata = map[string]string{}
-	}
-	(*metadata)[mark] = r.purpose
-	if !changed {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, markTimeout)
-		defer cancel()
-	}
-	updated, err := r.update(ctx, cfg)
-	switch {
-	case err == nil:
-		return updated
-	case changed:
-		report.addError("update: ", err)
-	default:
-		p.cannotMark = true
-	}
-	return h
-}
-
-// run returns the resources. One that has a problem other than a warning may be nil.
+// run walks over all resources, whatever is wrong with one of them, and returns them. One that has a problem other than
+// a warning may be nil.
 func (p *provisioner) run(ctx context.Context) *Resources {
 	r := &Resources{JS: p.js}
 	streams := map[string]jetstream.Stream{}
@@ -163,6 +59,7 @@ func (p *provisioner) run(ctx context.Context) *Resources {
 	return r
 }
 
+// newReport adds an empty report.
 func (p *provisioner) newReport(resource string) *Report {
 	r := &Report{Resource: resource}
 	p.reports = append(p.reports, r)
@@ -189,7 +86,8 @@ func (p *provisioner) stream(ctx context.Context, role role) jetstream.Stream {
 	return s
 }
 
-// objectStore returns the object store of large results, or nil.
+// objectStore returns the object store of large results, or nil. An event refers to its large result by name, so the
+// store should keep results for as long as the results stream keeps events.
 func (p *provisioner) objectStore(ctx context.Context, results, large jetstream.Stream) jetstream.ObjectStore {
 	report := p.reports[len(p.reports)-1] // on the stream behind it, which is the last
 	if results != nil {

@@ -21,7 +21,7 @@ const (
 // errNoAnswer is returned by a check that found nothing wrong, and got no answer about a part of the streams.
 var errNoAnswer = errors.New("no answer about the streams")
 
-// readiness is what the last checks found.
+// readiness is what the last checks and pulls found. A check is answered if it found a problem, or got all answers.
 type readiness struct {
 	isAnswered      bool      // by at least one check
 	problems        string    // of the last check that was answered
@@ -75,7 +75,8 @@ func (r *readiness) answered(problems, warnings string, log zerolog.Logger) {
 	r.problems, r.warnings = problems, warnings
 }
 
-// Ready is a readiness check: whether the streams can be used, and what is wrong with them.
+// Ready is a readiness check: whether the streams can be used, and what is wrong with them. It asks NATS nothing, so that
+// a probe is answered at once.
 func (b *Binding) Ready() (ok bool, detail string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

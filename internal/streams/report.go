@@ -13,8 +13,8 @@ import (
 type Report struct {
 	Resource string // as in "stream TASKS"
 	Problems []Problem
-	Missing  bool
-	Stream   *jetstream.StreamInfo // nil for all else, if it is missing, and if no answer came
+	Missing  bool                  // and not created
+	Stream   *jetstream.StreamInfo // nil if it is missing, if no answer came, and if the resource is not a stream
 
 	// Summary describes the state of a resource, for a user who wants to know more than that nothing is wrong.
 	Summary string
@@ -24,7 +24,8 @@ type Report struct {
 	RepairCall string
 }
 
-// Problem is a rule that is violated, or another reason why a worker cannot use a resource.
+// Problem is a violated rule, or another reason why a worker cannot use a resource. Without Warning and Unanswered the
+// worker is not ready.
 type Problem struct {
 	Text       string // what is wrong, and what to do
 	Warning    bool   // a worker is ready in spite of it
@@ -32,14 +33,17 @@ type Problem struct {
 	Unanswered bool   // nothing is known, because no answer came
 }
 
+// add adds a problem that a worker does not repair.
 func (r *Report) add(s severity, format string, args ...any) {
 	r.Problems = append(r.Problems, Problem{Text: fmt.Sprintf(format, args...), Warning: s == warning})
 }
 
+// addError adds the error of a call. doing says what was being done, as in "update: ".
 func (r *Report) addError(doing string, err error) {
 	r.Problems = append(r.Problems, Problem{Text: doing + err.Error(), Unanswered: isUnanswered(err)})
 }
 
+// addMissing says that the resource does not exist, and who will create it.
 func (r *Report) addMissing(willBeCreated bool) {
 	r.Missing = true
 	text := "missing. Create it, or set NATS_PROVISION=true"
@@ -49,7 +53,8 @@ func (r *Report) addMissing(willBeCreated bool) {
 	r.Problems = append(r.Problems, Problem{Text: text, Repairable: willBeCreated})
 }
 
-// addViolations reports the rules that a configuration violates, and whether a worker would fix one of them.
+// addViolations adds the rules that a configuration violates. canRepair says that a worker with these settings repairs
+// what it may; the result says whether it would repair at least one of the violations.
 func addViolations[C any](r *Report, rules []rule[C], c C, canRepair bool) (repairable bool) {
 	for _, violation := range violated(rules, c) {
 		if violation.severity == preference {
@@ -65,7 +70,8 @@ func addViolations[C any](r *Report, rules []rule[C], c C, canRepair bool) (repa
 // minRoom is what one more record or event takes, in bytes. A stream with less room is full.
 const minRoom = 2 << 10
 
-// describeFull says that a stream is full, or returns "".
+// describeFull says that a stream is full, or returns "". NATS compares the limit with the size of the new message too,
+// so a stream is full a bit before it reaches its limit of bytes.
 func describeFull(info *jetstream.StreamInfo) string {
 	cfg, state := info.Config, info.State
 	switch {
@@ -78,7 +84,8 @@ func describeFull(info *jetstream.StreamInfo) string {
 	}
 }
 
-// isUnanswered reports whether an error means only that no answer came.
+// isUnanswered reports whether an error means only that no answer came, as during the election of a leader. It says
+// nothing about the resource. A server that refuses a call does answer.
 func isUnanswered(err error) bool {
 	const unavailable = jetstream.ErrorCode(10008) // the meta group has no leader
 	if refusal, ok := errors.AsType[*jetstream.APIError](err); ok && refusal.ErrorCode == unavailable {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,10 +11,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// streamResource is a stream as reconcile sees it.
+// streamResource returns a role's stream for reconcile.
 func (p *provisioner) streamResource(role role) resource[jetstream.Stream, streamConfig] {
-	// timed makes a call, from whose answer the clock learns the server's time. Only the leader of the request stream
-	// counts, as the clocks of other servers may differ; a dry run takes what it gets.
+	// timed makes a call, and the clock learns the server's time from the answer. A worker trusts only the leader of the
+	// request stream, because the clocks of other servers may differ. A dry run takes any answer: it only warns.
 	timed := func(call func() (jetstream.Stream, error)) (jetstream.Stream, error) {
 		asked := time.Now()
 		s, err := call()
@@ -47,13 +46,15 @@ func (p *provisioner) streamResource(role role) resource[jetstream.Stream, strea
 	}
 }
 
-// consumerResource is the workers' consumer of the stream of requests, which is nil if it cannot be used.
+// consumerResource returns the workers' consumer for reconcile. requests is its stream, or nil if that cannot be used.
+// Then the consumer is only checked: on another application's stream it is that application's, too.
 func (p *provisioner) consumerResource(requests jetstream.Stream) resource[jetstream.Consumer, consumerConfig] {
 	var stored []string
 	if requests != nil {
 		stored = storedAs(requests.CachedInfo().Config, p.cfg.Requests.Subject)
 	}
 	stream, name := p.cfg.Requests.Name, p.cfg.Consumer
+	// Creating and updating a consumer are the same call of the API. With a filter, its subject ends with the filter.
 	repairCall := "CONSUMER.CREATE." + stream + "." + name + "." + p.cfg.Requests.Subject
 	return resource[jetstream.Consumer, consumerConfig]{
 		purpose: "worker",
@@ -75,7 +76,8 @@ func (p *provisioner) consumerResource(requests jetstream.Stream) resource[jetst
 	}
 }
 
-// explainOverlap adds to NATS' refusal the names of the streams whose subjects overlap, which NATS leaves out.
+// explainOverlap adds to NATS' refusal the names of the streams whose subjects overlap. NATS does not name them. Any
+// other error, and nil, is returned unchanged.
 func (p *provisioner) explainOverlap(ctx context.Context, err error, cfg streamConfig) error {
 	const subjectsOverlap = jetstream.ErrorCode(10065)
 	refusal, ok := errors.AsType[*jetstream.APIError](err)
@@ -91,20 +93,26 @@ func (p *provisioner) explainOverlap(ctx context.Context, err error, cfg streamC
 // overlapTimeout bounds the search for streams whose subjects overlap.
 const overlapTimeout = 2 * time.Second
 
-// overlapping names the other streams that listen on one of the subjects. It returns "" if the login may not ask.
+// overlapping names the other streams that listen on one of the subjects. It returns "" if there are none, and if the
+// login may not ask: without an answer, NATS' refusal alone must do.
 func (p *provisioner) overlapping(ctx context.Context, name string, subjects []string) string {
 	ctx, cancel := context.WithTimeout(ctx, overlapTimeout)
 	defer cancel()
-	others := map[string]bool{}
+	var others []string
 	for _, subject := range subjects {
-		_ = p.ask(ctx, func(ctx context.Context) error { // without an answer the refusal alone must do
+		var found []string
+		err := p.ask(ctx, func(ctx context.Context) error {
 			names := p.js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
 			for other := range names.Name() {
-				others[other] = true
+				found = append(found, other)
 			}
 			return names.Err()
 		})
+		if err == nil {
+			others = append(others, found...)
+		}
 	}
-	delete(others, name)
-	return strings.Join(slices.Sorted(maps.Keys(others)), ", ")
+	slices.Sort(others)
+	others = slices.DeleteFunc(slices.Compact(others), func(other string) bool { return other == name })
+	return strings.Join(others, ", ")
 }

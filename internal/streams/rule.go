@@ -57,11 +57,13 @@ func (r rule[C]) fixed(by fixer) rule[C] {
 	return r
 }
 
+// as sets what a violation means.
 func (r rule[C]) as(s severity) rule[C] {
 	r.severity = s
 	return r
 }
 
+// identifiesOwner makes the rule one of those that tell Capstan's resources from another application's.
 func (r rule[C]) identifiesOwner() rule[C] {
 	r.isOwner = true
 	return r
@@ -87,7 +89,8 @@ func exactly[C any](field string, value any, want string) rule[C] {
 	}
 }
 
-// atLeast is the rule that a limit is no lower than least, or absent, which is 0 or less.
+// atLeast is the rule that a limit, which is an integer or a duration, is no lower than least. A limit of 0 or less is
+// none, and complies. That is also what a worker sets.
 func atLeast[C any](field string, least any, want string) rule[C] {
 	return exactly[C](field, 0, want).when(func(c C) bool {
 		limit := reflect.ValueOf(c).FieldByName(field).Int()
@@ -102,7 +105,9 @@ func initially[C any](field string, value any) rule[C] {
 	return r
 }
 
-// violation describes how c violates the rule.
+// violation describes how c violates the rule, as in
+//
+//	max age must be 0, or running tasks are cut off (got 1h0m0s)
 func (r rule[C]) violation(c C) string {
 	text := r.want
 	if r.got != nil {

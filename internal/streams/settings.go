@@ -11,7 +11,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// SettingRule is what a variable of the environment must be.
+// SettingRule is what a variable of the environment must be. As a line it reads "Variable must be Want (got Got)".
 type SettingRule struct {
 	Variable string
 	Got      any // prints as it may be shown
@@ -31,7 +31,8 @@ func (c NATSConfig) Validate() []string {
 	return mistakes
 }
 
-// Rules returns the rules on the settings. It reads the files that the settings name.
+// Rules returns the rules on the settings, kept or not, in the order of the settings. A variable may have several rules.
+// Rules reads the files that the settings name, because a login that can never work should stop a worker at its start.
 func (c NATSConfig) Rules() []SettingRule {
 	const login = "a value that has no line ends, and no blanks around it"
 	const certificates = "a PEM file with a certificate"
@@ -79,7 +80,8 @@ func readOptional(name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// loginRules say that no more than one setting logs in: the client would choose one without a word.
+// loginRules say that no more than one setting has a login. With several, the client would use one of them and ignore the
+// others. The first one is taken to be intended.
 func (c NATSConfig) loginRules() []SettingRule {
 	used := ""
 	var rules []SettingRule
@@ -102,6 +104,7 @@ func (c NATSConfig) loginRules() []SettingRule {
 	return rules
 }
 
+// areServers reports whether a text is a list of addresses to which the NATS client can connect.
 func areServers(list string) bool {
 	for server := range strings.SplitSeq(list, ",") {
 		u, err := parseServer(server)
@@ -115,6 +118,7 @@ func areServers(list string) bool {
 // IsName reports whether s is a valid name of a stream or consumer, by the rules of the NATS server.
 func IsName(s string) bool { return s != "" && !strings.ContainsFunc(s, isForbidden) }
 
+// isForbidden reports whether a character may not be in a name: the server uses names in subjects and as directories.
 func isForbidden(r rune) bool {
 	return unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune(`.*>/\`, r)
 }

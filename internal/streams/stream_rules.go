@@ -32,7 +32,9 @@ type role struct {
 	isRequests bool
 }
 
-// roles returns the five streams, in the order in which they are checked.
+// roles returns the five streams, in the order in which they are checked: that of requests first, that of the object store
+// last. If the bucket of records is full, workers cannot record submissions and are not ready. If another stream is full,
+// its publishers wait or are refused.
 func (c Config) roles() []role {
 	return []role{
 		{title: "stream " + c.Requests.Name, name: c.Requests.Name, purpose: "requests", rules: requestRules(c), fullIs: warning, isRequests: true},
@@ -43,6 +45,11 @@ func (c Config) roles() []role {
 	}
 }
 
+// requestRules keep each request in its work queue until a worker acknowledges it. A request stays there, unacknowledged,
+// for as long as its task runs, so a stream that drops old messages drops running tasks.
+//
+// A publisher that is refused, by discard new or by a limit, notices and loses nothing. An operator may therefore limit
+// the stream.
 func requestRules(cfg Config) []streamRule {
 	perSubject := unlimitedPerSubject("max messages per subject must be unlimited, or a new request drops one in progress")
 	return slices.Concat(subjectRules(cfg.Requests.Subject), durabilityRules(cfg, "requests"), []streamRule{
@@ -57,6 +64,8 @@ func requestRules(cfg Config) []streamRule {
 	})
 }
 
+// resultRules keep each event until subscribers have read it, for at least an hour. A task that is submitted again after
+// its end gets its stored event again, so events should be kept for as long as finished tasks are remembered.
 func resultRules(cfg Config) []streamRule {
 	readable := minAge("events")
 	remembered := atLeast[streamConfig]("MaxAge", cfg.TrackerTTL, fmt.Sprintf("max age should be at least %v, as long as a finished task is remembered (TRACKER_TTL)", cfg.TrackerTTL))
@@ -70,6 +79,7 @@ func resultRules(cfg Config) []streamRule {
 	})
 }
 
+// deadRules keep dead letters. Workers only write them.
 func deadRules(cfg Config) []streamRule {
 	return slices.Concat(subjectRules(cfg.Dead.Subject), renamingRules(cfg.Dead.Subject), durabilityRules(cfg, "dead letters"), logRules("dead letters"), []streamRule{
 		initially[streamConfig]("MaxAge", deadAge),
@@ -77,7 +87,7 @@ func deadRules(cfg Config) []streamRule {
 	})
 }
 
-// logRules apply to the streams of events and of dead letters.
+// logRules apply to the streams of events and of dead letters, which keep messages by age.
 func logRules(what string) []streamRule {
 	return slices.Concat(limitRules(what), []streamRule{
 		retention(jetstream.LimitsPolicy),
@@ -88,8 +98,12 @@ func logRules(what string) []streamRule {
 	})
 }
 
-// trackerRules apply to the stream behind the bucket of records. They are those of ADR-8, except that reads go to the
-// leader: any replica answers direct reads, even a lagging one.
+// trackerRules apply to the stream behind the bucket of records. They are those of a KV bucket (NATS' ADR-8), with two
+// exceptions. Reads go to the leader: any replica answers direct reads, and a worker that does not see the latest record
+// would run a task twice. And the message TTL is on, by which workers let only finished records expire.
+//
+// All buckets have the same retention, and their subject follows from the name. Of these fields only the message TTL tells
+// Capstan's bucket from another application's.
 func trackerRules(cfg Config) []streamRule {
 	all := cfg.RecordSubject(">")
 	return slices.Concat(subjectRules(all), renamingRules(all), durabilityRules(cfg, "records"), []streamRule{
@@ -111,7 +125,8 @@ func trackerRules(cfg Config) []streamRule {
 	})
 }
 
-// largeRules apply to the stream behind the object store of large results (ADR-20).
+// largeRules apply to the stream behind the object store of large results (NATS' ADR-20). Chunks and the objects' metadata
+// have separate subjects. An object is replaced by purging its chunks and rolling up its metadata.
 func largeRules(cfg Config) []streamRule {
 	chunks, meta := "$O."+cfg.Large+".C.>", "$O."+cfg.Large+".M.>"
 	return slices.Concat(subjectRules(chunks), renamingRules(chunks), subjectRules(meta), renamingRules(meta), limitRules("large results"), []streamRule{

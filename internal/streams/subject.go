@@ -46,7 +46,7 @@ func storedAs(c jetstream.StreamConfig, subject string) []string {
 	for _, source := range c.Sources {
 		patterns = append(patterns, sourcePatterns(*source, subject)...)
 	}
-	if t := c.SubjectTransform; t != nil {
+	if t := c.SubjectTransform; t != nil { // of the stream itself, applied last
 		for i, pattern := range patterns {
 			if t.Source == "" || matchesAll(t.Source, pattern) {
 				patterns[i] = transformPattern(t.Destination)

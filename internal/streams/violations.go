@@ -28,7 +28,8 @@ const (
 	subscribe operation = "subscribe"
 )
 
-// PermissionViolations keeps the permissions that the worker's login lacks. NATS reports a violation apart from the
+// PermissionViolations keeps the permissions that the worker's login lacks. Its methods may be called by many goroutines
+// at once. NATS reports a violation apart from the
 // call, which gets no answer and is retried: without this type a worker would retry forever without a word.
 type PermissionViolations struct {
 	cfg   Config
@@ -52,6 +53,7 @@ func (p permission) String() string {
 	return fmt.Sprintf("missing permission: %s to %q", p.operation, p.subject)
 }
 
+// violationTimes are when a permission was last missed, and when that was last logged.
 type violationTimes struct{ last, logged time.Time }
 
 // NewPermissionViolations returns a PermissionViolations without any.
@@ -67,7 +69,8 @@ func NewPermissionViolations(cfg Config, reg prometheus.Registerer, log zerolog.
 	return v
 }
 
-// Note takes an error that NATS reported. It returns false if the error is not a permission violation.
+// Note takes an error that NATS reported: it counts it and, at most once a minute for each permission, logs it. It returns
+// false if the error is not a permission violation. It fits Connect's parameter report.
 func (v *PermissionViolations) Note(err error) bool {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return false
