@@ -9,6 +9,7 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/check"
+	"github.com/capstan-worker/capstan/internal/settings"
 )
 
 // checkCmd looks at all that a worker needs. It reads the worker's settings, so run it where the worker
@@ -43,10 +44,7 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 		printFinding(t, f)
 	}
 	warnOfMisspellings(report)
-	cfg, mistakes, err := app.LoadCheckedConfig()
-	if err != nil {
-		return err
-	}
+	cfg, mistakes := app.LoadCheckedConfig()
 	check.Run(ctx, cfg, mistakes, version, report)
 	if bad > 0 {
 		return errChecked
@@ -56,11 +54,7 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 
 // warnOfMisspellings reports each variable that looks like a misspelled setting: a worker ignores it.
 func warnOfMisspellings(report func(check.Finding)) {
-	found, err := app.Misspelled(os.Environ())
-	if err != nil {
-		report(check.Finding{Level: check.Bad, What: "settings", Says: err.Error()})
-	}
-	for _, m := range found {
+	for _, m := range settings.Misspelled(app.Settings(), os.Environ()) {
 		report(check.Finding{Level: check.Warn, What: "settings", Says: m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"})
 	}
 }

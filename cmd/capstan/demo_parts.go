@@ -118,11 +118,7 @@ func serve(ctx context.Context, handler http.Handler) (*http.Server, error) {
 // demoConfig reads the worker's settings from the environment, as a worker does, after it has written
 // into it what is the demo's own: where NATS is, and what the user has not set.
 func demoConfig(ctx context.Context, natsURL string) (app.Config, error) {
-	settings, err := app.Settings()
-	if err != nil {
-		return app.Config{}, err
-	}
-	for _, s := range settings {
+	for _, s := range app.Settings() {
 		if strings.HasPrefix(s.Name, "NATS_") {
 			if err := os.Unsetenv(s.Name); err != nil {
 				return app.Config{}, fmt.Errorf("unset %s: %w", s.Name, err)

@@ -70,13 +70,13 @@ func TestTextThatIsNoKeyIsRefusedAtStart(t *testing.T) {
 			t.Parallel()
 			cfg := config("https://example.com")
 			cfg.APIKey = anchor.Secret(text)
-			wantMistake(t, cfg, "ANCHORBROWSER_API_KEY is not a key (it ")
+			wantMistake(t, cfg, "ANCHORBROWSER_API_KEY must be only the key: it ")
 			file := filepath.Join(t.TempDir(), "key")
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatalf("write key: %v", err)
 			}
 			cfg.APIKey, cfg.APIKeyFile = "", file
-			wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE is ")
+			wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE must be ")
 		})
 	}
 	for _, text := range []string{"sk-secret", " sk-secret\r\n", "sk_live.0123/+:@~", "a"} {
@@ -99,11 +99,11 @@ func TestKeyFileThatIsNoFileIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	cfg := config("https://example.com")
 	cfg.APIKey, cfg.APIKeyFile = "", t.TempDir()
-	wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE is ")
+	wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE must be ")
 	pipe := filepath.Join(t.TempDir(), "key")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatalf("make pipe: %v", err)
 	}
 	cfg.APIKeyFile = pipe
-	wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE is ")
+	wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE must be ")
 }

@@ -6,68 +6,62 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/capstan-worker/capstan/internal/settings"
 )
 
-// Validate returns a line for each mistake: the variable, what it holds (never a key) and what would do.
-// It reads the key file where one is named.
+// Validate returns a line for each mistake: the variable, what it must be, and what it is. It never shows a key. It
+// reads the key file if one is named.
 func (c Config) Validate() []string {
-	var mistakes []string
-	note := func(format string, args ...any) { mistakes = append(mistakes, fmt.Sprintf(format, args...)) }
-	if mistake := c.keyMistake(); mistake != "" {
-		note("%s", mistake)
-	}
-	if mistake := baseMistake(c.BaseURL); mistake != "" {
-		note("ANCHORBROWSER_BASE_URL is %q: %s", hideUser(c.BaseURL), mistake)
-	}
-	if c.RequestTimeout <= 0 {
-		note("ANCHORBROWSER_REQUEST_TIMEOUT is %v: set a time above 0, such as 30s", c.RequestTimeout)
-	}
-	if !(c.RateLimit >= 0) || math.IsInf(c.RateLimit, 1) {
-		note("ANCHORBROWSER_RATE_LIMIT is %v: set calls per second, or 0 for no limit of your own", c.RateLimit)
-	}
+	mistakes := settings.Mistakes(c.keyMistakes())
+	want := wantBaseURL(c.BaseURL)
+	mistakes.Require("ANCHORBROWSER_BASE_URL", hideUser(c.BaseURL), want == "", want)
+	mistakes.Require("ANCHORBROWSER_REQUEST_TIMEOUT", c.RequestTimeout, c.RequestTimeout > 0, `a duration above 0, such as "30s"`)
+	mistakes.Require("ANCHORBROWSER_RATE_LIMIT", c.RateLimit, c.RateLimit >= 0 && !math.IsInf(c.RateLimit, 1), "calls per second, or 0 for only the API's own limits")
 	return mistakes
 }
 
-func (c Config) keyMistake() string {
+// keyMistakes returns at most one line.
+func (c Config) keyMistakes() []string {
 	switch {
 	case c.APIKey == "" && c.APIKeyFile == "":
-		return "ANCHORBROWSER_API_KEY is empty, and so is ANCHORBROWSER_API_KEY_FILE: set one of them"
+		return []string{"ANCHORBROWSER_API_KEY or ANCHORBROWSER_API_KEY_FILE must be set"}
 	case c.APIKey != "" && c.APIKeyFile != "":
-		return fmt.Sprintf("ANCHORBROWSER_API_KEY is set, and ANCHORBROWSER_API_KEY_FILE is %q: set one of them", c.APIKeyFile)
+		return []string{fmt.Sprintf("ANCHORBROWSER_API_KEY must be empty if ANCHORBROWSER_API_KEY_FILE is set (to %q)", c.APIKeyFile)}
 	case c.APIKeyFile != "":
 		if _, err := readKey(c.APIKeyFile); err != nil {
-			return fmt.Sprintf("ANCHORBROWSER_API_KEY_FILE is %q: name a readable file that holds the key alone (%v)", c.APIKeyFile, err)
+			return []string{fmt.Sprintf("ANCHORBROWSER_API_KEY_FILE must be a readable file that holds only the key (got %q): %v", c.APIKeyFile, err)}
 		}
 	default:
 		if _, err := parseKey(string(c.APIKey)); err != nil {
-			return fmt.Sprintf("ANCHORBROWSER_API_KEY is not a key (%v): set the key alone", err)
+			return []string{fmt.Sprintf("ANCHORBROWSER_API_KEY must be only the key: %v", err)}
 		}
 	}
-	return ""
+	return nil
 }
 
-// baseMistake says what would do in place of the base URL, or "" if the paths of the calls can be put behind it.
-func baseMistake(base string) string {
+// wantBaseURL says what the base URL must be. It returns "" if the paths of the calls can be appended to this one.
+func wantBaseURL(base string) string {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" ||
 		u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(base, "#"):
-		return "set an http or https URL with a host and without user, path, query or fragment, such as https://api.anchorbrowser.io"
+		return "an http or https URL with a host and without user, path, query or fragment, such as https://api.anchorbrowser.io"
 	case !usablePort(u.Port()):
-		return "set a port from 1 to 65535, or none"
+		return "a URL with a port from 1 to 65535, or without one"
 	case u.Path != "" && u.Path != "/":
-		return fmt.Sprintf("set it without a path, as %s://%s", u.Scheme, u.Host)
+		return fmt.Sprintf("a URL without a path, such as %s://%s", u.Scheme, u.Host)
 	}
 	return ""
 }
 
-// usablePort reports whether a port can be connected to. Empty is the scheme's.
+// usablePort reports whether a port can be connected to. An empty one is the default of the scheme.
 func usablePort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return port == "" || err == nil && n > 0
 }
 
-// hideUser takes what stands before an @, which may be a password, out of an address that may be no URL.
+// hideUser replaces everything before an @, which may be a password. The address need not be a URL.
 func hideUser(address string) string {
 	if i := strings.LastIndexByte(address, '@'); i >= 0 {
 		return redacted + address[i:]
