@@ -171,9 +171,9 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		status int
 		says   string
 	}{
-		{"MAX_IN_FLIGHT=many", exitFailed, `BAD   settings                   MAX_IN_FLIGHT is "many"`},
+		{"MAX_IN_FLIGHT=many", exitFailed, `BAD   settings                   MAX_IN_FLIGHT must be a whole number (got "many")`},
 		{"MAX_INFLIGHT=10", exitOK, "warn  settings                   MAX_INFLIGHT is ignored: no setting has this name. Did you mean MAX_IN_FLIGHT?"},
-		{"NATS_TOKEN=t0ken\n", exitFailed, `BAD   settings                   NATS_TOKEN is "[redacted]": a value without blanks or line ends`},
+		{"NATS_TOKEN=t0ken\n", exitFailed, `BAD   settings                   NATS_TOKEN must be a value without spaces or line ends around it (got "[redacted]")`},
 		{"NATS_URL=nats://127.0.0.1:1", exitFailed, "BAD   NATS                       no NATS at"},
 		{"ANCHORBROWSER_API_KEY=other", exitFailed, "BAD   API                        401: Invalid API Key"},
 		{"ANCHORBROWSER_BASE_URL=http://127.0.0.1:1", exitOK, "warn  API "},

@@ -177,8 +177,8 @@ func TestTheDemoTellsOfPausesAndOfWhatTheWorkerLacks(t *testing.T) {
 		status     int
 		body, want string
 	}{
-		{200, "nats: CONNECTED\nsubmissions: open\n", ""},
-		{200, "nats: CONNECTED\nsubmissions: paused until 2026-11-26T09:30:01Z: no_credits\npolls: open\n", "submissions: paused: no_credits"},
+		{200, "nats: CONNECTED\nsubmissions: ok\n", ""},
+		{200, "nats: CONNECTED\nsubmissions: paused until 2026-11-26T09:30:01Z: no_credits\npolls: ok\n", "submissions: paused: no_credits"},
 		{503, "nats: CONNECTED\nstreams: stream TASKS is missing\n", "nats: CONNECTED; streams: stream TASKS is missing"},
 	} {
 		if got := waits(c.status, c.body); got != c.want {

@@ -114,7 +114,7 @@ func TestUnderTheNameWorkerItIsTheWorker(t *testing.T) {
 	}
 	run := newTool(t, []string{"MAX_IN_FLIGHT=many"})
 	run.Path, run.Args = name, []string{"/worker"}
-	if got := run.status(t); got != exitFailed || !strings.Contains(run.err.String(), `MAX_IN_FLIGHT is "many"`) {
+	if got := run.status(t); got != exitFailed || !strings.Contains(run.err.String(), `MAX_IN_FLIGHT must be a whole number (got "many")`) {
 		t.Errorf("got %d, %s, want %d and the worker's word on its settings", got, &run.err, exitFailed)
 	}
 }

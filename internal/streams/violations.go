@@ -114,7 +114,7 @@ func (d *Violations) Ready() (ok bool, detail string) {
 		}
 	}
 	if latest.grant == "" {
-		return true, "none was denied lately"
+		return true, "ok"
 	}
 	return false, fmt.Sprintf("%d denied lately, grant: %s %s", len(d.seen), latest.operation, latest.grant)
 }
