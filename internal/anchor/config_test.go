@@ -1,6 +1,7 @@
 package anchor_test
 
 import (
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 func TestMistakesNameTheVariableAndNotTheKey(t *testing.T) {
 	t.Parallel()
+	const wantURL = "ANCHORBROWSER_BASE_URL must be an http or https URL with a host and without user, path, query or fragment, such as https://api.anchorbrowser.io"
 	missing := filepath.Join(t.TempDir(), "key")
 	for name, c := range map[string]struct {
 		change func(*anchor.Config)
@@ -31,19 +33,19 @@ func TestMistakesNameTheVariableAndNotTheKey(t *testing.T) {
 		"port 65536":        {func(c *anchor.Config) { c.BaseURL = "http://localhost:65536" }, "ANCHORBROWSER_BASE_URL must be"},
 		"a line end":        {func(c *anchor.Config) { c.BaseURL = "https://example.com\n" }, "ANCHORBROWSER_BASE_URL must be"},
 		"quotes":            {func(c *anchor.Config) { c.BaseURL = `"https://example.com"` }, "ANCHORBROWSER_BASE_URL must be"},
-		"no key":            {func(c *anchor.Config) { c.APIKey = "" }, "ANCHORBROWSER_API_KEY or ANCHORBROWSER_API_KEY_FILE must be set"},
-		"two keys":          {func(c *anchor.Config) { c.APIKeyFile = missing }, "ANCHORBROWSER_API_KEY must be empty if ANCHORBROWSER_API_KEY_FILE is set"},
-		"key with a line":   {func(c *anchor.Config) { c.APIKey = "sk-secret\r\nX: y" }, "ANCHORBROWSER_API_KEY must be only the key"},
-		"blank key":         {func(c *anchor.Config) { c.APIKey = " " }, "ANCHORBROWSER_API_KEY must be only the key"},
-		"no file":           {func(c *anchor.Config) { c.APIKey, c.APIKeyFile = "", missing }, `ANCHORBROWSER_API_KEY_FILE must be a readable file that holds only the key (got "` + missing},
-		"no scheme":         {func(c *anchor.Config) { c.BaseURL = "api.anchorbrowser.io" }, "ANCHORBROWSER_BASE_URL must be an http or https URL"},
+		"no key":            {func(c *anchor.Config) { c.APIKey = "" }, "set ANCHORBROWSER_API_KEY or ANCHORBROWSER_API_KEY_FILE"},
+		"two keys":          {func(c *anchor.Config) { c.APIKeyFile = missing }, "set only one of ANCHORBROWSER_API_KEY and ANCHORBROWSER_API_KEY_FILE"},
+		"key with a line":   {func(c *anchor.Config) { c.APIKey = "sk-secret\r\nX: y" }, "ANCHORBROWSER_API_KEY must be the key alone: it "},
+		"blank key":         {func(c *anchor.Config) { c.APIKey = " " }, "ANCHORBROWSER_API_KEY must be the key alone: it "},
+		"no file":           {func(c *anchor.Config) { c.APIKey, c.APIKeyFile = "", missing }, `ANCHORBROWSER_API_KEY_FILE must be a readable file with the key alone (got "` + missing},
+		"no scheme":         {func(c *anchor.Config) { c.BaseURL = "api.anchorbrowser.io" }, wantURL + ` (got "api.anchorbrowser.io")`},
 		"other scheme":      {func(c *anchor.Config) { c.BaseURL = "ftp://example.com" }, "ANCHORBROWSER_BASE_URL must be"},
 		"no host":           {func(c *anchor.Config) { c.BaseURL = "https://:443" }, "ANCHORBROWSER_BASE_URL must be"},
 		"a query":           {func(c *anchor.Config) { c.BaseURL = "https://example.com?" }, "ANCHORBROWSER_BASE_URL must be"},
-		"a user":            {func(c *anchor.Config) { c.BaseURL = "https://sk-secret@example.com" }, "ANCHORBROWSER_BASE_URL must be an http or https URL"},
-		"no timeout":        {func(c *anchor.Config) { c.RequestTimeout = 0 }, "ANCHORBROWSER_REQUEST_TIMEOUT must be"},
-		"negative rate":     {func(c *anchor.Config) { c.RateLimit = -1 }, "ANCHORBROWSER_RATE_LIMIT must be"},
-		"rate of no number": {func(c *anchor.Config) { c.RateLimit = nan() }, "ANCHORBROWSER_RATE_LIMIT must be"},
+		"a user":            {func(c *anchor.Config) { c.BaseURL = "https://sk-secret@example.com" }, wantURL + ` (got "[redacted]@example.com")`},
+		"no timeout":        {func(c *anchor.Config) { c.RequestTimeout = 0 }, "ANCHORBROWSER_REQUEST_TIMEOUT must be a duration above 0, such as 30s (got 0s)"},
+		"negative rate":     {func(c *anchor.Config) { c.RateLimit = -1 }, "ANCHORBROWSER_RATE_LIMIT must be a number of calls per second, or 0 for no limit of your own (got -1)"},
+		"rate of no number": {func(c *anchor.Config) { c.RateLimit = math.NaN() }, "ANCHORBROWSER_RATE_LIMIT must be a number of calls per second, or 0 for no limit of your own (got NaN)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,9 +60,4 @@ func TestMistakesNameTheVariableAndNotTheKey(t *testing.T) {
 			}
 		})
 	}
-}
-
-func nan() float64 {
-	var zero float64
-	return zero / zero
 }
