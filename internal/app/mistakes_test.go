@@ -119,7 +119,7 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 // wantMistake checks that err is one line, and that this line is about a variable.
 func wantMistake(t *testing.T, err error, variable string) {
 	t.Helper()
-	line := regexp.MustCompile("^" + variable + "( must be |: cannot read | or [A-Z_]+ must be set$).*$")
+	line := regexp.MustCompile("^(set )?" + variable + "( must be |: cannot read | or [A-Z_]+$).*$")
 	if err == nil || !line.MatchString(err.Error()) {
 		t.Errorf("got %v, want one line about %s", err, variable)
 	}
