@@ -52,8 +52,9 @@ func Settings() []settings.Setting { return settings.List(&Config{}) }
 func WriteHelp(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprint(table, `worker runs AI browser tasks: it takes requests from a NATS JetStream queue, runs them on Anchor Browser, and
-publishes one result event for each.
+publishes one result event for each. To check that a worker can run with its settings: capstan check
 
+OTEL_EXPORTER_OTLP_ENDPOINT switches traces on; the other OTEL_* variables of OpenTelemetry work too.
 It takes no arguments and is configured by these environment variables:
 
 VARIABLE	DEFAULT	MEANING
@@ -61,12 +62,7 @@ VARIABLE	DEFAULT	MEANING
 	for _, s := range Settings() {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.Default, s.Description)
 	}
-	_, _ = fmt.Fprint(table, `
-OTEL_EXPORTER_OTLP_ENDPOINT switches traces on; the other OTEL_* variables of OpenTelemetry work too.
-
-Check that a worker can run with its settings: capstan check
-`)
-	if err := table.Flush(); err != nil { // it returns the first error of all writes
+	if err := table.Flush(); err != nil { // also of the writes before
 		return fmt.Errorf("write help: %w", err)
 	}
 	return nil
