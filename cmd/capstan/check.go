@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/fatih/color"
+
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/check"
 	"github.com/capstan-worker/capstan/internal/settings"
@@ -63,13 +65,13 @@ func warnOfMisspellings(report func(check.Finding)) {
 var errChecked = errors.New("not all is right")
 
 func printFinding(t *terminal, f check.Finding) {
-	mark, c := "ok  ", green
+	mark, c := "ok  ", color.FgGreen
 	switch f.Level {
 	case check.OK:
 	case check.Warn:
-		mark, c = "warn", yellow
+		mark, c = "warn", color.FgYellow
 	case check.Bad:
-		mark, c = "BAD ", red
+		mark, c = "BAD ", color.FgRed
 	}
-	t.printf("%s  %-25s  %s\n", t.paint(c, mark), f.What, oneLine(f.Says, messageWidth))
+	t.printf("%s  %-25s  %s\n", color.New(c).Sprint(mark), f.What, oneLine(f.Says, messageWidth))
 }

@@ -207,7 +207,7 @@ func TestCheckTellsARefusedKeyFromAnAPIThatIsAway(t *testing.T) {
 		{anchortest.Answer(403), exitFailed, "BAD   API"},
 		{anchortest.Answer(500), exitOK, "warn  API"},
 		{anchortest.HTML(502), exitOK, "warn  API"},
-		{anchortest.Garbage(), exitOK, "not what is documented"},
+		{anchortest.Garbage(), exitOK, "does not have the documented form"},
 		{anchortest.Fault{Body: `{}`}, exitOK, "has no data"},
 		{anchortest.Fault{Body: `{"data":{"credits":1}}`}, exitOK, "the API did not say how many"},
 		{anchortest.Reset(), exitOK, "warn  API"},
