@@ -7,8 +7,11 @@ import (
 	"os"
 	"time"
 
+	"github.com/fatih/color"
+
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/check"
+	"github.com/capstan-worker/capstan/internal/settings"
 )
 
 // checkCmd checks everything that a worker needs. It reads the worker's settings, so run it where the worker runs.
@@ -41,10 +44,7 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 		printResult(t, r)
 	}
 	reportMisspellings(report)
-	cfg, mistakes, err := app.LoadCheckedConfig()
-	if err != nil {
-		return err
-	}
+	cfg, mistakes := app.LoadCheckedConfig()
 	check.Run(ctx, cfg, mistakes, version, report)
 	switch failed {
 	case 0:
@@ -58,23 +58,19 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 
 // reportMisspellings reports each variable that looks like a misspelled setting, which a worker ignores.
 func reportMisspellings(report func(check.Result)) {
-	found, err := app.Misspelled(os.Environ())
-	if err != nil {
-		report(check.Result{Level: check.Bad, Subject: "settings", Text: err.Error()})
-	}
-	for _, m := range found {
+	for _, m := range settings.Misspelled(app.Settings(), os.Environ()) {
 		report(check.Result{Level: check.Warn, Subject: "settings", Text: m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"})
 	}
 }
 
 func printResult(t *terminal, r check.Result) {
-	mark, c := "ok  ", green
+	mark, c := "ok  ", color.FgGreen
 	switch r.Level {
 	case check.OK:
 	case check.Warn:
-		mark, c = "warn", yellow
+		mark, c = "warn", color.FgYellow
 	case check.Bad:
-		mark, c = "BAD ", red
+		mark, c = "BAD ", color.FgRed
 	}
-	t.printf("%s  %-25s  %s\n", t.paint(c, mark), r.Subject, oneLine(r.Text, messageWidth))
+	t.printf("%s  %-25s  %s\n", color.New(c).Sprint(mark), r.Subject, oneLine(r.Text, messageWidth))
 }

@@ -54,7 +54,7 @@ func New(ctx context.Context, cfg Config, version string, g prometheus.Gatherer,
 		return nil, fmt.Errorf("listen on ADMIN_ADDR %q: %w", cfg.Addr, err)
 	}
 	profiles := cfg.Token != "" || isLoopback(listener.Addr())
-	log.Info().Stringer("addr", listener.Addr()).Bool("profiles", profiles).Msg("listened for operators")
+	log.Info().Stringer("addr", listener.Addr()).Bool("profiles", profiles).Msg("admin server listening")
 	return &Server{
 		listener: listener,
 		http: &http.Server{

@@ -18,7 +18,7 @@ type setting struct {
 	get              func(app.Config) any
 }
 
-func settings() []setting {
+func contract() []setting {
 	return []setting{
 		{"ANCHORBROWSER_API_KEY", "key", "sk-1", func(c app.Config) any { return string(c.Anchor.APIKey) }}, // set by load
 		{"ANCHORBROWSER_API_KEY_FILE", "", "FILE", func(c app.Config) any { return c.Anchor.APIKeyFile }},
@@ -93,7 +93,7 @@ func hostname() string {
 // key takes the one away.
 func load(t *testing.T, envs ...map[string]string) (app.Config, error) {
 	t.Helper()
-	for _, s := range settings() {
+	for _, s := range contract() {
 		t.Setenv(s.name, "") // for its clean-up
 		if err := os.Unsetenv(s.name); err != nil {
 			t.Fatal(err)
@@ -117,7 +117,7 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range settings() {
+	for _, s := range contract() {
 		if got := fmt.Sprint(s.get(cfg)); got != s.def {
 			t.Errorf("%s: got %q, want %q", s.name, got, s.def)
 		}
@@ -125,7 +125,7 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 }
 
 func TestEverySettingIsRead(t *testing.T) {
-	for _, s := range settings() {
+	for _, s := range contract() {
 		t.Run(s.name, func(t *testing.T) {
 			cfg, err := load(t, companions(s.name), map[string]string{s.name: s.other})
 			if err != nil {
@@ -143,10 +143,7 @@ func TestEverySettingIsRead(t *testing.T) {
 }
 
 func TestNothingButTheContractIsRead(t *testing.T) {
-	all, err := app.Settings()
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := app.Settings()
 	var got, want []string
 	for _, s := range all {
 		got = append(got, s.Name)
@@ -154,7 +151,7 @@ func TestNothingButTheContractIsRead(t *testing.T) {
 			t.Errorf("%s: got no description", s.Name)
 		}
 	}
-	for _, s := range settings() {
+	for _, s := range contract() {
 		want = append(want, s.name)
 	}
 	slices.Sort(got)
@@ -169,10 +166,7 @@ func TestHelpNamesEverySettingWithItsDefault(t *testing.T) {
 	if err := app.WriteHelp(&help); err != nil {
 		t.Fatal(err)
 	}
-	all, err := app.Settings()
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := app.Settings()
 	for _, s := range all {
 		row := strings.Fields(s.Name + " " + s.Default + " " + s.Description)
 		found := slices.ContainsFunc(strings.Split(help.String(), "\n"), func(line string) bool {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/gcpacer"
+	"github.com/capstan-worker/capstan/internal/settings"
 )
 
 // The exit statuses of the worker.
@@ -73,13 +74,9 @@ func command(args []string, version string, out io.Writer) error {
 	return Run(ctx, cfg, version, log)
 }
 
-// warnOfMisspellings logs each variable of the environment that looks like a misspelled setting.
+// warnOfMisspellings logs each environment variable that looks like a misspelled setting.
 func warnOfMisspellings(log zerolog.Logger) {
-	found, err := Misspelled(os.Environ())
-	if err != nil {
-		log.Warn().Err(err).Msg("environment not checked for misspelled settings")
-	}
-	for _, m := range found {
+	for _, m := range settings.Misspelled(Settings(), os.Environ()) {
 		log.Warn().Str("variable", m.Variable).Str("did_you_mean", m.Nearest).Msg("unknown setting ignored")
 	}
 }

@@ -37,7 +37,7 @@ func TestAWorkerWithoutCreditsIsReadyAndSaysWhyItIsPaused(t *testing.T) {
 	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded {
 		t.Errorf("got %+v", ev.Event)
 	}
-	p.readyAndSays("submissions: open")
+	p.readyAndSays("submissions: ok")
 }
 
 // A worker that drains takes no more, and says so for as long as a POST under way keeps it.

@@ -199,7 +199,7 @@ func TestAWrongSettingOfTracesIsSaid(t *testing.T) {
 	if err := <-p.exited; err == nil {
 		t.Error("got exit 0, want a mistake")
 	}
-	if err := p.logged(`OTEL_EXPORTER_OTLP_PROTOCOL is "grpc": http/protobuf`); err != nil {
+	if err := p.logged(`OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, to the collector's port 4318 (got "grpc")`); err != nil {
 		t.Error(err)
 	}
 }

@@ -44,15 +44,15 @@ func (c Config) LargeStream() string { return "OBJ_" + c.Large }
 // password or token that the URL may contain.
 type NATSConfig struct {
 	URL          string      `split_words:"true" default:"nats://127.0.0.1:4222" desc:"servers, separated by commas"`
-	CredsFile    string      `split_words:"true" desc:"log in with this credentials file"`
-	NkeySeedFile string      `split_words:"true" desc:"log in with the NKey seed in this file"`
-	User         string      `split_words:"true" desc:"log in as this user"`
+	CredsFile    string      `split_words:"true" desc:"credentials file to log in with"`
+	NkeySeedFile string      `split_words:"true" desc:"file with the NKey seed to log in with"`
+	User         string      `split_words:"true" desc:"user to log in as"`
 	Password     task.Secret `split_words:"true" desc:"the user's password"`
-	Token        task.Secret `split_words:"true" desc:"log in with this token"`
+	Token        task.Secret `split_words:"true" desc:"token to log in with"`
 	TLS          TLSConfig
 	InboxPrefix  string `split_words:"true" desc:"prefix of reply subjects; default: _INBOX"`
 	JSDomain     string `split_words:"true" desc:"JetStream domain of the streams, for workers at a leaf node; default: the server's own"`
-	Provision    bool   `split_words:"true" default:"true" desc:"create and repair streams, consumer and buckets; false: only verify them"`
+	Provision    bool   `split_words:"true" default:"true" desc:"create and repair streams, consumer and buckets; false: only verify"`
 	Replicas     int    `split_words:"true" default:"1" desc:"replicas of what it creates, 1 to 5"`
 }
 
@@ -87,7 +87,7 @@ func parseServer(server string) (*url.URL, error) {
 
 // TLSConfig names PEM files for the connection to NATS. Those that are empty are not used.
 type TLSConfig struct {
-	CAFile   string `split_words:"true" desc:"trust the certificates of these authorities (PEM)"`
+	CAFile   string `split_words:"true" desc:"certificate authorities to trust for the server (PEM)"`
 	CertFile string `split_words:"true" desc:"the worker's certificate (PEM)"`
 	KeyFile  string `split_words:"true" desc:"the key of the certificate (PEM)"`
 }

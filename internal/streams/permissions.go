@@ -2,7 +2,7 @@ package streams
 
 import "strings"
 
-// Permissions are the subjects that a worker publishes to if it does not provision. docs/operations.md explains each
+// Permissions are the subjects that a worker publishes to if it does not provision. docs/permissions.md explains each
 // of them, and a worker that misses one names it as it is here. Acks and flow control have two forms each: a server
 // with the feature flag js_ack_fc_v2 uses the longer ones.
 func (c Config) Permissions() []string {

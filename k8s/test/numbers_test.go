@@ -51,8 +51,8 @@ func TestEveryDocumentNamesTheSameTimeAfterTheDrain(t *testing.T) {
 		}
 	}
 	drain := workerOf(t, overlays(t)["production"]).duration(t, "DRAIN_TIMEOUT")
-	if want := fmt.Sprintf("TimeoutStopSec=%.0f", (drain + afterDrain).Seconds()); !strings.Contains(read(t, runbook), want) {
-		t.Errorf("%s: got another time for systemd, want %s", runbook, want)
+	if want := fmt.Sprintf("TimeoutStopSec=%.0f", (drain + afterDrain).Seconds()); !strings.Contains(read(t, operations), want) {
+		t.Errorf("%s: got another time for systemd, want %s", operations, want)
 	}
 }
 

@@ -9,7 +9,12 @@ import (
 	"testing"
 )
 
-const runbook = "../../docs/operations.md"
+// The documents that are held against the manifests.
+const (
+	runbook     = "../../docs/runbook.md"
+	operations  = "../../docs/operations.md"
+	permissions = "../../docs/permissions.md"
+)
 
 // Who is woken by an alert finds what to do, and no page says what to do about an alert that is gone.
 func TestEveryAlertHasItsHeadingInTheRunbook(t *testing.T) {

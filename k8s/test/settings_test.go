@@ -30,9 +30,9 @@ func TestEveryVariableIsASettingOfTheWorker(t *testing.T) {
 // Under the documented permissions a worker with another prefix gets no answer of NATS.
 func TestProductionAsksWhereTheDocumentedPermissionsLetItListen(t *testing.T) {
 	prefix := workerOf(t, overlays(t)["production"]).env["NATS_INBOX_PREFIX"]
-	line := regexp.MustCompile(`subscribe: \["(\S+)\.>"\] +# NATS_INBOX_PREFIX=_INBOX_worker\n`).FindStringSubmatch(read(t, runbook))
+	line := regexp.MustCompile(`subscribe: \["(\S+)\.>"\] +# NATS_INBOX_PREFIX=_INBOX_worker\n`).FindStringSubmatch(read(t, permissions))
 	if line == nil {
-		t.Fatalf("%s: got no subscribe of the worker, want one", runbook)
+		t.Fatalf("%s: got no subscribe of the worker, want one", permissions)
 	}
 	if prefix != line[1] {
 		t.Errorf("NATS_INBOX_PREFIX: got %q, want %q", prefix, line[1])
@@ -103,7 +103,7 @@ func startAndStop(t *testing.T, cmd *exec.Cmd) string {
 		t.Fatal(err)
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if strings.Contains(lines.Text(), "listened for operators") {
+		if strings.Contains(lines.Text(), "admin server listening") {
 			_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended; Wait tells
 		}
 	}
