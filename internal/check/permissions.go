@@ -21,7 +21,7 @@ const (
 	probeCall  = `{"batch":` // which is not JSON, and so is refused before anything is done
 )
 
-// permissions tests what a worker sends, besides what the other checks have asked.
+// permissions tests what a worker sends, in addition to what the other checks have asked.
 func (c *checker) permissions(ctx context.Context) {
 	const subject = "permissions"
 	missing := c.missingPermissions(ctx)
@@ -100,7 +100,7 @@ func (c *checker) explain(violation error) error {
 	return &permissionError{c.cfg.Streams().MissingPermission(violation)}
 }
 
-// ask makes one call. It returns a permissionError rather than no answer if the server reports a violation meanwhile.
+// ask makes one call. It returns a permissionError rather than no answer if the server reports a violation during the call.
 func (c *checker) ask(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -14,24 +14,24 @@ import (
 // with different settings would otherwise move all data back and forth.
 func durabilityRules(cfg Config, what string) []streamRule {
 	return []streamRule{
-		exactly[streamConfig]("Storage", jetstream.FileStorage, "storage must be file, or a restart of NATS loses "+what).fixed(byRecreating),
-		exactly[streamConfig]("PersistMode", jetstream.DefaultPersistMode, "persist mode must be default, or NATS acknowledges messages that it can lose").fixed(byRecreating),
+		exactly[streamConfig]("Storage", jetstream.FileStorage, "storage must be file, or a restart of NATS loses "+what).fixable(byRecreating),
+		exactly[streamConfig]("PersistMode", jetstream.DefaultPersistMode, "persist mode must be default, or NATS acknowledges messages that it can lose").fixable(byRecreating),
 		exactly[streamConfig]("NoAck", false, "no ack must be off, or publishers cannot tell whether a message was stored"),
-		exactly[streamConfig]("Sealed", false, "must not be sealed, or it accepts no messages").fixed(byRecreating),
-		exactly[streamConfig]("AllowMsgCounter", false, "message counters must be off, or only counters are accepted").fixed(byRecreating),
-		exactly[streamConfig]("AllowMsgSchedules", false, "message schedules must be off: they exclude discard new and remove the messages that they replace").fixed(byRecreating),
-		exactly[streamConfig]("Replicas", cfg.NATS.Replicas, fmt.Sprintf("replicas should be %d, as set by NATS_REPLICAS", cfg.NATS.Replicas)).as(warning).
-			when(func(c streamConfig) bool { return c.Replicas >= cfg.NATS.Replicas }),
+		exactly[streamConfig]("Sealed", false, "must not be sealed, or it accepts no messages").fixable(byRecreating),
+		exactly[streamConfig]("AllowMsgCounter", false, "message counters must be off, or only counters are accepted").fixable(byRecreating),
+		exactly[streamConfig]("AllowMsgSchedules", false, "message schedules must be off: they exclude discard new and remove the messages that they replace").fixable(byRecreating),
+		exactly[streamConfig]("Replicas", cfg.NATS.Replicas, fmt.Sprintf("replicas should be %d, as set by NATS_REPLICAS", cfg.NATS.Replicas)).withSeverity(warning).
+			okIf(func(c streamConfig) bool { return c.Replicas >= cfg.NATS.Replicas }),
 	}
 }
 
 // retention is the rule on what a stream keeps: messages until they are acknowledged (work queue), or all of them within
 // limits. NATS never turns a work queue into another kind of stream, nor back.
 func retention(policy jetstream.RetentionPolicy) streamRule {
-	return exactly[streamConfig]("Retention", policy, "retention must be "+printed(policy)).identifiesOwner().fixed(byRecreating)
+	return exactly[streamConfig]("Retention", policy, "retention must be "+printed(policy)).identifiesOwner().fixable(byRecreating)
 }
 
-// subjectRules say that a stream stores the messages of a subject, be it from publishers or from other streams. A mirror
+// subjectRules say that a stream stores the messages of a subject, from publishers or from other streams. A mirror
 // has no subjects, and accepts no messages from publishers.
 func subjectRules(subject string) []streamRule {
 	return []streamRule{
@@ -67,8 +67,8 @@ func renamingRules(subject string) []streamRule {
 func limitRules(what string) []streamRule {
 	limited := discardNew("discard must be new if messages or bytes are limited, or a full stream drops " + what)
 	return []streamRule{
-		limited.when(func(c streamConfig) bool { return limited.ok(c) || c.MaxMsgs <= 0 && c.MaxBytes <= 0 }),
-		discardNew("discard should be new").as(preference),
+		limited.okIf(func(c streamConfig) bool { return limited.ok(c) || c.MaxMsgs <= 0 && c.MaxBytes <= 0 }),
+		discardNew("discard should be new").withSeverity(preference),
 		unlimitedPerSubject(fmt.Sprintf("max messages per subject must be unlimited, or %s are dropped or refused", what)),
 	}
 }
@@ -93,12 +93,12 @@ func unlimitedPerSubject(want string) streamRule {
 
 // minAge is the rule that a stream keeps its messages for an hour or more. Above that the operator decides.
 func minAge(what string) streamRule {
-	return atLeast[streamConfig]("MaxAge", DuplicateWindow, fmt.Sprintf("max age must be at least %v, or %s expire before they are read", DuplicateWindow, what)).fixed(byOperator)
+	return atLeast[streamConfig]("MaxAge", DuplicateWindow, fmt.Sprintf("max age must be at least %v, or %s expire before they are read", DuplicateWindow, what)).fixable(byOperator)
 }
 
 // minMessageSize is the rule on the largest message, in bytes.
 func minMessageSize(least int, what string) streamRule {
-	return atLeast[streamConfig]("MaxMsgSize", least, fmt.Sprintf("max message size must be unlimited or at least %d bytes, enough for %s", least, what)).fixed(byOperator)
+	return atLeast[streamConfig]("MaxMsgSize", least, fmt.Sprintf("max message size must be unlimited or at least %d bytes, enough for %s", least, what)).fixable(byOperator)
 }
 
 // noMarkers is the rule that NATS stores no messages of its own. It precedes noRollup, because markers require rollup.

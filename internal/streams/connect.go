@@ -33,7 +33,7 @@ func Connect(cfg NATSConfig, name string, report func(error) bool, log zerolog.L
 	nc, err := nats.Connect(cfg.URL, append(commonOptions(cfg),
 		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
-		nats.ReconnectBufSize(-1), // publishing fails at once while disconnected: a buffered copy would be sent besides its retry
+		nats.ReconnectBufSize(-1), // publishing fails at once while disconnected: a buffered copy would be sent in addition to its retry
 		nats.IgnoreAuthErrorAbort(),
 		nats.MaxPingsOutstanding(2),
 		nats.ConnectHandler(func(nc *nats.Conn) {

@@ -84,7 +84,7 @@ func filtersOf(c consumerConfig) []string {
 func leaseRules(cfg Config) []consumerRule {
 	inRange := func(c consumerConfig) bool { return c.MaxAckPending >= 1 && c.MaxAckPending <= mostPending }
 	return []consumerRule{
-		exactly[consumerConfig]("AckPolicy", jetstream.AckExplicitPolicy, "ack policy must be explicit").fixed(byRecreating),
+		exactly[consumerConfig]("AckPolicy", jetstream.AckExplicitPolicy, "ack policy must be explicit").fixable(byRecreating),
 		exactly[consumerConfig]("AckWait", cfg.AckWait, fmt.Sprintf("ack wait must be %v, as set by ACK_WAIT", cfg.AckWait)),
 		{
 			fields: []string{"BackOff"}, want: "backoff must be empty: it overrides ACK_WAIT",
@@ -93,15 +93,15 @@ func leaseRules(cfg Config) []consumerRule {
 			set: func(c *consumerConfig) { c.BackOff = nil },
 		},
 		exactly[consumerConfig]("MaxDeliver", -1, "max deliver must be -1, or a request is lost after its last delivery"),
-		exactly[consumerConfig]("MaxAckPending", cfg.MaxAckPending, fmt.Sprintf("max ack pending must be 1 to %d", mostPending)).when(inRange),
+		exactly[consumerConfig]("MaxAckPending", cfg.MaxAckPending, fmt.Sprintf("max ack pending must be 1 to %d", mostPending)).okIf(inRange),
 		exactly[consumerConfig]("MaxAckPending", cfg.MaxAckPending, fmt.Sprintf("max ack pending differs from MAX_IN_FLIGHT_TOTAL, %d: the consumer's value applies", cfg.MaxAckPending)).
-			as(warning).when(func(c consumerConfig) bool { return !inRange(c) || c.MaxAckPending == cfg.MaxAckPending }),
+			withSeverity(warning).okIf(func(c consumerConfig) bool { return !inRange(c) || c.MaxAckPending == cfg.MaxAckPending }),
 	}
 }
 
 // deliveryRules say what is delivered, and when: all requests, with their bodies, to whichever worker pulls first.
 func deliveryRules() []consumerRule {
-	deliverAll := exactly[consumerConfig]("DeliverPolicy", jetstream.DeliverAllPolicy, "deliver policy must be all, or requests are skipped").fixed(byRecreating)
+	deliverAll := exactly[consumerConfig]("DeliverPolicy", jetstream.DeliverAllPolicy, "deliver policy must be all, or requests are skipped").fixable(byRecreating)
 	deliverAll.fields = []string{"DeliverPolicy", "OptStartSeq", "OptStartTime"}
 	return []consumerRule{
 		deliverAll,
@@ -110,7 +110,7 @@ func deliveryRules() []consumerRule {
 			ok: func(c consumerConfig) bool { return c.Durable != "" },
 		},
 		exactly[consumerConfig]("HeadersOnly", false, "headers only must be off, or requests arrive without their body"),
-		exactly[consumerConfig]("RateLimit", 0, "rate limit should be 0, which is unlimited").as(warning),
+		exactly[consumerConfig]("RateLimit", 0, "rate limit should be 0, which is unlimited").withSeverity(warning),
 		{
 			fields: []string{"PauseUntil"}, want: "should not be paused: no requests are delivered", fixer: byOperator, severity: warning,
 			got: func(c consumerConfig) string { return "paused until " + c.PauseUntil.UTC().Format(time.RFC3339) },
@@ -135,6 +135,6 @@ func pullRules() []consumerRule {
 		atLeast[consumerConfig]("MaxRequestBatch", pullBatch, fmt.Sprintf("max batch must be unlimited or at least %d: workers pull that many", pullBatch)),
 		atLeast[consumerConfig]("MaxRequestExpires", pullWait, fmt.Sprintf("max expires must be unlimited or at least %v: pulls wait that long", pullWait)),
 		exactly[consumerConfig]("MaxWaiting", maxWaiting, fmt.Sprintf("max waiting must be at least %d, or some workers' pulls are refused", minWaiting)).
-			fixed(byRecreating).when(func(c consumerConfig) bool { return c.MaxWaiting >= minWaiting }),
+			fixable(byRecreating).okIf(func(c consumerConfig) bool { return c.MaxWaiting >= minWaiting }),
 	}
 }

@@ -103,14 +103,14 @@ func TestAnotherMaxAckPendingIsAWarning(t *testing.T) {
 	binds := cfg
 	binds.NATS.Provision, binds.MaxAckPending = false, 200
 	w.accepts(binds, "max ack pending differs from MAX_IN_FLIGHT_TOTAL, 200: the consumer's value applies (got 10000)")
-	mends := cfg
-	mends.MaxAckPending = 200
-	w.accepts(mends, "bound")
+	repairs := cfg
+	repairs.MaxAckPending = 200
+	w.accepts(repairs, "bound")
 	if got := w.consumer().Config.MaxAckPending; got != 200 {
 		t.Errorf("with provision: got %d, want 200", got)
 	}
 	// With another worker that has other settings, the values of the one that started last apply, and both are ready.
-	b := w.provision(mends)
+	b := w.provision(repairs)
 	w.provision(cfg)
 	if err := b.Check(t.Context()); err != nil {
 		t.Error(err)

@@ -55,8 +55,8 @@ func newWorld(t *testing.T) *world {
 // worker is the binding of a worker that has just started.
 func (w *world) worker(cfg streams.Config) *streams.Binding {
 	w.t.Helper()
-	denied := streams.NewPermissionViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
-	return streams.NewBinding(w.nc, cfg, denied, nil, zerolog.Nop())
+	violations := streams.NewPermissionViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
+	return streams.NewBinding(w.nc, cfg, violations, nil, zerolog.Nop())
 }
 
 // provision has a worker create everything.

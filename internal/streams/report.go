@@ -28,7 +28,7 @@ type Report struct {
 // worker is not ready.
 type Problem struct {
 	Text       string // what is wrong, and what to do
-	Warning    bool   // a worker is ready in spite of it
+	Warning    bool   // the worker is ready nevertheless
 	Repairable bool   // a worker that starts fixes it, or creates what is missing (NATS_PROVISION)
 	Unanswered bool   // nothing is known, because no answer came
 }

@@ -47,9 +47,9 @@ type rule[C any] struct {
 	isOwner bool
 }
 
-// fixed says who can fix a violation. A worker does not set a value that is the operator's choice, not even in what it
+// fixable says who can fix a violation. A worker does not set a value that is the operator's choice, not even in what it
 // creates.
-func (r rule[C]) fixed(by fixer) rule[C] {
+func (r rule[C]) fixable(by fixer) rule[C] {
 	r.fixer = by
 	if by == byOperator {
 		r.set = nil
@@ -57,8 +57,8 @@ func (r rule[C]) fixed(by fixer) rule[C] {
 	return r
 }
 
-// as sets what a violation means.
-func (r rule[C]) as(s severity) rule[C] {
+// withSeverity sets what a violation means.
+func (r rule[C]) withSeverity(s severity) rule[C] {
 	r.severity = s
 	return r
 }
@@ -69,8 +69,8 @@ func (r rule[C]) identifiesOwner() rule[C] {
 	return r
 }
 
-// when replaces the condition under which a configuration complies.
-func (r rule[C]) when(ok func(C) bool) rule[C] {
+// okIf replaces the condition under which a configuration complies.
+func (r rule[C]) okIf(ok func(C) bool) rule[C] {
 	r.ok = ok
 	return r
 }
@@ -92,7 +92,7 @@ func exactly[C any](field string, value any, want string) rule[C] {
 // atLeast is the rule that a limit, which is an integer or a duration, is no lower than least. A limit of 0 or less is
 // none, and complies. That is also what a worker sets.
 func atLeast[C any](field string, least any, want string) rule[C] {
-	return exactly[C](field, 0, want).when(func(c C) bool {
+	return exactly[C](field, 0, want).okIf(func(c C) bool {
 		limit := reflect.ValueOf(c).FieldByName(field).Int()
 		return limit <= 0 || limit >= reflect.ValueOf(least).Int()
 	})
@@ -100,7 +100,7 @@ func atLeast[C any](field string, least any, want string) rule[C] {
 
 // initially sets a field in what a worker creates, and requires nothing of what exists.
 func initially[C any](field string, value any) rule[C] {
-	r := exactly[C](field, value, "").as(preference).when(func(C) bool { return true })
+	r := exactly[C](field, value, "").withSeverity(preference).okIf(func(C) bool { return true })
 	r.isInitial = true
 	return r
 }

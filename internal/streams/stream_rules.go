@@ -56,11 +56,11 @@ func requestRules(cfg Config) []streamRule {
 		retention(jetstream.WorkQueuePolicy),
 		exactly[streamConfig]("MaxAge", 0, "max age must be 0, or running tasks are cut off"),
 		discardNew("discard must be new, or a full stream drops requests in progress"),
-		perSubject.when(func(c streamConfig) bool { return c.MaxMsgsPerSubject <= 0 || c.DiscardNewPerSubject }),
-		exactly[streamConfig]("AllowMsgTTL", false, "message TTL must be off, or a publisher's Nats-TTL removes requests in progress").fixed(byRecreating),
+		perSubject.okIf(func(c streamConfig) bool { return c.MaxMsgsPerSubject <= 0 || c.DiscardNewPerSubject }),
+		exactly[streamConfig]("AllowMsgTTL", false, "message TTL must be off, or a publisher's Nats-TTL removes requests in progress").fixable(byRecreating),
 		noMarkers(),
 		noRollup("requests in progress"),
-		exactly[streamConfig]("AllowDirect", false, "allow direct should be off, or a lagging replica may answer whether a request still exists").as(warning),
+		exactly[streamConfig]("AllowDirect", false, "allow direct should be off, or a lagging replica may answer whether a request still exists").withSeverity(warning),
 	})
 }
 
@@ -73,9 +73,9 @@ func resultRules(cfg Config) []streamRule {
 		initially[streamConfig]("MaxAge", resultsAge),
 		initially[streamConfig]("Duplicates", DuplicateWindow),
 		readable,
-		remembered.when(func(c streamConfig) bool { return remembered.ok(c) || !readable.ok(c) }).fixed(byOperator).as(warning),
-		exactly[streamConfig]("AllowDirect", false, "allow direct should be off, or a lagging replica may answer whether an event is stored").as(warning),
-		atLeast[streamConfig]("MaxConsumers", 10, "max consumers should be unlimited or at least 10: workers search events, and subscribers read them").fixed(byRecreating).as(warning),
+		remembered.okIf(func(c streamConfig) bool { return remembered.ok(c) || !readable.ok(c) }).fixable(byOperator).withSeverity(warning),
+		exactly[streamConfig]("AllowDirect", false, "allow direct should be off, or a lagging replica may answer whether an event is stored").withSeverity(warning),
+		atLeast[streamConfig]("MaxConsumers", 10, "max consumers should be unlimited or at least 10: workers search events, and subscribers read them").fixable(byRecreating).withSeverity(warning),
 	})
 }
 
@@ -92,7 +92,7 @@ func logRules(what string) []streamRule {
 	return slices.Concat(limitRules(what), []streamRule{
 		retention(jetstream.LimitsPolicy),
 		minMessageSize(4<<10, what),
-		exactly[streamConfig]("AllowMsgTTL", false, fmt.Sprintf("message TTL should be off, or any publisher can make %s expire early", what)).fixed(byOperator).as(warning),
+		exactly[streamConfig]("AllowMsgTTL", false, fmt.Sprintf("message TTL should be off, or any publisher can make %s expire early", what)).fixable(byOperator).withSeverity(warning),
 		noMarkers(),
 		noRollup(what),
 	})
@@ -120,7 +120,7 @@ func trackerRules(cfg Config) []streamRule {
 			ok:  func(c streamConfig) bool { return c.AllowRollup && c.DenyDelete },
 			set: func(c *streamConfig) { c.AllowRollup, c.DenyDelete = true, true },
 		},
-		exactly[streamConfig]("SubjectDeleteMarkerTTL", 0, "delete markers should be off: each expired record leaves one").as(warning),
+		exactly[streamConfig]("SubjectDeleteMarkerTTL", 0, "delete markers should be off: each expired record leaves one").withSeverity(warning),
 		noSources("records of another bucket"),
 	})
 }
@@ -136,7 +136,7 @@ func largeRules(cfg Config) []streamRule {
 		minAge("results"),
 		minMessageSize(256<<10, "a chunk of a result"),
 		exactly[streamConfig]("AllowRollup", true, "rollup must be allowed, as in every object store"),
-		exactly[streamConfig]("DenyPurge", false, "purging must be allowed, or no object can be replaced").fixed(byRecreating),
+		exactly[streamConfig]("DenyPurge", false, "purging must be allowed, or no object can be replaced").fixable(byRecreating),
 		noSources("objects of another store"),
 	}, durabilityRules(cfg, "large results"))
 }

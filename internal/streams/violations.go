@@ -30,7 +30,7 @@ const (
 
 // PermissionViolations keeps the permissions that the worker's login lacks. Its methods may be called by many goroutines
 // at once. NATS reports a violation apart from the
-// call, which gets no answer and is retried: without this type a worker would retry forever without a word.
+// call, which gets no answer and is retried: without this type a worker would retry forever, and no log line would say why.
 type PermissionViolations struct {
 	cfg   Config
 	log   zerolog.Logger
