@@ -14,11 +14,11 @@ func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.startReady("w1")
-	p.says("streams: bound")
+	p.ready("streams: bound")
 	w.nats.Stop()
-	p.lacks("nats: RECONNECTING")
+	p.notReady("nats: RECONNECTING")
 	w.nats.Restart()
-	p.says("nats: CONNECTED")
+	p.ready("nats: CONNECTED")
 }
 
 // Without credits a worker holds its task, says why, and resumes by itself. It stays ready all the time, so that a
@@ -29,7 +29,7 @@ func TestAWorkerWithoutCreditsIsReadyAndSaysWhyItIsPaused(t *testing.T) {
 	p := w.startReady("w1")
 	w.api.FailAll(anchortest.Answer(402))
 	w.submit("a", done)
-	p.readyAndSays("no_credits")
+	p.ready("no_credits")
 	if got := p.get("/metrics"); strings.Contains(got, `capstan_pauses_total{reason="no_credits"} 0`) {
 		t.Error("the metrics do not tell of the pause")
 	}
@@ -37,7 +37,7 @@ func TestAWorkerWithoutCreditsIsReadyAndSaysWhyItIsPaused(t *testing.T) {
 	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded {
 		t.Errorf("got %+v", ev.Event)
 	}
-	p.readyAndSays("submissions: ok")
+	p.ready("submissions: ok")
 }
 
 // A worker that drains takes no more, and says so for as long as a POST under way keeps it.
@@ -49,7 +49,7 @@ func TestReadinessSaysThatAWorkerDrains(t *testing.T) {
 	w.submit("a", slow)
 	w.waitAccepted("a", slow)
 	p.signal(syscall.SIGTERM)
-	p.lacks("work: draining")
+	p.notReady("work: draining")
 	p.waitExit()
 	if rec := w.record("a"); rec.State != task.Running {
 		t.Errorf("got record %+v, want the POST's answer in it", rec)

@@ -105,7 +105,7 @@ func TestASubmissionWithoutAConnectionIsTriedAgain(t *testing.T) {
 	p := w.startReady("w1")
 	w.api.Close()
 	w.submit("a", done)
-	p.readyAndSays("unreachable")
+	p.ready("unreachable")
 	if err := w.api.Start(w.api.Addr()); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestASubmissionWithoutAConnectionIsTriedAgain(t *testing.T) {
 	if log := w.seen("a", done); log.Posts != 1 || log.Accepted != 1 {
 		t.Errorf("got %d POSTs, %d accepted, want one", log.Posts, log.Accepted)
 	}
-	p.says("submissions: ok")
+	p.ready("submissions: ok")
 }
 
 func TestASubmissionOfUnknownOutcomeIsToldAndNotRepeated(t *testing.T) {

@@ -107,7 +107,7 @@ func TestATaskWaitsForATokenOfTheRate(t *testing.T) {
 	w.waitState("first", task.Running)
 	w.submit("next", done)
 	w.waitsUnasked("next", done)
-	p.says("submissions: ok")
+	p.ready("submissions: ok")
 }
 
 func TestATaskWaitsForAPlaceAmongThePOSTs(t *testing.T) {
