@@ -64,6 +64,7 @@ func warnOfMisspellings(report func(check.Finding)) {
 // errChecked ends the process as a failure. The lines have told why.
 var errChecked = errors.New("not all is right")
 
+// printFinding prints a finding on one line.
 func printFinding(t *terminal, f check.Finding) {
 	mark, c := "ok  ", color.FgGreen
 	switch f.Level {

@@ -51,6 +51,7 @@ func New(ctx context.Context, cfg Config, version string, g prometheus.Gatherer,
 	if err != nil {
 		return nil, fmt.Errorf("listen on ADMIN_ADDR %q: %w", cfg.Addr, err)
 	}
+	// Profiles can contain secrets, so they need a token or a client on this machine.
 	profiles := cfg.Token != "" || isLoopback(listener.Addr())
 	log.Info().Stringer("addr", listener.Addr()).Bool("profiles", profiles).Msg("admin server listening")
 	return &Server{

@@ -66,6 +66,7 @@ func index(version string, profiles bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, text) }
 }
 
+// addProfiles adds the handlers of net/http/pprof, which would register themselves only in the default mux.
 func addProfiles(mux *http.ServeMux) {
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
@@ -96,7 +97,7 @@ func requireToken(token Token, next http.Handler) http.Handler {
 // writeText ignores errors of writing: the client has gone.
 func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // details contain texts from NATS and from the API
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text))

@@ -134,12 +134,12 @@ func (w *world) release(id string) {
 	w.api.Release(w.prompt(id, blocked))
 }
 
-// waitOwner waits until a worker owns the task.
-func (w *world) waitOwner(id, worker string) {
+// waitTakenOver waits until w2 owns the task.
+func (w *world) waitTakenOver(id string) {
 	w.t.Helper()
 	natstest.Eventually(w.t, func() error {
-		if rec := w.record(id); rec.Owner != worker {
-			return fmt.Errorf("task %s is owned by %q, want %s", id, rec.Owner, worker)
+		if rec := w.record(id); rec.Owner != "w2" {
+			return fmt.Errorf("task %s is owned by %q, want w2", id, rec.Owner)
 		}
 		return nil
 	})

@@ -31,6 +31,7 @@ type usageError struct{ error }
 // Main is the command worker: it reads the settings, creates the logger, and calls Run until a signal arrives. Its only
 // arguments are -help and -version. It logs to out, writes mistakes to errOut, and returns the exit status.
 func Main(args []string, version string, out, errOut io.Writer) int {
+	// Libraries write to the standard log, and could write a key.
 	stdlog.SetOutput(anchor.LogFilter(os.Stderr))
 	err := command(args, version, out)
 	if err == nil {
@@ -43,6 +44,7 @@ func Main(args []string, version string, out, errOut io.Writer) int {
 	return exitFailed
 }
 
+// command parses the arguments and runs the worker. Its errors are for people.
 func command(args []string, version string, out io.Writer) error {
 	flags := flag.NewFlagSet("worker", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // Parse returns the error

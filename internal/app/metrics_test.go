@@ -35,7 +35,7 @@ func TestTheMetricsCountWhatHappened(t *testing.T) {
 	w.waitState("taken", task.Running)
 	dead.kill()
 	p := w.startReady("w2", settings...)
-	w.waitOwner("taken", "w2")
+	w.waitTakenOver("taken")
 	w.release("taken")
 	w.submit("good", done)
 	w.submit("bad", anchortest.Plan{State: "FAILED", Error: "no"})

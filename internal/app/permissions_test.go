@@ -80,7 +80,7 @@ func (g *guarded) doesItsWholeJob() {
 	first.kill()
 	second := g.start("w2", g.guardedEnv()...)
 	for _, id := range []string{"slow", "killed"} {
-		g.waitOwner(id, "w2") // it has looked for an event on the results stream
+		g.waitTakenOver(id) // it has looked for an event on the results stream
 		g.release(id)
 	}
 	g.waitEvents(7)

@@ -46,7 +46,7 @@ func TestRestartResumesInsteadOfResubmitting(t *testing.T) {
 	first.kill()
 	w.startReady("w2")
 	for i := range 10 {
-		w.waitOwner(fmt.Sprint("t", i), "w2")
+		w.waitTakenOver(fmt.Sprint("t", i))
 	}
 	w.api.ReleaseAll()
 	for _, ev := range w.waitEvents(10) {
@@ -281,7 +281,7 @@ func TestAWorkerThatStallsAndComesBackDoesNoHarm(t *testing.T) {
 	stalled.signal(syscall.SIGSTOP)
 	w.startReady("w2")
 	for i := range 10 {
-		w.waitOwner(fmt.Sprint("t", i), "w2")
+		w.waitTakenOver(fmt.Sprint("t", i))
 	}
 	stalled.signal(syscall.SIGCONT)
 	w.api.ReleaseAll()

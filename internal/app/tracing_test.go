@@ -144,7 +144,7 @@ func TestATraceContinuesAtAnotherWorker(t *testing.T) {
 	c.await(t, "submit")
 	first.kill()
 	w.startReady("w2", c.settings()...)
-	w.waitOwner("a", "w2")
+	w.waitTakenOver("a")
 	w.release("a")
 	w.waitEvents(1)
 	for _, s := range c.await(t, "process TASKS") {
