@@ -82,7 +82,7 @@ type worker struct {
 	admission  *admission.Admission // decides when a submission may be sent
 	poller     *poller.Poller       // waits for workflows
 	budgets    memory.Budgets       // shares of the memory limit
-	tracer     trace.Tracer // nil: no traces
+	tracer     trace.Tracer         // nil: no traces
 	reg        *prometheus.Registry
 	log        zerolog.Logger
 }
