@@ -198,9 +198,8 @@ func (w *worker) notePull(ctx context.Context, refused error) {
 	_ = w.binding.Look(ctx) // the binding logs the error and is not ready
 }
 
-// watch starts everything that runs until ctx ends, alongside the tasks: it keeps the streams bound, compares the bucket of
-// records with what the worker knows, restores lost records, counts the backlog, and rereads the API key. wait waits for
-// its end.
+// watch starts everything that runs until ctx ends, alongside the tasks: it keeps the streams bound, notices a bucket of
+// records that was lost or restored, counts the backlog, and rereads the API key. wait waits for the end of all of it.
 func (w *worker) watch(ctx context.Context, line *pipeline.Pipeline, backlog *consumer.Backlog) (wait func() error) {
 	var running sync.WaitGroup
 	running.Go(func() { w.binding.Keep(ctx) })

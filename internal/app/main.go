@@ -31,7 +31,7 @@ type usageError struct{ error }
 // Main is the command worker: it reads the settings, creates the logger, and calls Run until a signal arrives. Its only
 // arguments are -help and -version. It logs to out, writes mistakes to errOut, and returns the exit status.
 func Main(args []string, version string, out, errOut io.Writer) int {
-	// Libraries write to the standard log, and could write a key.
+	// net/http writes unexpected bytes of an answer to the standard log, and they may be secret.
 	stdlog.SetOutput(anchor.LogFilter(os.Stderr))
 	err := command(args, version, out)
 	if err == nil {

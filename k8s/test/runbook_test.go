@@ -1,6 +1,7 @@
 package k8s_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,7 +23,7 @@ func TestEveryAlertHasItsHeadingInTheRunbook(t *testing.T) {
 	for _, r := range rules(t) {
 		alerts = append(alerts, r.Alert)
 	}
-	for _, heading := range headings(t) {
+	for _, heading := range headings(t, runbook) {
 		if name, ok := strings.CutPrefix(heading, "### Capstan"); ok {
 			found = append(found, "Capstan"+name)
 		}
@@ -32,27 +33,67 @@ func TestEveryAlertHasItsHeadingInTheRunbook(t *testing.T) {
 	}
 }
 
-func TestLinksWithinTheRunbookLeadSomewhere(t *testing.T) {
-	var anchors []string
-	for _, heading := range headings(t) {
-		anchors = append(anchors, anchor(heading))
+func TestEveryRelativeLinkInADocumentLeadsToAFileOrAHeading(t *testing.T) {
+	documents := documents(t)
+	if len(documents) < 10 {
+		t.Errorf("got %d documents, want those of the README", len(documents))
 	}
-	links := regexp.MustCompile(`\]\(#([^)]*)\)`).FindAllStringSubmatch(read(t, runbook), -1)
-	if len(links) == 0 {
-		t.Errorf("%s: got no link, want those of its contents", runbook)
-	}
-	for _, link := range links {
-		if !slices.Contains(anchors, link[1]) {
-			t.Errorf("%s: got a link to #%s, want one to a heading: %q", runbook, link[1], anchors)
+	for _, document := range documents {
+		for _, link := range regexp.MustCompile(`\]\(([^)]*)\)`).FindAllStringSubmatch(withoutCode(read(t, document)), -1) {
+			if !strings.Contains(link[1], "://") {
+				checkLink(t, document, link[1])
+			}
 		}
 	}
 }
 
-// headings are the lines that begin with a number sign and stand in no block of code.
-func headings(t *testing.T) []string {
+// documents returns the Markdown files of the repository.
+func documents(t *testing.T) []string {
 	t.Helper()
-	outside := regexp.MustCompile("(?ms)^```.*?\n```").ReplaceAllString(read(t, runbook), "")
-	return regexp.MustCompile(`(?m)^#+ .*$`).FindAllString(outside, -1)
+	var found []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".md" && entry.Type().IsRegular() {
+			found = append(found, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func checkLink(t *testing.T, document, link string) {
+	t.Helper()
+	name, heading, _ := strings.Cut(link, "#")
+	target := document
+	if name != "" {
+		target = filepath.Join(filepath.Dir(document), name)
+	}
+	if _, err := os.Stat(target); err != nil {
+		t.Errorf("%s: link %s: %v", document, link, err)
+		return
+	}
+	if heading == "" {
+		return
+	}
+	var anchors []string
+	for _, h := range headings(t, target) {
+		anchors = append(anchors, anchor(h))
+	}
+	if !slices.Contains(anchors, heading) {
+		t.Errorf("%s: link %s: got no such heading, want one of %q", document, link, anchors)
+	}
+}
+
+// headings are the lines of a document that start with a number sign, outside blocks of code.
+func headings(t *testing.T, document string) []string {
+	t.Helper()
+	return regexp.MustCompile(`(?m)^#+ .*$`).FindAllString(withoutCode(read(t, document)), -1)
+}
+
+func withoutCode(text string) string {
+	return regexp.MustCompile("(?ms)^ *```.*?\n *```").ReplaceAllString(text, "")
 }
 
 // anchor is what a heading is linked by, as GitHub makes it.
