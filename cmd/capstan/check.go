@@ -63,6 +63,7 @@ func reportMisspellings(report func(check.Result)) {
 	}
 }
 
+// printResult prints a result on one line.
 func printResult(t *terminal, r check.Result) {
 	mark, c := "ok  ", color.FgGreen
 	switch r.Level {

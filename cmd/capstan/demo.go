@@ -43,7 +43,7 @@ func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 	if d.Port < 0 || d.Port > maxPort {
 		return usageError{fmt.Errorf("--port must be from 0 to %d (got %d)", maxPort, d.Port)}
 	}
-	setNATS := os.Getenv("NATS_URL") != ""
+	setNATS := os.Getenv("NATS_URL") != "" // before the demo sets it
 	dir, removeDir, err := d.folder()
 	if err != nil {
 		return err
@@ -59,6 +59,7 @@ func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer api.close()
+	// From here on the environment describes the demo, for the worker and for connect.
 	cfg, err := demoConfig(ctx, server.URL())
 	if err != nil {
 		return usageError{err}

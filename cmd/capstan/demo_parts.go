@@ -72,6 +72,7 @@ type demoAPI struct {
 // startAPI starts the stand-in and a site for it to read, and sets the worker's environment variables for it. If the
 // environment names an API already, it starts nothing.
 func startAPI(ctx context.Context) (demoAPI, error) {
+	// A base URL without a key is a mistake, which the worker's own check reports.
 	for _, name := range []string{"ANCHORBROWSER_API_KEY", "ANCHORBROWSER_API_KEY_FILE", "ANCHORBROWSER_BASE_URL"} {
 		if os.Getenv(name) != "" {
 			return demoAPI{
@@ -123,7 +124,7 @@ func serve(ctx context.Context, handler http.Handler) (*http.Server, error) {
 // the address of NATS, and defaults for settings that the user has not set.
 func demoConfig(ctx context.Context, natsURL string) (app.Config, error) {
 	for _, s := range app.Settings() {
-		if strings.HasPrefix(s.Name, "NATS_") {
+		if strings.HasPrefix(s.Name, "NATS_") { // a login of the user's server would be refused here
 			if err := os.Unsetenv(s.Name); err != nil {
 				return app.Config{}, fmt.Errorf("unset %s: %w", s.Name, err)
 			}
@@ -148,6 +149,7 @@ func demoConfig(ctx context.Context, natsURL string) (app.Config, error) {
 	return app.LoadConfig()
 }
 
+// setenv sets environment variables. The demo configures the worker as a user does, so that it runs the same code.
 func setenv(variables map[string]string) error {
 	for name, value := range variables {
 		if err := os.Setenv(name, value); err != nil {

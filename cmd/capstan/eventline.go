@@ -34,6 +34,7 @@ func statusCell(s task.State, text string) string {
 	return colorOf(s).Sprint(runewidth.FillRight(text, statusWidth))
 }
 
+// colorOf is green for success, red for failure, and yellow for unfinished tasks.
 func colorOf(s task.State) *color.Color {
 	switch s {
 	case task.Succeeded:

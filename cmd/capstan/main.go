@@ -18,7 +18,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 )
 
-// version is set by the linker.
+// version is set by the linker: -ldflags "-X main.version=v1.2.3".
 var version = "dev"
 
 const description = `Submit web tasks and follow their results.
@@ -81,7 +81,7 @@ func main() {
 	os.Exit(run(ctx, args, newTerminal()))
 }
 
-// run returns the exit status.
+// run runs the command line args and returns the exit status. Without arguments it prints the help.
 func run(ctx context.Context, args []string, t *terminal) int {
 	parser := newParser(t)
 	if len(args) == 0 {
@@ -109,12 +109,12 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	}
 }
 
-// newParser returns the parser of the command line.
+// newParser returns the parser of the command line. It panics if the tags of cli are wrong.
 func newParser(t *terminal) *kong.Kong {
 	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description),
 		kong.Vars{"version": version, "demo": demoHelp}, kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
-		panic(err) // the tags of cli are wrong
+		panic(err)
 	}
 	return parser
 }

@@ -30,17 +30,19 @@ func newTerminal() *terminal {
 	return t
 }
 
-// printf writes to out. Errors of writing are ignored: there is nowhere to report them.
+// printf writes a result to out. Errors of writing are ignored: there is nowhere to report them.
 func (t *terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
 
-// note writes a line to err.
+// note writes a line to err, so that it is not in the way of a program that reads the results.
 func (t *terminal) note(format string, args ...any) { _, _ = fmt.Fprintf(t.err, format+"\n", args...) }
 
 // complain writes an error to err.
 func (t *terminal) complain(err error) { t.note("capstan: %v", err) }
 
+// faint is for details that a reader may skip.
 func faint(text string) string { return color.New(color.Faint).Sprint(text) }
 
+// bold is for headings.
 func bold(text string) string { return color.New(color.Bold).Sprint(text) }
 
 // oneLine makes a text from elsewhere fit for one line of at most width columns. It replaces white space by single

@@ -70,6 +70,7 @@ func (w *watchCmd) start() startAt {
 	}
 }
 
+// print prints an event as a line for people or, with --json, as it was published.
 func (w *watchCmd) print(t *terminal, ev received) {
 	if !w.JSON {
 		t.printf("%s\n", eventLine(ev))

@@ -25,6 +25,7 @@ func (c Config) Validate() []string {
 	return mistakes
 }
 
+// isAddress reports whether s is host:port with a numeric port. The host may be empty: all addresses.
 func isAddress(s string) bool {
 	_, port, err := net.SplitHostPort(s)
 	if err != nil {

@@ -75,20 +75,23 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) (e
 type worker struct {
 	cfg        Config
 	nc         *nats.Conn
-	violations *streams.PermissionViolations
-	binding    *streams.Binding
-	clock      *servertime.Clock
-	api        *anchor.Client
-	admission  *admission.Admission
-	poller     *poller.Poller
-	budgets    memory.Budgets
-	tracer     trace.Tracer // nil: no traces
+	violations *streams.PermissionViolations // permission violations that NATS reported
+	binding    *streams.Binding              // the streams, once they can be used
+	clock      *servertime.Clock             // the time at the NATS server
+	api        *anchor.Client                // Anchor's API
+	admission  *admission.Admission          // decides when a submission may be sent
+	poller     *poller.Poller                // waits for workflows
+	budgets    memory.Budgets                // shares of the memory limit
+	tracer     trace.Tracer                  // nil: no traces
 	reg        *prometheus.Registry
 	log        zerolog.Logger
 }
 
+// newWorker creates the parts that need no streams, and adds their clean-ups to stop. Nothing in it waits for NATS or for
+// the API. An error means that a setting cannot be used.
 func newWorker(ctx context.Context, cfg Config, version string, log zerolog.Logger, stop *cleanups) (*worker, error) {
 	w := &worker{cfg: cfg, clock: &servertime.Clock{}, reg: prometheus.NewRegistry(), log: log}
+	// The runtime's and the process's own metrics come with every worker.
 	w.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	var err error
@@ -108,11 +111,13 @@ func newWorker(ctx context.Context, cfg Config, version string, log zerolog.Logg
 	stop.add("NATS connection", func() error { w.nc.Close(); return nil })
 	w.binding = streams.NewBinding(w.nc, cfg.Streams(), w.violations, w.clock, log)
 
+	// What may grow with the load gets a share of the memory limit, so that a burst cannot kill the worker.
 	memoryLimit, err := memory.SetLimit()
 	if err != nil {
 		return nil, err
 	}
 	w.budgets = memory.Divide(memoryLimit)
+	// Submissions and polls are calls of one account and share one limit.
 	calls := rateLimit(cfg.Anchor.RateLimit)
 	w.admission = admission.New(cfg.Submit, calls, w.reg, log)
 	w.poller = poller.New(cfg.Poll, w.api, poller.Budgets{Polls: w.budgets.Polls, Answers: w.budgets.Answers}, calls, w.reg, log)
@@ -152,10 +157,11 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 		Pulled:  w.notePull,
 	}, w.reg, w.log)
 
+	// The drain happens in tasks.Run, after the end of ctx. Then the limit on it is lifted, and the watchers are awaited.
 	stop.add("watchers", w.watch(ctx, line, consumer.NewBacklog(found.Requests, found.Consumer, w.cfg.Request.Subject, w.reg)))
 	stop.add("drain timeout", w.limitDrain(ctx))
 	tasks.Run(ctx)
-	if w.nc.IsClosed() {
+	if w.nc.IsClosed() { // limitDrain has closed it; the clean-up of the connection comes later
 		return ErrDrainTimeout
 	}
 	return nil
@@ -169,6 +175,7 @@ const (
 	ownerGrace = 5 * time.Second
 )
 
+// pipelineConfig is the configuration of the pipeline, which has no settings of its own.
 func (w *worker) pipelineConfig() pipeline.Config {
 	return pipeline.Config{
 		Worker: w.cfg.Worker.Name,
@@ -191,7 +198,8 @@ func (w *worker) notePull(ctx context.Context, refused error) {
 	_ = w.binding.Check(ctx) // the binding logs the error and is not ready
 }
 
-// watch starts everything that works alongside the tasks until ctx ends. wait waits for its end.
+// watch starts everything that runs until ctx ends, alongside the tasks: it keeps the streams bound, notices a bucket of
+// records that was lost or restored, counts the backlog, and rereads the API key. wait waits for the end of all of it.
 func (w *worker) watch(ctx context.Context, line *pipeline.Pipeline, backlog *consumer.Backlog) (wait func() error) {
 	var running sync.WaitGroup
 	running.Go(func() { w.binding.Keep(ctx) })

@@ -20,11 +20,13 @@ type cleanup struct {
 	stop func() error
 }
 
+// add adds a step, which runs before all steps that were added earlier.
 func (c *cleanups) add(name string, stop func() error) {
 	c.steps = append(c.steps, cleanup{name, stop})
 }
 
-// run runs all steps, the last one first, and returns their errors.
+// run runs all steps, the last one first, and returns their errors. A step that fails does not prevent the others. The log
+// has the time that each one took, which shows what a slow shutdown waits for.
 func (c *cleanups) run() error {
 	var errs []error
 	for _, step := range slices.Backward(c.steps) {

@@ -22,6 +22,7 @@ import (
 // Config holds all settings of a worker. Each package owns its part, with the rules for it. A field's variable is its
 // path in capitals: Poll.MaxInterval is POLL_MAX_INTERVAL. Only the functions that load fill in the defaults.
 type Config struct {
+	// Each field is the prefix of its variables. The embedded one has none: MAX_IN_FLIGHT, and not CONSUMER_MAX_IN_FLIGHT.
 	Anchor  anchor.Config `envconfig:"ANCHORBROWSER"`
 	NATS    streams.NATSConfig
 	Request streams.RequestConfig
@@ -88,6 +89,7 @@ func (c Config) ownMistakes() []string {
 // minAckWaits is how often a request can be redelivered, at least, before its record may expire.
 const minAckWaits = 10
 
+// isPrintable reports whether a name can be read in a log and in a table.
 func isPrintable(s string) bool {
 	return strings.TrimSpace(s) != "" && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 )
 
-// setting is a row of the contract: what a variable is by default, another value that it can have, and
-// where it is found.
+// setting is a row of the contract: a variable, its default, another valid value, and its field.
 type setting struct {
 	name, def, other string
 	get              func(app.Config) any
@@ -65,7 +64,7 @@ func contract() []setting {
 	}
 }
 
-// companions are what must be set or empty beside a variable.
+// companions are the other variables that must be set or empty together with a variable.
 func companions(name string) map[string]string {
 	switch name {
 	case "ANCHORBROWSER_API_KEY_FILE":
@@ -89,8 +88,7 @@ func hostname() string {
 	return name
 }
 
-// load sets nothing but an API key and env, and loads. FILE stands for a file that the variable can name; an empty API
-// key takes the one away.
+// load sets only an API key and the variables of envs, and loads. The value FILE stands for a valid file for the variable.
 func load(t *testing.T, envs ...map[string]string) (app.Config, error) {
 	t.Helper()
 	for _, s := range contract() {

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// Such a login is refused by the server for ever, and its answer does not say why.
+// The server would refuse such a login forever, and its answer would not say why.
 func TestLoginsThatCanNeverWorkStopTheWorkerByName(t *testing.T) {
 	creds, seed := credentialsText(t), newSeed(t)
 	onlyJWT, _, _ := bytes.Cut(creds, []byte("************************* IMPORTANT"))
@@ -54,8 +54,8 @@ func TestLoginsThatCanNeverWorkStopTheWorkerByName(t *testing.T) {
 	}
 }
 
-// What the client of NATS reads is no mistake, whatever stands around it.
-func TestLoginsThatTheClientReadsAreTaken(t *testing.T) {
+// A file that the NATS client can read is not a mistake, whatever else it contains.
+func TestLoginsThatTheClientReadsAreAccepted(t *testing.T) {
 	seed, creds := newSeed(t), credentialsText(t)
 	for variable, text := range map[string][]byte{
 		"NATS_NKEY_SEED_FILE": append([]byte("# the worker's\n"), append(seed, '\n')...),

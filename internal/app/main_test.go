@@ -8,7 +8,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 )
 
-// command runs the command worker, as a person types it.
+// command runs the command worker.
 func command(args ...string) (status int, out, errOut string) {
 	var stdout, stderr bytes.Buffer
 	status = app.Main(args, "v1.2.3", &stdout, &stderr)

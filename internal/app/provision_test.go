@@ -20,7 +20,7 @@ func TestWithoutProvisionAWorkerSaysWhatIsMissing(t *testing.T) {
 	} {
 		natstest.Eventually(t, func() error { return p.logged(says) })
 	}
-	w.startReady("w2")                                                          // makes everything
+	w.startReady("w2")                                                          // creates everything
 	natstest.Eventually(t, func() error { return p.logged("worker is ready") }) // and the first finds it
 }
 
@@ -47,8 +47,8 @@ func TestWithoutProvisionAWorkerSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// Trap 2: a record that is read from a replica that lags is a task that runs twice.
-func TestAWorkerMendsWhatItOwns(t *testing.T) {
+// A record that is read from a lagging replica would be a task that runs twice.
+func TestAWorkerRepairsWhatItOwns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w0").drain()
@@ -102,7 +102,7 @@ func TestAWrongSettingStopsAWorkerAtStart(t *testing.T) {
 	}
 }
 
-func TestATimeoutComesOnTimeWhileTheAPIIsAway(t *testing.T) {
+func TestATimeoutComesOnTimeWhileTheAPIIsDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w1")

@@ -28,7 +28,8 @@ func (w *worker) checks(ctx context.Context) []admin.Check {
 	}
 }
 
-// describePause returns "ok", or until when there is a pause and why.
+// describePause returns "ok", or the end of a pause and its reason. If the API rejected the key and the key file cannot be
+// read either, it names that problem: it is what the operator must fix.
 func describePause(state func() (task.Reason, time.Time, bool), keyProblem func() string) string {
 	reason, until, paused := state()
 	if !paused {

@@ -121,7 +121,8 @@ func isName(s string) bool { return s != "" && !strings.ContainsFunc(s, isForbid
 // maxReplicas is the server's limit for a stream.
 const maxReplicas = 5
 
-// isForbidden reports whether a character may not be in a name: the server uses names in subjects and as directories.
+// isForbidden reports whether a character cannot be in the name of a stream: it separates tokens of a subject, is a
+// wildcard, or cannot be in the name of a folder.
 func isForbidden(r rune) bool {
 	return unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune(`.*>/\`, r)
 }

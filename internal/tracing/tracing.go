@@ -82,6 +82,7 @@ func IsOn() bool {
 	return !disabled() && (exporter == "otlp" || exporter == "" && endpoint != "")
 }
 
+// disabled reports whether the variable that switches off all of OpenTelemetry is true.
 func disabled() bool { return strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") }
 
 // Start returns the tracer of a worker, and stop, which sends the last spans within two seconds. If the environment asks
@@ -102,6 +103,7 @@ func Start(ctx context.Context, worker, version string, log zerolog.Logger) (tra
 	if err != nil {
 		return nil, nil, fmt.Errorf("read OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
+	// The exporter retries by itself, and reports one error for each batch that it gives up.
 	quiet := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { quiet.Warn().Err(err).Msg("spans were lost") }))
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
