@@ -44,7 +44,8 @@ func (c *checker) api(ctx context.Context, version string) {
 	}
 }
 
-// capacity compares the number of tasks in progress on all workers with what the plan and NATS allow.
+// capacity compares the number of tasks in progress on all workers with what the plan and NATS allow. plan.Browsers is 0 if
+// the API did not say how many browsers run at once, and below 0 if there is no limit.
 func (c *checker) capacity(plan anchor.Plan) {
 	const subject = "MAX_IN_FLIGHT_TOTAL"
 	total := c.cfg.MaxInFlightTotal

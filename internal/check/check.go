@@ -58,7 +58,7 @@ func Run(ctx context.Context, cfg app.Config, mistakes []string, version string,
 	c.api(ctx, version)
 }
 
-// checker reports what it finds.
+// checker runs the checks one after the other, and reports what they find.
 type checker struct {
 	cfg        app.Config
 	report     func(Result)
@@ -67,11 +67,13 @@ type checker struct {
 	violations chan string // missing permissions, as the server reports them apart from the call
 }
 
+// add reports a result at once, so that a user sees progress while a later check waits for an answer.
 func (c *checker) add(level Level, subject, format string, args ...any) {
 	c.report(Result{Level: level, Subject: subject, Text: fmt.Sprintf(format, args...)})
 }
 
-// connect connects to NATS. It returns an error if the server cannot be asked about anything.
+// connect connects to NATS. It returns an error if the server cannot be asked about anything: no server, an old one, or a
+// login that may not receive replies. Without replies each later check would wait in vain.
 func (c *checker) connect(ctx context.Context) error {
 	nc, err := streams.ConnectTool(c.cfg.NATS, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) {

@@ -39,7 +39,9 @@ func (c *checker) permissions(ctx context.Context) {
 	}
 }
 
-// missingPermissions returns the permissions that the login lacks, each once.
+// missingPermissions returns the permissions that the login lacks, each once. It tests one subject for each permission of
+// streams.Config.Permissions, except for those that the dry run has used, and those whose use has an effect. Names that
+// end in check belong to no consumer, delivery or object.
 func (c *checker) missingPermissions(ctx context.Context) []string {
 	cfg := c.cfg.Streams()
 	var missing []string
@@ -90,12 +92,13 @@ func (c *checker) missingPermission(ctx context.Context, subject string) string 
 	return ""
 }
 
-// permissionError names a permission that the login lacks.
+// permissionError names a permission that the login lacks, and is the text of a result.
 type permissionError struct{ text string }
 
 // Error implements error.
 func (e *permissionError) Error() string { return e.text }
 
+// explain turns a permission violation, as NATS words it, into a permissionError.
 func (c *checker) explain(violation error) error {
 	return &permissionError{c.cfg.Streams().MissingPermission(violation)}
 }
@@ -125,7 +128,8 @@ func (c *checker) ask(ctx context.Context, call func(context.Context) error) err
 	}
 }
 
-// send sends a probe, and returns a permissionError if the server refuses it.
+// send sends a probe, and returns a permissionError if the server refuses it. The server does not acknowledge what it
+// accepts, so silence after a flush means success.
 func (c *checker) send(ctx context.Context, probe *nats.Msg) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -9,7 +9,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// streams reports what a dry run of provisioning finds.
+// streams reports what a dry run of provisioning finds, one line per resource, and what the existing streams say about the
+// domain, the duplicate window and the clock. It does not provision.
 func (c *checker) streams(ctx context.Context) {
 	dryRun := streams.DryRun{Conn: c.nc, Clock: &c.clock, Ask: c.ask}
 	reports, err := dryRun.Run(ctx, c.cfg.Streams())
@@ -65,7 +66,8 @@ func (c *checker) addReport(ctx context.Context, r *streams.Report) {
 	c.add(level, r.Resource, "%s", strings.Join(texts, "; "))
 }
 
-// duplicates reports for how long the results stream recognizes a second copy of an event.
+// duplicates reports for how long the results stream recognizes a second copy of an event. An operator may shorten it:
+// workers then search the stream before they publish an event again.
 func (c *checker) duplicates(results *jetstream.StreamInfo) {
 	const subject = "duplicate window"
 	if window := results.Config.Duplicates; window < streams.DuplicateWindow {
@@ -88,7 +90,8 @@ func (c *checker) domain(domain string) {
 	}
 }
 
-// sync compares this machine's clock with the time in the server's answers.
+// sync compares this machine's clock with the time in the server's answers. A worker corrects the difference itself, but
+// logs and traces have this machine's time.
 func (c *checker) sync() {
 	const subject = "clock"
 	if skew := streams.DescribeSkew(c.clock.Skew()); skew != "" {
