@@ -12,7 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// counts holds samples of a worker's metrics against what they should be.
+// counts compares samples of a worker's metrics with what they should be.
 func (p *worker) counts(want map[string]float64) error {
 	p.t.Helper()
 	var wrong []error
@@ -24,17 +24,19 @@ func (p *worker) counts(want map[string]float64) error {
 	return errors.Join(wrong...)
 }
 
-// One task that is taken over from a dead worker, one that succeeds, one that fails, and two that a drain
-// hands over: each is counted once, where it belongs.
+// Each task is counted once: one that is taken over from a dead worker, one that succeeds, one that fails, and two that a
+// drain hands over.
 func TestTheMetricsCountWhatHappened(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	settings := []string{"ACK_WAIT=5s", "ANCHORBROWSER_REQUEST_TIMEOUT=10s", "DRAIN_TIMEOUT=30s"}
 	dead := w.startReady("w1", settings...)
-	w.submit("taken", running(time.Second))
+	w.submit("taken", blocked)
 	w.waitState("taken", task.Running)
 	dead.kill()
 	p := w.startReady("w2", settings...)
+	w.waitTakenOver("taken")
+	w.release("taken")
 	w.submit("good", done)
 	w.submit("bad", anchortest.Plan{State: "FAILED", Error: "no"})
 	w.waitEvents(3)
@@ -49,7 +51,7 @@ func TestTheMetricsCountWhatHappened(t *testing.T) {
 			`capstan_deliveries_total`:                                    3,
 			`capstan_redeliveries_total`:                                  1,
 			`capstan_takeovers_total`:                                     1,
-			`capstan_task_queued_seconds_count`:                           2, // the third was submitted by the other
+			`capstan_task_queued_seconds_count`:                           2, // the other worker submitted the third
 			`capstan_task_run_seconds_count`:                              3,
 			`capstan_task_detected_seconds_count`:                         3,
 		})
@@ -60,7 +62,7 @@ func TestTheMetricsCountWhatHappened(t *testing.T) {
 		w.waitState(id, task.Running)
 	}
 	slow := anchortest.Plan{Submit: []anchortest.Fault{{After: 4 * time.Second}}, Run: time.Minute}
-	w.submit("slow", slow) // which keeps the worker there for a look
+	w.submit("slow", slow) // its POST keeps the worker alive, so that its metrics can be read
 	w.waitAccepted("slow", slow)
 	p.signal(syscall.SIGTERM)
 	natstest.Eventually(t, func() error {

@@ -103,7 +103,7 @@ func startAndStop(t *testing.T, cmd *exec.Cmd) string {
 		t.Fatal(err)
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if strings.Contains(lines.Text(), "listened for operators") {
+		if strings.Contains(lines.Text(), "admin server listening") {
 			_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended; Wait tells
 		}
 	}

@@ -1,17 +1,12 @@
 package app_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,7 +19,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// asWorker in the environment makes this test's binary a worker: one that a test can kill.
+// asWorker is the variable that makes the test binary a worker, so that a test can kill it.
 const asWorker = "CAPSTAN_TEST_WORKER"
 
 func TestMain(m *testing.M) {
@@ -34,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(runTests(m))
 }
 
-// runTests runs several at once: they wait more than they work.
+// runTests runs many tests at once: they mostly wait.
 func runTests(m *testing.M) int {
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -43,7 +38,18 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// world is a NATS server, the API's stand-in and any number of workers.
+// done is the plan of a task that succeeds at once, and blocked of one that succeeds after release.
+var (
+	done    = anchortest.Plan{Result: json.RawMessage(`{"heading":"Hello"}`)}
+	blocked = anchortest.Plan{Block: true, Result: json.RawMessage(`"ok"`)}
+)
+
+// running is the plan of a task that succeeds after d.
+func running(d time.Duration) anchortest.Plan {
+	return anchortest.Plan{Run: d, Result: json.RawMessage(`"ok"`)}
+}
+
+// world is a NATS server, a stand-in for the API, and any number of workers.
 type world struct {
 	t    *testing.T
 	nats *natstest.Server
@@ -63,7 +69,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// env is a worker's environment: quick where production is patient.
+// env is the environment of a worker, with shorter times than in production.
 func (w *world) env(name string, extra ...string) []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), asWorker + "=1", "WORKER_NAME=" + name,
@@ -74,81 +80,7 @@ func (w *world) env(name string, extra ...string) []string {
 	return append(env, extra...)
 }
 
-// worker is a worker's process.
-type worker struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	log    *buffer
-	exited chan error
-}
-
-// start starts a worker and returns at once.
-func (w *world) start(name string, extra ...string) *worker {
-	w.t.Helper()
-	p := &worker{t: w.t, log: &buffer{}, exited: make(chan error, 1)}
-	p.cmd = exec.CommandContext(context.WithoutCancel(w.t.Context()), os.Args[0])
-	p.cmd.Env = w.env(name, extra...)
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	if err := p.cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	go func() { p.exited <- p.cmd.Wait() }()
-	w.t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		if w.t.Failed() {
-			w.t.Logf("log of %s:\n%s", name, p.log.tail())
-		}
-	})
-	return p
-}
-
-// startReady starts a worker and waits until it pulls.
-func (w *world) startReady(name string, extra ...string) *worker {
-	w.t.Helper()
-	p := w.start(name, extra...)
-	natstest.Eventually(w.t, func() error { return p.logged("worker is ready") })
-	return p
-}
-
-func (p *worker) signal(s os.Signal) {
-	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// kill is kill -9.
-func (p *worker) kill() {
-	p.t.Helper()
-	p.signal(syscall.SIGKILL)
-	if err := <-p.exited; err == nil {
-		p.t.Error("a killed worker exited with 0")
-	}
-}
-
-// drain is what a deploy does. It fails the test unless the worker exits with 0.
-func (p *worker) drain() {
-	p.t.Helper()
-	p.signal(syscall.SIGTERM)
-	p.waitExit()
-}
-
-// waitExit waits for the end of a worker that drains.
-func (p *worker) waitExit() {
-	p.t.Helper()
-	if err := <-p.exited; err != nil {
-		p.t.Errorf("worker exited with %v, want 0", err)
-	}
-}
-
-func (p *worker) logged(text string) error {
-	if !strings.Contains(p.log.String(), text) {
-		return fmt.Errorf("the worker has not logged %q", text)
-	}
-	return nil
-}
-
-// publish publishes a request, with headers as names and values in turn.
+// publish publishes a request. The headers are names and values in turn.
 func (w *world) publish(request string, headers ...string) {
 	w.t.Helper()
 	msg := &nats.Msg{Subject: "tasks.request", Header: nats.Header{}, Data: []byte(request)}
@@ -160,7 +92,7 @@ func (w *world) publish(request string, headers ...string) {
 	}
 }
 
-// submit publishes a request whose prompt carries a plan for the stand-in, under a task id.
+// submit publishes a request with a task id and a plan for the stand-in.
 func (w *world) submit(id string, plan anchortest.Plan, fields ...string) {
 	w.t.Helper()
 	prompt, err := json.Marshal(w.prompt(id, plan))
@@ -180,17 +112,34 @@ func (w *world) prompt(id string, plan anchortest.Plan) string {
 	return prompt
 }
 
-// seen returns what the stand-in was asked for a task.
+// seen returns the calls that the stand-in got for a task.
 func (w *world) seen(id string, plan anchortest.Plan) anchortest.Log {
 	return w.api.Log(w.prompt(id, plan))
 }
 
-// waitAccepted waits until the stand-in has started a task's workflow.
+// waitAccepted waits until the stand-in has started the workflow of a task.
 func (w *world) waitAccepted(id string, plan anchortest.Plan) {
 	w.t.Helper()
 	natstest.Eventually(w.t, func() error {
 		if w.seen(id, plan).Accepted == 0 {
 			return fmt.Errorf("task %s is not accepted yet", id)
+		}
+		return nil
+	})
+}
+
+// release ends the workflow of a task with the plan blocked.
+func (w *world) release(id string) {
+	w.t.Helper()
+	w.api.Release(w.prompt(id, blocked))
+}
+
+// waitTakenOver waits until w2 owns the task.
+func (w *world) waitTakenOver(id string) {
+	w.t.Helper()
+	natstest.Eventually(w.t, func() error {
+		if rec := w.record(id); rec.Owner != "w2" {
+			return fmt.Errorf("task %s is owned by %q, want w2", id, rec.Owner)
 		}
 		return nil
 	})
@@ -216,7 +165,7 @@ func (w *world) events() []stored {
 	return all
 }
 
-// each calls f for every message of a stream; a stream that is not there yet has none.
+// each calls f for every message of a stream. A missing stream has no messages.
 func (w *world) each(stream string, f func(*jetstream.RawStreamMsg)) {
 	w.t.Helper()
 	s, err := w.js.Stream(w.t.Context(), stream)
@@ -239,7 +188,15 @@ func (w *world) each(stream string, f func(*jetstream.RawStreamMsg)) {
 	}
 }
 
-// waitEvents waits until there are that many events and returns them.
+// bodies returns the data of every message of a stream.
+func (w *world) bodies(stream string) []string {
+	w.t.Helper()
+	var all []string
+	w.each(stream, func(m *jetstream.RawStreamMsg) { all = append(all, string(m.Data)) })
+	return all
+}
+
+// waitEvents waits until there are n events, and returns them.
 func (w *world) waitEvents(n int) []stored {
 	w.t.Helper()
 	var all []stored
@@ -255,7 +212,7 @@ func (w *world) waitEvents(n int) []stored {
 	return all
 }
 
-// waitQuiet waits until no request is left on its stream.
+// waitQuiet waits until the stream of requests is empty.
 func (w *world) waitQuiet() {
 	w.t.Helper()
 	natstest.Eventually(w.t, func() error {
@@ -270,7 +227,7 @@ func (w *world) waitQuiet() {
 	})
 }
 
-// record returns a task's record.
+// record returns the record of a task, or the zero record.
 func (w *world) record(id string) task.Record {
 	w.t.Helper()
 	kv, err := w.js.KeyValue(w.t.Context(), "task_tracker")
@@ -291,7 +248,7 @@ func (w *world) record(id string) task.Record {
 	return rec
 }
 
-// waitState waits until a task's record is in a state.
+// waitState waits until the record of a task has a state, and returns the record.
 func (w *world) waitState(id string, want task.State) task.Record {
 	w.t.Helper()
 	var rec task.Record
@@ -304,7 +261,7 @@ func (w *world) waitState(id string, want task.State) task.Record {
 	return rec
 }
 
-// code is an event's error code, or "" where it succeeded.
+// code is the error code of an event, or "" for success.
 func (s stored) code() task.Code {
 	if s.Error == nil {
 		return ""
@@ -312,30 +269,7 @@ func (s stored) code() task.Code {
 	return s.Error.Code
 }
 
-// buffer is a bytes.Buffer for a process to write to and a test to read.
-type buffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func (b *buffer) tail() string {
-	s := b.String()
-	return s[max(0, len(s)-4000):]
-}
-
-// pause lets time pass that a test cannot do without.
+// pause waits, for tests that need time to pass.
 func pause(t *testing.T, d time.Duration) {
 	t.Helper()
 	timer := time.NewTimer(d)

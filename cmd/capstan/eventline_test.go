@@ -38,7 +38,7 @@ func TestEventIsOneReadableLine(t *testing.T) {
 		{
 			"replay",
 			received{replay: true, Event: with(func(ev *task.Event) { ev.Result = json.RawMessage(`1`) })},
-			`2025-03-04 05:06:07  ord-1842          ✓ succeeded             3.21s  (again) 1`,
+			`2025-03-04 05:06:07  ord-1842          ✓ succeeded             3.21s  (replay) 1`,
 		},
 		{
 			"large",
@@ -60,8 +60,7 @@ func TestEventIsOneReadableLine(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			term, _ := testTerminal(nil)
-			if got := eventLine(term, c.ev); got != c.want {
+			if got := eventLine(c.ev); got != c.want {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}
 		})
@@ -92,13 +91,11 @@ func TestLongTextIsCutToItsLimit(t *testing.T) {
 	}
 }
 
-func TestColorsAreForTerminalsOnly(t *testing.T) {
-	term, _ := testTerminal(nil)
-	if got, want := term.paint(red, "x"), "x"; got != want {
-		t.Errorf("without colors: got %q, want %q", got, want)
+func TestColumnsAreAsWideAsTheTerminalShowsThem(t *testing.T) {
+	if got, want := oneLine("日本語のテキスト", 9), "日本語の…"; got != want {
+		t.Errorf("cut: got %q, want %q", got, want)
 	}
-	term.color = true
-	if got, want := term.paint(red, "x"), "\x1b[31mx\x1b[0m"; got != want {
-		t.Errorf("with colors: got %q, want %q", got, want)
+	if got, want := taskCell("日本語"), "日本語          "; got != want {
+		t.Errorf("padded: got %q, want %q", got, want)
 	}
 }

@@ -1,17 +1,33 @@
 package streams_test
 
 import (
+	"errors"
 	"net"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-func TestToolSaysWhereItFoundNoNATS(t *testing.T) {
+// If the client buffered what is published, both the buffered copy and its retry would be sent.
+func TestPublishingWhileDisconnectedFailsAtOnce(t *testing.T) {
+	t.Parallel()
+	nowhere := streams.NATSConfig{URL: "nats://127.0.0.1:1"}
+	nc, err := streams.Connect(nowhere, "w1", func(error) bool { return false }, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := nc.Publish("tasks.result", []byte("{}")); !errors.Is(err, nats.ErrReconnectBufExceeded) {
+		t.Errorf("got %v, want an error at once", err)
+	}
+}
+
+func TestAToolNamesTheServersThatItCannotReach(t *testing.T) {
 	var config net.ListenConfig
 	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -35,7 +51,7 @@ func TestToolSaysWhereItFoundNoNATS(t *testing.T) {
 	}
 }
 
-func TestToolConnects(t *testing.T) {
+func TestAToolConnects(t *testing.T) {
 	server := natstest.Start(t)
 	nc, err := streams.ConnectTool(streams.NATSConfig{URL: server.URL()})
 	if err != nil {

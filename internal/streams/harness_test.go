@@ -3,6 +3,9 @@ package streams_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,12 +15,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// defaults are the settings of a worker that is told nothing.
+// defaults are the settings of a worker without any variables.
 func defaults() streams.Config {
 	return streams.Config{
 		NATS:          streams.NATSConfig{Provision: true, Replicas: 1},
@@ -33,7 +37,7 @@ func defaults() streams.Config {
 	}
 }
 
-// world is a NATS server and what stands on it.
+// world is a NATS server, and a client with all permissions.
 type world struct {
 	t    *testing.T
 	nats *natstest.Server
@@ -48,37 +52,37 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// worker is a worker as far as its streams go: it has just started.
+// worker is the binding of a worker that has just started.
 func (w *world) worker(cfg streams.Config) *streams.Binding {
 	w.t.Helper()
-	denied := streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
-	return streams.NewBinding(w.nc, cfg, denied, nil, zerolog.Nop())
+	violations := streams.NewPermissionViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
+	return streams.NewBinding(w.nc, cfg, violations, nil, zerolog.Nop())
 }
 
-// provision lets a worker create everything.
+// provision has a worker create everything.
 func (w *world) provision(cfg streams.Config) *streams.Binding {
 	w.t.Helper()
 	b := w.worker(cfg)
-	if err := b.Look(w.t.Context()); err != nil {
+	if err := b.Check(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 	return b
 }
 
-// look returns what a worker that starts with these settings says on /readyz.
-func (w *world) look(cfg streams.Config) (ready bool, says string) {
+// readyz returns what a worker that starts with these settings answers on /readyz.
+func (w *world) readyz(cfg streams.Config) (ready bool, says string) {
 	w.t.Helper()
 	b := w.worker(cfg)
-	_ = b.Look(w.t.Context())
+	_ = b.Check(w.t.Context())
 	return b.Ready()
 }
 
-// refuses fails the test unless a worker with these settings is not ready, and says each of the texts.
+// refuses fails the test unless a worker with these settings is not ready, and reports each of the texts.
 func (w *world) refuses(cfg streams.Config, texts ...string) {
 	w.t.Helper()
-	ready, says := w.look(cfg)
+	ready, says := w.readyz(cfg)
 	if ready {
-		w.t.Errorf("got a ready worker, %q, want one that is not", says)
+		w.t.Errorf("got ready, %q, want unready", says)
 	}
 	for _, text := range texts {
 		if !strings.Contains(says, text) {
@@ -87,12 +91,12 @@ func (w *world) refuses(cfg streams.Config, texts ...string) {
 	}
 }
 
-// accepts fails the test unless a worker with these settings is ready, and says each of the texts.
+// accepts fails the test unless a worker with these settings is ready, and reports each of the texts.
 func (w *world) accepts(cfg streams.Config, texts ...string) {
 	w.t.Helper()
-	ready, says := w.look(cfg)
+	ready, says := w.readyz(cfg)
 	if !ready {
-		w.t.Errorf("got a worker that is not ready: %s", says)
+		w.t.Errorf("got unready, %q, want ready", says)
 	}
 	for _, text := range texts {
 		if !strings.Contains(says, text) {
@@ -101,23 +105,23 @@ func (w *world) accepts(cfg streams.Config, texts ...string) {
 	}
 }
 
-// inspect is a dry run.
-func (w *world) inspect(cfg streams.Config) string {
+// dryRun returns a line for each problem that a dry run reports.
+func (w *world) dryRun(cfg streams.Config) string {
 	w.t.Helper()
 	ask := func(ctx context.Context, call func(context.Context) error) error { return call(ctx) }
-	js, err := cfg.NATS.JetStream(w.nc)
+	run := streams.DryRun{Conn: w.nc, Clock: &servertime.Clock{}, Ask: ask}
+	reports, err := run.Run(w.t.Context(), cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	inspection := streams.Inspection{Conn: w.nc, JS: js, Clock: &servertime.Clock{}, Ask: ask}
 	var says []string
-	for _, f := range inspection.Run(w.t.Context(), cfg) {
-		for _, p := range f.Problems {
-			level := "wrong"
-			if p.Warning || p.Mended {
+	for _, r := range reports {
+		for _, p := range r.Problems {
+			level := "fatal"
+			if p.Warning || p.Repairable {
 				level = "warning"
 			}
-			says = append(says, level+": "+f.What+": "+p.Says)
+			says = append(says, level+": "+r.Resource+": "+p.Text)
 		}
 	}
 	return strings.Join(says, "\n")
@@ -139,7 +143,7 @@ func (w *world) change(name string, edit func(*jetstream.StreamConfig)) {
 	}
 }
 
-// replace creates a stream in the place of one, with a configuration that NATS would not change.
+// replace recreates a stream with a configuration to which NATS would not change it.
 func (w *world) replace(name string, edit func(*jetstream.StreamConfig)) {
 	w.t.Helper()
 	cfg := w.stream(name).Config
@@ -150,7 +154,7 @@ func (w *world) replace(name string, edit func(*jetstream.StreamConfig)) {
 	w.create(cfg)
 }
 
-// replaceConsumer does likewise with the workers' consumer.
+// replaceConsumer recreates the workers' consumer likewise.
 func (w *world) replaceConsumer(edit func(*jetstream.ConsumerConfig)) {
 	w.t.Helper()
 	cfg := w.consumer().Config
@@ -172,7 +176,7 @@ func (w *world) stream(name string) *jetstream.StreamInfo {
 	return s.CachedInfo()
 }
 
-// consumer returns the workers'.
+// consumer returns the workers' consumer.
 func (w *world) consumer() *jetstream.ConsumerInfo {
 	w.t.Helper()
 	c, err := w.js.Consumer(w.t.Context(), "TASKS", "worker")
@@ -202,4 +206,75 @@ func (w *world) configs(name string) string {
 		w.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// silent is a world in which NATS runs without JetStream.
+func silent(t *testing.T) *world {
+	t.Helper()
+	return configured(t, "accounts { A { users: [{ user: a, password: x }] }, SYS { users: [{ user: s, password: x }] } }\nsystem_account: SYS\n")
+}
+
+// misconfigured is a worker whose last check found a violation.
+func (w *world) misconfigured(cfg streams.Config) *streams.Binding {
+	w.t.Helper()
+	cfg.NATS.Provision, cfg.AckWait = false, 2*time.Minute
+	b := w.worker(cfg)
+	if err := b.Check(w.t.Context()); err == nil {
+		w.t.Fatal("got no error, want one on the ack wait")
+	}
+	return b
+}
+
+// configured is a world whose server has a configuration. The test connects as user a.
+func configured(t *testing.T, conf string) *world {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, nats: natstest.StartWith(t, natsserver.Config{File: file})}
+	w.nc, w.js = w.nats.Connect(nats.UserInfo("a", "x"))
+	return w
+}
+
+// account is the configuration of one account whose JetStream has these limits.
+func account(limits string) string {
+	return "accounts { A { jetstream " + limits + ", users: [{ user: a, password: x }] } }\n"
+}
+
+func (w *world) names() []string {
+	w.t.Helper()
+	var all []string
+	for name := range w.js.StreamNames(w.t.Context()).Name() {
+		all = append(all, name)
+	}
+	return all
+}
+
+// provisionConsumer creates the consumer that was deleted with its stream.
+func (w *world) provisionConsumer(cfg streams.Config) {
+	w.t.Helper()
+	_ = w.worker(cfg).Check(w.t.Context()) // it fails because of the stream
+}
+
+func containsLine(text, prefix, part string) bool {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, prefix) && strings.Contains(line, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// publishesOn fails the test unless the other application can still publish.
+func (w *world) publishesOn(cfg jetstream.StreamConfig) {
+	w.t.Helper()
+	if cfg.NoAck {
+		return
+	}
+	for i := range 8 {
+		if _, err := w.js.Publish(w.t.Context(), strings.ReplaceAll(cfg.Subjects[0], ">", fmt.Sprint(i)), nil); err != nil {
+			w.t.Errorf("the other application's publish %d: %v", i, err)
+		}
+	}
 }

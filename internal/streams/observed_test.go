@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A lost bucket is noticed within seconds: a worker that runs a task has to write its record again before another
+// A lost bucket must be noticed within seconds: a worker that runs a task must write its record again before another
 // worker finds none.
 func TestLostRecordsAreNoticedSoon(t *testing.T) {
 	t.Parallel()
@@ -34,10 +34,10 @@ func TestLostRecordsAreNoticedSoon(t *testing.T) {
 			select {
 			case <-b.Recreated():
 			case <-time.After(10 * time.Second):
-				t.Error("it was not noticed within 10 s")
+				t.Error("got no notice within 10 s")
 			}
 			if w.stream("KV_task_tracker").Created.IsZero() {
-				t.Error("the bucket was not created again")
+				t.Error("the bucket was not recreated")
 			}
 		})
 	}
