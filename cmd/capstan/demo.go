@@ -95,10 +95,12 @@ func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 func (d *demoCmd) result(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	switch {
-	case cause == nil || errors.Is(err, errTaskFailed):
+	case cause == nil:
 		return err
 	case !errors.Is(cause, context.Canceled):
 		return fmt.Errorf("the worker stopped: %w", cause)
+	case errors.Is(err, errTaskFailed):
+		return err
 	case d.Exit:
 		return errors.New("interrupted before the tasks finished")
 	}

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -202,5 +204,34 @@ func TestDemoNamesTheTaskThatDidNotEndAsExpected(t *testing.T) {
 	}
 	if want := "task " + missing + " ended as succeeded, expected failed"; s.wrong == nil || s.wrong.Error() != want {
 		t.Errorf("got %v, want %s", s.wrong, want)
+	}
+}
+
+func TestDemoFailsIfATaskDidNotEndAsExpected(t *testing.T) {
+	interrupted, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	demo := &demoCmd{}
+	if got := demo.result(interrupted, errTaskFailed); !errors.Is(got, errTaskFailed) {
+		t.Errorf("got %v, want %v", got, errTaskFailed)
+	}
+	if got := demo.result(interrupted, nil); got != nil {
+		t.Errorf("all as expected: got %v, want nil", got)
+	}
+	stopped, fail := context.WithCancelCause(t.Context())
+	fail(errors.New("disk full"))
+	if got := demo.result(stopped, errTaskFailed); got == nil || !strings.Contains(got.Error(), "disk full") {
+		t.Errorf("got %v, want the worker's error", got)
+	}
+}
+
+func TestDemoNamesTheFolderThatItCannotCreate(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	demo := newTool(t, demoEnv(), "demo", "--port=0", "--data", filepath.Join(file, "data"))
+	if got := demo.status(t); got != exitFailed || !strings.Contains(demo.err.String(), file) {
+		t.Errorf("got %d, %s, want %d and the folder", got, &demo.err, exitFailed)
 	}
 }

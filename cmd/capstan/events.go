@@ -85,7 +85,7 @@ func (c *client) follow(ctx context.Context, from startAt) (<-chan received, err
 	return events, nil
 }
 
-// await waits for the event that answers the request. Its error, at the end of ctx, tells how to find the event later.
+// await waits for the event that answers the request. At the end of ctx, its error says how to find the event later.
 func (p published) await(ctx context.Context, events <-chan received) (task.Event, error) {
 	for {
 		select {

@@ -29,7 +29,7 @@ func (p *worker) counts(want map[string]float64) error {
 func TestTheMetricsCountWhatHappened(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	settings := []string{"ACK_WAIT=5s", "ANCHORBROWSER_REQUEST_TIMEOUT=10s", "DRAIN_TIMEOUT=30s"}
+	settings := []string{"ACK_WAIT=5s", "ANCHORBROWSER_REQUEST_TIMEOUT=30s", "DRAIN_TIMEOUT=50s"}
 	dead := w.startReady("w1", settings...)
 	w.submit("taken", blocked)
 	w.waitState("taken", task.Running)
@@ -61,7 +61,7 @@ func TestTheMetricsCountWhatHappened(t *testing.T) {
 		w.submit(id, running(time.Minute))
 		w.waitState(id, task.Running)
 	}
-	slow := anchortest.Plan{Submit: []anchortest.Fault{{After: 4 * time.Second}}, Run: time.Minute}
+	slow := anchortest.Plan{Submit: []anchortest.Fault{{After: 12 * time.Second}}, Run: time.Minute}
 	w.submit("slow", slow) // its POST keeps the worker alive, so that its metrics can be read
 	w.waitAccepted("slow", slow)
 	p.signal(syscall.SIGTERM)

@@ -293,7 +293,7 @@ func TestADeniedEventIsToldAndStoredOnceItIsAllowed(t *testing.T) {
 			g.submit("a", done)
 			p.notReady("missing permission: " + lost.grant)
 			if got := p.get("/metrics"); !regexp.MustCompile(`capstan_nats_permission_violations_total\{operation="` + strings.Fields(lost.grant)[0] + `"\} [1-9]`).MatchString(got) {
-				t.Error("the metrics do not tell of it")
+				t.Error("the metrics do not report it")
 			}
 			g.reload(g.text)
 			if ev := g.waitEvents(1)[0]; ev.Status != task.Succeeded {

@@ -123,7 +123,7 @@ func TestATraceGoesFromTheRequestToTheEvent(t *testing.T) {
 func TestAFailedTaskIsAFailedSpan(t *testing.T) {
 	t.Parallel()
 	w, c := newWorld(t), startOTLP(t)
-	w.startReady("w1", c.settings()...)
+	w.startReady("w1", append(c.settings(), "ACK_WAIT=1m")...) // a redelivery would have a span of its own
 	w.submitTraced("a", anchortest.Plan{Submit: []anchortest.Fault{anchortest.Answer(400)}})
 	w.waitEvents(1)
 	all := c.await(t, "process TASKS")
