@@ -53,7 +53,7 @@ func TestRequestsAreHeldWithinTheirMemory(t *testing.T) {
 		t.Errorf("got %d requests held, want %d", got, fit)
 	}
 	for range fit { // as after the submission
-		(<-small).Keeps(100)
+		(<-small).ReportSize(100)
 	}
 	h.waitHeld(handler, 2*fit)
 	if got := p.Memory.Reserved(); got > p.Memory.Size() {
@@ -69,7 +69,7 @@ func TestARequestThatHangsIsRedelivered(t *testing.T) {
 	handler := newHandler()
 	handler.read = func(m *task.Delivery) {
 		if m.Seq == 1 && m.Deliveries == 1 {
-			m.Working(true) // and never false
+			m.OnBusy(true) // and never false
 		}
 	}
 	h.start(consumer.Config{Consumer: "worker", MaxInFlight: 1, AckWait: h.ackWait}, h.parts(nc, h.source, handler))

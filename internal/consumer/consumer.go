@@ -188,9 +188,9 @@ func (c *Consumer) take(ctx context.Context, msg jetstream.Msg, after time.Time)
 	}
 	// The pull asked for no more than there is memory for, so that this does not wait.
 	l.memory, _ = c.Memory.Reserve(context.WithoutCancel(ctx), weight(len(m.Data)+headerSize(m.Header)))
-	m.Lapsed = func() bool { return c.lapsed(l) }
-	m.Keep = func(bytes int) { c.keep(l, bytes) }
-	m.Working = func(begins bool) { c.working(l, begins) }
+	m.LeaseExpired = func() bool { return c.lapsed(l) }
+	m.OnSize = func(bytes int) { c.keep(l, bytes) }
+	m.OnBusy = func(begins bool) { c.working(l, begins) }
 	c.handlers.Go(func() {
 		var verdict error
 		defer func() { c.settle(ctx, l, recovered(recover(), verdict)) }()

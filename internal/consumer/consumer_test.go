@@ -51,7 +51,7 @@ func newHandler() *handler {
 func (h *handler) Handle(ctx context.Context, m *task.Delivery) error {
 	h.mu.Lock()
 	h.calls[m.Seq]++
-	h.lapsed[m.Seq] = m.Lapsed
+	h.lapsed[m.Seq] = m.LeaseExpired
 	h.mu.Unlock()
 	if string(m.Data) == "panic" {
 		panic("as the request asked")

@@ -28,7 +28,7 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 	var orphan, overdue uint64 // revisions: the record's request is not stored any more; its submission is over
 	for first := d.Deliveries <= 1; ; first = false {
 		rec, err := r.find(ctx, first)
-		mine := rec.Of(*d)
+		mine := rec.BelongsTo(*d)
 		switch {
 		case errors.Is(err, task.ErrNoRecord):
 			// It is a new task. If another delivery creates the record first, the next turn finds that.
@@ -98,7 +98,7 @@ func (r *run) begin(ctx context.Context) (*task.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if r.req.Delivery.HasLapsed() {
+	if r.req.Delivery.LostLease() {
 		return nil, task.ErrNotOwner
 	}
 	rec, err := r.create(ctx, first)

@@ -100,7 +100,7 @@ func TestAnOwnerWithAnExpiredLeaseBeginsNoTask(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	d := w.request(body(""))(1)
-	d.Lapsed = func() bool { return true }
+	d.LeaseExpired = func() bool { return true }
 	if err := handle(t.Context(), w.worker("w1", healthy{}), d); !errors.Is(err, task.ErrNotOwner) {
 		t.Errorf("got %v, want ErrNotOwner", err)
 	}

@@ -92,7 +92,7 @@ func (p *Pipeline) claimPoisoned(ctx context.Context, d *task.Delivery, taskID s
 	}
 	rec, err := p.Tracker.Get(ctx, taskID)
 	switch {
-	case errors.Is(err, task.ErrNoRecord), err == nil && !rec.Of(*d):
+	case errors.Is(err, task.ErrNoRecord), err == nil && !rec.BelongsTo(*d):
 		return task.Record{}, nil
 	case err != nil || rec.State.Ended():
 		return rec, err

@@ -24,7 +24,7 @@ func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outco
 		return err
 	}
 	var ev task.Event
-	r.req.Delivery.Work(func() { ev = r.event(rec, outcome, verdict) })
+	r.req.Delivery.WhileBusy(func() { ev = r.event(rec, outcome, verdict) })
 	ev, seq, err := r.Publisher.Publish(ctx, r.req.Delivery, ev, rec.Epoch > 1)
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ func (p *Pipeline) receive(ctx context.Context, d *task.Delivery) (*run, error) 
 		return nil, p.endPoisoned(ctx, d, count)
 	}
 	var req *task.Request
-	d.Work(func() { req, err = task.ParseRequest(*d, p.cfg.Defaults) })
+	d.WhileBusy(func() { req, err = task.ParseRequest(*d, p.cfg.Defaults) })
 	if err != nil {
 		return nil, p.refuse(ctx, d, err)
 	}

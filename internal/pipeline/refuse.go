@@ -17,7 +17,7 @@ func (p *Pipeline) refuse(ctx context.Context, d *task.Delivery, why error) erro
 	ctx = context.WithoutCancel(ctx)
 	var body []byte
 	var kept bool
-	d.Work(func() { body, kept = task.RedactRequest(d.Data) })
+	d.WhileBusy(func() { body, kept = task.RedactRequest(d.Data) })
 	reason := invalid.Error()
 	if !kept {
 		reason += "; " + task.NoBody
@@ -41,7 +41,7 @@ func (p *Pipeline) publishRefusal(ctx context.Context, d *task.Delivery, ev task
 	again := d.Deliveries > 1
 	rec, err := p.Tracker.Get(ctx, ev.TaskID)
 	switch {
-	case errors.Is(err, task.ErrNoRecord), err == nil && rec.Of(*d):
+	case errors.Is(err, task.ErrNoRecord), err == nil && rec.BelongsTo(*d):
 		_, _, err = p.Publisher.Publish(ctx, *d, ev, again)
 		return err
 	case err == nil, errors.Is(err, task.ErrNewerRecord):

@@ -34,7 +34,7 @@ func (r *run) submit(ctx context.Context, rec *task.Record) (*task.Record, *task
 		case rec.State == task.Running:
 			// The workflow runs. The wait may be long and the body large, so the body is dropped.
 			r.req.Body = nil
-			r.req.Delivery.Keeps(r.req.KeptSize())
+			r.req.Delivery.ReportSize(r.req.KeptSize())
 			return rec, nil, nil
 		case rec.State == task.Waiting:
 			// It is not submitted. Its request was read and did no harm, so it is not poisoned.

@@ -74,7 +74,7 @@ func (w *world) loseTaskWhileStalled(slow stall) error {
 	deliver := w.request(body(""))
 	first := deliver(1)
 	var expired atomic.Bool
-	first.Lapsed = expired.Load
+	first.LeaseExpired = expired.Load
 	verdict := w.start(slow, first)
 	w.finish("w2", deliver(2))
 	<-time.After(2 * duplicateWindow)

@@ -78,7 +78,7 @@ func (r *run) watch(ctx context.Context, rec *task.Record) *task.Watch {
 // output_schema could begin.
 func (r *run) judge(ctx context.Context, outcome *task.Outcome) (verdict *task.Verdict, err error) {
 	verdict = &task.Verdict{}
-	r.req.Delivery.Work(func() { *verdict, err = r.req.Judge(ctx, *outcome) })
+	r.req.Delivery.WhileBusy(func() { *verdict, err = r.req.Judge(ctx, *outcome) })
 	return verdict, err
 }
 
