@@ -112,7 +112,7 @@ func TestPathThatDoesNotExistIsNotTheAPIsWord(t *testing.T) {
 func TestStatusesWithoutWordsHaveSome(t *testing.T) {
 	t.Parallel()
 	for status, wanted := range map[int]string{
-		499: "499: an answer without words",
+		499: "499: no message",
 		520: "520: the gateway got an answer from the API that it could not read",
 		521: "521: the API refused the gateway's connection",
 		522: "522: the API did not answer the gateway's connection",
@@ -123,7 +123,7 @@ func TestStatusesWithoutWordsHaveSome(t *testing.T) {
 		527: "527: the connection between the gateway and the API broke",
 		529: "529: overloaded",
 		530: "530: the gateway could not find the API",
-		599: "599: an answer without words",
+		599: "599: no message",
 		502: "502: Bad Gateway",
 	} {
 		server := serve(t, func(w http.ResponseWriter, _ *http.Request) {

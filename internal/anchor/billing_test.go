@@ -52,8 +52,8 @@ func TestPlanTellsTheKeyFromTheBaseURLFromAnOutage(t *testing.T) {
 		"502 page":         {502, nil, "<html>", outage, "ask for the plan: 502: Bad Gateway"},
 		"522":              {522, nil, "", outage, "ask for the plan: 522: the API did not answer the gateway's connection"},
 		"no data":          {200, nil, `{}`, outage, "ask for the plan: the answer has no data"},
-		"garbage":          {200, nil, "\x00\xff{not JSON", outage, "ask for the plan: the answer is not what is documented"},
-		"other data":       {200, nil, `{"data":[]}`, outage, "ask for the plan: the answer is not what is documented"},
+		"garbage":          {200, nil, "\x00\xff{not JSON", outage, "ask for the plan: the answer does not have the documented form"},
+		"other data":       {200, nil, `{"data":[]}`, outage, "ask for the plan: the answer does not have the documented form"},
 		"byte order mark":  {200, nil, "\ufeff" + `{"data":{"tier":"free"}}`, "", ""},
 		"what is not said": {200, nil, `{"data":{"tier":"free","max_concurrent_browsers":null}}`, "", ""},
 	} {

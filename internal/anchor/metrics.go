@@ -10,24 +10,25 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+// metrics counts calls by what is known afterwards.
 type metrics struct {
 	submissions *prometheus.CounterVec   // by result
 	polls       *prometheus.CounterVec   // by result
 	seconds     *prometheus.HistogramVec // by call
 }
 
-// newMetrics makes every result's series, so that an alert can tell "never" from "not measured".
+// newMetrics creates the series of every result, so that an alert can tell "never" from "not measured".
 func newMetrics(reg prometheus.Registerer) metrics {
 	auto := promauto.With(reg)
 	m := metrics{
 		submissions: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "capstan_submissions_total", Help: "Submissions, by what is known of them.",
+			Name: "capstan_submissions_total", Help: "Submissions, by result.",
 		}, []string{"result"}),
 		polls: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "capstan_polls_total", Help: "Status calls, by what they told.",
+			Name: "capstan_polls_total", Help: "Status calls, by result.",
 		}, []string{"result"}),
 		seconds: auto.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "capstan_api_request_seconds", Help: "Time from a call's beginning to the end of its answer, or to its failure.",
+			Name: "capstan_api_request_seconds", Help: "Time from the start of a call to the end of its answer, or to its failure.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"call"}),
 	}

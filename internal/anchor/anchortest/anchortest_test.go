@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func start(t *testing.T, opts ...anchortest.Option) *anchortest.Server {
+func start(t testing.TB, opts ...anchortest.Option) *anchortest.Server {
 	t.Helper()
 	s := anchortest.New(opts...)
 	if err := s.Start("127.0.0.1:0"); err != nil {
@@ -25,7 +25,7 @@ func start(t *testing.T, opts ...anchortest.Option) *anchortest.Server {
 }
 
 // call makes one request on a connection of its own.
-func call(t *testing.T, s *anchortest.Server, method, target, body string) (status int, answer string, header http.Header, err error) {
+func call(t testing.TB, s *anchortest.Server, method, target, body string) (status int, answer string, header http.Header, err error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.URL()+target, strings.NewReader(body))
 	if err != nil {
@@ -45,7 +45,7 @@ func call(t *testing.T, s *anchortest.Server, method, target, body string) (stat
 const webTask = "/v1/tools/perform-web-task"
 
 // submit returns the answer's status and the workflow id.
-func submit(t *testing.T, s *anchortest.Server, body string) (status int, id string) {
+func submit(t testing.TB, s *anchortest.Server, body string) (status int, id string) {
 	t.Helper()
 	status, answer, _, err := call(t, s, "POST", webTask, body)
 	if err != nil {

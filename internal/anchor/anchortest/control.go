@@ -17,6 +17,16 @@ func (s *Server) showLog(w http.ResponseWriter, r *http.Request) {
 	}{s.Totals(), s.Logs()})
 }
 
+// release answers PUT /_stand-in/release.
+func (s *Server) release(w http.ResponseWriter, r *http.Request) {
+	if query := r.URL.Query(); query.Has("task") {
+		s.Release(query.Get("task"))
+	} else {
+		s.ReleaseAll()
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
 // beginOutage answers PUT /_stand-in/outage.
 func (s *Server) beginOutage(w http.ResponseWriter, r *http.Request) {
 	var f Fault

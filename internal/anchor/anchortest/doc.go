@@ -9,6 +9,7 @@
 // started. That is what tells whether a task was lost or run twice. Other processes read the same at
 //
 //	GET    /_stand-in/log            everything, or ?task=NAME
+//	PUT    /_stand-in/release        the end of a block: of all workflows, or those of ?task=NAME
 //	PUT    /_stand-in/outage         a Fault for every call from now on, as JSON
 //	DELETE /_stand-in/outage         the end of it
 //

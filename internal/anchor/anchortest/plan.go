@@ -13,7 +13,8 @@ import (
 type Plan struct {
 	Submit []Fault       `json:"submit,omitempty"` // what its POSTs meet, in their order; those after the last succeed
 	Poll   []Fault       `json:"poll,omitempty"`   // what each workflow's polls meet, likewise
-	Run    time.Duration `json:"-"`                // from acceptance to the end
+	Run    time.Duration `json:"-"`                // from acceptance to the end; of a blocked one, from its release
+	Block  bool          `json:"block,omitempty"`  // the workflow does not end before Server.Release
 
 	Interim string          `json:"interim,omitempty"` // state while it runs; default RUNNING
 	State   string          `json:"state,omitempty"`   // state it ends in; default COMPLETED

@@ -35,7 +35,9 @@ type Server struct {
 	key    string
 	outage *Fault
 	window window
+
 	ledger ledger
+	blocks blocks
 	addr   string // where it listens, or listened
 	http   *http.Server
 	served chan struct{} // closed when http has returned
@@ -52,6 +54,7 @@ func New(opts ...Option) *Server {
 		maxRunning: -1,
 		key:        defaultKey,
 		ledger:     newLedger(),
+		blocks:     newBlocks(),
 		closed:     make(chan struct{}),
 	}
 	for _, opt := range opts {
@@ -61,6 +64,7 @@ func New(opts ...Option) *Server {
 	s.mux.HandleFunc("GET /v1/tools/perform-web-task/{workflow}/status", s.status)
 	s.mux.HandleFunc("GET /v1/billing", s.billing)
 	s.mux.HandleFunc("GET /_stand-in/log", s.showLog)
+	s.mux.HandleFunc("PUT /_stand-in/release", s.release)
 	s.mux.HandleFunc("PUT /_stand-in/outage", s.beginOutage)
 	s.mux.HandleFunc("DELETE /_stand-in/outage", s.endOutage)
 	return s

@@ -46,6 +46,35 @@ func TestWorkflowRunsItsTimeAndEndsAsPlanned(t *testing.T) {
 	}
 }
 
+func TestABlockedWorkflowRunsUntilItIsReleased(t *testing.T) {
+	t.Parallel()
+	s := start(t, planned(anchortest.Plan{Block: true}))
+	_, first := submit(t, s, body("a"))
+	_, other := submit(t, s, body("b"))
+	if got := poll(t, s, first); !strings.Contains(got, "RUNNING") {
+		t.Errorf("got %s before the release, want RUNNING", got)
+	}
+	s.Release("a")
+	_, later := submit(t, s, body("a"))
+	for _, id := range []string{first, later} {
+		if got := poll(t, s, id); !strings.Contains(got, "COMPLETED") {
+			t.Errorf("got %s after the release, want COMPLETED", got)
+		}
+	}
+	if got := poll(t, s, other); !strings.Contains(got, "RUNNING") {
+		t.Errorf("got %s of another task, want RUNNING", got)
+	}
+	if status, _, _, err := call(t, s, "PUT", "/_stand-in/release", ""); err != nil || status != 204 {
+		t.Fatalf("release all: got %d %v, want 204", status, err)
+	}
+	_, unknown := submit(t, s, body("c"))
+	for _, id := range []string{other, unknown} {
+		if got := poll(t, s, id); !strings.Contains(got, "COMPLETED") {
+			t.Errorf("got %s after all were released, want COMPLETED", got)
+		}
+	}
+}
+
 func TestBodyIsCheckedAsDocumented(t *testing.T) {
 	t.Parallel()
 	s := start(t)

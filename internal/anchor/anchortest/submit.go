@@ -95,7 +95,11 @@ func (s *Server) accept(r *http.Request, problem error, t Task, plan Plan, fault
 	if fault.doubtful() {
 		log.Doubtful++
 	}
-	s.run(wf, t)
+	if plan.Block {
+		s.blocks.add(s.name(t), func() { s.run(wf, t) })
+	} else {
+		s.run(wf, t)
+	}
 	return fault.instead(data(map[string]string{"status": "running", "workflow_id": wf.id}))
 }
 

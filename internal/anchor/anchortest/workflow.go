@@ -27,7 +27,7 @@ type workflow struct {
 	err    string          // of any other that ended
 }
 
-// run lets a workflow run its time. It is to be called with mu held.
+// run lets a workflow run its time. The caller holds mu.
 func (s *Server) run(wf *workflow, t Task) {
 	end := func() { s.end(wf, wf.plan.ending()) }
 	if s.agent != nil && !wf.plan.ends() {

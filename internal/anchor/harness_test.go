@@ -1,12 +1,18 @@
 package anchor_test
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,3 +109,65 @@ func statusError(t *testing.T, err error) *task.StatusError {
 	}
 	return e
 }
+
+// listen serves raw connections, one goroutine each, until the test ends.
+func listen(t *testing.T, serve func(net.Conn)) (url string) {
+	t.Helper()
+	var lc net.ListenConfig
+	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("listen: %v", err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer func() { _ = conn.Close() }()
+				serve(conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		all.Wait()
+	})
+	return "http://" + listener.Addr().String()
+}
+
+// receive reads a request to its end and returns its body.
+func receive(conn *bufio.Reader) (string, error) {
+	req, err := http.ReadRequest(conn)
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(req.Body)
+	return string(body), err
+}
+
+// respond answers each request of a connection with the text, and then keeps the connection open until the client
+// closes it.
+func respond(t *testing.T, text string) (url string) {
+	t.Helper()
+	return listen(t, func(conn net.Conn) {
+		r := bufio.NewReader(conn)
+		for {
+			if _, err := receive(r); err != nil {
+				return
+			}
+			_, _ = fmt.Fprint(conn, text)
+		}
+	})
+}
+
+const accepted = `{"data":{"status":"running","workflow_id":"w"}}`
+
+func accept(conn net.Conn) {
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(accepted), accepted)
+}
+
+// discard logs nothing.
+func discard() *log.Logger { return log.New(io.Discard, "", 0) }
