@@ -51,7 +51,7 @@ func TestTheMetricsCountWhatHappened(t *testing.T) {
 			`capstan_takeovers_total`:                                     1,
 			`capstan_task_queued_seconds_count`:                           2, // the third was submitted by the other
 			`capstan_task_run_seconds_count`:                              3,
-			`capstan_task_detection_delay_seconds_count`:                         3,
+			`capstan_task_detection_delay_seconds_count`:                  3,
 		})
 	})
 

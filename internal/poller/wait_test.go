@@ -88,20 +88,11 @@ func TestAPanicGivesEverythingBack(t *testing.T) {
 				_, _ = p.Wait(t.Context(), fresh(time.Hour))
 			}()
 		}
-		if ending := wait(t, p, fresh(time.Hour)); ending.Status != "COMPLETED" {
-			t.Errorf("got %+v, want it completed", ending)
+		if outcome := wait(t, p, fresh(time.Hour)); outcome.Status != "COMPLETED" {
+			t.Errorf("got %+v, want it completed", outcome)
 		}
 		wantFree(t, budgets)
 	})
-}
-
-func wantFree(t *testing.T, budgets poller.Budgets) {
-	t.Helper()
-	for name, budget := range map[string]*memory.Budget{"polls": budgets.Polls, "answers": budgets.Answers} {
-		if got := budget.Reserved(); got != 0 {
-			t.Errorf("got %d bytes reserved for %s after the last wait, want 0", got, name)
-		}
-	}
 }
 
 // A wait can be told to end while it sleeps, while it stands in line, while it asks, and before it began.
@@ -156,7 +147,7 @@ func TestEndedWaitsLeaveNothingBehind(t *testing.T) {
 		case 1, 2, 3:
 			return task.Workflow{Status: "COMPLETED"}, nil
 		case 4:
-			return task.Workflow{}, &task.StatusError{HTTPStatus: 429, RetryAfter: time.Millisecond}
+			return task.Workflow{}, refusal(429, time.Millisecond)
 		case 5:
 			return task.Workflow{}, &task.StatusError{HTTPStatus: 200, TooLarge: true, Size: -1}
 		default:
@@ -171,8 +162,8 @@ func TestEndedWaitsLeaveNothingBehind(t *testing.T) {
 			defer func() { _ = recover() }()
 			ctx, cancel := context.WithTimeout(t.Context(), rand.N(300*time.Millisecond))
 			defer cancel()
-			ending, _ := p.Wait(ctx, resumed(rand.N(time.Second), rand.N(time.Second)))
-			ending.Release()
+			outcome, _ := p.Wait(ctx, resumed(rand.N(time.Second), rand.N(time.Second)))
+			outcome.Release()
 		})
 	}
 	all.Wait()
@@ -182,10 +173,10 @@ func TestEndedWaitsLeaveNothingBehind(t *testing.T) {
 			defer func() { _ = recover() }()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			if ending, err := p.Wait(ctx, resumed(time.Hour, -time.Hour)); err != nil {
-				t.Errorf("got %+v, %v, want a look", ending, err)
+			if outcome, err := p.Wait(ctx, resumed(time.Hour, -time.Hour)); err != nil {
+				t.Errorf("got %+v, %v, want a look", outcome, err)
 			} else {
-				ending.Release()
+				outcome.Release()
 			}
 		}()
 	}
@@ -208,8 +199,8 @@ func TestVeryLongIntervals(t *testing.T) {
 			wait(t, p, w)
 		}
 		for range 200 {
-			if ending := wait(t, p, resumed(rand.N(20*time.Hour), 300*time.Hour)); !ending.TimedOut {
-				t.Errorf("got %+v, want it timed out", ending)
+			if outcome := wait(t, p, resumed(rand.N(20*time.Hour), 300*time.Hour)); !outcome.TimedOut {
+				t.Errorf("got %+v, want it timed out", outcome)
 			}
 		}
 	})

@@ -105,6 +105,7 @@ func (e *SubmitError) Error() string {
 // StatusError is why a status call told nothing of its workflow.
 type StatusError struct {
 	HTTPStatus int           // 0 where no answer came
+	Reason     Reason        // why the API answers no call now, else empty
 	RetryAfter time.Duration // what the API asked for, 0 where it asked for nothing
 	OwnForm    bool          // the answer is an error in the API's own form, and no gateway's page
 	TooLarge   bool          // the answer was larger than what was to be read of it
