@@ -162,10 +162,10 @@ func TestChangedKeyEndsAPauseForTheKeyAtOnce(t *testing.T) {
 			a.KeyChanged()
 			synctest.Wait()
 			if got := len(in) == 1; got != ends {
-				t.Errorf("%s: got %d let through after the key has changed, want the pause to end with a probe: %v", reason, len(in), ends)
+				t.Errorf("%s: got %d admitted after the key has changed, want the pause to end with a probe: %v", reason, len(in), ends)
 			}
 			first := <-in
-			early(&task.SubmitError{Kind: task.NotNow, Reason: reason}) // old news
+			early(&task.SubmitError{Kind: task.NotNow, Reason: reason}) // stale
 			first.release(nil)
 			wantPaused(t, a, "")
 			second := <-in

@@ -10,36 +10,8 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-func forbidden() error {
-	return &task.SubmitError{Kind: task.NotNow, Reason: task.Forbidden, HTTPStatus: 403}
-}
-
-func refused(status int) error {
-	return &task.SubmitError{Kind: task.Refused, HTTPStatus: status}
-}
-
-func unknown() error { return &task.SubmitError{Kind: task.Unknown, HTTPStatus: 500} }
-
-// submit acquires, and releases with an outcome at once.
-func submit(t *testing.T, a *admission.Admission, session string, outcome error) {
-	t.Helper()
-	release, err := a.Acquire(t.Context(), session)
-	if err != nil {
-		t.Fatalf("acquire: %v", err)
-	}
-	release(outcome)
-}
-
-func wantPaused(t *testing.T, a *admission.Admission, want task.Reason) {
-	t.Helper()
-	if got, _, _ := a.Paused(); got != want {
-		t.Errorf("got submissions paused for %q, want %q", got, want)
-	}
-}
 
 func TestForbiddenSessionConcernsItsTaskOnly(t *testing.T) {
 	tests := map[string]struct {
@@ -126,18 +98,6 @@ func TestForeignSessionsDoNotStopOtherTasks(t *testing.T) {
 	}
 }
 
-// post submits in the time that a POST takes.
-func post(t *testing.T, a *admission.Admission, session string, outcome error) {
-	t.Helper()
-	release, err := a.Acquire(t.Context(), session)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	<-time.After(50 * time.Millisecond)
-	release(outcome)
-}
-
 func TestRequestsWithASessionArePausedApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(4, rate.Inf)
@@ -161,11 +121,11 @@ func TestRequestsWithASessionArePausedApart(t *testing.T) {
 		}
 		synctest.Wait()
 		if got := through.Load(); got != 0 {
-			t.Errorf("got %d with a session let through in the pause, want 0", got)
+			t.Errorf("got %d with a session admitted in the pause, want 0", got)
 		}
 		<-time.After(10 * time.Second)
 		if got := through.Load(); got != 1 {
-			t.Errorf("got %d with a session let through after the pause, want 1 as the probe", got)
+			t.Errorf("got %d with a session admitted after the pause, want 1 as the probe", got)
 		}
 		submit(t, a, "", nil)
 		if got := time.Since(start); got != 10*time.Second {
