@@ -95,7 +95,7 @@ func TestRateIsKept(t *testing.T) {
 	})
 }
 
-func TestCancelledWaitersLeaveNothingBehind(t *testing.T) {
+func TestCanceledWaitersReleaseEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(1, rate.Inf)
 		release := acquire(t, a)

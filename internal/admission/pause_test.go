@@ -92,7 +92,7 @@ func TestProbeIsTheNextInLine(t *testing.T) {
 		a := newAdmission(4, rate.Inf)
 		met := acquire(t, a)
 		met(notNow(time.Second))
-		in := queue(t.Context(), a, 2) // the second stands for the task that met the pause
+		in := queue(t.Context(), a, 2) // the second is the task that met the pause
 		first := <-in
 		if first.number != 0 {
 			t.Errorf("got number %d as the probe, want 0", first.number)
@@ -168,7 +168,7 @@ func TestPauseHoldsASubmissionThatWaitsForItsToken(t *testing.T) {
 	})
 }
 
-func TestCancelledProbePassesItsRightOn(t *testing.T) {
+func TestAfterACanceledProbeTheNextIsTheProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(4, rate.Every(10*time.Second))
 		acquire(t, a)(notNow(time.Second))
@@ -182,7 +182,7 @@ func TestCancelledProbePassesItsRightOn(t *testing.T) {
 	})
 }
 
-func TestPausesAreToldOnceEach(t *testing.T) {
+func TestEachPauseIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		var out bytes.Buffer

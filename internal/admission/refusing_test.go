@@ -174,7 +174,7 @@ func TestChangedKeyEndsAPauseForTheKeyAtOnce(t *testing.T) {
 	}
 }
 
-// Retry-After goes before the waits that grow, whatever the outcome was.
+// Retry-After comes before the waits that grow, after every outcome.
 func TestUnknownOutcomesObeyRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(4, rate.Inf)

@@ -42,7 +42,7 @@ func TestForbiddenSessionConcernsItsTaskOnly(t *testing.T) {
 	}
 }
 
-// Forty honest tasks share the worker with twenty whose sessions are somebody else's, or expired. Each of those
+// Forty honest tasks share the worker with twenty whose sessions belong to another account, or have expired. Each of those
 // comes back when it met a 403, until it met three with a submission accepted in between.
 func TestForeignSessionsDoNotStopOtherTasks(t *testing.T) {
 	const honest, foreign = 40, 20
@@ -68,7 +68,7 @@ func TestForeignSessionsDoNotStopOtherTasks(t *testing.T) {
 				a := newAdmission(tt.concurrency, rate.Inf)
 				start := time.Now()
 				var all, honestOnes sync.WaitGroup
-				for i := range foreign { // they stand before the honest ones
+				for i := range foreign { // they are in line before the honest ones
 					all.Go(func() {
 						for range tt.tries {
 							release, err := a.Acquire(t.Context(), fmt.Sprint("s", i))
@@ -189,7 +189,7 @@ func TestLongRetryAfterOfASessionStopsNoOtherForLong(t *testing.T) {
 	})
 }
 
-// A pause wastes one token at most, however many of the paused requests stand in line.
+// A pause wastes one token at most, however many of the paused requests are in line.
 func TestPausedSessionsTakeNoTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const every = 10 * time.Second
@@ -222,8 +222,8 @@ func TestPausedSessionsTakeNoTokens(t *testing.T) {
 	})
 }
 
-// A 403 for a session tells nothing about the pause of all: another one probes.
-func TestForbiddenSessionAsTheProbePassesItsRightOn(t *testing.T) {
+// A 403 for a session says nothing about the pause of all submissions: the next one is the probe.
+func TestAfterAForbiddenSessionAsTheProbeTheNextIsTheProbe(t *testing.T) {
 	for _, outcome := range []error{forbidden(), unknown(), task.ErrNotSubmitted} {
 		synctest.Test(t, func(t *testing.T) {
 			a := newAdmission(4, rate.Inf)

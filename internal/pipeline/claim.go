@@ -22,7 +22,7 @@ const (
 // needs only its acknowledgement. The error is task.ErrNotOwner if another worker has the task.
 //
 // Each turn of the loop reads the record and decides by it. A turn that learns something about the record without
-// writing it notes the record's revision, so that the next turn goes on to the next case.
+// writing it notes the record's revision, so that the next turn skips that case.
 func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error) {
 	d := &r.req.Delivery
 	var orphan, overdue uint64 // revisions: the record's request is not stored any more; its submission is over
@@ -73,7 +73,7 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 	}
 }
 
-// find reads the task's record. A first delivery has none, nearly always, so it does not look.
+// find reads the task's record. A first delivery almost never has one, so find does not ask for it.
 func (r *run) find(ctx context.Context, first bool) (*task.Record, error) {
 	if first {
 		return &task.Record{}, task.ErrNoRecord
@@ -164,7 +164,8 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 	return rec, nil
 }
 
-// replay publishes the event of an ended task once more.
+// replay publishes the event of an ended task once more. If the event has expired, the request is refused: running the
+// task a second time needs another id.
 func (r *run) replay(ctx context.Context, rec *task.Record) error {
 	err := r.Publisher.Replay(context.WithoutCancel(ctx), r.req.Delivery, rec.TaskID, rec.ResultSeq)
 	if errors.Is(err, task.ErrNoEvent) {

@@ -37,6 +37,7 @@ func (r *run) enterStep(next step) {
 	}
 }
 
+// metrics are those of all runs.
 type metrics struct {
 	tasks          *prometheus.CounterVec // by status and code
 	inFlight       *prometheus.GaugeVec   // by step

@@ -43,9 +43,13 @@ type Submitter interface {
 // Tracker stores the records and the counts of deliveries. Its errors are task.ErrRecordExists, task.ErrNotOwner,
 // task.ErrRecordLost, task.ErrNoRecord and task.ErrNewerRecord.
 type Tracker interface {
+	// Create writes the first record of a task. It returns task.ErrRecordExists if there is one.
 	Create(ctx context.Context, rec task.Record) (task.Record, error)
+	// Save writes a record over the revision that it carries, and returns it with the new one.
 	Save(ctx context.Context, rec task.Record) (task.Record, error)
+	// Get returns the record of a task.
 	Get(ctx context.Context, taskID string) (task.Record, error)
+	// Deliveries returns the stored count of a request's deliveries, or a count of 0.
 	Deliveries(ctx context.Context, d task.Delivery) (task.DeliveryCount, error)
 	SaveDeliveries(ctx context.Context, count task.DeliveryCount) error
 }
@@ -66,6 +70,7 @@ type Publisher interface {
 	PublishPerRequest(ctx context.Context, d task.Delivery, ev task.Event, again bool) error
 	// Replay publishes the stored event with this sequence once more, or returns task.ErrNoEvent.
 	Replay(ctx context.Context, d task.Delivery, taskID string, seq uint64) error
+	// DeadLetter stores the data of a request that cannot be run, with its headers and the reason.
 	DeadLetter(ctx context.Context, d task.Delivery, data []byte, reason string) error
 }
 
@@ -77,8 +82,8 @@ type Config struct {
 	// PostTimeout bounds a submission, from the record that announces it to the record of its answer. It is longer
 	// than the call by more than startWithin.
 	PostTimeout time.Duration
-	// OwnerGrace is the shortest time that a task is watched which was found in the middle of its submission: its
-	// owner may be alive, cut off from NATS, and about to record the answer.
+	// OwnerGrace is the shortest time for which a worker watches a task that it found in the middle of its submission:
+	// the owner may be alive, cut off from NATS, and about to record the answer.
 	OwnerGrace time.Duration
 
 	Keys   func() []string   // the API keys of this worker, which no event may show; nil: none

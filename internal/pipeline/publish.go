@@ -72,6 +72,7 @@ func (r *run) secrets() task.Secrets {
 // keysOnly keeps the prepared secrets of requests without their own: the API keys, which seldom change.
 type keysOnly struct{ latest atomic.Pointer[preparedKeys] }
 
+// preparedKeys are API keys with the tables that find them in a text.
 type preparedKeys struct {
 	keys    []string
 	secrets task.Secrets

@@ -12,7 +12,7 @@ const (
 	// ownLimit is how many answers that may be the task's own fault make it rejected, if they are.
 	ownLimit = 3
 
-	// firstOwnWait is about how long a task waits before it tries again after its own session was refused. The wait
+	// firstOwnWait is about how long a task waits for its next POST after its own session was refused. The wait
 	// doubles each time, up to 64 times as long.
 	firstOwnWait = time.Second
 	mostDoubled  = 6
@@ -44,7 +44,7 @@ func (r *run) refusedForGood(e *task.SubmitError) bool {
 	return r.Admission.Accepted() > r.own.acceptedBefore || r.concernsSession(e) && !paused
 }
 
-// ownWait returns how long the task waits before it tries again. It is 0 unless the task's session was refused: then
+// ownWait returns how long the task waits for its next POST. It is 0 unless the task's session was refused: then
 // the admission does not pause, and the task waits by itself.
 func (r *run) ownWait(e *task.SubmitError) time.Duration {
 	if !r.concernsSession(e) {

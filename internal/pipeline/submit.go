@@ -112,7 +112,7 @@ func (r *run) expired() bool {
 // post submits the task and records the answer. A shutdown interrupts neither: a workflow whose answer is not recorded
 // is lost.
 func (r *run) post(ctx context.Context, rec *task.Record) (*task.Record, *task.Verdict, error) {
-	ctxPost := context.WithoutCancel(ctx)
+	ctxPost := context.WithoutCancel(ctx) // the API's client and the tracker bound their calls
 	rec, err := r.announce(ctxPost, rec)
 	if err != nil {
 		return rec, nil, err

@@ -14,6 +14,7 @@ type unsubmitted struct {
 
 func newUnsubmitted() *unsubmitted { return &unsubmitted{stored: map[*run]time.Time{}} }
 
+// add includes a run until remove.
 func (u *unsubmitted) add(r *run) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -23,7 +23,7 @@ func TestPauseKeepsAllPollsBack(t *testing.T) {
 			for range 100 {
 				wg.Go(func() {
 					if outcome := wait(t, p, resumed(time.Hour, 75*time.Second)); outcome.Polls == 0 {
-						t.Errorf("%d: got no poll, want at least the last look", code)
+						t.Errorf("%d: got no poll, want at least the last poll", code)
 					}
 				})
 			}
@@ -174,7 +174,7 @@ func TestPausedPollsTakeNoTokens(t *testing.T) {
 		for range 5 {
 			wg.Go(func() { wait(t, p, resumed(time.Hour, time.Minute)) })
 		}
-		<-time.After(50 * time.Second) // the last looks leave all the same
+		<-time.After(50 * time.Second) // before the last polls, which leave even so
 		if got := limit.Tokens(); got < 9 {
 			t.Errorf("got %v tokens left of 10, want 9: one was used", got)
 		}
@@ -202,7 +202,7 @@ func TestLastPollLeavesThoughPollsArePaused(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			wantBetween(t, "the last look", time.Since(start), 29*time.Second, 30*time.Second)
+			wantBetween(t, "the last poll", time.Since(start), 29*time.Second, 30*time.Second)
 		})
 	}
 }

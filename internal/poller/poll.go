@@ -106,7 +106,8 @@ func (p *Poller) mayPoll(w *wait) bool {
 		return true
 	}
 	_, _, blocked := p.breaker.State()
-	return !blocked && !(w.deferred && p.breaker.Closed())
+	waits := w.deferred && p.breaker.Closed()
+	return !blocked && !waits
 }
 
 // admit returns the ticket of a call that leaves now. ok is false if the breaker does not admit it.

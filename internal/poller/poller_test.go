@@ -19,7 +19,7 @@ func TestIntervalsGrowWithTheTimeTheWorkflowHasRun(t *testing.T) {
 		start := time.Now()
 		outcome := wait(t, newPoller(noted(&calls, running), rate.Inf), fresh(10*time.Minute))
 		last := start
-		for _, call := range calls[:len(calls)-1] { // the last look comes when it must
+		for _, call := range calls[:len(calls)-1] { // the last poll is due before the deadline
 			steady := min(max(last.Sub(start)/5, interval), maxInterval)
 			wantBetween(t, "interval", call.Sub(last), max(interval, steady*9/10), steady*11/10+1)
 			last = call
@@ -30,7 +30,7 @@ func TestIntervalsGrowWithTheTimeTheWorkflowHasRun(t *testing.T) {
 	})
 }
 
-func TestEndIsNoticedWithinAnInterval(t *testing.T) {
+func TestAnEndIsDetectedWithinAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		end := time.Now().Add(50 * time.Second)
 		p := newPoller(func(context.Context, string) (task.Workflow, error) {
@@ -48,7 +48,7 @@ func TestEndIsNoticedWithinAnInterval(t *testing.T) {
 	})
 }
 
-func TestUnknownStatesAreWaitedFor(t *testing.T) {
+func TestAWorkflowInAnUnknownStateIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPoller(func(context.Context, string) (task.Workflow, error) {
 			return task.Workflow{Status: "QUEUED"}, nil
@@ -97,8 +97,8 @@ func TestFirstPollsOfResumedWaitsAreSpread(t *testing.T) {
 	}
 }
 
-// A takeover of many tasks does not delay the first polls of those that come later.
-func TestSpreadOfATakeoverIsForgotten(t *testing.T) {
+// A takeover of many tasks does not delay the first polls of later takeovers.
+func TestASpreadDoesNotDelayALaterTakeover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPoller(func(context.Context, string) (task.Workflow, error) {
 			return task.Workflow{Status: "COMPLETED"}, nil
@@ -156,7 +156,7 @@ func TestDeadlineIsExactWhileNoSlotAndNoTokenIsFree(t *testing.T) {
 	}
 }
 
-func TestLastPollFindsAnEndShortlyBeforeTheDeadline(t *testing.T) {
+func TestTheLastPollFindsAnEndShortlyBeforeTheDeadline(t *testing.T) {
 	for _, timeout := range []time.Duration{500 * time.Millisecond, 5 * time.Second, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			w := fresh(timeout)
@@ -175,7 +175,7 @@ func TestLastPollFindsAnEndShortlyBeforeTheDeadline(t *testing.T) {
 	}
 }
 
-func TestResumedWaitLooksOnceThoughItsDeadlineHasPassed(t *testing.T) {
+func TestAResumedWaitPollsOnceThoughItsDeadlineHasPassed(t *testing.T) {
 	tests := map[string]struct {
 		answer  api
 		timeOut bool

@@ -43,8 +43,8 @@ func TestPausedPollsProbeOnceAMinute(t *testing.T) {
 	})
 }
 
-// A probe that nobody answers keeps no other poll from being the next.
-func TestProbeThatTellsNothingPassesItsRightOn(t *testing.T) {
+// A probe without an answer does not keep another poll from being the next probe.
+func TestAfterAProbeWithoutAnAnswerTheNextPollIsTheProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls []time.Time
 		p := newPoller(noted(&calls, script(refusal(429, 20*time.Second), status(502), &task.StatusError{}, nil)), rate.Inf)
@@ -85,7 +85,7 @@ func TestChangedKeyEndsAPauseForTheKeyAtOnce(t *testing.T) {
 	}
 }
 
-func TestPauseIsToldOnce(t *testing.T) {
+func TestAPauseIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		var out bytes.Buffer

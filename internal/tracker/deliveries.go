@@ -41,10 +41,10 @@ func (t *Tracker) Deliveries(ctx context.Context, d task.Delivery) (task.Deliver
 		return none, nil
 	}
 	var found task.DeliveryCount
-	if json.Unmarshal(msg.Data, &found) != nil || !found.BelongsTo(d) { // it is another request's
-		return none, nil
+	if err := json.Unmarshal(msg.Data, &found); err == nil && found.BelongsTo(d) {
+		return found, nil
 	}
-	return found, nil
+	return none, nil // it counts another request's deliveries, or no worker wrote it
 }
 
 // SaveDeliveries writes a count over the stored one. A count of 0 expires after a minute.
