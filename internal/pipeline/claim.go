@@ -25,7 +25,7 @@ const (
 // writing it notes the record's revision, so that the next turn skips that case.
 func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error) {
 	d := &r.req.Delivery
-	var orphan, overdue uint64 // revisions: the record's request is not stored any more; its submission is over
+	var orphan, overdue uint64 // revisions of a record whose request is not stored, and whose submission is over
 	for first := d.Deliveries <= 1; ; first = false {
 		rec, err := r.find(ctx, first)
 		mine := rec.BelongsTo(*d)
@@ -36,8 +36,12 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 			if !errors.Is(err, task.ErrRecordExists) {
 				return rec, false, err
 			}
+		case errors.Is(err, task.ErrNewerRecord):
+			// A worker of a newer version has the task, and another one will get the request.
+			r.log.Warn().Str("task", r.req.TaskID).Msg("record of a newer version left alone")
+			return rec, false, err
 		case err != nil:
-			// The record cannot be read: the request must come back. A worker of a newer version may have written it.
+			// The record cannot be read.
 			return rec, false, err
 		case !mine && rec.Digest != r.req.Digest:
 			// Another request with other content has used the task id.
@@ -58,12 +62,8 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 			orphan = rec.Revision
 		case rec.State == task.Submitting && rec.Revision != overdue:
 			// The owner died in the middle of the submission, or is alive and about to record the answer.
-			over, err := r.awaitOwner(ctx, rec)
-			if err != nil {
+			if overdue, err = r.awaitOwner(ctx, rec); err != nil {
 				return rec, false, err
-			}
-			if over {
-				overdue = rec.Revision
 			}
 		default:
 			// The owner died, or lost its lease: this worker takes the task over from where the record says it is.
@@ -79,9 +79,6 @@ func (r *run) find(ctx context.Context, first bool) (*task.Record, error) {
 		return &task.Record{}, task.ErrNoRecord
 	}
 	rec, err := r.Tracker.Get(ctx, r.req.TaskID)
-	if errors.Is(err, task.ErrNewerRecord) {
-		r.log.Warn().Str("task", r.req.TaskID).Msg("record of a newer version left alone")
-	}
 	return &rec, err
 }
 
@@ -123,9 +120,10 @@ func (r *run) isStored(ctx context.Context, rec *task.Record) (bool, error) {
 	return true, nil
 }
 
-// awaitOwner watches a record that was found in the middle of a submission. over means that the submission is over, by
-// the record and after OwnerGrace, and that its outcome is unknown. Otherwise the record has changed.
-func (r *run) awaitOwner(ctx context.Context, found *task.Record) (over bool, err error) {
+// awaitOwner watches a record that was found in the middle of a submission. It returns the record's revision when the
+// submission is over, by the record and after OwnerGrace: then its outcome is unknown. It returns 0 when the record has
+// changed.
+func (r *run) awaitOwner(ctx context.Context, found *task.Record) (overdue uint64, err error) {
 	grace := r.cfg.OwnerGrace
 	if found.PostUntil.IsZero() { // an older version wrote it
 		grace = max(grace, r.cfg.PostTimeout)
@@ -135,14 +133,14 @@ func (r *run) awaitOwner(ctx context.Context, found *task.Record) (over bool, er
 	const checks = 20
 	for range checks {
 		if err := sleep(ctx, grace/checks); err != nil {
-			return false, err
+			return 0, err
 		}
 		rec, err := r.Tracker.Get(ctx, found.TaskID)
 		if err != nil || rec.Revision != found.Revision {
-			return false, ctx.Err() // claim reads it again and decides
+			return 0, ctx.Err() // claim reads it again and decides
 		}
 	}
-	return true, nil
+	return found.Revision, nil
 }
 
 // takeOver writes this worker and the next epoch into a record.

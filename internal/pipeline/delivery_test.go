@@ -69,7 +69,8 @@ func TestPollsAreCountedOverInterruptedWaits(t *testing.T) {
 		if step != "status" {
 			return act()
 		}
-		if polls++; polls <= 2 {
+		polls++
+		if polls <= 2 {
 			p.RecordsLost()
 			return nil // the workflow runs
 		}

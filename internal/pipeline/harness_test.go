@@ -198,9 +198,7 @@ func newWorld(t *testing.T) *world {
 		dead:    publisher.DeadConfig{Stream: "TASK_DEAD", Subject: "tasks.dead"},
 		tracker: tracker.Config{Bucket: "task_tracker", TTL: time.Hour},
 	}
-	if err := w.api.Start("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
+	err := w.api.Start("127.0.0.1:0")
 	t.Cleanup(w.api.Close)
 	_, w.js = w.server.Connect()
 	for _, cfg := range []jetstream.StreamConfig{
@@ -211,7 +209,8 @@ func newWorld(t *testing.T) *world {
 	} {
 		natstest.Stream(t, w.js, cfg)
 	}
-	if _, err := w.js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: w.results.Bucket}); err != nil {
+	_, storeErr := w.js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: w.results.Bucket})
+	if err := errors.Join(err, storeErr); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -382,8 +381,7 @@ func (w *world) wantOneEvent(want task.Code, workflows int) task.Event {
 	return events[0]
 }
 
-// success is the code of a task that succeeded.
-const success task.Code = "none"
+const success task.Code = "none" // of a task that succeeded
 
 // records reads and writes records beside the workers.
 func (w *world) records() *tracker.Tracker {

@@ -103,13 +103,13 @@ func TestEndOfContextEndsAWaitAtAnyPoint(t *testing.T) {
 		memory poller.Budgets
 		after  time.Duration
 	}{
-		"before":          {running, rate.Inf, plenty(), 0},
-		"asleep":          {running, rate.Inf, plenty(), time.Second},
-		"asking":          {hanging, rate.Inf, plenty(), 5 * time.Second},
-		"for a slot": {hanging, rate.Inf, plenty(), 5 * time.Second},
-		"for memory":      {hanging, rate.Inf, poller.Budgets{Polls: memory.NewBudget(1), Answers: memory.NewBudget(1)}, 5 * time.Second},
-		"for the rate":    {running, rate.Every(time.Hour), plenty(), 5 * time.Second},
-		"deferred":         {script(status(429)), rate.Inf, plenty(), 2500 * time.Millisecond},
+		"before":       {running, rate.Inf, plenty(), 0},
+		"asleep":       {running, rate.Inf, plenty(), time.Second},
+		"asking":       {hanging, rate.Inf, plenty(), 5 * time.Second},
+		"for a slot":   {hanging, rate.Inf, plenty(), 5 * time.Second},
+		"for memory":   {hanging, rate.Inf, poller.Budgets{Polls: memory.NewBudget(1), Answers: memory.NewBudget(1)}, 5 * time.Second},
+		"for the rate": {running, rate.Every(time.Hour), plenty(), 5 * time.Second},
+		"deferred":     {script(status(429)), rate.Inf, plenty(), 2500 * time.Millisecond},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
