@@ -47,6 +47,7 @@ func readError(d *jsontext.Decoder, data []byte, depth int) (apiError, error) {
 	}
 }
 
+// readErrorString reads a message, or an error that is only a string.
 func readErrorString(d *jsontext.Decoder) (apiError, error) {
 	token, err := d.ReadToken()
 	if err != nil {
@@ -57,6 +58,8 @@ func readErrorString(d *jsontext.Decoder) (apiError, error) {
 	return apiError{text: text, ownForm: text != ""}, nil
 }
 
+// readErrorObject reads an object with a message, an error or a code. A message takes precedence over an inner error, and
+// the text of an object without either is its JSON. A code counts only in the inner object, where it is documented.
 func readErrorObject(d *jsontext.Decoder, data []byte, depth int) (apiError, error) {
 	start := int(d.InputOffset())
 	start += bytes.IndexByte(data[start:], '{')
@@ -92,6 +95,7 @@ func isListOfStrings(value []byte) bool {
 	return ok && bytes.HasPrefix(bytes.TrimSpace(list), []byte(`"`))
 }
 
+// compactJSON returns JSON without white space, or "" if it is not JSON.
 func compactJSON(value []byte) string {
 	var b bytes.Buffer
 	if json.Compact(&b, value) != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Bodies of 404 and 422 as the API sends them, and as others do that stand in front of it or in its place.
+// Bodies of 404 and 422: from the API, from gateways in front of it, and from other servers.
 func TestOnlyTheAPIsOwnErrorsRefuseATask(t *testing.T) {
 	t.Parallel()
 	const session = `{"error":{"code":404,"message":"Session not found"}}`
@@ -78,8 +78,8 @@ func TestOnlyTheAPIsOwnErrorsRefuseATask(t *testing.T) {
 	}
 }
 
-// The router of the API, or of a server in its place, names the path that it does not know.
-func TestPathThatDoesNotExistIsNotTheAPIsWord(t *testing.T) {
+// A router, of the API or of another server, names the path that it does not know.
+func TestUnknownPathIsNotAnAnswerOfTheAPI(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]string{
 		"NestJS":  `{"statusCode":404,"message":"Cannot %s","error":"Not Found"}`,
@@ -109,7 +109,7 @@ func TestPathThatDoesNotExistIsNotTheAPIsWord(t *testing.T) {
 	}
 }
 
-func TestStatusesWithoutWordsHaveSome(t *testing.T) {
+func TestEveryStatusHasAMessage(t *testing.T) {
 	t.Parallel()
 	for status, wanted := range map[int]string{
 		499: "499: no message",
@@ -140,7 +140,7 @@ func TestStatusesWithoutWordsHaveSome(t *testing.T) {
 	}
 }
 
-func TestErrorTextsAreFound(t *testing.T) {
+func TestMessageIsFoundInEveryErrorForm(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ü", 3000)
 	for name, c := range map[string]struct{ contentType, body, want string }{

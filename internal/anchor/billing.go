@@ -64,6 +64,7 @@ func (c *Client) Plan(ctx context.Context) (Plan, error) {
 	return a.readPlan()
 }
 
+// readPlan reads {"data":{"tier","credits","max_concurrent_browsers"}}. A field that is missing or null is zero.
 func (a answer) readPlan() (Plan, error) {
 	body := trimBOM(a.body)
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) { // HTML

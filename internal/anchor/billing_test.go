@@ -19,8 +19,8 @@ func TestPlanIsRead(t *testing.T) {
 	}
 }
 
-// The kind of error tells an operator where to look: at the key, at the base URL, or nowhere but at the API.
-func TestPlanTellsTheKeyFromTheBaseURLFromAnOutage(t *testing.T) {
+// The kind of error tells an operator what to check: the key, the base URL, or the API.
+func TestPlanErrorSaysKeyOrBaseURLOrOutage(t *testing.T) {
 	t.Parallel()
 	const (
 		key     = "RefusedError"

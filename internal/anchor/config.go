@@ -37,6 +37,7 @@ func (c Config) Validate() []string {
 	return mistakes
 }
 
+// keyMistake allows exactly one of the two settings, and that one must hold a usable key.
 func (c Config) keyMistake() string {
 	switch {
 	case c.APIKey == "" && c.APIKeyFile == "":

@@ -11,7 +11,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor"
 )
 
-func TestMistakesNameTheVariableAndNotTheKey(t *testing.T) {
+func TestMistakesNameTheVariableButNotTheKey(t *testing.T) {
 	t.Parallel()
 	const wantURL = "ANCHORBROWSER_BASE_URL must be an http or https URL with a host and without user, path, query or fragment, such as https://api.anchorbrowser.io"
 	missing := filepath.Join(t.TempDir(), "key")

@@ -48,7 +48,7 @@ func ExampleClient_Submit() {
 	// refused with 400: prompt is required
 }
 
-// A workflow that has not ended is asked for again later, and so is one after an error.
+// A caller asks again later while the workflow runs, and after an error.
 func ExampleClient_Status() {
 	client, closeAll := exampleClient()
 	defer closeAll()

@@ -17,7 +17,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// script is a server that answers everything with what it was given last.
+// script is a server that gives the answer that was set last.
 type script struct {
 	mu     sync.Mutex
 	status int

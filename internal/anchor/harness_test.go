@@ -26,11 +26,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(proxied{m}) }
 
-// proxied runs the tests with a proxy in the environment, which net/http reads once a process. It never uses one for
-// addresses of this machine.
+// proxied runs the tests with a proxy in the environment, which net/http reads once. It uses no proxy for local addresses.
 type proxied struct{ m *testing.M }
 
-// Run answers every call of the proxy with the status that the host begins with, as in 407.example.
+// Run starts a proxy that answers with the status at the beginning of the host, such as 407.example.
 func (p proxied) Run() int {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, _, _ := strings.Cut(r.Host, ".")
@@ -51,7 +50,7 @@ func (p proxied) Run() int {
 
 const body = `{"prompt":"read","url":"https://example.com","async":true}`
 
-// startAPI starts a stand-in in which every task has the plan.
+// startAPI starts a stand-in that has the same plan for every task.
 func startAPI(t *testing.T, plan anchortest.Plan) *anchortest.Server {
 	t.Helper()
 	api := anchortest.New(anchortest.WithPlan(func(anchortest.Task) anchortest.Plan { return plan }))
@@ -76,7 +75,7 @@ func newClient(t *testing.T, cfg anchor.Config) *anchor.Client {
 	return client
 }
 
-// newClientOf returns a client of the stand-in with its key.
+// newClientOf returns a client for the stand-in, with its key.
 func newClientOf(t *testing.T, api *anchortest.Server) *anchor.Client {
 	t.Helper()
 	cfg := config(api.URL())
@@ -84,7 +83,7 @@ func newClientOf(t *testing.T, api *anchortest.Server) *anchor.Client {
 	return newClient(t, cfg)
 }
 
-// serve starts a server of one handler.
+// serve starts a server with one handler.
 func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(handler)

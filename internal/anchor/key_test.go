@@ -36,7 +36,7 @@ func TestNothingPrintsTheKey(t *testing.T) {
 	}
 }
 
-func TestTextThatIsNoKeyIsRefusedAtStart(t *testing.T) {
+func TestInvalidKeyIsRefusedAtStart(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
 		"double quotes":   `"sk-secret"`,
@@ -82,7 +82,7 @@ func TestTextThatIsNoKeyIsRefusedAtStart(t *testing.T) {
 	}
 }
 
-// wantMistake checks that cfg has one mistake with these words at its beginning and without the key, or none.
+// wantMistake checks that cfg has one mistake that begins with these words and does not contain the key, or none.
 func wantMistake(t *testing.T, cfg anchor.Config, words string) {
 	t.Helper()
 	got := strings.Join(cfg.Validate(), "\n")
@@ -91,7 +91,7 @@ func wantMistake(t *testing.T, cfg anchor.Config, words string) {
 	}
 }
 
-func TestKeyFileThatIsNoFileIsRefusedAtOnce(t *testing.T) {
+func TestKeyFileMustBeARegularFile(t *testing.T) {
 	t.Parallel()
 	cfg := config("https://example.com")
 	cfg.APIKey, cfg.APIKeyFile = "", t.TempDir()

@@ -12,7 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor"
 )
 
-// lines is a writer for many goroutines.
+// lines is a writer that many goroutines may use.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -30,8 +30,8 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// It does not run in parallel: a process has one standard logger.
-func TestBytesBehindAnAnswerAreNotLogged(t *testing.T) {
+// Not parallel: a process has one standard logger.
+func TestBytesAfterAnAnswerAreNotLogged(t *testing.T) {
 	var logged lines
 	before := log.Writer()
 	log.SetOutput(anchor.LogFilter(&logged))

@@ -54,6 +54,7 @@ func (m metrics) polled(w task.Workflow, e *task.StatusError, took time.Duration
 	m.seconds.WithLabelValues("status").Observe(took.Seconds())
 }
 
+// submitResult maps the kinds of task.SubmitError to labels.
 func submitResult(e *task.SubmitError) string {
 	switch {
 	case e == nil:
@@ -67,6 +68,7 @@ func submitResult(e *task.SubmitError) string {
 	}
 }
 
+// pollResult separates the errors that an operator treats differently: the rate limit, the key, and anything else.
 func pollResult(w task.Workflow, e *task.StatusError) string {
 	if e == nil {
 		return workflowResult(w)

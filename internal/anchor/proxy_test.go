@@ -8,8 +8,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// A proxy between the worker and the API refuses. With https it refuses to connect, and the request never left.
-func TestProxyThatRefusesHoldsTheTask(t *testing.T) {
+// A proxy refuses the request. With https it refuses the connection, so that the request never leaves.
+func TestProxyRefusalIsNotNow(t *testing.T) {
 	t.Parallel()
 	for url, c := range map[string]struct {
 		want   want

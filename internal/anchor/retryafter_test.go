@@ -9,7 +9,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// The answers' clock stands at a moment of its own: waits go by it, and not by the worker's.
+// The server's clock differs from the worker's. Its Date header shows by how much.
 func TestRetryAfterIsReadLeniently(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -72,7 +72,7 @@ func TestRetryAfterIsReadLeniently(t *testing.T) {
 	}
 }
 
-func TestDateWithoutAClockBesideItGoesByTheWorkers(t *testing.T) {
+func TestRetryAfterDateWithoutDateHeaderUsesTheLocalClock(t *testing.T) {
 	t.Parallel()
 	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header()["Date"] = nil
@@ -85,7 +85,7 @@ func TestDateWithoutAClockBesideItGoesByTheWorkers(t *testing.T) {
 	}
 }
 
-func TestWaitIsWhatTheHeadersAsk(t *testing.T) {
+func TestWaitFollowsTheHeaders(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		retryAfter string

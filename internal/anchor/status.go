@@ -77,6 +77,7 @@ func readWorkflow(body []byte) (w task.Workflow, err error) {
 	return w, err
 }
 
+// readWorkflowMember reads one member of data. If a name is repeated, the last one counts.
 func readWorkflowMember(d *jsontext.Decoder, body []byte, name string, w *task.Workflow) error {
 	switch name {
 	case "status":

@@ -12,7 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-func TestStatusIsReadTolerantly(t *testing.T) {
+func TestStatusIsReadLeniently(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		body, status, result, err string
@@ -52,7 +52,7 @@ func TestStatusIsReadTolerantly(t *testing.T) {
 	}
 }
 
-func TestFailedPollsSayWhatTheyCan(t *testing.T) {
+func TestStatusErrorsSayWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault anchortest.Fault
@@ -117,7 +117,7 @@ func TestLargeResultsAreRead(t *testing.T) {
 	}
 }
 
-func TestWorkflowIDCannotLeaveItsPlaceInThePath(t *testing.T) {
+func TestWorkflowIDIsOneSegmentOfThePath(t *testing.T) {
 	t.Parallel()
 	paths := make(chan string, 1)
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {

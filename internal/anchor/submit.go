@@ -29,6 +29,7 @@ func (c *Client) Submit(ctx context.Context, sessionID string, body []byte) (wor
 	return workflowID, nil
 }
 
+// submit does the work of Submit without the metrics.
 func (c *Client) submit(ctx context.Context, sessionID string, body []byte) (string, *task.SubmitError) {
 	target := webTask
 	if sessionID != "" {

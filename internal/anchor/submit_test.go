@@ -24,7 +24,7 @@ func TestAcceptedSubmissionReturnsItsWorkflow(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerHasItsOutcome(t *testing.T) {
+func TestEveryAnswerHasItsKindOfError(t *testing.T) {
 	t.Parallel()
 	refused, unknown := want{outcome: task.Refused}, want{outcome: task.Unknown}
 	notNow := func(reason task.Reason, wait time.Duration) want {
@@ -104,7 +104,7 @@ func TestEveryAnswerHasItsOutcome(t *testing.T) {
 	}
 }
 
-// want is what a submission must come to.
+// want is the expected result of a submission.
 type want struct {
 	id      string
 	outcome task.SubmitErrorKind
@@ -129,7 +129,7 @@ func (w want) check(t *testing.T, id string, err error) {
 	}
 }
 
-func TestRequestIsTheDocumentedOne(t *testing.T) {
+func TestRequestHasTheDocumentedForm(t *testing.T) {
 	t.Parallel()
 	var got *http.Request
 	var sent []byte

@@ -52,10 +52,12 @@ func newTransport() *http.Transport {
 // proxyError means that a proxy refused to connect to the API. No part of the request left.
 type proxyError struct{ status int }
 
+// Error returns the status of the proxy and its meaning.
 func (e *proxyError) Error() string {
 	return fmt.Sprintf("the proxy does not connect to the API: %d: %s", e.status, statusText(e.status))
 }
 
+// checkProxyResponse makes a refused CONNECT an error of its own type, which net/http otherwise hides in a text.
 func checkProxyResponse(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
 		return &proxyError{status: resp.StatusCode}

@@ -19,7 +19,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// The second POST goes over the connection of the first, which dies when the POST has arrived.
+// The server closes the connection of the first POST after the second has arrived on it.
 func TestPostIsSentOnceOverADeadConnection(t *testing.T) {
 	t.Parallel()
 	received := make(chan string, 10)
@@ -49,8 +49,8 @@ func TestPostIsSentOnceOverADeadConnection(t *testing.T) {
 	}
 }
 
-// The server closes each kept-alive connection at once, so that many a POST meets one that is closing.
-// Whatever comes of it, no request is repeated, and none that is said not to have left has arrived.
+// The server often closes a kept-alive connection at once, so that some POSTs are written to a closing one. No request must
+// arrive twice, and none that is reported as NotNow must arrive.
 func TestClosingConnectionsNeitherRepeatNorHideAPost(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -90,7 +90,7 @@ func TestClosingConnectionsNeitherRepeatNorHideAPost(t *testing.T) {
 	}
 }
 
-func TestRequestThatNeverLeftIsNotNow(t *testing.T) {
+func TestUnsentRequestIsNotNow(t *testing.T) {
 	t.Parallel()
 	refusing := httptest.NewServer(http.NotFoundHandler())
 	refusing.Close()
@@ -116,9 +116,9 @@ func TestRequestThatNeverLeftIsNotNow(t *testing.T) {
 	}
 }
 
-// The connection breaks after the client got it and before it wrote to it: a kept-alive one that was
-// closed at that moment looks the same.
-func TestConnectionThatBreaksBeforeAnythingIsWrittenIsNotNow(t *testing.T) {
+// The connection breaks after the client took it and before it wrote to it, as when a server closes an idle connection at
+// that moment.
+func TestConnectionLostBeforeTheFirstByteIsNotNow(t *testing.T) {
 	t.Parallel()
 	for name, hook := range map[string]func(net.Conn){
 		"closed":      func(conn net.Conn) { _ = conn.Close() },
@@ -139,7 +139,7 @@ func TestConnectionThatBreaksBeforeAnythingIsWrittenIsNotNow(t *testing.T) {
 	}
 }
 
-func TestSilenceIsNotNowBeforeAndUnknownAfterTheRequestLeft(t *testing.T) {
+func TestTimeoutIsNotNowBeforeAndUnknownAfterTheRequestLeft(t *testing.T) {
 	t.Parallel()
 	t.Run("while shaking hands", func(t *testing.T) {
 		t.Parallel()
@@ -185,7 +185,7 @@ func silentAnswer(t *testing.T, fault anchortest.Fault) {
 	want{outcome: task.Unknown}.check(t, "", err)
 }
 
-func TestCanceledContextMeansThatNothingLeft(t *testing.T) {
+func TestCanceledContextIsNotNow(t *testing.T) {
 	t.Parallel()
 	api := startAPI(t, anchortest.Plan{})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -15,24 +15,24 @@ import (
 	"golang.org/x/text/message"
 )
 
-// children checks what is inside an object or array, in the place of the validator: in a fixed order, only until a
-// few violations are found, and with no more than those kept of what the checks of each child found.
+// children checks the inside of objects and arrays instead of the validator, which would collect all violations. It checks
+// the children in a fixed order, stops after a few violations, and keeps no more of those that each child has.
 type children struct {
 	meter      *meter
 	draft      int
 	properties map[string]*jsonschema.Schema
 	patterns   map[jsonschema.Regexp]*jsonschema.Schema
-	additional any // nil, bool or *jsonschema.Schema
-	names      *jsonschema.Schema
+	additional any                // additionalProperties: nil, bool or *jsonschema.Schema
+	names      *jsonschema.Schema // propertyNames
 
 	prefix      []*jsonschema.Schema
-	items       any // of the items behind prefix: nil, bool or *jsonschema.Schema
+	items       any // for the items after prefix: nil, bool or *jsonschema.Schema
 	contains    *jsonschema.Schema
-	least, most *int // of items that contains is true for
+	least, most *int // minContains and maxContains
 	unique      bool
 }
 
-// newChildren takes the keywords off the schema. It returns nil where there are none.
+// newChildren moves the keywords from the schema. It returns nil if there are none.
 func newChildren(m *meter, s *jsonschema.Schema) *children {
 	c := &children{
 		meter: m, draft: s.DraftVersion, properties: s.Properties, patterns: s.PatternProperties,
@@ -42,7 +42,7 @@ func newChildren(m *meter, s *jsonschema.Schema) *children {
 	if s.Items2020 != nil {
 		c.items = s.Items2020
 	}
-	if s.DraftVersion < 2020 {
+	if s.DraftVersion < 2020 { // items was a list or a schema, and additionalItems the rest
 		c.items = s.Items
 		if list, ok := s.Items.([]*jsonschema.Schema); ok {
 			c.prefix, c.items = list, s.AdditionalItems
@@ -58,7 +58,7 @@ func newChildren(m *meter, s *jsonschema.Schema) *children {
 	return c
 }
 
-// Validate is called by the validator with each value that the schema is applied to.
+// Validate implements jsonschema.SchemaExt. The validator calls it with each value that the schema is applied to.
 func (c *children) Validate(ctx *jsonschema.ValidatorContext, v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -68,22 +68,26 @@ func (c *children) Validate(ctx *jsonschema.ValidatorContext, v any) {
 	}
 }
 
-// found is what the checks of children found so far.
+// found collects the violations in the children of one value.
 type found struct {
 	*children
 	ctx  *jsonschema.ValidatorContext
 	kept []*jsonschema.ValidationError
 }
 
-// check checks a child.
+// check checks one child.
 func (f *found) check(s *jsonschema.Schema, v any, place string) {
-	kept := f.meter.kept
-	err := f.ctx.Validate(s, f.meter.instance.resolve(v), []string{place})
-	f.meter.kept = kept
-	f.keep(err)
+	f.keep(f.validate(f.ctx, s, v, place))
 }
 
-// keep keeps a few violations of those a check found.
+// validate checks a child with the validator. Its violations are not held until found.keep has chosen a few.
+func (c *children) validate(ctx *jsonschema.ValidatorContext, s *jsonschema.Schema, v any, place string) error {
+	kept := c.meter.kept
+	defer func() { c.meter.kept = kept }()
+	return ctx.Validate(s, c.meter.instance.resolve(v), []string{place})
+}
+
+// keep keeps the leaves of the violations of one child.
 func (f *found) keep(err error) {
 	if broken, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		few := leaves(broken, nil)
@@ -92,10 +96,10 @@ func (f *found) keep(err error) {
 	}
 }
 
-// enough reports whether so many violations are found that the rest need not be looked at.
-func (f *found) enough() bool { return len(f.kept) >= maxViolations }
+// isEnough reports whether there are so many violations that the other children need no check.
+func (f *found) isEnough() bool { return len(f.kept) >= maxViolations }
 
-// report hands what was found to the validator. unseen: some children were not looked at.
+// report passes the violations to the validator. unseen says that some children were not checked.
 func (f *found) report(unseen bool) {
 	for _, each := range f.kept {
 		f.ctx.AddErr(each)
@@ -105,24 +109,25 @@ func (f *found) report(unseen bool) {
 	}
 }
 
-// more says that there may be more violations than those that were found.
+// more is a violation that says that there may be others.
 type more struct{ worded }
 
-// worded is a violation in words of its own.
+// worded is a violation with a text of our own. It implements jsonschema.ErrorKind.
 type worded string
 
-// KeywordPath is part of the validator's interface.
+// KeywordPath returns nothing, because it is not printed.
 func (worded) KeywordPath() []string { return nil }
 
-// LocalizedString is part of the validator's interface.
+// LocalizedString returns the text, in English.
 func (w worded) LocalizedString(*message.Printer) string { return string(w) }
 
+// object checks properties, patternProperties, additionalProperties and propertyNames.
 func (c *children) object(ctx *jsonschema.ValidatorContext, object map[string]any) {
 	f := &found{children: c, ctx: ctx}
 	var tooMany []string
 	seen := 0
 	for _, name := range slices.Sorted(maps.Keys(object)) {
-		if f.enough() || len(tooMany) > maxViolations {
+		if f.isEnough() || len(tooMany) > maxViolations {
 			break
 		}
 		seen++
@@ -151,7 +156,7 @@ func (c *children) object(ctx *jsonschema.ValidatorContext, object map[string]an
 	f.report(seen < len(object))
 }
 
-// checkName applies propertyNames.
+// checkName checks a name against propertyNames.
 func (f *found) checkName(name string) {
 	if f.names == nil {
 		return
@@ -166,7 +171,7 @@ func (f *found) checkName(name string) {
 	}
 }
 
-// member applies properties and patternProperties, and reports whether one of them is about the name.
+// member checks a member against properties and patternProperties, and reports whether one of them applies to the name.
 func (f *found) member(name string, v any) bool {
 	s, evaluated := f.properties[name]
 	if evaluated {
@@ -181,6 +186,7 @@ func (f *found) member(name string, v any) bool {
 	return evaluated
 }
 
+// array checks prefixItems, items, uniqueItems and contains.
 func (c *children) array(ctx *jsonschema.ValidatorContext, array []any) {
 	if c.unique {
 		c.checkUnique(ctx, array)
@@ -188,7 +194,7 @@ func (c *children) array(ctx *jsonschema.ValidatorContext, array []any) {
 	f := &found{children: c, ctx: ctx}
 	seen := len(array)
 	for i, item := range array {
-		if f.enough() {
+		if f.isEnough() {
 			seen = i
 			break
 		}
@@ -211,13 +217,12 @@ func (c *children) array(ctx *jsonschema.ValidatorContext, array []any) {
 	}
 }
 
+// checkContains checks contains with minContains and maxContains. It must look at all items, because it marks those that
+// match as evaluated.
 func (c *children) checkContains(ctx *jsonschema.ValidatorContext, array []any) {
 	count := 0
 	for i, item := range array {
-		kept := c.meter.kept
-		err := ctx.Validate(c.contains, c.meter.instance.resolve(item), []string{strconv.Itoa(i)})
-		c.meter.kept = kept
-		if err != nil {
+		if c.validate(ctx, c.contains, item, strconv.Itoa(i)) != nil {
 			continue
 		}
 		count++
@@ -237,8 +242,8 @@ func (c *children) checkContains(ctx *jsonschema.ValidatorContext, array []any) 
 	}
 }
 
-// checkUnique applies uniqueItems by a hash of each item, whose seed nobody knows: no items can be chosen so that it
-// takes long.
+// checkUnique checks uniqueItems by hashing each item. The seed of the hash is random, so that no author of a value can choose
+// items that collide.
 func (c *children) checkUnique(ctx *jsonschema.ValidatorContext, array []any) {
 	c.meter.spend(len(array) / 4)
 	seen := make(map[uint64]int, len(array))
@@ -256,7 +261,7 @@ func (c *children) checkUnique(ctx *jsonschema.ValidatorContext, array []any) {
 	}
 }
 
-// writeTo writes a value so that two are the same exactly where what is written is.
+// writeTo hashes a value: equal values have equal hashes, and different ones write different bytes.
 func (c *children) writeTo(sum *maphash.Hash, v any) {
 	c.meter.spend(1)
 	switch v := c.meter.instance.resolve(v).(type) {
@@ -281,7 +286,7 @@ func (c *children) writeTo(sum *maphash.Hash, v any) {
 	}
 }
 
-// writeText writes a text behind its type and its length.
+// writeText hashes a text after its type and its length, so that no two lists of texts write the same bytes.
 func writeText(sum *maphash.Hash, of byte, text string) {
 	head := binary.AppendUvarint([]byte{of}, uint64(len(text)))
 	_, _ = sum.Write(head) // it never fails

@@ -14,22 +14,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func start(t testing.TB, opts ...anchortest.Option) *anchortest.Server {
-	t.Helper()
+func start(tb testing.TB, opts ...anchortest.Option) *anchortest.Server {
+	tb.Helper()
 	s := anchortest.New(opts...)
 	if err := s.Start("127.0.0.1:0"); err != nil {
-		t.Fatalf("start: %v", err)
+		tb.Fatalf("start: %v", err)
 	}
-	t.Cleanup(s.Close)
+	tb.Cleanup(s.Close)
 	return s
 }
 
-// call makes one request on a connection of its own.
-func call(t testing.TB, s *anchortest.Server, method, target, body string) (status int, answer string, header http.Header, err error) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.URL()+target, strings.NewReader(body))
+// call sends one request on a new connection.
+func call(tb testing.TB, s *anchortest.Server, method, target, body string) (status int, answer string, header http.Header, err error) {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), method, s.URL()+target, strings.NewReader(body))
 	if err != nil {
-		t.Fatalf("make request: %v", err)
+		tb.Fatalf("make request: %v", err)
 	}
 	req.Header.Set("Anchor-Api-Key", "stand-in-key")
 	transport := &http.Transport{DisableKeepAlives: true}
@@ -45,11 +45,11 @@ func call(t testing.TB, s *anchortest.Server, method, target, body string) (stat
 const webTask = "/v1/tools/perform-web-task"
 
 // submit returns the answer's status and the workflow id.
-func submit(t testing.TB, s *anchortest.Server, body string) (status int, id string) {
-	t.Helper()
-	status, answer, _, err := call(t, s, "POST", webTask, body)
+func submit(tb testing.TB, s *anchortest.Server, body string) (status int, id string) {
+	tb.Helper()
+	status, answer, _, err := call(tb, s, "POST", webTask, body)
 	if err != nil {
-		t.Fatalf("submit: %v", err)
+		tb.Fatalf("submit: %v", err)
 	}
 	var parsed struct {
 		Data struct {
@@ -59,10 +59,10 @@ func submit(t testing.TB, s *anchortest.Server, body string) (status int, id str
 	}
 	if status == 200 {
 		if err := json.Unmarshal([]byte(answer), &parsed); err != nil {
-			t.Fatalf("parse answer: %v", err)
+			tb.Fatalf("parse answer: %v", err)
 		}
 		if parsed.Data.Status != "running" {
-			t.Errorf("got status %q, want running", parsed.Data.Status)
+			tb.Errorf("got status %q, want running", parsed.Data.Status)
 		}
 	}
 	return status, parsed.Data.ID
@@ -86,7 +86,7 @@ func pollUntil(t *testing.T, s *anchortest.Server, id, text string) string {
 			return answer
 		}
 	}
-	t.Fatalf("waited in vain for %s", text)
+	t.Fatalf("no answer contains %s", text)
 	return ""
 }
 
