@@ -80,7 +80,7 @@ func (p *Pipeline) endPoisoned(ctx context.Context, d *task.Delivery, count task
 		return err
 	}
 	p.metrics.countEvent(&ev)
-	p.log.Error().Str("task", ev.TaskID).Uint64("seq", d.Seq).Int("deliveries", count.Count).Msg("request poisoned, put aside")
+	p.log.Error().Str("task", ev.TaskID).Uint64("seq", d.Seq).Int("deliveries", count.Count).Msg("poisoned request dead-lettered")
 	return nil
 }
 

@@ -26,7 +26,7 @@ func (r *run) save(ctx context.Context, next task.Record) (*task.Record, error) 
 	ctx = context.WithoutCancel(ctx)
 	rec, err := r.Tracker.Save(ctx, next)
 	if errors.Is(err, task.ErrRecordLost) && !r.req.Delivery.LostLease() {
-		r.log.Warn().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Msg("record was lost, written again")
+		r.log.Warn().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Msg("lost record written again")
 		rec, err = r.Tracker.Save(ctx, rec)
 	}
 	if errors.Is(err, task.ErrRecordLost) {

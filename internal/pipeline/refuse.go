@@ -31,7 +31,7 @@ func (p *Pipeline) refuse(ctx context.Context, d *task.Delivery, why error) erro
 		return err
 	}
 	p.metrics.countEvent(&ev)
-	p.log.Warn().Str("task", ev.TaskID).Str("field", invalid.Field).Msg("request was refused")
+	p.log.Warn().Str("task", ev.TaskID).Str("field", invalid.Field).Msg("request refused")
 	return nil
 }
 
