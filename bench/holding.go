@@ -255,7 +255,7 @@ const redeliveries = "capstan_redeliveries_total"
 
 // held waits until a worker waits for n workflows.
 func held(ctx context.Context, p *process.Process, n int) error {
-	return reaches(ctx, p, "capstan_waiting_workflows", n)
+	return reaches(ctx, p, "capstan_workflows_waiting", n)
 }
 
 // reaches waits until a worker's metric is at least so large.

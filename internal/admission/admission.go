@@ -1,36 +1,35 @@
 // Package admission decides when a submission may leave the worker.
 //
-// Submissions stand in one line, first come, first served; a task that acquires again goes to the back. The first
-// in line waits for a free slot, then for the end of a pause, and last for a token of the rate; the others wait
-// behind it.
+// Submissions wait in one line, first come, first served; a task that acquires again goes to the back. The first in line
+// waits for a free slot, then for the end of a pause, and last for a token of the rate; the others wait behind it.
 //
-// A circuit breaker pauses submissions: package breaker has its states, its waits, and the list of the answers
-// that concern everybody. Accepted or refused, the probe shows that the API judges tasks again, and the pause is
-// over. Where the probe's outcome is unknown, or no POST was made, the next in line is the probe: while the API
-// is unwell, no more than one task at a time is at risk.
+// A circuit breaker pauses submissions: package breaker describes its states, its open times, and the answers that open
+// it. After a pause one submission leaves as the probe. If it is accepted or refused, the API judges tasks again, and
+// the pause is over. If its outcome is unknown, or nothing was submitted, the next in line is the probe: while the API
+// fails, at most one task at a time is at risk.
 //
 // # Answers that end a task
 //
-// An unknown outcome and a refusal concern one task, and end it. A gateway or a broken deploy that answers every
-// submission so would cost a whole queue its tasks. So the fifth outcome of one kind, with no accepted submission
-// since the first of them, opens the breaker as well (task.Failing, task.Refusing), and while nothing is accepted
-// each further one does it again. A kind is "unknown", or the HTTP status of a refusal.
+// An unknown outcome or a refusal ends one task. A gateway or a broken deploy that gives such an answer to every
+// submission would end a whole queue of tasks. So the fifth outcome of one kind opens the breaker too, if no submission
+// was accepted since the first (task.Failing, task.Refusing), and each further one opens it again until a submission is
+// accepted. A kind is "unknown", or the HTTP status of a refusal.
 //
-// A refused probe is final for its task, so a queue of requests that deserve to be refused moves by one task a
-// pause. How long these pauses may get depends on what the status can be about:
+// A refused probe ends its task, so a queue of requests that deserve to be refused advances by one task per pause. The
+// longest pause depends on the possible causes of the status:
 //
-//   - 400, 409, 413 and 422 are about what the request says. A queue full of bad requests is then as likely as a
-//     broken API. The pauses grow to 5 s: 2,000 bad requests take less than three hours, and a broken API costs
-//     at most 12 tasks a minute.
-//   - No request can earn any other refusal, such as 404, 405 or a redirect: the base URL or the deploy is wrong.
-//     The pauses grow to 60 s.
+//   - 400, 409, 413 and 422 can be the fault of the request. A queue full of bad requests is as likely as a broken API.
+//     The pauses grow to 5 s: 2,000 bad requests take less than three hours, and a broken API costs at most 12 tasks a
+//     minute.
+//   - No request can cause any other refusal, such as 404, 405 or a redirect: the base URL or the deploy is wrong. The
+//     pauses grow to 60 s.
 //
 // # Requests with a browser session
 //
-// A refusal or a 403 for a request that names a session can be about the session: somebody else's, or expired. It
-// never pauses requests without a session. A breaker of their own pauses those with one: after a 403 for three
-// different sessions, or five refusals of one kind, and again no submission accepted in between. Its pauses grow
-// to 5 s, and any accepted submission ends them. A request without a session that meets a 403 pauses all.
+// A refusal or a 403 for a request that names a session can be about the session: it may belong to another account, or
+// have expired. Such an answer never pauses requests without a session. A second breaker pauses those with one: after a
+// 403 for three different sessions, or five refusals of one kind, if no submission was accepted in between. Its pauses
+// grow to 5 s, and any accepted submission ends them. A 403 for a request without a session pauses all.
 package admission
 
 import (
@@ -49,14 +48,14 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// longestAsked bounds what the API can ask for.
-const longestAsked = time.Hour
+// longestPause bounds the pause that the API can ask for.
+const longestPause = time.Hour
 
-// Admission bounds how many submissions are under way, how fast they leave, and keeps them back during a pause.
-// Its methods may be called by many goroutines at once.
+// Admission bounds how many submissions are under way and how fast they leave, and holds them back during a pause. Its
+// methods may be called by many goroutines at once.
 type Admission struct {
-	turn         *semaphore.Weighted // held by the first in line; passes on in the order of asking
-	sessionsTurn *semaphore.Weighted // the same for the requests with a session that a pause keeps out of the line
+	line         *semaphore.Weighted // acquired by the first in line; first come, first served
+	sessionsLine *semaphore.Weighted // the same for requests with a session while those are paused
 	slots        *semaphore.Weighted // one for each POST that may be under way
 	limit        *rate.Limiter
 	all          *breaker.Breaker // of all submissions
@@ -69,15 +68,15 @@ type Admission struct {
 	streaks streaks // guarded by mu
 }
 
-// New returns an Admission that pauses nothing yet. cfg.Concurrency and the burst of limit must be at least 1;
-// the limit may be shared with others.
+// New returns an Admission without a pause. cfg.Concurrency and the burst of limit must be at least 1. Polls may share
+// the limit.
 func New(cfg Config, limit *rate.Limiter, reg prometheus.Registerer, log zerolog.Logger) *Admission {
 	a := &Admission{
-		turn:         semaphore.NewWeighted(1),
-		sessionsTurn: semaphore.NewWeighted(1),
+		line:         semaphore.NewWeighted(1),
+		sessionsLine: semaphore.NewWeighted(1),
 		slots:        semaphore.NewWeighted(int64(cfg.Concurrency)),
 		limit:        limit,
-		all:          breaker.New(longestAsked),
+		all:          breaker.New(longestPause),
 		sessions:     breaker.New(shortPause),
 		log:          log,
 		streaks:      newStreaks(),
@@ -86,8 +85,8 @@ func New(cfg Config, limit *rate.Limiter, reg prometheus.Registerer, log zerolog
 	return a
 }
 
-// Acquire blocks until a submission may leave, or until ctx ends: then its error is returned and there is nothing
-// to release. sessionID is that of the request, or empty.
+// Acquire blocks until a submission may leave. It returns ctx's error if that ends first. sessionID is that of the
+// request, or empty.
 //
 // The caller submits and then calls release, exactly once, with the outcome: nil for an accepted submission, the
 // *task.SubmitError, or task.ErrNotSubmitted. Any other error counts as an unknown outcome.
@@ -95,9 +94,9 @@ func (a *Admission) Acquire(ctx context.Context, sessionID string) (release func
 	began := time.Now()
 	a.metrics.waiting.Inc()
 	defer a.metrics.waiting.Dec()
-	s, err := a.pass(ctx, sessionID)
+	s, err := a.acquire(ctx, sessionID)
 	if err != nil {
-		// The limiter gives up early when its token would come after ctx's deadline.
+		// The limiter returns early if its token would come after ctx's deadline.
 		<-ctx.Done()
 		return nil, fmt.Errorf("wait to submit: %w", ctx.Err())
 	}
@@ -106,11 +105,11 @@ func (a *Admission) Acquire(ctx context.Context, sessionID string) (release func
 	return func(err error) { a.release(s, err) }, nil
 }
 
-// Accepted returns how many submissions were accepted so far.
+// Accepted returns how many submissions the API has accepted so far.
 func (a *Admission) Accepted() uint64 { return a.accepted.Load() }
 
-// Paused reports whether submissions are paused, why, and until when. A pause of the requests with a session
-// counts: it lasts only while nothing else is accepted. A paused worker is ready.
+// Paused reports whether submissions are paused, why, and until when. That includes a pause of the requests with a
+// session, which lasts only while nothing else is accepted. A paused worker is ready.
 func (a *Admission) Paused() (reason task.Reason, until time.Time, paused bool) {
 	if reason, until, paused = a.all.State(); paused {
 		return reason, until, true
@@ -129,62 +128,63 @@ func (a *Admission) KeyChanged() {
 	}
 }
 
+// pausedFor reports whether submissions are paused for a reason.
 func (a *Admission) pausedFor(reason task.Reason) bool {
 	ofAll, _, all := a.all.State()
 	ofSessions, _, sessions := a.sessions.State()
 	return all && ofAll == reason || sessions && ofSessions == reason
 }
 
-// submission is one that was let through.
+// submission is one that was admitted.
 type submission struct {
 	session  string
 	all      breaker.Ticket
 	sessions breaker.Ticket // the zero Ticket for a request without a session
 }
 
-// pass returns with a slot acquired for the submission.
-func (a *Admission) pass(ctx context.Context, session string) (submission, error) {
+// acquire returns when the submission has a slot and a ticket of each breaker that it must pass.
+func (a *Admission) acquire(ctx context.Context, session string) (submission, error) {
 	for {
-		done, err := a.awaitSessions(ctx, session)
+		leaveLine, err := a.awaitSessions(ctx, session)
 		if err != nil {
 			return submission{}, err
 		}
-		s, ok, err := a.standInLine(ctx, session)
-		done()
+		s, ok, err := a.acquireSlot(ctx, session)
+		leaveLine()
 		if ok || err != nil {
 			return s, err
 		}
 	}
 }
 
-// awaitSessions keeps a request with a session out of the line while those are paused. While their breaker is
-// half-open, no other one follows until done is called.
-func (a *Admission) awaitSessions(ctx context.Context, session string) (done func(), err error) {
+// awaitSessions holds a request with a session out of the line while those are paused. While their breaker is half-open,
+// the next one waits until leaveLine is called.
+func (a *Admission) awaitSessions(ctx context.Context, session string) (leaveLine func(), err error) {
 	if session == "" || a.sessions.Closed() {
 		return func() {}, nil
 	}
-	if err := a.sessionsTurn.Acquire(ctx, 1); err != nil {
+	if err := a.sessionsLine.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	done = func() { a.sessionsTurn.Release(1) }
+	leaveLine = func() { a.sessionsLine.Release(1) }
 	if err := a.sessions.Wait(ctx); err != nil {
-		done()
+		leaveLine()
 		return nil, err
 	}
 	if a.sessions.Closed() {
-		done()
+		leaveLine()
 		return func() {}, nil
 	}
-	return done, nil
+	return leaveLine, nil
 }
 
-// standInLine waits for the submission's turn and a slot. ok is false where requests with a session are paused
-// and this is one: it must not keep the others waiting.
-func (a *Admission) standInLine(ctx context.Context, session string) (s submission, ok bool, err error) {
-	if err := a.turn.Acquire(ctx, 1); err != nil {
+// acquireSlot waits in line and then for a slot. ok is false for a request with a session if those are paused: the others
+// must not wait behind it.
+func (a *Admission) acquireSlot(ctx context.Context, session string) (s submission, ok bool, err error) {
+	if err := a.line.Acquire(ctx, 1); err != nil {
 		return submission{}, false, err
 	}
-	defer a.turn.Release(1)
+	defer a.line.Release(1)
 	if err := a.slots.Acquire(ctx, 1); err != nil {
 		return submission{}, false, err
 	}
@@ -195,8 +195,8 @@ func (a *Admission) standInLine(ctx context.Context, session string) (s submissi
 	return s, ok, err
 }
 
-// admit waits for the end of a pause and for a token. It starts over when a pause begins while it waits for the
-// token: one token for each pause is all that is wasted.
+// admit waits for the end of a pause and for a token of the rate. If a pause begins while it waits for the token, it
+// starts over. So a pause wastes at most one token.
 func (a *Admission) admit(ctx context.Context, session string) (s submission, ok bool, err error) {
 	for {
 		if err := a.all.Wait(ctx); err != nil {
@@ -221,7 +221,7 @@ func (a *Admission) admit(ctx context.Context, session string) (s submission, ok
 	}
 }
 
-// release judges the outcome before it frees the slot, so that no submission slips through ahead of a pause.
+// release judges the outcome before it releases the slot, so that no submission leaves before a pause begins.
 func (a *Admission) release(s submission, err error) {
 	if err == nil {
 		a.accepted.Add(1)

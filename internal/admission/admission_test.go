@@ -10,53 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
 	"golang.org/x/time/rate"
 
-	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func newAdmission(concurrency int, limit rate.Limit) *admission.Admission {
-	return admission.New(admission.Config{Concurrency: concurrency}, rate.NewLimiter(limit, 1),
-		prometheus.NewRegistry(), zerolog.Nop())
-}
-
-func acquire(t *testing.T, a *admission.Admission) (release func(error)) {
-	t.Helper()
-	release, err := a.Acquire(t.Context(), "")
-	if err != nil {
-		t.Fatalf("acquire: %v", err)
-	}
-	return release
-}
-
-func notNow(retryAfter time.Duration) error {
-	return &task.SubmitError{Kind: task.NotNow, Reason: task.RateLimited, HTTPStatus: 429, RetryAfter: retryAfter}
-}
-
-// queue starts n goroutines that acquire one after the other and report their numbers.
-func queue(ctx context.Context, a *admission.Admission, n int) <-chan acquired {
-	in := make(chan acquired, n)
-	for i := range n {
-		go func() {
-			release, err := a.Acquire(ctx, "")
-			in <- acquired{number: i, release: release, err: err}
-		}()
-		synctest.Wait()
-	}
-	return in
-}
-
-type acquired struct {
-	number  int
-	release func(error)
-	err     error
-}
 
 func TestFirstComeFirstServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -138,7 +95,7 @@ func TestRateIsKept(t *testing.T) {
 	})
 }
 
-func TestCancelledWaitersLeaveNothingBehind(t *testing.T) {
+func TestCanceledWaitersReleaseEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(1, rate.Inf)
 		release := acquire(t, a)

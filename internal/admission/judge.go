@@ -12,34 +12,34 @@ import (
 )
 
 const (
-	// streakLimit is how many outcomes of one kind pause submissions.
+	// streakLimit is how many outcomes of one kind in a row pause submissions.
 	streakLimit = 5
 
-	// sessionLimit is how many different sessions have to meet a 403 to pause the requests with a session.
+	// sessionLimit is how many different sessions must meet a 403 to pause the requests with a session.
 	sessionLimit = 3
 
-	// shortPause is the longest pause for answers that can be the tasks' own fault.
+	// shortPause bounds the pauses for answers that can be the tasks' own fault.
 	shortPause = 5 * time.Second
 )
 
-// kind is a kind of outcome that ends a task.
+// kind is a kind of outcome that ends its task.
 type kind struct {
 	outcome task.SubmitErrorKind
 	status  int  // of a refusal
 	session bool // the refused request names a session
 }
 
-// streaks count the outcomes since a submission was accepted.
+// streaks count the outcomes since the last accepted submission.
 type streaks struct {
 	ended     map[kind]int
-	forbidden map[string]struct{} // sessions that met a 403, no more than sessionLimit
+	forbidden map[string]struct{} // sessions that met a 403, at most sessionLimit
 }
 
 func newStreaks() streaks {
 	return streaks{ended: map[kind]int{}, forbidden: map[string]struct{}{}}
 }
 
-// judge draws the conclusion from what came of a submission.
+// judge decides by the outcome of a submission whether a pause begins or ends.
 func (a *Admission) judge(s submission, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -50,40 +50,40 @@ func (a *Admission) judge(s submission, err error) {
 	reason := breaker.OfSubmission(failure, s.session != "")
 	current := a.all.Current(s.all)
 	switch {
-	case reason != "":
+	case reason != "": // all submissions would get this answer
 		a.pause(a.all, s.all, reason, failure.RetryAfter, 0)
 		a.sessions.Unused(s.sessions)
-	case !current: // old news
+	case !current: // the answer is stale
 		a.sessions.Unused(s.sessions)
 	case err == nil:
-		a.acceptedOne(s)
+		a.countAccepted(s)
 	case errors.Is(err, task.ErrNotSubmitted):
 		a.unused(s)
 	case failure.Kind == task.NotNow:
-		a.forbiddenSession(s, failure)
+		a.countForbidden(s, failure)
 	default:
-		a.endedOne(s, failure)
+		a.countEnded(s, failure)
 	}
 }
 
-// acceptedOne starts the count of what went before over, and ends the pause.
-func (a *Admission) acceptedOne(s submission) {
+// countAccepted ends all streaks and pauses.
+func (a *Admission) countAccepted(s submission) {
 	a.streaks = newStreaks()
 	if reason, closed := a.all.Succeed(s.all); closed {
-		a.resumed(reason)
+		a.logResumed(reason)
 	}
 	if reason, closed := a.sessions.Close(); closed {
-		a.resumed(reason)
+		a.logResumed(reason)
 	}
 }
 
-// endedOne counts a refusal or an unknown outcome. Too many of one kind pause the submissions that may be
-// concerned; otherwise a refusal shows that the API judges tasks.
-func (a *Admission) endedOne(s submission, failure *task.SubmitError) {
-	k, reason, longest := kind{outcome: task.Unknown}, task.Failing, time.Duration(0)
+// countEnded counts a refusal or an unknown outcome. Too many of one kind pause the submissions that they may concern.
+// Before that, a refusal shows that the API judges tasks.
+func (a *Admission) countEnded(s submission, failure *task.SubmitError) {
+	k, reason, most := kind{outcome: task.Unknown}, task.Failing, time.Duration(0)
 	if failure.Kind == task.Refused {
 		k, reason = kind{outcome: task.Refused, status: failure.HTTPStatus, session: s.session != ""}, task.Refusing
-		longest = longestPause(k)
+		most = longestPauseOf(k)
 	}
 	a.streaks.ended[k]++
 	switch {
@@ -92,16 +92,16 @@ func (a *Admission) endedOne(s submission, failure *task.SubmitError) {
 	case a.streaks.ended[k] < streakLimit:
 		a.answered(s)
 	case k.session:
-		a.pause(a.sessions, s.sessions, reason, failure.RetryAfter, longest)
+		a.pause(a.sessions, s.sessions, reason, failure.RetryAfter, most)
 		a.all.Unused(s.all)
 	default:
-		a.pause(a.all, s.all, reason, failure.RetryAfter, longest)
+		a.pause(a.all, s.all, reason, failure.RetryAfter, most)
 		a.sessions.Unused(s.sessions)
 	}
 }
 
-// forbiddenSession takes in a 403 that can be about the request's session.
-func (a *Admission) forbiddenSession(s submission, failure *task.SubmitError) {
+// countForbidden counts a 403 that can be about the request's session.
+func (a *Admission) countForbidden(s submission, failure *task.SubmitError) {
 	a.all.Unused(s.all) // it says nothing about requests without a session
 	if len(a.streaks.forbidden) < sessionLimit {
 		a.streaks.forbidden[s.session] = struct{}{}
@@ -113,25 +113,24 @@ func (a *Admission) forbiddenSession(s submission, failure *task.SubmitError) {
 	a.pause(a.sessions, s.sessions, task.Forbidden, failure.RetryAfter, 0)
 }
 
-// answered takes in that the API refused one task, as it may.
+// answered reports to the breakers that the API judged a task.
 func (a *Admission) answered(s submission) {
 	if reason, closed := a.all.Answer(s.all); closed {
-		a.resumed(reason)
+		a.logResumed(reason)
 	}
 	if reason, closed := a.sessions.Answer(s.sessions); closed {
-		a.resumed(reason)
+		a.logResumed(reason)
 	}
 }
 
-// unused passes the right to probe on.
+// unused reports to the breakers that the outcome says nothing about other submissions.
 func (a *Admission) unused(s submission) {
 	a.all.Unused(s.all)
 	a.sessions.Unused(s.sessions)
 }
 
-// longestPause is the longest pause for refusals of that kind, 0 for that of the breaker. See the package's
-// comment.
-func longestPause(k kind) time.Duration {
+// longestPauseOf returns the longest pause for refusals of a kind, or 0 for the breaker's. See the package's comment.
+func longestPauseOf(k kind) time.Duration {
 	switch k.status {
 	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		return shortPause
@@ -140,9 +139,9 @@ func longestPause(k kind) time.Duration {
 	}
 }
 
-// pause opens a breaker, or keeps it open until a later moment where the submission left before it opened.
-func (a *Admission) pause(b *breaker.Breaker, ticket breaker.Ticket, reason task.Reason, asked, longest time.Duration) {
-	wait, opened := b.Open(ticket, reason, asked, longest)
+// pause opens a breaker, or extends its open time if the submission left before it opened.
+func (a *Admission) pause(b *breaker.Breaker, ticket breaker.Ticket, reason task.Reason, asked, most time.Duration) {
+	wait, opened := b.Open(ticket, reason, asked, most)
 	if !opened {
 		return
 	}
@@ -154,11 +153,11 @@ func (a *Admission) pause(b *breaker.Breaker, ticket breaker.Ticket, reason task
 	a.log.WithLevel(level).Str("reason", string(reason)).Bool("session", session).Stringer("wait", wait).Msg("submissions paused")
 }
 
-func (a *Admission) resumed(reason task.Reason) {
+func (a *Admission) logResumed(reason task.Reason) {
 	a.log.Info().Str("reason", string(reason)).Msg("submissions resumed")
 }
 
-// levelOf is Error where waiting does not help and a person must look.
+// levelOf returns the log level of a pause: Error if waiting does not help and a person must act.
 func levelOf(reason task.Reason) zerolog.Level {
 	switch reason {
 	case task.Unauthorized, task.NoCredits, task.Forbidden, task.ProxyLogin:

@@ -14,32 +14,32 @@ type metrics struct {
 	waited  prometheus.Histogram
 }
 
-// newMetrics makes every reason's series, so that an alert can tell "never" from "not measured". paused
-// says whether submissions are paused for a reason now.
+// newMetrics creates the series of every reason, so that an alert can distinguish "never" from "not measured". paused
+// reports whether submissions are paused for a reason.
 func newMetrics(reg prometheus.Registerer, slots int, paused func(task.Reason) bool) metrics {
 	auto := promauto.With(reg)
 	m := metrics{
 		pauses: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "capstan_pauses_total", Help: "Pauses of all submissions that began.",
+			Name: "capstan_pauses_total", Help: "Pauses of submissions that began.",
 		}, []string{"reason"}),
 		inUse: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_submit_slots_in_use", Help: "Submissions that were let through and are under way.",
+			Name: "capstan_submit_slots_in_use", Help: "Submissions under way.",
 		}),
 		waiting: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_submissions_waiting", Help: "Tasks that wait for a slot, the end of a pause, or the rate.",
+			Name: "capstan_submissions_waiting", Help: "Tasks that wait for a submission slot, the end of a pause, or the rate.",
 		}),
 		waited: auto.NewHistogram(prometheus.HistogramOpts{
-			Name: "capstan_submission_wait_seconds", Help: "Time that a submission waited before it was let through.",
+			Name: "capstan_submission_wait_seconds", Help: "Time that a submission waited for its slot, a pause and the rate.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 11),
 		}),
 	}
 	auto.NewGauge(prometheus.GaugeOpts{
-		Name: "capstan_submit_slots_limit", Help: "Submissions that may be under way at once: SUBMIT_CONCURRENCY.",
+		Name: "capstan_submit_slots_limit", Help: "Most submissions under way at once (SUBMIT_CONCURRENCY).",
 	}).Set(float64(slots))
 	for _, reason := range task.Reasons() {
 		m.pauses.WithLabelValues(string(reason))
 		auto.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "capstan_submissions_paused", Help: "Whether submissions are paused, and why.",
+			Name: "capstan_submissions_paused", Help: "1 while submissions are paused for this reason.",
 			ConstLabels: prometheus.Labels{"reason": string(reason)},
 		}, func() float64 {
 			if paused(reason) {

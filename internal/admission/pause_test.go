@@ -18,22 +18,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// probe acquires and returns how long that took.
-func probe(t *testing.T, a *admission.Admission) (release func(error), waited time.Duration) {
-	t.Helper()
-	start := time.Now()
-	release = acquire(t, a)
-	return release, time.Since(start)
-}
-
-// wantAbout allows for the jitter.
-func wantAbout(t *testing.T, got, want time.Duration) {
-	t.Helper()
-	if got < want*8/10 || got > want*12/10 {
-		t.Errorf("got a pause of %v, want %v ± 20 %%", got, want)
-	}
-}
-
 func TestPausesGrowAndStartOverAfterAnAcceptedSubmission(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(4, rate.Inf)
@@ -81,7 +65,7 @@ func TestOneProbeAtATimeUntilTheAPIAnswers(t *testing.T) {
 				<-time.After(time.Minute)
 				synctest.Wait()
 				if got := len(in); got != 1 {
-					t.Fatalf("got %d let through after the pause, want 1", got)
+					t.Fatalf("got %d admitted after the pause, want 1", got)
 				}
 				first := <-in
 				first.release(tt.came)
@@ -92,7 +76,7 @@ func TestOneProbeAtATimeUntilTheAPIAnswers(t *testing.T) {
 					want = 2
 				}
 				if got := len(in); got != want {
-					t.Errorf("got %d let through after the probe, want %d", got, want)
+					t.Errorf("got %d admitted after the probe, want %d", got, want)
 				}
 				for range 2 {
 					next := <-in
@@ -108,7 +92,7 @@ func TestProbeIsTheNextInLine(t *testing.T) {
 		a := newAdmission(4, rate.Inf)
 		met := acquire(t, a)
 		met(notNow(time.Second))
-		in := queue(t.Context(), a, 2) // the second stands for the task that met the pause
+		in := queue(t.Context(), a, 2) // the second is the task that met the pause
 		first := <-in
 		if first.number != 0 {
 			t.Errorf("got number %d as the probe, want 0", first.number)
@@ -131,7 +115,7 @@ func TestSubmissionsUnderWayWhenThePauseBeganDoNotMakeItGrow(t *testing.T) {
 		release, waited := probe(t, a)
 		wantAbout(t, waited, time.Second)
 		releases[8](notNow(0))
-		releases[9](nil) // old news as well: the next pause is longer all the same
+		releases[9](nil) // stale as well: the next pause is longer nevertheless
 		release(notNow(0))
 		release, waited = probe(t, a)
 		wantAbout(t, waited, 2*time.Second)
@@ -184,7 +168,7 @@ func TestPauseHoldsASubmissionThatWaitsForItsToken(t *testing.T) {
 	})
 }
 
-func TestCancelledProbePassesItsRightOn(t *testing.T) {
+func TestAfterACanceledProbeTheNextIsTheProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(4, rate.Every(10*time.Second))
 		acquire(t, a)(notNow(time.Second))
@@ -198,7 +182,7 @@ func TestCancelledProbePassesItsRightOn(t *testing.T) {
 	})
 }
 
-func TestPausesAreToldOnceEach(t *testing.T) {
+func TestEachPauseIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		var out bytes.Buffer
@@ -236,7 +220,7 @@ func TestPausesAreToldOnceEach(t *testing.T) {
 func wantMetrics(t *testing.T, reg prometheus.Gatherer, unauthorized string, inUse int) {
 	t.Helper()
 	want := `
-# HELP capstan_pauses_total Pauses of all submissions that began.
+# HELP capstan_pauses_total Pauses of submissions that began.
 # TYPE capstan_pauses_total counter
 capstan_pauses_total{reason="failing"} 0
 capstan_pauses_total{reason="forbidden"} 0
@@ -249,7 +233,7 @@ capstan_pauses_total{reason="unauthorized"} 1
 capstan_pauses_total{reason="unavailable"} 0
 capstan_pauses_total{reason="unreachable"} 0
 capstan_pauses_total{reason="unready"} 0
-# HELP capstan_submissions_paused Whether submissions are paused, and why.
+# HELP capstan_submissions_paused 1 while submissions are paused for this reason.
 # TYPE capstan_submissions_paused gauge
 capstan_submissions_paused{reason="failing"} 0
 capstan_submissions_paused{reason="forbidden"} 0
@@ -262,7 +246,7 @@ capstan_submissions_paused{reason="refusing"} 0
 capstan_submissions_paused{reason="unavailable"} 0
 capstan_submissions_paused{reason="unreachable"} 0
 capstan_submissions_paused{reason="unready"} 0
-# HELP capstan_submit_slots_in_use Submissions that were let through and are under way.
+# HELP capstan_submit_slots_in_use Submissions under way.
 # TYPE capstan_submit_slots_in_use gauge
 capstan_submit_slots_in_use ` + strconv.Itoa(inUse) + "\n"
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "capstan_pauses_total", "capstan_submissions_paused", "capstan_submit_slots_in_use"); err != nil {

@@ -162,10 +162,10 @@ func TestChangedKeyEndsAPauseForTheKeyAtOnce(t *testing.T) {
 			a.KeyChanged()
 			synctest.Wait()
 			if got := len(in) == 1; got != ends {
-				t.Errorf("%s: got %d let through after the key has changed, want the pause to end with a probe: %v", reason, len(in), ends)
+				t.Errorf("%s: got %d admitted after the key has changed, want the pause to end with a probe: %v", reason, len(in), ends)
 			}
 			first := <-in
-			early(&task.SubmitError{Kind: task.NotNow, Reason: reason}) // old news
+			early(&task.SubmitError{Kind: task.NotNow, Reason: reason}) // stale
 			first.release(nil)
 			wantPaused(t, a, "")
 			second := <-in
@@ -174,7 +174,7 @@ func TestChangedKeyEndsAPauseForTheKeyAtOnce(t *testing.T) {
 	}
 }
 
-// Retry-After goes before the waits that grow, whatever the outcome was.
+// Retry-After comes before the waits that grow, after every outcome.
 func TestUnknownOutcomesObeyRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(4, rate.Inf)

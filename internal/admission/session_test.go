@@ -10,36 +10,8 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-func forbidden() error {
-	return &task.SubmitError{Kind: task.NotNow, Reason: task.Forbidden, HTTPStatus: 403}
-}
-
-func refused(status int) error {
-	return &task.SubmitError{Kind: task.Refused, HTTPStatus: status}
-}
-
-func unknown() error { return &task.SubmitError{Kind: task.Unknown, HTTPStatus: 500} }
-
-// submit acquires, and releases with an outcome at once.
-func submit(t *testing.T, a *admission.Admission, session string, outcome error) {
-	t.Helper()
-	release, err := a.Acquire(t.Context(), session)
-	if err != nil {
-		t.Fatalf("acquire: %v", err)
-	}
-	release(outcome)
-}
-
-func wantPaused(t *testing.T, a *admission.Admission, want task.Reason) {
-	t.Helper()
-	if got, _, _ := a.Paused(); got != want {
-		t.Errorf("got submissions paused for %q, want %q", got, want)
-	}
-}
 
 func TestForbiddenSessionConcernsItsTaskOnly(t *testing.T) {
 	tests := map[string]struct {
@@ -70,7 +42,7 @@ func TestForbiddenSessionConcernsItsTaskOnly(t *testing.T) {
 	}
 }
 
-// Forty honest tasks share the worker with twenty whose sessions are somebody else's, or expired. Each of those
+// Forty honest tasks share the worker with twenty whose sessions belong to another account, or have expired. Each of those
 // comes back when it met a 403, until it met three with a submission accepted in between.
 func TestForeignSessionsDoNotStopOtherTasks(t *testing.T) {
 	const honest, foreign = 40, 20
@@ -96,7 +68,7 @@ func TestForeignSessionsDoNotStopOtherTasks(t *testing.T) {
 				a := newAdmission(tt.concurrency, rate.Inf)
 				start := time.Now()
 				var all, honestOnes sync.WaitGroup
-				for i := range foreign { // they stand before the honest ones
+				for i := range foreign { // they are in line before the honest ones
 					all.Go(func() {
 						for range tt.tries {
 							release, err := a.Acquire(t.Context(), fmt.Sprint("s", i))
@@ -126,18 +98,6 @@ func TestForeignSessionsDoNotStopOtherTasks(t *testing.T) {
 	}
 }
 
-// post submits in the time that a POST takes.
-func post(t *testing.T, a *admission.Admission, session string, outcome error) {
-	t.Helper()
-	release, err := a.Acquire(t.Context(), session)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	<-time.After(50 * time.Millisecond)
-	release(outcome)
-}
-
 func TestRequestsWithASessionArePausedApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(4, rate.Inf)
@@ -161,11 +121,11 @@ func TestRequestsWithASessionArePausedApart(t *testing.T) {
 		}
 		synctest.Wait()
 		if got := through.Load(); got != 0 {
-			t.Errorf("got %d with a session let through in the pause, want 0", got)
+			t.Errorf("got %d with a session admitted in the pause, want 0", got)
 		}
 		<-time.After(10 * time.Second)
 		if got := through.Load(); got != 1 {
-			t.Errorf("got %d with a session let through after the pause, want 1 as the probe", got)
+			t.Errorf("got %d with a session admitted after the pause, want 1 as the probe", got)
 		}
 		submit(t, a, "", nil)
 		if got := time.Since(start); got != 10*time.Second {
@@ -229,7 +189,7 @@ func TestLongRetryAfterOfASessionStopsNoOtherForLong(t *testing.T) {
 	})
 }
 
-// A pause wastes one token at most, however many of the paused requests stand in line.
+// A pause wastes one token at most, however many of the paused requests are in line.
 func TestPausedSessionsTakeNoTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const every = 10 * time.Second
@@ -262,8 +222,8 @@ func TestPausedSessionsTakeNoTokens(t *testing.T) {
 	})
 }
 
-// A 403 for a session tells nothing about the pause of all: another one probes.
-func TestForbiddenSessionAsTheProbePassesItsRightOn(t *testing.T) {
+// A 403 for a session says nothing about the pause of all submissions: the next one is the probe.
+func TestAfterAForbiddenSessionAsTheProbeTheNextIsTheProbe(t *testing.T) {
 	for _, outcome := range []error{forbidden(), unknown(), task.ErrNotSubmitted} {
 		synctest.Test(t, func(t *testing.T) {
 			a := newAdmission(4, rate.Inf)

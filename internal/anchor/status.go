@@ -40,7 +40,7 @@ func (c *Client) status(ctx context.Context, workflowID string, limit int64) (ta
 		return task.Workflow{}, &task.StatusError{Message: c.message(err)}
 	case !a.isSuccess():
 		return task.Workflow{}, &task.StatusError{
-			HTTPStatus: a.status, RetryAfter: requestedWait(a.header), OwnForm: a.fromAPI(), Message: a.message(),
+			HTTPStatus: a.status, Reason: a.notNowReason(), RetryAfter: requestedWait(a.header), OwnForm: a.fromAPI(), Message: a.message(),
 		}
 	case errors.Is(a.err, errTooLarge):
 		return task.Workflow{}, &task.StatusError{HTTPStatus: a.status, TooLarge: true, Size: a.size, Message: a.err.Error()}

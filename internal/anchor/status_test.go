@@ -60,8 +60,8 @@ func TestStatusErrorsSayWhatIsKnown(t *testing.T) {
 	}{
 		"404":           {anchortest.Answer(404), task.StatusError{HTTPStatus: 404, OwnForm: true, Message: "Not Found"}},
 		"400":           {anchortest.Answer(400), task.StatusError{HTTPStatus: 400, OwnForm: true, Message: "Bad Request"}},
-		"429":           {anchortest.RateLimited(58), task.StatusError{HTTPStatus: 429, OwnForm: true, Message: "Too Many Requests", RetryAfter: 58 * time.Second}},
-		"404 page":      {anchortest.HTML(404), task.StatusError{HTTPStatus: 404, Message: "Not Found"}},
+		"429":           {anchortest.RateLimited(58), task.StatusError{HTTPStatus: 429, Reason: task.RateLimited, OwnForm: true, Message: "Too Many Requests", RetryAfter: 58 * time.Second}},
+		"404 page":      {anchortest.HTML(404), task.StatusError{HTTPStatus: 404, Reason: task.NotTheAPI, Message: "Not Found"}},
 		"500":           {anchortest.Answer(500), task.StatusError{HTTPStatus: 500, OwnForm: true, Message: "Internal Server Error"}},
 		"no status":     {anchortest.Fault{Body: `{"data":{}}`}, task.StatusError{HTTPStatus: 200, Message: "read answer: the answer has no status"}},
 		"too large":     {anchortest.Fault{Size: 32<<20 + 1}, task.StatusError{HTTPStatus: 200, Message: "the answer is too large", TooLarge: true, Size: 32<<20 + 1}},
@@ -76,8 +76,8 @@ func TestStatusErrorsSayWhatIsKnown(t *testing.T) {
 		"status 5":      {anchortest.Fault{Body: `{"data":{"status":5}}`}, task.StatusError{HTTPStatus: 200}},
 		"null data":     {anchortest.Fault{Body: `{"data":null}`}, task.StatusError{HTTPStatus: 200}},
 		"list":          {anchortest.Fault{Body: `[{"data":{"status":"RUNNING"}}]`}, task.StatusError{HTTPStatus: 200}},
-		"503, held":     {anchortest.Unavailable(7), task.StatusError{HTTPStatus: 503, OwnForm: true, RetryAfter: 7 * time.Second, Message: "Service Unavailable"}},
-		"418 page":      {anchortest.HTML(418), task.StatusError{HTTPStatus: 418, Message: "I'm a teapot"}},
+		"503, held":     {anchortest.Unavailable(7), task.StatusError{HTTPStatus: 503, Reason: task.Unavailable, OwnForm: true, RetryAfter: 7 * time.Second, Message: "Service Unavailable"}},
+		"418 page":      {anchortest.HTML(418), task.StatusError{HTTPStatus: 418, Reason: task.NotTheAPI, Message: "I'm a teapot"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -53,7 +53,7 @@ func TestTheMetricsCountWhatHappened(t *testing.T) {
 			`capstan_takeovers_total`:                                     1,
 			`capstan_task_queued_seconds_count`:                           2, // the other worker submitted the third
 			`capstan_task_run_seconds_count`:                              3,
-			`capstan_task_detected_seconds_count`:                         3,
+			`capstan_task_detection_delay_seconds_count`:                  3,
 		})
 	})
 

@@ -1,36 +1,38 @@
-// Package breaker holds back calls that the API does not want now.
+// Package breaker is a circuit breaker: it holds calls back while the API does not want them.
 //
-// A [Breaker] is closed, open until a moment, or half-open. While it is closed every call may leave. An answer
-// that concerns all calls opens it: no call leaves until the open time is over. Then it is half-open: one call
-// leaves as the probe, and the others wait for the probe's answer, which closes the breaker or opens it again.
+// A [Breaker] is closed, open until a moment, or half-open. While it is closed, every call may leave. An answer that
+// concerns all calls opens it: no call leaves until the open time is over. Then it is half-open: one call leaves as
+// the probe, and the others wait for its answer, which closes the breaker or opens it again.
 //
-// A breaker stays open for as long as the API asked. Where the API asked for nothing, the open times double from
-// 1 s to 60 s, with jitter, so that workers do not come back together, and start over after a success.
+// A breaker stays open for as long as the API asked. If the API did not ask, the open times double from 1 s to 60 s
+// and start over after a success. They have jitter, so that workers do not come back together.
 //
-// An answer to a call that left before the latest opening is old news. It neither opens nor closes the breaker,
-// except that the open time lasts until the latest moment that the API asked for.
+// An answer to a call that left before the latest opening is stale. It neither opens nor closes the breaker, but it
+// can extend the open time until a later moment that the API asked for.
 //
-// # Which answers concern everybody
+// # Which answers open the breaker
 //
-// Submissions and polls read the API's answers by the same rule: an answer concerns everybody where any other
-// call of this worker would get it, too, and waiting may help. [OfSubmission] and [OfPoll] tell.
+// An answer opens the breaker if every other call of this worker would get it too, and waiting may help. Package
+// anchor reads the reason from the answer, for submissions and polls alike. [OfSubmission] and [OfPoll] decide by it:
 //
-//	answer                             submission                        poll
-//	429                                everybody                         everybody
-//	401, 402: key, credits             everybody                         everybody
-//	403                                everybody, except with a session  everybody
-//	407: a proxy wants a login         everybody                         everybody
-//	503, 529 that name a time          everybody                         everybody
-//	408, 425: the request was not read everybody                         that poll
-//	no connection                      everybody                         that poll
-//	4xx that is no answer of the API   everybody                         that poll
-//	5xx, no answer                     that task: the outcome is unknown that poll
-//	any other 4xx                      that task: refused                that poll: about its workflow
+//	answer                               reason         submission                        poll
+//	429                                  rate_limited   all                               all
+//	401, 402: key, credits               unauthorized,  all                               all
+//	                                     no_credits
+//	403                                  forbidden      all, but see below                all
+//	407: a proxy requires a login        proxy_login    all                               all
+//	503, 529 with a Retry-After          unavailable    all                               all
+//	408, 425: the request was not read   unready        all                               that poll
+//	4xx that is no answer of the API     not_the_api    all                               that poll
+//	no connection                        unreachable    all                               that poll
+//	5xx, no answer                       -              that task: the outcome is unknown that poll
+//	any other 4xx                        -              that task: it is refused          that poll: about its workflow
 //
-// The two columns differ where a call that is made in vain costs something else. A failed submission can cost a
-// task, so even the answers that concern one task open the breaker when they come in a row; package admission
-// counts them. A failed poll costs nothing but itself: polls come at their own pace anyway, and a pause would
-// only delay the news that workflows have ended.
+// A 403 for a request that names a browser session can be about the session; package admission counts those.
+//
+// The columns differ because a failed call costs different things. A failed submission can cost a task, so package
+// admission also opens the breaker after several answers in a row that each concern one task. A failed poll costs
+// nothing: polls keep their own pace, and a pause would only delay the detection of ended workflows.
 package breaker
 
 import (
@@ -62,12 +64,12 @@ type Breaker struct {
 	opened     time.Time     // guarded by mu; the latest opening
 	until      time.Time     // guarded by mu; no probe leaves before
 	probing    bool          // guarded by mu; the probe is under way
-	changed    chan struct{} // guarded by mu; closed when those that wait should look again
+	changed    chan struct{} // guarded by mu; closed when waiting calls must check the state again
 	backoff    *backoff.ExponentialBackOff
 }
 
-// New returns a closed breaker. An answer can ask for no more than longest, counted from the opening: a broken
-// header must not stop a worker for a day.
+// New returns a closed breaker. longest bounds the open time that the API can ask for, counted from the opening: a
+// broken header must not stop a worker for a day.
 func New(longest time.Duration) *Breaker {
 	return &Breaker{
 		longest:    longest,
@@ -79,18 +81,14 @@ func New(longest time.Duration) *Breaker {
 	}
 }
 
-// Ticket belongs to a call that leaves. The zero Ticket is for a call that leaves although the breaker is open:
-// its answer is old news.
+// Ticket belongs to a call that leaves. The zero Ticket is for a call that leaves although the breaker is open: its
+// answer is stale.
 type Ticket struct {
-	generation uint64 // as the breaker's when the call was let through
-	probe      bool
+	generation uint64 // the breaker's when it admitted the call
 }
 
-// Probe reports whether the call is the one by which a half-open breaker finds out how the API is.
-func (t Ticket) Probe() bool { return t.probe }
-
-// Admit lets a call leave, as the probe where the breaker is half-open. ok is false where no call may leave now.
-// The caller hands an admitted ticket to exactly one of Succeed, Answer, Open and Unused.
+// Admit lets a call leave, as the probe if the breaker is half-open. ok is false if no call may leave now. The caller
+// passes the ticket of an admitted call to exactly one of Succeed, Answer, Open and Unused.
 func (b *Breaker) Admit() (ticket Ticket, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,13 +96,13 @@ func (b *Breaker) Admit() (ticket Ticket, ok bool) {
 		return Ticket{}, false
 	}
 	b.probing = b.open
-	return Ticket{generation: b.generation, probe: b.open}, true
+	return Ticket{generation: b.generation}, true
 }
 
-// Wait blocks until Admit would let a call leave. The error is that of ctx, which ended first.
+// Wait blocks until Admit would let a call leave. It returns ctx's error if that ends first.
 func (b *Breaker) Wait(ctx context.Context) error {
 	for {
-		wait, changed := b.next()
+		wait, changed := b.blockedFor()
 		if wait == 0 {
 			return nil
 		}
@@ -114,23 +112,24 @@ func (b *Breaker) Wait(ctx context.Context) error {
 	}
 }
 
-// forever is longer than any probe is under way.
-const forever = 24 * time.Hour
+// longestProbe is longer than any probe is under way.
+const longestProbe = 24 * time.Hour
 
-// next returns how long no call may leave, 0 where one may, and a channel that is closed when that changes.
-func (b *Breaker) next() (wait time.Duration, changed <-chan struct{}) {
+// blockedFor returns how long no call may leave, or 0 if one may, and a channel that is closed when that changes.
+func (b *Breaker) blockedFor() (wait time.Duration, changed <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case !b.blocked():
 		return 0, nil
 	case b.probing:
-		return forever, b.changed
+		return longestProbe, b.changed
 	default:
 		return time.Until(b.until), b.changed
 	}
 }
 
+// sleep returns nil after the wait or when changed is closed, or ctx's error if that ends first.
 func sleep(ctx context.Context, wait time.Duration, changed <-chan struct{}) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -144,8 +143,8 @@ func sleep(ctx context.Context, wait time.Duration, changed <-chan struct{}) err
 	}
 }
 
-// Succeed takes in that the API did what the call asked for. It closes the breaker, and the open times start
-// over. It reports whether the breaker was open, and why.
+// Succeed records that the API did what the call asked for. It closes the breaker, and the open times start over. It
+// reports whether the breaker was open, and why.
 func (b *Breaker) Succeed(ticket Ticket) (reason task.Reason, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,8 +155,8 @@ func (b *Breaker) Succeed(ticket Ticket) (reason task.Reason, closed bool) {
 	return b.close()
 }
 
-// Answer takes in that the API judged the call on its merits and said no. It closes the breaker, and the open
-// times go on to grow. It reports whether the breaker was open, and why.
+// Answer records that the API judged the call on its merits and refused it. It closes the breaker, but the open times
+// do not start over. It reports whether the breaker was open, and why.
 func (b *Breaker) Answer(ticket Ticket) (reason task.Reason, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -167,9 +166,9 @@ func (b *Breaker) Answer(ticket Ticket) (reason task.Reason, closed bool) {
 	return b.close()
 }
 
-// Open takes in an answer that concerns everybody. The breaker is open for asked, or for the next of the waits
-// that grow where asked is 0, but for no longer than most where that is not 0. It returns the time until the
-// probe may leave, and whether this call opened the breaker, be it for the first time or again.
+// Open records an answer that concerns all calls. The breaker opens for the time that the API asked for or, if asked
+// is 0, for the next open time. most bounds that time; 0 means no bound. Open returns the time until the probe may
+// leave, and whether this answer opened the breaker, the first time or again.
 func (b *Breaker) Open(ticket Ticket, reason task.Reason, asked, most time.Duration) (wait time.Duration, opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -193,8 +192,8 @@ func (b *Breaker) Open(ticket Ticket, reason task.Reason, asked, most time.Durat
 	return b.until.Sub(now), true
 }
 
-// Close closes the breaker because other calls have shown that the API is well. The open times start over. It
-// reports whether the breaker was open, and why.
+// Close closes the breaker because calls past another breaker have shown that the API works. The open times start
+// over. It reports whether the breaker was open, and why.
 func (b *Breaker) Close() (reason task.Reason, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -209,7 +208,8 @@ func (b *Breaker) Closed() bool {
 	return !b.open
 }
 
-// Unused takes in that the call was not made, or told nothing. The next call is the probe in its place.
+// Unused records that the call was not made, or that its answer says nothing about other calls. If it was the probe,
+// the next call is the probe in its place.
 func (b *Breaker) Unused(ticket Ticket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -219,9 +219,9 @@ func (b *Breaker) Unused(ticket Ticket) {
 	}
 }
 
-// Retry makes a breaker that is open for one of the reasons half-open at once, because what they were about has
-// changed: answers to calls that left before are old news. A breaker that is open for another reason stays as it
-// is. It reports whether the breaker was open for one of the reasons.
+// Retry makes a breaker that is open for one of the reasons half-open at once, because their cause has changed, and
+// reports whether it was. Answers to earlier calls become stale. A breaker that is open for another reason does not
+// change.
 func (b *Breaker) Retry(reasons ...task.Reason) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -236,15 +236,14 @@ func (b *Breaker) Retry(reasons ...task.Reason) bool {
 	return concerned
 }
 
-// Current reports whether no opening came after the call was let through.
+// Current reports whether the breaker has not opened since it admitted the call.
 func (b *Breaker) Current(ticket Ticket) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return ticket.generation == b.generation
 }
 
-// State returns why the breaker lets no call leave, and when it lets the next one. A breaker that would let the
-// probe leave lets a call leave.
+// State returns why no call may leave, and until when. blocked is false if a call may leave, as the probe or not.
 func (b *Breaker) State() (reason task.Reason, until time.Time, blocked bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -278,7 +277,7 @@ func (b *Breaker) extend(t time.Time) {
 	}
 }
 
-// signal wakes those that wait. The caller holds mu.
+// signal wakes the waiting calls. The caller holds mu.
 func (b *Breaker) signal() {
 	close(b.changed)
 	b.changed = make(chan struct{})

@@ -113,7 +113,7 @@ func TestHalfOpenLetsOneProbeLeaveUntilItsAnswer(t *testing.T) {
 				wantAdmits(t, b, false)
 				<-time.After(time.Second)
 				probe, ok := b.Admit()
-				if !ok || !probe.Probe() {
+				if !ok {
 					t.Fatal("got no probe after the open time")
 				}
 				wantAdmits(t, b, false)
@@ -130,7 +130,7 @@ func TestHalfOpenLetsOneProbeLeaveUntilItsAnswer(t *testing.T) {
 	}
 }
 
-func TestOldNewsDoesNothingButExtendTheOpenTime(t *testing.T) {
+func TestStaleAnswersOnlyExtendTheOpenTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := breaker.New(time.Hour)
 		old, _ := admit(t, b)
@@ -141,7 +141,7 @@ func TestOldNewsDoesNothingButExtendTheOpenTime(t *testing.T) {
 		b.Unused(old)
 		b.Unused(breaker.Ticket{})
 		if _, opened := b.Open(old, task.Unauthorized, 30*time.Second, 0); opened {
-			t.Error("old news opened the breaker")
+			t.Error("a stale answer opened the breaker")
 		}
 		if reason, _, _ := b.State(); reason != task.RateLimited {
 			t.Errorf("got reason %q, want that of the opening", reason)
@@ -155,13 +155,13 @@ func TestOldNewsDoesNothingButExtendTheOpenTime(t *testing.T) {
 		ticket, _ := admit(t, b)
 		b.Open(ticket, task.RateLimited, time.Second, 0)
 		if _, waited := admit(t, b); waited != time.Second {
-			t.Errorf("got the next probe after %v, want 1s: what old news asked for is forgotten", waited)
+			t.Errorf("got the next probe after %v, want 1s: the stale answer is forgotten", waited)
 		}
 	})
 }
 
 // However often answers to old calls ask for more, the probe leaves within the longest open time.
-func TestOldNewsExtendsNoFurtherThanTheLongestOpenTime(t *testing.T) {
+func TestStaleAnswersExtendNoFurtherThanTheLongestOpenTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := breaker.New(time.Minute)
 		ticket, _ := admit(t, b)
@@ -200,13 +200,13 @@ func TestRetryEndsTheOpenTimeForItsReasons(t *testing.T) {
 		b.Open(early, task.Unauthorized, 0, 0) // with the old key
 		b.Open(ticket, task.Unauthorized, 0, 0)
 		if reason, _, _ := b.State(); reason != task.Unauthorized || b.Closed() {
-			t.Error("want the probe to be under way still")
+			t.Error("want the probe still under way")
 		}
 	})
 }
 
-// What calls say that left before the change is about what was before.
-func TestRetryMakesCallsUnderWayOldNews(t *testing.T) {
+// Answers to calls that left before the change are about the time before it.
+func TestRetryMakesAnswersToEarlierCallsStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := breaker.New(time.Hour)
 		ticket, _ := admit(t, b)
@@ -229,7 +229,7 @@ func TestContextEndsTheWait(t *testing.T) {
 	})
 }
 
-func TestWhichSubmissionsConcernEverybody(t *testing.T) {
+func TestWhichAnswersToSubmissionsOpenTheBreaker(t *testing.T) {
 	notNow := func(reason task.Reason) *task.SubmitError {
 		return &task.SubmitError{Kind: task.NotNow, Reason: reason}
 	}
@@ -262,30 +262,18 @@ func TestWhichSubmissionsConcernEverybody(t *testing.T) {
 	}
 }
 
-func TestWhichPollsConcernEverybody(t *testing.T) {
-	for _, tt := range []struct {
-		status int
-		after  time.Duration
-		want   task.Reason
-	}{
-		{http.StatusTooManyRequests, 0, task.RateLimited},
-		{http.StatusUnauthorized, 0, task.Unauthorized},
-		{http.StatusPaymentRequired, 0, task.NoCredits},
-		{http.StatusForbidden, 0, task.Forbidden},
-		{http.StatusProxyAuthRequired, 0, task.ProxyLogin},
-		{http.StatusServiceUnavailable, time.Second, task.Unavailable},
-		{529, time.Second, task.Unavailable},
-		{http.StatusServiceUnavailable, 0, ""},
-		{529, 0, ""},
-		{0, 0, ""},
-		{http.StatusOK, 0, ""},
-		{http.StatusBadRequest, time.Second, ""},
-		{http.StatusNotFound, time.Second, ""},
-		{http.StatusInternalServerError, time.Second, ""},
-		{http.StatusBadGateway, time.Second, ""},
-	} {
-		if got := breaker.OfPoll(&task.StatusError{HTTPStatus: tt.status, RetryAfter: tt.after}); got != tt.want {
-			t.Errorf("%d, retry after %v: got %q, want %q", tt.status, tt.after, got, tt.want)
+func TestWhichAnswersToPollsOpenTheBreaker(t *testing.T) {
+	concerns := map[task.Reason]bool{
+		task.RateLimited: true, task.Unauthorized: true, task.NoCredits: true, task.Forbidden: true, task.ProxyLogin: true,
+		task.Unavailable: true, task.Unready: false, task.NotTheAPI: false,
+	}
+	for reason, opens := range concerns {
+		got := breaker.OfPoll(&task.StatusError{HTTPStatus: http.StatusTeapot, Reason: reason})
+		if opens && got != reason || !opens && got != "" {
+			t.Errorf("got %q for %q, want it to open the breaker: %v", got, reason, opens)
 		}
+	}
+	if got := breaker.OfPoll(&task.StatusError{HTTPStatus: http.StatusBadGateway, RetryAfter: time.Second}); got != "" {
+		t.Errorf("got %q for an answer without a reason, want none", got)
 	}
 }

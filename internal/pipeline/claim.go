@@ -9,86 +9,91 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// patience is how long a new task waits to be admitted before it gets a record. Within it the record is
-// created as submitting, one write less than for a task that has to wait first.
-const patience = time.Second
+const (
+	// patience bounds how long a new task waits for a slot before it gets a record. With a slot its first record
+	// already says submitting: one write less than for a task that was waiting before.
+	patience = time.Second
 
-// claim makes the task's record this run's own and returns it. done: the request needs nothing more than its
-// acknowledgement. The error is task.ErrNotOwner where another worker has the task.
+	// longestPost bounds how long this worker waits for another worker's submission.
+	longestPost = 10 * time.Minute
+)
+
+// claim writes this worker into the task's record and returns the record. done means that the request is answered and
+// needs only its acknowledgement. The error is task.ErrNotOwner if another worker has the task.
+//
+// Each turn of the loop reads the record and decides by it. A turn that learns something about the record without
+// writing it notes the record's revision, so that the next turn skips that case.
 func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error) {
-	if err := r.named(ctx); err != nil {
-		return nil, false, err
-	}
-	m := &r.req.Delivery
-	err = task.ErrNoRecord // a first delivery has none, nearly always
-	if m.Deliveries > 1 {
-		rec, err = r.find(ctx)
-	}
-	restored := false
-	for ; ; rec, err = r.find(ctx) {
-		if errors.Is(err, task.ErrNoRecord) && !restored {
-			waited, err := r.awaitRestored(ctx)
-			if err != nil {
-				return nil, false, err
-			}
-			if restored = true; waited {
-				continue
-			}
-		}
+	d := &r.req.Delivery
+	var orphan, overdue uint64 // revisions of a record whose request is not stored, and whose submission is over
+	restored := false          // the other workers have had the time to write lost records again
+	for first := d.Deliveries <= 1; ; first = false {
+		rec, err := r.find(ctx, first)
+		mine := rec.BelongsTo(*d)
 		switch {
-		case errors.Is(err, task.ErrNoRecord): // a new task
+		case errors.Is(err, task.ErrNoRecord) && !restored && r.restoreWait(ctx) > 0:
+			// The bucket was recreated a moment ago, and the record may be lost.
+			restored = true
+			if err := sleep(ctx, r.restoreWait(ctx)); err != nil {
+				return rec, false, err
+			}
+		case errors.Is(err, task.ErrNoRecord):
+			// It is a new task. If another delivery creates the record first, the next turn finds that. If the bucket
+			// turns out to be another one, the task may have had a record.
 			rec, err = r.begin(ctx)
 			switch {
-			case errors.Is(err, task.ErrRecordExists): // an earlier delivery has begun it, or another request
-				continue
-			case errors.Is(err, task.ErrBucketRecreated): // it may have had a record
+			case errors.Is(err, task.ErrBucketRecreated):
 				restored = false
-				continue
+			case !errors.Is(err, task.ErrRecordExists):
+				return rec, false, err
 			}
-			return rec, false, err
-		case errors.Is(err, task.ErrNewerRecord): // a worker of the newer version goes on with it
+		case errors.Is(err, task.ErrNewerRecord):
+			// A worker of a newer version has the task, and another one will get the request.
 			r.log.Warn().Str("task", r.req.TaskID).Msg("record of a newer version left alone")
 			return rec, false, err
 		case err != nil:
+			// The record cannot be read.
 			return rec, false, err
-		case !rec.BelongsTo(*m) && rec.Digest != r.req.Digest: // another request has used the id
+		case !mine && rec.Digest != r.req.Digest:
+			// Another request with other content has used the task id.
 			return rec, true, r.refuseDuplicate(ctx, "was used by another request with other content; choose another one")
-		case !rec.BelongsTo(*m) && rec.State.Ended(): // a copy of a task that has ended
+		case !mine && rec.State.Ended():
+			// It is a copy of a request whose task has ended: its event is published again.
 			return rec, true, r.replay(ctx, rec)
-		case rec.State.Ended(): // its event is stored: only the acknowledgement was lost
+		case rec.State.Ended():
+			// The event is stored: only the acknowledgement was lost.
 			return rec, true, nil
-		}
-		if !rec.BelongsTo(*m) {
-			stands, err := r.requestStands(ctx, rec)
-			if err != nil {
+		case !mine && rec.Revision != orphan:
+			// It is a copy of a request whose task runs: both share one event. If an operator has removed the other
+			// request, this one takes its place, or the task would have no event.
+			stored, err := r.isStored(ctx, rec)
+			if stored || err != nil {
+				return rec, stored, err
+			}
+			orphan = rec.Revision
+		case rec.State == task.Submitting && rec.Revision != overdue:
+			// The owner died in the middle of the submission, or is alive and about to record the answer.
+			if overdue, err = r.awaitOwner(ctx, rec); err != nil {
 				return rec, false, err
 			}
-			if stands { // a copy of a task that runs
-				r.log.Info().Str("task", rec.TaskID).Msg("duplicate of a running task, both share one event")
-				return rec, true, nil
-			}
+		default:
+			// The owner died, or lost its lease: this worker takes the task over from where the record says it is.
+			rec, err = r.takeOver(ctx, rec)
+			return rec, false, err
 		}
-		if rec.State == task.Submitting {
-			changed, err := r.awaitOwner(ctx, rec)
-			if err != nil {
-				return rec, false, err
-			}
-			if changed {
-				continue
-			}
-		}
-		rec, err = r.takeOver(ctx, rec)
-		return rec, false, err
 	}
 }
 
-// find reads the task's record.
-func (r *run) find(ctx context.Context) (*task.Record, error) {
+// find reads the task's record. A first delivery almost never has one, so find does not ask for it.
+func (r *run) find(ctx context.Context, first bool) (*task.Record, error) {
+	if first {
+		return &task.Record{}, task.ErrNoRecord
+	}
 	rec, err := r.Tracker.Get(ctx, r.req.TaskID)
 	return &rec, err
 }
 
-// begin creates the record of a new task: submitting where it is admitted soon, else waiting.
+// begin creates the record of a new task: submitting if it gets a slot soon, else waiting.
 func (r *run) begin(ctx context.Context) (*task.Record, error) {
 	first := task.Record{
 		TaskID: r.req.TaskID, State: task.Waiting, Owner: r.cfg.Worker, Epoch: 1,
@@ -100,9 +105,9 @@ func (r *run) begin(ctx context.Context) (*task.Record, error) {
 	case err != nil:
 		return nil, err
 	case lost:
-		first = unrecorded(first)
-	case r.acquire(ctx, patience) == nil && !r.expired():
-		first = r.submitting(first)
+		first = asUnknown(first)
+	case r.acquireSlot(ctx, patience) == nil && !r.expired():
+		first = r.asSubmitting(first)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -112,47 +117,48 @@ func (r *run) begin(ctx context.Context) (*task.Record, error) {
 	}
 	rec, err := r.create(ctx, first)
 	if err != nil {
-		r.releasePlace(task.ErrNotSubmitted)
+		r.releaseSlot(task.ErrNotSubmitted)
 		return rec, err
 	}
-	r.log.Debug().Str("task", rec.TaskID).Str("state", string(rec.State)).Bool("earlier_record_lost", lost).Msg("task began")
+	r.log.Debug().Str("task", rec.TaskID).Str("state", string(rec.State)).Bool("record_lost", lost).Msg("task began")
 	return rec, nil
 }
 
-// requestStands reports whether the request that a record names is still stored. Where an operator has removed it,
-// a copy takes its place, or the task would have no event.
-func (r *run) requestStands(ctx context.Context, rec *task.Record) (bool, error) {
+// isStored reports whether the request that a record names is still stored.
+func (r *run) isStored(ctx context.Context, rec *task.Record) (bool, error) {
 	stored, err := r.Requests.StoredAt(ctx, rec.RequestSeq)
 	if errors.Is(err, task.ErrNoRequest) {
 		return false, nil
 	}
-	return stored.Equal(rec.RequestedAt), err
+	if err != nil || !stored.Equal(rec.RequestedAt) {
+		return false, err
+	}
+	r.log.Info().Str("task", rec.TaskID).Msg("duplicate of a running task, both share one event")
+	return true, nil
 }
 
-// awaitOwner watches a record that was found in the middle of a submission, and reports whether it has changed. Its
-// owner may be alive, cut off from NATS with the answer in hand. The outcome is taken for unknown only when the POST is
-// over by the record, and OwnerGrace too.
-func (r *run) awaitOwner(ctx context.Context, found *task.Record) (changed bool, err error) {
+// awaitOwner watches a record that was found in the middle of a submission. It returns the record's revision when the
+// submission is over, by the record and after OwnerGrace: then its outcome is unknown. It returns 0 when the record has
+// changed.
+func (r *run) awaitOwner(ctx context.Context, found *task.Record) (overdue uint64, err error) {
 	grace := r.cfg.OwnerGrace
 	if found.PostUntil.IsZero() { // an older version wrote it
 		grace = max(grace, r.cfg.PostTimeout)
 	} else {
 		grace = max(grace, min(found.PostUntil.Sub(r.cfg.Clock.Now()), longestPost))
 	}
-	const looks = 20
-	for range looks {
-		if err := sleep(ctx, grace/looks); err != nil {
-			return false, err
+	const checks = 20
+	for range checks {
+		if err := sleep(ctx, grace/checks); err != nil {
+			return 0, err
 		}
-		if rec, err := r.Tracker.Get(ctx, found.TaskID); err != nil || rec.Revision != found.Revision {
-			return true, ctx.Err() // the claim reads it once more, and decides
+		rec, err := r.Tracker.Get(ctx, found.TaskID)
+		if err != nil || rec.Revision != found.Revision {
+			return 0, ctx.Err() // claim reads it again and decides
 		}
 	}
-	return false, nil
+	return found.Revision, nil
 }
-
-// longestPost bounds how long another worker's submission is waited for.
-const longestPost = 10 * time.Minute
 
 // takeOver writes this worker and the next epoch into a record.
 func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, error) {
@@ -173,7 +179,8 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 	return rec, nil
 }
 
-// replay publishes the event of an ended task once more.
+// replay publishes the event of an ended task once more. If the event has expired, the request is refused: running the
+// task a second time needs another id.
 func (r *run) replay(ctx context.Context, rec *task.Record) error {
 	err := r.Publisher.Replay(context.WithoutCancel(ctx), r.req.Delivery, rec.TaskID, rec.ResultSeq)
 	if errors.Is(err, task.ErrNoEvent) {
@@ -187,7 +194,7 @@ func (r *run) replay(ctx context.Context, rec *task.Record) error {
 	return nil
 }
 
-// sleep waits for d and returns nil, or ctx's error when that ends first.
+// sleep returns nil after d, or ctx's error if that ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -2,7 +2,6 @@ package pipeline_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -19,16 +18,8 @@ func TestEventsShowNoAPIKeyThatTheWorkerHasUsed(t *testing.T) {
 	run := func(id string, secrets string) string {
 		t.Helper()
 		result := json.RawMessage(`"used sk-first-000000000001, then sk-second-00000000002"`)
-		prompt, err := anchortest.Prompt(id, anchortest.Plan{Result: result})
-		if err != nil {
-			t.Fatal(err)
-		}
-		quoted, err := json.Marshal(prompt)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body := fmt.Sprintf(`{"task_id":%q,"prompt":%s,"url":"https://example.com"%s}`, id, quoted, secrets)
-		if err := handle(t.Context(), worker, w.request(body)(1)); err != nil {
+		request := w.planned(anchortest.Plan{Result: result}, secrets)
+		if err := handle(t.Context(), worker, w.request(strings.Replace(request, `"a"`, `"`+id+`"`, 1))(1)); err != nil {
 			t.Fatal(err)
 		}
 		events := w.events()

@@ -12,39 +12,52 @@ import (
 // noCode is the code of a task that succeeded, as a label.
 const noCode = "none"
 
-// step is where in Handle a run is: the label of the in-flight gauge.
+// step is a step of Handle: a label of the metrics.
 type step string
 
 const (
-	stepNone    step = ""
+	stepNone    step = "" // before the first step, and after the last
 	stepClaim   step = "claim"
 	stepSubmit  step = "submit"
 	stepPoll    step = "poll"
 	stepPublish step = "publish"
 )
 
-// enterStep moves the run from one step's gauge to another's, and notes how long the first took.
-func (r *run) enterStep(s step) {
+// enterStep ends the run's step and begins another: it observes the time of the one and counts the run in the gauge of
+// the other.
+func (r *run) enterStep(next step) {
 	now := time.Now()
 	if r.step != stepNone {
 		r.metrics.steps.WithLabelValues(string(r.step)).Observe(now.Sub(r.since).Seconds())
 		r.metrics.inFlight.WithLabelValues(string(r.step)).Dec()
 	}
 	r.since = now
-	if r.step = s; s != stepNone {
-		r.metrics.inFlight.WithLabelValues(string(s)).Inc()
+	if r.step = next; next != stepNone {
+		r.metrics.inFlight.WithLabelValues(string(next)).Inc()
 	}
 }
 
+// metrics are those of all runs.
 type metrics struct {
-	tasks                  *prometheus.CounterVec
-	inFlight               *prometheus.GaugeVec
-	takeovers              prometheus.Counter
-	steps                  *prometheus.HistogramVec // by step
-	queued, ran, unnoticed prometheus.Histogram
-	polls                  prometheus.Histogram
+	tasks          *prometheus.CounterVec // by status and code
+	inFlight       *prometheus.GaugeVec   // by step
+	takeovers      prometheus.Counter
+	steps          *prometheus.HistogramVec // by step
+	queued, ran    prometheus.Histogram
+	detectionDelay prometheus.Histogram
+	polls          prometheus.Histogram
 }
 
+// countEvent counts a stored event.
+func (m *metrics) countEvent(ev *task.Event) {
+	code := noCode
+	if ev.Error != nil {
+		code = string(ev.Error.Code)
+	}
+	m.tasks.WithLabelValues(string(ev.Status), code).Inc()
+}
+
+// newMetrics registers the metrics. oldest returns the age of the oldest task without a workflow, in seconds.
 func newMetrics(reg prometheus.Registerer, oldest func() float64) metrics {
 	f := promauto.With(reg)
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
@@ -55,20 +68,21 @@ func newMetrics(reg prometheus.Registerer, oldest func() float64) metrics {
 			Name: "capstan_tasks_total", Help: "Events published, by status and error code.",
 		}, []string{"status", "code"}),
 		inFlight: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "capstan_tasks_in_flight", Help: "Tasks held by this worker, by step.",
+			Name: "capstan_tasks_in_flight", Help: "Tasks in progress on this worker, by step.",
 		}, []string{"step"}),
 		takeovers: f.NewCounter(prometheus.CounterOpts{
 			Name: "capstan_takeovers_total", Help: "Tasks taken over from an earlier delivery.",
 		}),
-		queued: histogram("capstan_task_queued_seconds", "From the request's storing to its workflow's start.",
+		queued: histogram("capstan_task_queued_seconds", "Time from storing the request to the start of its workflow.",
 			prometheus.ExponentialBuckets(0.005, 4, 12)),
-		ran: histogram("capstan_task_run_seconds", "From the workflow's start to its event.",
+		ran: histogram("capstan_task_run_seconds", "Time from the start of the workflow to the task's event.",
 			prometheus.ExponentialBuckets(0.5, 2, 15)),
-		unnoticed: histogram("capstan_task_detected_seconds", "Longest time from the workflow's end to its stored event: since the last call that said it runs.",
+		detectionDelay: histogram("capstan_task_detection_delay_seconds",
+			"Upper bound of the time from the workflow's end to its stored event: since the last poll that found it running.",
 			prometheus.ExponentialBuckets(0.01, 2, 13)),
 		polls: histogram("capstan_task_polls", "Status calls of a task.", prometheus.ExponentialBuckets(1, 2, 12)),
 		steps: f.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "capstan_step_seconds", Help: "Time of a task in a step, until it went on or was given back.",
+			Name: "capstan_step_seconds", Help: "Time of a task in a step, until the next step or the end of the delivery.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 12),
 		}, []string{"step"}),
 	}
@@ -76,6 +90,12 @@ func newMetrics(reg prometheus.Registerer, oldest func() float64) metrics {
 		Name: "capstan_oldest_waiting_seconds", Help: "Age of the oldest request whose workflow has not begun.",
 		ConstLabels: prometheus.Labels{"where": "worker"},
 	}, oldest)
+	m.createSeries()
+	return m
+}
+
+// createSeries creates the series of every label: rate() does not see the first event of a series that begins with it.
+func (m *metrics) createSeries() {
 	m.tasks.WithLabelValues(string(task.Succeeded), noCode)
 	for _, code := range task.Codes() {
 		m.tasks.WithLabelValues(string(task.Failed), string(code))
@@ -84,5 +104,4 @@ func newMetrics(reg prometheus.Registerer, oldest func() float64) metrics {
 		m.inFlight.WithLabelValues(string(s))
 		m.steps.WithLabelValues(string(s))
 	}
-	return m
 }

@@ -10,99 +10,104 @@ import (
 )
 
 const (
-	// countFrom is the delivery from which on a request's deliveries are counted: ordinary tasks pay nothing.
+	// countFrom is the first delivery of a request that is counted: ordinary tasks cost no extra write.
 	countFrom = 3
 
-	// poisonAfter is how many deliveries without a step forward make a request poisoned.
+	// poisonAfter is how many deliveries without a step forward poison a request.
 	poisonAfter = 10
 )
 
-// countDelivery counts a delivery before the request is looked at, and reports whether it is poisoned: ten deliveries
-// ended without a step forward, so that the request kills or hangs the workers that read it. A step forward is a
-// record that says more than before, or an answer of the API that the workflow runs. A drain resets the count.
-func (p *Pipeline) countDelivery(ctx context.Context, m *task.Delivery) (d task.DeliveryCount, poisoned bool, err error) {
-	if m.Deliveries < countFrom {
-		return task.DeliveryCount{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored}, false, nil
+// countDelivery counts a delivery before the request is read, and reports whether the request is poisoned: ten
+// deliveries ended without a step forward, so it kills or hangs the workers that read it. A step forward is a record
+// that says more than before, or an answer of the API that the workflow runs. A drain resets the count.
+func (p *Pipeline) countDelivery(ctx context.Context, d *task.Delivery) (count task.DeliveryCount, poisoned bool, err error) {
+	if d.Deliveries < countFrom {
+		return task.DeliveryCount{Stream: d.Stream, Seq: d.Seq, Stored: d.Stored}, false, nil
 	}
-	d, err = p.Tracker.Deliveries(ctx, *m)
+	count, err = p.Tracker.Deliveries(ctx, *d)
 	if err != nil {
-		return d, false, err
+		return count, false, err
 	}
-	if d.Count >= poisonAfter {
-		return d, true, nil
+	if count.Count >= poisonAfter {
+		return count, true, nil
 	}
-	if d.Count == 0 {
-		d.Count = countFrom - 1 // those before were not counted
+	if count.Count == 0 {
+		count.Count = countFrom - 1 // the earlier ones were not counted
 	}
-	d.Count++
-	return d, false, p.Tracker.SaveDeliveries(ctx, d)
+	count.Count++
+	return count, false, p.Tracker.SaveDeliveries(ctx, count)
 }
 
-// named notes the task's id with the count, so that a request that is poisoned later can be answered under its id.
-func (r *run) named(ctx context.Context) error {
-	if r.deliveries.Count == 0 || r.deliveries.TaskID != "" {
+// nameCount stores the task's id with the count, so that a request which is poisoned later is answered under its id.
+func (p *Pipeline) nameCount(ctx context.Context, count *task.DeliveryCount, taskID string) error {
+	if count.Count == 0 || count.TaskID != "" {
 		return nil
 	}
-	r.deliveries.TaskID = r.req.TaskID
-	return r.Tracker.SaveDeliveries(ctx, r.deliveries)
+	count.TaskID = taskID
+	return p.Tracker.SaveDeliveries(ctx, *count)
 }
 
-// stepForward resets the count of deliveries. A failure of that costs the task nothing: the next step forward
-// tries again, and NATS is unreachable.
-func (r *run) stepForward(ctx context.Context) {
-	if r.deliveries.Count == 0 {
+// resetCount resets the count of deliveries after a step forward. It fails only if NATS is unreachable; then the next
+// step forward resets it.
+func (r *run) resetCount(ctx context.Context) {
+	if r.count.Count == 0 {
 		return
 	}
-	reset := r.deliveries
+	reset := r.count
 	reset.Count = 0
 	if err := r.Tracker.SaveDeliveries(context.WithoutCancel(ctx), reset); err == nil {
-		r.deliveries = reset
+		r.count = reset
 	}
 }
 
-// endPoisoned ends a task whose request kills or hangs workers. Its content is not read.
-func (p *Pipeline) endPoisoned(ctx context.Context, m *task.Delivery, d task.DeliveryCount) error {
+// endPoisoned ends a task whose request kills or hangs workers, without reading its content.
+func (p *Pipeline) endPoisoned(ctx context.Context, d *task.Delivery, count task.DeliveryCount) error {
 	ctx = context.WithoutCancel(ctx)
-	why := task.NewError(task.Poisoned, fmt.Sprintf("%d deliveries ended without a step forward: the request kills or hangs workers", d.Count))
-	id := d.TaskID
-	rec, err := task.Record{}, task.ErrNoRecord
-	if id == "" {
-		id = m.DefaultID()
-	} else {
-		rec, err = p.Tracker.Get(ctx, id)
-	}
-	hasRecord := err == nil && rec.BelongsTo(*m)
-	switch {
-	case err != nil && !errors.Is(err, task.ErrNoRecord):
-		return err
-	case hasRecord && rec.State.Ended(): // its event is stored: only the acknowledgement was lost
-		return nil
-	case hasRecord:
-		rec.Owner, rec.Epoch = p.cfg.Worker, rec.Epoch+1
-		if rec, err = p.Tracker.Save(ctx, rec); err != nil {
-			return err
-		}
-	}
-	if err := p.Publisher.DeadLetter(ctx, *m, unread(m.Data), why.Message); err != nil {
+	rec, err := p.claimPoisoned(ctx, d, count.TaskID)
+	if err != nil || rec.State.Ended() { // if it has ended, only the acknowledgement was lost
 		return err
 	}
-	ev := p.refusal(m, id, why)
+	why := task.NewError(task.Poisoned, fmt.Sprintf("%d deliveries ended without a step forward: the request kills or hangs workers", count.Count))
+	if err := p.Publisher.DeadLetter(ctx, *d, withoutSecrets(d.Data), why.Message); err != nil {
+		return err
+	}
+	ev := p.refusal(d, count.TaskID, why)
+	if ev.TaskID == "" {
+		ev.TaskID = d.DefaultID()
+	}
 	ev.WorkflowID, ev.SubmittedAt, ev.Attempts, ev.Polls = rec.WorkflowID, rec.SubmittedAt, rec.Attempts, rec.Polls
-	if err := p.publishPoisoned(ctx, m, ev, rec, hasRecord); err != nil {
+	if err := p.publishPoisoned(ctx, d, ev, rec); err != nil {
 		return err
 	}
-	p.metrics.tasks.WithLabelValues(string(ev.Status), string(ev.Error.Code)).Inc()
-	p.log.Error().Str("task", id).Uint64("seq", m.Seq).Int("deliveries", d.Count).Msg("request poisoned, put aside")
+	p.metrics.countEvent(&ev)
+	p.log.Error().Str("task", ev.TaskID).Uint64("seq", d.Seq).Int("deliveries", count.Count).Msg("poisoned request dead-lettered")
 	return nil
 }
 
-// publishPoisoned stores the event of a poisoned request, and finishes its record where it has one. Without one the
-// id may be another task's.
-func (p *Pipeline) publishPoisoned(ctx context.Context, m *task.Delivery, ev task.Event, rec task.Record, hasRecord bool) error {
-	if !hasRecord {
-		return p.Publisher.PublishPerRequest(ctx, *m, ev, true)
+// claimPoisoned returns the record of a poisoned request with this worker as its owner, or with its end. It returns
+// the zero record if the request has none: its id is not known, or is another task's.
+func (p *Pipeline) claimPoisoned(ctx context.Context, d *task.Delivery, taskID string) (task.Record, error) {
+	if taskID == "" {
+		return task.Record{}, nil
 	}
-	ev, seq, err := p.Publisher.Publish(ctx, *m, ev, true)
+	rec, err := p.Tracker.Get(ctx, taskID)
+	switch {
+	case errors.Is(err, task.ErrNoRecord), err == nil && !rec.BelongsTo(*d):
+		return task.Record{}, nil
+	case err != nil || rec.State.Ended():
+		return rec, err
+	}
+	rec.Owner, rec.Epoch = p.cfg.Worker, rec.Epoch+1
+	return p.Tracker.Save(ctx, rec)
+}
+
+// publishPoisoned stores the event of a poisoned request and finishes its record. Without a record the id may be
+// another task's, so the event gets a message id of its own.
+func (p *Pipeline) publishPoisoned(ctx context.Context, d *task.Delivery, ev task.Event, rec task.Record) error {
+	if rec.TaskID == "" {
+		return p.Publisher.PublishPerRequest(ctx, *d, ev, true)
+	}
+	ev, seq, err := p.Publisher.Publish(ctx, *d, ev, true)
 	if err != nil {
 		return err
 	}
@@ -110,15 +115,13 @@ func (p *Pipeline) publishPoisoned(ctx context.Context, m *task.Delivery, ev tas
 	return err
 }
 
-// unread returns the bytes of a request that is kept unread, or nil where they may hold secrets: the word stands in
-// them, or an escape that could spell it.
-func unread(data []byte) []byte {
+// withoutSecrets returns the bytes of a request that was not read, or nil if they may hold secrets: they contain the
+// word, or an escape that could spell it.
+func withoutSecrets(data []byte) []byte {
+	const word = "secret"
 	for i := range data {
 		rest := data[i:]
-		if rest[0] == '\\' && len(rest) > 1 && rest[1] == 'u' {
-			return nil
-		}
-		if rest[0]|0x20 == 's' && len(rest) >= len("secret") && bytes.EqualFold(rest[:len("secret")], []byte("secret")) {
+		if bytes.HasPrefix(rest, []byte(`\u`)) || len(rest) >= len(word) && bytes.EqualFold(rest[:len(word)], []byte(word)) {
 			return nil
 		}
 	}

@@ -6,44 +6,49 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// publish stores the task's event and then finishes its record; the acknowledgement comes after both. A
-// crash in between is made good by the next delivery: the stream recognizes the event as a duplicate, or the record
-// says that it is stored.
-func (r *run) publish(ctx context.Context, rec *task.Record, out *outcome) error {
+// publish stores the task's event and then finishes its record. The acknowledgement comes after both. If the worker
+// dies in between, the next delivery completes the task: the stream recognizes the event as a duplicate, or the record
+// says that it is stored. outcome is nil if no workflow ran.
+func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outcome, verdict *task.Verdict) (err error) {
 	r.enterStep(stepPublish)
-	return r.spanned(context.WithoutCancel(ctx), "publish", trace.SpanKindProducer, func(ctx context.Context) error {
-		rec, err := r.confirm(ctx, rec)
-		if err != nil {
-			return err
-		}
-		var ev task.Event
-		r.req.Delivery.WhileBusy(func() { ev = r.event(rec, out) })
-		ev, seq, err := r.Publisher.Publish(ctx, r.req.Delivery, ev, rec.Epoch > 1)
-		if err != nil {
-			return err
-		}
-		if rec, err = r.advance(ctx, rec.Finished(ev, seq)); err != nil {
-			return err
-		}
-		r.traceRecord(rec)
-		r.ended(ev, out.ending)
-		return nil
-	})
+	ctx, end := r.beginSpan(context.WithoutCancel(ctx), "publish", trace.SpanKindProducer)
+	defer func() { end(err) }()
+	rec, err = r.confirm(ctx, rec)
+	if err != nil {
+		return err
+	}
+	var ev task.Event
+	r.req.Delivery.WhileBusy(func() { ev = r.event(rec, outcome, verdict) })
+	ev, seq, err := r.Publisher.Publish(ctx, r.req.Delivery, ev, rec.Epoch > 1)
+	if err != nil {
+		return err
+	}
+	rec, err = r.advance(ctx, rec.Finished(ev, seq))
+	if err != nil {
+		return err
+	}
+	r.traceRecord(rec)
+	r.reportEnd(&ev, outcome)
+	return nil
 }
 
-func (r *run) event(rec *task.Record, out *outcome) task.Event {
+// event returns the task's event without secrets.
+func (r *run) event(rec *task.Record, outcome *task.Outcome, verdict *task.Verdict) task.Event {
 	ev := task.Event{
 		TaskID: rec.TaskID, Status: task.Succeeded,
-		WorkflowID: rec.WorkflowID, WorkflowStatus: out.ending.Status,
-		Result: out.verdict.Result, RawResult: out.verdict.RawResult, Error: out.verdict.Error, Metadata: r.req.Metadata,
-		RequestedAt: rec.RequestedAt, SubmittedAt: rec.SubmittedAt, FinishedAt: later(r.cfg.Clock.Now(), rec.SubmittedAt, rec.RequestedAt),
-		Attempts: rec.Attempts, Polls: rec.Polls, UnnoticedMS: out.ending.DetectionDelay.Milliseconds(),
-		Worker: r.cfg.Worker,
+		WorkflowID: rec.WorkflowID,
+		Result:     verdict.Result, RawResult: verdict.RawResult, Error: verdict.Error, Metadata: r.req.Metadata,
+		RequestedAt: rec.RequestedAt, SubmittedAt: rec.SubmittedAt, FinishedAt: notBefore(r.cfg.Clock.Now(), rec.SubmittedAt, rec.RequestedAt),
+		Attempts: rec.Attempts, Polls: rec.Polls, Worker: r.cfg.Worker,
+	}
+	if outcome != nil {
+		ev.WorkflowStatus, ev.UnnoticedMS = outcome.Status, outcome.DetectionDelay.Milliseconds()
 	}
 	if ev.Error != nil {
 		ev.Status = task.Failed
@@ -51,12 +56,12 @@ func (r *run) event(rec *task.Record, out *outcome) task.Event {
 	return r.secrets().Event(ev)
 }
 
-// later returns t, or one of the others where that is up to a second later: the server's time is known to some
-// milliseconds only, and what comes later must not look earlier.
-func later(t time.Time, others ...time.Time) time.Time {
-	for _, other := range others {
-		if ahead := other.Sub(t); ahead > 0 && ahead < time.Second {
-			t = other
+// notBefore returns t, or one of the earlier times if that is up to a second later than t: the server's time is known
+// only to some milliseconds, and what happened later must not look earlier.
+func notBefore(t time.Time, earlier ...time.Time) time.Time {
+	for _, e := range earlier {
+		if ahead := e.Sub(t); ahead > 0 && ahead < time.Second {
+			t = e
 		}
 	}
 	return t
@@ -75,14 +80,16 @@ func (r *run) secrets() task.Secrets {
 	return r.keysOnly.secrets(keys)
 }
 
-// keysOnly keeps the secrets of requests that have none of their own: the API keys, which seldom change.
+// keysOnly keeps the prepared secrets of requests without their own: the API keys, which seldom change.
 type keysOnly struct{ latest atomic.Pointer[preparedKeys] }
 
+// preparedKeys are API keys with the tables that find them in a text.
 type preparedKeys struct {
 	keys    []string
 	secrets task.Secrets
 }
 
+// secrets prepares the keys when they differ from the last call's.
 func (k *keysOnly) secrets(keys []string) task.Secrets {
 	p := k.latest.Load()
 	if p == nil || !slices.Equal(p.keys, keys) {
@@ -92,20 +99,20 @@ func (k *keysOnly) secrets(keys []string) task.Secrets {
 	return p.secrets
 }
 
-// ended tells operators of an event that is stored.
-func (r *run) ended(ev task.Event, ending task.Outcome) {
-	code := noCode
-	if ev.Error != nil {
-		code = string(ev.Error.Code)
-	}
-	r.metrics.tasks.WithLabelValues(string(ev.Status), code).Inc()
+// reportEnd reports a stored event in the metrics and the log.
+func (r *run) reportEnd(ev *task.Event, outcome *task.Outcome) {
+	r.metrics.countEvent(ev)
 	if !ev.SubmittedAt.IsZero() {
 		r.metrics.ran.Observe(ev.FinishedAt.Sub(ev.SubmittedAt).Seconds())
 		r.metrics.polls.Observe(float64(ev.Polls))
 	}
-	if ending.DetectionDelay > 0 {
-		r.metrics.unnoticed.Observe((ending.DetectionDelay + time.Since(r.since)).Seconds())
+	if outcome != nil && outcome.DetectionDelay > 0 {
+		r.metrics.detectionDelay.Observe((outcome.DetectionDelay + time.Since(r.since)).Seconds())
 	}
 	r.log.Info().Str("task", ev.TaskID).Str("workflow", ev.WorkflowID).Str("status", string(ev.Status)).
-		Str("code", code).Int("polls", ev.Polls).Stringer("took", ev.FinishedAt.Sub(ev.RequestedAt)).Msg("task ended")
+		Func(func(line *zerolog.Event) {
+			if ev.Error != nil {
+				line.Str("code", string(ev.Error.Code))
+			}
+		}).Int("polls", ev.Polls).Stringer("took", ev.FinishedAt.Sub(ev.RequestedAt)).Msg("task finished")
 }

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"go.opentelemetry.io/otel/trace"
@@ -10,64 +9,51 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// wait waits for the end of the task's workflow and judges it. While it waits, the record is written again whenever
-// the bucket may have lost it.
-func (r *run) wait(ctx context.Context, rec *task.Record) (*task.Record, *outcome, error) {
+// A worker holds tens of thousands of tasks, nearly all of them in wait. Go keeps a goroutine's stack at 4 KiB only if
+// less than 1,248 bytes of it are used, so the functions from Handle to the poller's timer pass records and outcomes
+// by pointer and have small frames. A test measures it.
+
+// wait waits for the end of the task's workflow and returns its outcome, and the record with the number of polls.
+// Meanwhile it writes the record again whenever the bucket may have lost it.
+func (r *run) wait(ctx context.Context, rec *task.Record) (*task.Record, *task.Outcome, error) {
 	r.enterStep(stepPoll)
-	out := &outcome{}
 	polls := rec.Polls
 	for {
-		err := r.waitOnce(ctx, rec, &out.ending)
-		polls += out.ending.Polls
+		outcome, interrupted, err := r.waitOnce(ctx, rec)
+		polls += outcome.Polls
 		switch {
-		case errors.Is(err, errRecordsLost):
-			if rec, err = r.restore(ctx, rec); err != nil {
-				return rec, nil, err
-			}
 		case err != nil:
 			return rec, nil, err
-		default:
-			rec = polled(rec, polls)
-			if err := r.judge(ctx, out); err != nil {
-				return rec, nil, err
-			}
-			return rec, out, nil
+		case !interrupted:
+			return withPolls(rec, polls), outcome, nil
+		}
+		if rec, err = r.restore(ctx, rec); err != nil {
+			return rec, nil, err
 		}
 	}
 }
 
-// polled returns the record with so many status calls. It is written with the next step.
-func polled(rec *task.Record, polls int) *task.Record {
+// withPolls returns a copy of the record with this number of status calls. It is written with the next step.
+func withPolls(rec *task.Record, polls int) *task.Record {
 	next := *rec
 	next.Polls = polls
 	return &next
 }
 
-// judge adds the verdict to the outcome. The error is ctx's: it ended while the check against output_schema waited for
-// its turn.
-func (r *run) judge(ctx context.Context, out *outcome) (err error) {
-	r.req.Delivery.WhileBusy(func() { out.verdict, err = r.req.Judge(ctx, out.ending) })
-	if err != nil {
-		out.ending.Release()
-	}
-	return err
-}
-
-// waitOnce waits until the workflow ends, ctx does, or the records may be lost. The ending holds what was learned, in
-// any case.
-func (r *run) waitOnce(ctx context.Context, rec *task.Record, ending *task.Outcome) (err error) {
+// waitOnce waits until the workflow ends, ctx ends, or RecordsLost interrupts it. The outcome is never nil: it holds
+// what was learned so far.
+func (r *run) waitOnce(ctx context.Context, rec *task.Record) (outcome *task.Outcome, interrupted bool, err error) {
 	waitCtx, end := r.beginWait(ctx)
 	defer func() { end(err) }()
-	found, err := r.Poller.Wait(waitCtx, r.watch(ctx, rec))
-	*ending = *found
-	traceWait(waitCtx, rec.WorkflowID, found.Polls)
+	outcome, err = r.Poller.Wait(waitCtx, r.watch(ctx, rec))
+	traceWait(waitCtx, rec.WorkflowID, outcome.Polls)
 	if err != nil && ctx.Err() == nil && waitCtx.Err() != nil {
-		return errRecordsLost
+		return outcome, true, nil
 	}
-	return err
+	return outcome, false, err
 }
 
-// beginWait returns the context of a wait, which ends when all waits are interrupted, with its span.
+// beginWait returns the context of a wait, which ends when all waits are interrupted, with a span of its own.
 func (r *run) beginWait(ctx context.Context) (_ context.Context, end func(error)) {
 	ctx, stop := r.waits.begin(ctx)
 	ctx, endSpan := r.beginSpan(ctx, "wait", trace.SpanKindInternal)
@@ -77,48 +63,53 @@ func (r *run) beginWait(ctx context.Context) (_ context.Context, end func(error)
 	}
 }
 
-// watch returns what the poller is to wait for. The record's times are by the server's clock, and the poller's by
-// this machine's.
+// watch describes the workflow for the poller. The record's times are by the server's clock, the poller's by this
+// machine's.
 func (r *run) watch(ctx context.Context, rec *task.Record) *task.Watch {
 	submitted := rec.SubmittedAt.Add(-r.cfg.Clock.Skew())
 	return &task.Watch{
 		TaskID: rec.TaskID, WorkflowID: rec.WorkflowID, Kind: r.req.Kind,
 		Submitted: submitted, Deadline: submitted.Add(r.req.Timeout), Resumed: rec.Epoch > 1,
-		Answered: func() { r.stepForward(ctx) },
+		Answered: func() { r.resetCount(ctx) },
 	}
 }
 
-// errRecordsLost interrupts the waits for workflows.
-var errRecordsLost = errors.New("the records may be lost")
-
-// waits are the waits for workflows, which can be interrupted all at once.
-type waits struct {
-	mu   sync.Mutex
-	stop map[*context.CancelFunc]struct{} // guarded by mu
+// judge returns the verdict on the outcome of a wait. The error is ctx's: it ended before the check against
+// output_schema could begin.
+func (r *run) judge(ctx context.Context, outcome *task.Outcome) (verdict *task.Verdict, err error) {
+	verdict = &task.Verdict{}
+	r.req.Delivery.WhileBusy(func() { *verdict, err = r.req.Judge(ctx, *outcome) })
+	return verdict, err
 }
 
-func newWaits() *waits { return &waits{stop: map[*context.CancelFunc]struct{}{}} }
+// waits are the waits for workflows, which RecordsLost interrupts.
+type waits struct {
+	mu     sync.Mutex
+	cancel map[*context.CancelFunc]struct{} // guarded by mu
+}
+
+func newWaits() *waits { return &waits{cancel: map[*context.CancelFunc]struct{}{}} }
 
 // begin returns a context that ends with ctx, with end, or when all waits are interrupted.
 func (w *waits) begin(ctx context.Context) (waitCtx context.Context, end func()) {
 	waitCtx, cancel := context.WithCancel(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stop[&cancel] = struct{}{}
+	w.cancel[&cancel] = struct{}{}
 	return waitCtx, func() {
 		cancel()
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		delete(w.stop, &cancel)
+		delete(w.cancel, &cancel)
 	}
 }
 
-// RecordsLost tells that the bucket may have lost records: it was recreated, or went back in time. The records of all
-// tasks that run are written again where that is so.
+// RecordsLost reports that the bucket may have lost records: it was recreated, or went back in time. Each running task
+// checks its record and writes it again if necessary.
 func (p *Pipeline) RecordsLost() {
 	p.waits.mu.Lock()
 	defer p.waits.mu.Unlock()
-	for cancel := range p.waits.stop {
+	for cancel := range p.waits.cancel {
 		(*cancel)()
 	}
 }

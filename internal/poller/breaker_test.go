@@ -1,23 +1,15 @@
 package poller_test
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
-	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -25,13 +17,13 @@ func TestPauseKeepsAllPollsBack(t *testing.T) {
 	for _, code := range []int{401, 402, 403, 429, 503} {
 		synctest.Test(t, func(t *testing.T) {
 			var calls []time.Time
-			refusal := &task.StatusError{HTTPStatus: code, RetryAfter: time.Minute}
+			refusal := refusal(code, time.Minute)
 			p := newPoller(noted(&calls, script(refusal)), rate.Inf)
 			var wg sync.WaitGroup
 			for range 100 {
 				wg.Go(func() {
-					if ending := wait(t, p, resumed(time.Hour, 75*time.Second)); ending.Polls == 0 {
-						t.Errorf("%d: got no poll, want at least the last look", code)
+					if outcome := wait(t, p, resumed(time.Hour, 75*time.Second)); outcome.Polls == 0 {
+						t.Errorf("%d: got no poll, want at least the last poll", code)
 					}
 				})
 			}
@@ -82,10 +74,10 @@ func TestPollsUnderWayWhenAPauseBeganDoNotMakeItGrow(t *testing.T) {
 func TestDeadlineIsExactWhilePollsArePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		p := newPoller(script(&task.StatusError{HTTPStatus: 402, RetryAfter: time.Hour}), rate.Inf)
-		ending := wait(t, p, fresh(time.Minute))
-		if got := time.Since(start); !ending.TimedOut || got != time.Minute {
-			t.Errorf("got %+v after %v, want a time-out after 1m", ending, got)
+		p := newPoller(script(refusal(402, time.Hour)), rate.Inf)
+		outcome := wait(t, p, fresh(time.Minute))
+		if got := time.Since(start); !outcome.TimedOut || got != time.Minute {
+			t.Errorf("got %+v after %v, want a time-out after 1m", outcome, got)
 		}
 	})
 }
@@ -96,14 +88,14 @@ func TestPollsUnderWayWhenAPauseBeganDoNotEndItButCanMakeItLonger(t *testing.T) 
 		want   time.Duration // from the answer to the second poll
 	}{
 		"answered":       {nil, 29 * time.Second},
-		"earlier moment": {&task.StatusError{HTTPStatus: 429, RetryAfter: time.Second}, 29 * time.Second},
-		"later moment":   {&task.StatusError{HTTPStatus: 429, RetryAfter: time.Minute}, time.Minute},
+		"earlier moment": {refusal(429, time.Second), 29 * time.Second},
+		"later moment":   {refusal(429, time.Minute), time.Minute},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var calls []time.Time
-				answers := script(&task.StatusError{HTTPStatus: 429, RetryAfter: 30 * time.Second}, tt.second)
+				answers := script(refusal(429, 30*time.Second), tt.second)
 				p := newPoller(noted(&calls, func(ctx context.Context, id string) (task.Workflow, error) {
 					<-time.After(map[string]time.Duration{"first": 2 * time.Second, "second": 3 * time.Second}[id])
 					return answers(ctx, id)
@@ -127,8 +119,8 @@ func TestPauseIsForgottenWhenItEnds(t *testing.T) {
 	for _, late := range []time.Duration{10 * time.Second, 30 * time.Second} { // during the pause, and after
 		synctest.Test(t, func(t *testing.T) {
 			var calls []time.Time
-			second := &task.StatusError{HTTPStatus: 429, RetryAfter: time.Second}
-			hour := &task.StatusError{HTTPStatus: 429, RetryAfter: time.Hour}
+			second := refusal(429, time.Second)
+			hour := refusal(429, time.Hour)
 			slow, fast := script(hour), noted(&calls, script(second, nil, nil, nil, nil, nil, nil, nil, nil, second))
 			p := newPoller(func(ctx context.Context, id string) (task.Workflow, error) {
 				if id == "slow" {
@@ -157,7 +149,7 @@ func TestPauseIsForgottenWhenItEnds(t *testing.T) {
 func TestPollThatWaitsForItsTokenIsPausedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls []time.Time
-		refusal := &task.StatusError{HTTPStatus: 429, RetryAfter: 10 * time.Minute}
+		refusal := refusal(429, 10*time.Minute)
 		answers := script(refusal)
 		p := newPoller(noted(&calls, func(ctx context.Context, id string) (task.Workflow, error) {
 			<-time.After(5 * time.Second) // while the others queue
@@ -177,12 +169,12 @@ func TestPollThatWaitsForItsTokenIsPausedToo(t *testing.T) {
 func TestPausedPollsTakeNoTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limit := rate.NewLimiter(rate.Every(1000*time.Hour), 10)
-		p := limited(script(&task.StatusError{HTTPStatus: 429, RetryAfter: time.Hour}), limit)
+		p := limited(script(refusal(429, time.Hour)), limit)
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() { wait(t, p, resumed(time.Hour, time.Minute)) })
 		}
-		<-time.After(50 * time.Second) // the last looks leave all the same
+		<-time.After(50 * time.Second) // before the last polls, which leave even so
 		if got := limit.Tokens(); got < 9 {
 			t.Errorf("got %v tokens left of 10, want 9: one was used", got)
 		}
@@ -190,138 +182,27 @@ func TestPausedPollsTakeNoTokens(t *testing.T) {
 	})
 }
 
-func TestLastLookLeavesThoughPollsArePaused(t *testing.T) {
+func TestLastPollLeavesThoughPollsArePaused(t *testing.T) {
 	for _, code := range []int{401, 402, 403, 407, 429, 503, 529} {
 		synctest.Test(t, func(t *testing.T) {
 			const tasks = 20
 			start := time.Now()
 			p := newPoller(func(context.Context, string) (task.Workflow, error) {
 				if time.Since(start) < 10*time.Second {
-					return task.Workflow{}, &task.StatusError{HTTPStatus: code, RetryAfter: time.Hour}
+					return task.Workflow{}, refusal(code, time.Hour)
 				}
 				return task.Workflow{Status: "COMPLETED"}, nil
 			}, rate.Inf)
 			var wg sync.WaitGroup
 			for range tasks {
 				wg.Go(func() {
-					if ending := wait(t, p, fresh(30*time.Second)); ending.TimedOut {
-						t.Errorf("%d: got %+v, want it completed", code, ending)
+					if outcome := wait(t, p, fresh(30*time.Second)); outcome.TimedOut {
+						t.Errorf("%d: got %+v, want it completed", code, outcome)
 					}
 				})
 			}
 			wg.Wait()
-			wantBetween(t, "the last look", time.Since(start), 29*time.Second, 30*time.Second)
+			wantBetween(t, "the last poll", time.Since(start), 29*time.Second, 30*time.Second)
 		})
-	}
-}
-
-// One answer must not stop all polls for an hour.
-func TestPausedPollsProbeOnceAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var calls []time.Time
-		hour := &task.StatusError{HTTPStatus: 429, RetryAfter: time.Hour}
-		p := newPoller(noted(&calls, script(slices.Repeat([]error{hour}, 5)...)), rate.Inf)
-		var wg sync.WaitGroup
-		for i := range 100 {
-			wg.Go(func() { wait(t, p, fresh(20*time.Minute)) })
-			if i == 0 { // the others follow when the breaker is open
-				<-time.After(3 * time.Second)
-			}
-		}
-		wg.Wait()
-		for i := range 5 {
-			if got := calls[i+1].Sub(calls[i]); got != time.Minute {
-				t.Errorf("got probe %d after %v, want one a minute", i+1, got)
-			}
-		}
-	})
-}
-
-// A probe that nobody answers keeps no other poll from being the next.
-func TestProbeThatTellsNothingPassesItsRightOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var calls []time.Time
-		p := newPoller(noted(&calls, script(&task.StatusError{HTTPStatus: 429, RetryAfter: 20 * time.Second}, status(502), &task.StatusError{}, nil)), rate.Inf)
-		var wg sync.WaitGroup
-		for i := range 10 {
-			wg.Go(func() { wait(t, p, fresh(time.Minute)) })
-			if i == 0 { // the others follow when the breaker is open
-				<-time.After(3 * time.Second)
-			}
-		}
-		wg.Wait()
-		if got := calls[3].Sub(calls[1]); got != 0 {
-			t.Errorf("got the third probe %v after the first, want it at once", got)
-		}
-	})
-}
-
-func TestChangedKeyEndsAPauseForTheKeyAtOnce(t *testing.T) {
-	for code, ends := range map[int]bool{401: true, 402: true, 403: true, 429: false, 503: false} {
-		synctest.Test(t, func(t *testing.T) {
-			var calls atomic.Int32
-			p := newPoller(func(ctx context.Context, id string) (task.Workflow, error) {
-				if calls.Add(1) == 1 {
-					return task.Workflow{}, &task.StatusError{HTTPStatus: code, RetryAfter: 50 * time.Second}
-				}
-				return running(ctx, id)
-			}, rate.Inf)
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			wg.Go(func() { wait(t, p, fresh(80*time.Second)) })
-			<-time.After(5 * time.Second)
-			p.KeyChanged()
-			synctest.Wait()
-			if got := calls.Load() == 2; got != ends {
-				t.Errorf("%d: got %d calls after the key has changed, want the pause to end: %v", code, calls.Load(), ends)
-			}
-		})
-	}
-}
-
-func TestPauseIsToldOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		reg := prometheus.NewRegistry()
-		var out bytes.Buffer
-		answers := script(status(401), &task.StatusError{HTTPStatus: 401, RetryAfter: time.Minute, Message: "secret"}, nil)
-		p := poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, answers, plenty(),
-			rate.NewLimiter(rate.Inf, 1), reg, zerolog.New(&out))
-		go wait(t, p, fresh(2*time.Minute))
-		<-time.After(30 * time.Second)
-		synctest.Wait()
-		wantMetrics(t, reg, 1, 1)
-		<-time.After(60 * time.Second)
-		synctest.Wait()
-		wantMetrics(t, reg, 0, 1)
-		<-time.After(60 * time.Second)
-		synctest.Wait()
-		wantMetrics(t, reg, 0, 0)
-
-		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-		lines = slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, `{"level":"debug"`) })
-		if len(lines) != 2 || !strings.Contains(lines[0], `"warn"`) || !strings.Contains(lines[1], `"info"`) {
-			t.Errorf("got lines\n%s\nwant one that polls are paused and one that they resumed", strings.Join(lines, "\n"))
-		}
-		if strings.Contains(out.String(), "secret") {
-			t.Errorf("the API's message was logged:\n%s", out.String())
-		}
-	})
-}
-
-func wantMetrics(t *testing.T, reg prometheus.Gatherer, held, waiting int) {
-	t.Helper()
-	want := fmt.Sprintf(`
-# HELP capstan_polls_held Whether the API wants no status calls now.
-# TYPE capstan_polls_held gauge
-capstan_polls_held %d
-# HELP capstan_polls_in_flight Status calls under way.
-# TYPE capstan_polls_in_flight gauge
-capstan_polls_in_flight 0
-# HELP capstan_waiting_workflows Workflows whose end is waited for.
-# TYPE capstan_waiting_workflows gauge
-capstan_waiting_workflows %d
-`, held, waiting)
-	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "capstan_polls_held", "capstan_polls_in_flight", "capstan_waiting_workflows"); err != nil {
-		t.Error(err)
 	}
 }

@@ -18,11 +18,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// page is what a gateway says of an address without a backend.
-func page(code int) error {
-	return &task.StatusError{HTTPStatus: code, Message: "default backend - 404"}
-}
-
 // during answers so until that much time has passed, and then that the workflow is completed.
 func during(failing time.Duration, failure func(since time.Duration) error) api {
 	start := time.Now()
@@ -79,9 +74,9 @@ func TestAWorkflowIsLostWhenTheAPISaysSoForAMinute(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				ending := wait(t, newPoller(during(tt.failing, tt.failure), rate.Inf), fresh(30*time.Minute))
-				if ending.Lost != tt.lost {
-					t.Errorf("got %+v, want lost: %v", ending, tt.lost)
+				outcome := wait(t, newPoller(during(tt.failing, tt.failure), rate.Inf), fresh(30*time.Minute))
+				if outcome.Lost != tt.lost {
+					t.Errorf("got %+v, want lost: %v", outcome, tt.lost)
 				}
 				if tt.lost {
 					wantBetween(t, "time until it was lost", time.Since(start), 62*time.Second, 62*time.Second+2*maxInterval)
@@ -96,8 +91,8 @@ func TestAWorkflowIsLostAfterFiveAnswersAtLeast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := poller.New(poller.Config{Interval: time.Hour, MaxInterval: time.Hour}, script(slices.Repeat([]error{unknown(404)}, 100)...),
 			plenty(), rate.NewLimiter(rate.Inf, 1), prometheus.NewRegistry(), zerolog.Nop())
-		if ending := wait(t, p, fresh(100*time.Hour)); !ending.Lost || ending.Polls != 5 {
-			t.Errorf("got %+v, want it lost after 5 polls", ending)
+		if outcome := wait(t, p, fresh(100*time.Hour)); !outcome.Lost || outcome.Polls != 5 {
+			t.Errorf("got %+v, want it lost after 5 polls", outcome)
 		}
 	})
 }
@@ -107,8 +102,8 @@ func TestAWorkflowThatIsNotKnownYetIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := poller.New(poller.Config{Interval: 500 * time.Millisecond, MaxInterval: time.Second}, during(3*time.Second, always(unknown(404))),
 			plenty(), rate.NewLimiter(rate.Inf, 1), prometheus.NewRegistry(), zerolog.Nop())
-		if ending := wait(t, p, fresh(time.Hour)); ending.Status != "COMPLETED" {
-			t.Errorf("got %+v, want it completed", ending)
+		if outcome := wait(t, p, fresh(time.Hour)); outcome.Status != "COMPLETED" {
+			t.Errorf("got %+v, want it completed", outcome)
 		}
 	})
 }
@@ -132,12 +127,12 @@ func TestATimeOutSaysWhatTheLastAnswersWere(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ending := wait(t, newPoller(tt.answers, rate.Inf), fresh(time.Minute))
-				if !ending.TimedOut || !strings.HasPrefix(ending.LastError, tt.want) || (tt.want == "") != (ending.LastError == "") {
-					t.Errorf("got %+v, want a time-out that says %q", ending, tt.want)
+				outcome := wait(t, newPoller(tt.answers, rate.Inf), fresh(time.Minute))
+				if !outcome.TimedOut || !strings.HasPrefix(outcome.LastError, tt.want) || (tt.want == "") != (outcome.LastError == "") {
+					t.Errorf("got %+v, want a time-out that says %q", outcome, tt.want)
 				}
-				if got := len(ending.LastError); got > 310 || !utf8.ValidString(ending.LastError) {
-					t.Errorf("got %d bytes of text, %q, want it bounded and UTF-8", got, ending.LastError)
+				if got := len(outcome.LastError); got > 310 || !utf8.ValidString(outcome.LastError) {
+					t.Errorf("got %d bytes of text, %q, want it bounded and UTF-8", got, outcome.LastError)
 				}
 			})
 		})

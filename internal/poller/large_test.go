@@ -9,10 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
-	"golang.org/x/time/rate"
-
 	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/task"
@@ -51,11 +47,6 @@ func (l *large) Status(_ context.Context, id string, most int64) (task.Workflow,
 
 func (*large) Timeout() time.Duration { return 30 * time.Second }
 
-func within(budgets poller.Budgets, f poller.API) *poller.Poller {
-	return poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, f, budgets, rate.NewLimiter(rate.Inf, 1),
-		prometheus.NewRegistry(), zerolog.Nop())
-}
-
 func TestTooLargeAnswerEndsTheWait(t *testing.T) {
 	tests := map[string]struct {
 		size  int64
@@ -75,15 +66,15 @@ func TestTooLargeAnswerEndsTheWait(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				answers := &large{size: func(string) int64 { return tt.size }, says: tt.says}
 				budgets := plenty()
-				ending, err := within(budgets, answers).Wait(t.Context(), fresh(time.Hour))
-				if err != nil || ending.TooLarge != tt.large || ending.Polls != tt.polls {
-					t.Errorf("got %d polls, too large: %v, %v, want %d polls, too large: %v", ending.Polls, ending.TooLarge, err, tt.polls, tt.large)
+				outcome, err := within(budgets, answers).Wait(t.Context(), fresh(time.Hour))
+				if err != nil || outcome.TooLarge != tt.large || outcome.Polls != tt.polls {
+					t.Errorf("got %d polls, too large: %v, %v, want %d polls, too large: %v", outcome.Polls, outcome.TooLarge, err, tt.polls, tt.large)
 				}
-				if !tt.large && int64(len(ending.Result)) != tt.size {
-					t.Errorf("got a result of %d bytes, want %d", len(ending.Result), tt.size)
+				if !tt.large && int64(len(outcome.Result)) != tt.size {
+					t.Errorf("got a result of %d bytes, want %d", len(outcome.Result), tt.size)
 				}
-				wantBetween(t, "unnoticed", ending.DetectionDelay, interval, interval*11/10)
-				ending.Release()
+				wantBetween(t, "detection delay", outcome.DetectionDelay, interval, interval*11/10)
+				outcome.Release()
 				wantFree(t, budgets)
 			})
 		})
@@ -96,9 +87,9 @@ func TestAnswerThatGrowsIsReadOnceMore(t *testing.T) {
 		answers := &large{says: true}
 		calls := int64(0)
 		answers.size = func(string) int64 { calls++; return calls * 100 << 10 }
-		ending := wait(t, within(plenty(), answers), fresh(time.Hour))
-		if ending.Status != "COMPLETED" || ending.Polls != 3 {
-			t.Errorf("got %d polls, %s, want the third to be enough", ending.Polls, ending.Status)
+		outcome := wait(t, within(plenty(), answers), fresh(time.Hour))
+		if outcome.Status != "COMPLETED" || outcome.Polls != 3 {
+			t.Errorf("got %d polls, %s, want the third to be enough", outcome.Polls, outcome.Status)
 		}
 	})
 }
@@ -117,9 +108,9 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 			w := resumed(time.Minute, time.Hour)
 			w.WorkflowID = strconv.Itoa(i)
 			wg.Go(func() {
-				ending, err := p.Wait(t.Context(), w)
-				if err != nil || ending.Status != "COMPLETED" {
-					t.Errorf("got %s, %v, want it completed", ending.Status, err)
+				outcome, err := p.Wait(t.Context(), w)
+				if err != nil || outcome.Status != "COMPLETED" {
+					t.Errorf("got %s, %v, want it completed", outcome.Status, err)
 				}
 				mu.Lock()
 				atOnce++
@@ -129,7 +120,7 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 				mu.Lock()
 				atOnce--
 				mu.Unlock()
-				ending.Release()
+				outcome.Release()
 			})
 		}
 		wg.Wait()
@@ -161,8 +152,8 @@ func TestSmallAnswersDoNotWaitBehindLargeOnes(t *testing.T) {
 		start := time.Now()
 		w := fresh(time.Minute)
 		w.WorkflowID = "small"
-		if ending := wait(t, p, w); ending.Status != "COMPLETED" {
-			t.Errorf("got %+v, want it completed", ending)
+		if outcome := wait(t, p, w); outcome.Status != "COMPLETED" {
+			t.Errorf("got %+v, want it completed", outcome)
 		}
 		wantBetween(t, "the small one's wait", time.Since(start), interval, interval*11/10)
 		cancel()
@@ -175,24 +166,24 @@ func TestLargeAnswerMayBeReadAfterTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budgets := poller.Budgets{Polls: memory.NewBudget(1 << 20), Answers: memory.NewBudget(1 << 20)}
 		p := within(budgets, &large{size: func(string) int64 { return 1 << 20 }, says: true})
-		endings := make(chan *task.Outcome, 3)
+		outcomes := make(chan *task.Outcome, 3)
 		for range 3 {
 			go func() {
-				ending, err := p.Wait(t.Context(), fresh(10*time.Second))
+				outcome, err := p.Wait(t.Context(), fresh(10*time.Second))
 				if err != nil {
 					t.Error(err)
 				}
-				endings <- ending
+				outcomes <- outcome
 			}()
 		}
-		first := <-endings
+		first := <-outcomes
 		<-time.After(30 * time.Second)
 		first.Release()
-		second := <-endings
+		second := <-outcomes
 		if second.TimedOut || second.Status != "COMPLETED" {
 			t.Errorf("got %s, timed out: %v, want it completed", second.Status, second.TimedOut)
 		}
-		if third := <-endings; !third.TimedOut { // it waits for no longer than a minute
+		if third := <-outcomes; !third.TimedOut { // it waits for no longer than a minute
 			t.Errorf("got %s, want a time-out", third.Status)
 		}
 		second.Release()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The ages of tasks are counted in bins, four to a doubling. The first ends at 50 ms, the last begins at
-// about 20 hours and has no end.
+// Ages of tasks are counted in bins, four per doubling of the age. The first bin ends at 50 ms. The last begins at about
+// 20 hours and has no end.
 const (
 	ageBins       = 84
 	firstAge      = 0.05 // seconds
@@ -17,26 +17,25 @@ const (
 )
 
 const (
-	// enoughEnds is how many tasks of a kind have to end before their ages say something.
+	// enoughEnds is how many tasks of a kind must end before the interval depends on their ages.
 	enoughEnds = 20
 
-	// remembered is about how many ends count: what was seen before those has faded.
+	// remembered is about how many ends count: earlier ones have faded.
 	remembered = 200
 
-	// relearnAfter is the number of ends between two looks at what was seen.
+	// relearnAfter is the number of ends between two calls of learn.
 	relearnAfter = remembered / 20
 
-	// doubt is how many tasks that nobody saw are counted in each bin. They end, as in a world of which
-	// nothing is known, once in each e-fold of their age.
+	// doubt is the weight of the prior, in tasks per bin: without any observation, tasks end at a hazard of one per
+	// e-fold of their age.
 	doubt = 0.03
 
-	// sooner is about the mean time for which an end goes unnoticed, as a part of what it is at the growing
-	// interval.
+	// sooner is about the mean detection delay, as a fraction of that with the growing interval.
 	sooner = 0.45
 )
 
-// pace is how often workflows of one kind are asked after, by the ages at which others ended: a poll is due
-// when the delay to expect without it is worth a call. docs/design.md has the reason.
+// pace sets the intervals between polls for workflows of one kind, by the ages at which others ended: a poll is due when
+// the delay to expect without it is worth a call. docs/design.md has the reason.
 type pace struct {
 	cfg Config
 
@@ -48,7 +47,7 @@ type pace struct {
 	seen    int              // ends so far; guarded by mu
 }
 
-// edge is the age at which a bin begins, in seconds.
+// edge returns the age at which a bin begins, in seconds.
 func edge(bin int) float64 {
 	switch bin {
 	case 0:
@@ -60,6 +59,7 @@ func edge(bin int) float64 {
 	}
 }
 
+// binOf returns the bin of an age in seconds.
 func binOf(age float64) int {
 	if age < firstAge {
 		return 0
@@ -67,8 +67,8 @@ func binOf(age float64) int {
 	return min(1+int(math.Log2(age/firstAge)*binsPerDouble), ageBins-1)
 }
 
-// parts calls f with each bin of a span of ages, and with the seconds of the span in it.
-func parts(from, to time.Duration, f func(bin int, seconds float64)) {
+// eachBin calls f with each bin of a span of ages, and with the seconds of the span in that bin.
+func eachBin(from, to time.Duration, f func(bin int, seconds float64)) {
 	a, b := from.Seconds(), to.Seconds()
 	for bin := binOf(a); bin < ageBins && a < b; bin++ {
 		if end := min(edge(bin+1), b); end > a {
@@ -78,23 +78,23 @@ func parts(from, to time.Duration, f func(bin int, seconds float64)) {
 	}
 }
 
-// running notes that a workflow of that age still runs, and when that was seen before.
+// running records that a workflow was found running at two ages, one poll after the other.
 func (p *pace) running(before, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	parts(before, now, func(bin int, seconds float64) { p.ran[bin] += seconds })
+	eachBin(before, now, func(bin int, seconds float64) { p.ran[bin] += seconds })
 }
 
-// ended notes that a workflow ended between two ages. Its end is shared out over the bins between them, as
-// likely as it is in each by what is known so far.
+// ended records that a workflow ended between two ages. Its end is divided among the bins between them, by the
+// probability of each as known so far.
 func (p *pace) ended(after, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var hazards float64
-	parts(after, now, func(bin int, seconds float64) { hazards += p.hazard(bin) * seconds })
+	eachBin(after, now, func(bin int, seconds float64) { hazards += p.hazard(bin) * seconds })
 	whole := -math.Expm1(-hazards)
 	left, survive := 1.0, 1.0
-	parts(after, now, func(bin int, seconds float64) {
+	eachBin(after, now, func(bin int, seconds float64) {
 		survives := survive * math.Exp(-p.hazard(bin)*seconds)
 		ends := (survive - survives) / whole
 		p.ran[bin] += seconds * (left - ends/2)
@@ -107,12 +107,13 @@ func (p *pace) ended(after, now time.Duration) {
 	}
 }
 
-// hazard is the rate, per second, at which workflows of an age end. The caller holds mu.
+// hazard returns the rate, per second, at which workflows of an age end. The caller holds mu.
 func (p *pace) hazard(bin int) float64 {
 	width, middle := widthOf(bin), middleOf(bin)
 	return (p.ends[bin] + doubt*width/middle) / (p.ran[bin] + doubt*width)
 }
 
+// widthOf returns the width of a bin in seconds. The last bin has no end: it counts as twice its edge.
 func widthOf(bin int) float64 {
 	if bin == ageBins-1 {
 		return edge(bin)
@@ -120,9 +121,10 @@ func widthOf(bin int) float64 {
 	return edge(bin+1) - edge(bin)
 }
 
+// middleOf returns the age in the middle of a bin, in seconds.
 func middleOf(bin int) float64 { return edge(bin) + widthOf(bin)/2 }
 
-// learn takes in what was seen, and lets it fade. The caller holds mu.
+// learn computes hazards and worth from the observations, and lets those fade. The caller holds mu.
 func (p *pace) learn() {
 	var growing, steady float64 // means over the ages at which workflows end: of the growing interval, and of 1/√hazard
 	survive := 1.0
@@ -145,8 +147,8 @@ func (p *pace) learn() {
 	}
 }
 
-// interval returns the time from one poll to the next at an age, ± 10 %: the growing one until enough tasks
-// have ended. It is never shorter than the shortest.
+// interval returns the time from one poll to the next at an age, ± 10 %: the growing interval until enough tasks have
+// ended. It is never shorter than the shortest.
 func (p *pace) interval(age time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -157,11 +159,11 @@ func (p *pace) interval(age time.Duration) time.Duration {
 	return seconds(max(gap*(0.9+0.2*rand.Float64()), shortest))
 }
 
-// gap is the time from an age until the delay to expect is worth a call, and no longer than POLL_MAX_INTERVAL.
-// In seconds. The caller holds mu.
+// gap returns the time from an age until the delay to expect is worth a call, in seconds, but at most POLL_MAX_INTERVAL.
+// The caller holds mu.
 func (p *pace) gap(age float64) float64 {
 	at, last := age, age+p.cfg.MaxInterval.Seconds()
-	runs, left := 1.0, p.worth // the part of the tasks that still run at an age, and the delay that may still come
+	runs, left := 1.0, p.worth // the fraction of the tasks that still run, and the delay that a call is still worth
 	for bin := binOf(age); bin < ageBins && at < last; bin++ {
 		h, span := p.hazards[bin], min(edge(bin+1), last)-at
 		if delay(runs, h, span) >= left {
@@ -174,13 +176,13 @@ func (p *pace) gap(age float64) float64 {
 	return last - age
 }
 
-// delay is for how long, in the mean over all tasks, an end has gone unnoticed after a span at a hazard, before
-// which this part of them still ran.
+// delay returns the mean detection delay over all tasks after a span at a hazard. runs is the fraction of the tasks that
+// still run when the span begins.
 func delay(runs, hazard, span float64) float64 {
 	return span + runs*math.Expm1(-hazard*span)/hazard
 }
 
-// reach is the span after which the delay is this long, by Newton's method from above.
+// reach returns the span after which the delay is this long, by Newton's method from above.
 func reach(runs, hazard, span, long float64) float64 {
 	const steps = 12 // the first ones halve it, the others double the digits
 	for range steps {
@@ -191,19 +193,19 @@ func reach(runs, hazard, span, long float64) float64 {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// growing is the interval at an age of which nothing is known: a fifth of it, within the bounds of the
-// settings. In seconds.
+// growing returns the interval at an age before anything is learned: a fifth of the age, within the bounds of the
+// settings, in seconds.
 func (c Config) growing(age float64) float64 {
 	return min(max(age/5, c.Interval.Seconds()), c.MaxInterval.Seconds())
 }
 
-// shortest is the shortest gap between two polls of a task, in seconds.
+// shortest returns the shortest gap between two polls of a task, in seconds.
 func (c Config) shortest() float64 { return c.Interval.Seconds() / 4 }
 
-// maxKinds bounds the kinds that are told apart, about 2 KiB each.
+// maxKinds bounds the kinds with a pace of their own, about 2 KiB each.
 const maxKinds = 256
 
-// paces holds the pace of each kind of task, the maxKinds that waits have begun for last.
+// paces holds the paces of the maxKinds kinds that were used last.
 type paces struct {
 	cfg Config
 
@@ -217,7 +219,7 @@ type usedPace struct {
 	used uint64 // paces.uses when a wait of the kind last began; guarded by paces.mu
 }
 
-// of returns the pace of a kind for a wait that begins.
+// of returns the pace of a kind for a new wait.
 func (p *paces) of(kind string) *pace {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -234,8 +236,8 @@ func (p *paces) of(kind string) *pace {
 	return &found.pace
 }
 
-// evict forgets the kind that was used least recently. Waits of that kind go on with what they have. The caller
-// holds mu.
+// evict removes the kind that was used least recently. Waits of that kind keep the pace that they have. The caller holds
+// mu.
 func (p *paces) evict() {
 	var oldest string
 	least := uint64(math.MaxUint64)

@@ -80,16 +80,16 @@ func spend(t *testing.T, tasks, skip int, fresh bool, run runs) spent {
 					if fresh {
 						with = newPoller(answers, rate.Inf)
 					}
-					ending, err := with.Wait(t.Context(), watch)
-					if err != nil || !ending.Ended() {
-						t.Errorf("got %+v, %v, want an end", ending, err)
+					outcome, err := with.Wait(t.Context(), watch)
+					if err != nil || !outcome.Ended() {
+						t.Errorf("got %+v, %v, want an end", outcome, err)
 					}
 					if i < skip {
 						continue
 					}
 					mu.Lock()
 					delays = append(delays, time.Since(ends[watch.WorkflowID]).Seconds())
-					s.calls += float64(ending.Polls)
+					s.calls += float64(outcome.Polls)
 					s.run += ends[watch.WorkflowID].Sub(watch.Submitted).Seconds()
 					mu.Unlock()
 				}

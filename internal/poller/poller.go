@@ -1,13 +1,13 @@
 // Package poller waits until workflows end.
 //
-// A wait is a loop in the goroutine of its task: a timer, a place in the budget of calls, a call, and a judgement
-// of its answer. There may be a hundred thousand. How often a workflow is asked after depends on how long it has
-// run, so that a wait that another worker resumes goes on where it was: ever less often, until enough tasks of its
-// kind have ended to know when to expect that.
+// A wait is a loop in the goroutine of its task: a timer, a slot among the calls, a call, and a judgement of its answer.
+// There may be a hundred thousand. The interval between two polls depends on how long the workflow has run, so that a
+// wait that another worker resumes continues at the same pace. It grows until enough tasks of the same kind have ended
+// to know when to expect the end.
 //
-// All waits share the rate, the calls at once, the memory for answers, and a circuit breaker: while the API wants
-// no calls, one probe a minute at least finds out whether that is still so. Failed calls never end a wait. Its
-// deadline does, on time, whatever the API does, after a last look that leaves even while the breaker is open.
+// All waits share the rate, the slots, the memory for answers, and a circuit breaker: while the API wants no calls, a
+// probe at least once a minute finds out whether that has changed. Failed calls never end a wait. Its deadline ends it
+// on time, whatever the API does, after a last poll that leaves even while the breaker is open.
 package poller
 
 import (
@@ -26,25 +26,24 @@ import (
 )
 
 const (
-	// callsAtOnce bounds the connections a worker has open to ask. At 100 ms a call it allows 1,280 calls a
-	// second, which is 19,000 tasks at the longest default interval.
-	callsAtOnce = 128
+	// slots bounds the calls at once. At 100 ms a call it allows 1,280 calls a second, enough for 19,000 tasks at
+	// the longest default interval.
+	slots = 128
 
-	// longestAsked bounds for how long the API can stop all polls: an answer to one of them must not end every
-	// task as timed out.
-	longestAsked = time.Minute
+	// longestPause bounds the pause that the API can ask for: one answer must not make every task time out.
+	longestPause = time.Minute
 )
 
-// API answers for workflows.
+// API is Anchor's API.
 type API interface {
-	// Status returns what the API says of a workflow, or a *task.StatusError. It reads at most that many bytes
-	// of a successful answer.
-	Status(ctx context.Context, workflowID string, most int64) (task.Workflow, error)
-	// Timeout is how long a call may take.
+	// Status returns the state of a workflow, or a *task.StatusError. It reads at most limit bytes of a successful
+	// answer.
+	Status(ctx context.Context, workflowID string, limit int64) (task.Workflow, error)
+	// Timeout bounds a call.
 	Timeout() time.Duration
 }
 
-// Budgets are the memory for answers, from before a call until the caller of Wait frees them.
+// Budgets bound the memory for answers. It is reserved from before a call until the caller of Wait releases the outcome.
 type Budgets struct {
 	Polls   *memory.Budget // answers of up to 64 KiB
 	Answers *memory.Budget // larger ones
@@ -56,8 +55,8 @@ type Poller struct {
 	paces   paces
 	api     API
 	budgets Budgets
-	line    *semaphore.Weighted // held by the first poll in line; passes on in the order of asking
-	calls   *semaphore.Weighted // one for each call at once
+	line    *semaphore.Weighted // acquired by the first poll in line; first come, first served
+	slots   *semaphore.Weighted // one for each call under way
 	limit   *rate.Limiter
 	resumes spread
 	breaker *breaker.Breaker
@@ -73,35 +72,35 @@ func New(cfg Config, api API, budgets Budgets, limit *rate.Limiter, reg promethe
 		api:     api,
 		budgets: budgets,
 		line:    semaphore.NewWeighted(1),
-		calls:   semaphore.NewWeighted(callsAtOnce),
+		slots:   semaphore.NewWeighted(slots),
 		limit:   limit,
-		breaker: breaker.New(longestAsked),
+		breaker: breaker.New(longestPause),
 		log:     log,
 	}
-	p.metrics = newMetrics(reg, p.held)
+	p.metrics = newMetrics(reg, p.pausedGauge)
 	return p
 }
 
 // Wait blocks until the workflow has ended, is lost, has an answer that is too large, or its deadline has come.
-// The error is that of ctx, which ended first; the Ending then holds what was learned so far. It is never nil. An
-// Ending with a result holds memory: the caller frees it with Ending.Release.
+// It returns ctx's error if that ends first. The outcome is never nil: it holds what was learned so far. An outcome
+// with a result holds memory, which the caller frees with Outcome.Release.
 //
-// The workflow is asked after once more shortly before the deadline, and a resumed wait has a few seconds to ask
-// once even where the deadline has passed.
+// A last poll is due shortly before the deadline. A resumed wait polls at least once, for which it has a few seconds
+// even after the deadline.
 func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (*task.Outcome, error) {
 	w := p.begin(watch)
 	defer p.end(w)
 	for over := false; !over; {
 		if err := w.sleep(ctx); err != nil {
-			return w.ending, w.interrupted(err)
+			return w.outcome, w.interrupted(err)
 		}
-		if !time.Now().Before(w.bound) {
-			w.ending.TimedOut = true
-			return w.ending, nil
+		if !time.Now().Before(w.giveUp) {
+			w.outcome.TimedOut = true
+			return w.outcome, nil
 		}
-		over = p.look(ctx, w)
+		over = p.poll(ctx, w)
 	}
-	return w.ending, nil
+	return w.outcome, nil
 }
 
 func (p *Poller) begin(watch *task.Watch) *wait {
@@ -114,7 +113,7 @@ func (p *Poller) end(w *wait) {
 	p.metrics.waiting.Dec()
 }
 
-// KeyChanged lets a poll leave at once where the API wanted none because of the key or its account.
+// KeyChanged lets a poll leave at once if polls are paused because of the key or its account.
 func (p *Poller) KeyChanged() {
 	if p.breaker.Retry(breaker.OfKey()...) {
 		p.log.Info().Msg("polls probed with changed API key")
@@ -126,8 +125,8 @@ func (p *Poller) Paused() (reason task.Reason, until time.Time, paused bool) {
 	return p.breaker.State()
 }
 
-// held is 1 while the API wants no status calls.
-func (p *Poller) held() float64 {
+// pausedGauge is 1 while polls are paused.
+func (p *Poller) pausedGauge() float64 {
 	if _, _, paused := p.Paused(); paused {
 		return 1
 	}
@@ -138,26 +137,26 @@ type metrics struct {
 	inFlight prometheus.Gauge
 	waiting  prometheus.Gauge
 	due      prometheus.Gauge
-	late     prometheus.Histogram
+	delay    prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer, held func() float64) metrics {
+func newMetrics(reg prometheus.Registerer, paused func() float64) metrics {
 	auto := promauto.With(reg)
 	auto.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "capstan_polls_held", Help: "Whether the API wants no status calls now.",
-	}, held)
+		Name: "capstan_polls_paused", Help: "1 while polls are paused at the API's request.",
+	}, paused)
 	return metrics{
 		inFlight: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_polls_in_flight", Help: "Status calls under way.",
+			Name: "capstan_polls_in_flight", Help: "Polls under way.",
 		}),
 		waiting: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_waiting_workflows", Help: "Workflows whose end is waited for.",
+			Name: "capstan_workflows_waiting", Help: "Workflows that this worker waits for.",
 		}),
 		due: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_polls_due", Help: "Status calls that are due and wait for memory, a free call or the rate.",
+			Name: "capstan_polls_due", Help: "Polls that are due and wait for memory, a slot or the rate.",
 		}),
-		late: auto.NewHistogram(prometheus.HistogramOpts{
-			Name: "capstan_poll_late_seconds", Help: "Time that a status call was due before it left.",
+		delay: auto.NewHistogram(prometheus.HistogramOpts{
+			Name: "capstan_poll_delay_seconds", Help: "Delay between a poll being due and being sent.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
 		}),
 	}

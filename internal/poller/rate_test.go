@@ -33,7 +33,7 @@ func TestCallsAtOnceAreBounded(t *testing.T) {
 	})
 }
 
-func TestWaitsThatEndWithoutATokenGiveTheirSlotsBack(t *testing.T) {
+func TestWaitsThatEndWithoutATokenReleaseTheirSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limit := rate.NewLimiter(rate.Every(time.Hour), 1)
 		p := limited(api(running), limit)
@@ -49,7 +49,7 @@ func TestWaitsThatEndWithoutATokenGiveTheirSlotsBack(t *testing.T) {
 	})
 }
 
-func TestNobodyStarvesWhenTheRateIsTooLow(t *testing.T) {
+func TestNoWaitStarvesWhenTheRateIsTooLow(t *testing.T) {
 	const workflows, perSecond = 10_000, 500
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// resumesPerSecond is how many resumed waits have their first poll in a second, once a burst of as many has had them.
+// resumesPerSecond is how many resumed waits have their first poll in a second, after a burst of the same number.
 const resumesPerSecond = 250
 
 // spread spreads the first polls of the waits that a worker takes over.
 type spread struct {
 	mu   sync.Mutex
-	next time.Time // the turn of the wait that comes next; guarded by mu
+	next time.Time // when the next wait has its turn; guarded by mu
 }
 
-// delay returns how long a wait has to wait for its turn. Where that is longer than the longest delay, the wait has no
-// turn of its own: any moment until then will do.
+// delay returns the time until a wait has its turn. If that is longer than longest, the wait gets no turn of its own but
+// a random delay up to longest.
 func (s *spread) delay(longest time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

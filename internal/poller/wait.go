@@ -12,48 +12,49 @@ import (
 )
 
 const (
-	// lostAfter and lostSpan are how many answers in a row, and over how long, have to say that the API does not
-	// know the workflow until it is lost.
+	// A workflow is lost after this many answers in a row, over at least this time, that the API does not know it.
 	lostAfter = 5
 	lostSpan  = time.Minute
 
-	// lastLook is how long before the deadline a workflow is asked after once more; a tenth of the task's
-	// time where that is shorter.
-	lastLook = time.Second
+	// lastPollLead is how long before the deadline the last poll is due; a tenth of the task's time if that is
+	// shorter.
+	lastPollLead = time.Second
 
 	// resumeSpread is the time over which the first polls of a few resumed waits are spread.
 	resumeSpread = time.Second
 
-	// lateLook is what the first poll of a resumed wait may take where the deadline is nearer, or past.
-	lateLook = 5 * time.Second
+	// resumeGrace bounds the first poll of a resumed wait whose deadline is nearer, or past.
+	resumeGrace = 5 * time.Second
 
-	// largeGrace is how long an answer that is known to be there may wait for memory and be read, even beyond
-	// the deadline: the workflow ended in time.
+	// largeGrace bounds how long a large answer may wait for memory and be read, even beyond the deadline: the
+	// workflow ended in time.
 	largeGrace = time.Minute
 
-	// maxLastError bounds the text that an Ending keeps of a failed call, in bytes.
+	// maxLastError bounds the text that an outcome keeps of a failed call, in bytes.
 	maxLastError = 300
 )
 
-// wait is what is known of one workflow, and when it is asked after. It belongs to the goroutine of its task.
+// wait is the state of one wait. It belongs to the goroutine of its task.
 type wait struct {
 	timer      *time.Timer
 	pace       *pace // of its kind
 	taskID     string
 	workflowID string
 	answered   func() // called for each answer that does not end the wait
-	submitted  time.Time
-	last       time.Time // the last look
-	deadline   time.Time
-	bound      time.Time // when the poll that comes next is given up: the deadline, or later after a takeover
-	next       time.Time // the next step
-	seen       time.Time // when the last call began that said that the workflow runs; first, submitted
-	large      time.Time // when an answer was too large for a small one; zero: none was
+	outcome    *task.Outcome
+
+	submitted time.Time
+	lastPoll  time.Time // when the last poll before the deadline is due
+	deadline  time.Time
+	due       time.Time // when the next poll is due
+	giveUp    time.Time // when that poll is given up: the deadline, or later
+	ranAt     time.Time // when the last call began that found the workflow running; before the first, submitted
+
 	size       int64     // bytes to read of the next answer
-	putOff     bool      // the breaker put the next poll off
+	largeSince time.Time // when an answer was too large for a small one; zero: none was
+	deferred   bool      // the breaker deferred the next poll
 	unknown    int       // answers in a row that did not know the workflow
-	unknownAt  time.Time // the first of them
-	ending     *task.Outcome
+	unknownAt  time.Time // when the first of them came
 }
 
 // newWait counts the watch's times from now, so that a step of the clock during the wait moves nothing.
@@ -65,31 +66,31 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 		pace:       p.paces.of(watch.Kind),
 		taskID:     watch.TaskID,
 		workflowID: watch.WorkflowID,
-		submitted:  submitted,
-		last:       deadline.Add(-min(lastLook, deadline.Sub(submitted)/10)),
-		deadline:   deadline,
-		bound:      deadline,
-		seen:       submitted,
-		size:       smallAnswer,
 		answered:   watch.Answered,
-		ending:     &task.Outcome{},
+		outcome:    &task.Outcome{},
+		submitted:  submitted,
+		lastPoll:   deadline.Add(-min(lastPollLead, deadline.Sub(submitted)/10)),
+		deadline:   deadline,
+		giveUp:     deadline,
+		ranAt:      submitted,
+		size:       smallAnswer,
+	}
+	if w.answered == nil {
+		w.answered = func() {}
 	}
 	first := now.Add(w.interval())
 	if watch.Resumed {
 		first = now.Add(p.resumes.delay(p.cfg.MaxInterval) + rand.N(min(resumeSpread, p.cfg.Interval)))
-		w.bound = later(deadline, now.Add(lateLook))
+		w.giveUp = later(deadline, now.Add(resumeGrace))
 	}
-	w.next = earlier(first, w.last)
-	if w.answered == nil {
-		w.answered = func() {}
-	}
+	w.due = earlier(first, w.lastPoll)
 	w.timer = time.NewTimer(time.Hour) // sleep sets it
 	return w
 }
 
-// sleep blocks until the next step is due. The error is that of ctx, which ended first.
+// sleep blocks until the next poll is due. It returns ctx's error if that ends first.
 func (w *wait) sleep(ctx context.Context) error {
-	rest := time.Until(w.next)
+	rest := time.Until(w.due)
 	if rest <= 0 {
 		return ctx.Err()
 	}
@@ -107,80 +108,81 @@ func (w *wait) interrupted(err error) error {
 	return fmt.Errorf("wait for workflow %s: %w", w.workflowID, err)
 }
 
-// lastLook reports whether it is time for the last look before the deadline, or past it.
-func (w *wait) lastLook() bool { return !time.Now().Before(w.last) }
+// isLastPoll reports whether the last poll before the deadline is due, or the deadline is past.
+func (w *wait) isLastPoll() bool { return !time.Now().Before(w.lastPoll) }
 
 // interval returns the time to the next poll.
 func (w *wait) interval() time.Duration { return w.pace.interval(time.Since(w.submitted)) }
 
-// learned takes in an answer about the workflow.
-func (w *wait) learned(began time.Time, workflow task.Workflow) (over bool) {
-	w.ending.Polls++
-	w.ending.LastError = ""
+// pollAnswered handles an answer about the workflow to a call that began then. It reports whether the workflow ended.
+func (w *wait) pollAnswered(began time.Time, workflow task.Workflow) (over bool) {
+	w.outcome.Polls++
+	w.outcome.LastError = ""
 	w.unknown = 0
 	if workflow.Ended() {
-		w.ending.Workflow = workflow
+		w.outcome.Workflow = workflow
 		w.ended()
 		return true
 	}
-	w.ending.Workflow = task.Workflow{Status: workflow.Status} // the rest may be large, and means nothing yet
-	w.large, w.size = time.Time{}, smallAnswer
-	w.pace.running(w.seen.Sub(w.submitted), began.Sub(w.submitted))
-	w.seen = began
+	w.outcome.Workflow = task.Workflow{Status: workflow.Status} // the rest may be large, and means nothing yet
+	w.largeSince, w.size = time.Time{}, smallAnswer
+	w.pace.running(w.ranAt.Sub(w.submitted), began.Sub(w.submitted))
+	w.ranAt = began
 	w.schedule()
 	w.answered()
 	return false
 }
 
-// ended notes that the workflow has ended. When it can have ended does not depend on how long its answer waited
-// for memory.
+// ended records when the workflow has ended: since the last answer that it runs. The pace does not learn the time for
+// which a large answer waited for memory.
 func (w *wait) ended() {
-	w.ending.DetectionDelay = time.Since(w.seen)
+	w.outcome.DetectionDelay = time.Since(w.ranAt)
 	known := time.Now()
-	if !w.large.IsZero() {
-		known = w.large
+	if !w.largeSince.IsZero() {
+		known = w.largeSince
 	}
-	w.pace.ended(w.seen.Sub(w.submitted), known.Sub(w.submitted))
+	w.pace.ended(w.ranAt.Sub(w.submitted), known.Sub(w.submitted))
 }
 
-// failed takes in a call that told nothing of the workflow. Whether the workflow is lost is judged by answers
-// about it: other failures neither count nor start the count over.
-func (w *wait) failed(failure *task.StatusError) (over bool) {
+// pollFailed handles a call that failed, and reports whether the wait is over. Only answers about the workflow count
+// towards a lost workflow: other failures neither count nor start the count over.
+func (w *wait) pollFailed(failure *task.StatusError) (over bool) {
 	if failure.HTTPStatus != 0 || failure.TooLarge {
-		w.ending.Polls++
+		w.outcome.Polls++
 	}
-	w.ending.LastError = describe(failure)
+	w.outcome.LastError = describe(failure)
 	if failure.TooLarge {
-		return w.tooLarge(failure.Size)
+		return w.readMore(failure.Size)
 	}
 	if failure.UnknownWorkflow() {
 		w.countUnknown()
 	}
 	w.schedule()
-	if failure.HTTPStatus != 0 && !w.ending.Lost {
+	if failure.HTTPStatus != 0 && !w.outcome.Lost {
 		w.answered()
 	}
-	return w.ending.Lost
+	return w.outcome.Lost
 }
 
+// countUnknown counts an answer that the API does not know the workflow.
 func (w *wait) countUnknown() {
 	if w.unknown == 0 {
 		w.unknownAt = time.Now()
 	}
 	w.unknown++
-	w.ending.Lost = w.unknown >= lostAfter && time.Since(w.unknownAt) >= lostSpan
+	w.outcome.Lost = w.unknown >= lostAfter && time.Since(w.unknownAt) >= lostSpan
 }
 
-// tooLarge makes the next poll read more, at once: as much as the API says there is, or else as much as may be
-// read of any answer. Where that was too little as well the wait is over, since only the answer of a workflow that
-// ended is so large.
-func (w *wait) tooLarge(size int64) (over bool) {
+// readMore schedules a poll at once that reads as many bytes as the API says there are (size), or else as many as are
+// ever read. If the answer is too large even for that, the wait is over: only the answer of an ended workflow is so
+// large.
+func (w *wait) readMore(size int64) (over bool) {
 	now := time.Now()
-	if w.large.IsZero() {
-		w.large = now
+	if w.largeSince.IsZero() {
+		w.largeSince = now
 	}
 	if size > maxAnswer || w.size == maxAnswer {
-		w.ending.TooLarge = true
+		w.outcome.TooLarge = true
 		w.ended()
 		return true
 	}
@@ -188,12 +190,12 @@ func (w *wait) tooLarge(size int64) (over bool) {
 		size = maxAnswer
 	}
 	w.size = size
-	w.next = now
-	w.bound = later(w.deadline, now.Add(largeGrace))
+	w.due = now
+	w.giveUp = later(w.deadline, now.Add(largeGrace))
 	return false
 }
 
-// describe returns what a failed call brought, for people.
+// describe returns the text of a failed call for people, in at most maxLastError bytes.
 func describe(failure *task.StatusError) string {
 	text := failure.Error()
 	switch {
@@ -210,13 +212,13 @@ func describe(failure *task.StatusError) string {
 	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
-// schedule sets the next poll, or the deadline where the last look was taken.
+// schedule sets when the next poll is due. After the last one nothing is due before the deadline.
 func (w *wait) schedule() {
 	now := time.Now()
-	w.bound = w.deadline
-	w.next = earlier(now.Add(w.interval()), w.last)
-	if !now.Before(w.last) {
-		w.next = w.deadline
+	w.giveUp = w.deadline
+	w.due = earlier(now.Add(w.interval()), w.lastPoll)
+	if !now.Before(w.lastPoll) {
+		w.due = w.deadline
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// A hundred thousand waits have to fit into a worker, whatever stack a call needs.
+// A hundred thousand waits must fit into a worker, however much stack a call needs.
 func TestAWaitTakesLittleMemory(t *testing.T) {
 	const waits, most = 10_000, 12 << 10 // with the race detector, which doubles it
 	asked := make(chan struct{}, waits)
@@ -67,14 +67,14 @@ func inUse() uint64 {
 	return m.HeapAlloc + m.StackInuse
 }
 
-// Whoever runs the task recovers.
-func TestAPanicGivesEverythingBack(t *testing.T) {
+// The consumer recovers. The poller must release its slot and memory.
+func TestAPanicReleasesEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
 		budgets := plenty()
 		p := poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, api(func(context.Context, string) (task.Workflow, error) {
 			if calls.Add(1) <= 200 { // more than there are calls at once
-				panic("no such luck")
+				panic("as the test asked")
 			}
 			return task.Workflow{Status: "COMPLETED"}, nil
 		}), budgets, rate.NewLimiter(rate.Inf, 1), prometheus.NewRegistry(), zerolog.Nop())
@@ -88,23 +88,14 @@ func TestAPanicGivesEverythingBack(t *testing.T) {
 				_, _ = p.Wait(t.Context(), fresh(time.Hour))
 			}()
 		}
-		if ending := wait(t, p, fresh(time.Hour)); ending.Status != "COMPLETED" {
-			t.Errorf("got %+v, want it completed", ending)
+		if outcome := wait(t, p, fresh(time.Hour)); outcome.Status != "COMPLETED" {
+			t.Errorf("got %+v, want it completed", outcome)
 		}
 		wantFree(t, budgets)
 	})
 }
 
-func wantFree(t *testing.T, budgets poller.Budgets) {
-	t.Helper()
-	for name, budget := range map[string]*memory.Budget{"polls": budgets.Polls, "answers": budgets.Answers} {
-		if got := budget.Reserved(); got != 0 {
-			t.Errorf("got %d bytes reserved for %s after the last wait, want 0", got, name)
-		}
-	}
-}
-
-// A wait can be told to end while it sleeps, while it stands in line, while it asks, and before it began.
+// ctx can end before a wait begins, while it sleeps, while it waits in line, and during its call.
 func TestEndOfContextEndsAWaitAtAnyPoint(t *testing.T) {
 	tests := map[string]struct {
 		answer api
@@ -112,13 +103,13 @@ func TestEndOfContextEndsAWaitAtAnyPoint(t *testing.T) {
 		memory poller.Budgets
 		after  time.Duration
 	}{
-		"before":          {running, rate.Inf, plenty(), 0},
-		"asleep":          {running, rate.Inf, plenty(), time.Second},
-		"asking":          {hanging, rate.Inf, plenty(), 5 * time.Second},
-		"for a free call": {hanging, rate.Inf, plenty(), 5 * time.Second},
-		"for memory":      {hanging, rate.Inf, poller.Budgets{Polls: memory.NewBudget(1), Answers: memory.NewBudget(1)}, 5 * time.Second},
-		"for the rate":    {running, rate.Every(time.Hour), plenty(), 5 * time.Second},
-		"put off":         {script(status(429)), rate.Inf, plenty(), 2500 * time.Millisecond},
+		"before":       {running, rate.Inf, plenty(), 0},
+		"asleep":       {running, rate.Inf, plenty(), time.Second},
+		"asking":       {hanging, rate.Inf, plenty(), 5 * time.Second},
+		"for a slot":   {hanging, rate.Inf, plenty(), 5 * time.Second},
+		"for memory":   {hanging, rate.Inf, poller.Budgets{Polls: memory.NewBudget(1), Answers: memory.NewBudget(1)}, 5 * time.Second},
+		"for the rate": {running, rate.Every(time.Hour), plenty(), 5 * time.Second},
+		"deferred":     {script(status(429)), rate.Inf, plenty(), 2500 * time.Millisecond},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -146,17 +137,17 @@ func TestEndOfContextEndsAWaitAtAnyPoint(t *testing.T) {
 	}
 }
 
-// Whatever comes at the same time, nothing is lost of what the waits share.
-func TestEndedWaitsLeaveNothingBehind(t *testing.T) {
+// Waits that end in all ways at once release all slots and all memory.
+func TestEndedWaitsReleaseEverything(t *testing.T) {
 	budgets := poller.Budgets{Polls: memory.NewBudget(50 * 256 << 10), Answers: memory.NewBudget(1 << 20)}
 	answers := func(context.Context, string) (task.Workflow, error) {
 		switch rand.IntN(10) {
 		case 0:
-			panic("no such luck")
+			panic("as the test asked")
 		case 1, 2, 3:
 			return task.Workflow{Status: "COMPLETED"}, nil
 		case 4:
-			return task.Workflow{}, &task.StatusError{HTTPStatus: 429, RetryAfter: time.Millisecond}
+			return task.Workflow{}, refusal(429, time.Millisecond)
 		case 5:
 			return task.Workflow{}, &task.StatusError{HTTPStatus: 200, TooLarge: true, Size: -1}
 		default:
@@ -171,8 +162,8 @@ func TestEndedWaitsLeaveNothingBehind(t *testing.T) {
 			defer func() { _ = recover() }()
 			ctx, cancel := context.WithTimeout(t.Context(), rand.N(300*time.Millisecond))
 			defer cancel()
-			ending, _ := p.Wait(ctx, resumed(rand.N(time.Second), rand.N(time.Second)))
-			ending.Release()
+			outcome, _ := p.Wait(ctx, resumed(rand.N(time.Second), rand.N(time.Second)))
+			outcome.Release()
 		})
 	}
 	all.Wait()
@@ -182,10 +173,10 @@ func TestEndedWaitsLeaveNothingBehind(t *testing.T) {
 			defer func() { _ = recover() }()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			if ending, err := p.Wait(ctx, resumed(time.Hour, -time.Hour)); err != nil {
-				t.Errorf("got %+v, %v, want a look", ending, err)
+			if outcome, err := p.Wait(ctx, resumed(time.Hour, -time.Hour)); err != nil {
+				t.Errorf("got %+v, %v, want a poll", outcome, err)
 			} else {
-				ending.Release()
+				outcome.Release()
 			}
 		}()
 	}
@@ -208,8 +199,8 @@ func TestVeryLongIntervals(t *testing.T) {
 			wait(t, p, w)
 		}
 		for range 200 {
-			if ending := wait(t, p, resumed(rand.N(20*time.Hour), 300*time.Hour)); !ending.TimedOut {
-				t.Errorf("got %+v, want it timed out", ending)
+			if outcome := wait(t, p, resumed(rand.N(20*time.Hour), 300*time.Hour)); !outcome.TimedOut {
+				t.Errorf("got %+v, want it timed out", outcome)
 			}
 		}
 	})

@@ -92,12 +92,12 @@ func TestAnErrorBesideACompletedResultIsAFailure(t *testing.T) {
 		return e
 	}
 	for _, tc := range []struct{ request, words, want string }{
-		{with(`"model":"m"`), "browser crashed", "agent_failed: the agent says that it failed: browser crashed"},
+		{with(`"model":"m"`), "browser crashed", "agent_failed: the agent reported a failure: browser crashed"},
 		{with(`"model":"m"`), "Maximum number of steps exceeded", "step_limit: stopped by max_steps"},
 		{with(`"model":"m"`), "None", ""},
 		{with(`"model":"m"`), " ", ""},
 		{schemaRequest(stepText), "browser crashed", ""},
-		{schemaRequest(number), "browser crashed", "agent_failed: the agent says that it failed: browser crashed"},
+		{schemaRequest(number), "browser crashed", "agent_failed: the agent reported a failure: browser crashed"},
 	} {
 		v, got := judge(t, parse(t, tc.request), ending(tc.words)), ""
 		if v.Error != nil {
@@ -112,7 +112,7 @@ func TestAnErrorBesideACompletedResultIsAFailure(t *testing.T) {
 func TestATimeoutSaysWhatTheLastAnswersWere(t *testing.T) {
 	r := parse(t, with(`"timeout":"1h"`))
 	v := judge(t, r, task.Outcome{TimedOut: true, LastError: "read answer: invalid character 'N' looking for beginning of value"})
-	if want := "not done within 1h0m0s; the last answer was: read answer: invalid character 'N' looking for beginning of value"; v.Error.Message != want {
+	if want := "did not finish within 1h0m0s; the last answer was: read answer: invalid character 'N' looking for beginning of value"; v.Error.Message != want {
 		t.Errorf("got %q, want %q", v.Error.Message, want)
 	}
 }
@@ -133,13 +133,13 @@ func TestResultsCanBeReadByAnyReader(t *testing.T) {
 		{"deeper, in objects", strings.Repeat(`{"a":`, 101) + "1" + strings.Repeat("}", 101), text(strings.Repeat(`{"a":`, 101) + "1" + strings.Repeat("}", 101))},
 		{"a number beyond float64", `{"n":1e400}`, text(`{"n":1e400}`)},
 		{"a large number", `{"n":1e300}`, `{"n":1e300}`},
-		{"half of a pair", `"a\ud83d"`, `"a\ufffd"`},
-		{"the other half", `"\uDE80b"`, `"\ufffdb"`},
-		{"halves in the wrong order", `"\ude80\ud83d"`, `"\ufffd\ufffd"`},
-		{"two first halves and a second", `"\ud83d\ud83d\ude80"`, `"\ufffd\ud83d\ude80"`},
+		{"half of a pair", `"a\ud83d"`, "\"a\uFFFD\""},
+		{"the other half", `"\uDE80b"`, "\"\uFFFDb\""},
+		{"halves in the wrong order", `"\ude80\ud83d"`, "\"\uFFFD\uFFFD\""},
+		{"two first halves and a second", `"\ud83d\ud83d\ude80"`, "\"\uFFFD" + `\ud83d\ude80"`},
 		{"a whole pair", `"\ud83d\ude80"`, `"\ud83d\ude80"`},
 		{"a backslash before it", `"\\ud83d"`, `"\\ud83d"`},
-		{"in a name", `{"\ud83d":1}`, `{"\ufffd":1}`},
+		{"in a name", `{"\ud83d":1}`, "{\"\uFFFD\":1}"},
 		{"no surrogate", `"\ud7ff\ue000\u00e9"`, `"\ud7ff\ue000\u00e9"`},
 	} {
 		v := judge(t, parse(t, with(`"model":"m"`)), completed(tc.result))

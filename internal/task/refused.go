@@ -1,28 +1,29 @@
 package task
 
 import (
-	"bytes"
 	"regexp"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/capstan-worker/capstan/internal/task/redact"
 )
 
-// maxRedacted is how many values a refused request may have that have to be looked for everywhere.
+// maxRedacted is how many different secrets a refused request may have: its body is searched for each of them.
 const maxRedacted = 1000
 
-// NoBody is the reason, for people, why a refused request is kept without its body.
-const NoBody = "the body is not kept, because its secret_values cannot be told from the rest"
+// NoBody explains to people why a refused request is kept without its body.
+const NoBody = "the body is not kept, because its secret_values cannot be redacted"
 
-// RedactRequest returns the body that may be kept of a request that is refused, or false where none may.
+// RedactRequest returns what may be kept of the body of a refused request, or false if nothing may.
 //
-// In JSON each value under secret_values, of whatever type, becomes "[redacted:NAME]", a secret_values that is no object becomes
-// "[redacted]", and the same values elsewhere are redacted as well. A near spelling of secret_values counts, and so does one further inside or in
-// a string that is JSON itself, but not in output_schema and metadata, where it is a word like any other. Where there is nothing to hide, the
-// body is data itself.
+// In JSON each value under secret_values becomes "[redacted:NAME]", whatever its type. A secret_values that is not an
+// object becomes "[redacted]". The same values are redacted everywhere else. The name counts in other spellings, too, at
+// any depth and in a string that is JSON itself; but not in output_schema and metadata, where it is a name like any
+// other. If there is nothing to redact, the body is data itself.
 //
-// Of bytes that are not JSON it cannot be told where a secret ends: where they mention secret_values, no body may be kept, and
-// otherwise it is data itself. No body may be kept of more than 1000 different values, either.
+// In bytes that are not JSON it is unknown where a secret ends. If they mention secret_values, nothing may be kept, else
+// the body is data itself. Nothing may be kept of a request with more than 1000 different secrets, either.
 func RedactRequest(data []byte) (body []byte, kept bool) {
 	if !isJSON(data) {
 		if mentionsSecrets(data) {
@@ -40,7 +41,8 @@ func RedactRequest(data []byte) (body []byte, kept bool) {
 	return redactJSON(redact.New(s.values()...).Redactor(), data), true
 }
 
-// secretsIn returns the secrets that can be read of a request that may break any rule, or false where there are too many.
+// secretsIn returns the secrets of a request that may break any rule, as far as they can be read, or false if there are too
+// many.
 func secretsIn(data []byte) (redact.Secrets, bool) {
 	if !isJSON(data) {
 		return redact.Secrets{}, true
@@ -49,7 +51,7 @@ func secretsIn(data []byte) (redact.Secrets, bool) {
 	return redact.New(s.values()...), !s.tooMany
 }
 
-// mentionsSecrets reports whether the name of secret_values stands in a text, in any spelling, escaped or not, and in UTF-16.
+// mentionsSecrets reports whether a text has the name secret_values, in any spelling, escaped or not, in ASCII or UTF-16.
 func mentionsSecrets(data []byte) bool {
 	text := make([]byte, 0, len(data))
 	for _, b := range data {
@@ -69,58 +71,48 @@ var (
 	secretText = regexp.MustCompile(`(?i)(secret[_-]?values?|secrets)\\*["']?\s*:`)
 )
 
-// eachSecret calls value for each value under a name that announces secrets, and inner for each string that is JSON itself and
-// may have such names. The data has to be JSON.
+// eachSecret calls value for each value under a name that announces secrets, and inner for each string that is JSON
+// itself and may have such names. The data must be JSON.
 func eachSecret(data []byte, value func(name string, from, to int), inner func(text []byte, from, to int)) {
-	t := tokens{data: data, at: len(data) - len(withoutMark(data))}
-	depth, top := 0, ""
-	for token := t.next(); token != nil; token = t.next() {
-		switch token[0] {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		case '"':
-			if !t.beforeColon() {
-				if secretText.Match(token) {
-					if text := []byte(unquote(token)); isJSON(text) {
-						inner(text, t.at-len(token), t.at)
-					}
-				}
-				continue
-			}
-			name := unquote(token)
-			if depth == 1 {
+	content := withoutMark(data)
+	before, top := len(data)-len(content), ""
+	dec := newDecoder(content)
+	for literal := range literals(dec) {
+		end := before + int(dec.InputOffset())
+		switch {
+		case literal.Kind() != '"':
+		case lastWasName(dec):
+			name := textOf(literal)
+			if dec.StackDepth() == 1 {
 				top = name
 			}
 			if secretName.MatchString(name) && top != "output_schema" && top != "metadata" {
-				eachSecretValue(&t, value)
+				secret, _ := dec.ReadValue()
+				eachSecretValue(secret, before+int(dec.InputOffset())-len(secret), value)
+			}
+		case secretText.Match(literal):
+			if text := []byte(textOf(literal)); isJSON(text) {
+				inner(text, end-len(literal), end)
 			}
 		}
 	}
 }
 
-// eachSecretValue calls value for each member of the object that comes next, or once for anything else.
-func eachSecretValue(t *tokens, value func(name string, from, to int)) {
-	whole := t.value()
-	begin := t.at - len(whole)
-	if whole[0] != '{' {
-		value("", begin, t.at)
+// eachSecretValue calls value for each member of an object that begins at this place, or once for any other value.
+func eachSecretValue(secret []byte, begin int, value func(name string, from, to int)) {
+	if jsontext.Value(secret).Kind() != '{' {
+		value("", begin, begin+len(secret))
 		return
 	}
-	members := tokens{data: whole}
-	members.next() // the bracket
-	for name := members.next(); name[0] != '}'; name = members.next() {
-		secret := members.value()
-		end := begin + members.at
-		value(unquote(name), end-len(secret), end)
+	for m := range eachMember(secret) {
+		value(m.name, begin+m.begin, begin+m.begin+len(m.value))
 	}
 }
 
-// secretSearch gathers the different values of secrets.
+// secretSearch collects the different secrets of a request.
 type secretSearch struct {
-	any     bool
-	tooMany bool
+	any     bool              // there is a name that announces secrets
+	tooMany bool              // more than maxRedacted: the others are not collected
 	names   map[string]string // by the value
 }
 
@@ -141,25 +133,36 @@ func (s *secretSearch) search(data []byte) {
 
 // add notes the strings and numbers of a value.
 func (s *secretSearch) add(name string, value []byte) {
-	t := tokens{data: value}
-	for token := t.next(); token != nil && !s.tooMany; token = t.next() {
-		switch {
-		case token[0] == '"' && !t.beforeColon():
-			s.note(name, unquote(token))
-			if !utf8.Valid(token) {
-				s.note(name, string(token[1:len(token)-1])) // elsewhere it stands as it came
-			}
-		case isNumber(token[0]):
-			s.note(name, string(token))
+	if kind := jsontext.Value(value).Kind(); kind != '{' && kind != '[' {
+		s.addLiteral(name, value)
+		return
+	}
+	dec := newDecoder(value)
+	for literal := range literals(dec) {
+		if !lastWasName(dec) {
+			s.addLiteral(name, literal)
+		}
+	}
+}
+
+func (s *secretSearch) addLiteral(name string, literal jsontext.Value) {
+	if literal.Kind() == '0' {
+		s.note(name, string(literal))
+	}
+	if literal.Kind() == '"' {
+		s.note(name, textOf(literal))
+		if !utf8.Valid(literal) {
+			s.note(name, string(literal[1:len(literal)-1])) // a text that is not JSON repeats it as it came
 		}
 	}
 }
 
 func (s *secretSearch) note(name, value string) {
-	if _, ok := s.names[value]; !ok && value != "" {
-		s.names[value] = name
-		s.tooMany = len(s.names) > maxRedacted
+	if _, known := s.names[value]; known || value == "" || s.tooMany {
+		return
 	}
+	s.names[value] = name
+	s.tooMany = len(s.names) > maxRedacted
 }
 
 func (s *secretSearch) values() []redact.Secret {
@@ -170,30 +173,25 @@ func (s *secretSearch) values() []redact.Secret {
 	return all
 }
 
-// redactJSON returns the data with marks in the place of secrets, wherever they stand.
+// redactJSON returns the data with marks in the place of its secrets.
 func redactJSON(r *redact.Redactor, data []byte) []byte {
 	return r.Compose(len(data), func(b *redact.Builder) {
-		done := 0
-		before := func(from, to int) {
-			b.JSON(data[done:from])
-			done = to
+		written := 0 // of data
+		replace := func(from, to int) {
+			b.JSON(data[written:from])
+			written = to
 		}
 		eachSecret(data,
 			func(name string, from, to int) {
-				before(from, to)
+				replace(from, to)
 				b.Mark(name)
 			},
 			func(text []byte, from, to int) {
 				if s := searchSecrets(text); s.any {
-					before(from, to)
+					replace(from, to)
 					b.Raw(quote(string(redactJSON(r, text))))
 				}
 			})
-		b.JSON(data[done:])
+		b.JSON(data[written:])
 	})
 }
-
-// byteOrderMark may stand before JSON, and be ignored: RFC 8259, section 8.1.
-const byteOrderMark = "\ufeff"
-
-func withoutMark(data []byte) []byte { return bytes.TrimPrefix(data, []byte(byteOrderMark)) }

@@ -9,23 +9,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-func completed(result string) task.Outcome {
-	return task.Outcome{Workflow: task.Workflow{Status: "COMPLETED", Result: json.RawMessage(result)}}
-}
-
-func judge(t *testing.T, r *task.Request, e task.Outcome) task.Verdict {
-	t.Helper()
-	v, err := r.Judge(t.Context(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-func schemaRequest(schema string) string { return with(`"output_schema":` + schema) }
-
-const heading = `{"type":"object","required":["heading"],"properties":{"heading":{"type":"string"}}}`
-
 // fenced is a JSON text in a Markdown fence, as an agent likes to answer.
 const fenced = "\"```json\\n{\\\"heading\\\":\\\"Hello\\\"}\\n```\""
 
@@ -119,25 +102,6 @@ func TestResultsAreUnwrappedAndJudged(t *testing.T) {
 	}
 }
 
-func checkVerdict(t *testing.T, v task.Verdict, result, want string) {
-	t.Helper()
-	if v.Error != nil {
-		if string(v.Error.Code) != want || v.Error.Retryable != v.Error.Code.Retryable() {
-			t.Errorf("got %+v, want %s", v.Error, want)
-		}
-		if raw := strings.TrimPrefix(result, "null"); string(v.RawResult) != raw || v.Result != nil {
-			t.Errorf("got result %s and raw %s, want raw %s", v.Result, v.RawResult, raw)
-		}
-		return
-	}
-	if string(v.Result) != want {
-		t.Errorf("got %s, want %s", v.Result, want)
-	}
-	if raw := strings.TrimSuffix(result, want); (raw == "") != (v.RawResult == nil) || raw != "" && string(v.RawResult) != result {
-		t.Errorf("got raw %s, want %s exactly where it differs", v.RawResult, result)
-	}
-}
-
 func TestEndingsThatAreNoAnswer(t *testing.T) {
 	workflow := func(status, words string) task.Outcome {
 		return task.Outcome{Workflow: task.Workflow{Status: status, Error: words}}
@@ -157,9 +121,9 @@ func TestEndingsThatAreNoAnswer(t *testing.T) {
 		{"canceled with two l", workflow("CANCELLED", ""), task.WorkflowFailed, "the workflow ended as CANCELLED"},
 		{"terminated", workflow("TERMINATED", "by an operator"), task.WorkflowFailed, "the workflow ended as TERMINATED: by an operator"},
 		{"timed out there", workflow("TIMED_OUT", ""), task.WorkflowFailed, "the workflow ended as TIMED_OUT"},
-		{"timed out here", task.Outcome{Workflow: task.Workflow{Status: "RUNNING"}, TimedOut: true}, task.Timeout, "not done within 1m30s"},
-		{"lost", task.Outcome{Workflow: task.Workflow{Status: "RUNNING"}, Lost: true}, task.WorkflowLost, "the API does not know the workflow any more"},
-		{"too large", task.Outcome{TooLarge: true}, task.InvalidResult, "the answer is larger than what is read of one"},
+		{"timed out here", task.Outcome{Workflow: task.Workflow{Status: "RUNNING"}, TimedOut: true}, task.Timeout, "did not finish within 1m30s"},
+		{"lost", task.Outcome{Workflow: task.Workflow{Status: "RUNNING"}, Lost: true}, task.WorkflowLost, "the API no longer knows the workflow"},
+		{"too large", task.Outcome{TooLarge: true}, task.InvalidResult, "the answer is too large to be read"},
 	} {
 		v := judge(t, r, tc.ending)
 		if v.Error == nil || v.Error.Code != tc.code || v.Error.Message != tc.message || v.Result != nil || v.RawResult != nil {

@@ -14,60 +14,56 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// How long a count of deliveries is kept after its last write, and after it was reset.
 const (
-	countTTL = 7 * 24 * time.Hour
-	resetTTL = time.Minute
+	countTTL = 7 * 24 * time.Hour // of a count of deliveries, from its last write
+	resetTTL = time.Minute        // of a count that was reset
 )
 
-// deliveriesKey is where the deliveries of a request are counted.
+// deliveriesKey returns the key of the count of a request's deliveries.
 func deliveriesKey(stream string, seq uint64) string {
 	return fmt.Sprintf("%s%s/%d", task.DeliveriesPrefix, stream, seq)
 }
 
-// Deliveries returns how many deliveries of a request have ended without a step forward, as far as they were counted:
-// the zero count where none was.
-func (t *Tracker) Deliveries(ctx context.Context, m task.Delivery) (task.DeliveryCount, error) {
-	none := task.DeliveryCount{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored}
+// Deliveries returns the stored count of a request's deliveries, or a count of 0 if there is none.
+func (t *Tracker) Deliveries(ctx context.Context, d task.Delivery) (task.DeliveryCount, error) {
+	none := task.DeliveryCount{Stream: d.Stream, Seq: d.Seq, Stored: d.Stored}
 	msg, err := jet.Retry(ctx, t.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-		msg, err := t.last(ctx, deliveriesKey(m.Stream, m.Seq))
+		msg, err := t.last(ctx, deliveriesKey(d.Stream, d.Seq))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil, nil
 		}
 		return msg, err
 	})
 	if err != nil {
-		return none, fmt.Errorf("read deliveries of request %d of %s: %w", m.Seq, m.Stream, err)
+		return none, fmt.Errorf("read deliveries of request %d of %s: %w", d.Seq, d.Stream, err)
 	}
-	if found, ok := readDeliveries(msg); ok && found.BelongsTo(m) {
+	if msg == nil {
+		return none, nil
+	}
+	var found task.DeliveryCount
+	if err := json.Unmarshal(msg.Data, &found); err == nil && found.BelongsTo(d) {
 		return found, nil
 	}
-	return none, nil
+	return none, nil // it counts another request's deliveries, or no worker wrote it
 }
 
-// readDeliveries returns the count that a message holds, and false where there is none.
-func readDeliveries(msg *jetstream.RawStreamMsg) (d task.DeliveryCount, ok bool) {
-	ok = msg != nil && json.Unmarshal(msg.Data, &d) == nil
-	return d, ok
-}
-
-// SaveDeliveries writes a count over whatever stands there. A count of 0 expires after a minute.
-func (t *Tracker) SaveDeliveries(ctx context.Context, d task.DeliveryCount) error {
-	value, err := json.Marshal(d)
+// SaveDeliveries writes a count over the stored one. A count of 0 expires after a minute.
+func (t *Tracker) SaveDeliveries(ctx context.Context, count task.DeliveryCount) error {
+	value, err := json.Marshal(count)
 	if err != nil {
 		return fmt.Errorf("encode deliveries: %w", err)
 	}
 	ttl := countTTL
-	if d.Count == 0 {
+	if count.Count == 0 {
 		ttl = resetTTL
 	}
 	msg := &nats.Msg{
-		Subject: t.cfg.Subject(deliveriesKey(d.Stream, d.Seq)), Data: value,
+		Subject: t.cfg.Subject(deliveriesKey(count.Stream, count.Seq)), Data: value,
 		Header: nats.Header{jetstream.MsgTTLHeader: {ttl.String()}},
 	}
 	_, err = jet.Retry(ctx, t.save, func(ctx context.Context) (jet.PubAck, error) { return t.batcher.Publish(ctx, msg) })
 	if err != nil {
-		return fmt.Errorf("write deliveries of request %d of %s: %w", d.Seq, d.Stream, err)
+		return fmt.Errorf("write deliveries of request %d of %s: %w", count.Seq, count.Stream, err)
 	}
 	return nil
 }

@@ -3,16 +3,14 @@ package tracker_test
 import (
 	"errors"
 	"testing"
-	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// What becomes of a record in the bucket, and what the next Save of its owner says.
-func TestALostRecordIsToldFromATakenOne(t *testing.T) {
+// What happens to a record in the bucket, and what the next Save of its owner returns.
+func TestALostRecordIsDistinguishedFromATakenOne(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		happens func(t *testing.T, js jetstream.JetStream, rec task.Record)
@@ -82,39 +80,5 @@ func TestALostRecordIsToldFromATakenOne(t *testing.T) {
 				t.Errorf("got %+v, %v, want the record as its owner wrote it", got, err)
 			}
 		})
-	}
-}
-
-func put(t *testing.T, js jetstream.JetStream, rec task.Record) {
-	t.Helper()
-	if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: cfg.Subject(rec.TaskID), Data: rec.JSON()}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestDeliveriesAreCountedBesideTheRecords(t *testing.T) {
-	t.Parallel()
-	tr, _, _ := newTracker(t, cfg)
-	m := task.Delivery{Stream: "TASKS", Seq: 7, Stored: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	none, err := tr.Deliveries(t.Context(), m)
-	if err != nil || none.Count != 0 || !none.BelongsTo(m) || none.Stream != m.Stream {
-		t.Errorf("got %+v, %v, want a count of 0 of the message", none, err)
-	}
-	want := none
-	want.Count, want.TaskID = 4, "a"
-	for range 2 { // it is written over whatever stands
-		if err := tr.SaveDeliveries(t.Context(), want); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got, err := tr.Deliveries(t.Context(), m); err != nil || got != want {
-		t.Errorf("got %+v, %v, want %+v", got, err, want)
-	}
-	m.Stored = m.Stored.Add(time.Second) // a request of a recreated stream
-	if got, err := tr.Deliveries(t.Context(), m); err != nil || got.Count != 0 || got.TaskID != "" {
-		t.Errorf("got %+v, %v, want a count of 0", got, err)
-	}
-	if _, err := tr.Get(t.Context(), "a"); !errors.Is(err, task.ErrNoRecord) {
-		t.Errorf("got %v, want ErrNoRecord", err)
 	}
 }

@@ -1,5 +1,5 @@
-// Package tracker keeps the record of each task in a JetStream KV bucket. Every write is compared with
-// the revision that was read before, so that two workers can never both believe that a task is theirs.
+// Package tracker stores the record of each task in a JetStream KV bucket. Each write is a compare-and-set on the
+// revision that was read before: of two workers that write the same record, one loses and drops the task.
 package tracker
 
 import (
@@ -20,13 +20,13 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Batcher publishes to streams; each call has a bound of its own.
+// Batcher publishes to streams. Each call has a bound of its own.
 type Batcher interface {
 	Publish(ctx context.Context, msg *nats.Msg) (jet.PubAck, error)
 }
 
-// Tracker reads and writes records. Its calls wait out an outage of NATS: they return when the server
-// has answered, when ctx ends, or when the connection is closed.
+// Tracker reads and writes records. Its calls are retried during an outage of NATS: they return when the server has
+// answered, when ctx ends, or when the connection is closed.
 type Tracker struct {
 	batcher Batcher
 	stream  jetstream.Stream
@@ -38,25 +38,25 @@ type Tracker struct {
 	newest   atomic.Uint64 // revision that the bucket is known to have had
 }
 
-// Stream is the name of the stream behind a bucket (ADR-8).
+// Stream returns the name of the stream behind the bucket (NATS ADR-8).
 func (c Config) Stream() string { return "KV_" + c.Bucket }
 
-// Subject is where the bucket keeps a key (ADR-8).
+// Subject returns the subject that stores a key of the bucket (NATS ADR-8).
 func (c Config) Subject(key string) string { return "$KV." + c.Bucket + "." + key }
 
-// New returns a tracker on the stream behind the bucket. The stream answers reads from its leader
-// (AllowDirect off), or a read may be older than the write before it.
-func New(o Batcher, stream jetstream.Stream, cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
+// New returns a tracker on the stream behind the bucket. AllowDirect of the stream must be off, so that its leader
+// answers reads: a replica could answer with a record that is older than the last write.
+func New(batcher Batcher, stream jetstream.Stream, cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
 	return &Tracker{
-		batcher: o, stream: stream, cfg: cfg,
+		batcher: batcher, stream: stream, cfg: cfg,
 		read: jet.NewCall("read_record", jet.Quick, reg, log),
 		save: jet.NewCall("write_record", 0, reg, log),
 	}
 }
 
-// Create writes the first record of a task and returns it with its revision. Where there is one
-// already the error is task.ErrRecordExists. Where the bucket turns out to be another one than before, the record is
-// removed again, and the error is task.ErrBucketRecreated: the task may have had a record in the bucket before.
+// Create writes the first record of a task and returns it with its revision. If the task has a record, it returns
+// task.ErrRecordExists. If the bucket turns out to be another one than before, it removes the record again and returns
+// task.ErrBucketRecreated: the task may have had a record in the bucket before.
 func (t *Tracker) Create(ctx context.Context, rec task.Record) (task.Record, error) {
 	rec.Revision = 0
 	newest := t.newest.Load()
@@ -73,7 +73,7 @@ func (t *Tracker) Create(ctx context.Context, rec task.Record) (task.Record, err
 	}
 }
 
-// remove puts a delete marker in the place of a record that was just written.
+// remove puts a delete marker over a record that was just written.
 func (t *Tracker) remove(ctx context.Context, rec task.Record) error {
 	msg := &nats.Msg{Subject: t.cfg.Subject(rec.TaskID), Header: nats.Header{
 		"KV-Operation":                      {"DEL"},
@@ -81,7 +81,7 @@ func (t *Tracker) remove(ctx context.Context, rec task.Record) error {
 	}}
 	_, err := jet.Retry(ctx, t.save, func(ctx context.Context) (jet.PubAck, error) {
 		ack, err := t.batcher.Publish(ctx, msg)
-		if refused(err) { // it is removed already, or another worker has written over it
+		if isConflict(err) { // it is removed already, or another worker has written over it
 			return ack, nil
 		}
 		return ack, err
@@ -92,11 +92,14 @@ func (t *Tracker) remove(ctx context.Context, rec task.Record) error {
 	return nil
 }
 
-// Save writes a record over the revision it carries and returns it with the new one. Where the bucket
-// holds another revision by now the error is task.ErrNotOwner. Where that is an earlier record of the same run, or
-// there is none, the error is task.ErrRecordLost: the bucket was recreated, or NATS lost its last writes. The record
-// that is returned then carries the revision to write over. A record that has ended expires after the configured
-// time.
+// Save writes a record over the revision that it carries and returns it with the new one. If another worker has written
+// the record since, it returns task.ErrNotOwner.
+//
+// If the bucket has no record of the task, or an earlier one of the same run, it returns task.ErrRecordLost: the bucket
+// was recreated, or NATS lost its last writes. The returned record then carries the revision to write over: saving it
+// writes the lost record again.
+//
+// A finished record expires after Config.TTL.
 func (t *Tracker) Save(ctx context.Context, rec task.Record) (task.Record, error) {
 	return t.write(ctx, rec)
 }
@@ -121,16 +124,16 @@ func (t *Tracker) Get(ctx context.Context, taskID string) (task.Record, error) {
 	return rec, nil
 }
 
-// write publishes the record under the condition that its revision is the subject's last. A call that
-// timed out may have stored it, so that the next is refused by our own write: a refusal counts only
-// after a look at what is stored.
+// write publishes the record under the condition that its revision is the subject's last. A call that timed out may have
+// stored the record, so that the server refuses the retry because of our own write. So reconcile checks the stored
+// message after each refusal.
 func (t *Tracker) write(ctx context.Context, rec task.Record) (task.Record, error) {
 	rec.UpdatedAt = time.Now().UTC()
 	value := rec.JSON()
 	revision, err := jet.Retry(ctx, t.save, func(ctx context.Context) (uint64, error) {
-		receipt, err := t.batcher.Publish(ctx, t.message(rec, value))
-		if err == nil || !refused(err) {
-			return receipt.Sequence, err
+		ack, err := t.batcher.Publish(ctx, t.message(rec, value))
+		if err == nil || !isConflict(err) {
+			return ack.Sequence, err
 		}
 		return t.reconcile(ctx, &rec, value)
 	})
@@ -152,7 +155,7 @@ func (t *Tracker) observe(revision uint64) {
 	}
 }
 
-// message is the record as the bucket's stream takes it: only over the record's revision.
+// message returns the message that writes a record, only over the record's revision.
 func (t *Tracker) message(rec task.Record, value []byte) *nats.Msg {
 	header := nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(rec.Revision, 10)}}
 	if rec.State.Ended() {
@@ -161,35 +164,37 @@ func (t *Tracker) message(rec task.Record, value []byte) *nats.Msg {
 	return &nats.Msg{Subject: t.cfg.Subject(rec.TaskID), Header: header, Data: value}
 }
 
-// reconcile decides by the stored message why a write was refused:
-//
-//   - It holds our own bytes: the write had happened.
-//   - It is a delete marker, and the record is to be created: the next try writes over the marker.
-//   - It has the very revision that the write was to go over: another write was under way in the cluster, and may
-//     have come to nothing. The next try decides.
-//   - There is none, or it is a delete marker or an earlier record of this run: the bucket has lost ours.
-//   - It holds anything else: another worker owns the task.
+// reconcile decides by the stored message why the server refused a write. It returns the revision if the write had
+// happened, an error that is retried, or a final one.
 func (t *Tracker) reconcile(ctx context.Context, rec *task.Record, value []byte) (uint64, error) {
 	msg, err := t.last(ctx, rec.TaskID)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound) && rec.Revision == 0:
-		return 0, err // expired since: try again
+		// The message that was in the way of the new record has expired: the retry will succeed.
+		return 0, err
 	case errors.Is(err, jetstream.ErrMsgNotFound):
+		// The bucket has lost our record.
 		rec.Revision = 0
 		return 0, jet.Final(task.ErrRecordLost)
 	case err != nil:
+		// NATS does not answer.
 		return 0, err
 	case bytes.Equal(msg.Data, value):
+		// It holds our own bytes: the write had happened.
 		return msg.Sequence, nil
 	case msg.Sequence == rec.Revision:
+		// It is the revision to write over. Another write was under way in the cluster, and may have failed.
 		return 0, errors.New("write raced with another, retrying")
 	case rec.Revision == 0 && deleted(msg):
+		// It is a delete marker: the retry creates the record over it.
 		rec.Revision = msg.Sequence
 		return 0, errors.New("key has a delete marker, retrying over it")
 	case rec.Revision != 0 && (deleted(msg) || precedes(msg, *rec)):
+		// It is a delete marker, or an earlier record of this run: the bucket has lost ours.
 		rec.Revision = msg.Sequence
 		return 0, jet.Final(task.ErrRecordLost)
 	default:
+		// Another worker owns the task.
 		return 0, jet.Final(task.ErrNotOwner)
 	}
 }
@@ -200,20 +205,20 @@ func precedes(msg *jetstream.RawStreamMsg, rec task.Record) bool {
 	return err == nil && found.Precedes(rec)
 }
 
-// last returns the newest message of a key, a deletion's mark included.
-func (t *Tracker) last(ctx context.Context, taskID string) (*jetstream.RawStreamMsg, error) {
-	return t.stream.GetLastMsgForSubject(ctx, t.cfg.Subject(taskID))
+// last returns the newest message of a key, which may be a delete marker.
+func (t *Tracker) last(ctx context.Context, key string) (*jetstream.RawStreamMsg, error) {
+	return t.stream.GetLastMsgForSubject(ctx, t.cfg.Subject(key))
 }
 
-// deleted reports whether a message is the mark that a delete or a purge of a key leaves (ADR-8), or that
-// the server leaves in place of an expired one where the stream has SubjectDeleteMarkerTTL.
+// deleted reports whether a message is a delete marker: of a deleted or purged key (NATS ADR-8), or of an expired message
+// if the stream has SubjectDeleteMarkerTTL.
 func deleted(msg *jetstream.RawStreamMsg) bool {
 	return msg.Header.Get("KV-Operation") != "" || msg.Header.Get(jetstream.MarkerReasonHeader) != ""
 }
 
-// refused reports whether the server answered that the expected revision is not the last. A replicated
+// isConflict reports whether the server refused a write because the expected revision is not the last. A replicated
 // stream has a code of its own for that.
-func refused(err error) bool {
+func isConflict(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) &&
 		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||

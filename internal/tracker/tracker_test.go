@@ -8,37 +8,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
-
-var cfg = tracker.Config{Bucket: "task_tracker", TTL: time.Hour}
-
-// bucket is the stream behind the bucket, as workers provision it.
-func bucket() jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name: cfg.Stream(), Subjects: []string{cfg.Subject(">")}, MaxMsgsPerSubject: 1,
-		Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, AllowMsgTTL: true,
-	}
-}
-
-func newTracker(t *testing.T, cfg tracker.Config) (*tracker.Tracker, *natstest.Server, jetstream.JetStream) {
-	t.Helper()
-	server := natstest.Start(t)
-	nc, js := server.Connect()
-	stream := natstest.Stream(t, js, bucket())
-	return tracker.New(natstest.Batcher(t, nc), stream, cfg, prometheus.NewRegistry(), zerolog.Nop()), server, js
-}
-
-func record(id string, state task.State) task.Record {
-	return task.Record{TaskID: id, State: state, Owner: "w1", Epoch: 1, WorkflowID: "wf"}
-}
 
 func TestCreateThenSaveThenGetGivesTheLastWrite(t *testing.T) {
 	t.Parallel()
@@ -114,7 +90,7 @@ func TestADeletedRecordIsNoneAndCanBeCreatedAgain(t *testing.T) {
 		t.Errorf("got %v, want ErrNoRecord", err)
 	}
 	if _, err := tr.Create(t.Context(), record("a", task.Submitting)); err != nil {
-		t.Errorf("create over the mark of a deletion: %v", err)
+		t.Errorf("create over the delete marker: %v", err)
 	}
 }
 
@@ -129,8 +105,8 @@ func TestARecordThatNoWorkerCanHaveWrittenIsAnError(t *testing.T) {
 	}
 }
 
-// A write that times out may have happened. Here the answers of the first are dropped: what the server
-// stored must be told for our own.
+// A write that times out may have happened. Here the answer to the first is dropped: the tracker must recognize the stored
+// record as its own.
 func TestAWriteWhoseAnswerWasLostIsOurs(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t)
@@ -154,24 +130,9 @@ func TestAWriteWhoseAnswerWasLostIsOurs(t *testing.T) {
 	}
 }
 
-// losingAnswers publishes, and then says that no answer came.
-type losingAnswers struct {
-	tracker.Batcher
-	lose int
-}
-
-func (l *losingAnswers) Publish(ctx context.Context, m *nats.Msg) (jet.PubAck, error) {
-	receipt, err := l.Batcher.Publish(ctx, m)
-	l.lose--
-	if l.lose >= 0 {
-		return jet.PubAck{}, nats.ErrTimeout
-	}
-	return receipt, err
-}
-
-// A cluster refuses a write while another for the same key is under way, and that one may come to nothing: when
-// the leader dies, for one.
-func TestARefusalOverTheRevisionThatStandsIsTriedAgain(t *testing.T) {
+// A cluster refuses a write while another for the same key is under way, and that one may fail: if the leader dies, for
+// example.
+func TestAConflictWithTheExpectedRevisionIsRetried(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t)
 	nc, js := server.Connect()
@@ -193,21 +154,7 @@ func TestARefusalOverTheRevisionThatStandsIsTriedAgain(t *testing.T) {
 	}
 }
 
-// refusing refuses that many writes before it stores one.
-type refusing struct {
-	tracker.Batcher
-	times int
-}
-
-func (r *refusing) Publish(ctx context.Context, m *nats.Msg) (jet.PubAck, error) {
-	if r.times == 0 {
-		return r.Batcher.Publish(ctx, m)
-	}
-	r.times--
-	return jet.PubAck{}, &jetstream.APIError{Code: 400, ErrorCode: jetstream.JSErrCodeStreamWrongLastSequenceConstant}
-}
-
-func TestAWriteWaitsOutAnOutage(t *testing.T) {
+func TestAWriteIsRetriedThroughAnOutage(t *testing.T) {
 	t.Parallel()
 	tr, server, _ := newTracker(t, cfg)
 	rec, err := tr.Create(t.Context(), record("a", task.Submitting))
@@ -223,7 +170,7 @@ func TestAWriteWaitsOutAnOutage(t *testing.T) {
 	}()
 	select {
 	case err := <-saved:
-		t.Fatalf("saved while NATS was away: %v", err)
+		t.Fatalf("saved while NATS was down: %v", err)
 	case <-time.After(300 * time.Millisecond):
 	}
 	server.Restart()
@@ -250,7 +197,7 @@ func TestAWriteEndsWhenTheConnectionIsClosed(t *testing.T) {
 	}
 }
 
-func TestAnEndedRecordExpiresWithoutAMarkAndARunningOneStays(t *testing.T) {
+func TestAnEndedRecordExpiresWithoutAMarkerAndARunningOneStays(t *testing.T) {
 	t.Parallel()
 	brief := cfg
 	brief.TTL = time.Second
@@ -285,14 +232,14 @@ func TestAnEndedRecordExpiresWithoutAMarkAndARunningOneStays(t *testing.T) {
 	}
 }
 
-// A bucket that was made with LimitMarkerTTL leaves marks where records expired.
-func TestAnExpiredRecordsMarkIsNoRecord(t *testing.T) {
+// A bucket with LimitMarkerTTL leaves markers in place of expired records.
+func TestAnExpiredRecordsMarkerIsNoRecord(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t)
 	nc, js := server.Connect()
-	withMarks := bucket()
-	withMarks.SubjectDeleteMarkerTTL = time.Minute
-	stream := natstest.Stream(t, js, withMarks)
+	withMarkers := bucket()
+	withMarkers.SubjectDeleteMarkerTTL = time.Minute
+	stream := natstest.Stream(t, js, withMarkers)
 	brief := cfg
 	brief.TTL = time.Second
 	tr := tracker.New(natstest.Batcher(t, nc), stream, brief, prometheus.NewRegistry(), zerolog.Nop())
@@ -307,6 +254,6 @@ func TestAnExpiredRecordsMarkIsNoRecord(t *testing.T) {
 		return fmt.Errorf("got %w, want no record", err)
 	})
 	if _, err := tr.Create(t.Context(), record("a", task.Submitting)); err != nil {
-		t.Errorf("create over the mark: %v", err)
+		t.Errorf("create over the marker: %v", err)
 	}
 }

@@ -1,0 +1,85 @@
+package pipeline_test
+
+import (
+	"testing"
+
+	"github.com/capstan-worker/capstan/internal/pipeline"
+)
+
+// The body is needed for the submission only, and a wait may be long: the consumer may pull more once it is dropped.
+func TestARunningTaskKeepsLittleOfALargeRequest(t *testing.T) {
+	t.Parallel()
+	const large = 100_000
+	w := newWorld(t)
+	prompt := make([]byte, large)
+	for i := range prompt {
+		prompt[i] = 'p'
+	}
+	d := w.request(`{"task_id":"a","prompt":"` + string(prompt) + `","url":"https://example.com","metadata":{"order":1842}}`)(1)
+	var sizes []int
+	d.OnSize = func(bytes int) { sizes = append(sizes, bytes) }
+	w.finish("w1", d)
+	if len(sizes) != 1 || sizes[0] == 0 || sizes[0] > large/100 {
+		t.Errorf("got sizes of %v bytes reported, want a small one", sizes)
+	}
+	if ev := w.wantOneEvent(success, 1); string(ev.Metadata) != `{"order":1842}` {
+		t.Errorf("got metadata %s, want the request's", ev.Metadata)
+	}
+}
+
+// The consumer lets the lease of a delivery expire that is busy for far too long, so that a request which hangs its
+// worker is redelivered. A task that only waits is not busy.
+func TestADeliveryIsBusyWhileItsContentIsReadAndJudged(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body string
+		busy int // how often
+	}{
+		"a task":           {body(""), 3},          // it reads the request, judges the outcome, and encodes the event
+		"a broken request": {`{"task_id":"a"}`, 2}, // it reads the request, and redacts it
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			d := w.request(c.body)(1)
+			began, busy := 0, false
+			d.OnBusy = func(now bool) {
+				if now == busy {
+					t.Errorf("got busy %v twice in a row", now)
+				}
+				if busy = now; now {
+					began++
+				}
+			}
+			w.finish("w1", d)
+			if busy || began != c.busy {
+				t.Errorf("got %d busy times, busy at the end: %v, want %d that ended", began, busy, c.busy)
+			}
+		})
+	}
+}
+
+// RecordsLost interrupts waits. The event counts the polls before and after.
+func TestPollsAreCountedOverInterruptedWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var p *pipeline.Pipeline
+	polls := 0
+	p = w.worker("w1", stepFunc(func(step string, act func() error) error {
+		if step != "status" {
+			return act()
+		}
+		polls++
+		if polls <= 2 {
+			p.RecordsLost()
+			return nil // the workflow runs
+		}
+		return act()
+	}))
+	if err := handle(t.Context(), p, w.request(body(""))(1)); err != nil {
+		t.Fatal(err)
+	}
+	if ev := w.wantOneEvent(success, 1); ev.Polls != 3 || ev.Attempts != 1 {
+		t.Errorf("got %d polls and %d POSTs, want 3 and 1", ev.Polls, ev.Attempts)
+	}
+}

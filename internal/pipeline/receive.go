@@ -1,0 +1,64 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// run is one delivery on its way through the steps. Its record is not part of it: each step gets the record as it is
+// in the bucket, and returns the one that it wrote.
+type run struct {
+	*Pipeline
+	req   *task.Request
+	count task.DeliveryCount // of deliveries without a step forward; its Count is 0 if none are counted
+	saved time.Time          // when this run last wrote the record, by this machine's clock
+	slot  func(error)        // releases the submission slot; nil while the run has none
+	own   ownRefusals
+	span  trace.Span // of the task; nil without a Tracer
+
+	step  step      // for the metrics
+	since time.Time // when the step began
+}
+
+// receive counts the delivery and reads the request. It returns no run if that already answers the request: it is
+// poisoned, or it breaks a rule.
+func (p *Pipeline) receive(ctx context.Context, d *task.Delivery) (*run, error) {
+	count, poisoned, err := p.countDelivery(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if poisoned {
+		return nil, p.endPoisoned(ctx, d, count)
+	}
+	var req *task.Request
+	d.WhileBusy(func() { req, err = task.ParseRequest(*d, p.cfg.Defaults) })
+	if err != nil {
+		return nil, p.refuse(ctx, d, err)
+	}
+	d.Data = nil // the request keeps the parts that it needs
+	if req.UnusedMessageID != "" {
+		p.log.Warn().Str("task", req.TaskID).Str("message_id", req.UnusedMessageID).
+			Msg("Nats-Msg-Id cannot be a task id, a later copy of the request will be another task")
+	}
+	if err := p.nameCount(ctx, &count, req.TaskID); err != nil {
+		return nil, err
+	}
+	r := &run{Pipeline: p, req: req, count: count}
+	r.enterStep(stepClaim)
+	return r, nil
+}
+
+// end releases what the run still has, after a panic too. A drain is no fault of the task, so it resets the count of
+// deliveries.
+func (r *run) end(ctx context.Context) {
+	r.releaseSlot(task.ErrNotSubmitted)
+	if ctx.Err() != nil {
+		r.resetCount(ctx)
+	}
+	r.enterStep(stepNone)
+	r.endTrace()
+}

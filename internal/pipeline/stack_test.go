@@ -1,0 +1,116 @@
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/metrics"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"github.com/capstan-worker/capstan/internal/admission"
+	"github.com/capstan-worker/capstan/internal/consumer"
+	"github.com/capstan-worker/capstan/internal/memory"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/pipeline"
+	"github.com/capstan-worker/capstan/internal/poller"
+	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/tracker"
+)
+
+// A worker holds tens of thousands of tasks that wait. Go keeps a stack at 4 KiB only if less than 1,248 bytes of it are
+// used: one record passed by value between the consumer and the timer would double the stacks.
+func TestAWaitingTaskHasASmallStack(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector enlarges the frames")
+	}
+	const tasks, most = 2000, 6 << 10
+	w := newWorld(t)
+	var submitted atomic.Int32
+	c := w.consumer(&countingAPI{submitted: &submitted}, tasks)
+	for i := range tasks {
+		if _, err := w.js.PublishAsync("tasks.request", fmt.Appendf(nil, `{"task_id":"t%d","prompt":"a","url":"https://example.com"}`, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-w.js.PublishAsyncComplete()
+	before := stacks()
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan struct{})
+	go func() { c.Run(ctx); close(stopped) }()
+	natstest.Eventually(t, func() error {
+		if got := submitted.Load(); got < tasks {
+			return fmt.Errorf("got %d of %d tasks submitted", got, tasks)
+		}
+		return nil
+	})
+	got := uint64(0)
+	natstest.Eventually(t, func() error { // the last tasks may be on their way to the wait
+		if got = (stacks() - before) / tasks; got > most {
+			return fmt.Errorf("got stacks of %d bytes a task, want at most %d", got, most)
+		}
+		return nil
+	})
+	t.Logf("stacks of %d bytes a task", got)
+	stop()
+	<-stopped
+}
+
+// stacks returns the bytes of all stacks after they have shrunk.
+func stacks() uint64 {
+	for range 4 {
+		runtime.GC()
+	}
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// countingAPI accepts each task. It is not asked for their workflows: the first poll is an hour away.
+type countingAPI struct{ submitted *atomic.Int32 }
+
+func (c *countingAPI) Submit(context.Context, string, []byte) (string, error) {
+	return fmt.Sprint("wf", c.submitted.Add(1)), nil
+}
+
+func (*countingAPI) Status(context.Context, string, int64) (task.Workflow, error) {
+	return task.Workflow{Status: "RUNNING"}, nil
+}
+
+func (*countingAPI) Timeout() time.Duration { return time.Second }
+
+// consumer returns a worker's consumer with a pipeline that submits to this API.
+func (w *world) consumer(api *countingAPI, maxInFlight int) *consumer.Consumer {
+	w.t.Helper()
+	const ackWait = 10 * time.Minute
+	source, err := w.js.CreateConsumer(w.t.Context(), "TASKS", jetstream.ConsumerConfig{
+		Durable: "worker", AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: maxInFlight,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	nc, _ := w.server.Connect()
+	reg, log, limit := prometheus.NewRegistry(), zerolog.Nop(), rate.NewLimiter(rate.Inf, 1)
+	batcher := natstest.Batcher(w.t, nc)
+	requests := consumer.NewRequests(w.stream("TASKS"), reg, log)
+	plenty := func() *memory.Budget { return memory.NewBudget(1 << 40) }
+	cfg := w.config("w1")
+	cfg.Defaults.Timeout = 24 * time.Hour
+	p := pipeline.New(cfg, pipeline.Parts{
+		Requests: requests, API: api,
+		Admission: admission.New(admission.Config{Concurrency: 16}, limit, reg, log),
+		Tracker:   tracker.New(batcher, w.stream(w.tracker.Stream()), w.tracker, reg, log),
+		Poller: poller.New(poller.Config{Interval: time.Hour, MaxInterval: time.Hour}, api,
+			poller.Budgets{Polls: plenty(), Answers: plenty()}, limit, reg, log),
+	}, reg, log)
+	return consumer.New(consumer.Config{Consumer: "worker", MaxInFlight: maxInFlight, AckWait: ackWait}, consumer.Parts{
+		Conn: nc, Batcher: batcher, Source: source, Stream: requests, Handler: p, Memory: plenty(),
+		Pulled: func(context.Context, error) {},
+	}, reg, log)
+}
