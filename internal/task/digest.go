@@ -1,118 +1,104 @@
 package task
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// digest returns the hex SHA-256 of the request's canonical JSON: members sorted by name, no white
-// space, strings as json.Marshal writes them but for halves of surrogate pairs, which stay escapes, numbers
-// as they were written. Secrets and metadata are
-// left out, because they may change between two copies of a request, and task_id is the resolved one,
-// because it may stand in the body or in the header.
+// digest returns the hex SHA-256 of the request in a canonical form: members sorted by name, no space between them,
+// numbers as they were written, and strings as json.Marshal writes them, except that halves of surrogate pairs stay
+// escapes. RFC 8785 is not used, because records hold digests of this form: it sorts by UTF-16 code units and rounds
+// numbers to float64.
+//
+// Secrets and metadata do not count, because they may differ between two copies of a request. The task id is the
+// resolved one, because it may come from the body or from a header.
 func digest(all []member, taskID string) string {
-	content := []member{{"task_id", appendQuoted(nil, taskID, true)}}
+	content := []member{{name: "task_id", value: quote(taskID)}}
 	for _, m := range all {
 		if m.name != secretValues && m.name != "metadata" && m.name != "task_id" {
 			content = append(content, m)
 		}
 	}
-	sortByName(content)
+	slices.SortFunc(content, func(a, b member) int { return strings.Compare(a.name, b.name) })
 	sum := sha256.New()
-	for i, m := range content {
-		separator := ","
-		if i == 0 {
-			separator = "{"
-		}
-		t := tokens{data: m.value}
-		sum.Write(append(appendExact([]byte(separator), m.name), ':'))
-		sum.Write(canonical(&t, t.next()))
+	separator := "{"
+	for _, m := range content {
+		sum.Write([]byte(separator + `"` + m.name + `":`)) // known names need no escapes
+		sum.Write(appendCanonical(nil, newDecoder(m.value)))
+		separator = ","
 	}
 	sum.Write([]byte("}"))
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-func sortByName(all []member) {
-	slices.SortFunc(all, func(a, b member) int { return strings.Compare(a.name, b.name) })
-}
-
-// canonical returns the canonical form of the value that begins with this token. It may be a part of the
-// tokens' own bytes.
-func canonical(t *tokens, token []byte) []byte {
-	switch token[0] {
+// appendCanonical appends the next value in the canonical form. Errors are left out: the request was read as JSON before.
+func appendCanonical(b []byte, dec *jsontext.Decoder) []byte {
+	switch dec.PeekKind() {
 	case '{':
-		var all []member
-		for name := t.next(); name[0] != '}'; name = t.next() {
-			all = append(all, member{string(exact(name)), canonical(t, t.next())})
-		}
-		return canonicalObject(all)
+		return appendCanonicalObject(b, dec)
 	case '[':
-		b := []byte{'['}
-		for item := t.next(); item[0] != ']'; item = t.next() {
-			if len(b) > 1 {
-				b = append(b, ',')
-			}
-			b = append(b, canonical(t, item)...)
+		_, _ = dec.ReadToken()
+		separator := byte('[')
+		for kind := dec.PeekKind(); kind != ']' && kind != jsontext.KindInvalid; kind = dec.PeekKind() {
+			b = appendCanonical(append(b, separator), dec)
+			separator = ','
 		}
-		return append(b, ']')
-	case '"':
-		return canonicalString(token)
+		return appendEnd(b, dec, separator)
 	default:
-		return token
+		literal, _ := dec.ReadValue()
+		if literal.Kind() == '"' {
+			return appendCanonicalString(b, literal)
+		}
+		return append(b, literal...)
 	}
 }
 
-// canonicalObject returns the object of these members, whose values are canonical. It sorts them.
-func canonicalObject(all []member) []byte {
-	sortByName(all)
-	b := append(make([]byte, 0, sizeOf(all)), '{')
-	for i, m := range all {
+func appendCanonicalObject(b []byte, dec *jsontext.Decoder) []byte {
+	_, _ = dec.ReadToken()
+	texts := map[string][]byte{} // of whole members, by what distinctText returns of their names
+	for dec.PeekKind() == '"' {
+		literal, _ := dec.ReadValue()
+		name, text := distinctText(literal), appendCanonicalString(nil, literal)
+		texts[name] = appendCanonical(append(text, ':'), dec)
+	}
+	separator := byte('{')
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		b = append(append(b, separator), texts[name]...)
+		separator = ','
+	}
+	return appendEnd(b, dec, separator)
+}
+
+// appendEnd appends the closing bracket. The opening one is missing if it was to come before a first element.
+func appendEnd(b []byte, dec *jsontext.Decoder, separator byte) []byte {
+	if separator != ',' {
+		b = append(b, separator)
+	}
+	end, _ := dec.ReadToken()
+	return append(b, byte(end.Kind()))
+}
+
+// appendCanonicalString appends a JSON string as json.Marshal writes its text. Halves of surrogate pairs stay escapes, in
+// small letters.
+func appendCanonicalString(b, literal []byte) []byte {
+	asMarshal := []jsontext.Options{jsontext.EscapeForHTML(true), jsontext.EscapeForJS(true)}
+	if formatted, err := jsontext.AppendFormat(b, literal, asMarshal...); err == nil {
+		return formatted
+	}
+	b = append(b, '"')
+	for i, part := range strings.Split(distinctText(literal), halfMark) {
 		if i > 0 {
-			b = append(b, ',')
+			const digits = len("d83d")
+			b = append(append(b, `\u`...), part[:digits]...)
+			part = part[digits:]
 		}
-		b = appendExact(b, m.name)
-		b = append(b, ':')
-		b = append(b, m.value...)
+		quoted, _ := jsontext.AppendFormat(nil, quote(part), asMarshal...)
+		b = append(b, quoted[1:len(quoted)-1]...)
 	}
-	return append(b, '}')
-}
-
-func canonicalString(literal []byte) []byte {
-	if isCanonical(literal) {
-		return literal
-	}
-	return appendExact(nil, string(exact(literal)))
-}
-
-// appendExact appends what exact returned as a JSON string, with the escapes that HTML needs.
-func appendExact(b []byte, text string) []byte {
-	part, rest, more := strings.Cut(text, halfMark)
-	b = appendQuoted(b, part, true)
-	for more {
-		half := rest[:len("d800")]
-		part, rest, more = strings.Cut(rest[len(half):], halfMark)
-		b = append(b[:len(b)-1], `\u`...) // the quote goes behind the rest
-		b = append(b, half...)
-		b = append(b, appendQuoted(nil, part, true)[1:]...)
-	}
-	return b
-}
-
-// isCanonical reports whether json.Marshal would write this string as it stands. It has to be UTF-8.
-func isCanonical(literal []byte) bool {
-	for i := 0; i < len(literal); i++ {
-		switch literal[i] {
-		case '<', '>', '&':
-			return false
-		case '\\':
-			i++
-			if strings.IndexByte(`"\bfnrt`, literal[i]) < 0 {
-				return false
-			}
-		}
-	}
-	return !bytes.Contains(literal, []byte("\u2028")) && !bytes.Contains(literal, []byte("\u2029"))
+	return append(b, '"')
 }

@@ -1,11 +1,16 @@
 package task
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Event says how a task ended. One is published for each.
@@ -14,48 +19,40 @@ type Event struct {
 	Status         State           `json:"status"` // Succeeded or Failed
 	WorkflowID     string          `json:"workflow_id,omitempty"`
 	WorkflowStatus string          `json:"workflow_status,omitempty"` // as the API spelled it
-	Result         json.RawMessage `json:"result,omitempty"`          // the agent's answer, its wrappings taken off
+	Result         json.RawMessage `json:"result,omitzero"`           // the agent's answer, its wrappings taken off
 	ResultRef      *ResultRef      `json:"result_ref,omitempty"`      // where the result is, when a message cannot hold it
-	RawResult      json.RawMessage `json:"raw_result,omitempty"`      // what the API sent, where that differs or the task failed
+	RawResult      json.RawMessage `json:"raw_result,omitzero"`       // what the API sent, where that differs or the task failed
 	Error          *Error          `json:"error,omitempty"`           // set exactly when Status is Failed
-	Metadata       json.RawMessage `json:"metadata,omitempty"`        // the request's, as it came
+	Metadata       json.RawMessage `json:"metadata,omitzero"`         // the request's, as it came
 	Dropped        []string        `json:"dropped,omitempty"`         // members that were left out because the event did not fit into a message
 	RequestedAt    time.Time       `json:"requested_at"`
 	SubmittedAt    time.Time       `json:"submitted_at,omitzero"`
 	FinishedAt     time.Time       `json:"finished_at"`
 	Attempts       int             `json:"attempts"` // POSTs begun
 	Polls          int             `json:"polls"`
-	UnnoticedMS    int64           `json:"unnoticed_ms,omitempty"` // milliseconds the workflow's end can have gone unnoticed, at most
+	UnnoticedMS    int64           `json:"unnoticed_ms,omitzero"` // milliseconds the workflow's end can have gone unnoticed, at most
 	Worker         string          `json:"worker"`
 }
 
-// JSON returns the event as subscribers get it: UTF-8 in a form that every reader accepts, see Portable. Its
-// times have years of four digits. The error names a field that holds no JSON.
+// JSON returns the event as subscribers get it: in UTF-8, without space between its parts and in a form that every reader
+// accepts, see Portable. The error names the field that holds no JSON, or the time whose year has more than four digits.
 func (e *Event) JSON() ([]byte, error) {
-	o := newObject(768 + len(e.Result) + len(e.RawResult) + len(e.Metadata))
-	o.text("task_id", e.TaskID)
-	o.text("status", string(e.Status))
-	o.optionalText("workflow_id", e.WorkflowID)
-	o.optionalText("workflow_status", e.WorkflowStatus)
-	err := errors.Join(
-		o.optionalRaw("result", e.Result),
-		o.optionalValue("result_ref", e.ResultRef != nil, e.ResultRef),
-		o.optionalRaw("raw_result", e.RawResult),
-		o.optionalValue("error", e.Error != nil, e.Error),
-		o.optionalRaw("metadata", e.Metadata),
-		o.optionalValue("dropped", len(e.Dropped) > 0, e.Dropped),
-	)
-	o.moment("requested_at", e.RequestedAt)
-	o.optionalMoment("submitted_at", e.SubmittedAt)
-	o.moment("finished_at", e.FinishedAt)
-	o.integer("attempts", int64(e.Attempts))
-	o.integer("polls", int64(e.Polls))
-	o.optionalInteger("unnoticed_ms", e.UnnoticedMS)
-	o.text("worker", e.Worker)
-	if err != nil {
-		return nil, err
+	portable, size := *e, 768
+	for _, raw := range []*json.RawMessage{&portable.Result, &portable.RawResult, &portable.Metadata} {
+		if *raw = Portable(*raw); len(*raw) == 0 {
+			*raw = nil
+		}
+		size += len(*raw)
 	}
-	return o.end(), nil
+	// The encoder writes into the buffer itself. It would copy a large result to get a larger buffer if less than a
+	// quarter was free.
+	written := bytes.NewBuffer(make([]byte, 0, size+size/3))
+	asWritten := jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsontext.PreserveRawStrings(true))
+	err := jsonv2.MarshalWrite(written, &portable, asWritten)
+	if wrong, ok := errors.AsType[*jsonv2.SemanticError](err); ok {
+		return nil, fmt.Errorf("%s: %w", wrong.JSONPointer.LastToken(), err)
+	}
+	return written.Bytes(), err
 }
 
 // ExceedsBytes reports whether the event is certainly longer than a number of bytes. It encodes nothing.

@@ -54,7 +54,7 @@ func (f *fault) inMessage(d Delivery) *InvalidError {
 		e.Rule += ": " + cut(clean(f.detail), maxMessage)
 	}
 	if metadata := valueOf(all, "metadata"); utf8.Valid(metadata) && len(metadata) <= maxMetadata &&
-		kindOf(metadata) == "an object" && checkTokens(metadata) == nil {
+		kindName(metadata) == "an object" && checkTokens(metadata) == nil {
 		e.Metadata = bytes.Clone(metadata)
 	}
 	return e

@@ -106,9 +106,9 @@ func nearest(name string) string {
 	return slices.MinFunc(known[:], func(a, b field) int { return edits(a) - edits(b) }).name
 }
 
-// demand refuses a value of another kind; see kindOf.
+// demand refuses a value of another kind; see kindName.
 func demand(kind string, value json.RawMessage) error {
-	switch got := kindOf(value); got {
+	switch got := kindName(value); got {
 	case kind:
 		return nil
 	case "null":
@@ -123,7 +123,7 @@ func stringIn(value json.RawMessage) (string, error) {
 	if err := demand("a string", value); err != nil {
 		return "", err
 	}
-	return unquote(value), nil
+	return textOf(value), nil
 }
 
 func checkString(_ *Request, value json.RawMessage) error { return demand("a string", value) }
@@ -134,7 +134,7 @@ func checkObject(_ *Request, value json.RawMessage) error { return demand("an ob
 
 func checkPrompt(_ *Request, value json.RawMessage) error {
 	err := demand("a string", value)
-	if err == nil && isBlank(value) {
+	if err == nil && strings.TrimSpace(textOf(value)) == "" {
 		err = &fault{rule: "is blank; say what the agent shall do"}
 	}
 	return err

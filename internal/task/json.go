@@ -3,77 +3,77 @@ package task
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// tokens is a way through the bytes of a JSON value. It judges nothing: the value has to be valid.
-type tokens struct {
-	data []byte
-	at   int
+// newDecoder returns a decoder that accepts what encoding/json accepts: names that come twice and strings that are not
+// UTF-8. It reads from raw without copying it.
+func newDecoder(raw []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
-// next returns the next bracket, string, number or word, and nothing behind the last. Commas and colons
-// are passed over: in JSON that is valid, they say nothing more.
-func (t *tokens) next() []byte {
-	t.skip()
-	if t.at == len(t.data) {
-		return nil
-	}
-	from := t.at
-	t.at = literalEnd(t.data, from)
-	return t.data[from:t.at]
-}
-
-// value returns the bytes of the next value, whatever it is.
-func (t *tokens) value() []byte {
-	t.skip()
-	from := t.at
-	for depth := 0; ; {
-		switch token := t.next(); token[0] {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-		if depth == 0 {
-			return t.data[from:t.at]
-		}
+// readLiteral reads the next string, number, true, false or null and returns its bytes, which are valid until the next
+// read. For a bracket it returns nil. The error is io.EOF at the end, or else says why the input is not JSON.
+func readLiteral(dec *jsontext.Decoder) (jsontext.Value, error) {
+	switch dec.PeekKind() {
+	case '{', '}', '[', ']':
+		_, err := dec.ReadToken()
+		return nil, err
+	default:
+		return dec.ReadValue()
 	}
 }
 
-func (t *tokens) skip() {
-	for t.at < len(t.data) {
-		switch t.data[t.at] {
-		case ' ', '\t', '\r', '\n', ',', ':':
-			t.at++
-		default:
-			return
-		}
-	}
+// lastWasName reports whether the string that was just read is the name of a member.
+func lastWasName(dec *jsontext.Decoder) bool {
+	container, length := dec.StackIndex(dec.StackDepth())
+	return container == '{' && length%2 == 1
 }
 
-// beforeColon reports whether a colon comes next: then the last token was a member's name.
-func (t *tokens) beforeColon() bool {
-	rest := bytes.TrimLeft(t.data[t.at:], " \t\r\n")
-	return len(rest) > 0 && rest[0] == ':'
-}
-
-// member is a name of a JSON object with its value, as it came.
+// member is a name of a JSON object with its value.
 type member struct {
 	name  string
 	value json.RawMessage // a part of the object's bytes
+	begin int             // where the value begins in them
 }
 
-// members returns the members of a JSON object in their order, or nothing where raw is no object. It has
-// to be valid.
-func members(raw []byte) []member {
-	if kindOf(raw) != "an object" {
-		return nil
+// eachMember yields the members of a JSON object in their order. It yields nothing if raw is not an object, and stops
+// where raw is not valid.
+func eachMember(raw []byte) iter.Seq[member] {
+	return func(yield func(member) bool) {
+		dec := newDecoder(raw)
+		if dec.PeekKind() != '{' {
+			return
+		}
+		_, err := dec.ReadToken()
+		for err == nil && dec.PeekKind() == '"' {
+			var m member
+			if m, err = readMember(dec, raw); err != nil || !yield(m) {
+				return
+			}
+		}
 	}
-	all := make([]member, 0, 8)
-	t := tokens{data: raw}
-	t.next() // the bracket
-	for name := t.next(); name[0] != '}'; name = t.next() {
-		all = append(all, member{name: unquote(name), value: t.value()})
+}
+
+// readMember reads the next member from the decoder of an object.
+func readMember(dec *jsontext.Decoder, object []byte) (member, error) {
+	token, err := dec.ReadToken()
+	if err != nil {
+		return member{}, err
+	}
+	name := token.String()
+	value, err := dec.ReadValue()
+	end := int(dec.InputOffset())
+	begin := end - len(value)
+	return member{name: name, value: object[begin:end], begin: begin}, err
+}
+
+// members returns the members of a JSON object in their order, or nothing if raw is not an object.
+func members(raw []byte) (all []member) {
+	for m := range eachMember(raw) {
+		all = append(all, m)
 	}
 	return all
 }
@@ -88,30 +88,25 @@ func valueOf(all []member, name string) json.RawMessage {
 	return nil
 }
 
-// sizeOf returns about how many bytes it takes to write the members.
-func sizeOf(all []member) int {
-	size := len("{}")
-	for _, m := range all {
-		size += len(m.name) + len(m.value) + len(`"":,`)
-	}
-	return size
-}
-
-// textOf returns the text of a JSON string, and nothing of any other value.
-func textOf(raw json.RawMessage) string {
-	if kindOf(raw) != "a string" {
+// textOf returns the text of a JSON string, and "" for any other value. Each byte that is not UTF-8 and each half of a
+// surrogate pair becomes U+FFFD.
+func textOf(raw []byte) string {
+	if jsontext.Value(raw).Kind() != '"' {
 		return ""
 	}
-	return unquote(bytes.TrimSpace(raw))
+	text, _ := jsontext.AppendUnquote(nil, bytes.TrimSpace(raw)) // an error only reports what became U+FFFD
+	return string(text)
 }
 
-// kindOf returns in words what kind of JSON value raw is, by its first byte.
-func kindOf(raw []byte) string {
-	raw = bytes.TrimLeft(raw, " \t\r\n")
-	if len(raw) == 0 {
-		return "nothing"
-	}
-	switch raw[0] {
+// quote returns the text as a JSON string. Each byte that is not UTF-8 becomes U+FFFD.
+func quote(text string) []byte {
+	quoted, _ := jsontext.AppendQuote(nil, text) // an error only reports what became U+FFFD
+	return quoted
+}
+
+// kindName returns in words of which kind a JSON value is.
+func kindName(raw []byte) string {
+	switch jsontext.Value(raw).Kind() {
 	case '{':
 		return "an object"
 	case '[':
@@ -120,9 +115,17 @@ func kindOf(raw []byte) string {
 		return "a string"
 	case 't', 'f':
 		return "a boolean"
-	case 'n':
-		return "null"
-	default:
+	case '0':
 		return "a number"
+	default:
+		return "null"
 	}
 }
+
+// isJSON reports whether the data is JSON, possibly after a byte order mark.
+func isJSON(data []byte) bool { return json.Valid(withoutMark(data)) }
+
+// byteOrderMark may come before JSON, and a reader may ignore it: RFC 8259, section 8.1.
+const byteOrderMark = "\ufeff"
+
+func withoutMark(data []byte) []byte { return bytes.TrimPrefix(data, []byte(byteOrderMark)) }

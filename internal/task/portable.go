@@ -3,139 +3,108 @@ package task
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
+	"iter"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Portable returns a JSON value in a form that every reader accepts (RFC 8259, section 8, and RFC 7493): each
-// byte that is not UTF-8 and each lone surrogate escape becomes U+FFFD, and a number that does not fit into a
-// float64 becomes a string of its digits. Everything else stays byte for byte, and a value without faults is
-// returned itself. A text that is not JSON is returned as it is.
+// Portable returns a JSON value in a form that every reader accepts (RFC 8259, section 8, and RFC 7493): each byte that
+// is not UTF-8 and each lone surrogate escape becomes U+FFFD, and a number that does not fit into a float64 becomes a
+// string of its digits. Everything else stays byte for byte. A value without flaws is returned itself, and so is a text
+// that is not JSON.
 func Portable(raw json.RawMessage) json.RawMessage {
-	if !mayNeedRepair(raw) {
-		return raw
+	fixed, _ := repair(raw)
+	return fixed
+}
+
+// readable returns a result in a form that every reader accepts, at the cost of its structure if need be: one that is
+// nested deeper than a request may be, or has a number that a request may not have, becomes a JSON string of its text.
+// Any other result is only made Portable.
+func readable(raw json.RawMessage) json.RawMessage {
+	fixed, ordinary := repair(raw)
+	if !ordinary {
+		return quote(string(raw))
 	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	var out []byte
-	copied := 0 // up to here raw is in out
-	for {
-		literal, err := nextLiteral(dec)
-		if err != nil { // the end, or a text that is not JSON
-			break
-		}
-		if isPortable(literal) {
-			continue
+	return fixed
+}
+
+// repair returns what Portable returns, and whether the depth and the numbers of the value are those that a request may
+// have.
+func repair(raw json.RawMessage) (fixed json.RawMessage, ordinary bool) {
+	text := edit{raw: raw}
+	ordinary = true
+	for dec := newDecoder(raw); ; {
+		literal, err := readLiteral(dec)
+		if err != nil {
+			return text.bytes(), ordinary && errors.Is(err, io.EOF)
 		}
 		end := int(dec.InputOffset())
-		if out == nil {
-			out = make([]byte, 0, len(raw)+len(raw)/16+64)
-		}
-		out = append(out, raw[copied:end-len(literal)]...)
-		out = appendPortable(out, literal)
-		copied = end
-	}
-	if out == nil {
-		return raw
-	}
-	return append(out, raw[copied:]...)
-}
-
-// float64Digits is how many digits a whole number can have and fit into a float64.
-const float64Digits = 308
-
-// mayNeedRepair reports whether a value may have a fault. It is one quick look at each byte, so that the many
-// values without faults cost no more.
-func mayNeedRepair(raw []byte) bool {
-	digits, ascii := 0, true // digits in a row
-	for i, b := range raw {
+		begin := end - len(literal)
 		switch {
-		case '0' <= b && b <= '9':
-			digits++
-			if digits > float64Digits {
-				return true
+		case literal == nil:
+			ordinary = ordinary && dec.StackDepth() <= maxDepth
+		case literal.Kind() == '"':
+			for at, width := range flaws(literal) {
+				text.replace(begin+at, begin+at+width, "\uFFFD")
 			}
-			continue
-		case (b == 'e' || b == 'E') && digits > 0 && startsExponent(raw[i+1:]), b == '\\' && startsSurrogate(raw[i:]):
-			return true
-		case b >= utf8.RuneSelf:
-			ascii = false
+		case literal.Kind() == '0' && !isLegalNumber(string(literal)):
+			ordinary = false
+			if _, err := strconv.ParseFloat(string(literal), 64); err != nil {
+				text.replace(begin, end, `"`+string(literal)+`"`)
+			}
 		}
-		digits = 0
-	}
-	return !ascii && !utf8.Valid(raw)
-}
-
-func startsExponent(rest []byte) bool {
-	return len(rest) > 0 && (rest[0] == '+' || rest[0] == '-' || '0' <= rest[0] && rest[0] <= '9')
-}
-
-// startsSurrogate reports whether a text begins with \ud8 to \udf.
-func startsSurrogate(text []byte) bool {
-	return len(text) > 3 && text[1] == 'u' && text[2]|0x20 == 'd' && text[3] >= '8'
-}
-
-// nextLiteral returns the next string, number or word, and nil for a bracket. It is valid until the next call.
-func nextLiteral(dec *jsontext.Decoder) ([]byte, error) {
-	switch dec.PeekKind() {
-	case '{', '}', '[', ']':
-		_, err := dec.ReadToken()
-		return nil, err
-	default:
-		return dec.ReadValue()
 	}
 }
 
-// isPortable reports whether every reader accepts a literal.
-func isPortable(literal []byte) bool {
-	if len(literal) == 0 || literal[0] != '"' {
-		return !isOutOfRange(literal)
+// edit is a text with replacements. It copies the text at the first one.
+type edit struct {
+	raw, out []byte
+	copied   int // up to here, raw is in out
+}
+
+// replace puts a text in the place of raw[from:to]. Calls must come in the order of their places.
+func (e *edit) replace(from, to int, by string) {
+	if e.out == nil {
+		e.out = make([]byte, 0, len(e.raw)+len(e.raw)/16+64)
 	}
-	if bytes.IndexByte(literal, '\\') < 0 {
-		return utf8.Valid(literal)
+	e.out = append(append(e.out, e.raw[e.copied:from]...), by...)
+	e.copied = to
+}
+
+func (e *edit) bytes() []byte {
+	if e.out == nil {
+		return e.raw
 	}
-	for len(literal) > 0 {
-		width, ok := firstUnit(literal)
-		if !ok {
-			return false
+	return append(e.out, e.raw[e.copied:]...)
+}
+
+// flaws yields the place and the width of each byte of a JSON string that is not UTF-8, and of each escape of half a
+// surrogate pair without the other half. A strict reader refuses both, and others read U+FFFD.
+func flaws(literal []byte) iter.Seq2[int, int] {
+	return func(yield func(at, width int) bool) {
+		if bytes.IndexByte(literal, '\\') < 0 && utf8.Valid(literal) {
+			return
 		}
-		literal = literal[width:]
-	}
-	return true
-}
-
-// isOutOfRange reports whether a literal is a number that does not fit into a float64.
-func isOutOfRange(literal []byte) bool {
-	if jsontext.Value(literal).Kind() != '0' {
-		return false
-	}
-	_, err := strconv.ParseFloat(string(literal), 64)
-	return err != nil
-}
-
-// appendPortable appends a literal in the form that every reader accepts.
-func appendPortable(out, literal []byte) []byte {
-	if literal[0] != '"' {
-		out = append(append(out, '"'), literal...)
-		return append(out, '"')
-	}
-	for len(literal) > 0 {
-		width, ok := firstUnit(literal)
-		if ok {
-			out = append(out, literal[:width]...)
-		} else {
-			out = utf8.AppendRune(out, utf8.RuneError)
+		for at := 0; at < len(literal); {
+			width, ok := firstCharacter(literal[at:])
+			if !ok && !yield(at, width) {
+				return
+			}
+			at += width
 		}
-		literal = literal[width:]
 	}
-	return out
 }
 
-// firstUnit returns the width of the first character or escape of a JSON string, in bytes, and whether every
-// reader accepts it. A pair of surrogate escapes is one.
-func firstUnit(text []byte) (width int, ok bool) {
+// firstCharacter returns the width in bytes of the first character or escape of a JSON string, and whether every reader
+// accepts it. The two escapes of a surrogate pair are one character.
+func firstCharacter(text []byte) (width int, ok bool) {
+	const escape = len(`\u0000`)
 	switch {
 	case text[0] >= utf8.RuneSelf:
 		r, width := utf8.DecodeRune(text)
@@ -145,26 +114,77 @@ func firstUnit(text []byte) (width int, ok bool) {
 	case text[1] != 'u':
 		return len(`\n`), true
 	}
-	const escape = len(`\u0000`)
-	r := escaped(text)
+	first := escapedUnit(text)
 	switch {
-	case !utf16.IsSurrogate(r):
+	case !utf16.IsSurrogate(first):
 		return escape, true
-	case len(text) >= 2*escape && utf16.DecodeRune(r, escaped(text[escape:])) != utf8.RuneError:
+	case utf16.DecodeRune(first, escapedUnit(text[escape:])) != utf8.RuneError:
 		return 2 * escape, true
 	default:
 		return escape, false
 	}
 }
 
-// escaped returns the character of the escape \uXXXX that a text begins with, and 0 where it begins with none.
-func escaped(text []byte) rune {
-	if text[0] != '\\' || text[1] != 'u' {
+// escapedUnit returns the UTF-16 code unit of the \uXXXX that a text begins with, or 0 if it begins with something else.
+func escapedUnit(text []byte) rune {
+	if len(text) < len(`\u0000`) || text[0] != '\\' || text[1] != 'u' {
 		return 0
 	}
-	r, err := strconv.ParseUint(string(text[2:6]), 16, 16)
-	if err != nil {
-		return 0
-	}
-	return rune(r)
+	unit, _ := strconv.ParseUint(string(text[2:6]), 16, 16)
+	return rune(unit)
 }
+
+// isLegalNumber reports whether a JSON number fits into a float64 and is written in a way that exact arithmetic can
+// afford: the schema validator computes 10 to the power of any exponent that it meets.
+func isLegalNumber(literal string) bool {
+	if len(literal) > maxNumber {
+		return false
+	}
+	if at := strings.IndexAny(literal, "eE"); at >= 0 {
+		exponent, err := strconv.Atoi(literal[at+1:])
+		if err != nil || max(exponent, -exponent) > maxNumber {
+			return false
+		}
+	}
+	_, err := strconv.ParseFloat(literal, 64)
+	return err == nil
+}
+
+// compactSize returns the size of a JSON value in bytes without the space between its parts.
+func compactSize(raw json.RawMessage) (size int64) {
+	for dec := newDecoder(raw); ; {
+		if kind := dec.PeekKind(); kind == '}' || kind == ']' {
+			_, length := dec.StackIndex(dec.StackDepth())
+			size += max(length-1, 0) // commas and colons
+		}
+		literal, err := readLiteral(dec)
+		if err != nil {
+			return size
+		}
+		size += int64(max(len(literal), len("{")))
+	}
+}
+
+// distinctText returns the text of a JSON string that is UTF-8, so that two strings have the same text only if they mean the
+// same. Half a surrogate pair cannot be written in UTF-8: halfMark and the four digits of its escape stand for it.
+func distinctText(literal []byte) string {
+	text, err := jsontext.AppendUnquote(nil, literal)
+	if err == nil {
+		return string(text)
+	}
+	text = text[:0]
+	begin := 1
+	for at, width := range flaws(literal) {
+		text, _ = jsontext.AppendUnquote(text, `"`+string(literal[begin:at])+`"`)
+		begin = at + width
+		text = append(append(text, halfMark...), bytes.ToLower(literal[begin-len("d83d"):begin])...)
+	}
+	text, _ = jsontext.AppendUnquote(text, `"`+string(literal[begin:]))
+	return string(text)
+}
+
+// halfMark is a byte that no text in UTF-8 has.
+const halfMark = "\xff"
+
+// showHalves returns a text of distinctText as people can read it.
+func showHalves(text string) string { return strings.ReplaceAll(text, halfMark, `\u`) }

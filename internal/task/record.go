@@ -1,12 +1,13 @@
 package task
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // State is how far a task has come. The tracker's records carry it.
@@ -36,18 +37,18 @@ type Record struct {
 	Digest      string    `json:"digest"`                // of the request's content; see Request.Digest
 	WorkflowID  string    `json:"workflow_id,omitempty"` // known from Running on
 	SessionID   string    `json:"session_id,omitempty"`  // the browser session the request named
-	Attempts    int       `json:"attempts,omitempty"`    // POSTs begun
+	Attempts    int       `json:"attempts,omitzero"`     // POSTs begun
 	PostUntil   time.Time `json:"post_until,omitzero"`   // while Submitting: when the POST is over at the latest
-	Polls       int       `json:"polls,omitempty"`       // status calls answered, as of the last write
+	Polls       int       `json:"polls,omitzero"`        // status calls answered, as of the last write
 	RequestedAt time.Time `json:"requested_at"`          // when the stream stored the request
 	SubmittedAt time.Time `json:"submitted_at,omitzero"` // when the workflow id came
 	FinishedAt  time.Time `json:"finished_at,omitzero"`  // when the verdict was reached
 	UpdatedAt   time.Time `json:"updated_at"`            // this write
-	ResultSeq   uint64    `json:"result_seq,omitempty"`  // of the event, in the results stream
+	ResultSeq   uint64    `json:"result_seq,omitzero"`   // of the event, in the results stream
 	ErrorCode   Code      `json:"error_code,omitempty"`  // of the event; see also UnknownOnce
 
-	// Unknown holds the members that this version does not know, as ",name:value" each. A newer version wrote
-	// them, and they are written again.
+	// Unknown is a JSON object of the members that this version does not know, or "" if there are none. A newer version
+	// wrote them, and JSON writes them again.
 	Unknown string `json:"-"`
 
 	// Revision of the bucket's entry that this record was read from or written as: what the next
@@ -101,39 +102,33 @@ var (
 	ErrNoEvent = errors.New("the event is not stored any more")
 )
 
-// JSON returns the record as the bucket holds it. Its times have years of four digits.
+// JSON returns the record as the bucket holds it. It panics if a time has a year of more than four digits.
 func (r Record) JSON() []byte {
-	o := newObject(384 + len(r.TaskID) + len(r.Owner) + len(r.WorkflowID) + len(r.SessionID))
-	o.text("task_id", r.TaskID)
-	o.text("state", string(r.State))
-	o.text("owner", r.Owner)
-	o.number("epoch", r.Epoch)
-	o.number("request_seq", r.RequestSeq)
-	o.text("digest", r.Digest)
-	o.optionalText("workflow_id", r.WorkflowID)
-	o.optionalText("session_id", r.SessionID)
-	o.optionalInteger("attempts", int64(r.Attempts))
-	o.optionalMoment("post_until", r.PostUntil)
-	o.optionalInteger("polls", int64(r.Polls))
-	o.moment("requested_at", r.RequestedAt)
-	o.optionalMoment("submitted_at", r.SubmittedAt)
-	o.optionalMoment("finished_at", r.FinishedAt)
-	o.moment("updated_at", r.UpdatedAt)
-	if r.ResultSeq != 0 {
-		o.number("result_seq", r.ResultSeq)
+	written, err := jsonv2.Marshal(&r, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		panic(fmt.Sprintf("write record %s: %v", r.TaskID, err))
 	}
-	o.optionalText("error_code", string(r.ErrorCode))
-	o.b = append(o.b, r.Unknown...)
-	return o.end()
+	if r.Unknown != "" { // byte for byte
+		written = append(written[:len(written)-1], ","+r.Unknown[1:]...)
+	}
+	return written
 }
 
-// ParseRecord reads a record as the bucket holds it. The error is ErrNewerRecord where a newer version wrote it, and
-// else says what is wrong with one that no worker can have written.
+// ParseRecord reads a record as the bucket holds it. The error is ErrNewerRecord if a newer version wrote it, or else
+// says what is wrong with a record that no worker can have written.
+//
+// Names match in any case, as in versions that read with encoding/json: a member that these take for a known one must
+// not pass for an unknown one here.
 func ParseRecord(value []byte) (Record, error) {
-	var r Record
-	if err := json.Unmarshal(value, &r); err != nil {
+	var all struct {
+		Record
+		Unknown jsontext.Value `json:",embed"`
+	}
+	lenient := jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsonv2.MatchCaseInsensitiveNames(true))
+	if err := jsonv2.Unmarshal(value, &all, lenient); err != nil {
 		return Record{}, fmt.Errorf("parse record: %w", err)
 	}
+	r := all.Record
 	switch {
 	case r.TaskID == "":
 		return Record{}, errors.New("parse record: it has no task_id")
@@ -144,29 +139,8 @@ func ParseRecord(value []byte) (Record, error) {
 	case r.State == Running && r.WorkflowID == "":
 		return Record{}, errors.New("parse record: it is running without a workflow_id")
 	}
-	r.Unknown = string(unknownMembers(value))
+	r.Unknown = string(all.Unknown)
 	return r, nil
-}
-
-// unknownMembers returns the members of a record that this version does not know. A name that differs from a known
-// one in its case only is not kept: encoding/json would read it as the known one.
-func unknownMembers(value []byte) (unknown []byte) {
-	known := recordFields()
-	for _, m := range members(value) {
-		if !slices.ContainsFunc(known, func(name string) bool { return strings.EqualFold(name, m.name) }) {
-			unknown = append(append(unknown, ','), quote(m.name)...)
-			unknown = append(append(unknown, ':'), m.value...)
-		}
-	}
-	return unknown
-}
-
-// recordFields returns the names of a record's members. A test holds them to the struct.
-func recordFields() []string {
-	return []string{
-		"task_id", "state", "owner", "epoch", "request_seq", "digest", "workflow_id", "session_id", "attempts", "post_until", "polls",
-		"requested_at", "submitted_at", "finished_at", "updated_at", "result_seq", "error_code",
-	}
 }
 
 // Precedes reports whether a record is an earlier one of the same run of a task than next: of the same request, and

@@ -1,9 +1,10 @@
 package task
 
 import (
-	"bytes"
 	"regexp"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/capstan-worker/capstan/internal/task/redact"
 )
@@ -69,51 +70,44 @@ var (
 	secretText = regexp.MustCompile(`(?i)(secret[_-]?values?|secrets)\\*["']?\s*:`)
 )
 
-// eachSecret calls value for each value under a name that announces secrets, and inner for each string that is JSON itself and
-// may have such names. The data has to be JSON.
+// eachSecret calls value for each value under a name that announces secrets, and inner for each string that is JSON
+// itself and may have such names. The data must be JSON.
 func eachSecret(data []byte, value func(name string, from, to int), inner func(text []byte, from, to int)) {
-	t := tokens{data: data, at: len(data) - len(withoutMark(data))}
-	depth, top := 0, ""
-	for token := t.next(); token != nil; token = t.next() {
-		switch token[0] {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		case '"':
-			if !t.beforeColon() {
-				if secretText.Match(token) {
-					if text := []byte(unquote(token)); isJSON(text) {
-						inner(text, t.at-len(token), t.at)
-					}
-				}
-				continue
-			}
-			name := unquote(token)
-			if depth == 1 {
+	content := withoutMark(data)
+	before, top := len(data)-len(content), ""
+	for dec := newDecoder(content); ; {
+		literal, err := readLiteral(dec)
+		if err != nil {
+			return // the end
+		}
+		end := before + int(dec.InputOffset())
+		switch {
+		case literal.Kind() != '"':
+		case lastWasName(dec):
+			name := textOf(literal)
+			if dec.StackDepth() == 1 {
 				top = name
 			}
 			if secretName.MatchString(name) && top != "output_schema" && top != "metadata" {
-				eachSecretValue(&t, value)
+				secret, _ := dec.ReadValue()
+				eachSecretValue(secret, before+int(dec.InputOffset())-len(secret), value)
+			}
+		case secretText.Match(literal):
+			if text := []byte(textOf(literal)); isJSON(text) {
+				inner(text, end-len(literal), end)
 			}
 		}
 	}
 }
 
-// eachSecretValue calls value for each member of the object that comes next, or once for anything else.
-func eachSecretValue(t *tokens, value func(name string, from, to int)) {
-	whole := t.value()
-	begin := t.at - len(whole)
-	if whole[0] != '{' {
-		value("", begin, t.at)
+// eachSecretValue calls value for each member of an object that begins at this place, or once for any other value.
+func eachSecretValue(secret []byte, begin int, value func(name string, from, to int)) {
+	if jsontext.Value(secret).Kind() != '{' {
+		value("", begin, begin+len(secret))
 		return
 	}
-	members := tokens{data: whole}
-	members.next() // the bracket
-	for name := members.next(); name[0] != '}'; name = members.next() {
-		secret := members.value()
-		end := begin + members.at
-		value(unquote(name), end-len(secret), end)
+	for m := range eachMember(secret) {
+		value(m.name, begin+m.begin, begin+m.begin+len(m.value))
 	}
 }
 
@@ -141,16 +135,29 @@ func (s *secretSearch) search(data []byte) {
 
 // add notes the strings and numbers of a value.
 func (s *secretSearch) add(name string, value []byte) {
-	t := tokens{data: value}
-	for token := t.next(); token != nil && !s.tooMany; token = t.next() {
-		switch {
-		case token[0] == '"' && !t.beforeColon():
-			s.note(name, unquote(token))
-			if !utf8.Valid(token) {
-				s.note(name, string(token[1:len(token)-1])) // elsewhere it stands as it came
-			}
-		case isNumber(token[0]):
-			s.note(name, string(token))
+	if kind := jsontext.Value(value).Kind(); kind != '{' && kind != '[' {
+		s.addLiteral(name, value)
+		return
+	}
+	for dec := newDecoder(value); !s.tooMany; {
+		literal, err := readLiteral(dec)
+		if err != nil {
+			return // the end
+		}
+		if !lastWasName(dec) {
+			s.addLiteral(name, literal)
+		}
+	}
+}
+
+func (s *secretSearch) addLiteral(name string, literal jsontext.Value) {
+	switch literal.Kind() {
+	case '0':
+		s.note(name, string(literal))
+	case '"':
+		s.note(name, textOf(literal))
+		if !utf8.Valid(literal) {
+			s.note(name, string(literal[1:len(literal)-1])) // a text that is not JSON repeats it as it came
 		}
 	}
 }
@@ -192,8 +199,3 @@ func redactJSON(r *redact.Redactor, data []byte) []byte {
 		b.JSON(data[done:])
 	})
 }
-
-// byteOrderMark may stand before JSON, and be ignored: RFC 8259, section 8.1.
-const byteOrderMark = "\ufeff"
-
-func withoutMark(data []byte) []byte { return bytes.TrimPrefix(data, []byte(byteOrderMark)) }

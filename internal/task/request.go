@@ -125,11 +125,8 @@ func checkExtra(known []field, all []member) error {
 	if extra == nil {
 		return nil
 	}
-	t := tokens{data: extra}
-	t.next() // the bracket
-	for token := t.next(); token[0] != '}'; token = t.next() {
-		name := unquote(token)
-		t.value()
+	for m := range eachMember(extra) {
+		name := m.name
 		for _, f := range known {
 			if name == f.name && isVendorField(f.name) && valueOf(all, f.name) == nil {
 				continue
@@ -145,7 +142,11 @@ func checkExtra(known []field, all []member) error {
 // body returns what is posted. Names and values keep their bytes, so that numbers and escapes arrive as written.
 func body(known []field, all []member) []byte {
 	const begin = `{"async":true`
-	b := append(make([]byte, 0, len(begin)+sizeOf(all)), begin...)
+	size := 0
+	for _, m := range all {
+		size += len(m.name) + len(m.value) + len(`"":,`)
+	}
+	b := append(make([]byte, 0, len(begin)+size), begin...)
 	for _, f := range known {
 		if value := valueOf(all, f.name); f.sent && value != nil {
 			b = append(b, `,"`...)

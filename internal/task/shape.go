@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Bounds of a request. They are far above what a task needs, and keep what one message can cost small.
@@ -33,7 +32,7 @@ func checkShape(data []byte) error {
 	if !json.Valid(data) {
 		return &fault{rule: "is not JSON", detail: syntaxError(data)}
 	}
-	if kind := kindOf(data); kind != "an object" {
+	if kind := kindName(data); kind != "an object" {
 		return &fault{rule: "is " + kind + "; give a JSON object"}
 	}
 	return checkTokens(data)
@@ -48,85 +47,67 @@ func syntaxError(data []byte) string {
 	return err.Error()
 }
 
-// checkTokens walks through a JSON value for names that come twice, deep nesting and outlandish numbers.
-// The value has to be valid.
+// checkTokens refuses names that come twice, deep nesting and numbers of no use in a value that is JSON.
 func checkTokens(data []byte) error {
-	w := walk{tokens: tokens{data: data}}
-	return w.value(w.next(), 0)
+	w := walk{dec: newDecoder(data)}
+	for {
+		literal, err := readLiteral(w.dec)
+		if err != nil {
+			return nil // the end
+		}
+		if err := w.check(literal); err != nil {
+			return err
+		}
+	}
 }
 
-// walk is a way through the tokens of a JSON value.
+// walk is a way through the brackets and literals of a JSON value.
 type walk struct {
-	tokens
-	top   string   // the outermost member it is in
-	names [][]byte // those of the objects it is in, as exact returns them
+	dec   *jsontext.Decoder
+	top   string                // the outermost member it is in
+	names []map[string]struct{} // of the objects it is in, by their depth; see distinctText
 }
 
-// value checks the value that begins with this token and stands inside so many objects and arrays.
-func (w *walk) value(token []byte, depth int) error {
+// check checks what was just read: a literal, or nil for a bracket.
+func (w *walk) check(literal jsontext.Value) error {
+	depth := w.dec.StackDepth()
 	switch {
-	case isNumber(token[0]):
-		if !legalNumber(string(token)) {
-			return w.fault(string(token), "give a number that fits a float64, in a literal of ordinary length")
+	case literal == nil && depth > maxDepth:
+		return w.fault("", fmt.Sprintf("is nested more than %d levels deep", maxDepth))
+	case literal == nil:
+		for len(w.names) <= depth {
+			w.names = append(w.names, nil)
 		}
-	case token[0] == '{', token[0] == '[':
-		if depth == maxDepth {
-			return w.fault("", fmt.Sprintf("is nested more than %d levels deep", maxDepth))
-		}
-		if token[0] == '{' {
-			return w.object(depth + 1)
-		}
-		return w.array(depth + 1)
+		clear(w.names[depth+1:]) // an object that has ended
+	case literal.Kind() == '0' && !isLegalNumber(string(literal)):
+		return w.fault(string(literal), "give a number that fits a float64, in a literal of ordinary length")
+	case literal.Kind() == '"' && lastWasName(w.dec):
+		return w.checkName(distinctText(literal), depth)
 	}
 	return nil
 }
 
-func (w *walk) array(depth int) error {
-	for token := w.next(); token[0] != ']'; token = w.next() {
-		if err := w.value(token, depth); err != nil {
-			return err
-		}
+// checkName refuses a name that its object, which is inside so many others, has twice.
+func (w *walk) checkName(name string, depth int) error {
+	if depth == 1 {
+		w.top = showHalves(name)
 	}
-	return nil
-}
-
-func (w *walk) object(depth int) error {
-	outer := len(w.names)
-	for token := w.next(); token[0] != '}'; token = w.next() {
-		name := exact(token)
-		if depth == 1 {
-			w.top = shown(name)
-		}
-		w.names = append(w.names, name)
-		if err := w.value(w.next(), depth); err != nil {
-			return err
-		}
+	if w.names[depth] == nil {
+		w.names[depth] = map[string]struct{}{}
 	}
-	own := w.names[outer:]
-	w.names = w.names[:outer]
-	slices.SortFunc(own, bytes.Compare)
-	for i := range own {
-		if i > 0 && bytes.Equal(own[i-1], own[i]) {
-			return w.twice(own[i], depth)
-		}
+	if _, twice := w.names[depth][name]; !twice {
+		w.names[depth][name] = struct{}{}
+		return nil
 	}
-	return nil
-}
-
-// twice is the breach of a name that an object has twice.
-func (w *walk) twice(name []byte, depth int) error {
 	switch {
 	case depth == 1:
-		return &fault{field: shown(name), rule: "is given twice; give it once"}
+		return &fault{field: w.top, rule: "is given twice; give it once"}
 	case w.top == secretValues:
 		return w.fault("", "has a name twice; give each once")
 	default:
-		return &fault{field: w.top, rule: "has a name twice; give each once", detail: shown(name)}
+		return &fault{field: w.top, rule: "has a name twice; give each once", detail: showHalves(name)}
 	}
 }
-
-// shown returns what exact returned as a text that can be shown.
-func shown(name []byte) string { return strings.ReplaceAll(string(name), halfMark, `\u`) }
 
 // fault is a breach inside the outermost member, of which secret_values is never quoted.
 func (w *walk) fault(holds, rule string) error {
@@ -134,20 +115,4 @@ func (w *walk) fault(holds, rule string) error {
 		holds = ""
 	}
 	return &fault{field: w.top, holds: holds, rule: rule}
-}
-
-// legalNumber reports whether a JSON number fits a float64 and is written in a way that exact arithmetic
-// can afford: the schema validator computes 10 to the power of any exponent it meets.
-func legalNumber(literal string) bool {
-	if len(literal) > maxNumber {
-		return false
-	}
-	if at := strings.IndexAny(literal, "eE"); at >= 0 {
-		exponent, err := strconv.Atoi(literal[at+1:])
-		if err != nil || max(exponent, -exponent) > maxNumber {
-			return false
-		}
-	}
-	_, err := strconv.ParseFloat(literal, 64)
-	return err == nil
 }

@@ -78,10 +78,7 @@ func jsonIn(raw json.RawMessage, parse bool) json.RawMessage {
 	if !parse {
 		return nil
 	}
-	text, err := jsontext.AppendUnquote(nil, bytes.TrimSpace(raw))
-	if err != nil {
-		text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
-	}
+	text, _ := jsontext.AppendUnquote(nil, bytes.TrimSpace(raw)) // an error only reports what became U+FFFD
 	inside := unfence(text)
 	if !json.Valid(inside) {
 		return nil
@@ -94,11 +91,10 @@ const maxWords = 64 << 10
 
 // shortText returns the text of a JSON string, and nothing of a long one or any other value.
 func shortText(raw json.RawMessage) string {
-	if len(raw) > maxWords || jsontext.Value(raw).Kind() != '"' {
+	if len(raw) > maxWords {
 		return ""
 	}
-	text, _ := jsontext.AppendUnquote(nil, bytes.TrimSpace(raw)) // the error only tells of bytes that are not UTF-8
-	return strings.ToValidUTF8(string(text), "\uFFFD")
+	return textOf(raw)
 }
 
 // envelope is an object that is no answer but holds one, or the news that there is none.
@@ -111,15 +107,15 @@ type envelope struct {
 // readEnvelope reads an object whose names are all those of an envelope, of which it has at least one.
 func readEnvelope(raw json.RawMessage) (envelope, bool) {
 	parts := map[string]json.RawMessage{}
-	foreign := false
-	eachMember(raw, func(name string, value json.RawMessage) bool {
-		foreign = !isEnvelopeKey(name)
-		if _, known := parts[name]; !known {
-			parts[name] = value
+	for m := range eachMember(raw) {
+		if !isEnvelopeKey(m.name) {
+			return envelope{}, false
 		}
-		return !foreign
-	})
-	if foreign || len(parts) == 0 {
+		if _, known := parts[m.name]; !known {
+			parts[m.name] = m.value
+		}
+	}
+	if len(parts) == 0 {
 		return envelope{}, false
 	}
 	status := strings.ToLower(strings.TrimSpace(shortText(parts["status"])))
@@ -136,38 +132,14 @@ func readEnvelope(raw json.RawMessage) (envelope, bool) {
 	return e, true
 }
 
-// eachMember calls f with each member of a JSON object, in order, until it returns false. The JSON has to be valid.
-func eachMember(raw json.RawMessage, f func(name string, value json.RawMessage) bool) {
-	if jsontext.Value(raw).Kind() != '{' {
-		return
-	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if _, err := dec.ReadToken(); err != nil {
-		return
-	}
-	for dec.PeekKind() == '"' {
-		name, err := dec.ReadToken()
-		if err != nil {
-			return
-		}
-		text := name.String()
-		value, err := dec.ReadValue()
-		end := dec.InputOffset()
-		if err != nil || !f(text, raw[end-int64(len(value)):end]) {
-			return
-		}
-	}
-}
-
 // memberOf returns the value of an object's first member with this name, or nil.
-func memberOf(raw json.RawMessage, name string) (found json.RawMessage) {
-	eachMember(raw, func(each string, value json.RawMessage) bool {
-		if each == name {
-			found = value
+func memberOf(raw json.RawMessage, name string) json.RawMessage {
+	for m := range eachMember(raw) {
+		if m.name == name {
+			return m.value
 		}
-		return found == nil
-	})
-	return found
+	}
+	return nil
 }
 
 // isEnvelopeKey reports whether an envelope around an answer can have this name. An object with any other
