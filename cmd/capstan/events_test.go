@@ -150,7 +150,7 @@ func TestInvalidRequestIsNotPublished(t *testing.T) {
 	c := newClient(t, natstest.Start(t))
 	term, _ := testTerminal(strings.NewReader(`{"prompt":"p","urll":"https://example.com"}`))
 	err := (&submitCmd{}).Run(t.Context(), term)
-	if err == nil || !strings.Contains(err.Error(), "the nearest is url") {
+	if err == nil || !strings.Contains(err.Error(), "did you mean \"url\"?") {
 		t.Errorf("got %v, want it to name the nearest field", err)
 	}
 	stream, err := c.js.Stream(t.Context(), "TASKS")

@@ -92,12 +92,12 @@ func TestAnErrorBesideACompletedResultIsAFailure(t *testing.T) {
 		return e
 	}
 	for _, tc := range []struct{ request, words, want string }{
-		{with(`"model":"m"`), "browser crashed", "agent_failed: the agent says that it failed: browser crashed"},
+		{with(`"model":"m"`), "browser crashed", "agent_failed: the agent reported a failure: browser crashed"},
 		{with(`"model":"m"`), "Maximum number of steps exceeded", "step_limit: stopped by max_steps"},
 		{with(`"model":"m"`), "None", ""},
 		{with(`"model":"m"`), " ", ""},
 		{schemaRequest(stepText), "browser crashed", ""},
-		{schemaRequest(number), "browser crashed", "agent_failed: the agent says that it failed: browser crashed"},
+		{schemaRequest(number), "browser crashed", "agent_failed: the agent reported a failure: browser crashed"},
 	} {
 		v, got := judge(t, parse(t, tc.request), ending(tc.words)), ""
 		if v.Error != nil {
@@ -112,7 +112,7 @@ func TestAnErrorBesideACompletedResultIsAFailure(t *testing.T) {
 func TestATimeoutSaysWhatTheLastAnswersWere(t *testing.T) {
 	r := parse(t, with(`"timeout":"1h"`))
 	v := judge(t, r, task.Outcome{TimedOut: true, LastError: "read answer: invalid character 'N' looking for beginning of value"})
-	if want := "not done within 1h0m0s; the last answer was: read answer: invalid character 'N' looking for beginning of value"; v.Error.Message != want {
+	if want := "did not finish within 1h0m0s; the last answer was: read answer: invalid character 'N' looking for beginning of value"; v.Error.Message != want {
 		t.Errorf("got %q, want %q", v.Error.Message, want)
 	}
 }

@@ -1,6 +1,9 @@
-// Package task holds the words of Capstan: what a request, a record and an event are, which rules a
-// request keeps, which codes an event can carry, and how a workflow's answer is judged.
+// Package task holds the words of Capstan: what a request, a record and an event are, which rules a request must follow,
+// which codes an event can have, and how the answer of a workflow is judged.
 //
-// It knows neither NATS nor HTTP. Every other package speaks in its terms and imports nothing else
-// of the project.
+// A task begins as a [Delivery]. [ParseRequest] reads it as a [Request], or returns an [InvalidError] that a user can act
+// on. While the task runs, a [Record] in a bucket says how far it is. When its workflow has an [Outcome],
+// [Request.Judge] returns a [Verdict], and an [Event] publishes it.
+//
+// The package knows neither NATS nor HTTP. Every other package uses its types, and imports little else of the project.
 package task

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// unfence returns the text without the blanks around it and without a Markdown fence, where it stands in one: three or
-// more backticks or tildes, and at least as many at its end or, as in CommonMark 0.31, section 4.5, none at all. A
-// fence on a single line, which is none there, is taken off as well.
+// unfence returns the text without the blanks and without the Markdown fence around it, if it has one: three or more
+// backticks or tildes, and at its end at least as many or, as in CommonMark 0.31, section 4.5, none at all. To Markdown a
+// fence on a single line is none, but agents write it, so it is taken off as well.
 func unfence(text []byte) []byte {
 	text = bytes.TrimSpace(text)
 	if len(text) == 0 || text[0] != '`' && text[0] != '~' {
@@ -35,7 +35,7 @@ func unfence(text []byte) []byte {
 	}
 }
 
-// withoutLanguage returns what a fence on a single line holds, without the name of its language.
+// withoutLanguage returns the content of a fence on a single line without the name of its language.
 func withoutLanguage(line []byte) []byte {
 	line = bytes.TrimSpace(line)
 	end := bytes.IndexAny(line, " \t{[\"")

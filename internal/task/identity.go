@@ -3,12 +3,14 @@ package task
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"math/bits"
 	"strconv"
 	"strings"
 )
 
-// msgIDHeader is where a publisher names a message so that JetStream can tell duplicates.
+// msgIDHeader is the header by which JetStream detects duplicates.
 const msgIDHeader = "Nats-Msg-Id"
 
 const maxTaskID = 128 // bytes
@@ -23,8 +25,8 @@ func wellFormed(id string) bool {
 		strings.IndexByte(ends, id[0]) >= 0 && strings.IndexByte(ends, id[len(id)-1]) >= 0 && !strings.Contains(id, "..")
 }
 
-// isDefaultOfAnother reports whether another request of the same stream has this id if it names none. Under such an id, a request
-// would pass for the other one.
+// isDefaultOfAnother reports whether the id is the default of another request of the same stream: a request that took it
+// would be mistaken for that one.
 func (d Delivery) isDefaultOfAnother(id string) bool {
 	seq, ok := strings.CutPrefix(id, d.Stream+"-")
 	return ok && seq != "" && strings.Trim(seq, "0123456789") == "" && id != d.DefaultID()
@@ -35,19 +37,30 @@ func (d Delivery) checkIdentity(id string) error {
 	if !d.isDefaultOfAnother(id) {
 		return nil
 	}
-	return &fault{holds: id, rule: "ids of the form " + d.Stream + "-<number> are for requests that name none; give another"}
+	return &violation{rule: "must not be of the form " + d.Stream + "-<number>, which is for requests without an id", got: id}
 }
 
-// taskID returns the id the request names itself, else the one its publisher gave the message, else the
-// default. One that is not well formed, is named twice, or is another request's default counts as none.
+func checkTaskID(r *Request, value json.RawMessage) error {
+	id, err := stringIn(value)
+	if err != nil {
+		return err
+	}
+	if !wellFormed(id) {
+		return &violation{rule: fmt.Sprintf("must be 1 to %d letters, digits, '.', '_', '-' or '=', begin and end with a letter or digit, and have no '..'", maxTaskID), got: id}
+	}
+	return r.Delivery.checkIdentity(id)
+}
+
+// taskID returns the id that the request gives itself, else the one that its publisher gave the message, else the default.
+// An id counts as missing if it is not well formed, is given twice, or is another request's default.
 func taskID(d Delivery, all []member) string {
-	var named []string
-	for _, each := range all {
-		if each.name == "task_id" {
-			named = append(named, textOf(each.value))
+	var own []string
+	for _, m := range all {
+		if m.name == "task_id" {
+			own = append(own, textOf(m.value))
 		}
 	}
-	for _, ids := range [][]string{named, d.Header[msgIDHeader]} {
+	for _, ids := range [][]string{own, d.Header[msgIDHeader]} {
 		if len(ids) == 1 && wellFormed(ids[0]) && !d.isDefaultOfAnother(ids[0]) {
 			return ids[0]
 		}
@@ -55,8 +68,9 @@ func taskID(d Delivery, all []member) string {
 	return d.DefaultID()
 }
 
-// checkMessageID refuses the publisher's message id where it is the task's and another request's default. Where it is no id for a
-// task, it is remembered: JetStream tells copies of the request only within its duplicate window, and Capstan cannot.
+// checkMessageID refuses the publisher's message id if it is the task's id and another request's default. If it cannot be
+// a task id, it is kept in UnusedMessageID: then JetStream detects copies of the request only within its duplicate
+// window, and Capstan cannot.
 func (r *Request) checkMessageID(header map[string][]string) error {
 	ids := header[msgIDHeader]
 	if len(ids) == 0 || ids[0] == "" {
@@ -65,26 +79,26 @@ func (r *Request) checkMessageID(header map[string][]string) error {
 	if len(ids) == 1 && wellFormed(ids[0]) {
 		return inField(msgIDHeader, r.Delivery.checkIdentity(ids[0]))
 	}
-	r.UnusedMessageID = cut(r.Secrets.Text(strings.ToValidUTF8(ids[0], "\ufffd")), maxShown)
+	r.UnusedMessageID = truncate(r.Secrets.Text(strings.ToValidUTF8(ids[0], "\ufffd")), maxShown)
 	return nil
 }
 
-// taskKind is the same for requests whose tasks may be expected to take about as long. It is short, whatever the request holds.
+// taskKind returns the same for requests whose tasks are likely to take about the same time. It has at most 150 bytes.
 func taskKind(all []member) string {
-	return short(valueOf(all, "agent")) + " " + short(valueOf(all, "model")) + " " + stepClass(valueOf(all, "max_steps"))
+	return textOrHash(valueOf(all, "agent")) + " " + textOrHash(valueOf(all, "model")) + " " + stepClass(valueOf(all, "max_steps"))
 }
 
-// short returns the text, or a hash of one that is long.
-func short(text []byte) string {
-	const most = 64
-	if len(text) <= most {
+// textOrHash returns the text, or a hash of a long one.
+func textOrHash(text []byte) string {
+	const longest = 64
+	if len(text) <= longest {
 		return string(text)
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:16])
 }
 
-// stepClass returns the next power of two, so that there are few classes of numbers.
+// stepClass returns the next power of two, so that there are few classes, or "" if there is no number.
 func stepClass(number []byte) string {
 	n, err := strconv.ParseUint(string(number), 10, 32)
 	if err != nil || n == 0 {

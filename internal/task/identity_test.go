@@ -20,7 +20,7 @@ func published(header map[string][]string) task.Delivery {
 
 func TestAnIDThatIsAnotherRequestsDefaultIsRefused(t *testing.T) {
 	e := refuse(t, published(map[string][]string{"Nats-Msg-Id": {"TASKS-3"}}))
-	if want := `Nats-Msg-Id: is "TASKS-3"; ids of the form TASKS-<number> are for requests that name none; give another`; e.Error() != want || e.TaskID != "TASKS-7" {
+	if want := `Nats-Msg-Id must not be of the form TASKS-<number>, which is for requests without an id (got "TASKS-3")`; e.Error() != want || e.TaskID != "TASKS-7" {
 		t.Errorf("got %v under %s, want %s under the request's own default", e, e.TaskID, want)
 	}
 	if e := refuse(t, message(with(`"task_id":"TASKS-3"`))); e.TaskID != "TASKS-7" {
@@ -152,7 +152,7 @@ func TestAByteOrderMarkIsIgnored(t *testing.T) {
 	if e := refuse(t, message("\ufeff"+`{"task_id":"a","metadata":{"n":1},"prompt":""}`)); e.TaskID != "a" || string(e.Metadata) != `{"n":1}` {
 		t.Errorf("a broken one: got %s, %s", e.TaskID, e.Metadata)
 	}
-	for data, want := range map[string]string{"\ufeff": "request: is empty", "\ufeff\ufeff" + data: "request: is not JSON"} {
+	for data, want := range map[string]string{"\ufeff": "request is empty", "\ufeff\ufeff" + data: "request is not JSON"} {
 		if got := refuse(t, message(data)).Error(); !strings.HasPrefix(got, want) {
 			t.Errorf("%q: got %s, want %s", data, got, want)
 		}

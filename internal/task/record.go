@@ -10,38 +10,39 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// State is how far a task has come. The tracker's records carry it.
+// State is how far a task has come.
 type State string
 
-// The states of a record, in the order a task meets them.
+// The states of a record, in the order in which a task passes them.
 const (
-	Waiting    State = "waiting"    // known not to be submitted: for a pause, the rate, a free slot
-	Submitting State = "submitting" // the POST is about to leave, or left, and its answer is not recorded
+	Waiting    State = "waiting"    // known not to be submitted: it waits for a slot, the rate or the end of a pause
+	Submitting State = "submitting" // the POST is about to be sent, or was sent and its answer is not recorded
 	Running    State = "running"    // the workflow id is known
 	Succeeded  State = "succeeded"  // its event is stored
 	Failed     State = "failed"     // its event is stored
 )
 
-// Ended reports whether a task in this state has its event.
+// Ended reports whether the event of a task in this state is stored.
 func (s State) Ended() bool { return s == Succeeded || s == Failed }
 
-// Record is what is kept of a task while it runs and for a while after: a JSON value in the tracker's
-// bucket under the task's id. It holds nothing of the request's content but a digest. Its times are by the NATS
-// server's clock.
+// Record is the state of a task while it runs, and for a while after: a JSON value in the tracker's bucket, under the task's
+// id. Of the request's content it has nothing but the digest. Its times are those of the NATS server's clock.
+//
+// A new field is one line with its tag. Older versions keep it, as Unknown.
 type Record struct {
 	TaskID      string    `json:"task_id"`
 	State       State     `json:"state"`
 	Owner       string    `json:"owner"`                 // the worker that may act on the task
-	Epoch       uint64    `json:"epoch"`                 // how many deliveries have claimed it, this one included
+	Epoch       uint64    `json:"epoch"`                 // number of deliveries that have claimed it
 	RequestSeq  uint64    `json:"request_seq"`           // the request's sequence in its stream
 	Digest      string    `json:"digest"`                // of the request's content; see Request.Digest
 	WorkflowID  string    `json:"workflow_id,omitempty"` // known from Running on
-	SessionID   string    `json:"session_id,omitempty"`  // the browser session the request named
-	Attempts    int       `json:"attempts,omitzero"`     // POSTs begun
-	PostUntil   time.Time `json:"post_until,omitzero"`   // while Submitting: when the POST is over at the latest
-	Polls       int       `json:"polls,omitzero"`        // status calls answered, as of the last write
+	SessionID   string    `json:"session_id,omitempty"`  // the browser session that the request names
+	Attempts    int       `json:"attempts,omitzero"`     // number of POSTs begun
+	PostUntil   time.Time `json:"post_until,omitzero"`   // while Submitting: the POST is over by then
+	Polls       int       `json:"polls,omitzero"`        // status calls answered before the last write
 	RequestedAt time.Time `json:"requested_at"`          // when the stream stored the request
-	SubmittedAt time.Time `json:"submitted_at,omitzero"` // when the workflow id came
+	SubmittedAt time.Time `json:"submitted_at,omitzero"` // when the workflow id arrived
 	FinishedAt  time.Time `json:"finished_at,omitzero"`  // when the verdict was reached
 	UpdatedAt   time.Time `json:"updated_at"`            // this write
 	ResultSeq   uint64    `json:"result_seq,omitzero"`   // of the event, in the results stream
@@ -51,23 +52,22 @@ type Record struct {
 	// wrote them, and JSON writes them again.
 	Unknown string `json:"-"`
 
-	// Revision of the bucket's entry that this record was read from or written as: what the next
-	// write is compared against.
+	// Revision is that of the bucket's entry which this record was read from or written as. The next write is compared
+	// with it.
 	Revision uint64 `json:"-"`
 }
 
-// UnknownOnce reports whether a submission of this unfinished task had an unknown outcome before, so
-// that the one repetition its request allowed is used up. The mark is the error code on a record that
-// has not ended.
+// UnknownOnce reports whether an earlier submission of this unfinished task had an unknown outcome, so that the one
+// resubmission that its request allows is used up. The mark is the error code on a record that has not ended.
 func (r Record) UnknownOnce() bool { return r.ErrorCode == SubmissionUnknown }
 
-// BelongsTo reports whether the record is of this very message. A stream that was deleted and made
-// again counts from 1 anew, so the sequence alone does not tell.
+// BelongsTo reports whether the record is of the same message as the delivery. The sequence alone does not identify a
+// message: a stream that was recreated starts again from 1.
 func (r Record) BelongsTo(d Delivery) bool {
 	return r.RequestSeq == d.Seq && r.RequestedAt.Equal(d.Stored)
 }
 
-// Finished returns the record of a task whose event is stored, with this sequence in the results stream.
+// Finished returns the record of a task whose event is stored at this sequence of the results stream.
 func (r Record) Finished(ev Event, seq uint64) Record {
 	r.State, r.FinishedAt, r.ResultSeq, r.Polls, r.ErrorCode, r.PostUntil = ev.Status, ev.FinishedAt, seq, ev.Polls, "", time.Time{}
 	if ev.Error != nil {
@@ -77,29 +77,29 @@ func (r Record) Finished(ev Event, seq uint64) Record {
 }
 
 var (
-	// ErrNotOwner says that another delivery has claimed the task. Whoever meets it does nothing more with the
-	// task: no event, no acknowledgement, no heartbeat.
+	// ErrNotOwner means that another delivery has claimed the task. A worker that gets it does nothing more with the task:
+	// no event, no acknowledgement, no heartbeat.
 	ErrNotOwner = errors.New("the task is owned by another worker")
 
-	// ErrRecordExists says that a record was to be created and there is one.
-	ErrRecordExists = errors.New("the task has a record")
+	// ErrRecordExists means that a record was to be created, but there is one.
+	ErrRecordExists = errors.New("the task already has a record")
 
-	// ErrNoRecord says that there is no record of the task.
+	// ErrNoRecord means that there is no record of the task.
 	ErrNoRecord = errors.New("the task has no record")
 
-	// ErrNewerRecord says that a record is in a state that this version does not know. It is left alone: a
-	// worker of the version that wrote it goes on with the task.
+	// ErrNewerRecord means that this version does not know the state of a record. It leaves the task to the workers of the
+	// version that wrote the record.
 	ErrNewerRecord = errors.New("the record was written by a newer version")
 
-	// ErrRecordLost says that the bucket holds an older record than the one that was last written, or none:
-	// the bucket was recreated, or NATS lost its last writes.
+	// ErrRecordLost means that the bucket holds an older record than the one that was last written, or none: the bucket was
+	// recreated, or NATS lost its last writes.
 	ErrRecordLost = errors.New("the bucket has lost the task's record")
 
-	// ErrNoRequest says that the request that a record names is not stored any more.
-	ErrNoRequest = errors.New("the request is not stored any more")
+	// ErrNoRequest means that the request of a record is no longer stored.
+	ErrNoRequest = errors.New("the request is no longer stored")
 
-	// ErrNoEvent says that the event that a record names is not stored any more.
-	ErrNoEvent = errors.New("the event is not stored any more")
+	// ErrNoEvent means that the event of a record is no longer stored.
+	ErrNoEvent = errors.New("the event is no longer stored")
 )
 
 // JSON returns the record as the bucket holds it. It panics if a time has a year of more than four digits.
@@ -114,11 +114,11 @@ func (r Record) JSON() []byte {
 	return written
 }
 
-// ParseRecord reads a record as the bucket holds it. The error is ErrNewerRecord if a newer version wrote it, or else
-// says what is wrong with a record that no worker can have written.
+// ParseRecord reads a record as the bucket holds it. The error is ErrNewerRecord if a newer version wrote it, or else says
+// why no worker can have written it.
 //
-// Names match in any case, as in versions that read with encoding/json: a member that these take for a known one must
-// not pass for an unknown one here.
+// Names match in any case, because versions that read with encoding/json match them so: what they take for a known member
+// must not be kept as an unknown one.
 func ParseRecord(value []byte) (Record, error) {
 	var all struct {
 		Record
@@ -131,20 +131,20 @@ func ParseRecord(value []byte) (Record, error) {
 	r := all.Record
 	switch {
 	case r.TaskID == "":
-		return Record{}, errors.New("parse record: it has no task_id")
+		return Record{}, errors.New("parse record: no task_id")
 	case r.State == "":
-		return Record{}, errors.New("parse record: it has no state")
+		return Record{}, errors.New("parse record: no state")
 	case !slices.Contains([]State{Waiting, Submitting, Running, Succeeded, Failed}, r.State):
 		return Record{}, fmt.Errorf("parse record: state %.40q: %w", r.State, ErrNewerRecord)
 	case r.State == Running && r.WorkflowID == "":
-		return Record{}, errors.New("parse record: it is running without a workflow_id")
+		return Record{}, errors.New("parse record: running without a workflow_id")
 	}
 	r.Unknown = string(all.Unknown)
 	return r, nil
 }
 
-// Precedes reports whether a record is an earlier one of the same run of a task than next: of the same request, and
-// of the same owner and epoch, or of an epoch before.
+// Precedes reports whether this is an earlier record of the run of a task that next belongs to: of the same request, and of
+// the same owner and epoch or of an earlier epoch.
 func (r Record) Precedes(next Record) bool {
 	sameRequest := r.TaskID == next.TaskID && r.RequestSeq == next.RequestSeq && r.RequestedAt.Equal(next.RequestedAt)
 	return sameRequest && !r.State.Ended() && (r.Epoch < next.Epoch || r.Epoch == next.Epoch && r.Owner == next.Owner)

@@ -9,21 +9,21 @@ import (
 	"github.com/capstan-worker/capstan/internal/task/redact"
 )
 
-// maxRedacted is how many values a refused request may have that have to be looked for everywhere.
+// maxRedacted is how many different secrets a refused request may have: its body is searched for each of them.
 const maxRedacted = 1000
 
-// NoBody is the reason, for people, why a refused request is kept without its body.
-const NoBody = "the body is not kept, because its secret_values cannot be told from the rest"
+// NoBody explains to people why a refused request is kept without its body.
+const NoBody = "the body is not kept, because its secret_values cannot be redacted"
 
-// RedactRequest returns the body that may be kept of a request that is refused, or false where none may.
+// RedactRequest returns what may be kept of the body of a refused request, or false if nothing may.
 //
-// In JSON each value under secret_values, of whatever type, becomes "[redacted:NAME]", a secret_values that is no object becomes
-// "[redacted]", and the same values elsewhere are redacted as well. A near spelling of secret_values counts, and so does one further inside or in
-// a string that is JSON itself, but not in output_schema and metadata, where it is a word like any other. Where there is nothing to hide, the
-// body is data itself.
+// In JSON each value under secret_values becomes "[redacted:NAME]", whatever its type. A secret_values that is not an
+// object becomes "[redacted]". The same values are redacted everywhere else. The name counts in other spellings, too, at
+// any depth and in a string that is JSON itself; but not in output_schema and metadata, where it is a name like any
+// other. If there is nothing to redact, the body is data itself.
 //
-// Of bytes that are not JSON it cannot be told where a secret ends: where they mention secret_values, no body may be kept, and
-// otherwise it is data itself. No body may be kept of more than 1000 different values, either.
+// In bytes that are not JSON it is unknown where a secret ends. If they mention secret_values, nothing may be kept, else
+// the body is data itself. Nothing may be kept of a request with more than 1000 different secrets, either.
 func RedactRequest(data []byte) (body []byte, kept bool) {
 	if !isJSON(data) {
 		if mentionsSecrets(data) {
@@ -41,7 +41,8 @@ func RedactRequest(data []byte) (body []byte, kept bool) {
 	return redactJSON(redact.New(s.values()...).Redactor(), data), true
 }
 
-// secretsIn returns the secrets that can be read of a request that may break any rule, or false where there are too many.
+// secretsIn returns the secrets of a request that may break any rule, as far as they can be read, or false if there are too
+// many.
 func secretsIn(data []byte) (redact.Secrets, bool) {
 	if !isJSON(data) {
 		return redact.Secrets{}, true
@@ -50,7 +51,7 @@ func secretsIn(data []byte) (redact.Secrets, bool) {
 	return redact.New(s.values()...), !s.tooMany
 }
 
-// mentionsSecrets reports whether the name of secret_values stands in a text, in any spelling, escaped or not, and in UTF-16.
+// mentionsSecrets reports whether a text has the name secret_values, in any spelling, escaped or not, in ASCII or UTF-16.
 func mentionsSecrets(data []byte) bool {
 	text := make([]byte, 0, len(data))
 	for _, b := range data {
@@ -111,10 +112,10 @@ func eachSecretValue(secret []byte, begin int, value func(name string, from, to 
 	}
 }
 
-// secretSearch gathers the different values of secrets.
+// secretSearch collects the different secrets of a request.
 type secretSearch struct {
-	any     bool
-	tooMany bool
+	any     bool // there is a name that announces secrets
+	tooMany bool // more than maxRedacted; the search ended early
 	names   map[string]string // by the value
 }
 
@@ -177,7 +178,7 @@ func (s *secretSearch) values() []redact.Secret {
 	return all
 }
 
-// redactJSON returns the data with marks in the place of secrets, wherever they stand.
+// redactJSON returns the data with marks in the place of its secrets.
 func redactJSON(r *redact.Redactor, data []byte) []byte {
 	return r.Compose(len(data), func(b *redact.Builder) {
 		done := 0

@@ -10,77 +10,62 @@ import (
 	"github.com/capstan-worker/capstan/internal/task/schema"
 )
 
-// Defaults stand in for what a request leaves out.
+// Defaults are what a request gets for the fields that it leaves out.
 type Defaults struct {
-	Timeout  time.Duration // for timeout
-	Resubmit bool          // for on_unknown_submission: whether it is "resubmit"
+	Timeout  time.Duration // of the field timeout
+	Resubmit bool          // of on_unknown_submission: whether it is "resubmit"
 
-	// Schemas checks output_schema, and results against it. Nil does too, without its bounds.
+	// Schemas checks output_schema, and results against it. If it is nil, both are checked without bounds of memory and of
+	// time.
 	Schemas *schema.Checker
 }
 
-// Request is a task that can be run: a message that keeps every rule.
+// Request is a task that can be run: a message that breaks no rule.
 type Request struct {
-	// Delivery is where the request came from. Its Data is dropped, and of its Header only the trace is
-	// kept: what the event needs.
+	// Delivery is the message of the request, without its data. Of its headers only the trace is kept, which the event
+	// repeats.
 	Delivery Delivery
 
-	TaskID    string // the request's own, else the message id of its publisher, else the default
+	TaskID    string // the request's own, else its publisher's message id, else the delivery's default
 	Digest    string // hex SHA-256 of the content; see digest
 	SessionID string // the browser session to run in; empty for a new one
-	Kind      string // agent, model and about how many steps: tasks of one kind take about as long. At most 150 bytes
+	Kind      string // agent, model and rough number of steps: tasks of one kind take about the same time. At most 150 bytes
 
-	// UnusedMessageID is the publisher's Nats-Msg-Id, cut, where the request names no id and this one cannot be a task's. Then
-	// TaskID is the default: a copy of the request that comes after the stream's duplicate window is another task.
+	// UnusedMessageID is the publisher's Nats-Msg-Id, truncated, if the request has no task_id and this one cannot be a task
+	// id. TaskID is the default then, so a copy of the request after the stream's duplicate window is another task.
 	UnusedMessageID string
 
-	// Body is the JSON that is posted: the fields that are the API's, as they came, with async true. It
-	// holds secrets. Whoever has submitted it may set it to nil, to free memory.
+	// Body is the JSON to post: the fields that belong to the API, as they came, with async true. It holds secrets. It may
+	// be set to nil after the submission, to free memory.
 	Body []byte
 
-	OutputSchema json.RawMessage // what the result is checked against; nil where there is none
-	Metadata     json.RawMessage // as it came; nil where there is none
+	OutputSchema json.RawMessage // what the result must fit; nil if anything will do
+	Metadata     json.RawMessage // as it came, or nil
 	Secrets      Secrets
-	Timeout      time.Duration // longest run, from submission
-	ExpiresAt    time.Time     // not to be submitted after this moment; zero for never
-	Resubmit     bool          // whether it may be submitted again after an unknown outcome
+	Timeout      time.Duration // maximum run time, from submission
+	ExpiresAt    time.Time     // do not submit after this time; zero for never
+	Resubmit     bool          // whether it may be submitted once more after an unknown outcome
 
 	schemas *schema.Checker
 }
 
-// KeptSize is how many bytes of the request are needed until its event is stored, once it was submitted.
+// KeptSize returns how many bytes of a submitted request are needed until its event is stored.
 func (r *Request) KeptSize() int {
 	return len(r.OutputSchema) + len(r.Metadata) + r.Secrets.Size()
 }
 
-// InvalidError says why a message is no request that can be run.
-type InvalidError struct {
-	TaskID   string          // the id that could be read, or the message's default
-	Field    string          // "prompt", "secret_values.PIN"; empty where the whole is meant
-	Rule     string          // what the field holds, and what would do. It shows no secret
-	Metadata json.RawMessage // the request's, where it could be read and is legal
-}
-
-// Error names the field, what it holds, and what would do.
-func (e *InvalidError) Error() string {
-	if e.Field == "" {
-		return "request: " + e.Rule
-	}
-	return e.Field + ": " + e.Rule
-}
-
-// ParseRequest reads a request. Every field has to be known and of its type, and every rule kept; the
-// first breach is returned, always as an *InvalidError. The request shares no memory with d.Data.
+// ParseRequest reads a request. Every field must be known and of its type, and every rule kept. The error is always an
+// *InvalidError about the first violation. The request shares no memory with d.Data.
 func ParseRequest(d Delivery, defaults Defaults) (*Request, error) {
 	r, err := parse(d, defaults)
 	if err == nil {
 		return r, nil
 	}
-	f, ok := errors.AsType[*fault](err)
+	v, ok := errors.AsType[*violation](err)
 	if !ok {
-		f = &fault{rule: "cannot be read", detail: err.Error()}
+		v = &violation{rule: "request cannot be read", detail: err.Error()}
 	}
-	return nil, f.inMessage(d)
+	return nil, v.invalid(d)
 }
 
 func parse(d Delivery, defaults Defaults) (*Request, error) {
@@ -88,27 +73,17 @@ func parse(d Delivery, defaults Defaults) (*Request, error) {
 	if err := checkShape(data); err != nil {
 		return nil, err
 	}
-	all := members(data)
-	r := &Request{Delivery: d.withoutContent(), TaskID: taskID(d, all), Timeout: defaults.Timeout, Resubmit: defaults.Resubmit, schemas: defaults.Schemas}
-	table := fields()
-	known := table[:]
-	for _, each := range all {
-		if err := r.read(known, each); err != nil {
+	all, known := members(data), fields()
+	r := &Request{
+		Delivery: d.withoutContent(), TaskID: taskID(d, all),
+		Timeout: defaults.Timeout, Resubmit: defaults.Resubmit, schemas: defaults.Schemas,
+	}
+	for _, m := range all {
+		if err := r.read(known, m); err != nil {
 			return nil, err
 		}
 	}
-	if valueOf(all, "task_id") == nil {
-		if err := r.checkMessageID(d.Header); err != nil {
-			return nil, err
-		}
-	}
-	if valueOf(all, "prompt") == nil {
-		return nil, &fault{field: "prompt", rule: "is missing; say what the agent shall do"}
-	}
-	if valueOf(all, "url") == nil && valueOf(all, "sessionId") == nil {
-		return nil, &fault{rule: "has neither url nor sessionId; give a URL to start from, or a session to run in"}
-	}
-	if err := checkExtra(known, all); err != nil {
+	if err := r.checkTogether(d, known, all); err != nil {
 		return nil, err
 	}
 	r.Body = body(known, all)
@@ -117,48 +92,56 @@ func parse(d Delivery, defaults Defaults) (*Request, error) {
 	return r, nil
 }
 
-// checkExtra refuses parameters that are a field of their own, in any case: they could say something
-// else than the field does. Those of vendor clients may stand in extra, because that was their place once, unless they stand
-// beside it as well.
-func checkExtra(known []field, all []member) error {
-	extra := valueOf(all, "extra")
-	if extra == nil {
-		return nil
+// checkTogether checks the rules that take more than one field.
+func (r *Request) checkTogether(d Delivery, known []field, all []member) error {
+	if valueOf(all, "task_id") == nil {
+		if err := r.checkMessageID(d.Header); err != nil {
+			return err
+		}
 	}
-	for m := range eachMember(extra) {
-		name := m.name
+	switch {
+	case valueOf(all, "prompt") == nil:
+		return &violation{field: "prompt", rule: "is required"}
+	case valueOf(all, "url") == nil && valueOf(all, "sessionId") == nil:
+		return &violation{rule: "set url or sessionId"}
+	}
+	return checkExtra(known, all)
+}
+
+// checkExtra refuses parameters that are fields of their own, in any case: they could contradict the field. Those of
+// vendor clients may be in extra, as was their place before they were fields, but not in both places.
+func checkExtra(known []field, all []member) error {
+	for parameter := range eachMember(valueOf(all, "extra")) {
 		for _, f := range known {
-			if name == f.name && isVendorField(f.name) && valueOf(all, f.name) == nil {
+			if parameter.name == f.name && isVendorField(f.name) && valueOf(all, f.name) == nil {
 				continue
 			}
-			if strings.EqualFold(name, f.name) {
-				return &fault{field: "extra." + name, rule: "may not repeat a known field; give " + f.name + " beside extra"}
+			if strings.EqualFold(parameter.name, f.name) {
+				return &violation{field: "extra." + parameter.name, rule: "must not repeat a known field; set " + f.name + " itself"}
 			}
 		}
 	}
 	return nil
 }
 
-// body returns what is posted. Names and values keep their bytes, so that numbers and escapes arrive as written.
+// body returns the JSON to post. Names and values keep their bytes, so that numbers and escapes arrive as they were
+// written.
 func body(known []field, all []member) []byte {
 	const begin = `{"async":true`
-	size := 0
+	size := len(begin)
 	for _, m := range all {
-		size += len(m.name) + len(m.value) + len(`"":,`)
+		size += len(m.name) + len(m.value) + len(`,"":`)
 	}
-	b := append(make([]byte, 0, len(begin)+size), begin...)
+	b := append(make([]byte, 0, size), begin...)
 	for _, f := range known {
 		if value := valueOf(all, f.name); f.sent && value != nil {
-			b = append(b, `,"`...)
-			b = append(b, f.name...)
-			b = append(b, `":`...)
+			b = append(b, `,"`+f.name+`":`...)
 			b = append(b, value...)
 		}
 	}
 	if extra := valueOf(all, "extra"); extra != nil {
 		if inside := bytes.TrimSpace(extra[1 : len(extra)-1]); len(inside) > 0 {
-			b = append(b, ',')
-			b = append(b, inside...)
+			b = append(append(b, ','), inside...)
 		}
 	}
 	return append(b, '}')

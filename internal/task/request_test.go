@@ -270,7 +270,7 @@ func FuzzParseRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := task.ParseRequest(task.Delivery{Stream: "S", Seq: 1, Data: data}, defaults)
 		if err != nil {
-			if e, ok := errors.AsType[*task.InvalidError](err); !ok || e.TaskID == "" || e.Rule == "" || len(e.Error()) > 4096 {
+			if e, ok := errors.AsType[*task.InvalidError](err); !ok || e.TaskID == "" || e.Message == "" || len(e.Error()) > 4096 {
 				t.Fatalf("got %v", err)
 			}
 			return

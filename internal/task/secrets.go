@@ -1,25 +1,30 @@
 package task
 
-import "github.com/capstan-worker/capstan/internal/task/redact"
+import (
+	"fmt"
+	"io"
+
+	"github.com/capstan-worker/capstan/internal/task/redact"
+)
 
 // Bounds of secret_values. Everything that leaves the worker is searched for each of them.
 const (
 	maxSecrets    = 100
-	maxSecretName = 64 // bytes. The name stands wherever its value stood
+	maxSecretName = 64 // bytes. The name appears wherever its value was
 )
 
-// Secrets are the values that a request gives to its agent, which may not be shown to anybody else. They print as [redacted] in
-// every way. The zero value holds none.
+// Secrets are the values that a request gives to its agent and to nobody else. They print as [redacted] in every way. The
+// zero value holds none.
 type Secrets struct{ redact.Secrets }
 
-// With returns the secrets and the worker's own keys, whose mark is "[redacted]".
+// With returns the secrets and the worker's own keys, which become "[redacted]".
 func (s Secrets) With(keys ...string) Secrets { return Secrets{s.Secrets.With(keys...)} }
 
 // Prepared returns the same secrets in a form that redacts many events faster.
 func (s Secrets) Prepared() Secrets { return Secrets{s.Secrets.Prepared()} }
 
-// Event returns the event with the values taken out of its results and its error's message. Its metadata is the user's own, and
-// stays as it is.
+// Event returns the event with the secrets redacted in its results and in its error's message. Its metadata is the user's
+// own and stays as it is.
 func (s Secrets) Event(e Event) Event {
 	r := s.Redactor()
 	e.Result, e.RawResult = r.JSON(e.Result), r.JSON(e.RawResult)
@@ -30,3 +35,26 @@ func (s Secrets) Event(e Event) Event {
 	}
 	return e
 }
+
+// Secret is a setting that prints as [redacted] in every way: with any verb of fmt, as text and as JSON. An empty one
+// prints as "". Its value is string(s).
+type Secret string
+
+// String returns [redacted], or "" for an empty secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "[redacted]"
+}
+
+// GoString returns the same as String.
+func (s Secret) GoString() string { return s.String() }
+
+// Format writes the same as String, whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, s.String())
+}
+
+// MarshalText returns the same as String. encoding/json calls it as well.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

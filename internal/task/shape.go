@@ -10,35 +10,33 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Bounds of a request. They are far above what a task needs, and keep what one message can cost small.
+// Bounds of a request. They are far above what a task needs, and bound what one message can cost.
 const (
-	maxRequest = 4 << 20 // bytes. A request is held in memory until it is submitted
+	maxRequest = 4 << 20 // bytes. A request is in memory until it is submitted
 	maxDepth   = 100     // objects and arrays inside one another
 	maxNumber  = 400     // bytes of a number's literal, and its largest exponent either way
 )
 
-// checkShape refuses bytes that are not one JSON object, and JSON that two readers could understand
-// differently or that would cost its reader too much: names that come twice, text that is not UTF-8,
-// deep nesting, and numbers that a float64 cannot hold, such as 1e400. encoding/json lets all of these pass.
+// checkShape refuses bytes that are not one JSON object, and JSON that two readers could understand differently or that
+// would cost its reader too much: names that come twice, text that is not UTF-8, deep nesting, and numbers that do not
+// fit into a float64, such as 1e400. encoding/json lets all of these pass.
 func checkShape(data []byte) error {
 	switch {
 	case len(data) > maxRequest:
-		return &fault{rule: fmt.Sprintf("is %d bytes long; at most %d are read", len(data), maxRequest)}
+		return &violation{rule: fmt.Sprintf("request must be at most %d bytes (got %d)", maxRequest, len(data))}
 	case len(bytes.TrimSpace(data)) == 0:
-		return &fault{rule: "is empty; give a JSON object"}
+		return &violation{rule: "request is empty; send a JSON object"}
 	case !utf8.Valid(data):
-		return &fault{rule: "is not valid UTF-8"}
-	}
-	if !json.Valid(data) {
-		return &fault{rule: "is not JSON", detail: syntaxError(data)}
-	}
-	if kind := kindName(data); kind != "an object" {
-		return &fault{rule: "is " + kind + "; give a JSON object"}
+		return &violation{rule: "request is not valid UTF-8"}
+	case !json.Valid(data):
+		return &violation{rule: "request is not JSON", detail: syntaxError(data)}
+	case jsontext.Value(data).Kind() != '{':
+		return &violation{rule: "request must be a JSON object (got " + kindName(data) + ")"}
 	}
 	return checkTokens(data)
 }
 
-// syntaxError says why data is not exactly one JSON value, with the place.
+// syntaxError says why data is not exactly one JSON value, and where.
 func syntaxError(data []byte) string {
 	err := json.Unmarshal(data, new(json.RawMessage))
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
@@ -47,7 +45,9 @@ func syntaxError(data []byte) string {
 	return err.Error()
 }
 
-// checkTokens refuses names that come twice, deep nesting and numbers of no use in a value that is JSON.
+// checkTokens refuses names that come twice, deep nesting and numbers that are out of bounds. The value must be JSON.
+//
+// jsontext finds names that come twice, too, but to it all halves of surrogate pairs are the same name.
 func checkTokens(data []byte) error {
 	w := walk{dec: newDecoder(data)}
 	for {
@@ -61,11 +61,11 @@ func checkTokens(data []byte) error {
 	}
 }
 
-// walk is a way through the brackets and literals of a JSON value.
+// walk is the way through the brackets and literals of a JSON value.
 type walk struct {
 	dec   *jsontext.Decoder
-	top   string                // the outermost member it is in
-	names []map[string]struct{} // of the objects it is in, by their depth; see distinctText
+	top   string                // the outermost member that it is in
+	names []map[string]struct{} // of the objects that it is in, by their depth; see distinctText
 }
 
 // check checks what was just read: a literal, or nil for a bracket.
@@ -73,21 +73,29 @@ func (w *walk) check(literal jsontext.Value) error {
 	depth := w.dec.StackDepth()
 	switch {
 	case literal == nil && depth > maxDepth:
-		return w.fault("", fmt.Sprintf("is nested more than %d levels deep", maxDepth))
+		return &violation{field: w.top, rule: fmt.Sprintf("must not be nested more than %d levels deep", maxDepth)}
 	case literal == nil:
 		for len(w.names) <= depth {
 			w.names = append(w.names, nil)
 		}
-		clear(w.names[depth+1:]) // an object that has ended
+		clear(w.names[depth+1:]) // an object may have ended
 	case literal.Kind() == '0' && !isLegalNumber(string(literal)):
-		return w.fault(string(literal), "give a number that fits a float64, in a literal of ordinary length")
+		return w.illegalNumber(string(literal))
 	case literal.Kind() == '"' && lastWasName(w.dec):
 		return w.checkName(distinctText(literal), depth)
 	}
 	return nil
 }
 
-// checkName refuses a name that its object, which is inside so many others, has twice.
+func (w *walk) illegalNumber(literal string) error {
+	if w.top == secretValues {
+		literal = "" // it may be a secret, of the wrong type
+	}
+	rule := fmt.Sprintf("must have only numbers that fit into a float64, written in at most %d characters", maxNumber)
+	return &violation{field: w.top, rule: rule, got: literal}
+}
+
+// checkName refuses a name that its object has twice. Depth counts the objects and arrays around it.
 func (w *walk) checkName(name string, depth int) error {
 	if depth == 1 {
 		w.top = showHalves(name)
@@ -95,24 +103,16 @@ func (w *walk) checkName(name string, depth int) error {
 	if w.names[depth] == nil {
 		w.names[depth] = map[string]struct{}{}
 	}
-	if _, twice := w.names[depth][name]; !twice {
-		w.names[depth][name] = struct{}{}
-		return nil
-	}
+	_, twice := w.names[depth][name]
+	w.names[depth][name] = struct{}{}
 	switch {
+	case !twice:
+		return nil
 	case depth == 1:
-		return &fault{field: w.top, rule: "is given twice; give it once"}
-	case w.top == secretValues:
-		return w.fault("", "has a name twice; give each once")
+		return &violation{field: w.top, rule: "is given twice"}
+	case w.top == secretValues: // the name may be a secret, by mistake
+		return &violation{field: w.top, rule: "must not have a name twice"}
 	default:
-		return &fault{field: w.top, rule: "has a name twice; give each once", detail: showHalves(name)}
+		return &violation{field: w.top, rule: "must not have a name twice", detail: showHalves(name)}
 	}
-}
-
-// fault is a breach inside the outermost member, of which secret_values is never quoted.
-func (w *walk) fault(holds, rule string) error {
-	if w.top == secretValues {
-		holds = ""
-	}
-	return &fault{field: w.top, holds: holds, rule: rule}
 }

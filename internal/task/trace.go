@@ -9,12 +9,12 @@ const (
 )
 
 const (
-	maxTraceParent = 128 // bytes. Version 00 has 55, and later ones may have more
-	maxTraceState  = 512 // bytes: what every system has to pass on at least
+	maxTraceParent = 128 // bytes. Version 00 has 55, later ones may have more
+	maxTraceState  = 512 // bytes that every system must at least pass on
 )
 
-// traceOf returns the headers that carry the request's trace. A traceparent that is not well formed counts as none, and so does a
-// tracestate without traceparent, as the standard has it.
+// traceOf returns the headers that carry the request's trace. As the standard requires, a traceparent that is not well
+// formed counts as missing, and so does a tracestate without traceparent.
 func traceOf(d Delivery) map[string][]string {
 	header := map[string][]string{}
 	parent := d.HeaderValue(traceParent)
@@ -28,8 +28,8 @@ func traceOf(d Delivery) map[string][]string {
 	return header
 }
 
-// isTraceParent reports whether a header is version, trace id, parent id and flags, in small hex digits. A version later than 00
-// may have more behind these.
+// isTraceParent reports whether a header is version, trace id, parent id and flags, in small hex digits. More may follow
+// in a version later than 00.
 func isTraceParent(header string) bool {
 	const known = len("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	if len(header) < known || len(header) > maxTraceParent || !isPrintable(header) {

@@ -12,41 +12,42 @@ import (
 // maxEnvelopes bounds how many envelopes are taken off a result.
 const maxEnvelopes = 3
 
-// layersOf is a result with everything that was found inside its wrappings.
-type layersOf struct {
-	values  []json.RawMessage // the result itself, and then what each layer held
-	bare    int               // the first of the values that is inside every envelope
-	failed  bool              // an envelope that was taken off says that the agent failed
-	doubt   bool              // the innermost value looks like an envelope, and says the same
-	says    string            // in the words of the envelope
-	limited bool              // an envelope has the words for the step limit beside what it holds
-	nothing bool              // these words are all that is inside
+// layers is a result with everything that was found inside its wrappings.
+type layers struct {
+	values []json.RawMessage // the result itself, and then the content of each wrapping
+	bare   int               // index of the first value that is inside every envelope
+
+	failed        bool   // an envelope that was taken off reports a failure
+	lastFailed    bool   // the innermost value looks like an envelope and reports a failure, but may be an answer
+	reason        string // of the failure, in the agent's words
+	stepLimit     bool   // an envelope reports that max_steps stopped the agent
+	onlyStepLimit bool   // the innermost value is nothing but that report
 }
 
-// innermost returns what is left when every wrapping is off.
-func (l *layersOf) innermost() json.RawMessage { return l.values[len(l.values)-1] }
+// innermost returns the value without any wrapping.
+func (l *layers) innermost() json.RawMessage { return l.values[len(l.values)-1] }
 
-// saysFailure reports whether words in or around the result say that the agent failed or was stopped.
-func (l *layersOf) saysFailure() bool { return l.failed || l.doubt || l.limited }
+// reportsFailure reports whether the result, or what came with it, says that the agent failed or was stopped.
+func (l *layers) reportsFailure() bool { return l.failed || l.lastFailed || l.stepLimit }
 
-// addError adds the error that the API told beside the result, as if it stood in an envelope around it.
-func (l *layersOf) addError(words string) {
-	if saysNoError(words) {
+// addError adds an error that the API reported with the result, as if an envelope around the result had it.
+func (l *layers) addError(reason string) {
+	if meansNoError(reason) {
 		return
 	}
-	l.failed, l.says = true, words
-	l.limited = l.limited || saysStepLimit(words)
+	l.failed, l.reason = true, reason
+	l.stepLimit = l.stepLimit || saysStepLimit(reason)
 }
 
-// unwrap takes the wrappings off a result: envelopes and, where a schema asks for JSON, the quotes and
-// the fence around a JSON text.
-func unwrap(raw json.RawMessage, parse bool) *layersOf {
-	l := &layersOf{}
+// unwrap takes the wrappings off a result: envelopes and, if parse is set, the quotes and the Markdown fence around a
+// JSON text.
+func unwrap(raw json.RawMessage, parse bool) *layers {
+	l := &layers{}
 	for envelopes := 0; ; {
 		l.values = append(l.values, raw)
 		switch jsontext.Value(raw).Kind() {
 		case '"':
-			l.nothing = saysStepLimit(shortText(raw))
+			l.onlyStepLimit = saysStepLimit(shortText(raw))
 			inside := jsonIn(raw, parse)
 			if inside == nil {
 				return l
@@ -57,13 +58,13 @@ func unwrap(raw json.RawMessage, parse bool) *layersOf {
 			if !ok {
 				return l
 			}
-			l.limited = l.limited || saysStepLimit(e.words)
+			l.stepLimit = l.stepLimit || saysStepLimit(e.reason)
 			if e.result == nil || envelopes == maxEnvelopes {
-				l.doubt, l.says = e.failed, e.words
+				l.lastFailed, l.reason = e.failed, e.reason
 				return l
 			}
 			if e.failed && !l.failed {
-				l.failed, l.says = true, e.words
+				l.failed, l.reason = true, e.reason
 			}
 			raw, l.bare = e.result, len(l.values)
 			envelopes++
@@ -73,7 +74,8 @@ func unwrap(raw json.RawMessage, parse bool) *layersOf {
 	}
 }
 
-// jsonIn returns the JSON that a JSON string holds, fenced or not, or nil.
+// jsonIn returns the JSON that a JSON string holds, in a Markdown fence or not. It returns nil if there is none, or if
+// parse is not set.
 func jsonIn(raw json.RawMessage, parse bool) json.RawMessage {
 	if !parse {
 		return nil
@@ -86,10 +88,10 @@ func jsonIn(raw json.RawMessage, parse bool) json.RawMessage {
 	return inside
 }
 
-// maxWords bounds the texts in which the words of the API and of an agent are looked for, in bytes of JSON.
+// maxWords bounds the texts in which reports of the API and of an agent are searched for, in bytes of JSON.
 const maxWords = 64 << 10
 
-// shortText returns the text of a JSON string, and nothing of a long one or any other value.
+// shortText returns the text of a JSON string, and "" for a long one and for any other value.
 func shortText(raw json.RawMessage) string {
 	if len(raw) > maxWords {
 		return ""
@@ -97,14 +99,14 @@ func shortText(raw json.RawMessage) string {
 	return textOf(raw)
 }
 
-// envelope is an object that is no answer but holds one, or the news that there is none.
+// envelope is an object that is not an answer but holds one, or reports that there is none.
 type envelope struct {
-	result json.RawMessage // nil where there is none
-	failed bool            // its status, success or error says so
-	words  string          // of its error or message
+	result json.RawMessage // nil if it has none
+	failed bool            // according to its status, success or error
+	reason string          // from its error or message
 }
 
-// readEnvelope reads an object whose names are all those of an envelope, of which it has at least one.
+// readEnvelope reads an object that has only names that an envelope may have, and at least one.
 func readEnvelope(raw json.RawMessage) (envelope, bool) {
 	parts := map[string]json.RawMessage{}
 	for m := range eachMember(raw) {
@@ -124,9 +126,9 @@ func readEnvelope(raw json.RawMessage) (envelope, bool) {
 		failed: slices.Contains([]string{"failed", "error", "failure"}, status) ||
 			string(parts["success"]) == "false" || !isNoError(parts["error"]),
 	}
-	for _, words := range []json.RawMessage{parts["error"], memberOf(parts["error"], "message"), parts["message"]} {
-		if e.words == "" {
-			e.words = shortText(words)
+	for _, reason := range []json.RawMessage{parts["error"], memberOf(parts["error"], "message"), parts["message"]} {
+		if e.reason == "" {
+			e.reason = shortText(reason)
 		}
 	}
 	return e, true
@@ -142,8 +144,8 @@ func memberOf(raw json.RawMessage, name string) json.RawMessage {
 	return nil
 }
 
-// isEnvelopeKey reports whether an envelope around an answer can have this name. An object with any other
-// is an answer.
+// isEnvelopeKey reports whether an envelope around an answer may have this name. An object with any other name is an
+// answer.
 func isEnvelopeKey(name string) bool {
 	switch name {
 	case "result", "status", "steps", "data", "error", "success", "message":
@@ -153,8 +155,8 @@ func isEnvelopeKey(name string) bool {
 	}
 }
 
-// isNoError reports whether the error of an envelope says that there is none: it is not there or empty, false, 0, or
-// what a program in another language makes of no error when it writes a text.
+// isNoError reports whether the error of an envelope means that there is none: it is missing or empty, false, 0, or how a
+// program in another language writes no error as a text.
 func isNoError(raw json.RawMessage) bool {
 	switch jsontext.Value(raw).Kind() {
 	case 'f':
@@ -162,14 +164,14 @@ func isNoError(raw json.RawMessage) bool {
 	case '0':
 		return strings.Trim(string(raw), " \t\r\n-0.") == ""
 	case '"':
-		return isBlankText(raw) || len(raw) <= maxWords && saysNoError(shortText(raw))
+		return len(raw) <= maxWords && meansNoError(shortText(raw))
 	default:
 		return isEmpty(raw)
 	}
 }
 
-// saysNoError reports whether a text is None, null and the like, or blank.
-func saysNoError(text string) bool {
+// meansNoError reports whether a text is blank, or None, null and the like.
+func meansNoError(text string) bool {
 	switch strings.ToLower(strings.TrimSpace(text)) {
 	case "", "none", "null", "nil", "undefined", "false", "0":
 		return true
@@ -178,13 +180,13 @@ func saysNoError(text string) bool {
 	}
 }
 
-// isEmpty reports whether a value says nothing: none, null, a blank string, an empty object or array.
+// isEmpty reports whether a value has no content: a missing one, null, a blank string, an empty object or array.
 func isEmpty(raw json.RawMessage) bool {
 	switch jsontext.Value(raw).Kind() {
-	case 0, 'n':
+	case jsontext.KindInvalid, 'n':
 		return true
 	case '"':
-		return isBlankText(raw)
+		return len(raw) <= maxWords && strings.TrimSpace(shortText(raw)) == ""
 	case '{', '[':
 		return len(bytes.Trim(raw, "{}[] \t\r\n")) == 0
 	default:
@@ -192,13 +194,8 @@ func isEmpty(raw json.RawMessage) bool {
 	}
 }
 
-// isBlankText reports whether a JSON string says nothing but white space. A long one does.
-func isBlankText(raw json.RawMessage) bool {
-	return len(raw) <= maxWords && strings.TrimSpace(shortText(raw)) == ""
-}
-
-// saysStepLimit reports whether a text is a sentence for an agent that max_steps stopped, and nothing else but a full
-// stop, a fence, or the word that it is an error.
+// saysStepLimit reports whether a text is a sentence by which max_steps is reported, and nothing else but a full stop, a
+// fence, or a prefix for errors.
 func saysStepLimit(text string) bool {
 	text = strings.TrimSpace(strings.TrimPrefix(string(unfence([]byte(text))), "❌"))
 	text = strings.TrimSuffix(text, ".")

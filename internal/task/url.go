@@ -11,20 +11,21 @@ func checkURL(_ *Request, value json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	const rule = "give an absolute URL that begins with http:// or https://"
-	u, err := url.Parse(lenient(text))
+	const rule = "must be an absolute URL that begins with http:// or https://"
+	u, err := url.Parse(asBrowserReads(text))
 	if err != nil {
-		return &fault{rule: "cannot be read as a URL; " + rule} // not shown: it may hold a password
+		return &violation{rule: rule} // without what it is: that may hold a password
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return &fault{holds: u.Redacted(), rule: rule}
+		return &violation{rule: rule, got: u.Redacted()}
 	}
 	return nil
 }
 
-// lenient returns a URL as a browser reads it: without the blanks and control characters around it, and with a % that begins no
-// escape as a character like any other, but for one in the host (WHATWG URL, 4.4). The API gets the URL as it was written.
-func lenient(text string) string {
+// asBrowserReads returns a URL as a browser reads it (WHATWG URL, 4.4): without the blanks and control characters around
+// it, and with %25 in the place of a % that does not begin an escape, except in the host. The API gets the URL as it was
+// written.
+func asBrowserReads(text string) string {
 	text = strings.TrimFunc(text, func(r rune) bool { return r <= ' ' })
 	var b strings.Builder
 	if scheme, rest, ok := strings.Cut(text, "://"); ok {

@@ -13,58 +13,55 @@ import (
 	"github.com/capstan-worker/capstan/internal/task/schema"
 )
 
-// maxMessage bounds the message of an error, in bytes: it may quote the API.
-const maxMessage = 2 << 10
-
-// Verdict is how a task ended. It may hold secrets: see Secrets.Event.
+// Verdict is the result of a task, or why it has none. It may hold secrets: see Secrets.Event.
 type Verdict struct {
-	Result    json.RawMessage // the agent's answer, its wrappings taken off; nil where it failed
-	RawResult json.RawMessage // what the API sent, where that differs or the task failed with a result
-	Error     *Error          // nil where it succeeded
+	Result    json.RawMessage // the agent's answer without its wrappings; nil if the task failed
+	RawResult json.RawMessage // what the API sent, if it differs or if the task failed with a result; else nil
+	Error     *Error          // nil if the task succeeded
 }
 
-// Judge says what a workflow's end means for its task. COMPLETED alone is no success: the answer has to
-// fit output_schema or, without one, to say something, and nothing beside it may say that the agent
-// failed. The error is ctx's: it ended while the check against output_schema waited for its turn.
-func (r *Request) Judge(ctx context.Context, e Outcome) (Verdict, error) {
-	raw := asJSON(e.Result)
+// Judge returns the verdict for the outcome of a workflow. COMPLETED alone is no success: the answer must fit
+// output_schema or, without a schema, must not be empty, and the agent must not have reported a failure. The error is
+// ctx's, if it ended while the check against output_schema waited for its turn.
+func (r *Request) Judge(ctx context.Context, o Outcome) (Verdict, error) {
+	raw := asJSON(o.Result)
 	switch {
-	case e.TooLarge:
-		return r.failed(InvalidResult, nil, "the answer is larger than what is read of one"), nil
-	case e.Lost:
-		return r.failed(WorkflowLost, nil, "the API does not know the workflow any more"), nil
-	case e.TimedOut:
-		return r.failed(Timeout, nil, r.sayTimeout(e.LastError)), nil
-	case e.Ended() && e.state() != "COMPLETED" && saysStepLimit(e.Error):
-		return r.failed(StepLimit, raw, "stopped by max_steps: "+e.Error), nil
-	case e.state() == "COMPLETED":
-		return r.judgeResult(ctx, raw, e.Error)
-	case e.state() == "FAILED":
-		return r.failed(WorkflowFailed, raw, say("the workflow failed", e.Error)), nil
+	case o.TooLarge:
+		return r.failed(InvalidResult, nil, "the answer is too large to be read"), nil
+	case o.Lost:
+		return r.failed(WorkflowLost, nil, "the API no longer knows the workflow"), nil
+	case o.TimedOut:
+		return r.failed(Timeout, nil, r.timeoutMessage(o.LastError)), nil
+	case o.Ended() && o.status() != "COMPLETED" && saysStepLimit(o.Error):
+		return r.failed(StepLimit, raw, "stopped by max_steps: "+o.Error), nil
+	case o.status() == "COMPLETED":
+		return r.judgeResult(ctx, raw, o.Error)
+	case o.status() == "FAILED":
+		return r.failed(WorkflowFailed, raw, withReason("the workflow failed", o.Error)), nil
 	default:
-		return r.failed(WorkflowFailed, raw, say("the workflow ended as "+e.Status, e.Error)), nil
+		return r.failed(WorkflowFailed, raw, withReason("the workflow ended as "+o.Status, o.Error)), nil
 	}
 }
 
-// sayTimeout says that the task's time was up, and what the last answer was where it could not be used.
-func (r *Request) sayTimeout(lastError string) string {
-	message := fmt.Sprintf("not done within %v", r.Timeout)
+// timeoutMessage names the last answer of the API if it could not be used.
+func (r *Request) timeoutMessage(lastError string) string {
+	message := fmt.Sprintf("did not finish within %v", r.Timeout)
 	if lastError != "" {
 		message += "; the last answer was: " + lastError
 	}
 	return message
 }
 
-// judgeResult judges what a completed workflow brought, and the error that the API told beside it.
-func (r *Request) judgeResult(ctx context.Context, raw json.RawMessage, beside string) (Verdict, error) {
+// judgeResult judges the result of a completed workflow and the error that the API reported with it.
+func (r *Request) judgeResult(ctx context.Context, raw json.RawMessage, apiError string) (Verdict, error) {
 	l := unwrap(raw, r.OutputSchema != nil)
-	l.addError(beside)
+	l.addError(apiError)
 	switch {
-	case l.nothing:
+	case l.onlyStepLimit:
 		return r.failed(StepLimit, raw, "stopped by max_steps"), nil
 	case r.OutputSchema != nil:
 		return r.judgeBySchema(ctx, raw, l)
-	case l.saysFailure():
+	case l.reportsFailure():
 		return r.failedAgent(raw, l), nil
 	case jsontext.Value(l.innermost()).Kind() != '[' && isEmpty(l.innermost()):
 		return r.failed(AgentFailed, raw, "the result is empty"), nil
@@ -72,8 +69,8 @@ func (r *Request) judgeResult(ctx context.Context, raw json.RawMessage, beside s
 	return succeeded(raw, l.innermost()), nil
 }
 
-// judgeBySchema takes the first of the possible answers that fits the schema, whatever words stand beside it.
-func (r *Request) judgeBySchema(ctx context.Context, raw json.RawMessage, l *layersOf) (Verdict, error) {
+// judgeBySchema takes the first of the possible answers that fits the schema, even if the agent reported a failure.
+func (r *Request) judgeBySchema(ctx context.Context, raw json.RawMessage, l *layers) (Verdict, error) {
 	fits, err := r.schemas.FirstFit(ctx, r.OutputSchema, l.values, l.order)
 	misfit, isMisfit := errors.AsType[*schema.MisfitError](err)
 	switch {
@@ -81,7 +78,7 @@ func (r *Request) judgeBySchema(ctx context.Context, raw json.RawMessage, l *lay
 		return succeeded(raw, l.values[fits]), nil
 	case ctx.Err() != nil && !isMisfit:
 		return Verdict{}, err
-	case isMisfit && l.saysFailure():
+	case isMisfit && l.reportsFailure():
 		return r.failedAgent(raw, l), nil
 	case isMisfit:
 		return r.failed(InvalidResult, raw, "result: "+misfit.Error()), nil
@@ -90,11 +87,11 @@ func (r *Request) judgeBySchema(ctx context.Context, raw json.RawMessage, l *lay
 	}
 }
 
-// order returns in which order the values can be the answer, the likeliest first: inside every envelope a parsed
-// text, then the text it was, because a schema may ask for a string. Only a schema that describes a result of its own
-// may mean what looks like an envelope: in its properties, and then the whole comes first, or in another way, and
-// then the whole comes last.
-func (l *layersOf) order(describes func(member string) schema.Description) []int {
+// order returns the order in which the values are tried, the likeliest answer first. Inside every envelope, a parsed text
+// comes before the text itself, which fits if the schema asks for a string. A schema that describes a member "result"
+// may mean what looks like an envelope: if it does so in its properties, the whole comes first, and if it does so in
+// another way, the whole comes last.
+func (l *layers) order(describes func(member string) schema.Description) []int {
 	var all []int
 	for i := range l.values {
 		all = append(all, i)
@@ -112,12 +109,12 @@ func (l *layersOf) order(describes func(member string) schema.Description) []int
 	}
 }
 
-// failedAgent returns the verdict for words that say that the agent failed, or that it was stopped by max_steps.
-func (r *Request) failedAgent(raw json.RawMessage, l *layersOf) Verdict {
-	if l.limited {
+// failedAgent returns the verdict if the agent reported that it failed, or that max_steps stopped it.
+func (r *Request) failedAgent(raw json.RawMessage, l *layers) Verdict {
+	if l.stepLimit {
 		return r.failed(StepLimit, raw, "stopped by max_steps")
 	}
-	return r.failed(AgentFailed, raw, say("the agent says that it failed", l.says))
+	return r.failed(AgentFailed, raw, withReason("the agent reported a failure", l.reason))
 }
 
 func succeeded(raw, result json.RawMessage) Verdict {
@@ -128,11 +125,11 @@ func succeeded(raw, result json.RawMessage) Verdict {
 	return v
 }
 
-// failed returns the verdict of a failure. A message that is too long is cut, its secrets first: half a
-// secret would not be recognized later.
+// failed returns the verdict of a failure. If the message is too long, its secrets are redacted before it is truncated:
+// half a secret would not be found later.
 func (r *Request) failed(code Code, raw json.RawMessage, message string) Verdict {
 	if len(message) > maxMessage {
-		message = cut(r.Secrets.Text(message), maxMessage)
+		message = truncate(r.Secrets.Text(message), maxMessage)
 	}
 	v := Verdict{Error: NewError(code, message)}
 	if jsontext.Value(raw).Kind() != 'n' {
@@ -141,15 +138,15 @@ func (r *Request) failed(code Code, raw json.RawMessage, message string) Verdict
 	return v
 }
 
-// say adds the API's or the agent's own words, where there are any.
-func say(what, words string) string {
-	if words == "" {
-		return what
+// withReason adds the words of the API or of the agent, if there are any.
+func withReason(message, reason string) string {
+	if reason == "" {
+		return message
 	}
-	return what + ": " + words
+	return message + ": " + reason
 }
 
-// asJSON returns a result as JSON in any case: null for none, a string for what is not JSON.
+// asJSON returns a result as JSON in any case: null for none, and a string for a text that is not JSON.
 func asJSON(raw json.RawMessage) json.RawMessage {
 	switch {
 	case len(raw) == 0:

@@ -157,9 +157,9 @@ func TestEndingsThatAreNoAnswer(t *testing.T) {
 		{"canceled with two l", workflow("CANCELLED", ""), task.WorkflowFailed, "the workflow ended as CANCELLED"},
 		{"terminated", workflow("TERMINATED", "by an operator"), task.WorkflowFailed, "the workflow ended as TERMINATED: by an operator"},
 		{"timed out there", workflow("TIMED_OUT", ""), task.WorkflowFailed, "the workflow ended as TIMED_OUT"},
-		{"timed out here", task.Outcome{Workflow: task.Workflow{Status: "RUNNING"}, TimedOut: true}, task.Timeout, "not done within 1m30s"},
-		{"lost", task.Outcome{Workflow: task.Workflow{Status: "RUNNING"}, Lost: true}, task.WorkflowLost, "the API does not know the workflow any more"},
-		{"too large", task.Outcome{TooLarge: true}, task.InvalidResult, "the answer is larger than what is read of one"},
+		{"timed out here", task.Outcome{Workflow: task.Workflow{Status: "RUNNING"}, TimedOut: true}, task.Timeout, "did not finish within 1m30s"},
+		{"lost", task.Outcome{Workflow: task.Workflow{Status: "RUNNING"}, Lost: true}, task.WorkflowLost, "the API no longer knows the workflow"},
+		{"too large", task.Outcome{TooLarge: true}, task.InvalidResult, "the answer is too large to be read"},
 	} {
 		v := judge(t, r, tc.ending)
 		if v.Error == nil || v.Error.Code != tc.code || v.Error.Message != tc.message || v.Result != nil || v.RawResult != nil {

@@ -1,0 +1,114 @@
+package task
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/capstan-worker/capstan/internal/task/redact"
+)
+
+// InvalidError says why a message is not a request that can be run.
+type InvalidError struct {
+	TaskID   string          // the request's own id if it can be read, else the delivery's default
+	Field    string          // "prompt", "secret_values.PIN"; empty if no single field is wrong
+	Message  string          // which field must be what, and what it is. It shows no secret
+	Metadata json.RawMessage // the request's, if it can be read and is valid; else nil
+}
+
+// Error returns the message.
+func (e *InvalidError) Error() string { return e.Message }
+
+// violation is a broken rule, before it is fit to be shown: what came with the request can be long, or a secret.
+type violation struct {
+	field   string // empty if no single field is wrong
+	unknown bool   // there is no such field
+	rule    string // our own words: what must hold for the field, or a whole sentence if field is empty
+	got     string // from the request: the text that breaks the rule. Empty if showing it does not help
+	detail  string // more about it, in words that may quote the request
+}
+
+// Error returns the rule. Nothing of the request is in it.
+func (v *violation) Error() string { return v.rule }
+
+// inField puts the name before the place of a violation inside the field.
+func inField(name string, err error) error {
+	if v, ok := errors.AsType[*violation](err); ok {
+		v.field = name + v.field
+	}
+	return err
+}
+
+const (
+	maxShown   = 80      // bytes of a field's content that a message shows
+	maxMessage = 2 << 10 // bytes of an error's message: it may quote the request or the API
+)
+
+// invalid returns the violation as an error that may be shown: short, without secrets, and with what can still be read of
+// the request.
+func (v *violation) invalid(d Delivery) *InvalidError {
+	data := withoutMark(d.Data)
+	var all []member
+	if json.Valid(data) {
+		all = members(data)
+	}
+	clean := redactorOf(data)
+	shown := func(text string) string { return truncate(clean(text), maxShown) }
+	e := &InvalidError{TaskID: taskID(d, all), Field: v.shownField(shown)}
+	switch {
+	case v.unknown:
+		e.Message = fmt.Sprintf("unknown field %s; %s", strconv.Quote(e.Field), v.rule)
+	case v.field == "":
+		e.Message = v.rule
+	default:
+		e.Message = e.Field + " " + v.rule
+	}
+	if v.got != "" {
+		e.Message += " (got " + strconv.Quote(shown(v.got)) + ")"
+	}
+	if v.detail != "" {
+		e.Message += ": " + truncate(clean(v.detail), maxMessage)
+	}
+	if metadata := valueOf(all, "metadata"); utf8.Valid(metadata) && checkMetadata(metadata) == nil && checkTokens(metadata) == nil {
+		e.Metadata = bytes.Clone(metadata)
+	}
+	return e
+}
+
+// redactorOf returns a function that redacts the secrets of a request, which may break any rule, from a text. If the
+// request has too many secrets, it redacts the whole text.
+func redactorOf(data []byte) func(text string) string {
+	secrets, ok := secretsIn(data)
+	if !ok {
+		return func(string) string { return redact.Bare }
+	}
+	return secrets.Redactor().Text
+}
+
+// shownField returns the field's name as it may be shown. Only names that come from the request need care.
+func (v *violation) shownField(shown func(string) string) string {
+	name, inside, ok := strings.Cut(v.field, ".")
+	switch {
+	case !isField(name):
+		return shown(v.field)
+	case ok:
+		return name + "." + shown(inside)
+	default:
+		return name
+	}
+}
+
+// truncate shortens a text to limit bytes and an ellipsis, between two characters. A shorter text stays as it is.
+func truncate(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit] + "…"
+}
