@@ -26,6 +26,19 @@ func readLiteral(dec *jsontext.Decoder) (jsontext.Value, error) {
 	}
 }
 
+// literals yields each string, number, true, false and null of the rest of the input as readLiteral reads it, and nil for
+// each bracket. It ends where the input ends or is not JSON.
+func literals(dec *jsontext.Decoder) iter.Seq[jsontext.Value] {
+	return func(yield func(jsontext.Value) bool) {
+		for {
+			literal, err := readLiteral(dec)
+			if err != nil || !yield(literal) {
+				return
+			}
+		}
+	}
+}
+
 // lastWasName reports whether the string that was just read is the name of a member.
 func lastWasName(dec *jsontext.Decoder) bool {
 	container, length := dec.StackIndex(dec.StackDepth())

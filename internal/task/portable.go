@@ -3,8 +3,6 @@ package task
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"iter"
 	"strconv"
 	"strings"
@@ -25,7 +23,7 @@ func Portable(raw json.RawMessage) json.RawMessage {
 
 // readable returns a result in a form that every reader accepts, at the cost of its structure if need be: one that is
 // nested deeper than a request may be, or has a number that a request may not have, becomes a JSON string of its text.
-// Any other result is only made Portable.
+// Any other result is only made Portable. The result must be JSON.
 func readable(raw json.RawMessage) json.RawMessage {
 	fixed, ordinary := repair(raw)
 	if !ordinary {
@@ -39,11 +37,8 @@ func readable(raw json.RawMessage) json.RawMessage {
 func repair(raw json.RawMessage) (fixed json.RawMessage, ordinary bool) {
 	text := edit{raw: raw}
 	ordinary = true
-	for dec := newDecoder(raw); ; {
-		literal, err := readLiteral(dec)
-		if err != nil {
-			return text.bytes(), ordinary && errors.Is(err, io.EOF)
-		}
+	dec := newDecoder(raw)
+	for literal := range literals(dec) {
 		end := int(dec.InputOffset())
 		begin := end - len(literal)
 		switch {
@@ -60,6 +55,7 @@ func repair(raw json.RawMessage) (fixed json.RawMessage, ordinary bool) {
 			}
 		}
 	}
+	return text.bytes(), ordinary
 }
 
 // edit is a text with replacements. It copies the text at the first one.

@@ -76,11 +76,8 @@ var (
 func eachSecret(data []byte, value func(name string, from, to int), inner func(text []byte, from, to int)) {
 	content := withoutMark(data)
 	before, top := len(data)-len(content), ""
-	for dec := newDecoder(content); ; {
-		literal, err := readLiteral(dec)
-		if err != nil {
-			return // the end
-		}
+	dec := newDecoder(content)
+	for literal := range literals(dec) {
 		end := before + int(dec.InputOffset())
 		switch {
 		case literal.Kind() != '"':
@@ -114,8 +111,8 @@ func eachSecretValue(secret []byte, begin int, value func(name string, from, to 
 
 // secretSearch collects the different secrets of a request.
 type secretSearch struct {
-	any     bool // there is a name that announces secrets
-	tooMany bool // more than maxRedacted; the search ended early
+	any     bool              // there is a name that announces secrets
+	tooMany bool              // more than maxRedacted: the others are not collected
 	names   map[string]string // by the value
 }
 
@@ -140,11 +137,8 @@ func (s *secretSearch) add(name string, value []byte) {
 		s.addLiteral(name, value)
 		return
 	}
-	for dec := newDecoder(value); !s.tooMany; {
-		literal, err := readLiteral(dec)
-		if err != nil {
-			return // the end
-		}
+	dec := newDecoder(value)
+	for literal := range literals(dec) {
 		if !lastWasName(dec) {
 			s.addLiteral(name, literal)
 		}
@@ -152,10 +146,10 @@ func (s *secretSearch) add(name string, value []byte) {
 }
 
 func (s *secretSearch) addLiteral(name string, literal jsontext.Value) {
-	switch literal.Kind() {
-	case '0':
+	if literal.Kind() == '0' {
 		s.note(name, string(literal))
-	case '"':
+	}
+	if literal.Kind() == '"' {
 		s.note(name, textOf(literal))
 		if !utf8.Valid(literal) {
 			s.note(name, string(literal[1:len(literal)-1])) // a text that is not JSON repeats it as it came
@@ -164,10 +158,11 @@ func (s *secretSearch) addLiteral(name string, literal jsontext.Value) {
 }
 
 func (s *secretSearch) note(name, value string) {
-	if _, ok := s.names[value]; !ok && value != "" {
-		s.names[value] = name
-		s.tooMany = len(s.names) > maxRedacted
+	if _, known := s.names[value]; known || value == "" || s.tooMany {
+		return
 	}
+	s.names[value] = name
+	s.tooMany = len(s.names) > maxRedacted
 }
 
 func (s *secretSearch) values() []redact.Secret {
@@ -181,22 +176,22 @@ func (s *secretSearch) values() []redact.Secret {
 // redactJSON returns the data with marks in the place of its secrets.
 func redactJSON(r *redact.Redactor, data []byte) []byte {
 	return r.Compose(len(data), func(b *redact.Builder) {
-		done := 0
-		before := func(from, to int) {
-			b.JSON(data[done:from])
-			done = to
+		written := 0 // of data
+		replace := func(from, to int) {
+			b.JSON(data[written:from])
+			written = to
 		}
 		eachSecret(data,
 			func(name string, from, to int) {
-				before(from, to)
+				replace(from, to)
 				b.Mark(name)
 			},
 			func(text []byte, from, to int) {
 				if s := searchSecrets(text); s.any {
-					before(from, to)
+					replace(from, to)
 					b.Raw(quote(string(redactJSON(r, text))))
 				}
 			})
-		b.JSON(data[done:])
+		b.JSON(data[written:])
 	})
 }

@@ -50,15 +50,12 @@ func syntaxError(data []byte) string {
 // jsontext finds names that come twice, too, but to it all halves of surrogate pairs are the same name.
 func checkTokens(data []byte) error {
 	w := walk{dec: newDecoder(data)}
-	for {
-		literal, err := readLiteral(w.dec)
-		if err != nil {
-			return nil // the end
-		}
+	for literal := range literals(w.dec) {
 		if err := w.check(literal); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // walk is the way through the brackets and literals of a JSON value.
