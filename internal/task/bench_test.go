@@ -9,18 +9,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// small is about the size of most requests.
-const small = `{
-  "task_id": "ord-1842",
-  "prompt": "Open the order page, read the heading and the total, and return both of them as JSON.",
-  "url": "https://shop.example/orders/1842?view=full",
-  "agent": "browser-use",
-  "max_steps": 40,
-  "timeout": "10m",
-  "secret_values": {"PIN": "482913"},
-  "metadata": {"order": 1842, "customer": "c-77"}
-}`
-
 func BenchmarkParseRequest(b *testing.B) {
 	prompt := func(sentence string) string {
 		return `{"prompt":"` + strings.Repeat(sentence, 1<<20/len(sentence)) + `","url":"https://a.example"}`

@@ -1,6 +1,7 @@
 package task_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/capstan-worker/capstan/internal/task"
@@ -30,5 +31,95 @@ func TestDigestsNeverChange(t *testing.T) {
 	r, err := task.ParseRequest(d, defaults)
 	if want := "87094764284c12549c92e9a294ac4e1463700e1cd99587759ff1c59039869d4e"; err != nil || r.Digest != want {
 		t.Errorf("default id of %s: got %s, %v, want %s", d.Stream, r.Digest, err, want)
+	}
+}
+
+func TestDigestIsOfTheContent(t *testing.T) {
+	digest := func(data string) string { return parse(t, data).Digest }
+	base := digest(`{"prompt":"p","url":"https://a.example","task_id":"a","max_steps":1}`)
+	for _, same := range []string{
+		` { "url":"https:\/\/a.example", "max_steps":1, "task_id":"a", "prompt":"\u0070" } `,
+		`{"prompt":"p","url":"https://a.example","task_id":"a","max_steps":1,"metadata":{"n":1},"secret_values":{"A":"b"}}`,
+	} {
+		if got := digest(same); got != base {
+			t.Errorf("%s: got another digest, want the same", same)
+		}
+	}
+	for _, other := range []string{
+		`{"prompt":"p","url":"https://a.example","task_id":"b","max_steps":1}`,
+		`{"prompt":"p","url":"https://a.example","task_id":"a","max_steps":2}`,
+		`{"prompt":"p","url":"https://a.example","task_id":"a","max_steps":1,"timeout":"1s"}`,
+	} {
+		if got := digest(other); got == base {
+			t.Errorf("%s: got the same digest, want another", other)
+		}
+	}
+	if digest(with(`"extra":{"id":12345678901234567890}`)) == digest(with(`"extra":{"id":12345678901234567891}`)) {
+		t.Error("got the same digest for two numbers that are one float64, want two")
+	}
+	m := message(`{"prompt":"p","url":"https://a.example","max_steps":1}`)
+	m.Header = map[string][]string{"Nats-Msg-Id": {"a"}}
+	if r, err := task.ParseRequest(m, defaults); err != nil || r.Digest != base {
+		t.Errorf("id in the header: got %v, want the digest of the one with the id in the body", err)
+	}
+}
+
+func TestDigestIsOfCanonicalJSON(t *testing.T) {
+	for _, members := range []string{
+		`"model":"m"`, `"metadata":{},"secret_values":{"A":"b"}`, `"model":"a\/b"`, `"model":"\u00e9\ud83d\ude00\uffff"`,
+		`"model":"<&>\u003c\u2028` + "\u2028\u007f" + `é"`, `"model":"\b\f\n\r\t\"\\\u0000\u001F"`, `"max_steps" : 7`,
+		`"extra": { "b":[ ], "a":[1.0 , -0,1E5,true,null,"\/",{ }], "\u0061\/":{"é":1,"Z":{"b":0,"a":"<"}} }`,
+	} {
+		r := parse(t, with(members))
+		if want := canonicalDigest(t, []byte(with(members)), "TASKS-7"); r.Digest != want {
+			t.Errorf("%s: got %s, want %s", members, r.Digest, want)
+		}
+	}
+}
+
+func FuzzDigest(f *testing.F) {
+	for _, seed := range []string{`{"b":[],"a":{"\u0061\/":-0}}`, `"\ud83d\ude00\u003c<é\b\/"`, ` [ 1.0 , null ] `, `"` + "\u2028" + `"`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		data := with(`"extra":{"x":` + string(value) + `}`)
+		r, err := task.ParseRequest(message(data), defaults)
+		if err != nil {
+			return
+		}
+		if strings.Contains(marshalAgain(t, value), "\ufffd") {
+			return // encoding/json makes one character of all halves of surrogate pairs
+		}
+		if want := canonicalDigest(t, []byte(data), r.TaskID); r.Digest != want {
+			t.Fatalf("%s: got %s, want %s", data, r.Digest, want)
+		}
+	})
+}
+
+func TestHalvesOfCharactersDiffer(t *testing.T) {
+	prompt := func(text string) string {
+		return parse(t, `{"task_id":"a","url":"https://a.example","prompt":"`+text+`"}`).Digest
+	}
+	for _, tc := range []struct {
+		a, b string
+		same bool
+	}{
+		{`summary of \ud83d`, `summary of \ud83e`, false},
+		{`summary of \ud83d`, `summary of \uD83D`, true},
+		{`summary of \ud83d`, `summary of \ufffd`, false},
+		{`\ud83d\ude00`, "😀", true},
+		{`\ud83d\ud83d\ude00`, `\ud83d😀`, true},
+		{`\ude00\ud83d`, `\ud83d\ude00`, false},
+		{`\\ud83d`, `\ud83d`, false},
+		{`\u003c\ud83d\n<`, `<\ud83d\u000a\u003c`, true},
+	} {
+		if got := prompt(tc.a) == prompt(tc.b); got != tc.same {
+			t.Errorf("%s and %s: got the same digest: %v, want %v", tc.a, tc.b, got, tc.same)
+		}
+	}
+	if a, b := parse(t, with(`"extra":{"\ud83d":1,"\ud83e":2}`)), parse(t, with(`"extra":{"\ud83e":2,"\ud83d":1}`)); a.Digest != b.Digest {
+		t.Error("got two digests for two orders of the same members")
+	} else if want := `,"\ud83d":1,"\ud83e":2}`; !strings.HasSuffix(string(a.Body), want) {
+		t.Errorf("got %s, want %s as it came", a.Body, want)
 	}
 }

@@ -1,24 +1,11 @@
 package task_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-// deep is nested so that it breaks the bound as a member of a member.
-var deep = strings.Repeat("[", 99) + strings.Repeat("]", 99)
-
-// manySecrets returns one secret more than a request may have.
-func manySecrets() string {
-	var all []string
-	for i := range 101 {
-		all = append(all, fmt.Sprintf(`"N%d":"v"`, i))
-	}
-	return strings.Join(all, ",")
-}
 
 // violations are requests that break one rule each, and how their refusal begins.
 var violations = []struct{ data, want string }{

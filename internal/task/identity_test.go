@@ -2,21 +2,11 @@ package task_test
 
 import (
 	"bytes"
-	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-// published returns a request with the minimum whose publisher gave it these headers.
-func published(header map[string][]string) task.Delivery {
-	m := message(with(`"model":"m"`))
-	m.Header = header
-	return m
-}
 
 func TestAnIDThatIsAnotherRequestsDefaultIsRefused(t *testing.T) {
 	e := refuse(t, published(map[string][]string{"Nats-Msg-Id": {"TASKS-3"}}))
@@ -83,63 +73,6 @@ func TestKindsAreShortAndFew(t *testing.T) {
 	}
 	if got := kind(`"max_steps":2147483647`); !strings.HasSuffix(got, " 2147483648") {
 		t.Errorf("got %q", got)
-	}
-}
-
-func TestOnlyAWellFormedTraceIsKept(t *testing.T) {
-	both := map[string][]string{"traceparent": {traceparent}, "tracestate": {"a=b"}}
-	for _, tc := range []struct{ header, want map[string][]string }{
-		{map[string][]string{"Traceparent": {traceparent}, "TRACESTATE": {"a=b"}}, both},
-		{map[string][]string{"traceparent": {traceparent, "x"}, "tracestate": {"a=b"}}, both},
-		{map[string][]string{"traceparent": {"cc" + traceparent[2:] + "-more"}}, map[string][]string{"traceparent": {"cc" + traceparent[2:] + "-more"}}},
-		{map[string][]string{"traceparent": {traceparent}, "tracestate": {strings.Repeat("x", 513)}}, map[string][]string{"traceparent": {traceparent}}},
-		{map[string][]string{"traceparent": {traceparent}, "tracestate": {"a=\xff"}}, map[string][]string{"traceparent": {traceparent}}},
-		{map[string][]string{"traceparent": {traceparent + "-more"}, "tracestate": {"a=b"}}, nil},
-		{map[string][]string{"traceparent": {"cc" + traceparent[2:] + "-" + strings.Repeat("x", 100)}}, nil},
-		{map[string][]string{"traceparent": {"cc" + traceparent[2:] + "more"}}, nil},
-		{map[string][]string{"traceparent": {"ff" + traceparent[2:]}}, nil},
-		{map[string][]string{"traceparent": {strings.ToUpper(traceparent)}}, nil},
-		{map[string][]string{"traceparent": {strings.ReplaceAll(traceparent, "-", ":")}}, nil},
-		{map[string][]string{"traceparent": {"00-00000000000000000000000000000000-00f067aa0ba902b7-01"}}, nil},
-		{map[string][]string{"traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01"}}, nil},
-		{map[string][]string{"traceparent": {strings.Repeat("x", 1<<20)}, "tracestate": {"a=b"}}, nil},
-		{map[string][]string{"tracestate": {"a=b"}}, nil},
-	} {
-		r, err := task.ParseRequest(published(tc.header), defaults)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := r.Delivery.Header; len(got)+len(tc.want) > 0 && !reflect.DeepEqual(got, tc.want) {
-			t.Errorf("%.200v: got %v, want %v", tc.header, got, tc.want)
-		}
-	}
-}
-
-func TestHalvesOfCharactersDiffer(t *testing.T) {
-	prompt := func(text string) string {
-		return parse(t, `{"task_id":"a","url":"https://a.example","prompt":"`+text+`"}`).Digest
-	}
-	for _, tc := range []struct {
-		a, b string
-		same bool
-	}{
-		{`summary of \ud83d`, `summary of \ud83e`, false},
-		{`summary of \ud83d`, `summary of \uD83D`, true},
-		{`summary of \ud83d`, `summary of \ufffd`, false},
-		{`\ud83d\ude00`, "😀", true},
-		{`\ud83d\ud83d\ude00`, `\ud83d😀`, true},
-		{`\ude00\ud83d`, `\ud83d\ude00`, false},
-		{`\\ud83d`, `\ud83d`, false},
-		{`\u003c\ud83d\n<`, `<\ud83d\u000a\u003c`, true},
-	} {
-		if got := prompt(tc.a) == prompt(tc.b); got != tc.same {
-			t.Errorf("%s and %s: got the same digest: %v, want %v", tc.a, tc.b, got, tc.same)
-		}
-	}
-	if a, b := parse(t, with(`"extra":{"\ud83d":1,"\ud83e":2}`)), parse(t, with(`"extra":{"\ud83e":2,"\ud83d":1}`)); a.Digest != b.Digest {
-		t.Error("got two digests for two orders of the same members")
-	} else if want := `,"\ud83d":1,"\ud83e":2}`; !strings.HasSuffix(string(a.Body), want) {
-		t.Errorf("got %s, want %s as it came", a.Body, want)
 	}
 }
 

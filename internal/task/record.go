@@ -8,6 +8,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // State is how far a task has come.
@@ -124,8 +125,11 @@ func ParseRecord(value []byte) (Record, error) {
 		Record
 		Unknown jsontext.Value `json:",embed"`
 	}
-	lenient := jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsonv2.MatchCaseInsensitiveNames(true))
-	if err := jsonv2.Unmarshal(value, &all, lenient); err != nil {
+	asV1 := jsonv2.JoinOptions(
+		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true),
+		jsonv2.MatchCaseInsensitiveNames(true), jsonv1.MatchCaseSensitiveDelimiter(true),
+	)
+	if err := jsonv2.Unmarshal(value, &all, asV1); err != nil {
 		return Record{}, fmt.Errorf("parse record: %w", err)
 	}
 	r := all.Record

@@ -125,50 +125,6 @@ func FuzzParseRecord(f *testing.F) {
 	})
 }
 
-// encoded is a value as encoding/json writes it, or nil where it cannot.
-func encoded(value any) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(value); err != nil {
-		return nil
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
-// FuzzEvent holds an event's JSON to what encoding/json makes of it.
-func FuzzEvent(f *testing.F) {
-	now := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
-	for _, ev := range []task.Event{
-		{TaskID: "a", Status: task.Succeeded, WorkflowID: "wf", WorkflowStatus: "COMPLETED", Result: json.RawMessage(`{ "a": "<&>\u2028" }`), RequestedAt: now, SubmittedAt: now, FinishedAt: now, Attempts: 1, Polls: 3, UnnoticedMS: 7, Worker: "w1"},
-		{TaskID: "b", Status: task.Failed, RawResult: json.RawMessage(`"no"`), Error: task.NewError(task.AgentFailed, "it says <no>\n\"é\""), Metadata: json.RawMessage(`{"a": [1, 2]}`), Worker: "w é"},
-		{TaskID: "c", Status: task.Succeeded, ResultRef: &task.ResultRef{Bucket: "b", Name: "n", Size: 1 << 63, Digest: "SHA-256="}},
-	} {
-		f.Add(encoded(ev))
-	}
-	f.Fuzz(func(t *testing.T, value []byte) {
-		var ev task.Event
-		if json.Unmarshal(value, &ev) != nil {
-			return
-		}
-		want := encoded(ev)
-		if want == nil {
-			return // a time in a zone that JSON cannot have
-		}
-		if got, err := ev.JSON(); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("got %s, %v, want %s", got, err, want)
-		}
-	})
-}
-
-func TestAnEventNamesTheFieldThatIsNoJSON(t *testing.T) {
-	ev := task.Event{Result: json.RawMessage(`1`), Metadata: json.RawMessage(`{`)}
-	_, err := ev.JSON()
-	if err == nil || !strings.HasPrefix(err.Error(), "metadata: ") {
-		t.Errorf("got %v, want an error of metadata", err)
-	}
-}
-
 // The names of fields are public: others watch the bucket and subscribe to events.
 func TestFieldsHaveTheirPublicNames(t *testing.T) {
 	at := func(second int) time.Time { return time.Date(2026, 3, 1, 12, 0, second, 0, time.UTC) }

@@ -9,22 +9,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// secretsOf returns the secrets of a request with these secret_values.
-func secretsOf(t *testing.T, values map[string]string) task.Secrets {
-	t.Helper()
-	return parse(t, with(`"secret_values":`+marshal(t, values))).Secrets
-}
-
-// marshal returns v as encoding/json writes it.
-func marshal(tb testing.TB, v any) string {
-	tb.Helper()
-	encoded, err := json.Marshal(v)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return string(encoded)
-}
-
 func TestSecretsPrintAsRedacted(t *testing.T) {
 	s := secretsOf(t, map[string]string{"PIN": "hunter2x"}).With("hunter3x")
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
