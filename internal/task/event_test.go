@@ -3,6 +3,7 @@ package task_test
 import (
 	"bytes"
 	"encoding/json"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +67,7 @@ func TestWhatIsLeftOutOfAnEventIsNamed(t *testing.T) {
 		t.Errorf("got %s", data)
 	}
 	if shared.Message != message {
-		t.Error("the error of the caller was cut")
+		t.Error("the error of the caller was truncated")
 	}
 }
 
@@ -100,5 +101,78 @@ func TestAnEventNamesTheFieldThatIsNoJSON(t *testing.T) {
 	_, err := ev.JSON()
 	if err == nil || !strings.HasPrefix(err.Error(), "metadata: ") {
 		t.Errorf("got %v, want an error of metadata", err)
+	}
+}
+
+func TestAnEventKeepsTheBytesOfItsValues(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ raw, want string }{
+		"numbers as written": {`[1.0,1e5,-0,12345678901234567890]`, `[1.0,1e5,-0,12345678901234567890]`},
+		"escapes":            {`"\u00e9\/\u003c"`, `"\u00e9\/\u003c"`},
+		"text of HTML":       {"\"<a>&\u2028\"", "\"<a>&\u2028\""},
+		"a name twice":       {`{"a":1,"a":2}`, `{"a":1,"a":2}`},
+		"the order of names": {`{"b":1,"a":2}`, `{"b":1,"a":2}`},
+		"no space":           {" { \"a b\" : [ 1 , 2 ] }\n", `{"a b":[1,2]}`},
+		"an empty object":    {`{}`, `{}`},
+		"an empty array":     {`[]`, `[]`},
+		"an empty string":    {`""`, `""`},
+		"null":               {`null`, `null`},
+	} {
+		ev := task.Event{Result: json.RawMessage(tc.raw), RawResult: json.RawMessage(tc.raw), Metadata: json.RawMessage(tc.raw)}
+		data, err := ev.JSON()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, member := range []string{"result", "raw_result", "metadata"} {
+			if want := `"` + member + `":` + tc.want + `,`; !bytes.Contains(data, []byte(want)) {
+				t.Errorf("%s: got %s, want %s in it", name, data, want)
+			}
+		}
+		if string(ev.Result) != tc.raw {
+			t.Errorf("%s: the result of the caller became %s", name, ev.Result)
+		}
+	}
+}
+
+func TestAnEventLeavesOutWhatItDoesNotHave(t *testing.T) {
+	t.Parallel()
+	const want = `{"task_id":"","status":"","requested_at":"0001-01-01T00:00:00Z","finished_at":"0001-01-01T00:00:00Z","attempts":0,"polls":0,"worker":""}`
+	for name, ev := range map[string]task.Event{
+		"nil":   {},
+		"empty": {Result: json.RawMessage{}, RawResult: json.RawMessage{}, Metadata: json.RawMessage{}, Dropped: []string{}},
+	} {
+		if got, err := ev.JSON(); err != nil || string(got) != want {
+			t.Errorf("%s: got %s, %v, want %s", name, got, err, want)
+		}
+	}
+}
+
+func TestATimeThatJSONCannotHaveIsNamed(t *testing.T) {
+	t.Parallel()
+	ev := task.Event{FinishedAt: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}
+	if _, err := ev.JSON(); err == nil || !strings.HasPrefix(err.Error(), "finished_at: ") {
+		t.Errorf("got %v, want an error of finished_at", err)
+	}
+}
+
+// A result of many MiB is copied once, into the event.
+func TestALargeEventIsEncodedInPlace(t *testing.T) { // not parallel: it counts what the process allocates
+	const size = 8 << 20
+	text := `"` + strings.Repeat("x", size) + `"`
+	for name, raw := range map[string]string{
+		"text":    text,
+		"members": `{` + strings.Repeat(`"a":1,`, size/6) + `"b":2}`,
+	} {
+		ev := task.Event{TaskID: "a", Status: task.Succeeded, Result: json.RawMessage(raw), Metadata: json.RawMessage(`{"a":1}`)}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		data, err := ev.JSON()
+		runtime.ReadMemStats(&after)
+		if err != nil || len(data) < len(raw) {
+			t.Fatalf("%s: got %d bytes, %v", name, len(data), err)
+		}
+		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(len(raw))*3/2; got > most {
+			t.Errorf("%s: took %d KiB for %d KiB, want %d at most", name, got>>10, len(raw)>>10, most>>10)
+		}
 	}
 }

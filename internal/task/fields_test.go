@@ -3,6 +3,7 @@ package task_test
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -137,5 +138,60 @@ func TestEveryFieldIsAccepted(t *testing.T) {
 	}
 	if r := parse(t, `{"prompt":"p","url":"HTTPS://a.example:8443/x?y#z"}`); r.Secrets.String() != (task.Secrets{}).String() {
 		t.Errorf("got %v", r.Secrets)
+	}
+}
+
+func TestANameMayRepeatInAnotherObject(t *testing.T) {
+	for _, metadata := range []string{
+		`{"a":{"a":{"a":1}}}`,
+		`{"a":[{"a":1},{"a":2}],"b":{"a":3}}`,
+		`{"metadata":1,"prompt":2}`,
+		`{"x":{"b":1},"y":[{"b":[{"b":1}]}],"b":2}`,
+		`{"a":1,"A":2,"á":3,"a\u0000":4}`,
+	} {
+		parse(t, with(`"metadata":`+metadata))
+	}
+	for _, metadata := range []string{
+		`{"a":{"b":1},"a":2}`,
+		`{"x":{"a":{"c":1},"b":2,"a":3}}`,
+		`{"x":[1,{"a":[{}],"\u0061":3}]}`,
+		`{"x":[[[{"a":1,"b":{"a":1},"a":1}]]]}`,
+	} {
+		e := refuse(t, message(with(`"metadata":`+metadata)))
+		if want := "metadata must not have a name twice: a"; e.Message != want || e.Field != "metadata" {
+			t.Errorf("%s: got %s, want %s", metadata, e.Message, want)
+		}
+	}
+}
+
+func TestARefusalNamesItsField(t *testing.T) {
+	for data, want := range map[string]string{
+		``:                                   "",
+		`{"prompt":"p"}`:                     "",
+		`{"url":"https://a.example"}`:        "prompt",
+		with(`"urll":1`):                     "urll",
+		with(`"extra":{"url":1}`):            "extra.url",
+		with(`"secret_values":{"PIN":1}`):    "secret_values.PIN",
+		with(`"secret_values":{"A.B":1}`):    "secret_values.A.B",
+		with(`"metadata":{"a":1,"a":2}`):     "metadata",
+		with(`"` + "a.b" + `":1`):            "a.b",
+		with(`"task_id":"a b"`):              "task_id",
+		with(`"output_schema":{"type":7}`):   "output_schema",
+		with(`"prompt":"q"`):                 "prompt",
+		with(`"secret_values":{"\ud83d":1}`): "secret_values.\uFFFD",
+	} {
+		if got := refuse(t, message(data)).Field; got != want {
+			t.Errorf("%s: got %q, want %q", data, got, want)
+		}
+	}
+}
+
+func TestATextIsTruncatedBetweenTwoCharacters(t *testing.T) {
+	for _, shift := range []string{"", "x", "xx"} {
+		text := shift + strings.Repeat("€", 40)
+		got := refuse(t, message(with(`"timeout":"`+text+`"`))).Message
+		if !utf8.ValidString(got) || !strings.HasSuffix(got, `€…")`) || len(got) > 200 {
+			t.Errorf("got %s, want whole characters and an ellipsis", got)
+		}
 	}
 }

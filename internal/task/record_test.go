@@ -14,10 +14,23 @@ import (
 
 func TestARecordThatNoWorkerWroteIsRefused(t *testing.T) {
 	for _, value := range []string{
-		``, `null`, `[]`, `"running"`, `{}`, `{"state":"running","workflow_id":"w"}`, `{"task_id":"a"}`,
-		`{"task_id":"a","state":"Running","workflow_id":"w"}`, `{"task_id":"a","state":"running"}`,
-		`{"task_id":"a","state":"waiting","epoch":-1}`, `{"task_id":"a","state":"waiting","requested_at":"today"}`,
+		``,
+		`null`,
+		`[]`,
+		`"running"`,
+		`{}`,
+		`{"state":"running","workflow_id":"w"}`,
+		`{"task_id":"a"}`,
+		`{"task_id":"a","state":"Running","workflow_id":"w"}`,
+		`{"task_id":"a","state":"running"}`,
+		`{"task_id":"a","state":"waiting","epoch":-1}`,
+		`{"task_id":"a","state":"waiting","epoch":1.5}`,
+		`{"task_id":"a","state":"waiting","epoch":"1"}`,
+		`{"task_id":7,"state":"waiting"}`,
+		`{"task_id":"a","state":"waiting","requested_at":"today"}`,
+		`{"task_id":"a","state":"waiting","requested_at":"2026-01-01T00:00:00+25:00"}`,
 		`{"task_id":"a","state":"waiting"} {}`,
+		`{"task_id":"a","state":"waiting"`,
 	} {
 		if rec, err := task.ParseRecord([]byte(value)); err == nil {
 			t.Errorf("%s was read as %+v", value, rec)
@@ -38,20 +51,165 @@ func TestMembersOfANewerRecordAreKept(t *testing.T) {
 	}
 }
 
-// A field that is added to the struct alone would be written twice.
-func TestEveryFieldOfARecordIsKnown(t *testing.T) {
-	for field := range reflect.TypeFor[task.Record]().Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if name == "-" {
-			continue
+func TestUnknownMembersAreKeptByteForByte(t *testing.T) {
+	const known = `{"task_id":"a","state":"waiting","owner":"","epoch":0,"request_seq":0,"digest":"",` +
+		`"requested_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"`
+	for name, unknown := range map[string]string{
+		"a number beyond float64":    `"n":1e400`,
+		"digits":                     `"n":1.50`,
+		"space":                      `"n":[ 1 , { "a" : 2 } ]`,
+		"escapes":                    `"n\u0061\/":"\u00e9\/"`,
+		"half a surrogate pair":      `"\ud83d":"\ud83d"`,
+		"a byte of Latin-1":          "\"n\":\"Z\xFCrich\"",
+		"a name twice":               `"n":1,"n":2`,
+		"names twice inside":         `"n":{"a":1,"a":2}`,
+		"null":                       `"n":null`,
+		"a known name with a dash":   `"task-id":"b"`,
+		"without its underscore":     `"taskid":"b"`,
+		"with an underscore more":    `"state_":"running"`,
+		"in the order of the record": `"z":1,"b":2,"a":3`,
+	} {
+		written := []byte(known + "," + unknown + "}")
+		for range 3 { // each worker that has the task writes it
+			rec, err := task.ParseRecord(written)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			written = rec.JSON()
 		}
-		value := `{"task_id":"a","state":"waiting","` + name + `":null}`
-		rec, err := task.ParseRecord([]byte(value))
-		if name == "task_id" || name == "state" {
-			continue
+		if got, want := string(written), known+","+unknown+"}"; got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
-		if err != nil || rec.Unknown != "" {
-			t.Errorf("%s: got %q unknown, %v, want it known", name, rec.Unknown, err)
+	}
+}
+
+// A name in another case is the known name to workers that read with encoding/json. It must not be written as a second one.
+func TestNamesOfARecordMatchInAnyCase(t *testing.T) {
+	rec, err := task.ParseRecord([]byte(`{"Task_ID":"a","STATE":"running","workflow_Id":"wf","Epoch":3}`))
+	want := task.Record{TaskID: "a", State: task.Running, WorkflowID: "wf", Epoch: 3}
+	if err != nil || rec != want {
+		t.Errorf("got %+v, %v, want %+v", rec, err, want)
+	}
+}
+
+// full is a record with a value in each field that is stored.
+func full(t *testing.T) task.Record {
+	t.Helper()
+	at := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
+	var rec task.Record
+	for field, value := range reflect.ValueOf(&rec).Elem().Fields() {
+		switch {
+		case field.Tag.Get("json") == "-":
+		case field.Name == "State":
+			value.SetString(string(task.Running))
+		case value.Kind() == reflect.String:
+			value.SetString("text of " + field.Name)
+		case value.CanInt():
+			value.SetInt(7)
+		case value.CanUint():
+			value.SetUint(1 << 63)
+		case field.Type == reflect.TypeFor[time.Time]():
+			value.Set(reflect.ValueOf(at))
+		default:
+			t.Fatalf("%s has the type %v: give it a value here", field.Name, field.Type)
+		}
+	}
+	return rec
+}
+
+func TestEachFieldOfARecordIsReadAsItWasWritten(t *testing.T) {
+	want := full(t)
+	got, err := task.ParseRecord(want.JSON())
+	if err != nil || got != want {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+}
+
+// A record is small: what is not known does not appear in it.
+func TestARecordLeavesOutWhatIsNotKnown(t *testing.T) {
+	const want = `{"task_id":"","state":"","owner":"","epoch":0,"request_seq":0,"digest":"",` +
+		`"requested_at":"0001-01-01T00:00:00Z","updated_at":"0001-01-01T00:00:00Z"}`
+	if got := string(task.Record{Revision: 7}.JSON()); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestTimesHaveNanosecondsAndTheirZone(t *testing.T) {
+	rec := full(t)
+	rec.RequestedAt = time.Date(2026, 3, 1, 12, 0, 0, 1, time.FixedZone("", 5400))
+	rec.UpdatedAt = time.Date(2026, 3, 1, 12, 0, 0, 120_000_000, time.UTC)
+	for _, want := range []string{`"requested_at":"2026-03-01T12:00:00.000000001+01:30"`, `"updated_at":"2026-03-01T12:00:00.12Z"`} {
+		if got := string(rec.JSON()); !strings.Contains(got, want) {
+			t.Errorf("got %s, want %s in it", got, want)
+		}
+	}
+}
+
+func TestTextsOfARecordAreUTF8(t *testing.T) {
+	rec := full(t)
+	rec.Owner = "Z\xFCrich <&>"
+	if got, want := string(rec.JSON()), `"owner":"Z`+"\uFFFD"+`rich <&>"`; !strings.Contains(got, want) {
+		t.Errorf("got %s, want %s in it", got, want)
+	}
+}
+
+func TestATimeThatCannotBeWrittenIsABug(t *testing.T) {
+	rec := full(t)
+	rec.UpdatedAt = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+	defer func() {
+		if recover() == nil {
+			t.Error("got a record with a year of five digits, want a panic")
+		}
+	}()
+	rec.JSON()
+}
+
+func TestAFinishedRecordSaysHowItsTaskEnded(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	running := task.Record{
+		TaskID: "a", State: task.Running, Owner: "w1", Epoch: 2, WorkflowID: "wf", Polls: 3,
+		PostUntil: at, ErrorCode: task.SubmissionUnknown,
+	}
+	for _, tc := range []struct {
+		name string
+		ev   task.Event
+		want task.Record
+	}{
+		{
+			"a success",
+			task.Event{Status: task.Succeeded, FinishedAt: at, Polls: 9},
+			task.Record{TaskID: "a", State: task.Succeeded, Owner: "w1", Epoch: 2, WorkflowID: "wf", Polls: 9, FinishedAt: at, ResultSeq: 41},
+		},
+		{
+			"a failure",
+			task.Event{Status: task.Failed, FinishedAt: at, Polls: 9, Error: task.NewError(task.Timeout, "m")},
+			task.Record{TaskID: "a", State: task.Failed, Owner: "w1", Epoch: 2, WorkflowID: "wf", Polls: 9, FinishedAt: at, ResultSeq: 41, ErrorCode: task.Timeout},
+		},
+	} {
+		if got := running.Finished(tc.ev, 41); got != tc.want {
+			t.Errorf("%s: got %+v, want %+v", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestOnlyOneResubmissionIsAllowed(t *testing.T) {
+	for code, want := range map[task.Code]bool{task.SubmissionUnknown: true, task.Timeout: false, "": false} {
+		if got := (task.Record{State: task.Waiting, ErrorCode: code}).UnknownOnce(); got != want {
+			t.Errorf("%q: got used up %v, want %v", code, got, want)
+		}
+	}
+}
+
+func TestATaskHasEndedWhenItsEventIsStored(t *testing.T) {
+	for state, want := range map[task.State]bool{
+		task.Waiting:    false,
+		task.Submitting: false,
+		task.Running:    false,
+		task.Succeeded:  true,
+		task.Failed:     true,
+	} {
+		if got := state.Ended(); got != want {
+			t.Errorf("%s: got %v, want %v", state, got, want)
 		}
 	}
 }

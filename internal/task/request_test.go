@@ -185,3 +185,20 @@ func FuzzParseRequest(f *testing.F) {
 		}
 	})
 }
+
+// The memory of a request counts against the worker's budget until its event is stored.
+func TestASubmittedRequestCountsWhatItStillNeeds(t *testing.T) {
+	none := parse(t, with(`"model":"`+strings.Repeat("m", 1000)+`"`))
+	if got, most := none.KeptSize(), 100; got > most {
+		t.Errorf("got %d bytes without schema, metadata and secrets, want %d at most", got, most)
+	}
+	for name, members := range map[string]string{
+		"schema":   `"output_schema":{"description":"` + strings.Repeat("x", 1000) + `"}`,
+		"metadata": `"metadata":{"a":"` + strings.Repeat("x", 1000) + `"}`,
+		"secrets":  `"secret_values":{"A":"` + strings.Repeat("x", 1000) + `"}`,
+	} {
+		if got := parse(t, with(members)).KeptSize(); got < 1000 {
+			t.Errorf("%s: got %d bytes, want 1000 at least", name, got)
+		}
+	}
+}

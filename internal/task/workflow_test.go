@@ -31,7 +31,8 @@ func TestAnOutcomeReleasesItsMemory(t *testing.T) {
 	without.Release()
 	released := 0
 	with := task.Outcome{Free: func() { released++ }}
-	if with.Release(); released != 1 {
+	with.Release()
+	if released != 1 {
 		t.Errorf("got %d calls of Free, want 1", released)
 	}
 }
