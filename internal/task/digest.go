@@ -84,7 +84,7 @@ func appendEnd(b []byte, dec *jsontext.Decoder, separator byte) []byte {
 }
 
 // appendCanonicalString appends a JSON string as json.Marshal writes its text. Halves of surrogate pairs stay escapes, in
-// small letters.
+// lower case.
 func appendCanonicalString(b, literal []byte) []byte {
 	asMarshal := []jsontext.Options{jsontext.EscapeForHTML(true), jsontext.EscapeForJS(true)}
 	if formatted, err := jsontext.AppendFormat(b, literal, asMarshal...); err == nil {

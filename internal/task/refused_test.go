@@ -1,6 +1,7 @@
 package task_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"runtime"
 	"strings"
@@ -71,6 +72,23 @@ func TestWhatIsNotJSONAndMayHoldSecretsIsNotKept(t *testing.T) {
 	} {
 		if got, kept := task.RedactRequest([]byte(data)); kept || len(got) > 0 {
 			t.Errorf("%q: got %q, %v, want no body", data, got, kept)
+		}
+	}
+}
+
+// Readers of JSON stop at some depth. A secret beyond it must not slip through.
+func TestSecretsInDeepJSONAreRedactedOrNotKept(t *testing.T) {
+	for _, depth := range []int{100, 9_997, 9_998, 9_999, 10_000, 10_001, 100_000} {
+		begin, end := strings.Repeat("[", depth), strings.Repeat("]", depth)
+		for name, data := range map[string]string{
+			"after the depth":  `{"a":` + begin + end + `,"secret_values":{"A":"hunter2"}}`,
+			"in the depth":     begin + `{"secret_values":{"A":"hunter2"}}` + end,
+			"as a deep secret": `{"secret_values":{"A":` + begin + `"hunter2"` + end + `},"b":"hunter2"}`,
+		} {
+			got, kept := task.RedactRequest([]byte(data))
+			if bytes.Contains(got, []byte("hunter2")) || kept && !json.Valid(got) {
+				t.Errorf("%d levels, %s: got kept %v and the secret in it", depth, name, kept)
+			}
 		}
 	}
 }
