@@ -64,8 +64,8 @@ func TestASchemaDecidesWhatIsTheAnswer(t *testing.T) {
 		{"in a fence", "", "\"```\\n" + step1 + "\\n```\"", "step_limit"},
 		{"where a string is wanted", stepText, `"Error: Maximum number of steps exceeded."`, "step_limit"},
 		{"in an envelope's error", "", `{"error":"` + step1 + `","result":null}`, "step_limit"},
-		{"in a sentence of somebody's", "", `"The page said: ` + step1 + `"`, `"The page said: ` + step1 + `"`},
-		{"with more behind it", "", `"` + step1 + `, but here is what I have"`, `"` + step1 + `, but here is what I have"`},
+		{"in another sentence", "", `"The page said: ` + step1 + `"`, `"The page said: ` + step1 + `"`},
+		{"with more after it", "", `"` + step1 + `, but here is what I have"`, `"` + step1 + `, but here is what I have"`},
 
 		{"no error in Python", "", `{"error":"None","result":"x"}`, `"x"`},
 		{"no error in Go", "", `{"error":"nil","result":"x"}`, `"x"`},
@@ -86,7 +86,7 @@ func TestASchemaDecidesWhatIsTheAnswer(t *testing.T) {
 }
 
 func TestAnErrorBesideACompletedResultIsAFailure(t *testing.T) {
-	ending := func(words string) task.Outcome {
+	outcome := func(words string) task.Outcome {
 		e := completed(`"x"`)
 		e.Error = words
 		return e
@@ -99,7 +99,7 @@ func TestAnErrorBesideACompletedResultIsAFailure(t *testing.T) {
 		{schemaRequest(stepText), "browser crashed", ""},
 		{schemaRequest(number), "browser crashed", "agent_failed: the agent reported a failure: browser crashed"},
 	} {
-		v, got := judge(t, parse(t, tc.request), ending(tc.words)), ""
+		v, got := judge(t, parse(t, tc.request), outcome(tc.words)), ""
 		if v.Error != nil {
 			got = string(v.Error.Code) + ": " + v.Error.Message
 		}
@@ -164,7 +164,7 @@ func TestADeepResultThatFitsIsASuccess(t *testing.T) {
 func TestAVerdictThatHasToWaitEndsWithTheContext(t *testing.T) {
 	d := defaults
 	d.Schemas = schema.NewChecker(memory.NewBudget(1 << 20))
-	r, err := task.ParseRequest(message(schemaRequest(number)), d)
+	r, err := task.ParseRequest(delivery(schemaRequest(number)), d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,10 +199,10 @@ func TestJudgingALargeResultTakesLittleMoreThanIt(t *testing.T) {
 		if tc.schema != "" {
 			r = parse(t, schemaRequest(tc.schema))
 		}
-		ending := completed(tc.result)
+		outcome := completed(tc.result)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		v := judge(t, r, ending)
+		v := judge(t, r, outcome)
 		runtime.ReadMemStats(&after)
 		if v.Error != nil {
 			t.Errorf("%s: got %v, want success", tc.name, v.Error)

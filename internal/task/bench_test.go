@@ -23,7 +23,7 @@ func BenchmarkParseRequest(b *testing.B) {
 		b.Run(bc.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := task.ParseRequest(message(bc.data), defaults); err != nil {
+				if _, err := task.ParseRequest(delivery(bc.data), defaults); err != nil {
 					b.Fatal(err)
 				}
 			}

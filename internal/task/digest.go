@@ -1,9 +1,9 @@
 package task
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
 	"slices"
 	"strings"
 
@@ -29,11 +29,19 @@ func digest(all []member, taskID string) string {
 	separator := "{"
 	for _, m := range content {
 		sum.Write([]byte(separator + `"` + m.name + `":`)) // known names need no escapes
-		sum.Write(appendCanonical(nil, newDecoder(m.value)))
+		sum.Write(canonical(jsontext.Value(m.value)))
 		separator = ","
 	}
 	sum.Write([]byte("}"))
 	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// canonical returns a value in the canonical form.
+func canonical(value jsontext.Value) []byte {
+	if kind := value.Kind(); kind == '{' || kind == '[' {
+		return appendCanonical(nil, newDecoder(value))
+	}
+	return appendCanonicalLiteral(nil, value)
 }
 
 // appendCanonical appends the next value in the canonical form. Errors are left out: the request was read as JSON before.
@@ -51,24 +59,31 @@ func appendCanonical(b []byte, dec *jsontext.Decoder) []byte {
 		return appendEnd(b, dec, separator)
 	default:
 		literal, _ := dec.ReadValue()
-		if literal.Kind() == '"' {
-			return appendCanonicalString(b, literal)
-		}
-		return append(b, literal...)
+		return appendCanonicalLiteral(b, literal)
 	}
 }
 
+func appendCanonicalLiteral(b []byte, literal jsontext.Value) []byte {
+	if literal.Kind() == '"' {
+		return appendCanonicalString(b, literal)
+	}
+	return append(b, literal...)
+}
+
 func appendCanonicalObject(b []byte, dec *jsontext.Decoder) []byte {
+	type member struct{ name, text []byte } // the text is that of name and value
+	var all []member
 	_, _ = dec.ReadToken()
-	texts := map[string][]byte{} // of whole members, by what distinctText returns of their names
 	for dec.PeekKind() == '"' {
 		literal, _ := dec.ReadValue()
-		name, text := distinctText(literal), appendCanonicalString(nil, literal)
-		texts[name] = appendCanonical(append(text, ':'), dec)
+		m := member{distinctText(literal), append(appendCanonicalString(nil, literal), ':')}
+		m.text = appendCanonical(m.text, dec)
+		all = append(all, m)
 	}
+	slices.SortFunc(all, func(a, b member) int { return bytes.Compare(a.name, b.name) })
 	separator := byte('{')
-	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		b = append(append(b, separator), texts[name]...)
+	for _, m := range all {
+		b = append(append(b, separator), m.text...)
 		separator = ','
 	}
 	return appendEnd(b, dec, separator)
@@ -84,14 +99,14 @@ func appendEnd(b []byte, dec *jsontext.Decoder, separator byte) []byte {
 }
 
 // appendCanonicalString appends a JSON string as json.Marshal writes its text. Halves of surrogate pairs stay escapes, in
-// small letters.
+// lower case.
 func appendCanonicalString(b, literal []byte) []byte {
 	asMarshal := []jsontext.Options{jsontext.EscapeForHTML(true), jsontext.EscapeForJS(true)}
 	if formatted, err := jsontext.AppendFormat(b, literal, asMarshal...); err == nil {
 		return formatted
 	}
 	b = append(b, '"')
-	for i, part := range strings.Split(distinctText(literal), halfMark) {
+	for i, part := range strings.Split(string(distinctText(literal)), halfMark) {
 		if i > 0 {
 			const digits = len("d83d")
 			b = append(append(b, `\u`...), part[:digits]...)

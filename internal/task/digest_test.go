@@ -26,7 +26,7 @@ func TestDigestsNeverChange(t *testing.T) {
 			t.Errorf("%s:\ngot  %s\nwant %s", tc.request, got, tc.want)
 		}
 	}
-	d := message(with(`"model":"m"`))
+	d := delivery(with(`"model":"m"`))
 	d.Stream = "A<&B" // a name that NATS allows
 	r, err := task.ParseRequest(d, defaults)
 	if want := "87094764284c12549c92e9a294ac4e1463700e1cd99587759ff1c59039869d4e"; err != nil || r.Digest != want {
@@ -57,7 +57,7 @@ func TestDigestIsOfTheContent(t *testing.T) {
 	if digest(with(`"extra":{"id":12345678901234567890}`)) == digest(with(`"extra":{"id":12345678901234567891}`)) {
 		t.Error("got the same digest for two numbers that are one float64, want two")
 	}
-	m := message(`{"prompt":"p","url":"https://a.example","max_steps":1}`)
+	m := delivery(`{"prompt":"p","url":"https://a.example","max_steps":1}`)
 	m.Header = map[string][]string{"Nats-Msg-Id": {"a"}}
 	if r, err := task.ParseRequest(m, defaults); err != nil || r.Digest != base {
 		t.Errorf("id in the header: got %v, want the digest of the one with the id in the body", err)
@@ -83,7 +83,7 @@ func FuzzDigest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		data := with(`"extra":{"x":` + string(value) + `}`)
-		r, err := task.ParseRequest(message(data), defaults)
+		r, err := task.ParseRequest(delivery(data), defaults)
 		if err != nil {
 			return
 		}

@@ -48,7 +48,7 @@ func TestAnEventKnowsThatItIsTooLong(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftOutOfAnEventIsNamed(t *testing.T) {
+func TestAnEventNamesWhatItLeavesOut(t *testing.T) {
 	t.Parallel()
 	message := strings.Repeat("é", 2000)
 	shared := task.NewError(task.WorkflowFailed, message)

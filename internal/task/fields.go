@@ -201,7 +201,7 @@ func (r *Request) readExpiresAt(value json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	// RFC 3339, section 5.6, allows a small t and z, which Go does not. Go allows a comma and an hour of one digit, which
+	// RFC 3339, section 5.6, allows a lowercase t and z, which Go does not. Go allows a comma and an hour of one digit, which
 	// the RFC does not. Some clients write the zero time for none, but it would also count as none here.
 	upper := strings.ToUpper(text)
 	r.ExpiresAt, err = time.Parse(time.RFC3339, upper)

@@ -97,9 +97,9 @@ const (
 	timeRule   = `expires_at must be a time as in RFC 3339, such as "2026-01-02T15:04:05Z", or left out`
 )
 
-func TestEveryRuleIsKept(t *testing.T) {
+func TestEveryRuleIsEnforced(t *testing.T) {
 	for _, tc := range violations {
-		if got := refuse(t, message(tc.data)).Error(); !strings.HasPrefix(got, tc.want) {
+		if got := refuse(t, delivery(tc.data)).Error(); !strings.HasPrefix(got, tc.want) {
 			t.Errorf("%.100s:\ngot  %.200s\nwant %s", tc.data, got, tc.want)
 		}
 	}
@@ -113,7 +113,7 @@ func TestRefusalsAreShort(t *testing.T) {
 		with(`"metadata":{"` + long + `":1,"` + long + `":1}`),
 		with(`"output_schema":{"pattern":"` + long[:200_000] + `"}`),
 	} {
-		e := refuse(t, message(data))
+		e := refuse(t, delivery(data))
 		if len(e.Field) > 100 || len(e.Message) > 3000 {
 			t.Errorf("got %d bytes of field and %d of message, want few", len(e.Field), len(e.Message))
 		}
@@ -157,7 +157,7 @@ func TestANameMayRepeatInAnotherObject(t *testing.T) {
 		`{"x":[1,{"a":[{}],"\u0061":3}]}`,
 		`{"x":[[[{"a":1,"b":{"a":1},"a":1}]]]}`,
 	} {
-		e := refuse(t, message(with(`"metadata":`+metadata)))
+		e := refuse(t, delivery(with(`"metadata":`+metadata)))
 		if want := "metadata must not have a name twice: a"; e.Message != want || e.Field != "metadata" {
 			t.Errorf("%s: got %s, want %s", metadata, e.Message, want)
 		}
@@ -180,7 +180,7 @@ func TestARefusalNamesItsField(t *testing.T) {
 		with(`"prompt":"q"`):                 "prompt",
 		with(`"secret_values":{"\ud83d":1}`): "secret_values.\uFFFD",
 	} {
-		if got := refuse(t, message(data)).Field; got != want {
+		if got := refuse(t, delivery(data)).Field; got != want {
 			t.Errorf("%s: got %q, want %q", data, got, want)
 		}
 	}
@@ -189,7 +189,7 @@ func TestARefusalNamesItsField(t *testing.T) {
 func TestATextIsTruncatedBetweenTwoCharacters(t *testing.T) {
 	for _, shift := range []string{"", "x", "xx"} {
 		text := shift + strings.Repeat("€", 40)
-		got := refuse(t, message(with(`"timeout":"`+text+`"`))).Message
+		got := refuse(t, delivery(with(`"timeout":"`+text+`"`))).Message
 		if !utf8.ValidString(got) || !strings.HasSuffix(got, `€…")`) || len(got) > 200 {
 			t.Errorf("got %s, want whole characters and an ellipsis", got)
 		}

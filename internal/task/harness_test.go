@@ -15,7 +15,7 @@ import (
 
 var defaults = task.Defaults{Timeout: time.Hour}
 
-func message(data string) task.Delivery {
+func delivery(data string) task.Delivery {
 	return task.Delivery{Stream: "TASKS", Seq: 7, Data: []byte(data)}
 }
 
@@ -42,14 +42,14 @@ const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 // published returns a request with the minimum whose publisher gave it these headers.
 func published(header map[string][]string) task.Delivery {
-	m := message(with(`"model":"m"`))
+	m := delivery(with(`"model":"m"`))
 	m.Header = header
 	return m
 }
 
 func parse(t *testing.T, data string) *task.Request {
 	t.Helper()
-	r, err := task.ParseRequest(message(data), defaults)
+	r, err := task.ParseRequest(delivery(data), defaults)
 	if err != nil {
 		t.Fatalf("ParseRequest(%.200s): %v", data, err)
 	}

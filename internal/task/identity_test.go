@@ -13,21 +13,21 @@ func TestAnIDThatIsAnotherRequestsDefaultIsRefused(t *testing.T) {
 	if want := `Nats-Msg-Id must not be of the form TASKS-<number>, which is for requests without an id (got "TASKS-3")`; e.Error() != want || e.TaskID != "TASKS-7" {
 		t.Errorf("got %v under %s, want %s under the request's own default", e, e.TaskID, want)
 	}
-	if e := refuse(t, message(with(`"task_id":"TASKS-3"`))); e.TaskID != "TASKS-7" {
+	if e := refuse(t, delivery(with(`"task_id":"TASKS-3"`))); e.TaskID != "TASKS-7" {
 		t.Errorf("got an event for %s, want one for the request's own default", e.TaskID)
 	}
 	own, err := task.ParseRequest(published(map[string][]string{"Nats-Msg-Id": {"TASKS-7"}}), defaults)
 	if err != nil || own.TaskID != "TASKS-7" {
 		t.Errorf("its own default: got %v, want it to run", err)
 	}
-	named := message(with(`"task_id":"a"`))
+	named := delivery(with(`"task_id":"a"`))
 	named.Header = map[string][]string{"Nats-Msg-Id": {"TASKS-3"}}
 	if r, err := task.ParseRequest(named, defaults); err != nil || r.TaskID != "a" {
 		t.Errorf("an id of its own: got %v, want the header passed over", err)
 	}
 }
 
-func TestAMessageIDThatCannotBeATaskIDIsTold(t *testing.T) {
+func TestAMessageIDThatCannotBeATaskIDIsReported(t *testing.T) {
 	for _, tc := range []struct {
 		ids          []string
 		body, unused string
@@ -41,7 +41,7 @@ func TestAMessageIDThatCannotBeATaskIDIsTold(t *testing.T) {
 		{[]string{""}, `"model":"m"`, ""},
 		{nil, `"model":"m"`, ""},
 	} {
-		m := message(with(tc.body))
+		m := delivery(with(tc.body))
 		m.Header = map[string][]string{"Nats-Msg-Id": tc.ids}
 		if r, err := task.ParseRequest(m, defaults); err != nil || r.UnusedMessageID != tc.unused {
 			t.Errorf("%q: got %q, %v, want %q", tc.ids, r.UnusedMessageID, err, tc.unused)
@@ -82,11 +82,11 @@ func TestAByteOrderMarkIsIgnored(t *testing.T) {
 	if with.Digest != without.Digest || !bytes.Equal(with.Body, without.Body) || string(with.Metadata) != `{"n":1}` {
 		t.Errorf("got %s, %s, want the request without the mark", with.Body, with.Metadata)
 	}
-	if e := refuse(t, message("\ufeff"+`{"task_id":"a","metadata":{"n":1},"prompt":""}`)); e.TaskID != "a" || string(e.Metadata) != `{"n":1}` {
+	if e := refuse(t, delivery("\ufeff"+`{"task_id":"a","metadata":{"n":1},"prompt":""}`)); e.TaskID != "a" || string(e.Metadata) != `{"n":1}` {
 		t.Errorf("a broken one: got %s, %s", e.TaskID, e.Metadata)
 	}
 	for data, want := range map[string]string{"\ufeff": "request is empty", "\ufeff\ufeff" + data: "request is not JSON"} {
-		if got := refuse(t, message(data)).Error(); !strings.HasPrefix(got, want) {
+		if got := refuse(t, delivery(data)).Error(); !strings.HasPrefix(got, want) {
 			t.Errorf("%q: got %s, want %s", data, got, want)
 		}
 	}
@@ -104,7 +104,7 @@ func TestURLsAreReadAsBrowsersDo(t *testing.T) {
 		}
 	}
 	for _, url := range []string{"https://50%.example", "https://", " ", "https://a b.example/", "%", "https://a.example/a\nb"} {
-		if got := refuse(t, message(`{"prompt":"p","url":`+marshal(t, url)+`}`)).Field; got != "url" {
+		if got := refuse(t, delivery(`{"prompt":"p","url":`+marshal(t, url)+`}`)).Field; got != "url" {
 			t.Errorf("%q: got the field %s, want url", url, got)
 		}
 	}

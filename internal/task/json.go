@@ -117,7 +117,7 @@ func quote(text string) []byte {
 	return quoted
 }
 
-// kindName returns in words of which kind a JSON value is.
+// kindName names the kind of a JSON value for people.
 func kindName(raw []byte) string {
 	switch jsontext.Value(raw).Kind() {
 	case '{':
@@ -135,8 +135,10 @@ func kindName(raw []byte) string {
 	}
 }
 
-// isJSON reports whether the data is JSON, possibly after a byte order mark.
-func isJSON(data []byte) bool { return json.Valid(withoutMark(data)) }
+// isJSON reports whether the data is JSON, possibly after a byte order mark, that newDecoder's decoder can read to its end.
+func isJSON(data []byte) bool {
+	return jsontext.Value(withoutMark(data)).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
 
 // byteOrderMark may come before JSON, and a reader may ignore it: RFC 8259, section 8.1.
 const byteOrderMark = "\ufeff"

@@ -133,10 +133,14 @@ func escapedUnit(text []byte) rune {
 // isLegalNumber reports whether a JSON number fits into a float64 and is written in a way that exact arithmetic can
 // afford: the schema validator computes 10 to the power of any exponent that it meets.
 func isLegalNumber(literal string) bool {
-	if len(literal) > maxNumber {
+	const alwaysFits = 308 // digits of a number without exponent
+	at := strings.IndexAny(literal, "eE")
+	switch {
+	case len(literal) > maxNumber:
 		return false
-	}
-	if at := strings.IndexAny(literal, "eE"); at >= 0 {
+	case at < 0 && len(literal) <= alwaysFits:
+		return true
+	case at >= 0:
 		exponent, err := strconv.Atoi(literal[at+1:])
 		if err != nil || max(exponent, -exponent) > maxNumber {
 			return false
@@ -161,12 +165,16 @@ func compactSize(raw json.RawMessage) (size int64) {
 	}
 }
 
-// distinctText returns the text of a JSON string that is UTF-8, so that two strings have the same text only if they mean the
-// same. Half a surrogate pair cannot be written in UTF-8: halfMark and the four digits of its escape stand for it.
-func distinctText(literal []byte) string {
+// distinctText returns the text of a JSON string that is UTF-8, so that two strings have the same text only if they mean
+// the same. Half a surrogate pair cannot be written in UTF-8: halfMark and the four digits of its escape stand for it. The
+// text may be a part of the literal.
+func distinctText(literal []byte) []byte {
+	if bytes.IndexByte(literal, '\\') < 0 {
+		return literal[1 : len(literal)-1]
+	}
 	text, err := jsontext.AppendUnquote(nil, literal)
 	if err == nil {
-		return string(text)
+		return text
 	}
 	text = text[:0]
 	begin := 1
@@ -176,11 +184,11 @@ func distinctText(literal []byte) string {
 		text = append(append(text, halfMark...), bytes.ToLower(literal[begin-len("d83d"):begin])...)
 	}
 	text, _ = jsontext.AppendUnquote(text, `"`+string(literal[begin:]))
-	return string(text)
+	return text
 }
 
 // halfMark is a byte that no text in UTF-8 has.
 const halfMark = "\xff"
 
 // showHalves returns a text of distinctText as people can read it.
-func showHalves(text string) string { return strings.ReplaceAll(text, halfMark, `\u`) }
+func showHalves(text []byte) string { return strings.ReplaceAll(string(text), halfMark, `\u`) }

@@ -53,7 +53,7 @@ func TestAValueWithoutFaultsIsNotCopied(t *testing.T) {
 	}
 }
 
-// An event is valid UTF-8 and valid JSON for every reader, whatever the API sent, and stays as it is where it was.
+// Whatever the API sent, an event is valid UTF-8 and valid JSON for every reader. A value that is so already stays as it is.
 func FuzzPortable(f *testing.F) {
 	for _, seed := range []string{
 		"{\"city\":\"Z\xFCrich\"}", `"\ud83d"`, `"\ud83d\ud83d\ude80"`, `1e400`, `[1e400,{"a":"\uDE80"}]`, `{"a":1,"a":2}`, "\"\u2028\"", `"\\ud83d"`,

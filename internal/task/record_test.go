@@ -214,7 +214,7 @@ func TestATaskHasEndedWhenItsEventIsStored(t *testing.T) {
 	}
 }
 
-func TestAStateOfANewerVersionIsToldFromNonsense(t *testing.T) {
+func TestAStateOfANewerVersionIsNotNonsense(t *testing.T) {
 	for value, newer := range map[string]bool{
 		`{"task_id":"a","state":"paused"}`: true, `{"task_id":"a"}`: false, `{"state":"paused"}`: false, `{"task_id":"a","state":7}`: false,
 	} {

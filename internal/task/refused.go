@@ -17,7 +17,7 @@ const NoBody = "the body is not kept, because its secret_values cannot be redact
 
 // RedactRequest returns what may be kept of the body of a refused request, or false if nothing may.
 //
-// In JSON each value under secret_values becomes "[redacted:NAME]", whatever its type. A secret_values that is not an
+// In JSON each value under secret_values becomes "[redacted:NAME]", of any type. A secret_values that is not an
 // object becomes "[redacted]". The same values are redacted everywhere else. The name counts in other spellings, too, at
 // any depth and in a string that is JSON itself; but not in output_schema and metadata, where it is a name like any
 // other. If there is nothing to redact, the body is data itself.

@@ -1,6 +1,7 @@
 package task_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"runtime"
 	"strings"
@@ -39,7 +40,7 @@ func TestDeadLettersLoseTheirSecrets(t *testing.T) {
 		{"encoded twice", `"{\"secret_values\":{\"A\":\"hunter2\"}}"`, `"{\"secret_values\":{\"A\":\"[redacted:A]\"}}"`},
 		{"encoded twice and elsewhere", `["{\"secret_values\":{\"A\":\"hunter2\"}}","hunter2"]`, `["{\"secret_values\":{\"A\":\"[redacted:A]\"}}","[redacted:A]"]`},
 		{"escaped name", `{"secret\u005fvalues":{"A":"hunter2"}}`, `{"secret\u005fvalues":{"A":"[redacted:A]"}}`},
-		{"behind a byte order mark", "\ufeff" + `{"secret_values":{"A":"hunter2"}}`, "\ufeff" + `{"secret_values":{"A":"[redacted:A]"}}`},
+		{"after a byte order mark", "\ufeff" + `{"secret_values":{"A":"hunter2"}}`, "\ufeff" + `{"secret_values":{"A":"[redacted:A]"}}`},
 		{"not UTF-8", `{"p":"hunt` + "\xff" + `er","secret_values":{"A":"hunt` + "\xff" + `er"}}`, `{"p":"[redacted:A]","secret_values":{"A":"[redacted:A]"}}`},
 		{
 			"in a schema", `{"output_schema":{"properties":{"secret_values":{"type":"object"}}},"metadata":{"secrets":{"a":"b"}}}`,
@@ -52,7 +53,7 @@ func TestDeadLettersLoseTheirSecrets(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotJSONAndMayHoldSecretsIsNotKept(t *testing.T) {
+func TestBytesThatAreNotJSONAndMayHoldSecretsAreNotKept(t *testing.T) {
 	for _, data := range []string{
 		`{"p":"hunter2","secret_values":{"A":"hunter2","B":"cor`,
 		`{"secret_values":{"A":`,
@@ -75,7 +76,24 @@ func TestWhatIsNotJSONAndMayHoldSecretsIsNotKept(t *testing.T) {
 	}
 }
 
-func TestWhatHidesNothingIsLeftAlone(t *testing.T) {
+// Readers of JSON stop at some depth. A secret beyond it must not slip through.
+func TestSecretsInDeepJSONAreRedactedOrNotKept(t *testing.T) {
+	for _, depth := range []int{100, 9_997, 9_998, 9_999, 10_000, 10_001, 100_000} {
+		begin, end := strings.Repeat("[", depth), strings.Repeat("]", depth)
+		for name, data := range map[string]string{
+			"after the depth":  `{"a":` + begin + end + `,"secret_values":{"A":"hunter2"}}`,
+			"in the depth":     begin + `{"secret_values":{"A":"hunter2"}}` + end,
+			"as a deep secret": `{"secret_values":{"A":` + begin + `"hunter2"` + end + `},"b":"hunter2"}`,
+		} {
+			got, kept := task.RedactRequest([]byte(data))
+			if bytes.Contains(got, []byte("hunter2")) || kept && !json.Valid(got) {
+				t.Errorf("%d levels, %s: got kept %v and the secret in it", depth, name, kept)
+			}
+		}
+	}
+}
+
+func TestARequestWithoutSecretsIsLeftAlone(t *testing.T) {
 	for _, data := range []string{
 		``, `x`, "\xff\x00", `{"prompt":"p"}`, `{"prompt":"the secret_values: A"}`, ` [1, 2.0] `, `{"secret_values":{}}`,
 		`{"prompt":"the secrets of cooking`,
@@ -86,7 +104,7 @@ func TestWhatHidesNothingIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestMoreSecretsThanCanBeLookedForLeaveNoBody(t *testing.T) {
+func TestTooManySecretsLeaveNoBody(t *testing.T) {
 	got, kept := task.RedactRequest([]byte(`{"prompt":"<999>",` + values(1000) + `}`))
 	if !kept || !strings.HasPrefix(string(got), `{"prompt":"[redacted:N999]"`) {
 		t.Errorf("1000: got %.100s, %v", got, kept)
@@ -94,7 +112,7 @@ func TestMoreSecretsThanCanBeLookedForLeaveNoBody(t *testing.T) {
 	if got, kept := task.RedactRequest([]byte(`{"prompt":"<999>",` + values(1001) + `}`)); kept || len(got) > 0 {
 		t.Errorf("1001: got %.100s, %v, want no body", got, kept)
 	}
-	if e := refuse(t, message(with(`"timeout":"<7>",`+values(1001)))); strings.Contains(e.Error(), "<7>") {
+	if e := refuse(t, delivery(with(`"timeout":"<7>",`+values(1001)))); strings.Contains(e.Error(), "<7>") {
 		t.Errorf("got %v, want it without the secret", e)
 	}
 }

@@ -29,20 +29,20 @@ func TestRequestCarriesItsFields(t *testing.T) {
 	}
 }
 
-func TestDefaultsFillWhatIsLeftOut(t *testing.T) {
+func TestDefaultsFillFieldsThatAreLeftOut(t *testing.T) {
 	for _, d := range []task.Defaults{{Timeout: time.Minute}, {Timeout: time.Hour, Resubmit: true}} {
-		r, err := task.ParseRequest(message(with(`"async":false`)), d)
+		r, err := task.ParseRequest(delivery(with(`"async":false`)), d)
 		if err != nil || r.Timeout != d.Timeout || r.Resubmit != d.Resubmit {
 			t.Errorf("got %v, %v, %v, want %+v", r.Timeout, r.Resubmit, err, d)
 		}
 	}
-	r, err := task.ParseRequest(message(with(`"on_unknown_submission":"fail"`)), task.Defaults{Resubmit: true})
+	r, err := task.ParseRequest(delivery(with(`"on_unknown_submission":"fail"`)), task.Defaults{Resubmit: true})
 	if err != nil || r.Resubmit {
 		t.Errorf("got %v, %v, want the request's own choice", r.Resubmit, err)
 	}
 }
 
-func TestBodyIsWhatTheAPIGets(t *testing.T) {
+func TestBodyHasTheFieldsOfTheAPI(t *testing.T) {
 	r := parse(t, `{"extra":{"use_vision":null,"n":1.50},"prompt":"a<b\u00e9","url":"https://a.example","sessionId":"s",
 		"async":false,"detect_elements":false,"max_steps":40,"task_id":"x","timeout":"1s","expires_at":"2030-01-01T00:00:00Z",
 		"on_unknown_submission":"fail","metadata":{},"secret_values":{"PIN":"1"},"output_schema":{"minimum":1.0}}`)
@@ -53,8 +53,8 @@ func TestBodyIsWhatTheAPIGets(t *testing.T) {
 	}
 }
 
-func TestRequestDropsWhatTheEventDoesNotNeed(t *testing.T) {
-	m := message(with(`"model":"m"`))
+func TestARequestKeepsOnlyItsTrace(t *testing.T) {
+	m := delivery(with(`"model":"m"`))
 	m.Header = map[string][]string{"traceparent": {traceparent}, "tracestate": {"a=b"}, "Authorization": {"x"}}
 	r, err := task.ParseRequest(m, defaults)
 	if err != nil {
@@ -68,7 +68,7 @@ func TestRequestDropsWhatTheEventDoesNotNeed(t *testing.T) {
 
 func TestRequestSharesNoMemoryWithItsMessage(t *testing.T) {
 	const content = `{"prompt":"p","sessionId":"s-1","task_id":"ord-1","metadata":{"n":1},"output_schema":{"type":"object"},"secret_values":{"PIN":"1234"}`
-	m, broken := message(content+`}`), message(content+`,"x":1}`)
+	m, broken := delivery(content+`}`), delivery(content+`,"x":1}`)
 	r, err := task.ParseRequest(m, defaults)
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestTaskIDComesFromTheBodyTheHeaderOrTheStream(t *testing.T) {
 		{`"model":"m"`, "two words", "TASKS-7"},
 		{`"model":"m"`, "", "TASKS-7"},
 	} {
-		m := message(with(tc.body))
+		m := delivery(with(tc.body))
 		m.Header = map[string][]string{"Nats-Msg-Id": {tc.header}}
 		if r, err := task.ParseRequest(m, defaults); err != nil || r.TaskID != tc.want {
 			t.Errorf("%s, header %q: got %v, %v, want %s", tc.body, tc.header, r, err, tc.want)
@@ -102,7 +102,7 @@ func TestTaskIDComesFromTheBodyTheHeaderOrTheStream(t *testing.T) {
 	}
 }
 
-func TestABrokenRequestStillTellsItsID(t *testing.T) {
+func TestABrokenRequestKeepsItsID(t *testing.T) {
 	for _, tc := range []struct{ data, header, want string }{
 		{`{"task_id":"a","prompt":1}`, "h", "a"},
 		{`{"task_id":"a","nope":1}`, "", "a"},
@@ -113,7 +113,7 @@ func TestABrokenRequestStillTellsItsID(t *testing.T) {
 		{`{"task_id":"a"`, "h", "h"},
 		{`{"task_id":"a"`, "", "TASKS-7"},
 	} {
-		m := message(tc.data)
+		m := delivery(tc.data)
 		m.Header = map[string][]string{"Nats-Msg-Id": {tc.header}}
 		if got := refuse(t, m).TaskID; got != tc.want {
 			t.Errorf("%s, header %q: got %s, want %s", tc.data, tc.header, got, tc.want)
@@ -129,7 +129,7 @@ func TestABrokenRequestReturnsItsMetadata(t *testing.T) {
 		{`{"metadata":{"a":"` + strings.Repeat("x", 70_000) + `"},"prompt":""}`, ``},
 		{`{"metadata":{"order":1}`, ``},
 	} {
-		if got := string(refuse(t, message(tc.data)).Metadata); got != tc.want {
+		if got := string(refuse(t, delivery(tc.data)).Metadata); got != tc.want {
 			t.Errorf("%.80s: got %.80s, want %s", tc.data, got, tc.want)
 		}
 	}
@@ -150,7 +150,7 @@ func TestRefusalsShowNoSecret(t *testing.T) {
 		`{"timeout":"hunter2x","secret_values":"hunter2x"}`,
 		`{"timeout":"hunter2x","secretValues":{"PIN":"hunter2x"}}`,
 	} {
-		e := refuse(t, message(data))
+		e := refuse(t, delivery(data))
 		if strings.Contains(e.Error(), "hunter") || strings.Contains(fmt.Sprintf("%+v", *e), "hunter") {
 			t.Errorf("%s: got %v", data, e)
 		}

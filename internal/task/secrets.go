@@ -13,7 +13,7 @@ const (
 	maxSecretName = 64 // bytes. The name appears wherever its value was
 )
 
-// Secrets are the values that a request gives to its agent and to nobody else. They print as [redacted] in every way. The
+// Secrets are the values that a request gives to its agent, and that must not be shown. They print as [redacted] in every way. The
 // zero value holds none.
 type Secrets struct{ redact.Secrets }
 
@@ -51,7 +51,7 @@ func (s Secret) String() string {
 // GoString returns the same as String.
 func (s Secret) GoString() string { return s.String() }
 
-// Format writes the same as String, whatever the verb.
+// Format writes the same as String for every verb.
 func (s Secret) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, s.String())
 }

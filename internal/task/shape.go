@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -49,7 +50,7 @@ func syntaxError(data []byte) string {
 //
 // jsontext finds names that come twice, too, but to it all halves of surrogate pairs are the same name.
 func checkTokens(data []byte) error {
-	w := walk{dec: newDecoder(data)}
+	w := walk{data: data, dec: newDecoder(data), objects: []int{0}}
 	for literal := range literals(w.dec) {
 		if err := w.check(literal); err != nil {
 			return err
@@ -60,9 +61,11 @@ func checkTokens(data []byte) error {
 
 // walk is the way through the brackets and literals of a JSON value.
 type walk struct {
-	dec   *jsontext.Decoder
-	top   string                // the outermost member that it is in
-	names []map[string]struct{} // of the objects that it is in, by their depth; see distinctText
+	data    []byte
+	dec     *jsontext.Decoder
+	top     string   // the outermost member that it is in
+	names   [][]byte // of the objects that it is in, from the outermost; see distinctText
+	objects []int    // by the depth of an object or array: where its names begin
 }
 
 // check checks what was just read: a literal, or nil for a bracket.
@@ -71,15 +74,19 @@ func (w *walk) check(literal jsontext.Value) error {
 	switch {
 	case literal == nil && depth > maxDepth:
 		return &violation{field: w.top, rule: fmt.Sprintf("must not be nested more than %d levels deep", maxDepth)}
+	case literal == nil && depth == len(w.objects):
+		w.objects = append(w.objects, len(w.names))
 	case literal == nil:
-		for len(w.names) <= depth {
-			w.names = append(w.names, nil)
-		}
-		clear(w.names[depth+1:]) // an object may have ended
+		return w.checkNames(depth + 1)
 	case literal.Kind() == '0' && !isLegalNumber(string(literal)):
 		return w.illegalNumber(string(literal))
 	case literal.Kind() == '"' && lastWasName(w.dec):
-		return w.checkName(distinctText(literal), depth)
+		end := w.dec.InputOffset()
+		name := distinctText(w.data[end-int64(len(literal)) : end])
+		if depth == 1 {
+			w.top = showHalves(name)
+		}
+		w.names = append(w.names, name)
 	}
 	return nil
 }
@@ -92,24 +99,22 @@ func (w *walk) illegalNumber(literal string) error {
 	return &violation{field: w.top, rule: rule, got: literal}
 }
 
-// checkName refuses a name that its object has twice. Depth counts the objects and arrays around it.
-func (w *walk) checkName(name string, depth int) error {
-	if depth == 1 {
-		w.top = showHalves(name)
+// checkNames refuses a name that the object or array which has just ended, at this depth, has twice. It drops its names.
+func (w *walk) checkNames(depth int) error {
+	begin := w.objects[depth]
+	names := w.names[begin:]
+	w.names, w.objects = w.names[:begin], w.objects[:depth]
+	slices.SortFunc(names, bytes.Compare)
+	for i := 1; i < len(names); i++ {
+		switch name := names[i]; {
+		case !bytes.Equal(name, names[i-1]):
+		case depth == 1:
+			return &violation{field: showHalves(name), rule: "is given twice"}
+		case w.top == secretValues: // the name may be a secret, by mistake
+			return &violation{field: w.top, rule: "must not have a name twice"}
+		default:
+			return &violation{field: w.top, rule: "must not have a name twice", detail: showHalves(name)}
+		}
 	}
-	if w.names[depth] == nil {
-		w.names[depth] = map[string]struct{}{}
-	}
-	_, twice := w.names[depth][name]
-	w.names[depth][name] = struct{}{}
-	switch {
-	case !twice:
-		return nil
-	case depth == 1:
-		return &violation{field: w.top, rule: "is given twice"}
-	case w.top == secretValues: // the name may be a secret, by mistake
-		return &violation{field: w.top, rule: "must not have a name twice"}
-	default:
-		return &violation{field: w.top, rule: "must not have a name twice", detail: showHalves(name)}
-	}
+	return nil
 }

@@ -28,8 +28,8 @@ func traceOf(d Delivery) map[string][]string {
 	return header
 }
 
-// isTraceParent reports whether a header is version, trace id, parent id and flags, in small hex digits. More may follow
-// in a version later than 00.
+// isTraceParent reports whether a header is version, trace id, parent id and flags, in lowercase hex digits. More may
+// follow in a version later than 00.
 func isTraceParent(header string) bool {
 	const known = len("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	if len(header) < known || len(header) > maxTraceParent || !isPrintable(header) {

@@ -18,7 +18,7 @@ type layers struct {
 	bare   int               // index of the first value that is inside every envelope
 
 	failed        bool   // an envelope that was taken off reports a failure
-	lastFailed    bool   // the innermost value looks like an envelope and reports a failure, but may be an answer
+	lastFailed    bool   // the innermost value is like an envelope and reports a failure, but may be an answer
 	reason        string // of the failure, in the agent's words
 	stepLimit     bool   // an envelope reports that max_steps stopped the agent
 	onlyStepLimit bool   // the innermost value is nothing but that report

@@ -9,7 +9,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// fenced is a JSON text in a Markdown fence, as an agent likes to answer.
+// fenced is a JSON text in a Markdown fence, a common form of answers.
 const fenced = "\"```json\\n{\\\"heading\\\":\\\"Hello\\\"}\\n```\""
 
 // shapes are the shapes a completed workflow's result can have.
@@ -102,14 +102,14 @@ func TestResultsAreUnwrappedAndJudged(t *testing.T) {
 	}
 }
 
-func TestEndingsThatAreNoAnswer(t *testing.T) {
+func TestOutcomesThatBringNoAnswer(t *testing.T) {
 	workflow := func(status, words string) task.Outcome {
 		return task.Outcome{Workflow: task.Workflow{Status: status, Error: words}}
 	}
 	r := parse(t, with(`"timeout":"90s"`))
 	for _, tc := range []struct {
 		name    string
-		ending  task.Outcome
+		outcome task.Outcome
 		code    task.Code
 		message string
 	}{
@@ -125,7 +125,7 @@ func TestEndingsThatAreNoAnswer(t *testing.T) {
 		{"lost", task.Outcome{Workflow: task.Workflow{Status: "RUNNING"}, Lost: true}, task.WorkflowLost, "the API no longer knows the workflow"},
 		{"too large", task.Outcome{TooLarge: true}, task.InvalidResult, "the answer is too large to be read"},
 	} {
-		v := judge(t, r, tc.ending)
+		v := judge(t, r, tc.outcome)
 		if v.Error == nil || v.Error.Code != tc.code || v.Error.Message != tc.message || v.Result != nil || v.RawResult != nil {
 			t.Errorf("%s: got %+v, %+v, want %s: %s", tc.name, v, v.Error, tc.code, tc.message)
 		}
@@ -139,14 +139,14 @@ func TestAFailedWorkflowKeepsItsResult(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotJSONIsText(t *testing.T) {
+func TestAResultThatIsNotJSONIsText(t *testing.T) {
 	v := judge(t, parse(t, with(`"model":"m"`)), completed("<html>\xff"))
 	if !json.Valid(v.Result) || !strings.Contains(string(v.Result), "<html>") {
 		t.Errorf("got %s, want a JSON string", v.Result)
 	}
 }
 
-func TestLongMessagesAreCutBehindTheirSecrets(t *testing.T) {
+func TestLongMessagesAreTruncatedAfterRedaction(t *testing.T) {
 	r := parse(t, with(`"secret_values":{"PIN":"hunter2x"}`))
 	const before = len("the workflow failed: ")
 	for shift := range 12 {

@@ -27,7 +27,7 @@ func (w Workflow) Ended() bool {
 	}
 }
 
-// status returns the status in capitals: the API's documentation spells some in small letters.
+// status returns the status in capitals: the API's documentation spells some in lower case.
 func (w Workflow) status() string { return strings.ToUpper(w.Status) }
 
 // Outcome is how the wait for a workflow ended: the workflow ended, its time was up, or it was lost.
@@ -80,7 +80,7 @@ const (
 	RateLimited  Reason = "rate_limited" // 429
 	Unauthorized Reason = "unauthorized" // 401: the key
 	NoCredits    Reason = "no_credits"   // 402
-	Forbidden    Reason = "forbidden"    // 403: the cost limit, or a session of somebody else
+	Forbidden    Reason = "forbidden"    // 403: the cost limit, or a session of another account
 	Unavailable  Reason = "unavailable"  // 503 with Retry-After
 	Unready      Reason = "unready"      // 408 and 425: the request was not read
 	Unreachable  Reason = "unreachable"  // no connection: the request was never sent
