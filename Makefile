@@ -32,9 +32,6 @@ bench-%: # one of them: make bench-throughput
 	go run ./bench -json docs/benchmarks.json $(ARGS) $*
 	go run ./bench -markdown
 
-profile: ## CPU and heap profiles of the worker, at full speed and with many tasks held, to profiles/
-	go run ./bench $(ARGS) profile
-
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@targets=$$(go test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
 	echo "$$targets" | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { while (n > 0) print name[--n], $$2 }' | \
@@ -85,4 +82,4 @@ k8s: ## the manifests, held against the API's types and the worker of this tree;
 image: ## the image capstan:dev, by Docker, or by buildah where no engine runs; GO_IMAGE pins its base
 	k8s/image.sh
 
-.PHONY: help demo check test chaos chaos-short bench profile fuzz hostile cover lint vuln fmt build tidy k8s image
+.PHONY: help demo check test chaos chaos-short bench fuzz hostile cover lint vuln fmt build tidy k8s image

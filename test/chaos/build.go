@@ -39,7 +39,7 @@ func prepare(ctx context.Context, o options, chosen []scenario) (*program, error
 			return nil, err
 		}
 	}
-	p.keeper, err = process.NewKeeper(ctx, p.self, childVariable+`={"role":"keeper"}`)
+	p.keeper, err = process.NewKeeper(ctx)
 	return p, err
 }
 

@@ -26,13 +26,16 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/capstan-worker/capstan/test/process"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if text := os.Getenv(childVariable); text != "" {
-		exit(runChild(ctx, text))
+	isChild, err := process.RunChild(ctx, map[string]func(context.Context, []byte) error{standInRole: serveStandIn})
+	if isChild || err != nil {
+		exit(err)
 	}
 	o, err := readOptions(os.Args[1:])
 	if err == nil {

@@ -30,7 +30,7 @@ func (n *node) addr() string { return fmt.Sprintf("127.0.0.1:%d", n.cfg.Port) }
 
 // start starts the node, or starts it again with what it has stored.
 func (n *node) start(ctx context.Context) error {
-	env, err := child{Role: "nats", NATS: n.cfg}.env()
+	env, err := process.ChildEnv(process.NATS, n.cfg)
 	if err != nil {
 		return err
 	}

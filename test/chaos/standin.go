@@ -15,6 +15,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 )
 
+// standInRole is the role of the child process that runs the stand-in.
+const standInRole = "api"
+
 // standInConfig says how the stand-in for the API is run.
 type standInConfig struct {
 	Addr   string `json:"addr"`
@@ -25,7 +28,11 @@ type standInConfig struct {
 
 // serveStandIn is the stand-in's own main. Each worker has a link of its own, and so names another host: that tells
 // which worker polls what.
-func serveStandIn(ctx context.Context, cfg standInConfig) error {
+func serveStandIn(ctx context.Context, config []byte) error {
+	var cfg standInConfig
+	if err := json.Unmarshal(config, &cfg); err != nil {
+		return fmt.Errorf("configure the stand-in: %w", err)
+	}
 	opts := []anchortest.Option{
 		anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName), anchortest.WithPlan(planOf),
 		anchortest.WithSessions(func(id string) bool { return !strings.HasPrefix(id, foreignSession) }),

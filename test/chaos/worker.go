@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -28,7 +26,6 @@ type worker struct {
 	nats   []*link.Link // one to each node
 	api    *link.Link
 	pod    *process.Pod // nil: its memory is not limited
-	admin  string       // host and port; empty until it is known
 	before usage        // when it was ready
 }
 
@@ -38,7 +35,7 @@ func (w *world) startWorker(ctx context.Context, settings ...string) (*worker, e
 	if err != nil {
 		return p, err
 	}
-	if err := process.Until(ctx, p.Name+" is ready", time.Minute, func() error { return p.ready(ctx) }); err != nil {
+	if err := process.Until(ctx, p.Name+" is ready", time.Minute, func() error { return p.Ready(ctx) }); err != nil {
 		return p, err
 	}
 	p.before, err = p.usage(ctx)
@@ -118,26 +115,6 @@ func (p *worker) env(name string) []string {
 	}
 }
 
-// ready returns nil when the worker is.
-func (p *worker) ready(ctx context.Context) error {
-	if err := p.Running(); err != nil {
-		return err
-	}
-	_, err := p.ask(ctx, "/readyz")
-	return err
-}
-
-// ask asks the worker what operators ask.
-func (p *worker) ask(ctx context.Context, path string) ([]byte, error) {
-	if p.admin == "" {
-		var err error
-		if p.admin, err = p.AdminAddr(); err != nil {
-			return nil, err
-		}
-	}
-	return process.Call(ctx, http.MethodGet, "http://"+p.admin+path, nil)
-}
-
 // usage is what a worker takes of its machine.
 type usage struct {
 	goroutines int
@@ -145,24 +122,16 @@ type usage struct {
 }
 
 // usage collects the worker's garbage and measures.
-func (p *worker) usage(ctx context.Context) (usage, error) {
-	if _, err := p.ask(ctx, "/debug/pprof/heap?gc=1"); err != nil {
-		return usage{}, err
+func (p *worker) usage(ctx context.Context) (u usage, err error) {
+	if _, err = p.Admin(ctx, "/debug/pprof/heap?gc=1"); err != nil {
+		return u, err
 	}
-	text, err := p.ask(ctx, "/metrics")
+	goroutines, err := p.Metric(ctx, "go_goroutines")
 	if err != nil {
-		return usage{}, err
+		return u, err
 	}
-	gauge := func(name string) int {
-		for line := range strings.Lines(string(text)) {
-			value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" ")
-			if n, err := strconv.ParseFloat(value, 64); ok && err == nil {
-				return int(n)
-			}
-		}
-		return -1
-	}
-	return usage{goroutines: gauge("go_goroutines"), heap: gauge("go_memstats_heap_alloc_bytes")}, nil
+	heap, err := p.Metric(ctx, "go_memstats_heap_alloc_bytes")
+	return usage{goroutines: int(goroutines), heap: int(heap)}, err
 }
 
 // Kill is kill -9.

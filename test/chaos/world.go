@@ -143,9 +143,7 @@ func (w *world) startAPI(ctx context.Context) error {
 		return err
 	}
 	w.api = &standIn{addr: fmt.Sprintf("127.0.0.1:%d", port), key: fmt.Sprintf("key-%016x", rand.Uint64())}
-	env, err := child{Role: "api", API: standInConfig{
-		Addr: w.api.addr, Key: w.api.key, Seed: w.seed, Faults: w.unwell,
-	}}.env()
+	env, err := process.ChildEnv(standInRole, standInConfig{Addr: w.api.addr, Key: w.api.key, Seed: w.seed, Faults: w.unwell})
 	if err != nil {
 		return err
 	}

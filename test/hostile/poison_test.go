@@ -122,12 +122,7 @@ func (w *world) ready() {
 	w.t.Helper()
 	natstest.Eventually(w.t, func() error {
 		w.replace(false)
-		admin, err := w.worker.AdminAddr()
-		if err != nil {
-			return err
-		}
-		_, err = process.Call(w.t.Context(), "GET", "http://"+admin+"/readyz", nil)
-		return err
+		return w.worker.Ready(w.t.Context())
 	})
 }
 

@@ -1,6 +1,7 @@
 package hostile_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,9 +24,6 @@ const (
 	// messagesVariable in the environment asks for all tests, and says how many messages the mixture has.
 	messagesVariable = "CAPSTAN_HOSTILE_MESSAGES"
 
-	// keeperVariable in the environment makes this test's binary the keeper of its processes.
-	keeperVariable = "CAPSTAN_HOSTILE_KEEPER"
-
 	podMemory  = 500 << 20 // the limit of the manifests
 	mostMemory = 450 << 20 // of it that a worker may take
 	drainTime  = 45 * time.Second
@@ -39,11 +37,13 @@ type binaries struct {
 }
 
 func TestMain(m *testing.M) {
-	if os.Getenv(keeperVariable) != "" {
-		process.Keep(os.Stdin)
-		return
+	isChild, err := process.RunChild(context.Background(), nil)
+	switch {
+	case err != nil:
+		os.Exit(1)
+	case !isChild:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
 }
 
 // build builds the worker. Go's build cache makes that quick from the second test on.
@@ -62,7 +62,7 @@ func build(t *testing.T) binaries {
 func (b *binaries) keep(t *testing.T) {
 	t.Helper()
 	var err error
-	if b.keeper, err = process.NewKeeper(t.Context(), os.Args[0], keeperVariable+"=1"); err != nil {
+	if b.keeper, err = process.NewKeeper(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.keeper.Close)
@@ -133,17 +133,7 @@ func (w *world) has(name string, p anchortest.Plan) {
 func (w *world) start(settings ...string) {
 	w.t.Helper()
 	w.launch(settings...)
-	natstest.Eventually(w.t, func() error {
-		if err := w.worker.Running(); err != nil {
-			return err
-		}
-		admin, err := w.worker.AdminAddr()
-		if err != nil {
-			return err
-		}
-		_, err = process.Call(w.t.Context(), "GET", "http://"+admin+"/readyz", nil)
-		return err
-	})
+	natstest.Eventually(w.t, func() error { return w.worker.Ready(w.t.Context()) })
 }
 
 // launch starts a worker in a pod.
