@@ -65,7 +65,8 @@ func (l *lab) newWorld(ctx context.Context, api standin.Config, settings ...stri
 	if err != nil {
 		return w, err
 	}
-	return w, w.stop(ctx, p)
+	err = w.stop(ctx, p)
+	return w, err
 }
 
 // filledWorld is a new world with n requests on its stream.

@@ -99,7 +99,10 @@ func (s *server) answer(method, target string, body []byte) []byte {
 		s.mu.Lock()
 		times := maps.Clone(s.times)
 		s.mu.Unlock()
-		text, _ := json.Marshal(times) // integers and strings cannot fail
+		text, err := json.Marshal(times)
+		if err != nil {
+			return []byte(err.Error())
+		}
 		return text
 	default:
 		return []byte("unknown path " + target)

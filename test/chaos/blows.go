@@ -63,7 +63,7 @@ func (s *storm) killWorker(victim *worker) error {
 
 // drainWorker is SIGTERM, if the worker is ready for it. The worker must exit in time.
 func (s *storm) drainWorker(victim *worker) error {
-	if _, notListening := victim.AdminAddr(); notListening != nil || s.broken[victim.Name] {
+	if !victim.listens() || s.broken[victim.Name] {
 		return nil
 	}
 	s.replace()

@@ -140,6 +140,12 @@ func (p *worker) Kill() error {
 	return p.Process.Kill()
 }
 
+// listens reports whether the worker has started far enough to drain.
+func (p *worker) listens() bool {
+	_, err := p.AdminAddr()
+	return err == nil
+}
+
 // terminate is SIGTERM, as soon as the worker has started far enough to drain.
 func (p *worker) terminate(ctx context.Context) error {
 	err := process.Until(ctx, p.Name+" listens", time.Minute, func() error {

@@ -100,4 +100,3 @@ func (p *Pod) command(path string) (name string, args []string) {
 	procs := filepath.Join(p.dir, "cgroup.procs")
 	return "/bin/sh", []string{"-c", `echo $$ > "$1" && exec "$2"`, "sh", procs, path}
 }
-

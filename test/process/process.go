@@ -114,4 +114,3 @@ func (p *Process) Running() error {
 	}
 	return fmt.Errorf("%s has ended: %w", p.Name, p.err)
 }
-
