@@ -38,11 +38,17 @@ type object struct {
 
 // forEachOverlay runs a test for each overlay: those of the repository, one for each component that adds it to the base,
 // and production with each component that it does not have.
-func forEachOverlay(t *testing.T, test func(t *testing.T, objects []object)) {
+func forEachOverlay(t *testing.T, test func(o overlay)) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(overlays(t))) {
-		t.Run(name, func(t *testing.T) { test(t, overlays(t)[name]) })
+		t.Run(name, func(t *testing.T) { test(overlay{t, overlays(t)[name]}) })
 	}
+}
+
+// overlay is a rendered overlay, and the test of it.
+type overlay struct {
+	t       *testing.T
+	objects []object
 }
 
 func overlays(t *testing.T) map[string][]object {

@@ -123,8 +123,7 @@ func TestKEDAReadsTheLagOfTheWorkersConsumer(t *testing.T) {
 	for _, overlay := range []string{"base and keda", "production", "production and nack", "production and nats-tls"} {
 		objects := overlays(t)[overlay]
 		w := workerOf(t, objects)
-		trigger := only[custom](t, objects, "ScaledObject").at("spec", "triggers", "0")
-		metadata, _ := custom(trigger.(map[string]any))["metadata"].(map[string]any) //nolint:forcetypeassert // a panic fails the test as well
+		metadata, _ := only[custom](t, objects, "ScaledObject").at("spec", "triggers", "0", "metadata").(map[string]any)
 		if got := metadata["stream"]; got != w.setting(t, "REQUEST_STREAM") || metadata["consumer"] != w.setting(t, "CONSUMER") {
 			t.Errorf("%s: trigger: got stream %v and consumer %v, want the worker's", overlay, got, metadata["consumer"])
 		}

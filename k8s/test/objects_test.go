@@ -39,7 +39,8 @@ var kinds = map[metav1.TypeMeta]func() any{
 
 // An API server ignores or refuses a field that it does not know: both are too late.
 func TestEveryObjectIsOneOfItsAPI(t *testing.T) {
-	forEachOverlay(t, func(t *testing.T, objects []object) {
+	forEachOverlay(t, func(o overlay) {
+		t, objects := o.t, o.objects
 		for _, o := range objects {
 			newValue, ok := kinds[o.TypeMeta]
 			if !ok {
@@ -67,16 +68,17 @@ func TestPodsKeepTheRestrictedProfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	restricted := podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
-	forEachOverlay(t, func(t *testing.T, objects []object) {
+	forEachOverlay(t, func(o overlay) {
+		t, objects := o.t, o.objects
 		for name, pod := range pods(t, objects) {
 			if got := policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &metav1.ObjectMeta{}, &pod)); !got.Allowed {
 				t.Errorf("pod %s: %s", name, got.ForbiddenDetail())
 			}
 			checkPod(t, name, pod)
 		}
-		labels := only[corev1.Namespace](t, objects, "Namespace").Labels
+		namespace := only[corev1.Namespace](t, objects, "Namespace")
 		for _, mode := range []string{"enforce", "audit", "warn"} {
-			if got := labels["pod-security.kubernetes.io/"+mode]; got != "restricted" {
+			if got := namespace.Labels["pod-security.kubernetes.io/"+mode]; got != "restricted" {
 				t.Errorf("%s: got %q, want restricted", mode, got)
 			}
 		}
@@ -110,13 +112,14 @@ func checkPod(t *testing.T, name string, pod corev1.PodSpec) {
 }
 
 func TestEverySelectorFindsTheWorkers(t *testing.T) {
-	forEachOverlay(t, func(t *testing.T, objects []object) {
+	forEachOverlay(t, func(o overlay) {
+		t, objects := o.t, o.objects
 		d := workerOf(t, objects).deployment
-		policy := only[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy")
+		network := only[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy")
 		selectors := map[string]*metav1.LabelSelector{
 			"Deployment":          d.Spec.Selector,
 			"PodDisruptionBudget": only[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget").Spec.Selector,
-			"NetworkPolicy":       &policy.Spec.PodSelector,
+			"NetworkPolicy":       &network.Spec.PodSelector,
 		}
 		for _, c := range d.Spec.Template.Spec.TopologySpreadConstraints {
 			selectors["spread over "+c.TopologyKey] = c.LabelSelector
@@ -152,7 +155,8 @@ func selects(t *testing.T, s *metav1.LabelSelector, pod map[string]string) bool 
 
 // An outage of NATS or of the API makes workers not ready. It must not restart them.
 func TestOnlyTheReadinessProbeAsksForMoreThanTheProcess(t *testing.T) {
-	forEachOverlay(t, func(t *testing.T, objects []object) {
+	forEachOverlay(t, func(o overlay) {
+		t, objects := o.t, o.objects
 		w := workerOf(t, objects)
 		if len(w.container.Ports) != 1 || w.container.Lifecycle != nil {
 			t.Fatalf("container: got ports %v and lifecycle %v, want one port and no lifecycle", w.container.Ports, w.container.Lifecycle)
@@ -187,7 +191,8 @@ var mounted = map[string][]string{
 }
 
 func TestEveryFileThatASettingNamesIsMounted(t *testing.T) {
-	forEachOverlay(t, func(t *testing.T, objects []object) {
+	forEachOverlay(t, func(o overlay) {
+		t, objects := o.t, o.objects
 		w := workerOf(t, objects)
 		var files []string
 		for _, v := range w.pod.Volumes {

@@ -25,7 +25,8 @@ import (
 const afterDrain = 15 * time.Second
 
 func TestAWorkerIsNotKilledWhileItDrains(t *testing.T) {
-	forEachOverlay(t, func(t *testing.T, objects []object) {
+	forEachOverlay(t, func(o overlay) {
+		t, objects := o.t, o.objects
 		w := workerOf(t, objects)
 		request, drain := w.duration(t, "ANCHORBROWSER_REQUEST_TIMEOUT"), w.duration(t, "DRAIN_TIMEOUT")
 		if drain < request+5*time.Second {
@@ -40,7 +41,8 @@ func TestAWorkerIsNotKilledWhileItDrains(t *testing.T) {
 // Each container here is a Go program: the worker, and the NATS server of the dev overlay. Without GOMEMLIMIT the kernel
 // kills it when large results end together.
 func TestGoKnowsTheMemoryLimit(t *testing.T) {
-	forEachOverlay(t, func(t *testing.T, objects []object) {
+	forEachOverlay(t, func(o overlay) {
+		t, objects := o.t, o.objects
 		for name, pod := range pods(t, objects) {
 			for _, c := range pod.Containers {
 				checkMemory(t, name, c)
@@ -86,7 +88,8 @@ func TestTheNATSOfTheDevOverlayHasMemoryForWhatAWorkerWrites(t *testing.T) {
 
 func TestTheFleetCanUseItsSize(t *testing.T) {
 	const mostPending = 50_000 // with more, NATS redelivers a dead worker's tasks too late
-	forEachOverlay(t, func(t *testing.T, objects []object) {
+	forEachOverlay(t, func(o overlay) {
+		t, objects := o.t, o.objects
 		w := workerOf(t, objects)
 		each, total := w.number(t, "MAX_IN_FLIGHT"), w.number(t, "MAX_IN_FLIGHT_TOTAL")
 		if total > mostPending {
@@ -114,7 +117,7 @@ func TestTheFleetCanUseItsSize(t *testing.T) {
 func TestProductionUsesTheInboxPrefixOfTheDocumentedPermissions(t *testing.T) {
 	prefix := workerOf(t, overlays(t)["production"]).env["NATS_INBOX_PREFIX"]
 	line := regexp.MustCompile(`subscribe: \["(\S+)\.>"\] +# NATS_INBOX_PREFIX=_INBOX_worker\n`).FindStringSubmatch(read(t, runbook))
-	if line == nil || prefix != line[1] {
+	if len(line) < 2 || prefix != line[1] {
 		t.Errorf("NATS_INBOX_PREFIX: got %q, want the subscription in %s: %v", prefix, runbook, line)
 	}
 }
@@ -134,7 +137,8 @@ func TestTheWorkerAcceptsItsSettings(t *testing.T) {
 		}
 	}
 	settings := defaults(t)
-	forEachOverlay(t, func(t *testing.T, objects []object) {
+	forEachOverlay(t, func(o overlay) {
+		t, objects := o.t, o.objects
 		cmd := exec.CommandContext(t.Context(), binary)
 		for name, value := range workerOf(t, objects).env {
 			if _, ok := settings[name]; !ok && name != "GOMEMLIMIT" { // which Go reads
