@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Builds the image capstan:dev with Docker. Where no engine runs, the binary is made here and Debian's buildah
-# builds the final stage from it; the image is then in bin/capstan.tar as well. Each file has the time of
-# the last commit, so that the same input makes the same image. Buildah's is not Docker's, though: with buildah
-# Go and the bundle of certificates are this machine's, with Docker those of the golang image, so that their
-# digests differ.
+# Builds the image capstan:dev with Docker. If no engine runs, this machine builds the binary, and Debian's buildah
+# the final stage; the image is then in bin/capstan.tar as well. Each file has the time of the last commit, so that
+# the same input gives the same image. The digests of Docker and buildah differ: with buildah, Go and the
+# certificates are this machine's, with Docker they are those of the golang image.
 #
 # GO_IMAGE, if it is set, is the base image of the build, for example golang:1.26.8-trixie@sha256:….
 set -euo pipefail
@@ -19,7 +18,7 @@ if docker info >/dev/null 2>&1; then
   "") echo "NOT PINNED  the base image is a tag: for an image that you publish, set GO_IMAGE (docs/operations.md#the-image)" >&2 ;;
   *) echo "GO_IMAGE is \"$GO_IMAGE\": give an image by digest, such as golang:1.26.8-trixie@sha256:…" >&2; exit 1 ;;
   esac
-  # A provenance would hold the time of the build.
+  # A provenance would contain the time of the build.
   docker buildx build --load --provenance=false --tag capstan:dev "${base[@]}" \
     --build-arg "VERSION=$version" --build-arg "SOURCE_DATE_EPOCH=$epoch" .
   docker image inspect --format '{{.Id}}' capstan:dev

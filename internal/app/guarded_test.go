@@ -16,7 +16,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
-// guarded is a world whose server runs the configuration of docs/operations.md.
+// guarded is a world whose server runs the configuration of docs/permissions.md.
 type guarded struct {
 	*world
 	file  string // the server's configuration
@@ -34,13 +34,13 @@ func ackForms() map[string]string {
 func newGuarded(t *testing.T, more ...string) *guarded {
 	t.Helper()
 	g := &guarded{file: filepath.Join(t.TempDir(), "nats.conf"), seeds: map[string]string{}}
-	docs, err := os.ReadFile("../../docs/operations.md")
+	docs, err := os.ReadFile("../../docs/permissions.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	block := regexp.MustCompile("(?s)\n## Permissions\n.*?```hcl\n(jetstream .*?)```").FindSubmatch(docs)
 	if block == nil {
-		t.Fatal("docs/operations.md has no configuration under Permissions")
+		t.Fatal("docs/permissions.md has no configuration under Permissions")
 	}
 	for _, role := range []string{"PUBLISHER", "WORKER", "SUBSCRIBER", "OPERATOR", "TEST"} {
 		key, err := nkeys.CreateUser()

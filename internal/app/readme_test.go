@@ -14,10 +14,10 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// The README's table is the one that -help prints, in Markdown.
+// The table in the documentation is the one that -help prints, in Markdown.
 func TestTheREADMEListsTheSettings(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../../docs/settings.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,14 +35,21 @@ func TestTheREADMEListsTheSettings(t *testing.T) {
 		fmt.Fprintf(&want, "| `%s` | %s | %s |\n", s.Name, value, s.Description)
 	}
 	if !strings.Contains(string(readme), want.String()) {
-		t.Errorf("the README's settings are not those of -help; its table should be\n%s", want.String())
+		t.Errorf("docs/settings.md: the settings are not those of -help; the table should be\n%s", want.String())
 	}
 }
 
-// The messages in the README are ones that a worker takes and publishes.
+// The messages in the documents are ones that a worker takes and publishes.
 func TestTheREADMEShowsRealMessages(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	for _, file := range []string{"README.md", "docs/messages.md"} {
+		t.Run(file, func(t *testing.T) { checkMessages(t, "../../"+file) })
+	}
+}
+
+func checkMessages(t *testing.T, file string) {
+	t.Helper()
+	readme, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,10 +75,10 @@ func TestTheREADMEShowsRealMessages(t *testing.T) {
 	}
 }
 
-// The README's table has a row for each error code, and says of each whether asking again can help.
+// The table in the documentation has a row for each error code, and says of each whether asking again can help.
 func TestTheREADMEListsTheErrorCodes(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../../docs/messages.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,11 +24,25 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 	if m.Deliveries > 1 {
 		rec, err = r.find(ctx)
 	}
+	restored := false
 	for ; ; rec, err = r.find(ctx) {
+		if errors.Is(err, task.ErrNoRecord) && !restored {
+			waited, err := r.awaitRestored(ctx)
+			if err != nil {
+				return nil, false, err
+			}
+			if restored = true; waited {
+				continue
+			}
+		}
 		switch {
 		case errors.Is(err, task.ErrNoRecord): // a new task
 			rec, err = r.begin(ctx)
-			if errors.Is(err, task.ErrRecordExists) { // an earlier delivery has begun it, or another request
+			switch {
+			case errors.Is(err, task.ErrRecordExists): // an earlier delivery has begun it, or another request
+				continue
+			case errors.Is(err, task.ErrBucketRecreated): // it may have had a record
+				restored = false
 				continue
 			}
 			return rec, false, err
@@ -81,7 +95,13 @@ func (r *run) begin(ctx context.Context) (*task.Record, error) {
 		RequestSeq: r.req.Delivery.Seq, RequestedAt: r.req.Delivery.Stored,
 		Digest: r.req.Digest, SessionID: r.req.SessionID,
 	}
-	if r.acquire(ctx, patience) == nil && !r.expired() {
+	lost, err := r.recordMayBeLost(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case lost:
+		first = unrecorded(first)
+	case r.acquire(ctx, patience) == nil && !r.expired():
 		first = r.submitting(first)
 	}
 	if err := ctx.Err(); err != nil {
@@ -95,7 +115,7 @@ func (r *run) begin(ctx context.Context) (*task.Record, error) {
 		r.releasePlace(task.ErrNotSubmitted)
 		return rec, err
 	}
-	r.log.Debug().Str("task", rec.TaskID).Str("state", string(rec.State)).Msg("task began")
+	r.log.Debug().Str("task", rec.TaskID).Str("state", string(rec.State)).Bool("earlier_record_lost", lost).Msg("task began")
 	return rec, nil
 }
 

@@ -60,3 +60,22 @@ func TestATaskExpiresByTheServersClock(t *testing.T) {
 		t.Errorf("got %+v, want expired", events)
 	}
 }
+
+// The server's time is known to some milliseconds only. A task that is over at once still ends after it was requested.
+func TestTheTimesOfAnEventAreInOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	clock := &servertime.Clock{}
+	now := time.Now()
+	clock.Observe(now.Add(-300*time.Millisecond), now, now)
+	for _, body := range []string{`{"task_id":"a","prompt":"a","url":"https://example.com"}`, `{"task_id":"b"}`} {
+		if err := handle(t.Context(), w.workerWith("w1", healthy{}, clock), w.request(body)(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, ev := range w.events() {
+		if ev.FinishedAt.Before(ev.RequestedAt) || ev.FinishedAt.Before(ev.SubmittedAt) {
+			t.Errorf("%s: requested %v, submitted %v, finished %v", ev.TaskID, ev.RequestedAt, ev.SubmittedAt, ev.FinishedAt)
+		}
+	}
+}

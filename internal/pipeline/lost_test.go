@@ -209,7 +209,13 @@ func TestASubmissionIsGivenUpOnlyWhenItsPostIsOver(t *testing.T) {
 // plan is a prompt, as JSON, of a workflow that runs for that long.
 func (w *world) plan(text string, run time.Duration) string {
 	w.t.Helper()
-	prompt, err := anchortest.Prompt(text, anchortest.Plan{Run: run})
+	return w.prompt(text, anchortest.Plan{Run: run})
+}
+
+// prompt is a prompt, as JSON, of a workflow that goes by the plan.
+func (w *world) prompt(text string, plan anchortest.Plan) string {
+	w.t.Helper()
+	prompt, err := anchortest.Prompt(text, plan)
 	if err != nil {
 		w.t.Fatal(err)
 	}

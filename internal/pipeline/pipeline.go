@@ -21,6 +21,8 @@ import (
 type Requests interface {
 	// StoredAt returns when the stream stored the request with this sequence, or task.ErrNoRequest.
 	StoredAt(ctx context.Context, seq uint64) (time.Time, error)
+	// Created returns when the stream was created, by the server's clock.
+	Created(ctx context.Context) time.Time
 }
 
 // Admission says when a submission may leave.
@@ -41,13 +43,15 @@ type Submitter interface {
 }
 
 // Tracker keeps the records, and the counts of deliveries beside them; see task.ErrRecordExists, task.ErrNotOwner,
-// task.ErrRecordLost and task.ErrNoRecord.
+// task.ErrRecordLost, task.ErrBucketRecreated and task.ErrNoRecord.
 type Tracker interface {
 	Create(ctx context.Context, rec task.Record) (task.Record, error)
 	Save(ctx context.Context, rec task.Record) (task.Record, error)
 	Get(ctx context.Context, taskID string) (task.Record, error)
 	Deliveries(ctx context.Context, m task.Delivery) (task.DeliveryCount, error)
 	SaveDeliveries(ctx context.Context, d task.DeliveryCount) error
+	// Created returns when the bucket was created, by the server's clock, as of an answer no older than maxAge.
+	Created(ctx context.Context, maxAge time.Duration) (time.Time, error)
 }
 
 // Poller waits for workflows.

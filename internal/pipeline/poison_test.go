@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -98,16 +99,22 @@ func TestAPoisonedRequestIsNotRead(t *testing.T) {
 // Deploys and outages are not the task's fault: a drain resets the count, and so does each step forward.
 func TestWorkersThatStopForOtherReasonsAreNotBlamedOnTheTask(t *testing.T) {
 	t.Parallel()
+	runs := anchortest.Plan{Run: time.Hour}
+	unknown := anchortest.Plan{Run: time.Hour, Poll: []anchortest.Fault{anchortest.NotYet().Repeated(4 * poisonedAfter)}}
+	drains := func(cancel context.CancelFunc) steps { return drainAt{"status", cancel} }
+	dies := func(cancel context.CancelFunc) steps { return &secondDeath{death{step: "status", died: cancel}, 2} }
 	for name, c := range map[string]struct {
+		plan anchortest.Plan
 		stop func(context.CancelFunc) steps // what ends each delivery
 	}{
-		"drains while it runs": {func(cancel context.CancelFunc) steps { return drainAt{"status", cancel} }},
-		"deaths while it runs": {func(cancel context.CancelFunc) steps { return &secondDeath{death{step: "status", died: cancel}, 2} }},
+		"drains while it runs":                  {runs, drains},
+		"deaths while it runs":                  {runs, dies},
+		"deaths while the API does not know it": {unknown, dies},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			deliver := w.request(fmt.Sprintf(`{"task_id":"a","prompt":%s,"url":"https://example.com"}`, w.plan("a", time.Hour)))
+			deliver := w.request(fmt.Sprintf(`{"task_id":"a","prompt":%s,"url":"https://example.com"}`, w.prompt("a", c.plan)))
 			for n := range uint64(2 * poisonedAfter) {
 				ctx, cancel := context.WithCancel(t.Context())
 				err := handle(ctx, w.worker("w1", c.stop(cancel)), deliver(n+1))

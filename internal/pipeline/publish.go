@@ -41,7 +41,7 @@ func (r *run) event(rec *task.Record, out *outcome) task.Event {
 		TaskID: rec.TaskID, Status: task.Succeeded,
 		WorkflowID: rec.WorkflowID, WorkflowStatus: out.ending.Status,
 		Result: out.verdict.Result, RawResult: out.verdict.RawResult, Error: out.verdict.Error, Metadata: r.req.Metadata,
-		RequestedAt: rec.RequestedAt, SubmittedAt: rec.SubmittedAt, FinishedAt: r.cfg.Clock.Now(),
+		RequestedAt: rec.RequestedAt, SubmittedAt: rec.SubmittedAt, FinishedAt: later(r.cfg.Clock.Now(), rec.SubmittedAt, rec.RequestedAt),
 		Attempts: rec.Attempts, Polls: rec.Polls, UnnoticedMS: out.ending.DetectionDelay.Milliseconds(),
 		Worker: r.cfg.Worker,
 	}
@@ -49,6 +49,17 @@ func (r *run) event(rec *task.Record, out *outcome) task.Event {
 		ev.Status = task.Failed
 	}
 	return r.secrets().Event(ev)
+}
+
+// later returns t, or one of the others where that is up to a second later: the server's time is known to some
+// milliseconds only, and what comes later must not look earlier.
+func later(t time.Time, others ...time.Time) time.Time {
+	for _, other := range others {
+		if ahead := other.Sub(t); ahead > 0 && ahead < time.Second {
+			t = other
+		}
+	}
+	return t
 }
 
 // secrets are what no event may show: those of the request, and the API keys of this worker, which the API may repeat

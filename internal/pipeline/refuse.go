@@ -66,6 +66,6 @@ func (r *run) refuseDuplicate(ctx context.Context, why string) error {
 func (p *Pipeline) refusal(m *task.Delivery, taskID string, why *task.Error) task.Event {
 	return task.Event{
 		TaskID: taskID, Status: task.Failed, Error: why,
-		RequestedAt: m.Stored, FinishedAt: p.cfg.Clock.Now(), Worker: p.cfg.Worker,
+		RequestedAt: m.Stored, FinishedAt: later(p.cfg.Clock.Now(), m.Stored), Worker: p.cfg.Worker,
 	}
 }

@@ -47,7 +47,7 @@ func (r *run) submit(ctx context.Context, rec *task.Record) (*task.Record, *outc
 			r.stepForward(ctx) // the request was read, and did no harm
 			rec, out, err = r.admit(ctx, rec)
 		case r.release == nil: // found after a crash
-			rec, out, err = r.unknown(ctx, rec, "the worker that submitted it did not record the answer")
+			rec, out, err = r.unknown(ctx, rec, "the worker that submitted it did not record the answer, or its record was lost")
 		default:
 			rec, out, err = r.post(ctx, rec)
 		}
@@ -161,7 +161,8 @@ func (r *run) announced(ctx context.Context, rec *task.Record) (*task.Record, er
 
 func (r *run) recordAccepted(ctx context.Context, rec *task.Record, workflowID string) (*task.Record, error) {
 	next := *rec
-	next.State, next.WorkflowID, next.SubmittedAt, next.PostUntil = task.Running, workflowID, r.cfg.Clock.Now(), time.Time{}
+	next.State, next.WorkflowID, next.PostUntil = task.Running, workflowID, time.Time{}
+	next.SubmittedAt = later(r.cfg.Clock.Now(), rec.RequestedAt)
 	rec, err := r.advance(ctx, next)
 	if err != nil {
 		r.log.Error().Err(err).Str("task", rec.TaskID).Str("workflow", workflowID).Msg("workflow started but not recorded")

@@ -84,7 +84,7 @@ func (r *run) watch(ctx context.Context, rec *task.Record) *task.Watch {
 	return &task.Watch{
 		TaskID: rec.TaskID, WorkflowID: rec.WorkflowID, Kind: r.req.Kind,
 		Submitted: submitted, Deadline: submitted.Add(r.req.Timeout), Resumed: rec.Epoch > 1,
-		Runs: func() { r.stepForward(ctx) },
+		Answered: func() { r.stepForward(ctx) },
 	}
 }
 

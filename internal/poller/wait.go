@@ -41,7 +41,7 @@ type wait struct {
 	pace       *pace // of its kind
 	taskID     string
 	workflowID string
-	runs       func() // called for each answer that the workflow runs; may be nil
+	answered   func() // called for each answer that does not end the wait
 	submitted  time.Time
 	last       time.Time // the last look
 	deadline   time.Time
@@ -71,7 +71,7 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 		bound:      deadline,
 		seen:       submitted,
 		size:       smallAnswer,
-		runs:       watch.Runs,
+		answered:   watch.Answered,
 		ending:     &task.Outcome{},
 	}
 	first := now.Add(w.interval())
@@ -80,6 +80,9 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 		w.bound = later(deadline, now.Add(lateLook))
 	}
 	w.next = earlier(first, w.last)
+	if w.answered == nil {
+		w.answered = func() {}
+	}
 	w.timer = time.NewTimer(time.Hour) // sleep sets it
 	return w
 }
@@ -125,9 +128,7 @@ func (w *wait) learned(began time.Time, workflow task.Workflow) (over bool) {
 	w.pace.running(w.seen.Sub(w.submitted), began.Sub(w.submitted))
 	w.seen = began
 	w.schedule()
-	if w.runs != nil {
-		w.runs()
-	}
+	w.answered()
 	return false
 }
 
@@ -156,6 +157,9 @@ func (w *wait) failed(failure *task.StatusError) (over bool) {
 		w.countUnknown()
 	}
 	w.schedule()
+	if failure.HTTPStatus != 0 && !w.ending.Lost {
+		w.answered()
+	}
 	return w.ending.Lost
 }
 

@@ -2,7 +2,7 @@ package streams
 
 import "strings"
 
-// Permissions are the subjects that a worker without provision publishes to; docs/operations.md says what each
+// Permissions are the subjects that a worker without provision publishes to; docs/permissions.md says what each
 // is for, and a log line names the one that is missing. Acks and flow control have two forms each: a server with
 // the feature flag js_ack_fc_v2 uses the longer ones.
 func (c Config) Permissions() []string {

@@ -94,6 +94,10 @@ var (
 	// the bucket was recreated, or NATS lost its last writes.
 	ErrRecordLost = errors.New("the bucket has lost the task's record")
 
+	// ErrBucketRecreated says that the bucket was deleted and created again since this worker wrote to it: other tasks
+	// may have lost their records.
+	ErrBucketRecreated = errors.New("the bucket of records was recreated")
+
 	// ErrNoRequest says that the request that a record names is not stored any more.
 	ErrNoRequest = errors.New("the request is not stored any more")
 

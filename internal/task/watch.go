@@ -10,5 +10,5 @@ type Watch struct {
 	Submitted  time.Time // when the workflow began
 	Deadline   time.Time // when its time is up
 	Resumed    bool      // another delivery has waited for it before
-	Runs       func()    // called each time the API says that the workflow runs; may be nil
+	Answered   func()    // called for each answer of the API that does not end the wait; may be nil
 }

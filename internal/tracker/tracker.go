@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -32,6 +33,9 @@ type Tracker struct {
 	cfg     Config
 	read    *jet.Call
 	save    *jet.Call
+
+	creation creation
+	newest   atomic.Uint64 // revision that the bucket is known to have had
 }
 
 // Stream is the name of the stream behind a bucket (ADR-8).
@@ -51,14 +55,41 @@ func New(o Batcher, stream jetstream.Stream, cfg Config, reg prometheus.Register
 }
 
 // Create writes the first record of a task and returns it with its revision. Where there is one
-// already the error is task.ErrRecordExists.
+// already the error is task.ErrRecordExists. Where the bucket turns out to be another one than before, the record is
+// removed again, and the error is task.ErrBucketRecreated: the task may have had a record in the bucket before.
 func (t *Tracker) Create(ctx context.Context, rec task.Record) (task.Record, error) {
 	rec.Revision = 0
+	newest := t.newest.Load()
 	rec, err := t.write(ctx, rec)
-	if errors.Is(err, task.ErrNotOwner) {
+	switch {
+	case errors.Is(err, task.ErrNotOwner):
 		return rec, fmt.Errorf("create record of task %s: %w", rec.TaskID, task.ErrRecordExists)
+	case err == nil && rec.Revision <= newest: // revisions only grow, unless they start over
+		t.newest.CompareAndSwap(newest, rec.Revision)
+		t.forgetCreation()
+		return rec, errors.Join(task.ErrBucketRecreated, t.remove(ctx, rec))
+	default:
+		return rec, err
 	}
-	return rec, err
+}
+
+// remove puts a delete marker in the place of a record that was just written.
+func (t *Tracker) remove(ctx context.Context, rec task.Record) error {
+	msg := &nats.Msg{Subject: t.cfg.Subject(rec.TaskID), Header: nats.Header{
+		"KV-Operation":                      {"DEL"},
+		jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(rec.Revision, 10)},
+	}}
+	_, err := jet.Retry(ctx, t.save, func(ctx context.Context) (jet.PubAck, error) {
+		ack, err := t.batcher.Publish(ctx, msg)
+		if refused(err) { // it is removed already, or another worker has written over it
+			return ack, nil
+		}
+		return ack, err
+	})
+	if err != nil {
+		return fmt.Errorf("remove record of task %s: %w", rec.TaskID, err)
+	}
+	return nil
 }
 
 // Save writes a record over the revision it carries and returns it with the new one. Where the bucket
@@ -107,7 +138,18 @@ func (t *Tracker) write(ctx context.Context, rec task.Record) (task.Record, erro
 		return rec, fmt.Errorf("write record of task %s: %w", rec.TaskID, err)
 	}
 	rec.Revision = revision
+	t.observe(revision)
 	return rec, nil
+}
+
+// observe notes the newest revision that the bucket is known to have had.
+func (t *Tracker) observe(revision uint64) {
+	for {
+		newest := t.newest.Load()
+		if revision <= newest || t.newest.CompareAndSwap(newest, revision) {
+			return
+		}
+	}
 }
 
 // message is the record as the bucket's stream takes it: only over the record's revision.

@@ -57,8 +57,8 @@ func TestAlerts(t *testing.T) {
 		{"no credits are the other alert's", "CapstanSubmissionsHeldUp", []string{paused("no_credits", "1x60")}, 40 * minute, false},
 		{"a full plan for a night", "CapstanPlanIsFull", []string{paused("rate_limited", "1x300"), accepted("0 0x50 25x60 50x60 75x60 100x60")}, 290 * minute, false},
 		{"a plan that others fill", "CapstanPlanIsFull", []string{paused("rate_limited", "1x300"), accepted("25x300")}, 200 * minute, true},
-		{"polls that are refused", "CapstanPollsPaused", []string{`capstan_polls_held` + in + `} 1x60`}, 40 * minute, true},
-		{"polls that are refused at times", "CapstanPollsPaused", []string{`capstan_polls_held` + in + `} ` + strings.Repeat("1 0 ", 30)}, 40 * minute, false},
+		{"polls that are refused", "CapstanPollsPaused", []string{`capstan_polls_paused` + in + `} 1x60`}, 40 * minute, true},
+		{"polls that are refused at times", "CapstanPollsPaused", []string{`capstan_polls_paused` + in + `} ` + strings.Repeat("1 0 ", 30)}, 40 * minute, false},
 		{"an answer that was lost", "CapstanSubmissionsUnknown", []string{`capstan_submissions_total` + in + `, result="unknown"} 0x10 1x10`}, 15 * minute, true},
 		{"an answer that was lost long ago", "CapstanSubmissionsUnknown", []string{`capstan_submissions_total` + in + `, result="unknown"} 1x60`}, 60 * minute, false},
 		{"submissions that are accepted", "CapstanSubmissionsUnknown", []string{`capstan_submissions_total` + in + `, result="accepted"} 0+60x60`}, 60 * minute, false},
@@ -72,8 +72,8 @@ func TestAlerts(t *testing.T) {
 		{"a batch for four hours", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="stream"} 0+60x240`, accepted("0+200x240")}, 230 * minute, false},
 		{"a batch that the plan lets through one by one", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="worker"} 0+60x240`, accepted("0x29 1x29 2x29 3x29 4x29 5x29 6x29 7x29")}, 230 * minute, false},
 		{"requests wait no longer than half an hour", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="worker"} 1800x100`}, 80 * minute, false},
-		{"a stream that takes no event", "CapstanNATSTriedAgain", retries("0+60x40", "5x40"), 30 * minute, true},
-		{"one retry among many calls", "CapstanNATSTriedAgain", retries("0x10 1x30", "0+600x40"), 14 * minute, false},
+		{"a stream that takes no event", "CapstanNATSRetries", retries("0+60x40", "5x40"), 30 * minute, true},
+		{"one retry among many calls", "CapstanNATSRetries", retries("0x10 1x30", "0+600x40"), 14 * minute, false},
 		{"tasks wait, no worker is ready", "CapstanNoReadyWorker", []string{waiting + `5x20`, ready + `0x20`}, 10 * minute, true},
 		{"tasks were held, no Deployment any more", "CapstanNoReadyWorker", []string{held + `5x20`}, 10 * minute, true},
 		{"scaled to 0 when idle", "CapstanNoReadyWorker", []string{waiting + `0x20`, held + `0x20`, ready + `0x20`}, 10 * minute, false},
@@ -85,8 +85,8 @@ func TestAlerts(t *testing.T) {
 		{"no dead letter", "CapstanDeadLetters", []string{`capstan_dead_letters_total` + in + `} 3x60`}, 60 * minute, false},
 		{"a panic", "CapstanPanics", []string{`capstan_handler_panics_total` + in + `} 0x10 1x10`}, 15 * minute, true},
 		{"no panic", "CapstanPanics", []string{`capstan_handler_panics_total` + in + `} 0x60`}, 60 * minute, false},
-		{"ends are detected late", "CapstanEndsNoticedLate", detected("0+1x60", "0+10x60"), 50 * minute, true},
-		{"ends are detected in time", "CapstanEndsNoticedLate", detected("0+10x60", "0+10x60"), 50 * minute, false},
+		{"ends are detected late", "CapstanDetectionDelay", detected("0+1x60", "0+10x60"), 50 * minute, true},
+		{"ends are detected in time", "CapstanDetectionDelay", detected("0+10x60", "0+10x60"), 50 * minute, false},
 		{"KEDA sees errors only", "CapstanScalerBlind", []string{`keda_scaler_detail_errors_total{scaledObject="worker"} 0+4x30`}, 20 * minute, true},
 		{"KEDA saw an error", "CapstanScalerBlind", []string{`keda_scaler_detail_errors_total{scaledObject="worker"} 0x5 1x30`}, 14 * minute, false},
 	}
@@ -104,7 +104,7 @@ func TestAlerts(t *testing.T) {
 		})
 		tested[tt.alert] = tested[tt.alert] || tt.want
 	}
-	const published = "https://github.com/capstan-worker/capstan/blob/main/docs/operations.md"
+	const published = "https://github.com/capstan-worker/capstan/blob/main/docs/runbook.md"
 	for _, r := range rules(t) {
 		if got, want := r.Annotations["runbook_url"], published+"#"+strings.ToLower(r.Alert); got != want {
 			t.Errorf("alert %s: got runbook_url %q, want %q", r.Alert, got, want)
@@ -141,7 +141,7 @@ func retries(repeated, ended string) []string {
 
 // detected is a histogram of ends: those that were detected within 15 s, and all.
 func detected(soon, all string) []string {
-	const name = `capstan_task_detected_seconds_bucket` + in
+	const name = `capstan_task_detection_delay_seconds_bucket` + in
 	return []string{name + `, le="15"} ` + soon, name + `, le="40.96"} ` + all, name + `, le="+Inf"} ` + all}
 }
 

@@ -2,6 +2,7 @@ package k8s_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -84,8 +85,8 @@ func TestEveryDocumentNamesTheSameTimeAfterTheDrain(t *testing.T) {
 		}
 	}
 	drain := workerOf(t, overlays(t)["production"]).duration(t, "DRAIN_TIMEOUT")
-	if want := fmt.Sprintf("TimeoutStopSec=%.0f", (drain + afterDrain).Seconds()); !strings.Contains(read(t, runbook), want) {
-		t.Errorf("%s: got another time for systemd, want %s", runbook, want)
+	if want := fmt.Sprintf("TimeoutStopSec=%.0f", (drain + afterDrain).Seconds()); !strings.Contains(read(t, operations), want) {
+		t.Errorf("%s: got another time for systemd, want %s", operations, want)
 	}
 }
 
@@ -181,7 +182,7 @@ func TestEveryAlertHasItsHeadingInTheRunbook(t *testing.T) {
 	for _, r := range rules(t) {
 		alerts = append(alerts, r.Alert)
 	}
-	for _, heading := range headings(t) {
+	for _, heading := range headings(t, runbook) {
 		if name, ok := strings.CutPrefix(heading, "### Capstan"); ok {
 			found = append(found, "Capstan"+name)
 		}
@@ -191,28 +192,57 @@ func TestEveryAlertHasItsHeadingInTheRunbook(t *testing.T) {
 	}
 }
 
-func TestLinksWithinTheRunbookLeadToHeadings(t *testing.T) {
-	var anchors []string
-	for _, heading := range headings(t) { // as GitHub links them
-		text := strings.ToLower(strings.TrimLeft(heading, "# "))
-		anchors = append(anchors, strings.ReplaceAll(regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(text, ""), " ", "-"))
-	}
-	links := regexp.MustCompile(`\]\(#([^)]*)\)`).FindAllStringSubmatch(read(t, runbook), -1)
-	if len(links) == 0 {
-		t.Errorf("%s: got no link, want those of its contents", runbook)
-	}
-	for _, link := range links {
-		if !slices.Contains(anchors, link[1]) {
-			t.Errorf("%s: got a link to #%s, want one to a heading: %q", runbook, link[1], anchors)
+func TestEveryRelativeLinkInADocumentLeadsToAFileOrAHeading(t *testing.T) {
+	n := 0
+	err := filepath.WalkDir(root, func(document string, entry fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(document) != ".md" || !entry.Type().IsRegular() {
+			return err
 		}
+		n++
+		for _, link := range regexp.MustCompile(`\]\(([^)]*)\)`).FindAllStringSubmatch(withoutCode(read(t, document)), -1) {
+			if !strings.Contains(link[1], "://") {
+				checkLink(t, document, link[1])
+			}
+		}
+		return nil
+	})
+	if err != nil || n < 10 {
+		t.Errorf("got %d documents, %v, want those of the README", n, err)
 	}
 }
 
-// headings returns the headings of the runbook, without comments in blocks of code.
-func headings(t *testing.T) []string {
+func checkLink(t *testing.T, document, link string) {
 	t.Helper()
-	outside := regexp.MustCompile("(?ms)^```.*?\n```").ReplaceAllString(read(t, runbook), "")
-	return regexp.MustCompile(`(?m)^#+ .*$`).FindAllString(outside, -1)
+	name, heading, _ := strings.Cut(link, "#")
+	target := document
+	if name != "" {
+		target = filepath.Join(filepath.Dir(document), name)
+	}
+	if _, err := os.Stat(target); err != nil {
+		t.Errorf("%s: link %s: %v", document, link, err)
+		return
+	}
+	if heading == "" {
+		return
+	}
+	var anchors []string
+	for _, h := range headings(t, target) { // as GitHub links them
+		text := strings.ToLower(strings.TrimLeft(h, "# "))
+		anchors = append(anchors, strings.ReplaceAll(regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(text, ""), " ", "-"))
+	}
+	if !slices.Contains(anchors, heading) {
+		t.Errorf("%s: link %s: got no such heading, want one of %q", document, link, anchors)
+	}
+}
+
+// headings returns the headings of a document, without comments in blocks of code.
+func headings(t *testing.T, document string) []string {
+	t.Helper()
+	return regexp.MustCompile(`(?m)^#+ .*$`).FindAllString(withoutCode(read(t, document)), -1)
+}
+
+func withoutCode(text string) string {
+	return regexp.MustCompile("(?ms)^ *```.*?\n *```").ReplaceAllString(text, "")
 }
 
 // CI runs the commands that the README tells people to run.

@@ -24,9 +24,11 @@ import (
 )
 
 const (
-	root    = "../.." // of the repository
-	readme  = "../README.md"
-	runbook = "../../docs/operations.md"
+	root        = "../.." // of the repository
+	readme      = "../README.md"
+	runbook     = "../../docs/runbook.md"
+	operations  = "../../docs/operations.md"
+	permissions = "../../docs/permissions.md"
 )
 
 // object is one of the objects that `kubectl apply -k` sends.

@@ -116,9 +116,9 @@ func TestTheFleetCanUseItsSize(t *testing.T) {
 // With the documented permissions, a worker with another prefix gets no answers from NATS.
 func TestProductionUsesTheInboxPrefixOfTheDocumentedPermissions(t *testing.T) {
 	prefix := workerOf(t, overlays(t)["production"]).env["NATS_INBOX_PREFIX"]
-	line := regexp.MustCompile(`subscribe: \["(\S+)\.>"\] +# NATS_INBOX_PREFIX=_INBOX_worker\n`).FindStringSubmatch(read(t, runbook))
+	line := regexp.MustCompile(`subscribe: \["(\S+)\.>"\] +# NATS_INBOX_PREFIX=_INBOX_worker\n`).FindStringSubmatch(read(t, permissions))
 	if len(line) < 2 || prefix != line[1] {
-		t.Errorf("NATS_INBOX_PREFIX: got %q, want the subscription in %s: %v", prefix, runbook, line)
+		t.Errorf("NATS_INBOX_PREFIX: got %q, want the subscription in %s: %v", prefix, permissions, line)
 	}
 }
 
