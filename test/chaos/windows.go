@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/test/chaos/link"
@@ -104,6 +106,7 @@ func windows() []scenario {
 		stalls = append(stalls, scenario{name: "stall-" + m.name, about: "SIGSTOP for longer than ACK_WAIT " + m.about, short: short, run: m.stall})
 		cuts = append(cuts, scenario{name: "cut-" + m.name, about: "no link to NATS for longer than ACK_WAIT " + m.about, run: m.cut})
 	}
+	kills = append(kills, scenario{name: "kill-forgotten", about: "kill -9 when the event was just stored, until its stream has forgotten the id", short: true, run: killForgotten})
 	return slices.Concat(kills, stalls, cuts)
 }
 
@@ -160,6 +163,20 @@ func (m moment) kill(ctx context.Context, w *world) {
 		}
 	}
 	must(w.startWorker(ctx))
+}
+
+// killForgotten starts another worker when the results stream no longer recognizes the events that it holds. Workers do not
+// change the duplicate window of a stream.
+func killForgotten(ctx context.Context, w *world) {
+	const window = time.Second
+	must(w.js.CreateStream(ctx, jetstream.StreamConfig{Name: resultStream, Subjects: []string{resultSubject}, Replicas: w.size, Duplicates: window}))
+	check(momentNamed("after-event").bring(ctx, w).Kill())
+	w.certain()
+	check(process.Pass(ctx, 2*window))
+	must(w.startWorker(ctx))
+	if got := must(w.stream(ctx, resultStream)).CachedInfo().Config.Duplicates; got != window {
+		check(fmt.Errorf("%s has a duplicate window of %v, so nothing was tested", resultStream, got))
+	}
 }
 
 // stall stops the worker in the window with SIGSTOP, and lets it continue once another has its tasks.
