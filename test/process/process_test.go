@@ -110,11 +110,11 @@ func TestASkewedProgramHasAnotherTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		told, err := time.ParseDuration(strings.TrimSpace(string(out)) + "s")
+		printed, err := time.ParseDuration(strings.TrimSpace(string(out)) + "s")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if off := told - time.Duration(time.Now().Unix())*time.Second - want; off.Abs() > 5*time.Second {
+		if off := printed - time.Duration(time.Now().Unix())*time.Second - want; off.Abs() > 5*time.Second {
 			t.Errorf("%q: the clock is off by %v, want %v", value, want+off, want)
 		}
 	}
