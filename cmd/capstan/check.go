@@ -7,75 +7,71 @@ import (
 	"os"
 	"time"
 
+	"github.com/fatih/color"
+
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/check"
+	"github.com/capstan-worker/capstan/internal/settings"
 )
 
-// checkCmd looks at all that a worker needs. It reads the worker's settings, so run it where the worker
-// runs.
+// checkCmd checks everything that a worker needs. It reads the worker's settings, so run it where the worker runs.
 type checkCmd struct {
-	Timeout time.Duration `default:"60s" help:"Longest time for all of it. Default: 60s."`
+	Timeout time.Duration `default:"60s" help:"Overall timeout. Default: 60s."`
 }
 
 // Help is printed below the flags.
 func (*checkCmd) Help() string {
-	return `It reads the worker's settings (worker -help prints them) and prints a line for each thing that
-has to be right: ok, warn (works, but is not advised) or BAD, with what to do. The exit status is 1
-where a line is BAD. It changes nothing: no stream is made, no message stored, no request taken.
+	return `It reads the worker's settings (worker -help prints them) and prints one line per requirement: ok,
+warn (works, but not recommended) or BAD, and how to fix it. The exit status is 1 if a line is BAD. It
+changes nothing: no stream is created, no message stored, no request taken.
 
-An API that is away is no more than a warning: a worker waits for it, and a fleet that could not
-start in the outage would be worse. A key that the API refuses is BAD, and so is a base URL behind
-which something else answers.`
+An API that cannot be reached is only a warning: workers wait for it, and must be able to start during
+an outage. A key that the API refuses is BAD, and so is a base URL at which something else answers.`
 }
 
 // Run runs the command.
 func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 	if c.Timeout <= 0 {
-		return usageError{fmt.Errorf("--timeout is %v: give a duration above 0, such as 60s", c.Timeout)}
+		return usageError{fmt.Errorf("--timeout must be a duration above 0, such as 60s (got %v)", c.Timeout)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	bad := 0
-	report := func(f check.Finding) {
-		if f.Level == check.Bad {
-			bad++
+	failed := 0
+	report := func(r check.Result) {
+		if r.Level == check.Bad {
+			failed++
 		}
-		printFinding(t, f)
+		printResult(t, r)
 	}
-	warnOfMisspellings(report)
-	cfg, mistakes, err := app.LoadCheckedConfig()
-	if err != nil {
-		return err
-	}
+	reportMisspellings(report)
+	cfg, mistakes := app.LoadCheckedConfig()
 	check.Run(ctx, cfg, mistakes, version, report)
-	if bad > 0 {
-		return errChecked
-	}
-	return nil
-}
-
-// warnOfMisspellings reports each variable that looks like a misspelled setting: a worker ignores it.
-func warnOfMisspellings(report func(check.Finding)) {
-	found, err := app.Misspelled(os.Environ())
-	if err != nil {
-		report(check.Finding{Level: check.Bad, What: "settings", Says: err.Error()})
-	}
-	for _, m := range found {
-		report(check.Finding{Level: check.Warn, What: "settings", Says: m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"})
+	switch failed {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("1 check failed")
+	default:
+		return fmt.Errorf("%d checks failed", failed)
 	}
 }
 
-// errChecked ends the process as a failure. The lines have told why.
-var errChecked = errors.New("not all is right")
+// reportMisspellings reports each variable that looks like a misspelled setting, which a worker ignores.
+func reportMisspellings(report func(check.Result)) {
+	for _, m := range settings.Misspelled(app.Settings(), os.Environ()) {
+		report(check.Result{Level: check.Warn, Subject: "settings", Text: m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"})
+	}
+}
 
-func printFinding(t *terminal, f check.Finding) {
-	mark, c := "ok  ", green
-	switch f.Level {
+// printResult prints a result on one line.
+func printResult(t *terminal, r check.Result) {
+	mark, c := "ok  ", color.FgGreen
+	switch r.Level {
 	case check.OK:
 	case check.Warn:
-		mark, c = "warn", yellow
+		mark, c = "warn", color.FgYellow
 	case check.Bad:
-		mark, c = "BAD ", red
+		mark, c = "BAD ", color.FgRed
 	}
-	t.printf("%s  %-25s  %s\n", t.paint(c, mark), f.What, oneLine(f.Says, messageWidth))
+	t.printf("%s  %-25s  %s\n", color.New(c).Sprint(mark), r.Subject, oneLine(r.Text, messageWidth))
 }

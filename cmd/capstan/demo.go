@@ -16,33 +16,34 @@ import (
 )
 
 // demoHelp is the demo's line in the list of commands.
-const demoHelp = "See it work: NATS, a worker and a stand-in for Anchor's API in one process, nothing to install."
+const demoHelp = "Try it: NATS, a worker and a fake API in one process, nothing to install."
 
-// demoCmd is the whole of Capstan in one process: a NATS server, Anchor's API or a stand-in for it, and
-// the worker as it runs in production. Three tasks show what it does.
+// demoCmd runs all of Capstan in one process: a NATS server, a stand-in for Anchor's API unless there is a key for the
+// real one, and the same worker as in production. It submits three tasks.
 type demoCmd struct {
-	Exit bool   `help:"End when the three tasks have ended. The exit status is 1 where one did not end as it should."`
-	Data string `placeholder:"DIR" help:"Keep the streams in this folder. Default: a temporary one, removed at the end."`
-	Port int    `default:"4222" placeholder:"PORT" help:"Port of NATS on 127.0.0.1, or 0 for any. A free one is taken where somebody else has it. Default: 4222."`
-	Log  bool   `help:"Show the worker's log. Without it only its errors are shown."`
+	Exit bool   `help:"Exit when the three tasks have finished."`
+	Data string `placeholder:"DIR" help:"Keep the streams in this folder. Default: a temporary folder."`
+	Port int    `default:"4222" placeholder:"PORT" help:"Port of NATS on 127.0.0.1; 0 for any. If it is taken, any free port is used. Default: 4222."`
+	Log  bool   `help:"Show the worker's log. Default: only its errors."`
 }
 
 // Help is printed below the flags.
 func (*demoCmd) Help() string {
-	return `Without ANCHORBROWSER_API_KEY (or _FILE) a stand-in takes the place of Anchor's API. It is no AI
-agent: it fetches the page a task names and looks up what the prompt mentions. With a key the
-tasks run on Anchor Browser and use your credits.
+	return `The demo submits three tasks, shows what happens to them, and keeps running for your own tasks. It exits 1 if
+a task did not end as expected.
 
-The demo always has a NATS server of its own, whatever NATS_URL and the other settings NATS_*
-say. All other settings of the worker count.`
+If ANCHORBROWSER_API_KEY is not set, a fake API takes the tasks: no AI, it just fetches the page and
+extracts text. If it is set, the tasks run on Anchor Browser and use your credits.
+
+The demo always starts its own NATS server and ignores NATS_*. All other worker settings apply.`
 }
 
-// Run runs the command. Everything is started here, and stopped in the opposite order.
+// Run runs the command. It starts each part, and stops them in the opposite order.
 func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 	if d.Port < 0 || d.Port > maxPort {
-		return usageError{fmt.Errorf("--port is %d: give a port from 0 to %d", d.Port, maxPort)}
+		return usageError{fmt.Errorf("--port must be from 0 to %d (got %d)", maxPort, d.Port)}
 	}
-	setNATS := os.Getenv("NATS_URL") != ""
+	setNATS := os.Getenv("NATS_URL") != "" // before the demo sets it
 	dir, removeDir, err := d.folder()
 	if err != nil {
 		return err
@@ -58,6 +59,7 @@ func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer api.close()
+	// From here on the environment describes the demo, for the worker and for connect.
 	cfg, err := demoConfig(ctx, server.URL())
 	if err != nil {
 		return usageError{err}
@@ -74,45 +76,52 @@ func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 	introduce(t, d, cfg, api, tasks)
 	s, err := c.newShow(ctx, t, tasks, func(ctx context.Context) string { return whyWaiting(ctx, cfg) })
 	if err != nil {
-		return d.end(ctx, err)
+		return d.result(ctx, err)
 	}
 	err = s.untilTasksEnd(ctx)
 	if d.Exit || ctx.Err() != nil {
-		return d.end(ctx, err)
+		return d.result(ctx, err)
 	}
 	if err != nil {
 		t.complain(err)
+		err = errTaskFailed
 	}
 	invite(t, cfg, api, tasks[0].id, setNATS)
-	return d.end(ctx, s.untilStopped(ctx))
+	s.untilStopped(ctx)
+	return d.result(ctx, err)
 }
 
-// end returns what ended the demo: the worker's error where it has one. To be told to stop is an error
-// only for --exit.
-func (d *demoCmd) end(ctx context.Context, err error) error {
+// result returns the error of the worker if it failed, and else err. An interrupt is an error only with --exit.
+func (d *demoCmd) result(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	switch {
 	case cause == nil:
 		return err
 	case !errors.Is(cause, context.Canceled):
-		return fmt.Errorf("the worker ended: %w", cause)
+		return fmt.Errorf("the worker stopped: %w", cause)
+	case errors.Is(err, errTaskFailed):
+		return err
 	case d.Exit:
-		return errors.New("stopped before the tasks had ended")
+		return errors.New("interrupted before the tasks finished")
 	}
 	return nil
 }
 
-// folder returns where the streams are kept and what to do with it in the end.
+// folder creates the folder of the streams. remove removes it if it is temporary.
 func (d *demoCmd) folder() (dir string, remove func(), err error) {
 	if d.Data != "" {
+		if err := os.MkdirAll(d.Data, 0o750); err != nil {
+			return "", nil, fmt.Errorf("create the folder of --data: %w", err)
+		}
 		return d.Data, func() {}, nil
 	}
 	if dir, err = os.MkdirTemp("", "capstan-demo-"); err != nil {
-		return "", nil, fmt.Errorf("make a folder for the streams: %w", err)
+		return "", nil, fmt.Errorf("create a folder for the streams: %w", err)
 	}
 	return dir, func() { _ = os.RemoveAll(dir) }, nil
 }
 
+// logger is for the worker: with --log as its settings say, else for errors only.
 func (d *demoCmd) logger(w io.Writer, cfg app.Config) zerolog.Logger {
 	level := zerolog.LevelErrorValue
 	if d.Log {
@@ -121,43 +130,47 @@ func (d *demoCmd) logger(w io.Writer, cfg app.Config) zerolog.Logger {
 	return app.NewLogger(w, level, cfg.Log.Format)
 }
 
-// introduce says what runs where, and what will be seen.
+// introduce prints which parts run where, and the three tasks.
 func introduce(t *terminal, d *demoCmd, cfg app.Config, api demoAPI, tasks []demoTask) {
-	kept := "streams in a temporary folder"
+	kept := "the queue; its streams are in a temporary folder"
 	if d.Data != "" {
-		kept = "streams in " + d.Data
+		kept = "the queue; its streams are in " + d.Data
 	}
-	what := "a stand-in: no AI agent, but it fetches the page and reads it"
+	about := "a fake API: no AI, it just fetches the page and extracts text"
 	if api.real {
-		what = "Anchor Browser: this uses your credits"
+		about = "Anchor Browser: this uses your credits"
 	}
-	t.printf("\n%s\n\n", t.paint(bold, "Capstan, with NATS and a worker in this process"))
+	t.printf("\n%s\n\n", bold("Capstan is running, with everything in this process"))
 	for _, part := range [][3]string{
 		{"NATS", cfg.NATS.URL, kept},
-		{"API", cfg.Anchor.BaseURL, what},
-		{"worker", "http://" + cfg.Admin.Addr, "the same as in production: /readyz, /metrics"},
+		{"API", cfg.Anchor.BaseURL, about},
+		{"worker", "http://" + cfg.Admin.Addr, "the same as in production, with /readyz and /metrics"},
 	} {
-		t.printf("  %-6s  %-28s  %s\n", part[0], part[1], t.paint(dim, part[2]))
+		t.printf("  %-6s  %-28s  %s\n", part[0], part[1], faint(part[2]))
 	}
-	t.printf("\n%s\n\n", t.paint(bold, "Three tasks at once"))
+	title := "Submitting three tasks; the last one should fail, because its page does not exist"
+	if api.real {
+		title = "Submitting three tasks"
+	}
+	t.printf("\n%s\n\n", bold(title))
 	for _, each := range tasks {
-		t.printf("  %-*s  %-28s  %s\n", idWidth, each.id, each.prompt, t.paint(dim, each.url))
+		t.printf("  %s  %-28s  %s\n", taskCell(each.id), each.prompt, faint(each.url))
 	}
 	t.printf("\n")
 }
 
-// invite says how to go on from another terminal.
+// invite prints commands to try in another terminal.
 func invite(t *terminal, cfg app.Config, api demoAPI, taskID string, setNATS bool) {
 	capstan := os.Args[0]
-	if strings.Contains(capstan, "go-build") { // where go run keeps what it runs
+	if strings.Contains(capstan, "go-build") { // started by go run
 		capstan = "go run ./cmd/capstan"
 	}
 	if setNATS || cfg.NATS.URL != defaultURL {
 		capstan = "NATS_URL=" + cfg.NATS.URL + " " + capstan
 	}
-	t.printf("\n%s\n\n", t.paint(bold, "Your turn, from another terminal"))
+	t.printf("\n%s\n\n", bold("Try it from another terminal"))
 	t.printf("  %s submit --wait --url %s \"Extract the main heading\"\n", capstan, api.another)
 	t.printf("  %s watch --all\n", capstan)
 	t.printf("  %s get %s\n", capstan, taskID)
-	t.printf("\n%s\n\n", t.paint(dim, "What happens is shown here. Ctrl-C ends the demo."))
+	t.printf("\n%s\n\n", faint("Events appear below. Ctrl-C ends the demo."))
 }

@@ -5,12 +5,12 @@ package main
 import "errors"
 
 // demoHelp is the demo's line in the list of commands.
-const demoHelp = "Not in this build: see it work from a checkout, with go run ./cmd/capstan demo."
+const demoHelp = "Not in this build. From a checkout: go run ./cmd/capstan demo."
 
-// demoCmd says that there is no demo. Its NATS server is larger than all the rest, and an image for
-// production has no use for it: the build tag nodemo leaves it out.
+// demoCmd reports that this build has no demo. The demo's NATS server is larger than everything else, so the image for
+// production is built with the tag nodemo.
 type demoCmd struct {
-	Args []string `arg:"" optional:"" passthrough:"" hidden:""` // the flags of the real one
+	Args []string `arg:"" optional:"" passthrough:"" hidden:""` // the flags of the real demo
 }
 
 // Run runs the command.

@@ -23,11 +23,11 @@ import (
 
 const (
 	maxPort    = 65535
-	adminPort  = 8080                    // where it is free
+	adminPort  = 8080                    // if it is free
 	defaultURL = "nats://127.0.0.1:4222" // of NATS_URL
 )
 
-// freePort returns a port of 127.0.0.1 that nobody listens on: the preferred one if it can.
+// freePort returns a free port of 127.0.0.1: the preferred one if possible.
 func freePort(ctx context.Context, preferred int) (int, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", preferred))
@@ -35,14 +35,14 @@ func freePort(ctx context.Context, preferred int) (int, error) {
 		listener, err = config.Listen(ctx, "tcp", "127.0.0.1:0")
 	}
 	if err != nil {
-		return 0, fmt.Errorf("look for a free port: %w", err)
+		return 0, fmt.Errorf("find a free port: %w", err)
 	}
 	if err := listener.Close(); err != nil {
-		return 0, fmt.Errorf("look for a free port: %w", err)
+		return 0, fmt.Errorf("find a free port: %w", err)
 	}
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {
-		return 0, fmt.Errorf("look for a free port: %w", err)
+		return 0, fmt.Errorf("find a free port: %w", err)
 	}
 	return strconv.Atoi(port)
 }
@@ -53,21 +53,26 @@ func startNATS(ctx context.Context, dir string, preferred int) (*natsserver.Serv
 	if err != nil {
 		return nil, err
 	}
-	return natsserver.Start(natsserver.Config{Dir: dir, Port: port})
+	server, err := natsserver.Start(natsserver.Config{Dir: dir, Port: port})
+	if err != nil {
+		return nil, fmt.Errorf("start NATS in %s: %w", dir, err)
+	}
+	return server, nil
 }
 
-// demoAPI is what stands behind the worker.
+// demoAPI is the API that the worker uses, and pages for its tasks.
 type demoAPI struct {
-	real    bool   // Anchor Browser itself
-	page    string // a page to read
-	another string // one more
-	missing string // one that cannot be read
+	real    bool // Anchor Browser itself
+	page    string
+	another string
+	missing string // a page that does not exist
 	close   func()
 }
 
-// startAPI starts the stand-in and a site for it to read, and writes into the environment where the
-// worker finds it, unless the environment names an API already.
+// startAPI starts the stand-in and a site for it to read, and sets the worker's environment variables for it. If the
+// environment names an API already, it starts nothing.
 func startAPI(ctx context.Context) (demoAPI, error) {
+	// A base URL without a key is a mistake, which the worker's own check reports.
 	for _, name := range []string{"ANCHORBROWSER_API_KEY", "ANCHORBROWSER_API_KEY_FILE", "ANCHORBROWSER_BASE_URL"} {
 		if os.Getenv(name) != "" {
 			return demoAPI{
@@ -89,41 +94,37 @@ func startAPI(ctx context.Context) (demoAPI, error) {
 	pages := "http://" + site.Addr
 	return demoAPI{
 		page: pages + "/", another: pages + "/knots", missing: pages + "/no-such-page",
-		close: func() { // what still reads a page ends with the process
+		close: func() { // requests that are still running end with the process
 			_ = api.Close()
 			_ = site.Close()
 		},
 	}, setenv(map[string]string{"ANCHORBROWSER_API_KEY": standIn.Key(), "ANCHORBROWSER_BASE_URL": "http://" + api.Addr})
 }
 
-// pace lets each task run for 2 to 4 seconds, so that people can see it.
+// pace makes each task run for 2 to 4 seconds, so that people can follow it.
 func pace(t anchortest.Task) anchortest.Plan {
 	sum := fnv.New32a()
 	_, _ = sum.Write(t.Body)
 	return anchortest.Plan{Run: 2*time.Second + time.Duration(sum.Sum32()%2000)*time.Millisecond}
 }
 
-// serve serves at the Addr of the server it returns.
+// serve starts a server. Its Addr is where it listens.
 func serve(ctx context.Context, handler http.Handler) (*http.Server, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("serve in the demo: %w", err)
+		return nil, fmt.Errorf("listen for the demo: %w", err)
 	}
 	server := &http.Server{Addr: listener.Addr().String(), Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	return server, nil
 }
 
-// demoConfig reads the worker's settings from the environment, as a worker does, after it has written
-// into it what is the demo's own: where NATS is, and what the user has not set.
+// demoConfig reads the worker's settings from the environment, as a worker does. First it sets the demo's own variables:
+// the address of NATS, and defaults for settings that the user has not set.
 func demoConfig(ctx context.Context, natsURL string) (app.Config, error) {
-	settings, err := app.Settings()
-	if err != nil {
-		return app.Config{}, err
-	}
-	for _, s := range settings {
-		if strings.HasPrefix(s.Name, "NATS_") {
+	for _, s := range app.Settings() {
+		if strings.HasPrefix(s.Name, "NATS_") { // a login of the user's server would be refused here
 			if err := os.Unsetenv(s.Name); err != nil {
 				return app.Config{}, fmt.Errorf("unset %s: %w", s.Name, err)
 			}
@@ -148,6 +149,7 @@ func demoConfig(ctx context.Context, natsURL string) (app.Config, error) {
 	return app.LoadConfig()
 }
 
+// setenv sets environment variables. The demo configures the worker as a user does, so that it runs the same code.
 func setenv(variables map[string]string) error {
 	for name, value := range variables {
 		if err := os.Setenv(name, value); err != nil {
@@ -157,8 +159,8 @@ func setenv(variables map[string]string) error {
 	return nil
 }
 
-// startWorker runs a worker until ctx ends. The context it returns ends with the worker, and then its
-// cause is the worker's error; stop ends both and waits.
+// startWorker starts a worker, which runs until ctx ends. The context running ends with the worker, and its cause is the
+// worker's error. stop stops the worker and waits for it.
 func startWorker(ctx context.Context, cfg app.Config, log zerolog.Logger) (running context.Context, stop func()) {
 	running, end := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
@@ -166,9 +168,9 @@ func startWorker(ctx context.Context, cfg app.Config, log zerolog.Logger) (runni
 		defer close(ended)
 		err := app.Run(running, cfg, version, log)
 		if err == nil && running.Err() == nil {
-			err = errors.New("nobody told it to")
+			err = errors.New("unexpectedly, without an error")
 		}
-		end(err) // nil is context.Canceled
+		end(err) // nil becomes context.Canceled
 	}()
 	return running, func() {
 		end(nil)

@@ -10,36 +10,34 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fatih/color"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// quietTime is how long nothing may happen before the demo says why.
-const quietTime = 5 * time.Second
+const (
+	quietTime     = 5 * time.Second  // without news, after which the demo says what the worker waits for
+	startup       = 30 * time.Second // maximum time for the worker to create its streams
+	workflowWidth = 40               // columns for a workflow id, enough to distinguish two
+)
 
-// startup is how long the worker may take to make its streams.
-const startup = 30 * time.Second
-
-// workflowWidth is how much of a workflow's id is shown, in characters: enough to tell one from another.
-const workflowWidth = 40
-
-// show prints what happens to tasks. It sees what any user can: changes in the tracker's bucket, and
-// events.
+// show prints what happens to tasks. It sees what every user can see: changes in the tracker's bucket, and events.
 type show struct {
 	t       *terminal
 	client  *client
 	records <-chan jetstream.KeyValueEntry
 	events  <-chan received
-	states  map[string]task.State // printed last of each task that has not ended
-	tasks   []demoTask            // of the demo, not ended yet
-	wrong   error                 // the ones that did not end as they should
+	states  map[string]task.State // the last printed state of each unfinished task
+	tasks   []demoTask            // the demo's own unfinished tasks
+	counts  map[task.State]int    // of the demo's own finished tasks
+	wrong   error                 // names the tasks that did not end as expected
 
-	explain func(context.Context) string // why tasks wait, as the worker says; empty where it does not know
-	told    string                       // what was printed last of that
+	explain   func(context.Context) string // why tasks wait, according to the worker; empty if it does not know
+	explained string                       // the explanation that was printed last
 }
 
-// newShow waits for the worker to make the streams and begins to watch them.
+// newShow waits until the worker has created the streams, and begins to watch them.
 func (c *client) newShow(ctx context.Context, t *terminal, tasks []demoTask, explain func(context.Context) string) (*show, error) {
 	bucket, err := c.awaitBucket(ctx)
 	if err != nil {
@@ -55,12 +53,11 @@ func (c *client) newShow(ctx context.Context, t *terminal, tasks []demoTask, exp
 	}
 	return &show{
 		t: t, client: c, records: watcher.Updates(), events: events,
-		states: map[string]task.State{}, tasks: slices.Clone(tasks), explain: explain,
+		states: map[string]task.State{}, counts: map[task.State]int{}, tasks: slices.Clone(tasks), explain: explain,
 	}, nil
 }
 
-// awaitBucket returns the tracker's bucket once it is there. The worker makes it after the streams of
-// requests and results.
+// awaitBucket waits for the tracker's bucket. The worker creates it after the streams of requests and results.
 func (c *client) awaitBucket(ctx context.Context) (jetstream.KeyValue, error) {
 	ctx, cancel := context.WithTimeout(ctx, startup)
 	defer cancel()
@@ -74,13 +71,13 @@ func (c *client) awaitBucket(ctx context.Context) (jetstream.KeyValue, error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for the worker to make bucket %s: %w", c.cfg.Tracker.Bucket, err)
+			return nil, fmt.Errorf("wait for the worker to create bucket %s: %w", c.cfg.Tracker.Bucket, err)
 		}
 	}
 }
 
-// untilTasksEnd publishes the demo's tasks and prints what happens until all have ended. The error names
-// those that did not end as they should.
+// untilTasksEnd publishes the demo's tasks and prints what happens until all have finished. The error names those that did
+// not end as expected.
 func (s *show) untilTasksEnd(ctx context.Context) error {
 	began := time.Now()
 	for _, each := range s.tasks {
@@ -91,29 +88,30 @@ func (s *show) untilTasksEnd(ctx context.Context) error {
 		if _, err := s.client.publish(ctx, request); err != nil {
 			return err
 		}
-		s.line(each.id, began, status(s.t, "queued"), "")
+		s.line(each.id, began, statusCell("", "  queued"), "")
 	}
 	for len(s.tasks) > 0 {
-		if !s.next(ctx) {
+		if !s.printNext(ctx) {
 			return ctx.Err()
 		}
 	}
+	s.t.printf("\nDone in %s: %d succeeded, %d failed", rounded(time.Since(began)), s.counts[task.Succeeded], s.counts[task.Failed])
 	if s.wrong == nil {
-		s.t.printf("\n%s in %s\n", s.t.paint(green, "All three ended as they should,"), short(time.Since(began)))
+		s.t.printf(", %s", color.GreenString("as expected"))
 	}
+	s.t.printf("\n")
 	return s.wrong
 }
 
 // untilStopped prints what happens until ctx ends.
-func (s *show) untilStopped(ctx context.Context) error {
-	for s.next(ctx) {
+func (s *show) untilStopped(ctx context.Context) {
+	for s.printNext(ctx) {
 	}
-	return ctx.Err()
 }
 
-// next prints the next thing that happens, or after a while without one why tasks wait. It returns false when ctx has
-// ended.
-func (s *show) next(ctx context.Context) bool {
+// printNext prints the next thing that happens or, if nothing happens for a while, why tasks wait. It returns false when
+// ctx has ended.
+func (s *show) printNext(ctx context.Context) bool {
 	quiet := time.NewTimer(quietTime)
 	defer quiet.Stop()
 	select {
@@ -134,15 +132,15 @@ func (s *show) explainWait(ctx context.Context) {
 	if len(s.tasks) == 0 && len(s.states) == 0 {
 		return
 	}
-	if why := s.explain(ctx); why != s.told {
-		s.told = why
+	if why := s.explain(ctx); why != s.explained {
+		s.explained = why
 		if why != "" {
-			s.t.printf("%8s  %s\n", "", s.t.paint(yellow, "the worker waits: "+oneLine(why, messageWidth)))
+			s.t.printf("%8s  %s\n", "", color.YellowString("%s", "the worker waits: "+oneLine(why, messageWidth)))
 		}
 	}
 }
 
-// record prints a change of state, but for the last one, which the event tells.
+// record prints a change of state, except for the last one, which the event reports.
 func (s *show) record(entry jetstream.KeyValueEntry) {
 	if entry == nil || entry.Operation() != jetstream.KeyValuePut {
 		return
@@ -152,15 +150,16 @@ func (s *show) record(entry jetstream.KeyValueEntry) {
 		return
 	}
 	s.states[rec.TaskID] = rec.State
-	s.line(rec.TaskID, rec.RequestedAt, status(s.t, string(rec.State)), s.t.paint(dim, oneLine(rec.WorkflowID, workflowWidth)))
+	s.line(rec.TaskID, rec.RequestedAt, statusCell(rec.State, "  "+string(rec.State)), faint(oneLine(rec.WorkflowID, workflowWidth)))
 }
 
-// event prints how a task ended.
+// event prints how a task ended, and judges it if it is one of the demo.
 func (s *show) event(ev received) {
 	delete(s.states, ev.TaskID)
-	s.line(ev.TaskID, ev.RequestedAt, outcome(s.t, ev.Event), ev.answer(s.t))
+	s.line(ev.TaskID, ev.RequestedAt, statusCell(ev.Status, describeStatus(ev.Event)), ev.answer())
 	for i, each := range s.tasks {
 		if each.id == ev.TaskID {
+			s.counts[ev.Status]++
 			s.wrong = errors.Join(s.wrong, each.judge(ev.Event))
 			s.tasks = slices.Delete(s.tasks, i, i+1)
 			return
@@ -168,12 +167,9 @@ func (s *show) event(ev received) {
 	}
 }
 
-// line prints how long after its request what happened to a task.
-func (s *show) line(id string, requested time.Time, what, detail string) {
-	since := fmt.Sprintf("%8s", "+"+short(time.Since(requested)))
-	line := fmt.Sprintf("%s  %-*s  %s  %s", s.t.paint(dim, since), idWidth, oneLine(id, messageWidth), what, detail)
+// line prints the time since the request, the task, its status and a detail.
+func (s *show) line(id string, requested time.Time, status, detail string) {
+	age := fmt.Sprintf("%8s", "+"+rounded(time.Since(requested)))
+	line := fmt.Sprintf("%s  %s  %s  %s", faint(age), taskCell(id), status, detail)
 	s.t.printf("%s\n", strings.TrimRight(line, " "))
 }
-
-// status is a state of a task that goes on, as wide as the column.
-func status(t *terminal, state string) string { return cell(t, yellow, "  "+state) }

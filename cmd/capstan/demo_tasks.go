@@ -10,20 +10,20 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// demoTask is a task of the demo's own and how it should end.
+// demoTask is one of the demo's tasks, and how it should end.
 type demoTask struct {
 	id     string
 	prompt string
 	url    string
 	schema jsonText
-	ends   task.State // empty where any end will do
+	ends   task.State // empty: any
 }
 
-// demoTasks returns two tasks that succeed and one that cannot. What a real agent makes of a page that is
-// not there is up to it.
+// demoTasks returns two tasks that succeed and one that fails, because its page does not exist. A real agent may treat
+// such a page as it likes.
 func demoTasks(api demoAPI) []demoTask {
 	const schema = `{"type":"object","properties":{"heading":{"type":"string"}},"required":["heading"]}`
-	run := strings.ToLower(rand.Text()[:5]) // with --data the ids of an earlier demo are taken
+	run := strings.ToLower(rand.Text()[:5]) // with --data there are ids of earlier demos
 	last := demoTask{id: "missing-" + run, prompt: "Extract the main heading", url: api.missing, schema: jsonText(schema), ends: task.Failed}
 	if api.real {
 		last.ends = ""
@@ -35,15 +35,15 @@ func demoTasks(api demoAPI) []demoTask {
 	}
 }
 
-// request is the task as it is published.
+// request is the JSON to publish.
 func (d demoTask) request() ([]byte, error) {
 	return fields{Prompt: &d.prompt, URL: &d.url, TaskID: &d.id, OutputSchema: d.schema}.encode()
 }
 
-// judge returns nil for the end the task should have.
+// judge returns an error if the task did not end as expected.
 func (d demoTask) judge(ev task.Event) error {
 	if d.ends == "" || d.ends == ev.Status {
 		return nil
 	}
-	return fmt.Errorf("task %s ended as %s and not as %s", d.id, ev.Status, d.ends)
+	return fmt.Errorf("task %s ended as %s, expected %s", d.id, ev.Status, d.ends)
 }

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -24,13 +26,16 @@ func TestDemoShowsThreeTasksAndEnds(t *testing.T) {
 	if got := demo.status(t); got != exitOK {
 		t.Errorf("exit status: got %d, want %d\n%s%s", got, exitOK, &demo.out, &demo.err)
 	}
-	for _, want := range []string{"queued", "submitting", "running", `{"heading":"Welcome aboard"}`, "✗ workflow_failed", "404 Not Found", "All three"} {
+	for _, want := range []string{"queued", "submitting", "running", `{"heading":"Welcome aboard"}`, "✗ workflow_failed", "404 Not Found", "2 succeeded, 1 failed, as expected"} {
 		if !strings.Contains(demo.out.String(), want) {
 			t.Errorf("got %s\nwant it to contain %q", &demo.out, want)
 		}
 	}
 	if got := demo.err.String(); got != "" {
 		t.Errorf("standard error: got %q, want nothing", got)
+	}
+	if strings.Contains(demo.out.String(), "\x1b") {
+		t.Errorf("got %q, want no colors: this is not a terminal", &demo.out)
 	}
 	assertEmpty(t, demo.folder())
 }
@@ -172,24 +177,24 @@ func TestDemoSaysWhyItWaits(t *testing.T) {
 	stop(t, demo)
 }
 
-func TestTheDemoTellsOfPausesAndOfWhatTheWorkerLacks(t *testing.T) {
+func TestTheDemoReportsPausesAndWhatTheWorkerLacks(t *testing.T) {
 	for _, c := range []struct {
 		status     int
 		body, want string
 	}{
-		{200, "nats: CONNECTED\nsubmissions: open\n", ""},
-		{200, "nats: CONNECTED\nsubmissions: paused until 2026-11-26T09:30:01Z: no_credits\npolls: open\n", "submissions: paused: no_credits"},
+		{200, "nats: CONNECTED\nsubmissions: ok\n", ""},
+		{200, "nats: CONNECTED\nsubmissions: paused until 2026-11-26T09:30:01Z: no_credits\npolls: ok\n", "submissions: paused: no_credits"},
 		{503, "nats: CONNECTED\nstreams: stream TASKS is missing\n", "nats: CONNECTED; streams: stream TASKS is missing"},
 	} {
-		if got := waits(c.status, c.body); got != c.want {
+		if got := waitReasons(c.status, c.body); got != c.want {
 			t.Errorf("%d %q: got %q, want %q", c.status, c.body, got, c.want)
 		}
 	}
 }
 
-func TestDemoNamesTheTaskThatEndedOtherwise(t *testing.T) {
+func TestDemoNamesTheTaskThatDidNotEndAsExpected(t *testing.T) {
 	term, _ := testTerminal(nil)
-	s := &show{t: term, states: map[string]task.State{}, tasks: demoTasks(demoAPI{})}
+	s := &show{t: term, states: map[string]task.State{}, counts: map[task.State]int{}, tasks: demoTasks(demoAPI{})}
 	missing := s.tasks[2].id
 	for _, each := range slices.Clone(s.tasks) {
 		s.event(received{Event: task.Event{TaskID: each.id, Status: task.Succeeded}})
@@ -197,7 +202,36 @@ func TestDemoNamesTheTaskThatEndedOtherwise(t *testing.T) {
 	if got, want := len(s.tasks), 0; got != want {
 		t.Errorf("tasks left: got %d, want %d", got, want)
 	}
-	if want := "task " + missing + " ended as succeeded and not as failed"; s.wrong == nil || s.wrong.Error() != want {
+	if want := "task " + missing + " ended as succeeded, expected failed"; s.wrong == nil || s.wrong.Error() != want {
 		t.Errorf("got %v, want %s", s.wrong, want)
+	}
+}
+
+func TestDemoFailsIfATaskDidNotEndAsExpected(t *testing.T) {
+	interrupted, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	demo := &demoCmd{}
+	if got := demo.result(interrupted, errTaskFailed); !errors.Is(got, errTaskFailed) {
+		t.Errorf("got %v, want %v", got, errTaskFailed)
+	}
+	if got := demo.result(interrupted, nil); got != nil {
+		t.Errorf("all as expected: got %v, want nil", got)
+	}
+	stopped, fail := context.WithCancelCause(t.Context())
+	fail(errors.New("disk full"))
+	if got := demo.result(stopped, errTaskFailed); got == nil || !strings.Contains(got.Error(), "disk full") {
+		t.Errorf("got %v, want the worker's error", got)
+	}
+}
+
+func TestDemoNamesTheFolderThatItCannotCreate(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	demo := newTool(t, demoEnv(), "demo", "--port=0", "--data", filepath.Join(file, "data"))
+	if got := demo.status(t); got != exitFailed || !strings.Contains(demo.err.String(), file) {
+		t.Errorf("got %d, %s, want %d and the folder", got, &demo.err, exitFailed)
 	}
 }

@@ -13,12 +13,12 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 )
 
-// readyzTimeout bounds one look at the worker's /readyz, which answers at once.
+// readyzTimeout bounds one request to the worker's /readyz, which answers at once.
 const readyzTimeout = 2 * time.Second
 
-// whyWaiting returns what the worker says on /readyz about what it lacks and what is paused, with the address of the
-// API, since that is often the reason. It returns "" where the worker has nothing to say, or cannot be asked: the
-// port of ADMIN_ADDR may be 0, which means any.
+// whyWaiting returns what /readyz reports as missing or paused, and the address of the API, which is often the reason. It
+// returns "" if nothing is missing or paused, or if the worker does not answer: the port of ADMIN_ADDR may be 0, which
+// means any.
 func whyWaiting(ctx context.Context, cfg app.Config) string {
 	ctx, cancel := context.WithTimeout(ctx, readyzTimeout)
 	defer cancel()
@@ -35,23 +35,23 @@ func whyWaiting(ctx context.Context, cfg app.Config) string {
 	if err != nil {
 		return ""
 	}
-	why := waits(answer.StatusCode, string(body))
+	why := waitReasons(answer.StatusCode, string(body))
 	if why == "" {
 		return ""
 	}
 	return why + " (API: " + cfg.Anchor.BaseURL + ")"
 }
 
-// waits returns the lines of /readyz that tell of a pause, without the moment at which it ends: that changes with
-// each try. Where the worker is not ready it returns all lines.
-func waits(status int, body string) string {
-	var told []string
+// waitReasons returns the lines of /readyz about pauses, without the time at which a pause ends: that changes with each
+// retry. If the worker is not ready, it returns all lines.
+func waitReasons(status int, body string) string {
+	var reasons []string
 	for line := range strings.Lines(body) {
 		if status != http.StatusOK || strings.Contains(line, "paused") {
-			told = append(told, untilMoment.ReplaceAllString(strings.TrimSpace(line), ""))
+			reasons = append(reasons, untilMoment.ReplaceAllString(strings.TrimSpace(line), ""))
 		}
 	}
-	return strings.Join(told, "; ")
+	return strings.Join(reasons, "; ")
 }
 
 var untilMoment = regexp.MustCompile(` until \d{4}-\d\d-\d\dT[0-9:.]+Z`)

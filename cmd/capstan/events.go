@@ -19,49 +19,49 @@ import (
 type received struct {
 	task.Event
 	raw    []byte
-	id     string // its message id
-	replay bool   // stored before, and published again for a repeated request
+	id     string // the message id
+	replay bool   // a stored event that was published again for a repeated request
 }
 
-// readEvent returns false for a message that is no event.
+// readEvent returns false for a message that is not an event.
 func readEvent(header nats.Header, data []byte) (received, bool) {
 	r := received{raw: data, id: header.Get(nats.MsgIdHdr), replay: header.Get(publisher.ReplayHeader) == "true"}
 	err := json.Unmarshal(data, &r.Event)
 	return r, err == nil && r.TaskID != "" && r.Status.Ended()
 }
 
-// beginning says with which of the stored events to begin.
-type beginning func(last uint64, cfg *jetstream.OrderedConsumerConfig)
+// startAt configures a consumer to start at one of the stored events. last is the stream's last sequence.
+type startAt func(last uint64, cfg *jetstream.OrderedConsumerConfig)
 
-// fromNow leaves out all that are stored. It names the next sequence, so that a consumer that is made
-// again before the first event misses none.
-func fromNow() beginning {
+// fromNow skips all stored events. It names the next sequence, so that a consumer that is recreated before the first
+// event misses none.
+func fromNow() startAt {
 	return func(last uint64, cfg *jetstream.OrderedConsumerConfig) {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, last+1
 	}
 }
 
-// since begins with those that were stored after a moment.
-func since(moment time.Time) beginning {
+// since starts with the first event that was stored after a time.
+func since(moment time.Time) startAt {
 	return func(_ uint64, cfg *jetstream.OrderedConsumerConfig) {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &moment
 	}
 }
 
-// fromStart begins with the oldest that is stored.
-func fromStart() beginning {
+// fromStart starts with the oldest stored event.
+func fromStart() startAt {
 	return func(_ uint64, cfg *jetstream.OrderedConsumerConfig) { cfg.DeliverPolicy = jetstream.DeliverAllPolicy }
 }
 
-// follow delivers events in their order until ctx ends. When it returns, the place in the stream is
-// taken: what is stored from then on arrives, through outages of NATS as well.
-func (c *client) follow(ctx context.Context, from beginning) (<-chan received, error) {
+// follow sends events in their order until ctx ends. Every event that is stored after follow has returned arrives, even
+// through outages of NATS.
+func (c *client) follow(ctx context.Context, from startAt) (<-chan received, error) {
 	stream, err := c.js.Stream(ctx, c.cfg.Result.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, c.missing("stream", c.cfg.Result.Stream)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for stream %s: %w", c.cfg.Result.Stream, err)
+		return nil, fmt.Errorf("find stream %s: %w", c.cfg.Result.Stream, err)
 	}
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{c.cfg.Result.Subject}}
 	from(stream.CachedInfo().State.LastSeq, &cfg)
@@ -85,7 +85,7 @@ func (c *client) follow(ctx context.Context, from beginning) (<-chan received, e
 	return events, nil
 }
 
-// await returns the event that answers the request.
+// await waits for the event that answers the request. At the end of ctx, its error says how to find the event later.
 func (p published) await(ctx context.Context, events <-chan received) (task.Event, error) {
 	for {
 		select {
@@ -94,20 +94,20 @@ func (p published) await(ctx context.Context, events <-chan received) (task.Even
 				return ev.Event, nil
 			}
 		case <-ctx.Done():
-			return task.Event{}, fmt.Errorf("task %s has not ended yet; it goes on, see: capstan get %s", p.taskID, p.taskID)
+			return task.Event{}, fmt.Errorf("task %s is still running; check it with: capstan get %s", p.taskID, p.taskID)
 		}
 	}
 }
 
-// isAnswered reports whether an event is the task's own, or another one that answers this very request: a replay, or
-// the refusal of an id that is in use. The message id of those is the task id, the request's sequence and the time at
-// which the stream stored the request, with slashes between them. Workers of older versions wrote a dot and no time.
+// isAnswered reports whether an event is the task's own, or answers this one request: a replay, or the refusal of an id
+// that is in use. The message id of such an event is the task id, the request's sequence and the time at which the stream
+// stored the request, separated by slashes. Workers of older versions wrote a dot and no time.
 func (p published) isAnswered(ev received) bool {
 	return ev.id == p.taskID || ev.TaskID == p.taskID &&
 		(strings.HasPrefix(ev.id, fmt.Sprintf("%s/%d/", p.taskID, p.seq)) || ev.id == fmt.Sprintf("%s.%d", p.taskID, p.seq))
 }
 
-// fetchResult puts the answer that did not fit into the event into it.
+// fetchResult fetches a result that did not fit into the event, and puts it there.
 func (c *client) fetchResult(ctx context.Context, ev *task.Event) error {
 	ref := ev.ResultRef
 	if ref == nil {

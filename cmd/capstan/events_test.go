@@ -115,7 +115,7 @@ func TestEventsSinceTheStartAreFollowed(t *testing.T) {
 	before := time.Now()
 	c.store(t, "a", false, task.Event{TaskID: "a", Status: task.Succeeded})
 	c.store(t, "b", false, task.Event{TaskID: "b", Status: task.Failed})
-	for name, from := range map[string]beginning{"start": fromStart(), "moment": since(before.Add(-time.Minute))} {
+	for name, from := range map[string]startAt{"start": fromStart(), "moment": since(before.Add(-time.Minute))} {
 		events, err := c.follow(t.Context(), from)
 		if err != nil {
 			t.Fatal(err)
@@ -197,7 +197,7 @@ func TestMissingStreamsAreExplained(t *testing.T) {
 	for name, run := range map[string]func(context.Context, *terminal) error{
 		"submit": submit.Run, "watch": (&watchCmd{}).Run, "get": (&getCmd{Task: "a"}).Run,
 	} {
-		if err := run(t.Context(), term); err == nil || !strings.Contains(err.Error(), "wait until a worker is ready") {
+		if err := run(t.Context(), term); err == nil || !strings.Contains(err.Error(), "start a worker first") {
 			t.Errorf("%s: got %v, want it to say what to do", name, err)
 		}
 	}

@@ -11,16 +11,24 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// getCmd shows a task's record, and its event once it has ended.
+// getCmd shows the record of a task, and its event once it has finished.
 type getCmd struct {
-	Task string `arg:"" help:"The task's id."`
+	Task string `arg:"" help:"Task id."`
 	JSON bool   `name:"json" help:"Print the record and the event as JSON."`
 }
 
-// known is what is stored of a task.
-type known struct {
+// stored is everything that is stored about a task.
+type stored struct {
 	Record task.Record `json:"record"`
-	Event  *task.Event `json:"event,omitempty"` // nil until the task has ended, and once its event is gone
+	Event  *task.Event `json:"event,omitempty"` // nil until the task has finished, and after the event has expired
+}
+
+// Help is printed below the flags.
+func (*getCmd) Help() string {
+	return `Examples:
+
+  capstan get ord-1842
+  capstan get ord-1842 --json | jq .event.result`
 }
 
 // Run runs the command.
@@ -33,14 +41,14 @@ func (g *getCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer c.nc.Close()
-	var k known
+	var k stored
 	if k.Record, err = c.record(ctx, g.Task); err != nil {
 		return err
 	}
 	k.Event, err = c.event(ctx, k.Record)
 	switch {
 	case errors.Is(err, task.ErrNoEvent):
-		t.note("its event is not stored any more")
+		t.note("the event has expired from the stream")
 	case err != nil:
 		return err
 	case k.Event != nil:
@@ -61,12 +69,12 @@ func (c *client) record(ctx context.Context, id string) (task.Record, error) {
 		return task.Record{}, c.missing("bucket", c.cfg.Tracker.Bucket)
 	}
 	if err != nil {
-		return task.Record{}, fmt.Errorf("look for bucket %s: %w", c.cfg.Tracker.Bucket, err)
+		return task.Record{}, fmt.Errorf("find bucket %s: %w", c.cfg.Tracker.Bucket, err)
 	}
 	entry, err := bucket.Get(ctx, id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return task.Record{}, fmt.Errorf("no record of task %q: it still waits in the queue, was refused as invalid, "+
-			"was forgotten some time after its end, or never was (capstan watch --all shows every event that is stored)", id)
+		return task.Record{}, fmt.Errorf("no record of task %q: it may be queued, have been rejected as invalid, have expired, or never have existed "+
+			"(capstan watch --all shows every stored event)", id)
 	}
 	if err != nil {
 		return task.Record{}, fmt.Errorf("read record of task %s: %w", id, err)
@@ -74,8 +82,8 @@ func (c *client) record(ctx context.Context, id string) (task.Record, error) {
 	return task.ParseRecord(entry.Value())
 }
 
-// event reads the event that a record names. It returns nil for a task that has none yet, and
-// task.ErrNoEvent where the stream does not hold it any more.
+// event reads the event that a record names. It returns nil if the task has not finished, and task.ErrNoEvent if the
+// stream no longer holds the event.
 func (c *client) event(ctx context.Context, rec task.Record) (*task.Event, error) {
 	if !rec.State.Ended() {
 		return nil, nil
@@ -85,7 +93,7 @@ func (c *client) event(ctx context.Context, rec task.Record) (*task.Event, error
 		return nil, task.ErrNoEvent
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for stream %s: %w", c.cfg.Result.Stream, err)
+		return nil, fmt.Errorf("find stream %s: %w", c.cfg.Result.Stream, err)
 	}
 	msg, err := stream.GetMsg(ctx, rec.ResultSeq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -96,24 +104,24 @@ func (c *client) event(ctx context.Context, rec task.Record) (*task.Event, error
 	}
 	ev, ok := readEvent(msg.Header, msg.Data)
 	if !ok || ev.TaskID != rec.TaskID {
-		return nil, task.ErrNoEvent // the stream was made anew
+		return nil, task.ErrNoEvent // the stream was recreated
 	}
 	return &ev.Event, nil
 }
 
 // print shows the task as a list of names and values.
-func (k known) print(t *terminal) error {
+func (k stored) print(t *terminal) error {
 	row := func(name, format string, args ...any) {
-		t.printf("%s  %s\n", t.paint(dim, fmt.Sprintf("%-9s", name)), fmt.Sprintf(format, args...))
+		t.printf("%s  %s\n", faint(fmt.Sprintf("%-9s", name)), fmt.Sprintf(format, args...))
 	}
-	at := func(name string, moment time.Time) {
+	timeRow := func(name string, moment time.Time) {
 		if !moment.IsZero() {
-			row(name, "%s  %s", clock(moment), t.paint(dim, "+"+short(moment.Sub(k.Record.RequestedAt))))
+			row(name, "%s  %s", clock(moment), faint("+"+rounded(moment.Sub(k.Record.RequestedAt))))
 		}
 	}
 	rec := k.Record
-	row("task", "%s", t.paint(bold, oneLine(rec.TaskID, messageWidth)))
-	row("state", "%s", t.paint(mood(rec.State), k.state()))
+	row("task", "%s", bold(oneLine(rec.TaskID, messageWidth)))
+	row("state", "%s", colorOf(rec.State).Sprint(k.state()))
 	row("owner", "%s, epoch %d", oneLine(rec.Owner, messageWidth), rec.Epoch)
 	if rec.WorkflowID != "" {
 		row("workflow", "%s", oneLine(rec.WorkflowID, messageWidth))
@@ -122,26 +130,27 @@ func (k known) print(t *terminal) error {
 		row("session", "%s", oneLine(rec.SessionID, messageWidth))
 	}
 	row("requested", "%s", clock(rec.RequestedAt))
-	at("submitted", rec.SubmittedAt)
-	at("finished", rec.FinishedAt)
+	timeRow("submitted", rec.SubmittedAt)
+	timeRow("finished", rec.FinishedAt)
 	row("attempts", "%d", rec.Attempts)
 	row("polls", "%d", rec.Polls)
 	return k.printAnswer(t)
 }
 
-func (k known) state() string {
+// state is the state of the record, with the code of a failure.
+func (k stored) state() string {
 	switch {
 	case k.Event != nil:
-		return mark(*k.Event)
+		return describeStatus(*k.Event)
 	case k.Record.State == task.Failed:
-		return mark(task.Event{Error: &task.Error{Code: k.Record.ErrorCode}})
+		return describeStatus(task.Event{Error: &task.Error{Code: k.Record.ErrorCode}})
 	default:
 		return string(k.Record.State)
 	}
 }
 
-// printAnswer prints what the event says: the result, or what went wrong and what the agent sent.
-func (k known) printAnswer(t *terminal) error {
+// printAnswer prints the result, or the error and what the agent sent.
+func (k stored) printAnswer(t *terminal) error {
 	if k.Event == nil {
 		return nil
 	}

@@ -1,5 +1,5 @@
-// Command capstan is the user's tool: it runs a demo, submits tasks, watches their events, shows the status of a
-// task and checks a worker's settings. capstan --help prints how. Called by the name worker it is the worker, unless
+// Command capstan is the tool for users: it runs a demo, submits tasks, watches their events, shows the status of a task,
+// and checks the settings of a worker. capstan --help prints how. Called under the name worker it is the worker, unless
 // its first argument is capstan.
 package main
 
@@ -18,18 +18,22 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 )
 
-// version is set by the linker.
+// version is set by the linker: -ldflags "-X main.version=v1.2.3".
 var version = "dev"
 
-const description = `Submit web tasks to Capstan's queue and see how they end.
+const description = `Submit web tasks and follow their results.
 
-NATS and the names of streams and buckets are set by the same variables of the environment as for the
-worker (worker -help prints them).
+Configured by the worker's environment variables (see worker -help).
 
-Exit status: 0 when all went well, 1 when the task failed or something went wrong, 2 when the command
-line, a request or a setting is wrong and nothing was sent.`
+Exit status: 0 success, 1 task failed or error, 2 invalid usage; nothing was sent.
 
-// The ends of the process.
+Examples:
+
+  capstan demo
+  capstan submit --wait --url https://example.com "Extract the main heading"
+  capstan watch --since 1h`
+
+// The exit statuses.
 const (
 	exitOK     = 0
 	exitFailed = 1
@@ -40,15 +44,15 @@ const (
 type cli struct {
 	Demo   demoCmd   `cmd:"" help:"${demo}"`
 	Submit submitCmd `cmd:"" help:"Publish a task request."`
-	Watch  watchCmd  `cmd:"" help:"Print events as tasks end."`
-	Get    getCmd    `cmd:"" help:"Show how a task is."`
-	Check  checkCmd  `cmd:"" help:"Look whether a worker with these settings could do its work."`
+	Watch  watchCmd  `cmd:"" help:"Print result events as tasks finish."`
+	Get    getCmd    `cmd:"" help:"Show a task's status."`
+	Check  checkCmd  `cmd:"" help:"Check that a worker can run with these settings."`
 
-	NATSURL string           `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers, with commas between them. Default: nats://127.0.0.1:4222."`
+	NATSURL string           `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers, separated by commas. Default: nats://127.0.0.1:4222."`
 	Version kong.VersionFlag `help:"Print the version."`
 }
 
-// AfterApply makes the flag the setting.
+// AfterApply sets the environment variable to the value of the flag.
 func (c *cli) AfterApply() error {
 	if c.NATSURL == "" {
 		return nil
@@ -56,28 +60,28 @@ func (c *cli) AfterApply() error {
 	return os.Setenv("NATS_URL", c.NATSURL)
 }
 
-// usageError is a mistake of the command line, a request or a setting: nothing was sent.
+// usageError is a mistake in the command line, a request or a setting. Nothing was sent.
 type usageError struct{ error }
 
-// errTaskFailed ends the process as a failure. What there is to say has been printed.
+// errTaskFailed makes the exit status 1. The event has been printed already.
 var errTaskFailed = errors.New("the task failed")
 
 func main() {
 	args := os.Args[1:]
-	if filepath.Base(os.Args[0]) == "worker" { // in the image one file is both commands, which halves its size
+	if filepath.Base(os.Args[0]) == "worker" { // in the image one file is both commands, which halves the image's size
 		if len(args) == 0 || args[0] != "capstan" {
 			os.Exit(app.Main(args, version, os.Stdout, os.Stderr))
 		}
-		args = args[1:] // docker run IMAGE capstan check: the image's entry point is the worker
+		args = args[1:] // docker run IMAGE capstan check: the entry point of the image is the worker
 	}
 	log.SetOutput(anchor.LogFilter(os.Stderr))
-	// The first signal ends a command in order; with stop, a second one ends the process at once.
+	// The first signal lets the command finish cleanly. After stop, a second one kills the process.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, args, newTerminal()))
 }
 
-// run returns the exit status.
+// run runs the command line args and returns the exit status. Without arguments it prints the help.
 func run(ctx context.Context, args []string, t *terminal) int {
 	parser := newParser(t)
 	if len(args) == 0 {
@@ -105,12 +109,12 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	}
 }
 
-// newParser returns the parser of the command line.
+// newParser returns the parser of the command line. It panics if the tags of cli are wrong.
 func newParser(t *terminal) *kong.Kong {
 	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description),
 		kong.Vars{"version": version, "demo": demoHelp}, kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
-		panic(err) // the tags of cli are wrong
+		panic(err)
 	}
 	return parser
 }

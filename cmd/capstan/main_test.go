@@ -114,7 +114,7 @@ func TestUnderTheNameWorkerItIsTheWorker(t *testing.T) {
 	}
 	run := newTool(t, []string{"MAX_IN_FLIGHT=many"})
 	run.Path, run.Args = name, []string{"/worker"}
-	if got := run.status(t); got != exitFailed || !strings.Contains(run.err.String(), `MAX_IN_FLIGHT is "many"`) {
+	if got := run.status(t); got != exitFailed || !strings.Contains(run.err.String(), `MAX_IN_FLIGHT must be a whole number (got "many")`) {
 		t.Errorf("got %d, %s, want %d and the worker's word on its settings", got, &run.err, exitFailed)
 	}
 }
@@ -166,13 +166,13 @@ func TestExitStatusTellsUsageFromFailure(t *testing.T) {
 		{"unknown command", []string{"sumbit"}, nil, exitUsage, "capstan --help"},
 		{"unknown flag", []string{"get", "--jason", "x"}, nil, exitUsage, "--jason"},
 		{"no request", []string{"submit"}, nil, exitUsage, "no request"},
-		{"a port that is none", []string{"demo", "--port=70000"}, nil, exitUsage, "--port is 70000: give a port from 0 to 65535"},
-		{"a negative port", []string{"demo", "--port=-1"}, nil, exitUsage, "--port is -1"},
-		{"no time to check", []string{"check", "--timeout=0s"}, nil, exitUsage, "--timeout is 0s: give a duration above 0"},
-		{"since the future", []string{"watch", "--since=-5m"}, nowhere, exitUsage, "--since is -5m0s: give a duration above 0"},
-		{"a timeout of no wait", submit("--wait-timeout=5s"), nowhere, exitUsage, "--wait-timeout is 5s and --wait is not given: add --wait"},
-		{"a negative wait", submit("--wait", "--wait-timeout=-5s"), nowhere, exitUsage, "--wait-timeout is -5s: give a duration above 0"},
-		{"expired before it is sent", submit("--expires-at=2020-01-02T03:04:05Z"), nowhere, exitUsage, "expires_at (--expires-at) is 2020-01-02T03:04:05Z, which has passed"},
+		{"a port that is none", []string{"demo", "--port=70000"}, nil, exitUsage, "--port must be from 0 to 65535 (got 70000)"},
+		{"a negative port", []string{"demo", "--port=-1"}, nil, exitUsage, "(got -1)"},
+		{"no time to check", []string{"check", "--timeout=0s"}, nil, exitUsage, "--timeout must be a duration above 0"},
+		{"since the future", []string{"watch", "--since=-5m"}, nowhere, exitUsage, "--since must be a duration above 0, such as 10m (got -5m0s)"},
+		{"a timeout of no wait", submit("--wait-timeout=5s"), nowhere, exitUsage, "--wait-timeout has no effect without --wait: add --wait"},
+		{"a negative wait", submit("--wait", "--wait-timeout=-5s"), nowhere, exitUsage, "--wait-timeout must be a duration above 0, such as 10m (got -5s)"},
+		{"expired before it is sent", submit("--expires-at=2020-01-02T03:04:05Z"), nowhere, exitUsage, "(got 2020-01-02T03:04:05Z)"},
 		{"a task id with a blank", submit("--task-id=a b"), nowhere, exitUsage, "task_id"},
 		{"a task id that is empty", submit("--task-id="), nowhere, exitUsage, "task_id"},
 		{"no task has such an id", []string{"get", "a b"}, nowhere, exitUsage, "task_id"},

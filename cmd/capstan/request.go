@@ -9,41 +9,40 @@ import (
 	"strings"
 )
 
-// fields are the flags for the fields of a request, and the request they make. A flag that is not given
-// leaves its field out.
+// fields are the flags for the fields of a request, and its JSON. The request has no field for a flag that is not given.
 type fields struct {
-	Prompt *string `arg:"" optional:"" json:"prompt,omitempty" help:"What the agent shall do."`
+	Prompt *string `arg:"" optional:"" json:"prompt,omitempty" help:"What the agent should do."`
 
 	PromptFlag *string `name:"prompt" json:"-" placeholder:"TEXT" help:"The prompt, as a flag." group:"Task"`
-	URL        *string `name:"url" json:"url,omitempty" placeholder:"URL" help:"Page to start from. This or --session-id is needed." group:"Task"`
-	SessionID  *string `name:"session-id" json:"sessionId,omitempty" placeholder:"ID" help:"Run in this browser session." group:"Task"`
-	MaxSteps   *int    `json:"max_steps,omitempty" placeholder:"N" help:"Most steps the agent may take." group:"Task"`
+	URL        *string `name:"url" json:"url,omitempty" placeholder:"URL" help:"Start URL. Required unless --session-id is given." group:"Task"`
+	SessionID  *string `name:"session-id" json:"sessionId,omitempty" placeholder:"ID" help:"Run in this existing browser session." group:"Task"`
+	MaxSteps   *int    `json:"max_steps,omitempty" placeholder:"N" help:"Maximum number of agent steps." group:"Task"`
 
-	OutputSchema jsonText `json:"output_schema,omitempty" placeholder:"JSON" help:"JSON Schema of the result, or @FILE." group:"Task"`
-	Secrets      []secret `name:"secret" sep:"none" json:"-" placeholder:"NAME" help:"A secret for the agent: NAME takes it from the variable of that name, NAME=@FILE from a file; NAME=VALUE shows it in the list of processes." group:"Task"`
+	OutputSchema jsonText `json:"output_schema,omitempty" placeholder:"JSON" help:"JSON Schema that the result must match, or @FILE." group:"Task"`
+	Secrets      []secret `name:"secret" sep:"none" json:"-" placeholder:"NAME" help:"A secret for the agent: NAME reads the environment variable of that name, NAME=@FILE reads a file; NAME=VALUE is visible in ps." group:"Task"`
 
-	Agent             *string  `json:"agent,omitempty" placeholder:"NAME" help:"Such as browser-use or openai-cua." group:"Agent"`
-	Provider          *string  `json:"provider,omitempty" placeholder:"NAME" help:"Such as openai or gemini." group:"Agent"`
-	Model             *string  `json:"model,omitempty" placeholder:"NAME" help:"Of the provider." group:"Agent"`
-	DetectElements    *bool    `json:"detect_elements,omitempty" negatable:"" help:"Let the agent detect elements, or not." group:"Agent"`
-	Async             *bool    `json:"async,omitempty" negatable:"" help:"Accepted and ignored, as in a request: Capstan always submits asynchronously." group:"Agent"`
-	HumanIntervention *bool    `json:"human_intervention,omitempty" negatable:"" help:"Let the agent ask a person, or not." group:"Agent"`
-	HighlightElements *bool    `json:"highlight_elements,omitempty" negatable:"" help:"Highlight elements, or not." group:"Agent"`
-	UseVision         *bool    `json:"use_vision,omitempty" negatable:"" help:"Let the agent see the page, or not." group:"Agent"`
-	DirectlyOpenURL   *bool    `name:"directly-open-url" json:"directly_open_url,omitempty" negatable:"" help:"Open the URL before the agent starts, or not." group:"Agent"`
-	SystemMessage     *string  `name:"extended-system-message" json:"extended_system_message,omitempty" placeholder:"TEXT" help:"Added to the agent's system prompt." group:"Agent"`
-	Extra             jsonText `json:"extra,omitempty" placeholder:"JSON" help:"Parameters that are new to the API: an object, or @FILE." group:"Agent"`
+	Agent             *string  `json:"agent,omitempty" placeholder:"NAME" help:"Agent, for example browser-use or openai-cua." group:"Agent"`
+	Provider          *string  `json:"provider,omitempty" placeholder:"NAME" help:"Model provider, for example openai or gemini." group:"Agent"`
+	Model             *string  `json:"model,omitempty" placeholder:"NAME" help:"Model name." group:"Agent"`
+	DetectElements    *bool    `json:"detect_elements,omitempty" negatable:"" help:"Turn element detection on or off." group:"Agent"`
+	Async             *bool    `json:"async,omitempty" negatable:"" help:"Ignored, as in a request: Capstan always submits asynchronously." group:"Agent"`
+	HumanIntervention *bool    `json:"human_intervention,omitempty" negatable:"" help:"Turn requests for human help on or off." group:"Agent"`
+	HighlightElements *bool    `json:"highlight_elements,omitempty" negatable:"" help:"Turn highlighting of elements on or off." group:"Agent"`
+	UseVision         *bool    `json:"use_vision,omitempty" negatable:"" help:"Turn the agent's vision on or off." group:"Agent"`
+	DirectlyOpenURL   *bool    `name:"directly-open-url" json:"directly_open_url,omitempty" negatable:"" help:"Open the start URL before the agent starts, or let the agent open it." group:"Agent"`
+	SystemMessage     *string  `name:"extended-system-message" json:"extended_system_message,omitempty" placeholder:"TEXT" help:"Text to add to the agent's system prompt." group:"Agent"`
+	Extra             jsonText `json:"extra,omitempty" placeholder:"JSON" help:"Extra API parameters: a JSON object, or @FILE." group:"Agent"`
 
-	TaskID              *string  `name:"task-id" json:"task_id,omitempty" placeholder:"ID" help:"The task's identity: the same one never runs twice." group:"Queue"`
-	Timeout             *string  `json:"timeout,omitempty" placeholder:"DURATION" help:"Longest run, such as 10m." group:"Queue"`
-	ExpiresAt           *string  `json:"expires_at,omitempty" placeholder:"TIME" help:"Not to be started after this moment (RFC 3339)." group:"Queue"`
-	OnUnknownSubmission *string  `json:"on_unknown_submission,omitempty" placeholder:"fail|resubmit" help:"When it cannot be known whether the task was started." group:"Queue"`
-	Metadata            jsonText `json:"metadata,omitempty" placeholder:"JSON" help:"Comes back on the event: an object, or @FILE." group:"Queue"`
+	TaskID              *string  `name:"task-id" json:"task_id,omitempty" placeholder:"ID" help:"Task id; a given id runs at most once. Default: stream and sequence, for example TASKS-17." group:"Queue"`
+	Timeout             *string  `json:"timeout,omitempty" placeholder:"DURATION" help:"Maximum run time, for example 10m." group:"Queue"`
+	ExpiresAt           *string  `json:"expires_at,omitempty" placeholder:"TIME" help:"Do not start after this time (RFC 3339)." group:"Queue"`
+	OnUnknownSubmission *string  `json:"on_unknown_submission,omitempty" placeholder:"fail|resubmit" help:"What to do if it is unknown whether Anchor accepted the task: fail, or submit it once more." group:"Queue"`
+	Metadata            jsonText `json:"metadata,omitempty" placeholder:"JSON" help:"Returned on the event unchanged: a JSON object, or @FILE." group:"Queue"`
 
 	SecretValues map[string]string `kong:"-" json:"secret_values,omitempty"`
 }
 
-// encode returns the request, or nil where no flag was given.
+// encode returns the request, or nil if no flag was given.
 func (f fields) encode() ([]byte, error) {
 	if f.PromptFlag != nil {
 		if f.Prompt != nil {
@@ -71,7 +70,7 @@ func (f fields) encode() ([]byte, error) {
 	return data, nil
 }
 
-// jsonText is a flag that holds JSON, or names a file that does.
+// jsonText is a flag whose value is JSON, or @ and the name of a file with JSON.
 type jsonText json.RawMessage
 
 // UnmarshalText reads the flag.
@@ -84,7 +83,7 @@ func (j *jsonText) UnmarshalText(text []byte) error {
 		text = withoutBOM(data)
 	}
 	if !json.Valid(text) {
-		return errors.New("it is not JSON; give JSON, or @FILE")
+		return errors.New("must be JSON, or @FILE")
 	}
 	*j = bytes.Clone(text)
 	return nil
@@ -93,20 +92,19 @@ func (j *jsonText) UnmarshalText(text []byte) error {
 // MarshalJSON returns the JSON.
 func (j jsonText) MarshalJSON() ([]byte, error) { return j, nil }
 
-// secret is a flag that holds a secret or says where it is.
+// secret is a flag that contains a secret, or says where to read it.
 type secret struct{ name, value string }
 
-// UnmarshalText reads the flag. Its errors never show the value. A file's last line break is no part of
-// the secret.
+// UnmarshalText reads the flag. Its errors never show the value. The last line break of a file is not part of the secret.
 func (s *secret) UnmarshalText(text []byte) error {
 	name, value, hasValue := strings.Cut(string(text), "=")
 	if name == "" {
-		return errors.New("it has no name; give NAME, NAME=@FILE or NAME=VALUE")
+		return errors.New("must be NAME, NAME=@FILE or NAME=VALUE; the name is missing")
 	}
 	if !hasValue {
 		var isSet bool
 		if value, isSet = os.LookupEnv(name); !isSet {
-			return errors.New("no variable of the environment has this name; set it, or give NAME=@FILE or NAME=VALUE")
+			return errors.New("no environment variable has this name; set it, or use NAME=@FILE or NAME=VALUE")
 		}
 	} else if file, ok := strings.CutPrefix(value, "@"); ok {
 		data, err := os.ReadFile(file)

@@ -88,19 +88,19 @@ func TestSecretsComeFromEnvironmentAndFiles(t *testing.T) {
 	}
 }
 
-func TestMistakesOfTheCommandLineAreTold(t *testing.T) {
+func TestMistakesOfTheCommandLineAreReported(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		args []string
 		want string
 	}{
-		{"schema is no JSON", []string{"p", "--output-schema={"}, "not JSON"},
+		{"schema is no JSON", []string{"p", "--output-schema={"}, "must be JSON"},
 		{"schema file is absent", []string{"p", "--output-schema=@absent.json"}, "absent.json"},
-		{"secret without name", []string{"p", "--secret==hunter2"}, "no name"},
+		{"secret without name", []string{"p", "--secret==hunter2"}, "the name is missing"},
 		{"secret not in the environment", []string{"p", "--secret=CAPSTAN_ABSENT"}, "variable"},
 		{"secret twice", []string{"p", "--secret=A=hunter2", "--secret=A=hunter2"}, "--secret A is given twice"},
 		{"prompt twice", []string{"p", "--prompt=p"}, "prompt once"},
-		{"file and flags", []string{"p", "-f", "request.json"}, "as it is"},
+		{"file and flags", []string{"p", "-f", "request.json"}, "cannot be combined"},
 		{"file is absent", []string{"-f", "absent.json"}, "absent.json"},
 		{"steps are no number", []string{"p", "--max-steps=many"}, "--max-steps"},
 	} {

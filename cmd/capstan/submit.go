@@ -13,24 +13,26 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// submitCmd publishes a request and prints the task's id, or waits and prints its event.
+// submitCmd publishes a request and prints the task id, or with --wait the event.
 type submitCmd struct {
 	fields
 
-	File        string        `short:"f" placeholder:"FILE" help:"Publish the JSON request in this file as it is; - for standard input."`
-	Wait        bool          `short:"w" help:"Wait for the task's end and print its event. The exit status is 1 where it failed."`
-	WaitTimeout time.Duration `placeholder:"DURATION" help:"Longest wait with --wait. The task is not stopped by it. Default: no end."`
+	File        string        `short:"f" placeholder:"FILE" help:"Publish this JSON file unchanged; - for standard input."`
+	Wait        bool          `short:"w" help:"Wait for the result event and print it. Exits 1 if the task failed."`
+	WaitTimeout time.Duration `placeholder:"DURATION" help:"Give up waiting after this long (the task keeps running). Default: wait forever."`
 }
 
 // Help is printed below the flags.
 func (*submitCmd) Help() string {
-	return `The request comes from flags, from a file (-f), or from standard input when it is piped in:
+	return `The request comes from flags, from a file (-f) or from standard input, and is checked before it is sent.
+Without --wait, the task id is printed.
 
-  capstan submit --url https://example.com "Extract the main heading" --wait
+Examples:
+
+  capstan submit --wait --url https://example.com "Extract the main heading"
+  capstan submit --task-id ord-1842 --timeout 10m --secret PIN=@pin.txt --url https://example.com "Log in with PIN"
   capstan submit -f request.json
-  jq -n '{prompt: "…", url: "…"}' | capstan submit
-
-It is checked before it is sent. The task's id is printed; capstan get ID shows how it goes.`
+  jq -n '{prompt: "Extract the main heading", url: "https://example.com"}' | capstan submit`
 }
 
 // Run runs the command.
@@ -62,40 +64,45 @@ func (s *submitCmd) Run(ctx context.Context, t *terminal) error {
 	return nil
 }
 
-// request returns the one request that the command line means.
+// request returns the request from the flags, the file or standard input.
 func (s *submitCmd) request(stdin io.Reader) ([]byte, error) {
 	switch {
 	case s.WaitTimeout < 0:
-		return nil, fmt.Errorf("--wait-timeout is %v: give a duration above 0, such as 10m", s.WaitTimeout)
+		return nil, fmt.Errorf("--wait-timeout must be a duration above 0, such as 10m (got %v)", s.WaitTimeout)
 	case s.WaitTimeout > 0 && !s.Wait:
-		return nil, fmt.Errorf("--wait-timeout is %v and --wait is not given: add --wait", s.WaitTimeout)
+		return nil, errors.New("--wait-timeout has no effect without --wait: add --wait")
 	}
 	request, err := s.encode()
 	switch {
 	case err != nil:
 		return nil, err
 	case request != nil && s.File != "":
-		return nil, errors.New("-f publishes the file as it is: leave the other fields out")
+		return nil, errors.New("-f cannot be combined with other flags of the request, or with a prompt")
 	case request != nil:
 		return request, nil
 	case s.File != "" && s.File != "-":
 		request, err = os.ReadFile(s.File)
 		return withoutBOM(request), err
 	case stdin == nil:
-		return nil, errors.New(`no request: try capstan submit --url https://example.com "Extract the main heading", or -f FILE`)
+		return nil, errNoRequest
 	}
 	request, err = io.ReadAll(stdin)
 	if err != nil {
 		return nil, fmt.Errorf("read the request from standard input: %w", err)
 	}
+	if len(request) == 0 {
+		return nil, errNoRequest
+	}
 	return withoutBOM(request), nil
 }
 
-// withoutBOM returns a text without the byte order mark that some editors put before UTF-8. RFC 8259, section 8.1,
-// forbids it in JSON that is sent.
+var errNoRequest = errors.New(`no request: try capstan submit --url https://example.com "Extract the main heading", or -f FILE`)
+
+// withoutBOM removes the byte order mark that some editors write at the beginning of UTF-8. RFC 8259, section 8.1, forbids
+// it in JSON that is sent.
 func withoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff")) }
 
-// wait publishes the request, waits for the event that answers it and prints that.
+// wait publishes the request, waits for the event that answers it, and prints the event.
 func (s *submitCmd) wait(ctx context.Context, t *terminal, c *client, request []byte) error {
 	if s.WaitTimeout > 0 {
 		var cancel context.CancelFunc
@@ -110,7 +117,7 @@ func (s *submitCmd) wait(ctx context.Context, t *terminal, c *client, request []
 	if err != nil {
 		return err
 	}
-	t.note("task %s is queued, waiting for its event (Ctrl-C ends the waiting, not the task)", p.taskID)
+	t.note("task %s queued; waiting for the result (Ctrl-C stops waiting, not the task)", p.taskID)
 	ev, err := p.await(ctx, events)
 	if err != nil {
 		return err

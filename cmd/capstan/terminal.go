@@ -1,63 +1,53 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"unicode"
 
-	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/fatih/color"
+	"github.com/mattn/go-isatty"
+	"github.com/mattn/go-runewidth"
 )
 
-// terminal is where people sit: results go to out, everything else to err.
+// terminal is where the user is: results go to out, everything else to err. The package color decides whether there are
+// colors: only if standard output is a terminal, and not if NO_COLOR is set.
 type terminal struct {
-	in       io.Reader // nil where a person would have to type
+	in       io.Reader // nil if a person would have to type
 	out, err io.Writer
-	color    bool // of out
 }
 
-// newTerminal returns the process's own. It has colors where out is a terminal, unless NO_COLOR is set
-// (no-color.org).
+// newTerminal returns the terminal of the process.
 func newTerminal() *terminal {
-	t := &terminal{out: os.Stdout, err: os.Stderr, color: app.IsTerminal(os.Stdout) && os.Getenv("NO_COLOR") == ""}
-	if !app.IsTerminal(os.Stdin) {
+	t := &terminal{out: color.Output, err: os.Stderr}
+	if !isatty.IsTerminal(os.Stdin.Fd()) {
 		t.in = os.Stdin
 	}
 	return t
 }
 
-// printf writes to out. Like all writes to a terminal it has nobody to tell of an error.
+// printf writes a result to out. Errors of writing are ignored: there is nowhere to report them.
 func (t *terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
 
-// note says something beside the result.
+// note writes a line to err, so that it is not in the way of a program that reads the results.
 func (t *terminal) note(format string, args ...any) { _, _ = fmt.Fprintf(t.err, format+"\n", args...) }
 
-// complain says what went wrong.
+// complain writes an error to err.
 func (t *terminal) complain(err error) { t.note("capstan: %v", err) }
 
-// color is an SGR code (ECMA-48).
-type color string
+// faint is for details that a reader may skip.
+func faint(text string) string { return color.New(color.Faint).Sprint(text) }
 
-const (
-	dim    color = "2"
-	bold   color = "1"
-	red    color = "31"
-	green  color = "32"
-	yellow color = "33"
-)
+// bold is for headings.
+func bold(text string) string { return color.New(color.Bold).Sprint(text) }
 
-// paint colors a text where there are colors.
-func (t *terminal) paint(c color, text string) string {
-	if !t.color || text == "" {
-		return text
-	}
-	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
-}
-
-// oneLine makes foreign text fit for a line of at most limit characters: white space becomes one blank,
-// and whatever could steer a terminal is left out.
-func oneLine(text string, limit int) string {
+// oneLine makes a text from elsewhere fit for one line of at most width columns. It replaces white space by single
+// spaces, and removes characters that could control a terminal.
+func oneLine(text string, width int) string {
 	printable := strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -67,9 +57,32 @@ func oneLine(text string, limit int) string {
 		}
 		return r
 	}, text)
-	runes := []rune(strings.Join(strings.Fields(printable), " "))
-	if len(runes) <= limit {
-		return string(runes)
+	return runewidth.Truncate(strings.Join(strings.Fields(printable), " "), width, "…")
+}
+
+// printJSON prints a value as indented JSON, for people and for programs. It escapes characters that could control a
+// terminal, which does not change the value.
+func (t *terminal) printJSON(v any) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("encode the output: %w", err)
 	}
-	return string(runes[:limit-1]) + "…"
+	t.printf("%s", escapeControls(text.String()))
+	return nil
+}
+
+// escapeControls escapes the control and format characters that JSON allows in strings.
+func escapeControls(text string) []byte {
+	var b []byte
+	for _, r := range text {
+		if r > unicode.MaxASCII && r <= 0xffff && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) || r == 0x7f {
+			b = fmt.Appendf(b, `\u%04x`, r)
+			continue
+		}
+		b = append(b, string(r)...)
+	}
+	return b
 }

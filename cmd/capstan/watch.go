@@ -10,35 +10,44 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// watchCmd prints events until it is told to stop.
+// watchCmd prints events until it is interrupted.
 type watchCmd struct {
-	Since time.Duration `xor:"from" placeholder:"DURATION" help:"Begin with the events of this long ago, such as 10m. Default: only new ones."`
-	All   bool          `xor:"from" help:"Begin with the oldest event that is stored."`
-	JSON  bool          `name:"json" help:"Print each event as it was published, one to a line."`
+	Since time.Duration `xor:"from" placeholder:"DURATION" help:"Start with events from this long ago, for example 10m. Default: only new events."`
+	All   bool          `xor:"from" help:"Start with the oldest stored event."`
+	JSON  bool          `name:"json" help:"Print each event as the JSON that was published, one per line."`
+}
+
+// Help is printed below the flags.
+func (*watchCmd) Help() string {
+	return `Examples:
+
+  capstan watch              new events, one line each
+  capstan watch --since 1h   also those of the last hour
+  capstan watch --json | jq 'select(.status == "failed")'`
 }
 
 // Run runs the command.
 func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 	if w.Since < 0 {
-		return usageError{fmt.Errorf("--since is %v: give a duration above 0, such as 10m", w.Since)}
+		return usageError{fmt.Errorf("--since must be a duration above 0, such as 10m (got %v)", w.Since)}
 	}
 	c, err := connect(
 		nats.DisconnectErrHandler(func(nc *nats.Conn, _ error) {
 			if ctx.Err() == nil && !nc.IsClosed() {
-				t.note("lost NATS, waiting for it")
+				t.note("disconnected from NATS, reconnecting")
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { t.note("NATS is back, at %s", nc.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { t.note("reconnected to NATS at %s", nc.ConnectedUrlRedacted()) }),
 	)
 	if err != nil {
 		return err
 	}
 	defer c.nc.Close()
-	events, err := c.follow(ctx, w.beginning())
+	events, err := c.follow(ctx, w.start())
 	if err != nil {
 		return err
 	}
-	t.note("watching %s at %s, Ctrl-C ends it", c.cfg.Result.Subject, c.url())
+	t.note("watching %s at %s; Ctrl-C stops", c.cfg.Result.Subject, c.url())
 	for {
 		select {
 		case ev := <-events:
@@ -49,7 +58,8 @@ func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 	}
 }
 
-func (w *watchCmd) beginning() beginning {
+// start is the first event to print.
+func (w *watchCmd) start() startAt {
 	switch {
 	case w.All:
 		return fromStart()
@@ -60,13 +70,14 @@ func (w *watchCmd) beginning() beginning {
 	}
 }
 
+// print prints an event as a line for people or, with --json, as it was published.
 func (w *watchCmd) print(t *terminal, ev received) {
 	if !w.JSON {
-		t.printf("%s\n", eventLine(t, ev))
+		t.printf("%s\n", eventLine(ev))
 		return
 	}
 	var line bytes.Buffer
-	if json.Compact(&line, ev.raw) == nil { // it has been read before
+	if json.Compact(&line, ev.raw) == nil { // readEvent accepted it
 		t.printf("%s\n", escapeControls(line.String()))
 	}
 }

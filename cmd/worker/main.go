@@ -1,5 +1,5 @@
-// Command worker runs Anchor Browser web tasks from a NATS JetStream queue. It is set up by the
-// environment: worker -help prints the settings.
+// Command worker runs Anchor Browser tasks from a NATS JetStream queue. It is configured by environment variables:
+// worker -help prints them.
 package main
 
 import (

@@ -1,5 +1,4 @@
-// Package admin is the worker's HTTP server for operators: probes, metrics and profiles. None of it is
-// part of the way of a task.
+// Package admin is the worker's HTTP server for operators: probes, metrics and profiles. No task passes through it.
 package admin
 
 import (
@@ -15,8 +14,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Bounds of the server. A profile is written for as long as its ?seconds= says, and so for no longer
-// than writeTimeout.
+// Timeouts and limits of the server. writeTimeout is also the longest time for which a profile can be recorded.
 const (
 	readTimeout     = 5 * time.Second
 	writeTimeout    = 2 * time.Minute
@@ -39,22 +37,23 @@ type Check struct {
 	Info func() string
 }
 
-// Server answers operators.
+// Server is the admin server. Create it with New.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
 }
 
-// New returns a server that listens on cfg.Addr already and answers once it runs. The error says why the
-// address cannot be used. A worker without checks is always ready.
+// New returns a server that already listens on cfg.Addr. It answers when Run is called. The error says why the address
+// cannot be used. A server without checks always reports that the worker is ready.
 func New(ctx context.Context, cfg Config, version string, g prometheus.Gatherer, log zerolog.Logger, checks ...Check) (*Server, error) {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", cfg.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on ADMIN_ADDR %q: %w", cfg.Addr, err)
 	}
+	// Profiles can contain secrets, so they need a token or a client on this machine.
 	profiles := cfg.Token != "" || isLoopback(listener.Addr())
-	log.Info().Stringer("addr", listener.Addr()).Bool("profiles", profiles).Msg("listened for operators")
+	log.Info().Stringer("addr", listener.Addr()).Bool("profiles", profiles).Msg("admin server listening")
 	return &Server{
 		listener: listener,
 		http: &http.Server{
@@ -69,26 +68,26 @@ func New(ctx context.Context, cfg Config, version string, g prometheus.Gatherer,
 	}, nil
 }
 
-// Addr is where the server listens: the port that was chosen, where cfg.Addr left the choice with port 0.
+// Addr is the address on which the server listens. If cfg.Addr has port 0, it contains the chosen port.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Run answers until ctx ends, and then for two seconds more what was asked before. It may be called once.
-// An error means that the listener broke; the end of ctx is none.
+// Run answers requests until ctx ends, and then gives running requests two seconds more. Call it once. It returns nil after
+// the end of ctx, and an error if the listener fails.
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
 	select {
 	case err := <-served:
-		return fmt.Errorf("serve operators: %w", err)
+		return fmt.Errorf("serve the admin address: %w", err)
 	case <-ctx.Done():
 	}
 	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if s.http.Shutdown(shutdownCtx) != nil {
-		_ = s.http.Close() // cuts off who still reads a profile
+		_ = s.http.Close() // it interrupts the download of a profile
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve operators: %w", err)
+		return fmt.Errorf("serve the admin address: %w", err)
 	}
 	return nil
 }

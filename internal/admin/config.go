@@ -3,19 +3,48 @@ package admin
 import (
 	"fmt"
 	"io"
+	"net"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/capstan-worker/capstan/internal/settings"
 )
 
-// Config says where operators find the worker.
+// Config says where the admin server listens, and who may see more than the probes and the metrics.
 type Config struct {
-	Addr  string `split_words:"true" default:"127.0.0.1:8080" desc:"/livez, /readyz, /metrics"`
-	Token Token  `split_words:"true" desc:"when set, everything but the probes and /metrics asks for it"`
+	Addr  string `split_words:"true" default:"127.0.0.1:8080" desc:"address of the admin server: /livez, /readyz, /metrics"`
+	Token Token  `split_words:"true" desc:"if set, required for everything except probes and /metrics"`
+}
+
+// Validate returns a line for each mistake. It never shows the token.
+func (c Config) Validate() []string {
+	var mistakes settings.Mistakes
+	mistakes.Require("ADMIN_ADDR", c.Addr, isAddress(c.Addr), `host:port or :port, such as "127.0.0.1:8080"`)
+	mistakes.Require("ADMIN_TOKEN", c.Token, canBeBearer(c.Token), "printable ASCII without spaces or line ends")
+	return mistakes
+}
+
+// isAddress reports whether s is host:port with a numeric port. The host may be empty: all addresses.
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// canBeBearer reports whether a token can be sent in the header Authorization. An empty one can: it is not used.
+func canBeBearer(t Token) bool {
+	return !strings.ContainsFunc(string(t), func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII })
 }
 
 // Token is what operators show to see more than the probes and the metrics. It prints as [redacted].
 type Token string
 
-// Format writes [redacted] in place of the token, whatever the verb. Errors of the writer are lost, as
-// everywhere in fmt.
+// Format writes [redacted] in place of the token, whatever the verb. As everywhere in fmt, it ignores errors of the
+// writer.
 func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
 
 // MarshalText keeps the token out of JSON and other encodings.

@@ -12,8 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// routes keeps the probes and the metrics open, for machines ask for them, and puts the token before all
-// the rest.
+// routes serves the probes and the metrics, which machines read, without a token. Everything else requires it.
 func routes(token Token, version string, g prometheus.Gatherer, checks []Check, profiles bool) http.Handler {
 	guarded := http.NewServeMux()
 	guarded.HandleFunc("GET /{$}", index(version, profiles))
@@ -28,6 +27,7 @@ func routes(token Token, version string, g prometheus.Gatherer, checks []Check, 
 	return open
 }
 
+// livez answers ok: a worker that is not ready is alive.
 func livez(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") }
 
 // readyz answers with a line for each check, and with status 503 if one of them is not ready.
@@ -46,7 +46,7 @@ func readyz(checks []Check) http.HandlerFunc {
 	}
 }
 
-// run returns what Ready returns, or true with the detail of Info.
+// run returns the result of Ready or, without Ready, true and the result of Info.
 func (c Check) run() (ok bool, detail string) {
 	if c.Ready == nil {
 		return true, c.Info()
@@ -54,17 +54,19 @@ func (c Check) run() (ok bool, detail string) {
 	return c.Ready()
 }
 
+// index lists the paths.
 func index(version string, profiles bool) http.HandlerFunc {
 	text := "capstan worker " + version + "\n\n" +
-		"/livez         the process answers\n" +
-		"/readyz        whether it is ready, what is missing, and what is paused\n" +
-		"/metrics       for Prometheus\n"
+		"/livez         ok while the process answers\n" +
+		"/readyz        whether the worker is ready, what is missing, and what is paused\n" +
+		"/metrics       metrics for Prometheus\n"
 	if profiles {
-		text += "/debug/pprof/  for go tool pprof\n"
+		text += "/debug/pprof/  profiles for go tool pprof\n"
 	}
 	return func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, text) }
 }
 
+// addProfiles adds the handlers of net/http/pprof, which would register themselves only in the default mux.
 func addProfiles(mux *http.ServeMux) {
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
@@ -73,8 +75,8 @@ func addProfiles(mux *http.ServeMux) {
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 }
 
-// requireToken lets through who shows the token as a bearer (RFC 6750); without a token, everybody. The
-// sums are compared, so that the time it takes tells nothing of the token, not even its length.
+// requireToken accepts requests with the token as a bearer (RFC 6750). An empty token accepts every request. It compares
+// hashes in constant time, so that the time of an answer does not depend on the token, not even on its length.
 func requireToken(token Token, next http.Handler) http.Handler {
 	if token == "" {
 		return next
@@ -85,17 +87,17 @@ func requireToken(token Token, next http.Handler) http.Handler {
 		got := sha256.Sum256([]byte(shown))
 		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="capstan"`)
-			writeText(w, http.StatusUnauthorized, "show the ADMIN_TOKEN: Authorization: Bearer …\n")
+			writeText(w, http.StatusUnauthorized, "send the ADMIN_TOKEN in a header: Authorization: Bearer …\n")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// writeText ignores that the client may be gone: there is nobody left to tell.
+// writeText ignores errors of writing: the client has gone.
 func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // details contain texts from NATS and from the API
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text))

@@ -9,66 +9,66 @@ import (
 	"strings"
 )
 
-// How much is read of an answer, in bytes. The rest of a larger one is not looked at.
+// Bounds of what is read of an answer, in bytes. The rest is discarded.
 const (
-	// MaxAnswer is the most that Status may be asked to read.
+	// MaxAnswer is the largest limit that Status accepts.
 	MaxAnswer = 32 << 20
 
-	maxAnswer = 1 << 20  // of an accepted submission, and of the plan
-	maxError  = 64 << 10 // of every error
+	maxSmall = 1 << 20  // for answers to Submit and Plan
+	maxError = 64 << 10 // for every error
 )
 
-// maxText bounds a message that comes from outside, in bytes.
+// maxText bounds texts of the API that are passed on, such as an error's message, in bytes.
 const maxText = 2 << 10
 
-// answer is what the API said to one request.
+// answer is the API's answer to one request.
 type answer struct {
 	status int
 	header http.Header
-	path   string // of the call
+	path   string // of the request
 	body   []byte
-	size   int64    // of the whole body as announced, in bytes; -1 if it was not announced
-	err    error    // why body is not all of it; else nil
-	keys   []string // to be taken out of texts
+	size   int64    // Content-Length, or -1 if it is not known
+	err    error    // why body is incomplete; nil if it is complete
+	keys   []string // API keys that texts must not contain
 }
 
-// ok reports whether the API says that it did what it was asked for.
-func (a answer) ok() bool { return a.status >= 200 && a.status <= 299 }
+// isSuccess reports whether the status is 2xx.
+func (a answer) isSuccess() bool { return a.status >= 200 && a.status <= 299 }
 
-// text is what the API said of an error, for people: its message, or the meaning of the HTTP status.
-func (a answer) text() string {
-	text := a.said().text
+// message returns what an error says to people: its own message, or else the meaning of the HTTP status.
+func (a answer) message() string {
+	text := a.parseError().text
 	if text == "" && strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") {
 		text = strings.TrimSpace(string(a.body))
 	}
 	if text == "" {
-		text = statusWords(a.status)
+		text = statusText(a.status)
 	}
 	return publicText(text, a.keys)
 }
 
-// ownForm reports whether an error is in the API's own form, so that it is the API that speaks. Gateways on the way
-// to it answer with pages in HTML, with text, with nothing, or with JSON of another form.
+// fromAPI reports whether an error has the form of the API's own errors. Gateways in front of the API answer with HTML,
+// plain text, an empty body, or JSON of another form.
 //
-// The API's router answers in the same form for a path that does not exist, and names that path. Such an answer says
-// nothing about the task: the base URL leads elsewhere.
-func (a answer) ownForm() bool {
-	said := a.said()
+// The API's router uses the same form for an unknown path, and its message names that path. Such an answer says nothing
+// about a task: the base URL is wrong.
+func (a answer) fromAPI() bool {
+	e := a.parseError()
 	if a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed {
-		return said.own && !strings.Contains(said.text, a.path)
+		return e.ownForm && !strings.Contains(e.text, a.path)
 	}
-	return said.own
+	return e.ownForm
 }
 
-// errTooLarge: an answer has more bytes than are read of one.
+// errTooLarge means that an answer has more bytes than may be read.
 var errTooLarge = errors.New("the answer is too large")
 
-// readBody reads no more than most bytes of the body, and returns the answer with body, size and err. If the body is
-// announced to be larger, its beginning is read only if wantStart is set.
+// readBody sets body, size and err, and returns the answer. It reads at most limit bytes. If Content-Length exceeds
+// the limit, it reads nothing unless wantStart is set.
 //
-// The client asks for answers without compression, so that the announced size is the size in memory. If one comes
-// compressed all the same, most bounds what it expands to.
-func (a answer) readBody(resp *http.Response, most int64, wantStart bool) answer {
+// The client asks for uncompressed answers, so that Content-Length is the size in memory. For an answer that is
+// compressed nevertheless, limit bounds the uncompressed size.
+func (a answer) readBody(resp *http.Response, limit int64, wantStart bool) answer {
 	a.size = resp.ContentLength
 	body := io.Reader(resp.Body)
 	switch encoding := strings.ToLower(resp.Header.Get("Content-Encoding")); encoding {
@@ -80,51 +80,75 @@ func (a answer) readBody(resp *http.Response, most int64, wantStart bool) answer
 			return a
 		}
 		a.size, body = -1, unzipped
-	default:
-		a.err = fmt.Errorf("read answer: it is compressed with %.20q", encoding)
+	default: // such as br, which a server should not send unasked (RFC 9110, section 12.5.3)
+		a.err = fmt.Errorf("read answer: unsupported Content-Encoding %.20q", encoding)
 		return a
 	}
-	if a.size > most && !wantStart {
+	if a.size > limit && !wantStart {
 		a.err = errTooLarge
 		return a
 	}
-	a.body, a.err = readAtMost(body, a.size, most)
+	a.body, a.err = readAtMost(body, a.size, limit)
 	return a
 }
 
-// readAtMost returns the beginning of what r holds, together with an error if that is not all of it. If the size is
-// known, the result is allocated once.
-func readAtMost(r io.Reader, size, most int64) (data []byte, err error) {
+// readAtMost returns the first limit bytes of r, with an error if there are more or if reading fails. If size is known,
+// it allocates the result once.
+func readAtMost(r io.Reader, size, limit int64) (data []byte, err error) {
 	if size >= 0 {
-		data = make([]byte, min(size, most))
+		data = make([]byte, min(size, limit))
 		n, err := io.ReadFull(r, data)
 		if err != nil {
 			return data[:n], fmt.Errorf("read answer: %w", err)
 		}
 	} else {
-		data, err = io.ReadAll(io.LimitReader(r, most+1))
+		data, err = io.ReadAll(io.LimitReader(r, limit+1))
 		if err != nil {
 			return data, fmt.Errorf("read answer: %w", err)
 		}
 	}
-	if size > most || int64(len(data)) > most {
-		return data[:most], errTooLarge
+	if size > limit || int64(len(data)) > limit {
+		return data[:limit], errTooLarge
 	}
 	return data, nil
 }
 
-// publicText is a text without the keys, and bounded.
+// publicText removes API keys from a text and truncates it.
 func publicText(text string, keys []string) string {
 	for _, key := range keys {
 		text = strings.ReplaceAll(text, key, redacted)
 	}
-	return bounded(text)
+	return truncate(text)
 }
 
-// bounded returns the first maxText bytes of a text, as valid UTF-8. It does not keep the rest in memory.
-func bounded(text string) string {
+// truncate returns the first maxText bytes of a text, as valid UTF-8. It copies them, so that the rest can be freed.
+func truncate(text string) string {
 	if len(text) > maxText {
 		text = strings.Clone(text[:maxText])
 	}
 	return strings.ToValidUTF8(text, "")
+}
+
+// statusText returns the meaning of an HTTP status, for an answer without a message. The codes from 520 on are those of
+// Cloudflare, which stands in front of the API (developers.cloudflare.com, "Cloudflare 5xx errors").
+func statusText(status int) string {
+	texts := map[int]string{
+		520: "the gateway got an answer from the API that it could not read",
+		521: "the API refused the gateway's connection",
+		522: "the API did not answer the gateway's connection",
+		523: "the gateway could not reach the API",
+		524: "the API did not answer the gateway in time",
+		525: "the TLS handshake between the gateway and the API failed",
+		526: "the gateway does not trust the API's certificate",
+		527: "the connection between the gateway and the API broke",
+		529: "overloaded",
+		530: "the gateway could not find the API",
+	}
+	if text := texts[status]; text != "" {
+		return text
+	}
+	if text := http.StatusText(status); text != "" {
+		return text
+	}
+	return "no message"
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// A workflow whose id is lost is lost itself.
-func TestWorkflowIDThatCanBeReadIsAccepted(t *testing.T) {
+// If the id is lost, the workflow is lost.
+func TestReadableWorkflowIDIsAccepted(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		body string
@@ -52,19 +52,19 @@ func TestWorkflowIDThatCanBeReadIsAccepted(t *testing.T) {
 			t.Parallel()
 			server := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, c.body) })
 			id, err := newClient(t, config(server.URL)).Submit(t.Context(), "", []byte(body))
-			want{id: c.id, outcome: outcomeOf(c.id)}.check(t, id, err)
+			want{id: c.id, kind: submitKindOf(c.id)}.check(t, id, err)
 		})
 	}
 }
 
-func outcomeOf(id string) task.SubmitErrorKind {
+func submitKindOf(id string) task.SubmitErrorKind {
 	if id == "" {
 		return task.Unknown
 	}
 	return 0
 }
 
-// serveBody answers with a body, whose size is announced or not.
+// serveBody serves a body, with or without Content-Length.
 func serveBody(t *testing.T, header http.Header, body []byte, announced bool) (url string) {
 	t.Helper()
 	return serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -74,17 +74,17 @@ func serveBody(t *testing.T, header http.Header, body []byte, announced bool) (u
 		} else {
 			_ = http.NewResponseController(w).Flush()
 		}
-		_, _ = w.Write(body) // a client that has seen enough goes away
+		_, _ = w.Write(body) // ignore a client that stopped reading
 	}).URL
 }
 
-// completed is a status answer of so many bytes.
+// completed returns a status answer with that many bytes.
 func completed(size int) []byte {
 	const begin, end = `{"data":{"status":"COMPLETED","result":"`, `"}}`
 	return []byte(begin + strings.Repeat("a", size-len(begin)-len(end)) + end)
 }
 
-func TestNoMoreIsReadThanIsAskedFor(t *testing.T) {
+func TestStatusReadsNoMoreThanItsLimit(t *testing.T) {
 	t.Parallel()
 	const most = 64 << 10
 	for name, c := range map[string]struct {
@@ -121,7 +121,7 @@ func TestNoMoreIsReadThanIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestMaxAnswerBoundsWhatIsRead(t *testing.T) {
+func TestMaxAnswerBoundsTheLimit(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, config(serveBody(t, nil, completed(anchor.MaxAnswer+1), true)))
 	_, err := client.Status(t.Context(), "w", 1<<40)
@@ -134,7 +134,7 @@ func TestMaxAnswerBoundsWhatIsRead(t *testing.T) {
 	}
 }
 
-// allocated returns how many bytes run allocates.
+// allocated returns the number of bytes that run allocates.
 func allocated(run func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -143,7 +143,7 @@ func allocated(run func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// It does not run in parallel: the allocations of other tests would count.
+// Not parallel: the allocations of other tests would count.
 func TestLargeAnswerIsInMemoryOnce(t *testing.T) {
 	const size = 16 << 20
 	for name, c := range map[string]struct {
@@ -167,9 +167,8 @@ func TestLargeAnswerIsInMemoryOnce(t *testing.T) {
 	}
 }
 
-// A small result, or the beginning of a long error, does not keep the rest of its answer in memory. Like the test above,
-// this one does not run in parallel.
-func TestLargeAnswerIsNotKeptForALittleOfIt(t *testing.T) {
+// Not parallel: it measures the heap of the process.
+func TestSmallPartDoesNotKeepALargeAnswerInMemory(t *testing.T) {
 	const size = 8 << 20
 	for name, c := range map[string]struct {
 		answer        []byte
@@ -191,17 +190,17 @@ func TestLargeAnswerIsNotKeptForALittleOfIt(t *testing.T) {
 	}
 }
 
-// reachable returns the bytes of the heap that are in use after a collection.
+// reachable returns the bytes in use on the heap after a garbage collection.
 func reachable() int64 {
 	var stats runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what pools held
+	runtime.GC() // frees what sync.Pool kept
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
 }
 
-// A size that is announced is believed: nothing of the body is waited for.
-func TestAnswerThatIsAnnouncedTooLargeIsNotRead(t *testing.T) {
+// The client trusts the Content-Length and does not wait for the body.
+func TestAnswerAnnouncedAsTooLargeIsNotRead(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, config(respond(t, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n{")))
 	_, err := client.Status(t.Context(), "w", anchor.MaxAnswer)
@@ -224,7 +223,7 @@ func zip(t *testing.T, text []byte) []byte {
 	return b.Bytes()
 }
 
-// The client does not ask for compressed answers. Those that come all the same expand to no more than may be read.
+// The client does not ask for compressed answers, but some servers send them.
 func TestCompressedAnswersAreBounded(t *testing.T) {
 	gzipped := http.Header{"Content-Encoding": {"gzip"}}
 	client := newClient(t, config(serveBody(t, gzipped, zip(t, []byte(accepted)), true)))

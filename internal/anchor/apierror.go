@@ -10,87 +10,93 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// errorLevels is how deep errors stand inside errors at most.
-const errorLevels = 3
+// maxErrorDepth bounds how deeply errors may be nested in errors.
+const maxErrorDepth = 3
 
-// said is what an error's body says.
-type said struct {
-	text string // its message; if it has none, its JSON
-	own  bool   // it has the form of the API's errors
+// apiError is what the body of an error says.
+type apiError struct {
+	text    string // its message, or its JSON if it has none
+	ownForm bool   // it has the form of the API's errors
 }
 
-// said reads the body of an error. Documented is {"error":{"code","message"}}; also seen are a message at the top, an
-// error that is a string, and an error inside an error. The names are spelled exactly like this: those of other
-// servers are not (Message, detail, errors, fault). A body that is cut off after its message will do.
-func (a answer) said() said {
-	body := withoutBOM(a.body)
+// parseError reads the body of an error. The documented form is {"error":{"code","message"}}. In practice there are also a
+// message at the top level, an error that is a string, and an error in an error. The names must be spelled exactly like
+// this to count as the API's own, because other servers use Message, detail, errors or fault. A body that is cut off
+// after its message is accepted.
+func (a answer) parseError() apiError {
+	body := trimBOM(a.body)
 	d := newDecoder(body)
 	isObject := d.PeekKind() == '{'
-	s, _ := readError(d, body, errorLevels) // what was read before a mistake counts
-	s.own = s.own && isObject
-	return s
+	e, _ := readError(d, body, maxErrorDepth) // ignore the error: what was read before it counts
+	e.ownForm = e.ownForm && isObject
+	return e
 }
 
-// readError reads the value that comes next as an error, and looks no more than levels deep.
-func readError(d *jsontext.Decoder, data []byte, levels int) (said, error) {
+// readError reads the next value as an error. It descends at most depth objects.
+func readError(d *jsontext.Decoder, data []byte, depth int) (apiError, error) {
 	switch kind := d.PeekKind(); {
 	case kind == 'n':
-		return said{}, d.SkipValue()
+		return apiError{}, d.SkipValue()
 	case kind == '"':
-		return readErrorText(d)
-	case kind == '{' && levels > 0:
-		return readErrorObject(d, data, levels)
+		return readErrorString(d)
+	case kind == '{' && depth > 0:
+		return readErrorObject(d, data, depth)
 	default:
 		value, err := rawValue(d, data)
-		return said{text: compact(value), own: isListOfTexts(value)}, err
+		return apiError{text: compactJSON(value), ownForm: isListOfStrings(value)}, err
 	}
 }
 
-func readErrorText(d *jsontext.Decoder) (said, error) {
+// readErrorString reads a message, or an error that is only a string.
+func readErrorString(d *jsontext.Decoder) (apiError, error) {
 	token, err := d.ReadToken()
 	if err != nil {
-		return said{own: errors.Is(err, io.ErrUnexpectedEOF)}, err // it is too long to be read to its end
+		// A message that is longer than maxError is cut off. It still has the API's form.
+		return apiError{ownForm: errors.Is(err, io.ErrUnexpectedEOF)}, err
 	}
 	text := strings.TrimSpace(token.String())
-	return said{text: text, own: text != ""}, nil
+	return apiError{text: text, ownForm: text != ""}, nil
 }
 
-func readErrorObject(d *jsontext.Decoder, data []byte, levels int) (said, error) {
+// readErrorObject reads an object with a message, an error or a code. A message takes precedence over an inner error, and
+// the text of an object without either is its JSON. A code counts only in the inner object, where it is documented.
+func readErrorObject(d *jsontext.Decoder, data []byte, depth int) (apiError, error) {
 	start := int(d.InputOffset())
 	start += bytes.IndexByte(data[start:], '{')
-	var message, inner said
+	var message, inner apiError
 	hasCode := false
 	err := eachMember(d, func(name string) (err error) {
-		switch known := strings.ToLower(name); known {
+		switch lower := strings.ToLower(name); lower {
 		case "message":
-			message, err = readError(d, data, levels-1)
-			message.own = message.own && name == known
+			message, err = readError(d, data, depth-1)
+			message.ownForm = message.ownForm && name == lower
 		case "error":
-			inner, err = readError(d, data, levels-1)
-			inner.own = inner.own && name == known
+			inner, err = readError(d, data, depth-1)
+			inner.ownForm = inner.ownForm && name == lower
 		default:
 			hasCode = hasCode || name == "code" && (d.PeekKind() == '0' || d.PeekKind() == '"')
 			err = d.SkipValue()
 		}
 		return err
 	})
-	s := said{text: message.text, own: message.own || inner.own || hasCode && levels < errorLevels}
-	if s.text == "" {
-		s.text = inner.text
+	e := apiError{text: message.text, ownForm: message.ownForm || inner.ownForm || hasCode && depth < maxErrorDepth}
+	if e.text == "" {
+		e.text = inner.text
 	}
-	if s.text == "" && err == nil {
-		s.text = compact(data[start:d.InputOffset()])
+	if e.text == "" && err == nil {
+		e.text = compactJSON(data[start:d.InputOffset()])
 	}
-	return s, err
+	return e, err
 }
 
-// isListOfTexts reports whether a value is a list that begins with a string, as the messages of validators are.
-func isListOfTexts(value []byte) bool {
+// isListOfStrings reports whether a value is a list whose first item is a string, as in the messages of validators.
+func isListOfStrings(value []byte) bool {
 	list, ok := bytes.CutPrefix(value, []byte("["))
 	return ok && bytes.HasPrefix(bytes.TrimSpace(list), []byte(`"`))
 }
 
-func compact(value []byte) string {
+// compactJSON returns JSON without white space, or "" if it is not JSON.
+func compactJSON(value []byte) string {
 	var b bytes.Buffer
 	if json.Compact(&b, value) != nil {
 		return ""

@@ -10,7 +10,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Bodies of 404 and 422 as the API sends them, and as others do that stand in front of it or in its place.
+// Bodies of 404 and 422: from the API, from gateways in front of it, and from other servers.
 func TestOnlyTheAPIsOwnErrorsRefuseATask(t *testing.T) {
 	t.Parallel()
 	const session = `{"error":{"code":404,"message":"Session not found"}}`
@@ -63,9 +63,9 @@ func TestOnlyTheAPIsOwnErrorsRefuseATask(t *testing.T) {
 					_, _ = io.WriteString(w, c.body)
 				})
 				client := newClient(t, config(server.URL))
-				wanted := want{outcome: task.Refused}
+				wanted := want{kind: task.Refused}
 				if !c.own {
-					wanted = want{outcome: task.NotNow, reason: task.NotTheAPI}
+					wanted = want{kind: task.NotNow, reason: task.NotTheAPI}
 				}
 				_, err := client.Submit(t.Context(), "", []byte(body))
 				wanted.check(t, "", err)
@@ -78,8 +78,8 @@ func TestOnlyTheAPIsOwnErrorsRefuseATask(t *testing.T) {
 	}
 }
 
-// The router of the API, or of a server in its place, names the path that it does not know.
-func TestPathThatDoesNotExistIsNotTheAPIsWord(t *testing.T) {
+// A router, of the API or of another server, names the path that it does not know.
+func TestUnknownPathIsNotAnAnswerOfTheAPI(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]string{
 		"NestJS":  `{"statusCode":404,"message":"Cannot %s","error":"Not Found"}`,
@@ -94,9 +94,9 @@ func TestPathThatDoesNotExistIsNotTheAPIsWord(t *testing.T) {
 					_, _ = io.WriteString(w, strings.ReplaceAll(answer, "%s", r.Method+":"+r.URL.Path))
 				})
 				client := newClient(t, config(server.URL))
-				wanted := want{outcome: task.NotNow, reason: task.NotTheAPI}
+				wanted := want{kind: task.NotNow, reason: task.NotTheAPI}
 				if status == http.StatusBadRequest { // the path exists, and the request is at fault
-					wanted = want{outcome: task.Refused}
+					wanted = want{kind: task.Refused}
 				}
 				_, err := client.Submit(t.Context(), "session-1", []byte(body))
 				wanted.check(t, "", err)
@@ -109,10 +109,10 @@ func TestPathThatDoesNotExistIsNotTheAPIsWord(t *testing.T) {
 	}
 }
 
-func TestStatusesWithoutWordsHaveSome(t *testing.T) {
+func TestEveryStatusHasAMessage(t *testing.T) {
 	t.Parallel()
 	for status, wanted := range map[int]string{
-		499: "499: an answer without words",
+		499: "499: no message",
 		520: "520: the gateway got an answer from the API that it could not read",
 		521: "521: the API refused the gateway's connection",
 		522: "522: the API did not answer the gateway's connection",
@@ -123,7 +123,7 @@ func TestStatusesWithoutWordsHaveSome(t *testing.T) {
 		527: "527: the connection between the gateway and the API broke",
 		529: "529: overloaded",
 		530: "530: the gateway could not find the API",
-		599: "599: an answer without words",
+		599: "599: no message",
 		502: "502: Bad Gateway",
 	} {
 		server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -140,7 +140,7 @@ func TestStatusesWithoutWordsHaveSome(t *testing.T) {
 	}
 }
 
-func TestErrorTextsAreFound(t *testing.T) {
+func TestMessageIsFoundInEveryErrorForm(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ü", 3000)
 	for name, c := range map[string]struct{ contentType, body, want string }{

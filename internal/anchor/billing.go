@@ -12,30 +12,31 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Plan is what the account that the key belongs to may use.
+// Plan is what the account of the API key may use.
 type Plan struct {
 	Tier     string
 	Credits  float64 // left
-	Browsers int     // at once; -1: no limit, 0: the API did not say
+	Browsers int     // at the same time; -1: no limit, 0: the API did not say
 }
 
-// RefusedError is an answer of 401, 402 or 403: the key, the credits or a limit of cost stand in the way.
+// RefusedError means that the API answered with 401, 402 or 403: the key is wrong, the credits are used up, or a cost
+// limit is reached.
 type RefusedError struct {
 	Status  int
 	Message string // the API's, without the key
 }
 
-// Error implements error.
+// Error returns the status and the message.
 func (e *RefusedError) Error() string { return fmt.Sprintf("%d: %s", e.Status, e.Message) }
 
-// NotTheAPIError is an answer that is not the API's: a page of a gateway or of some other server, or a redirect. The
-// base URL is wrong, or what stands behind it is not up.
+// NotTheAPIError means that something else than the API answered: a gateway, another server, or a redirect. The base
+// URL is wrong, or the API behind the gateway is down.
 type NotTheAPIError struct {
 	Status   int
-	Location string // scheme and host that a redirect leads to, if they can be read
+	Location string // scheme and host of a redirect's target, if it names a host
 }
 
-// Error implements error.
+// Error returns the status and what is wrong with the answer.
 func (e *NotTheAPIError) Error() string {
 	if e.Location != "" {
 		return fmt.Sprintf("%d: a redirect to %s, and redirects are not followed", e.Status, e.Location)
@@ -43,52 +44,54 @@ func (e *NotTheAPIError) Error() string {
 	return fmt.Sprintf("%d: the answer is not in the API's form", e.Status)
 }
 
-// Plan asks for the account's plan, which costs nothing and tells whether the key is good. The error is a
-// *RefusedError if the API refused it, and a *NotTheAPIError if something else answered; any other error says nothing
-// about the settings.
+// Plan asks for the account's plan (GET /v1/billing). The call is free and shows whether the key is valid. The error is
+// a *RefusedError if the API refused the key, and a *NotTheAPIError if something else answered. Any other error says
+// nothing about the settings.
 func (c *Client) Plan(ctx context.Context) (Plan, error) {
-	a, err := c.call(ctx, http.MethodGet, "/v1/billing", nil, maxAnswer)
+	a, err := c.call(ctx, http.MethodGet, "/v1/billing", nil, maxSmall)
 	switch {
 	case err != nil:
-		return Plan{}, fmt.Errorf("ask for the plan: %s", c.words(err))
+		return Plan{}, fmt.Errorf("ask for the plan: %s", c.message(err))
 	case a.status == http.StatusUnauthorized, a.status == http.StatusPaymentRequired, a.status == http.StatusForbidden:
-		return Plan{}, &RefusedError{Status: a.status, Message: a.text()}
-	case a.status >= 300 && a.status <= 399, notNow(a) == task.NotTheAPI:
+		return Plan{}, &RefusedError{Status: a.status, Message: a.message()}
+	case a.status >= 300 && a.status <= 399, a.notNowReason() == task.NotTheAPI:
 		return Plan{}, &NotTheAPIError{Status: a.status, Location: redirectHost(a.header)}
-	case !a.ok():
-		return Plan{}, fmt.Errorf("ask for the plan: %d: %s", a.status, a.text())
+	case !a.isSuccess():
+		return Plan{}, fmt.Errorf("ask for the plan: %d: %s", a.status, a.message())
 	case a.err != nil:
-		return Plan{}, fmt.Errorf("ask for the plan: %s", c.words(a.err))
+		return Plan{}, fmt.Errorf("ask for the plan: %s", c.message(a.err))
 	}
-	return readPlan(a)
+	return a.readPlan()
 }
 
-func readPlan(a answer) (Plan, error) {
-	body := withoutBOM(a.body)
+// readPlan reads {"data":{"tier","credits","max_concurrent_browsers"}}. A field that is missing or null is zero.
+func (a answer) readPlan() (Plan, error) {
+	body := trimBOM(a.body)
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) { // HTML
 		return Plan{}, &NotTheAPIError{Status: a.status}
 	}
-	var said struct {
+	var parsed struct {
 		Data *struct {
 			Tier     string
 			Credits  float64
 			Browsers float64 `json:"max_concurrent_browsers"`
 		}
 	}
-	if err := json.Unmarshal(body, &said); err != nil {
-		return Plan{}, errors.New("ask for the plan: the answer is not what is documented")
+	if err := json.Unmarshal(body, &parsed); err != nil {
+		return Plan{}, errors.New("ask for the plan: the answer does not have the documented form")
 	}
-	if said.Data == nil {
+	if parsed.Data == nil {
 		return Plan{}, errors.New("ask for the plan: the answer has no data")
 	}
-	return Plan{Tier: bounded(said.Data.Tier), Credits: said.Data.Credits, Browsers: int(said.Data.Browsers)}, nil
+	return Plan{Tier: truncate(parsed.Data.Tier), Credits: parsed.Data.Credits, Browsers: int(parsed.Data.Browsers)}, nil
 }
 
-// redirectHost returns scheme and host of a Location, or "" if it has none. The rest may hold what the request said.
+// redirectHost returns scheme and host of a Location header, or "" if it names no host. The rest of it may repeat
+// secrets of the request.
 func redirectHost(h http.Header) string {
 	u, err := url.Parse(h.Get("Location"))
 	if err != nil || u.Host == "" {
 		return ""
 	}
-	return bounded((&url.URL{Scheme: u.Scheme, Host: u.Host}).String())
+	return truncate((&url.URL{Scheme: u.Scheme, Host: u.Host}).String())
 }

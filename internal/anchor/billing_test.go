@@ -19,8 +19,8 @@ func TestPlanIsRead(t *testing.T) {
 	}
 }
 
-// The kind of error tells an operator where to look: at the key, at the base URL, or nowhere but at the API.
-func TestPlanTellsTheKeyFromTheBaseURLFromAnOutage(t *testing.T) {
+// The kind of error tells an operator what to check: the key, the base URL, or the API.
+func TestPlanErrorSaysKeyOrBaseURLOrOutage(t *testing.T) {
 	t.Parallel()
 	const (
 		key     = "RefusedError"
@@ -52,8 +52,8 @@ func TestPlanTellsTheKeyFromTheBaseURLFromAnOutage(t *testing.T) {
 		"502 page":         {502, nil, "<html>", outage, "ask for the plan: 502: Bad Gateway"},
 		"522":              {522, nil, "", outage, "ask for the plan: 522: the API did not answer the gateway's connection"},
 		"no data":          {200, nil, `{}`, outage, "ask for the plan: the answer has no data"},
-		"garbage":          {200, nil, "\x00\xff{not JSON", outage, "ask for the plan: the answer is not what is documented"},
-		"other data":       {200, nil, `{"data":[]}`, outage, "ask for the plan: the answer is not what is documented"},
+		"garbage":          {200, nil, "\x00\xff{not JSON", outage, "ask for the plan: the answer does not have the documented form"},
+		"other data":       {200, nil, `{"data":[]}`, outage, "ask for the plan: the answer does not have the documented form"},
 		"byte order mark":  {200, nil, "\ufeff" + `{"data":{"tier":"free"}}`, "", ""},
 		"what is not said": {200, nil, `{"data":{"tier":"free","max_concurrent_browsers":null}}`, "", ""},
 	} {

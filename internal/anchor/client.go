@@ -1,10 +1,3 @@
-// Package anchor speaks to Anchor Browser's API: it submits a web task and asks after its workflow.
-//
-// One call of a method is at most one request on the wire. Nothing here waits or tries again; instead
-// the error of a submission says whether it was refused, was not accepted for now, or may have been
-// accepted (task.Outcome), and whoever calls decides.
-//
-// Neither errors nor metrics contain the API key. The texts of errors may repeat what a request said.
 package anchor
 
 import (
@@ -21,53 +14,52 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// webTask is the path of both calls.
+// webTask is the path of a submission, and the beginning of the path of a status call.
 const webTask = "/v1/tools/perform-web-task"
 
 // Client calls the API. Its methods may be called by many goroutines at once.
 type Client struct {
-	transport *http.Transport // no http.Client: it would follow redirects, and send the key along
-	base      string          // without a slash at its end
-	agent     string          // of the user-agent header
-	timeout   time.Duration   // of a call, its body included
-	late      error           // what a call ends with that takes longer
-	key       *keySource
-	metrics   metrics
+	transport  *http.Transport // not an http.Client, which follows redirects and sends the key to the new host
+	base       string          // URL without a slash at its end
+	userAgent  string
+	timeout    time.Duration // of a call, including its body
+	errTimeout error         // the cause of a context that ends by the timeout
+	keys       *keySource
+	metrics    metrics
 }
 
-// New returns a client that calls itself capstan/version. The error names every mistake in cfg, a line
-// each, and the key file where that cannot be read.
+// New returns a client whose User-Agent is capstan/version. The error names every mistake in cfg, one on each line.
 func New(cfg Config, version string, reg prometheus.Registerer) (*Client, error) {
 	if mistakes := cfg.Validate(); len(mistakes) > 0 {
 		return nil, errors.New(strings.Join(mistakes, "\n"))
 	}
-	key, err := newKeySource(cfg)
+	keys, err := newKeySource(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("read API key: %w", err)
 	}
 	return &Client{
-		transport: newTransport(),
-		base:      strings.TrimRight(cfg.BaseURL, "/"),
-		agent:     "capstan/" + version,
-		timeout:   cfg.RequestTimeout,
-		late:      fmt.Errorf("no complete answer within %v", cfg.RequestTimeout),
-		key:       key,
-		metrics:   newMetrics(reg),
+		transport:  newTransport(),
+		base:       strings.TrimRight(cfg.BaseURL, "/"),
+		userAgent:  "capstan/" + version,
+		timeout:    cfg.RequestTimeout,
+		errTimeout: fmt.Errorf("no complete answer within %v", cfg.RequestTimeout),
+		keys:       keys,
+		metrics:    newMetrics(reg),
 	}, nil
 }
 
-// Close closes the connections that are kept for later calls. Calls under way are not disturbed.
+// Close closes idle connections. It does not interrupt calls.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Timeout is how long a call may take: the configured one.
+// Timeout returns how long a call may take.
 func (c *Client) Timeout() time.Duration { return c.timeout }
 
-// call makes one request and reads its answer, all within the client's timeout: at most so many bytes of a success.
-// An error means that there was no answer; an answer that could not be read to its end says so itself.
-func (c *Client) call(ctx context.Context, method, target string, body []byte, most int64) (answer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.late)
+// call sends one request and reads the answer, within the client's timeout. It reads at most limit bytes of a success.
+// It returns an error if there is no answer; if the body of an answer is incomplete, answer.err says why.
+func (c *Client) call(ctx context.Context, method, target string, body []byte, limit int64) (answer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.errTimeout)
 	defer cancel()
-	a := answer{keys: c.key.all()}
+	a := answer{keys: c.keys.all()} // those in use before this call: the key may change during it
 	a.path, _, _ = strings.Cut(target, "?")
 	req, err := c.newRequest(ctx, method, target, body, a.keys[0])
 	if err != nil {
@@ -75,7 +67,7 @@ func (c *Client) call(ctx context.Context, method, target string, body []byte, m
 	}
 	resp, err := c.transport.RoundTrip(req)
 	if proxy, ok := errors.AsType[*proxyError](err); ok && proxy.status == http.StatusProxyAuthRequired {
-		a.status = proxy.status
+		a.status = proxy.status // as if the proxy had answered the request itself
 		return a, nil
 	}
 	if err != nil {
@@ -86,28 +78,25 @@ func (c *Client) call(ctx context.Context, method, target string, body []byte, m
 	switch {
 	case a.status < 200: // the body of a 101 is the connection itself, and reading it would ignore ctx
 		return a, nil
-	case a.ok():
-		return a.readBody(resp, most, method == http.MethodPost), nil
+	case a.isSuccess():
+		return a.readBody(resp, limit, method == http.MethodPost), nil
 	default:
 		return a.readBody(resp, maxError, true), nil
 	}
 }
 
-// words are an error's, without the keys and bounded.
-func (c *Client) words(err error) string { return publicText(err.Error(), c.key.all()) }
-
-// newRequest leaves GetBody unset: net/http sends a body again only if it can rewind it. For the same
-// reason no Idempotency-Key may be added here. Accept-Encoding keeps net/http from asking for compressed answers.
+// newRequest leaves GetBody unset, and must never set Idempotency-Key: with either, net/http may send a POST twice when
+// a kept-alive connection dies. Accept-Encoding keeps net/http from asking for compressed answers.
 func (c *Client) newRequest(ctx context.Context, method, target string, body []byte, key string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+target, http.NoBody)
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		return nil, fmt.Errorf("make request: %w", urlErr.Err) // without the URL, which names the session
+		return nil, fmt.Errorf("create request: %w", urlErr.Err) // without the URL, which names the session
 	}
 	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
+		return nil, fmt.Errorf("create request: %w", err)
 	}
 	req.Header = http.Header{
-		"Anchor-Api-Key": {key}, "Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {c.agent},
+		"Anchor-Api-Key": {key}, "Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {c.userAgent},
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -115,3 +104,6 @@ func (c *Client) newRequest(ctx context.Context, method, target string, body []b
 	}
 	return req, nil
 }
+
+// message returns the error's text for people, without API keys.
+func (c *Client) message(err error) string { return publicText(err.Error(), c.keys.all()) }

@@ -13,39 +13,61 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// A submission that is refused, one that is accepted, and the end of its workflow.
-func Example() {
+// exampleClient returns a client of a stand-in for the API. A program would use https://api.anchorbrowser.io and its key.
+func exampleClient() (client *anchor.Client, closeAll func()) {
 	api := anchortest.New()
 	if err := api.Start("127.0.0.1:0"); err != nil {
-		fmt.Println(err)
-		return
+		panic(err)
 	}
-	defer api.Close()
 	cfg := anchor.Config{BaseURL: api.URL(), APIKey: anchor.Secret(api.Key()), RequestTimeout: 5 * time.Second}
 	client, err := anchor.New(cfg, "1.0", prometheus.NewRegistry())
 	if err != nil {
-		fmt.Println(err)
-		return
+		panic(err)
 	}
-	defer client.Close()
-	ctx := context.Background()
+	return client, func() { client.Close(); api.Close() }
+}
 
-	_, err = client.Submit(ctx, "", []byte(`{"url":"https://shop.example/","async":true}`))
-	if refusal, ok := errors.AsType[*task.SubmitError](err); ok {
-		fmt.Println("refused for good:", refusal.Kind == task.Refused)
+// The kind of the error says whether the task may be submitted again.
+func ExampleClient_Submit() {
+	client, closeAll := exampleClient()
+	defer closeAll()
+
+	id, err := client.Submit(context.Background(), "", []byte(`{"url":"https://shop.example/","async":true}`)) // no prompt
+	e, failed := errors.AsType[*task.SubmitError](err)
+	switch {
+	case !failed:
+		fmt.Println("accepted as workflow", id)
+	case e.Kind == task.Refused:
+		fmt.Printf("refused with %d: %s\n", e.HTTPStatus, e.Message)
+	case e.Kind == task.NotNow:
+		fmt.Printf("not accepted (%s), try again in %v\n", e.Reason, e.RetryAfter)
+	default: // task.Unknown
+		fmt.Println("it may be running; submitting it again could run it twice")
 	}
-	id, err := client.Submit(ctx, "", []byte(`{"prompt":"buy","url":"https://shop.example/","async":true}`))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	workflow, err := client.Status(ctx, id, anchor.MaxAnswer)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Printf("%s with %s\n", workflow.Status, workflow.Result)
 	// Output:
-	// refused for good: true
-	// COMPLETED with "done"
+	// refused with 400: prompt is required
+}
+
+// A caller asks again later while the workflow runs, and after an error.
+func ExampleClient_Status() {
+	client, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	id, err := client.Submit(ctx, "", []byte(`{"prompt":"Buy one","url":"https://shop.example/","async":true}`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	workflow, err := client.Status(ctx, id, anchor.MaxAnswer)
+	switch {
+	case err != nil:
+		fmt.Println("unknown:", err)
+	case !workflow.Ended():
+		fmt.Println("still running")
+	default:
+		fmt.Printf("%s with result %s\n", workflow.Status, workflow.Result)
+	}
+	// Output:
+	// COMPLETED with result "done"
 }

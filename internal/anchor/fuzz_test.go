@@ -17,7 +17,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// script is a server that answers everything with what it was given last.
+// script is a server that gives the answer that was set last.
 type script struct {
 	mu     sync.Mutex
 	status int
@@ -83,7 +83,7 @@ func FuzzSubmitAnswer(f *testing.F) {
 		e := submitError(t, err)
 		checkText(t, e.Message)
 		if id != "" || e.Kind < task.Refused || e.Kind > task.Unknown {
-			t.Errorf("got id %q and %+v, want no id and an outcome", id, e)
+			t.Errorf("got id %q and %+v, want no id and a kind of error", id, e)
 		}
 		if (status < 300 || status > 499) && e.Kind != task.Unknown {
 			t.Errorf("got %+v of a %d, want an unknown outcome", e, status)

@@ -7,23 +7,24 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// newDecoder reads the JSON at the beginning of data, and does not copy it. The API is taken at its word where other
-// readers are strict: names may come twice, and texts need not be UTF-8.
+// newDecoder reads the JSON at the beginning of data without copying it. It is lenient: names may be repeated, and
+// strings need not be valid UTF-8, because an answer that is refused for that may be a lost workflow.
 func newDecoder(data []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
-// withoutBOM takes off a byte order mark, which RFC 8259, section 8.1, allows to ignore.
-func withoutBOM(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\ufeff")) }
+// trimBOM removes a byte order mark, which a parser may ignore (RFC 8259, section 8.1).
+func trimBOM(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\ufeff")) }
 
-// eachMember reads the object that comes next. It calls read for each member, which must read the member's value.
+// eachMember reads the next value, which must be an object. It calls read for each member, and read must read the
+// member's value.
 func eachMember(d *jsontext.Decoder, read func(name string) error) error {
 	begin, err := d.ReadToken()
 	if err != nil {
 		return err
 	}
 	if begin.Kind() != '{' {
-		return errors.New("there is no object where one is documented")
+		return errors.New("got no object where one is documented")
 	}
 	for d.PeekKind() != '}' {
 		name, err := d.ReadToken()
@@ -38,7 +39,7 @@ func eachMember(d *jsontext.Decoder, read func(name string) error) error {
 	return err
 }
 
-// readString reads the string or the null that comes next; null is "".
+// readString reads the next value, which must be a string or null. For null it returns "".
 func readString(d *jsontext.Decoder) (string, error) {
 	token, err := d.ReadToken()
 	switch {
@@ -47,12 +48,12 @@ func readString(d *jsontext.Decoder) (string, error) {
 	case token.Kind() == 'n':
 		return "", nil
 	case token.Kind() != '"':
-		return "", errors.New("there is no string where one is documented")
+		return "", errors.New("got no string where one is documented")
 	}
 	return token.String(), nil
 }
 
-// rawValue returns the value that comes next, as a part of data.
+// rawValue returns the next value as a part of data, which d reads.
 func rawValue(d *jsontext.Decoder, data []byte) ([]byte, error) {
 	value, err := d.ReadValue()
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 
 const maxKey = 4 << 10 // bytes
 
+// readKey reads a key file. It refuses everything but a regular file: opening a named pipe would block.
 func readKey(name string) (string, error) {
-	// Opening a pipe would block.
 	if info, err := os.Stat(name); err != nil {
 		return "", err
 	} else if !info.Mode().IsRegular() {
@@ -33,8 +33,8 @@ func readKey(name string) (string, error) {
 	return key, nil
 }
 
-// parseKey takes white space off both ends and checks that the rest can be a key: something that can be sent in a
-// header, and no quoted text, assignment or placeholder that was taken for the key. The error does not show it.
+// parseKey trims white space and checks that the rest can be an API key. It refuses what cannot be sent in a header, and
+// common mistakes: a quoted key, an assignment, a placeholder. The error does not contain the key.
 func parseKey(text string) (string, error) {
 	key := strings.TrimSpace(text)
 	switch {
@@ -43,17 +43,17 @@ func parseKey(text string) (string, error) {
 	case len(key) > maxKey:
 		return "", fmt.Errorf("it is longer than %d bytes", maxKey)
 	case strings.HasPrefix(key, "\ufeff"):
-		return "", errors.New("it begins with a byte order mark, which no key has")
+		return "", errors.New("it begins with a byte order mark")
 	case len(key) > 7 && strings.EqualFold(key[:7], "Bearer "):
 		return "", errors.New("it begins with Bearer")
 	case strings.ContainsAny(key, "\"'`"):
-		return "", errors.New("it contains a quote, which no key has")
+		return "", errors.New("it contains a quote")
 	case strings.ContainsAny(key, "$<>{}"):
-		return "", errors.New("it contains one of $<>{}, as a placeholder does and no key")
+		return "", errors.New("it contains one of $<>{}, like a placeholder")
 	case strings.ContainsAny(key, `=\`):
-		return "", errors.New("it contains = or a backslash, which no key has")
+		return "", errors.New("it contains = or a backslash")
 	case strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", errors.New("it contains a space, a line break or another character that no key has")
+		return "", errors.New("it contains a space, a line break or a character outside ASCII")
 	}
 	return key, nil
 }

@@ -3,8 +3,6 @@ package anchor_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"log"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,8 +11,6 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/anchor"
 )
-
-func discard() *log.Logger { return log.New(io.Discard, "", 0) }
 
 func TestNothingPrintsTheKey(t *testing.T) {
 	t.Parallel()
@@ -40,7 +36,7 @@ func TestNothingPrintsTheKey(t *testing.T) {
 	}
 }
 
-func TestTextThatIsNoKeyIsRefusedAtStart(t *testing.T) {
+func TestInvalidKeyIsRefusedAtStart(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
 		"double quotes":   `"sk-secret"`,
@@ -70,13 +66,13 @@ func TestTextThatIsNoKeyIsRefusedAtStart(t *testing.T) {
 			t.Parallel()
 			cfg := config("https://example.com")
 			cfg.APIKey = anchor.Secret(text)
-			wantMistake(t, cfg, "ANCHORBROWSER_API_KEY is not a key (it ")
+			wantMistake(t, cfg, "ANCHORBROWSER_API_KEY must be the key alone: it ")
 			file := filepath.Join(t.TempDir(), "key")
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatalf("write key: %v", err)
 			}
 			cfg.APIKey, cfg.APIKeyFile = "", file
-			wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE is ")
+			wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE must be a readable file with the key alone (got ")
 		})
 	}
 	for _, text := range []string{"sk-secret", " sk-secret\r\n", "sk_live.0123/+:@~", "a"} {
@@ -86,7 +82,7 @@ func TestTextThatIsNoKeyIsRefusedAtStart(t *testing.T) {
 	}
 }
 
-// wantMistake checks that cfg has one mistake with these words at its beginning and without the key, or none.
+// wantMistake checks that cfg has one mistake that begins with these words and does not contain the key, or none.
 func wantMistake(t *testing.T, cfg anchor.Config, words string) {
 	t.Helper()
 	got := strings.Join(cfg.Validate(), "\n")
@@ -95,15 +91,15 @@ func wantMistake(t *testing.T, cfg anchor.Config, words string) {
 	}
 }
 
-func TestKeyFileThatIsNoFileIsRefusedAtOnce(t *testing.T) {
+func TestKeyFileMustBeARegularFile(t *testing.T) {
 	t.Parallel()
 	cfg := config("https://example.com")
 	cfg.APIKey, cfg.APIKeyFile = "", t.TempDir()
-	wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE is ")
+	wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE must be a readable file with the key alone (got ")
 	pipe := filepath.Join(t.TempDir(), "key")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatalf("make pipe: %v", err)
 	}
 	cfg.APIKeyFile = pipe
-	wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE is ")
+	wantMistake(t, cfg, "ANCHORBROWSER_API_KEY_FILE must be a readable file with the key alone (got ")
 }

@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	keyInterval = time.Second // between two looks at the key file
-	keptKeys    = 3           // the present one and those before it
+	keyInterval = time.Second // between two readings of the key file
+	keptKeys    = 3           // the current key and those before it
 )
 
-// keySource knows the API key. One that comes from a file is read again by run. As long as a new one cannot be used,
-// the last good one stays in use.
+// keySource holds the API key. Client.Run reads a key file again when it changes; while the file is invalid, the last
+// valid key stays in use.
 type keySource struct {
 	file    string                   // empty if the key is a setting
-	keys    atomic.Pointer[[]string] // those used in this process, the present one first; at most keptKeys
-	problem atomic.Pointer[string]   // why the file cannot be used now; nil if it can
+	keys    atomic.Pointer[[]string] // those used in this process, the current one first; at most keptKeys
+	problem atomic.Pointer[string]   // why the file is invalid; nil if it is valid
 }
 
-// newKeySource returns an error if there is no usable key. It never shows one.
+// newKeySource returns an error, which never contains a key, if there is no valid key.
 func newKeySource(cfg Config) (*keySource, error) {
 	s := &keySource{file: cfg.APIKeyFile}
 	key, err := parseKey(string(cfg.APIKey))
@@ -34,20 +34,21 @@ func newKeySource(cfg Config) (*keySource, error) {
 	return s, err
 }
 
-// all returns the keys used in this process, the present one first. The slice must not be changed.
+// all returns the keys used in this process, the current one first. The caller must not change the slice.
 func (s *keySource) all() []string { return *s.keys.Load() }
 
-// run looks at the file until ctx ends.
-func (s *keySource) run(ctx context.Context, log zerolog.Logger, changed func()) {
-	if s.file == "" {
+// Run reads the key file again every second until ctx ends. After a new key was taken, it calls changed on its own
+// goroutine. It logs a file that became invalid once for each change of the file.
+func (c *Client) Run(ctx context.Context, log zerolog.Logger, changed func()) {
+	if c.keys.file == "" {
 		<-ctx.Done()
 		return
 	}
 	ticker := time.NewTicker(keyInterval)
 	defer ticker.Stop()
-	var last string // the problem that the last look found, with the time of the file
+	var last string // the problem of the last reading
 	for {
-		last = s.look(log, last, changed)
+		last = c.keys.reload(log, last, changed)
 		select {
 		case <-ctx.Done():
 			return
@@ -56,20 +57,21 @@ func (s *keySource) run(ctx context.Context, log zerolog.Logger, changed func())
 	}
 }
 
-// look reads the file and returns the problem it found, if any. It logs a problem that differs from the last one.
-func (s *keySource) look(log zerolog.Logger, last string, changed func()) (found string) {
+// reload reads the file. It returns what is wrong with it and with which version of it, or "". It logs a problem if
+// that differs from the last one.
+func (s *keySource) reload(log zerolog.Logger, last string, changed func()) string {
 	key, err := readKey(s.file)
 	if err != nil {
 		problem := err.Error()
 		s.problem.Store(&problem)
-		if found = problem + s.written(); found != last {
+		if problem += s.modTime(); problem != last {
 			log.Error().Str("file", s.file).Err(err).Msg("API key file cannot be used, previous key stays in use")
 		}
-		return found
+		return problem
 	}
-	s.problem.Store(nil)
+	s.problem.Store(nil) // KeyProblem is "" again
 	if key != s.all()[0] {
-		s.take(key)
+		s.use(key)
 		log.Info().Str("file", s.file).Msg("API key changed")
 		changed()
 	} else if last != "" {
@@ -78,8 +80,8 @@ func (s *keySource) look(log zerolog.Logger, last string, changed func()) (found
 	return ""
 }
 
-// written returns when the file was last changed, so that the second of two bad changes is logged, too.
-func (s *keySource) written() string {
+// modTime tells two versions of an invalid file apart.
+func (s *keySource) modTime() string {
 	info, err := os.Stat(s.file)
 	if err != nil {
 		return ""
@@ -87,28 +89,21 @@ func (s *keySource) written() string {
 	return info.ModTime().String()
 }
 
-// take makes a key the present one.
-func (s *keySource) take(key string) {
+// use makes key the current one.
+func (s *keySource) use(key string) {
 	keys := append([]string{key}, slices.DeleteFunc(slices.Clone(s.all()), func(old string) bool { return old == key })...)
 	keys = keys[:min(len(keys), keptKeys)]
 	s.keys.Store(&keys)
 }
 
-// Run reads the key file again each second, until ctx ends. It calls changed, on its own goroutine, after a new key
-// was taken, and logs once when the file changed and cannot be used.
-func (c *Client) Run(ctx context.Context, log zerolog.Logger, changed func()) {
-	c.key.run(ctx, log, changed)
-}
-
-// KeyProblem says why the key file cannot be used now, and which setting names it. It is empty while the file can be
-// used.
+// KeyProblem returns why the key file is invalid now, with the name of the setting, or "" if it is valid.
 func (c *Client) KeyProblem() string {
-	problem := c.key.problem.Load()
+	problem := c.keys.problem.Load()
 	if problem == nil {
 		return ""
 	}
 	return "ANCHORBROWSER_API_KEY_FILE changed and cannot be used: " + *problem
 }
 
-// Keys returns the API key, followed by up to two that were in use before it, for redaction. They are secrets.
-func (c *Client) Keys() []string { return slices.Clone(c.key.all()) }
+// Keys returns the API key, followed by up to two that were in use before it, so that the caller can redact them.
+func (c *Client) Keys() []string { return slices.Clone(c.keys.all()) }

@@ -24,7 +24,7 @@ type keyFolder string
 
 func (f keyFolder) link() string { return filepath.Join(string(f), "key") }
 
-// write returns the name of a file that was changed so many seconds after 1970.
+// write writes a file whose modification time is that many seconds after 1970, and returns its name.
 func (f keyFolder) write(t *testing.T, name, content string, changed int64) string {
 	t.Helper()
 	name = filepath.Join(string(f), name)
@@ -45,7 +45,7 @@ func (f keyFolder) point(t *testing.T, target string) {
 	}
 }
 
-// rotation is a client whose key file is looked at, inside a bubble.
+// rotation is a client that watches its key file, in a bubble of testing/synctest.
 type rotation struct {
 	keyFolder
 	client *anchor.Client
@@ -73,7 +73,7 @@ func rotate(t *testing.T, test func(*testing.T, *rotation)) {
 	})
 }
 
-// look waits until the file has been read once more, and returns the lines logged by that.
+// look waits until the file was read again, and returns the lines that were logged.
 func (r *rotation) look() (logged []string) {
 	before := len(r.log.String())
 	<-time.After(time.Second)
@@ -118,7 +118,7 @@ func TestKeyFileIsReadAgainWhenItChanges(t *testing.T) {
 	})
 }
 
-func TestKeyFileThatCannotBeUsedIsLoggedOnce(t *testing.T) {
+func TestInvalidKeyFileIsLoggedOnce(t *testing.T) {
 	rotate(t, func(t *testing.T, r *rotation) {
 		t.Helper()
 		for _, change := range []struct {
@@ -208,7 +208,7 @@ func TestNewKeyIsSentWithTheNextCall(t *testing.T) {
 	}
 }
 
-func TestKeyThatIsASettingHasNoProblem(t *testing.T) {
+func TestKeyInASettingHasNoProblem(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, config("http://127.0.0.1:1"))
 	ctx, cancel := context.WithCancel(t.Context())

@@ -10,24 +10,25 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+// metrics counts calls by their result, and measures how long they take.
 type metrics struct {
-	submissions *prometheus.CounterVec   // by result
-	polls       *prometheus.CounterVec   // by result
-	seconds     *prometheus.HistogramVec // by call
+	submissions *prometheus.CounterVec   // by result; see submitResult
+	polls       *prometheus.CounterVec   // by result; see pollResult
+	seconds     *prometheus.HistogramVec // by call: submit or status
 }
 
-// newMetrics makes every result's series, so that an alert can tell "never" from "not measured".
+// newMetrics creates the series of every result, so that an alert can tell "never" from "not measured".
 func newMetrics(reg prometheus.Registerer) metrics {
 	auto := promauto.With(reg)
 	m := metrics{
 		submissions: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "capstan_submissions_total", Help: "Submissions, by what is known of them.",
+			Name: "capstan_submissions_total", Help: "Submissions, by result.",
 		}, []string{"result"}),
 		polls: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "capstan_polls_total", Help: "Status calls, by what they told.",
+			Name: "capstan_polls_total", Help: "Status calls, by result.",
 		}, []string{"result"}),
 		seconds: auto.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "capstan_api_request_seconds", Help: "Time from a call's beginning to the end of its answer, or to its failure.",
+			Name: "capstan_api_request_seconds", Help: "Time from the start of a call to the end of its answer, or to its failure.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"call"}),
 	}
@@ -53,6 +54,7 @@ func (m metrics) polled(w task.Workflow, e *task.StatusError, took time.Duration
 	m.seconds.WithLabelValues("status").Observe(took.Seconds())
 }
 
+// submitResult maps the kinds of task.SubmitError to labels.
 func submitResult(e *task.SubmitError) string {
 	switch {
 	case e == nil:
@@ -66,11 +68,15 @@ func submitResult(e *task.SubmitError) string {
 	}
 }
 
+// pollResult separates the errors that an operator treats differently: the rate limit, the key, and anything else.
 func pollResult(w task.Workflow, e *task.StatusError) string {
-	if e == nil {
-		return workflowResult(w)
-	}
 	switch {
+	case e == nil && !w.Ended():
+		return "running"
+	case e == nil && w.Status == "COMPLETED":
+		return "completed"
+	case e == nil:
+		return "failed"
 	case e.UnknownWorkflow():
 		return "unknown_workflow"
 	case e.HTTPStatus == http.StatusTooManyRequests:
@@ -79,16 +85,5 @@ func pollResult(w task.Workflow, e *task.StatusError) string {
 		return "denied"
 	default:
 		return "error"
-	}
-}
-
-func workflowResult(w task.Workflow) string {
-	switch {
-	case !w.Ended():
-		return "running"
-	case w.Status == "COMPLETED":
-		return "completed"
-	default:
-		return "failed"
 	}
 }

@@ -36,7 +36,7 @@ func TestCallsAreCountedByResult(t *testing.T) {
 		_, _ = client.Status(t.Context(), id, anchor.MaxAnswer)
 	}
 	want := `
-# HELP capstan_polls_total Status calls, by what they told.
+# HELP capstan_polls_total Status calls, by result.
 # TYPE capstan_polls_total counter
 capstan_polls_total{result="completed"} 1
 capstan_polls_total{result="denied"} 1
@@ -45,7 +45,7 @@ capstan_polls_total{result="failed"} 2
 capstan_polls_total{result="rate_limited"} 1
 capstan_polls_total{result="running"} 2
 capstan_polls_total{result="unknown_workflow"} 1
-# HELP capstan_submissions_total Submissions, by what is known of them.
+# HELP capstan_submissions_total Submissions, by result.
 # TYPE capstan_submissions_total counter
 capstan_submissions_total{result="accepted"} 1
 capstan_submissions_total{result="not_now"} 1

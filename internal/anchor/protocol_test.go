@@ -12,8 +12,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// The connection stays open behind each of these.
-func TestAnswersThatAreNoAnswersEndInTime(t *testing.T) {
+// The connection stays open after each of these.
+func TestIncompleteAnswersEndInTime(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		answer string
@@ -61,7 +61,7 @@ func TestAnswersThatAreNoAnswersEndInTime(t *testing.T) {
 	}
 }
 
-func TestWorkflowIDIsReadOfAnAnswerThatBreaksOff(t *testing.T) {
+func TestWorkflowIDIsReadFromATruncatedAnswer(t *testing.T) {
 	t.Parallel()
 	url := listen(t, func(conn net.Conn) {
 		if _, err := receive(bufio.NewReader(conn)); err == nil {

@@ -8,20 +8,20 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// A proxy between the worker and the API refuses. With https it refuses to connect, and the request never left.
-func TestProxyThatRefusesHoldsTheTask(t *testing.T) {
+// A proxy refuses the request. With https it refuses the connection, so that the request never leaves.
+func TestProxyRefusalIsNotNow(t *testing.T) {
 	t.Parallel()
 	for url, c := range map[string]struct {
 		want   want
 		status int
 		words  string
 	}{
-		"http://407.example":  {want{outcome: task.NotNow, reason: task.ProxyLogin}, 407, "407: Proxy Authentication Required"},
-		"https://407.example": {want{outcome: task.NotNow, reason: task.ProxyLogin}, 407, "407: Proxy Authentication Required"},
-		"http://404.example":  {want{outcome: task.NotNow, reason: task.NotTheAPI}, 404, "404: Not Found"},
-		"https://404.example": {want{outcome: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 404: Not Found"},
-		"https://403.example": {want{outcome: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 403: Forbidden"},
-		"https://502.example": {want{outcome: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 502: Bad Gateway"},
+		"http://407.example":  {want{kind: task.NotNow, reason: task.ProxyLogin}, 407, "407: Proxy Authentication Required"},
+		"https://407.example": {want{kind: task.NotNow, reason: task.ProxyLogin}, 407, "407: Proxy Authentication Required"},
+		"http://404.example":  {want{kind: task.NotNow, reason: task.NotTheAPI}, 404, "404: Not Found"},
+		"https://404.example": {want{kind: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 404: Not Found"},
+		"https://403.example": {want{kind: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 403: Forbidden"},
+		"https://502.example": {want{kind: task.NotNow, reason: task.Unreachable}, 0, "the proxy does not connect to the API: 502: Bad Gateway"},
 	} {
 		t.Run(url, func(t *testing.T) {
 			t.Parallel()

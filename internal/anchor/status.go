@@ -15,74 +15,74 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Status asks how far a workflow is. It reads at most so many bytes of the answer, and never more than MaxAnswer.
+// Status asks for the state of a workflow. It reads at most limit bytes of the answer, and never more than MaxAnswer.
 //
-// The error is always a *task.StatusError, also when ctx ends, and then nothing is known of the workflow. If the
-// answer is larger than most, the error says so (TooLarge) and how large it is (Size, or -1). An id that cannot stand
-// in a URL is an error without a call.
-func (c *Client) Status(ctx context.Context, workflowID string, most int64) (task.Workflow, error) {
+// The error is always a *task.StatusError, also if ctx ends. If the answer is larger than limit, TooLarge is set, and
+// Size is its size if it is known, else -1. A workflow id that cannot be part of a URL is an error without a call.
+func (c *Client) Status(ctx context.Context, workflowID string, limit int64) (task.Workflow, error) {
 	began := time.Now()
-	workflow, failure := c.status(ctx, workflowID, min(max(most, 0), MaxAnswer))
+	workflow, failure := c.status(ctx, workflowID, min(max(limit, 0), MaxAnswer))
 	c.metrics.polled(workflow, failure, time.Since(began))
 	if failure != nil {
-		return task.Workflow{}, failure
+		return task.Workflow{}, failure // not a nil pointer in a non-nil error
 	}
 	return workflow, nil
 }
 
-func (c *Client) status(ctx context.Context, workflowID string, most int64) (task.Workflow, *task.StatusError) {
+func (c *Client) status(ctx context.Context, workflowID string, limit int64) (task.Workflow, *task.StatusError) {
 	if err := checkWorkflowID(workflowID); err != nil {
 		return task.Workflow{}, &task.StatusError{Message: err.Error()}
 	}
 	target := webTask + "/" + url.PathEscape(workflowID) + "/status"
-	a, err := c.call(ctx, http.MethodGet, target, nil, most)
+	a, err := c.call(ctx, http.MethodGet, target, nil, limit)
 	switch {
 	case err != nil:
-		return task.Workflow{}, &task.StatusError{Message: c.words(err)}
-	case !a.ok():
+		return task.Workflow{}, &task.StatusError{Message: c.message(err)}
+	case !a.isSuccess():
 		return task.Workflow{}, &task.StatusError{
-			HTTPStatus: a.status, RetryAfter: askedWait(a.header), OwnForm: a.ownForm(), Message: a.text(),
+			HTTPStatus: a.status, RetryAfter: requestedWait(a.header), OwnForm: a.fromAPI(), Message: a.message(),
 		}
 	case errors.Is(a.err, errTooLarge):
 		return task.Workflow{}, &task.StatusError{HTTPStatus: a.status, TooLarge: true, Size: a.size, Message: a.err.Error()}
 	case a.err != nil:
-		return task.Workflow{}, &task.StatusError{HTTPStatus: a.status, Message: c.words(a.err)}
+		return task.Workflow{}, &task.StatusError{HTTPStatus: a.status, Message: c.message(a.err)}
 	}
 	workflow, err := readWorkflow(a.body)
 	if err != nil {
-		return task.Workflow{}, &task.StatusError{HTTPStatus: a.status, Message: c.words(fmt.Errorf("read answer: %w", err))}
+		return task.Workflow{}, &task.StatusError{HTTPStatus: a.status, Message: c.message(fmt.Errorf("read answer: %w", err))}
 	}
 	return workflow, nil
 }
 
-// readWorkflow reads {"data":{"status":"…","result":…,"error":…}}. Only the status must be there; the others may be
-// missing or null. A null result is none. Whatever stands behind the JSON is not looked at.
+// readWorkflow reads {"data":{"status":"…","result":…,"error":…}}. Only status is required; the others may be missing or
+// null, and a null result counts as missing. It ignores what follows the JSON.
 //
-// The result is a part of body and no copy: a large one is in memory once.
+// The result is a part of body, so that a large one is in memory only once.
 func readWorkflow(body []byte) (w task.Workflow, err error) {
-	body = withoutBOM(body)
+	body = trimBOM(body)
 	d := newDecoder(body)
 	err = eachMember(d, func(name string) error {
 		if !strings.EqualFold(name, "data") {
 			return d.SkipValue()
 		}
-		w = task.Workflow{}
-		return eachMember(d, func(name string) error { return readMember(d, body, strings.ToLower(name), &w) })
+		w = task.Workflow{} // of several data, the last one counts
+		return eachMember(d, func(name string) error { return readWorkflowMember(d, body, strings.ToLower(name), &w) })
 	})
 	if err == nil && w.Status == "" {
-		err = errors.New("it has no status")
+		err = errors.New("the answer has no status")
 	}
 	if len(w.Result) < len(body)/2 {
-		w.Result = bytes.Clone(w.Result) // or it would keep all the rest in memory
+		w.Result = bytes.Clone(w.Result) // or it would keep the whole body in memory
 	}
 	return w, err
 }
 
-func readMember(d *jsontext.Decoder, body []byte, name string, w *task.Workflow) error {
+// readWorkflowMember reads one member of data. If a name is repeated, the last one counts.
+func readWorkflowMember(d *jsontext.Decoder, body []byte, name string, w *task.Workflow) error {
 	switch name {
 	case "status":
 		status, err := readString(d)
-		w.Status = bounded(status)
+		w.Status = truncate(status)
 		return err
 	case "result":
 		w.Result = nil
@@ -93,23 +93,24 @@ func readMember(d *jsontext.Decoder, body []byte, name string, w *task.Workflow)
 		w.Result = result
 		return err
 	case "error":
-		said, err := readError(d, body, 2)
-		w.Error = bounded(said.text)
+		e, err := readError(d, body, 2)
+		w.Error = truncate(e.text)
 		return err
 	default:
 		return d.SkipValue()
 	}
 }
 
-// checkWorkflowID says why an id cannot be asked after. A path is cleaned of its dots on the way.
+// checkWorkflowID returns an error if an id cannot be a segment of a path. The dots of "." and ".." would be resolved by
+// proxies and servers.
 func checkWorkflowID(id string) error {
 	switch {
 	case id == "":
-		return errors.New("there is no workflow id")
+		return errors.New("the workflow id is empty")
 	case id == "." || id == "..":
 		return fmt.Errorf("the workflow id is %q", id)
 	case len(id) > maxWorkflowID:
-		return fmt.Errorf("the workflow id has %d bytes", len(id))
+		return fmt.Errorf("the workflow id has %d bytes, at most %d are allowed", len(id), maxWorkflowID)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-func TestStatusIsReadTolerantly(t *testing.T) {
+func TestStatusIsReadLeniently(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		body, status, result, err string
@@ -52,7 +52,7 @@ func TestStatusIsReadTolerantly(t *testing.T) {
 	}
 }
 
-func TestFailedPollsSayWhatTheyCan(t *testing.T) {
+func TestStatusErrorsSayWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault anchortest.Fault
@@ -63,7 +63,7 @@ func TestFailedPollsSayWhatTheyCan(t *testing.T) {
 		"429":           {anchortest.RateLimited(58), task.StatusError{HTTPStatus: 429, OwnForm: true, Message: "Too Many Requests", RetryAfter: 58 * time.Second}},
 		"404 page":      {anchortest.HTML(404), task.StatusError{HTTPStatus: 404, Message: "Not Found"}},
 		"500":           {anchortest.Answer(500), task.StatusError{HTTPStatus: 500, OwnForm: true, Message: "Internal Server Error"}},
-		"no status":     {anchortest.Fault{Body: `{"data":{}}`}, task.StatusError{HTTPStatus: 200, Message: "read answer: it has no status"}},
+		"no status":     {anchortest.Fault{Body: `{"data":{}}`}, task.StatusError{HTTPStatus: 200, Message: "read answer: the answer has no status"}},
 		"too large":     {anchortest.Fault{Size: 32<<20 + 1}, task.StatusError{HTTPStatus: 200, Message: "the answer is too large", TooLarge: true, Size: 32<<20 + 1}},
 		"a large error": {anchortest.Fault{Status: 500, Size: 2 << 20}, task.StatusError{HTTPStatus: 500, Message: "Internal Server Error"}},
 		"cut off":       {anchortest.Fault{Cut: true, Size: 4 << 20}, task.StatusError{HTTPStatus: 200}},
@@ -117,7 +117,7 @@ func TestLargeResultsAreRead(t *testing.T) {
 	}
 }
 
-func TestWorkflowIDCannotLeaveItsPlaceInThePath(t *testing.T) {
+func TestWorkflowIDIsOneSegmentOfThePath(t *testing.T) {
 	t.Parallel()
 	paths := make(chan string, 1)
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -11,55 +11,55 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// maxWorkflowID bounds an id in bytes. The documented ones have 101.
+// maxWorkflowID bounds a workflow id in bytes. The documented ones have 101.
 const maxWorkflowID = 1 << 10
 
-// Submit asks the API to run the task that body describes (JSON, with async set) and returns the id of
-// its workflow. Where sessionID is not empty, the task runs in that browser session.
+// Submit asks the API to run the task in body, which is JSON with "async": true, and returns the id of its workflow.
+// If sessionID is not empty, the task runs in that browser session.
 //
-// The error is always a *task.SubmitError, also when ctx ends or the call takes longer than the
-// configured timeout: its Outcome is then task.Unknown once any part of the request may have left, and
-// task.NotNow before.
+// The error is always a *task.SubmitError, also if ctx ends or the call exceeds the timeout. Its Kind is then
+// task.Unknown if any part of the request may have left, and task.NotNow otherwise.
 func (c *Client) Submit(ctx context.Context, sessionID string, body []byte) (workflowID string, err error) {
 	began := time.Now()
-	workflowID, refusal := c.submit(ctx, sessionID, body)
-	c.metrics.submitted(refusal, time.Since(began))
-	if refusal != nil {
-		return "", refusal
+	workflowID, failure := c.submit(ctx, sessionID, body)
+	c.metrics.submitted(failure, time.Since(began))
+	if failure != nil {
+		return "", failure // not a nil pointer in a non-nil error
 	}
 	return workflowID, nil
 }
 
+// submit does the work of Submit without the metrics.
 func (c *Client) submit(ctx context.Context, sessionID string, body []byte) (string, *task.SubmitError) {
 	target := webTask
 	if sessionID != "" {
 		target += "?" + url.Values{"sessionId": {sessionID}}.Encode()
 	}
 	ctx, sent := watchSending(ctx)
-	a, err := c.call(ctx, http.MethodPost, target, body, maxAnswer)
+	a, err := c.call(ctx, http.MethodPost, target, body, maxSmall)
 	switch {
-	case err != nil && sent.possible():
-		return "", &task.SubmitError{Kind: task.Unknown, Message: c.words(err)}
+	case err != nil && sent.mayHaveLeft():
+		return "", &task.SubmitError{Kind: task.Unknown, Message: c.message(err)}
 	case err != nil:
-		return "", &task.SubmitError{Kind: task.NotNow, Reason: task.Unreachable, Message: c.words(err)}
-	case !a.ok():
-		return "", notAccepted(a)
+		return "", &task.SubmitError{Kind: task.NotNow, Reason: task.Unreachable, Message: c.message(err)}
+	case !a.isSuccess():
+		return "", a.submitError()
 	}
 	id, err := readWorkflowID(a.body)
 	if err == nil {
 		return id, nil
 	}
 	if a.err != nil {
-		err = a.err
+		err = a.err // the reason why the id is missing
 	}
-	return "", &task.SubmitError{Kind: task.Unknown, HTTPStatus: a.status, Message: c.words(err)}
+	return "", &task.SubmitError{Kind: task.Unknown, HTTPStatus: a.status, Message: c.message(err)}
 }
 
-// readWorkflowID reads {"data":{"status":"running","workflow_id":"…"}}. A lost id is a lost workflow, so a complete id
-// is returned whatever follows it: a comment, or nothing, because the answer was cut off.
+// readWorkflowID reads {"data":{"status":"running","workflow_id":"…"}}. A workflow whose id is lost cannot be found
+// again, so it returns a complete id whatever follows: a comment, a second value, or the end of a truncated answer.
 func readWorkflowID(body []byte) (string, error) {
 	var id string
-	d := newDecoder(withoutBOM(body))
+	d := newDecoder(trimBOM(body))
 	err := eachMember(d, func(name string) error {
 		if !strings.EqualFold(name, "data") {
 			return d.SkipValue()

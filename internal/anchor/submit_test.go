@@ -24,11 +24,11 @@ func TestAcceptedSubmissionReturnsItsWorkflow(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerHasItsOutcome(t *testing.T) {
+func TestEveryAnswerHasItsKindOfError(t *testing.T) {
 	t.Parallel()
-	refused, unknown := want{outcome: task.Refused}, want{outcome: task.Unknown}
+	refused, unknown := want{kind: task.Refused}, want{kind: task.Unknown}
 	notNow := func(reason task.Reason, wait time.Duration) want {
-		return want{outcome: task.NotNow, reason: reason, wait: wait}
+		return want{kind: task.NotNow, reason: reason, wait: wait}
 	}
 	withHeader := func(status int, name, value string) anchortest.Fault {
 		return anchortest.Fault{Status: status, Header: map[string]string{name: value}}
@@ -64,8 +64,8 @@ func TestEveryAnswerHasItsOutcome(t *testing.T) {
 		"503 with a negative one": {withHeader(503, "Retry-After", "-1"), notNow(task.Unavailable, 0)},
 		"503 with a huge one":     {withHeader(503, "Retry-After", strings.Repeat("9", 400)), notNow(task.Unavailable, time.Hour)},
 		"503 page, Retry-After":   {anchortest.Fault{Status: 503, Header: map[string]string{"Retry-After": "3"}, Body: "<html>"}, notNow(task.Unavailable, 3*time.Second)},
-		"500 with Retry-After":    {withHeader(500, "Retry-After", "1"), want{outcome: task.Unknown, wait: time.Second}},
-		"502 with Retry-After":    {withHeader(502, "Retry-After", "1"), want{outcome: task.Unknown, wait: time.Second}},
+		"500 with Retry-After":    {withHeader(500, "Retry-After", "1"), want{kind: task.Unknown, wait: time.Second}},
+		"502 with Retry-After":    {withHeader(502, "Retry-After", "1"), want{kind: task.Unknown, wait: time.Second}},
 		"529":                     {anchortest.Answer(529), unknown},
 		"529 with Retry-After":    {withHeader(529, "Retry-After", "4"), notNow(task.Unavailable, 4*time.Second)},
 		"407":                     {anchortest.HTML(407), notNow(task.ProxyLogin, 0)},
@@ -104,12 +104,12 @@ func TestEveryAnswerHasItsOutcome(t *testing.T) {
 	}
 }
 
-// want is what a submission must come to.
+// want is the expected result of a submission.
 type want struct {
-	id      string
-	outcome task.SubmitErrorKind
-	reason  task.Reason
-	wait    time.Duration
+	id     string
+	kind   task.SubmitErrorKind
+	reason task.Reason
+	wait   time.Duration
 }
 
 func (w want) check(t *testing.T, id string, err error) {
@@ -124,12 +124,12 @@ func (w want) check(t *testing.T, id string, err error) {
 		return
 	}
 	e := submitError(t, err)
-	if got := (want{outcome: e.Kind, reason: e.Reason, wait: e.RetryAfter}); got != w {
+	if got := (want{kind: e.Kind, reason: e.Reason, wait: e.RetryAfter}); got != w {
 		t.Errorf("got %+v, want %+v", got, w)
 	}
 }
 
-func TestRequestIsTheDocumentedOne(t *testing.T) {
+func TestRequestHasTheDocumentedForm(t *testing.T) {
 	t.Parallel()
 	var got *http.Request
 	var sent []byte

@@ -12,28 +12,27 @@ import (
 )
 
 const (
-	dialTimeout = 10 * time.Second // and of the TLS handshake, each
+	dialTimeout = 10 * time.Second // for the connection, and again for the TLS handshake
 
-	// maxConns bounds the connections to the API, and so the calls at once. Others wait for one.
+	// maxConns bounds the connections to the API, and so the concurrent calls. Further calls wait.
 	maxConns = 512
 
-	// maxIdle is for how long an unused connection is kept. A request that meets a connection which the
-	// server is just closing has an unknown outcome, so the client closes first: servers keep theirs for
-	// 5 s (Node.js) or longer.
+	// maxIdle is how long an unused connection is kept. A request on a connection that the server is just closing has an
+	// unknown outcome, so the client must close first. Servers keep idle connections for 5 s (Node.js) or longer.
 	maxIdle = 4 * time.Second
 
 	maxHeader = 64 << 10 // bytes of an answer's header
 )
 
-// newTransport speaks HTTP/1.1 only. One connection then carries one request at a time, which is what
-// allows to tell whether a request left; and a connection that died silently fails one call, not all.
+// newTransport returns a transport for HTTP/1.1 only. A connection then carries one request at a time, so the bytes
+// written to it show whether that request left; and a connection that died silently fails only one call.
 func newTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		OnProxyConnectResponse: connectAnswer,
+		OnProxyConnectResponse: checkProxyResponse,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
 			if err != nil {
@@ -50,26 +49,29 @@ func newTransport() *http.Transport {
 	}
 }
 
-// proxyError is a proxy's refusal to connect to the API. Nothing of the request has left.
+// proxyError means that a proxy refused to connect to the API. No part of the request left.
 type proxyError struct{ status int }
 
+// Error returns the status of the proxy and its meaning.
 func (e *proxyError) Error() string {
-	return fmt.Sprintf("the proxy does not connect to the API: %d: %s", e.status, statusWords(e.status))
+	return fmt.Sprintf("the proxy does not connect to the API: %d: %s", e.status, statusText(e.status))
 }
 
-func connectAnswer(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+// checkProxyResponse makes a refused CONNECT an error of its own type, which net/http otherwise hides in a text.
+func checkProxyResponse(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
 		return &proxyError{status: resp.StatusCode}
 	}
 	return nil
 }
 
-// countingConn counts the writes of which something may have left.
+// countingConn counts the writes that may have sent something.
 type countingConn struct {
 	net.Conn
 	writes atomic.Int64
 }
 
+// Write counts itself before it writes, so that the count is never too low.
 func (c *countingConn) Write(b []byte) (int, error) {
 	c.writes.Add(1)
 	n, err := c.Conn.Write(b)
@@ -79,35 +81,35 @@ func (c *countingConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// sending knows whether any byte of one request can have left.
+// sending observes whether any byte of one request may have left.
 type sending struct {
 	connected bool
-	conn      *countingConn
-	before    int64 // writes of conn before the request
+	conn      *countingConn // nil if it was not found below the layers of TLS
+	before    int64         // writes to conn before the request
 }
 
-// watchSending returns a context for one request that is not repeated, and what watches it. net/http
-// calls GotConn on the goroutine that makes the request.
+// watchSending returns a context for a single request, and its observer. net/http calls GotConn on the goroutine that
+// makes the request, so the observer needs no lock.
 func watchSending(ctx context.Context) (context.Context, *sending) {
 	s := &sending{}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			s.connected = true
-			if s.conn = beneath(info.Conn); s.conn != nil {
+			if s.conn = dialedConn(info.Conn); s.conn != nil {
 				s.before = s.conn.writes.Load()
 			}
 		},
 	}), s
 }
 
-// possible is to be asked after the request has failed: net/http then has ended whoever wrote it. A TLS
-// alert that is written when a connection closes counts as well, which errs to the safe side.
-func (s *sending) possible() bool {
+// mayHaveLeft reports whether any byte of the request may have left. Call it after the request failed: net/http has then
+// stopped writing. A TLS alert that is sent while the connection closes counts as well, which errs on the safe side.
+func (s *sending) mayHaveLeft() bool {
 	return s.connected && (s.conn == nil || s.conn.writes.Load() != s.before)
 }
 
-// beneath finds the connection that newTransport dialed under the layers of TLS, or nil.
-func beneath(conn net.Conn) *countingConn {
+// dialedConn returns the connection that newTransport dialed, without the layers of TLS around it, or nil.
+func dialedConn(conn net.Conn) *countingConn {
 	for {
 		switch c := conn.(type) {
 		case *countingConn:

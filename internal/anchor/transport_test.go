@@ -19,66 +19,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// listen serves raw connections, one goroutine each, until the test ends.
-func listen(t *testing.T, serve func(net.Conn)) (url string) {
-	t.Helper()
-	var lc net.ListenConfig
-	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listen: %v", err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer func() { _ = conn.Close() }()
-				serve(conn)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		all.Wait()
-	})
-	return "http://" + listener.Addr().String()
-}
-
-// receive reads a request to its end and returns its body.
-func receive(conn *bufio.Reader) (string, error) {
-	req, err := http.ReadRequest(conn)
-	if err != nil {
-		return "", err
-	}
-	body, err := io.ReadAll(req.Body)
-	return string(body), err
-}
-
-// respond answers each request of a connection with the text, and then keeps the connection open until the client
-// closes it.
-func respond(t *testing.T, text string) (url string) {
-	t.Helper()
-	return listen(t, func(conn net.Conn) {
-		r := bufio.NewReader(conn)
-		for {
-			if _, err := receive(r); err != nil {
-				return
-			}
-			_, _ = fmt.Fprint(conn, text)
-		}
-	})
-}
-
-const accepted = `{"data":{"status":"running","workflow_id":"w"}}`
-
-func accept(conn net.Conn) {
-	_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(accepted), accepted)
-}
-
-// The second POST goes over the connection of the first, which dies when the POST has arrived.
+// The server closes the connection of the first POST after the second has arrived on it.
 func TestPostIsSentOnceOverADeadConnection(t *testing.T) {
 	t.Parallel()
 	received := make(chan string, 10)
@@ -108,8 +49,8 @@ func TestPostIsSentOnceOverADeadConnection(t *testing.T) {
 	}
 }
 
-// The server closes each kept-alive connection at once, so that many a POST meets one that is closing.
-// Whatever comes of it, no request is repeated, and none that is said not to have left has arrived.
+// The server often closes a kept-alive connection at once, so that some POSTs are written to a closing one. No request must
+// arrive twice, and none that is reported as NotNow must arrive.
 func TestClosingConnectionsNeitherRepeatNorHideAPost(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -149,7 +90,7 @@ func TestClosingConnectionsNeitherRepeatNorHideAPost(t *testing.T) {
 	}
 }
 
-func TestRequestThatNeverLeftIsNotNow(t *testing.T) {
+func TestUnsentRequestIsNotNow(t *testing.T) {
 	t.Parallel()
 	refusing := httptest.NewServer(http.NotFoundHandler())
 	refusing.Close()
@@ -167,7 +108,7 @@ func TestRequestThatNeverLeftIsNotNow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := newClient(t, config(url)).Submit(t.Context(), "session-1", []byte(body))
-			want{outcome: task.NotNow, reason: task.Unreachable}.check(t, "", err)
+			want{kind: task.NotNow, reason: task.Unreachable}.check(t, "", err)
 			if strings.Contains(err.Error(), "session-1") {
 				t.Errorf("got %q, want no session in it", err)
 			}
@@ -175,9 +116,9 @@ func TestRequestThatNeverLeftIsNotNow(t *testing.T) {
 	}
 }
 
-// The connection breaks after the client got it and before it wrote to it: a kept-alive one that was
-// closed at that moment looks the same.
-func TestConnectionThatBreaksBeforeAnythingIsWrittenIsNotNow(t *testing.T) {
+// The connection breaks after the client took it and before it wrote to it, as when a server closes an idle connection at
+// that moment.
+func TestConnectionLostBeforeTheFirstByteIsNotNow(t *testing.T) {
 	t.Parallel()
 	for name, hook := range map[string]func(net.Conn){
 		"closed":      func(conn net.Conn) { _ = conn.Close() },
@@ -190,7 +131,7 @@ func TestConnectionThatBreaksBeforeAnythingIsWrittenIsNotNow(t *testing.T) {
 				GotConn: func(info httptrace.GotConnInfo) { hook(info.Conn) },
 			})
 			_, err := newClientOf(t, api).Submit(ctx, "", []byte(body))
-			want{outcome: task.NotNow, reason: task.Unreachable}.check(t, "", err)
+			want{kind: task.NotNow, reason: task.Unreachable}.check(t, "", err)
 			if posts := api.Totals().Posts; posts != 0 {
 				t.Errorf("got %d POSTs, want none", posts)
 			}
@@ -198,7 +139,7 @@ func TestConnectionThatBreaksBeforeAnythingIsWrittenIsNotNow(t *testing.T) {
 	}
 }
 
-func TestSilenceIsNotNowBeforeAndUnknownAfterTheRequestLeft(t *testing.T) {
+func TestTimeoutIsNotNowBeforeAndUnknownAfterTheRequestLeft(t *testing.T) {
 	t.Parallel()
 	t.Run("while shaking hands", func(t *testing.T) {
 		t.Parallel()
@@ -207,7 +148,7 @@ func TestSilenceIsNotNowBeforeAndUnknownAfterTheRequestLeft(t *testing.T) {
 		cfg.RequestTimeout = 50 * time.Millisecond
 		client := newClient(t, cfg)
 		_, err := client.Submit(t.Context(), "", []byte(body))
-		want{outcome: task.NotNow, reason: task.Unreachable}.check(t, "", err)
+		want{kind: task.NotNow, reason: task.Unreachable}.check(t, "", err)
 	})
 	t.Run("no answer", func(t *testing.T) {
 		t.Parallel()
@@ -228,7 +169,7 @@ func TestSilenceIsNotNowBeforeAndUnknownAfterTheRequestLeft(t *testing.T) {
 		cfg := config(server.URL)
 		cfg.RequestTimeout = 50 * time.Millisecond
 		_, err := newClient(t, cfg).Submit(t.Context(), "", []byte(body))
-		want{outcome: task.Unknown}.check(t, "", err)
+		want{kind: task.Unknown}.check(t, "", err)
 		if !strings.Contains(err.Error(), "no complete answer within 50ms") {
 			t.Errorf("got %q, want it to name the timeout", err)
 		}
@@ -241,17 +182,17 @@ func silentAnswer(t *testing.T, fault anchortest.Fault) {
 	cfg := config(api.URL())
 	cfg.APIKey, cfg.RequestTimeout = "stand-in-key", 50*time.Millisecond
 	_, err := newClient(t, cfg).Submit(t.Context(), "", []byte(body))
-	want{outcome: task.Unknown}.check(t, "", err)
+	want{kind: task.Unknown}.check(t, "", err)
 }
 
-func TestCanceledContextMeansThatNothingLeft(t *testing.T) {
+func TestCanceledContextIsNotNow(t *testing.T) {
 	t.Parallel()
 	api := startAPI(t, anchortest.Plan{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	client := newClientOf(t, api)
 	_, err := client.Submit(ctx, "", []byte(body))
-	want{outcome: task.NotNow, reason: task.Unreachable}.check(t, "", err)
+	want{kind: task.NotNow, reason: task.Unreachable}.check(t, "", err)
 	if posts := api.Totals().Posts; posts != 0 {
 		t.Errorf("got %d POSTs, want none", posts)
 	}

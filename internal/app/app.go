@@ -1,10 +1,9 @@
-// Package app puts the worker together: settings and Run.
+// Package app is the worker as a whole: its settings, and Run.
 package app
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/capstan-worker/capstan/internal/admin"
@@ -33,156 +31,192 @@ import (
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
 
-// ErrDrainTimeout says that the worker was told to stop and had not given everything back within DRAIN_TIMEOUT.
-// What it still held moves on after ACK_WAIT.
+// ErrDrainTimeout means that a worker that was told to stop could not hand over its tasks within DRAIN_TIMEOUT. Other
+// workers get the rest of them after ACK_WAIT.
 var ErrDrainTimeout = errors.New("drain took longer than DRAIN_TIMEOUT")
 
-// Run is the worker: it connects, provisions or binds, and handles requests until ctx ends. Then it gives
-// back what it holds and returns nil, or ErrDrainTimeout. NATS need not be up: Run keeps trying, and is
-// not ready meanwhile. Any other error comes at once and means that a setting cannot be used.
-func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) error {
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+// Run runs a worker until ctx ends: it connects to NATS, provisions or verifies the streams, and handles requests. Then
+// it hands over its unfinished tasks and returns nil, or ErrDrainTimeout. While NATS is down it retries and is not
+// ready. Any other error means that a setting cannot be used, or that the admin server failed.
+func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) (err error) {
+	stop := &cleanups{log: log}
+	defer func() { err = errors.Join(err, stop.run()) }()
 
-	api, err := anchor.New(cfg.Anchor, version, reg)
+	w, err := newWorker(ctx, cfg, version, log, stop)
 	if err != nil {
 		return err
 	}
-	tracer, stopTracing, err := tracing.Start(ctx, cfg.Worker.Name, version, log)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	server, err := admin.New(ctx, cfg.Admin, version, w.reg, log, w.checks(ctx)...)
 	if err != nil {
 		return err
 	}
-	defer stopTracing()
-	denied := streams.NewViolations(cfg.Streams(), reg, log)
-	nc, err := streams.Connect(cfg.NATS, cfg.Worker.Name, denied.Note, log)
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
+	// The probes answer until the drain is over. A worker without probes stops.
+	serverCtx, stopServer := context.WithCancel(context.WithoutCancel(ctx))
+	served := make(chan error, 1)
+	go func() {
+		defer cancel()
+		served <- server.Run(serverCtx)
+	}()
+	stop.add("admin server", func() error {
+		stopServer()
+		return <-served
+	})
 
-	limitOfMemory, err := memory.SetLimit()
-	if err != nil {
-		return err
+	if w.binding.Await(ctx) != nil {
+		return nil // ctx ended before the streams could be used
 	}
-	budgets := memory.Divide(limitOfMemory)
-	limit := rateLimit(cfg.Anchor.RateLimit)
-	clock := &servertime.Clock{}
-	with := parts{
-		nc: nc, binding: streams.NewBinding(nc, cfg.Streams(), denied, clock, log), api: api,
-		admission: admission.New(cfg.Submit, limit, reg, log),
-		polls:     poller.New(cfg.Poll, api, poller.Budgets{Polls: budgets.Polls, Answers: budgets.Answers}, limit, reg, log),
-		tracer:    tracer, budgets: budgets, clock: clock, reg: reg, log: log,
-	}
-	operators, err := admin.New(ctx, cfg.Admin, version, reg, log, checks(ctx, with, denied)...)
-	if err != nil {
-		return err
-	}
-	// The probes outlive the work, so that a worker that drains says so. Without them it does not work on.
-	probesCtx, stopProbes := context.WithCancel(context.WithoutCancel(ctx))
-	ctx, stopWork := context.WithCancel(ctx)
-	var group errgroup.Group
-	group.Go(func() error {
-		defer stopWork()
-		return operators.Run(probesCtx)
-	})
-	group.Go(func() error {
-		defer stopProbes()
-		if err := with.binding.Await(ctx); err != nil {
-			return nil // told to stop before it could begin
-		}
-		log.Info().Str("version", version).Msg("worker is ready")
-		return work(ctx, cfg, with)
-	})
-	return group.Wait()
+	log.Info().Str("version", version).Msg("worker is ready")
+	return w.work(ctx, stop)
 }
 
-// parts are what Run has made before it works.
-type parts struct {
-	nc        *nats.Conn
-	binding   *streams.Binding
-	api       *anchor.Client
-	admission *admission.Admission
-	polls     *poller.Poller
-	tracer    trace.Tracer
-	budgets   memory.Budgets
-	clock     *servertime.Clock
-	reg       prometheus.Registerer
-	log       zerolog.Logger
+// worker holds the parts that are created before the streams can be used.
+type worker struct {
+	cfg        Config
+	nc         *nats.Conn
+	violations *streams.PermissionViolations // permission violations that NATS reported
+	binding    *streams.Binding              // the streams, once they can be used
+	clock      *servertime.Clock             // the time at the NATS server
+	api        *anchor.Client                // Anchor's API
+	admission  *admission.Admission          // decides when a submission may be sent
+	poller     *poller.Poller                // waits for workflows
+	budgets    memory.Budgets                // shares of the memory limit
+	tracer     trace.Tracer                  // nil: no traces
+	reg        *prometheus.Registry
+	log        zerolog.Logger
+}
+
+// newWorker creates the parts that need no streams, and adds their clean-ups to stop. Nothing in it waits for NATS or for
+// the API. An error means that a setting cannot be used.
+func newWorker(ctx context.Context, cfg Config, version string, log zerolog.Logger, stop *cleanups) (*worker, error) {
+	w := &worker{cfg: cfg, clock: &servertime.Clock{}, reg: prometheus.NewRegistry(), log: log}
+	// The runtime's and the process's own metrics come with every worker.
+	w.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	var err error
+	if w.api, err = anchor.New(cfg.Anchor, version, w.reg); err != nil {
+		return nil, err
+	}
+	var flush func()
+	if w.tracer, flush, err = tracing.Start(ctx, cfg.Worker.Name, version, log); err != nil {
+		return nil, err
+	}
+	stop.add("traces", func() error { flush(); return nil })
+
+	w.violations = streams.NewPermissionViolations(cfg.Streams(), w.reg, log)
+	if w.nc, err = streams.Connect(cfg.NATS, cfg.Worker.Name, w.violations.Note, log); err != nil {
+		return nil, err
+	}
+	stop.add("NATS connection", func() error { w.nc.Close(); return nil })
+	w.binding = streams.NewBinding(w.nc, cfg.Streams(), w.violations, w.clock, log)
+
+	// What may grow with the load gets a share of the memory limit, so that a burst cannot kill the worker.
+	memoryLimit, err := memory.SetLimit()
+	if err != nil {
+		return nil, err
+	}
+	w.budgets = memory.Divide(memoryLimit)
+	w.budgets.Register(w.reg)
+	// Submissions and polls are calls of one account and share one limit.
+	calls := rateLimit(cfg.Anchor.RateLimit)
+	w.admission = admission.New(cfg.Submit, calls, w.reg, log)
+	w.poller = poller.New(cfg.Poll, w.api, poller.Budgets{Polls: w.budgets.Polls, Answers: w.budgets.Answers}, calls, w.reg, log)
+	return w, nil
+}
+
+// rateLimit limits the calls of submissions and polls together. 0 is no limit.
+func rateLimit(perSecond float64) *rate.Limiter {
+	if perSecond <= 0 {
+		return rate.NewLimiter(rate.Inf, 0)
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
 }
 
 // work wires request → submit → track → poll → publish, and runs it until ctx ends and the drain is over.
-func work(ctx context.Context, cfg Config, with parts) error {
-	r := with.binding.Found()
-	out, err := jet.NewBatcher(with.nc, jet.Quick)
+func (w *worker) work(ctx context.Context, stop *cleanups) error {
+	found := w.binding.Found()
+	batcher, err := jet.NewBatcher(w.nc, jet.Quick)
 	if err != nil {
 		return err
 	}
-	requests := consumer.NewRequests(r.Requests, with.reg, with.log)
-	budgets := with.budgets
-	line := pipeline.New(
-		pipeline.Config{
-			Worker: cfg.Worker.Name, Defaults: cfg.defaults(schema.NewChecker(budgets.Checks)),
-			PostTimeout: cfg.Anchor.RequestTimeout + postMargin, OwnerGrace: ownerGrace,
-			Keys: with.api.Keys, Clock: with.clock, Tracer: with.tracer,
-		},
-		pipeline.Parts{
-			Requests:  requests,
-			Admission: with.admission,
-			API:       with.api,
-			Tracker:   tracker.New(out, r.Tracker, cfg.Tracker, with.reg, with.log),
-			Poller:    with.polls,
-			Publisher: publisher.New(publisher.Parts{
-				Conn: with.nc, JetStream: r.JS, Batcher: out, Results: r.Results, Large: r.Large, Index: budgets.Index, Clock: with.clock,
-			}, cfg.Result, cfg.Dead, with.reg, with.log),
-		},
-		with.reg, with.log,
-	)
-	held := consumer.New(cfg.Config, consumer.Parts{
-		Conn: with.nc, Batcher: out, Source: r.Consumer, Stream: requests, Handler: line, Memory: budgets.Requests,
-		MayPull: func() bool { return !with.binding.TrackerFull() },
-		Pulled:  func(ctx context.Context, refused error) { pulled(ctx, with.binding, refused) },
-	}, with.reg, with.log)
+	requests := consumer.NewRequests(found.Requests, w.reg, w.log)
+	line := pipeline.New(w.pipelineConfig(), pipeline.Parts{
+		Requests:  requests,
+		Admission: w.admission,
+		API:       w.api,
+		Tracker:   tracker.New(batcher, found.Tracker, w.cfg.Tracker, w.reg, w.log),
+		Poller:    w.poller,
+		Publisher: publisher.New(publisher.Parts{
+			Conn: w.nc, JetStream: found.JS, Batcher: batcher, Results: found.Results, Large: found.Large,
+			Index: w.budgets.Index, Clock: w.clock,
+		}, w.cfg.Result, w.cfg.Dead, w.reg, w.log),
+	}, w.reg, w.log)
+	tasks := consumer.New(w.cfg.Config, consumer.Parts{
+		Conn: w.nc, Batcher: batcher, Source: found.Consumer, Stream: requests, Handler: line, Memory: w.budgets.Requests,
+		MayPull: func() bool { return !w.binding.TrackerFull() },
+		Pulled:  w.notePull,
+	}, w.reg, w.log)
 
-	var watch sync.WaitGroup
-	watch.Go(func() { with.binding.Keep(ctx) })
-	watch.Go(func() { with.binding.WatchRecords(ctx) })
-	watch.Go(func() {
-		with.api.Run(ctx, with.log, func() {
-			with.admission.KeyChanged()
-			with.polls.KeyChanged()
-		})
-	})
-	watch.Go(func() { restoreRecords(ctx, with.binding, line) })
-	watch.Go(func() { consumer.NewBacklog(r.Requests, r.Consumer, cfg.Request.Subject, with.reg).Run(ctx) })
-	defer watch.Wait()
-	done := make(chan struct{})
-	defer close(done)
-	stopDrain := context.AfterFunc(ctx, func() {
-		select {
-		case <-done:
-		case <-time.After(cfg.Drain.Timeout):
-			with.nc.Close() // cuts off whatever still waits for NATS
-		}
-	})
-	defer stopDrain()
-	held.Run(ctx)
-	if with.nc.IsClosed() {
+	// The drain happens in tasks.Run, after the end of ctx. Then the limit on it is lifted, and the watchers are awaited.
+	stop.add("watchers", w.watch(ctx, line, consumer.NewBacklog(found.Requests, found.Consumer, w.cfg.Request.Subject, w.reg)))
+	stop.add("drain timeout", w.limitDrain(ctx))
+	tasks.Run(ctx)
+	if w.nc.IsClosed() { // limitDrain has closed it; the clean-up of the connection comes later
 		return ErrDrainTimeout
 	}
 	return nil
 }
 
-// pulled notes what became of a pull. Where one is refused, the streams may have been deleted: they are looked at.
-func pulled(ctx context.Context, binding *streams.Binding, refused error) {
-	if refused == nil {
-		binding.PullOK()
-		return
+const (
+	// postMargin is how much longer than its call a submission may take, to start and to record the answer.
+	postMargin = 10 * time.Second
+
+	// ownerGrace is the minimum time for which a worker watches a task that it found in the middle of its submission.
+	ownerGrace = 5 * time.Second
+)
+
+// pipelineConfig is the configuration of the pipeline, which has no settings of its own.
+func (w *worker) pipelineConfig() pipeline.Config {
+	return pipeline.Config{
+		Worker: w.cfg.Worker.Name,
+		Defaults: task.Defaults{
+			Timeout: w.cfg.Task.Timeout, Resubmit: w.cfg.OnUnknownSubmission == "resubmit", Schemas: schema.NewChecker(w.budgets.Checks),
+		},
+		PostTimeout: w.cfg.Anchor.RequestTimeout + postMargin, OwnerGrace: ownerGrace,
+		Keys: w.api.Keys, Clock: w.clock, Tracer: w.tracer,
 	}
-	binding.PullRefused(refused)
-	_ = binding.Look(ctx) // it is logged, and readiness tells
 }
 
-// restoreRecords lets the pipeline write its records again whenever the bucket may have lost them.
+// notePull passes the outcome of a pull on to readiness. If a pull was refused, the streams may have been deleted, so it
+// verifies them.
+func (w *worker) notePull(ctx context.Context, refused error) {
+	if refused == nil {
+		w.binding.PullOK()
+		return
+	}
+	w.binding.PullRefused(refused)
+	_ = w.binding.Check(ctx) // the binding logs the error and is not ready
+}
+
+// watch starts everything that runs until ctx ends, alongside the tasks: it keeps the streams bound, notices a bucket of
+// records that was lost or restored, counts the backlog, and rereads the API key. wait waits for the end of all of it.
+func (w *worker) watch(ctx context.Context, line *pipeline.Pipeline, backlog *consumer.Backlog) (wait func() error) {
+	var running sync.WaitGroup
+	running.Go(func() { w.binding.Keep(ctx) })
+	running.Go(func() { w.binding.WatchRecords(ctx) })
+	running.Go(func() { restoreRecords(ctx, w.binding, line) })
+	running.Go(func() { backlog.Run(ctx) })
+	running.Go(func() {
+		w.api.Run(ctx, w.log, func() {
+			w.admission.KeyChanged()
+			w.poller.KeyChanged()
+		})
+	})
+	return func() error { running.Wait(); return nil }
+}
+
+// restoreRecords makes the pipeline write its records again whenever the bucket may have lost them.
 func restoreRecords(ctx context.Context, binding *streams.Binding, line *pipeline.Pipeline) {
 	for {
 		select {
@@ -194,53 +228,16 @@ func restoreRecords(ctx context.Context, binding *streams.Binding, line *pipelin
 	}
 }
 
-// checks are the lines of /readyz: what a worker needs to be ready, and what an operator wants to know beside that.
-func checks(ctx context.Context, with parts, denied *streams.Violations) []admin.Check {
-	return []admin.Check{
-		{Name: "nats", Ready: func() (bool, string) { return with.nc.IsConnected(), with.nc.Status().String() }},
-		{Name: "permissions", Ready: denied.Ready},
-		{Name: "streams", Ready: with.binding.Ready},
-		{Name: "clock", Info: with.binding.Clock},
-		{Name: "work", Ready: func() (bool, string) {
-			if ctx.Err() != nil {
-				return false, "draining"
-			}
-			return true, "pulling"
-		}},
-		{Name: "submissions", Info: func() string { return pause(with.admission.Paused, with.api.KeyProblem) }},
-		{Name: "polls", Info: func() string { return pause(with.polls.Paused, with.api.KeyProblem) }},
-	}
-}
-
-// pause describes a pause, if there is one. A paused worker is ready: its tasks wait, and it goes on by itself.
-func pause(state func() (task.Reason, time.Time, bool), keyProblem func() string) string {
-	reason, until, paused := state()
-	if !paused {
-		return "open"
-	}
-	text := fmt.Sprintf("paused until %s: %s", until.UTC().Format(time.RFC3339), reason)
-	if problem := keyProblem(); problem != "" && reason == task.Unauthorized {
-		text += " (" + problem + ")"
-	}
-	return text
-}
-
-// rateLimit is the budget of calls that submissions and polls share; 0 is none.
-func rateLimit(perSecond float64) *rate.Limiter {
-	if perSecond <= 0 {
-		return rate.NewLimiter(rate.Inf, 0)
-	}
-	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
-}
-
-const (
-	// postMargin is how much longer than the call itself a submission may take: to begin, and to record the answer.
-	postMargin = 10 * time.Second
-
-	// ownerGrace is how long a task that was found in the middle of its submission is watched at least.
-	ownerGrace = 5 * time.Second
-)
-
-func (c Config) defaults(schemas *schema.Checker) task.Defaults {
-	return task.Defaults{Timeout: c.Task.Timeout, Resubmit: c.OnUnknownSubmission == "resubmit", Schemas: schemas}
+// limitDrain closes the connection to NATS when the drain, which begins with the end of ctx, takes longer than
+// DRAIN_TIMEOUT: that interrupts every call that still waits for NATS. cancel ends the limit.
+func (w *worker) limitDrain(ctx context.Context) (cancel func() error) {
+	drained := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		select {
+		case <-drained:
+		case <-time.After(w.cfg.Drain.Timeout):
+			w.nc.Close()
+		}
+	})
+	return func() error { close(drained); return nil }
 }

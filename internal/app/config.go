@@ -1,7 +1,11 @@
 package app
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/capstan-worker/capstan/internal/admin"
 	"github.com/capstan-worker/capstan/internal/admission"
@@ -9,13 +13,16 @@ import (
 	"github.com/capstan-worker/capstan/internal/consumer"
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/settings"
 	"github.com/capstan-worker/capstan/internal/streams"
+	"github.com/capstan-worker/capstan/internal/tracing"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
 
-// Config is all that can be set of a worker. Each package owns its part. A field's variable is its path
-// in capitals: Poll.MaxInterval is POLL_MAX_INTERVAL. Only LoadConfig fills in the defaults.
+// Config holds all settings of a worker. Each package owns its part, with the rules for it. A field's variable is its
+// path in capitals: Poll.MaxInterval is POLL_MAX_INTERVAL. Only the functions that load fill in the defaults.
 type Config struct {
+	// Each field is the prefix of its variables. The embedded one has none: MAX_IN_FLIGHT, and not CONSUMER_MAX_IN_FLIGHT.
 	Anchor  anchor.Config `envconfig:"ANCHORBROWSER"`
 	NATS    streams.NATSConfig
 	Request streams.RequestConfig
@@ -25,7 +32,7 @@ type Config struct {
 	consumer.Config
 	Submit              admission.Config
 	Task                TaskConfig
-	OnUnknownSubmission string `split_words:"true" default:"fail" desc:"fail or resubmit, where it cannot be known whether the API accepted a task"`
+	OnUnknownSubmission string `split_words:"true" default:"fail" desc:"fail, or resubmit once, if it is unknown whether Anchor accepted a task"`
 	Poll                poller.Config
 	Drain               DrainConfig
 	Admin               admin.Config
@@ -33,14 +40,14 @@ type Config struct {
 	Worker              WorkerConfig
 }
 
-// TaskConfig holds what a request may leave out.
+// TaskConfig holds the defaults of requests.
 type TaskConfig struct {
-	Timeout time.Duration `split_words:"true" default:"1h" desc:"longest run of a task that names no timeout, from its submission"`
+	Timeout time.Duration `split_words:"true" default:"1h" desc:"maximum run time of a task without a timeout of its own, from submission"`
 }
 
-// DrainConfig bounds the end of a worker.
+// DrainConfig bounds the shutdown of a worker.
 type DrainConfig struct {
-	Timeout time.Duration `split_words:"true" default:"40s" desc:"longest stop; at least the request timeout and a second"`
+	Timeout time.Duration `split_words:"true" default:"40s" desc:"maximum time for a graceful stop; at least the request timeout plus 1 s"`
 }
 
 // LogConfig says how much is logged, and in which form.
@@ -49,12 +56,45 @@ type LogConfig struct {
 	Format string `split_words:"true" default:"json" desc:"json, or console for people"`
 }
 
-// WorkerConfig names the worker. LoadConfig puts the host name where the name is empty.
+// WorkerConfig names the worker. If the name is empty, the functions that load set it to the host name.
 type WorkerConfig struct {
-	Name string `split_words:"true" desc:"shown in records, events and logs; default: the host name"`
+	Name string `split_words:"true" desc:"name used in records, events and logs; default: the host name"`
 }
 
-// Streams returns what of the settings is about NATS.
+// Validate returns a line for each mistake: the variable, what it must be, and what it is. It reads the files that are
+// named. It never shows a secret.
+func (c Config) Validate() []string {
+	return slices.Concat(
+		c.Anchor.Validate(), c.Streams().Validate(), c.Config.Validate(), c.Submit.Validate(), c.Poll.Validate(),
+		c.Admin.Validate(), tracing.Validate(), c.ownMistakes(),
+	)
+}
+
+// ownMistakes are those in the settings of this package, and in settings of two packages that must fit together.
+func (c Config) ownMistakes() []string {
+	var mistakes settings.Mistakes
+	mistakes.Require("TRACKER_TTL", c.Tracker.TTL, c.Tracker.TTL >= minAckWaits*c.AckWait,
+		fmt.Sprintf("%d times ACK_WAIT or more, such as \"168h\", so that a redelivered request finds its record", minAckWaits))
+	mistakes.Require("TASK_TIMEOUT", c.Task.Timeout, c.Task.Timeout > 0, `a duration above 0, such as "1h"`)
+	mistakes.RequireOneOf("ON_UNKNOWN_SUBMISSION", c.OnUnknownSubmission, "fail", "resubmit")
+	shortestDrain := c.Anchor.RequestTimeout + time.Second
+	mistakes.Require("DRAIN_TIMEOUT", c.Drain.Timeout, c.Drain.Timeout >= shortestDrain,
+		fmt.Sprintf("at least %v (ANCHORBROWSER_REQUEST_TIMEOUT + 1s)", shortestDrain))
+	mistakes.RequireOneOf("LOG_LEVEL", c.Log.Level, "trace", "debug", "info", "warn", "error")
+	mistakes.RequireOneOf("LOG_FORMAT", c.Log.Format, "json", "console")
+	mistakes.Require("WORKER_NAME", c.Worker.Name, isPrintable(c.Worker.Name), "a name of printable characters, not blank")
+	return mistakes
+}
+
+// minAckWaits is how often a request can be redelivered, at least, before its record may expire.
+const minAckWaits = 10
+
+// isPrintable reports whether a name can be read in a log and in a table.
+func isPrintable(s string) bool {
+	return strings.TrimSpace(s) != "" && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// Streams returns the settings of everything that a worker uses in NATS.
 func (c Config) Streams() streams.Config {
 	return streams.Config{
 		NATS:          c.NATS,

@@ -11,14 +11,13 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 )
 
-// setting is a row of the contract: what a variable is by default, another value that it can have, and
-// where it is found.
+// setting is a row of the contract: a variable, its default, another valid value, and its field.
 type setting struct {
 	name, def, other string
 	get              func(app.Config) any
 }
 
-func settings() []setting {
+func contract() []setting {
 	return []setting{
 		{"ANCHORBROWSER_API_KEY", "key", "sk-1", func(c app.Config) any { return string(c.Anchor.APIKey) }}, // set by load
 		{"ANCHORBROWSER_API_KEY_FILE", "", "FILE", func(c app.Config) any { return c.Anchor.APIKeyFile }},
@@ -65,7 +64,7 @@ func settings() []setting {
 	}
 }
 
-// companions are what must be set or empty beside a variable.
+// companions are the other variables that must be set or empty together with a variable.
 func companions(name string) map[string]string {
 	switch name {
 	case "ANCHORBROWSER_API_KEY_FILE":
@@ -89,11 +88,10 @@ func hostname() string {
 	return name
 }
 
-// load sets nothing but an API key and env, and loads. FILE stands for a file that the variable can name; an empty API
-// key takes the one away.
+// load sets only an API key and the variables of envs, and loads. The value FILE stands for a valid file for the variable.
 func load(t *testing.T, envs ...map[string]string) (app.Config, error) {
 	t.Helper()
-	for _, s := range settings() {
+	for _, s := range contract() {
 		t.Setenv(s.name, "") // for its clean-up
 		if err := os.Unsetenv(s.name); err != nil {
 			t.Fatal(err)
@@ -117,7 +115,7 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range settings() {
+	for _, s := range contract() {
 		if got := fmt.Sprint(s.get(cfg)); got != s.def {
 			t.Errorf("%s: got %q, want %q", s.name, got, s.def)
 		}
@@ -125,7 +123,7 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 }
 
 func TestEverySettingIsRead(t *testing.T) {
-	for _, s := range settings() {
+	for _, s := range contract() {
 		t.Run(s.name, func(t *testing.T) {
 			cfg, err := load(t, companions(s.name), map[string]string{s.name: s.other})
 			if err != nil {
@@ -143,10 +141,7 @@ func TestEverySettingIsRead(t *testing.T) {
 }
 
 func TestNothingButTheContractIsRead(t *testing.T) {
-	all, err := app.Settings()
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := app.Settings()
 	var got, want []string
 	for _, s := range all {
 		got = append(got, s.Name)
@@ -154,7 +149,7 @@ func TestNothingButTheContractIsRead(t *testing.T) {
 			t.Errorf("%s: got no description", s.Name)
 		}
 	}
-	for _, s := range settings() {
+	for _, s := range contract() {
 		want = append(want, s.name)
 	}
 	slices.Sort(got)
@@ -169,10 +164,7 @@ func TestHelpNamesEverySettingWithItsDefault(t *testing.T) {
 	if err := app.WriteHelp(&help); err != nil {
 		t.Fatal(err)
 	}
-	all, err := app.Settings()
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := app.Settings()
 	for _, s := range all {
 		row := strings.Fields(s.Name + " " + s.Default + " " + s.Description)
 		found := slices.ContainsFunc(strings.Split(help.String(), "\n"), func(line string) bool {

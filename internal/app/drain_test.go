@@ -13,18 +13,18 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// drainWithoutNATS starts w1, which runs task a, and tells it to stop when NATS has gone.
+// drainWithoutNATS starts w1, which runs task a, and stops NATS and then w1.
 func (w *world) drainWithoutNATS(settings ...string) *worker {
 	w.t.Helper()
 	p := w.startReady("w1", settings...)
-	w.submit("a", running(time.Second))
+	w.submit("a", blocked)
 	w.waitState("a", task.Running)
 	w.nats.Stop()
 	p.signal(syscall.SIGTERM)
 	return p
 }
 
-// A worker that is told to stop while NATS is away gives its tasks back as soon as that returns.
+// A worker that is stopped while NATS is down hands over its tasks as soon as NATS is back.
 func TestADrainWaitsForNATS(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -35,6 +35,7 @@ func TestADrainWaitsForNATS(t *testing.T) {
 		t.Errorf("worker exited with %v, want 0", err)
 	}
 	w.startReady("w2", "ACK_WAIT=60s")
+	w.release("a")
 	began := time.Now()
 	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded || ev.Worker != "w2" {
 		t.Errorf("got %+v, want w2's success", ev.Event)
@@ -44,8 +45,8 @@ func TestADrainWaitsForNATS(t *testing.T) {
 	}
 }
 
-// One that cannot give its tasks back in time says so by its exit status, and they move on after ACK_WAIT. A lease that
-// expires before DRAIN_TIMEOUT leaves nothing to give back, so ACK_WAIT is longer here.
+// A worker that cannot hand over its tasks in time exits with 1, and others get them after ACK_WAIT. ACK_WAIT is longer than
+// DRAIN_TIMEOUT here, because an expired lease need not be handed over.
 func TestADrainThatIsTooLongIsAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -59,6 +60,7 @@ func TestADrainThatIsTooLongIsAnError(t *testing.T) {
 	}
 	w.nats.Restart()
 	w.startReady("w2", "ACK_WAIT=10s")
+	w.release("a")
 	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded || ev.Worker != "w2" {
 		t.Errorf("got %+v, want w2's success", ev.Event)
 	}

@@ -7,13 +7,13 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// files writes files that settings can name, and remembers what belongs together.
+// files writes valid files for settings. Certificate and key belong together.
 type files struct {
 	t         *testing.T
 	cert, key string // of one certificate
 }
 
-// named returns a file that the variable can name.
+// named returns a valid file for the variable.
 func (f *files) named(variable string) string {
 	f.t.Helper()
 	switch variable {
@@ -41,7 +41,7 @@ func (f *files) issue() {
 	}
 }
 
-// credentialsText is a credentials file.
+// credentialsText is the content of a credentials file.
 func credentialsText(t *testing.T) []byte {
 	t.Helper()
 	pair, text, raw := must[nkeys.KeyPair](t), must[string](t), must[[]byte](t)

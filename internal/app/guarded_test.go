@@ -24,13 +24,13 @@ type guarded struct {
 	seeds map[string]string // the file of a role's seed
 }
 
-// ackForms are the forms that a server can give to the subjects of acknowledgements and of flow control.
+// ackForms are the two forms that a server can use for the subjects of acknowledgements and of flow control.
 func ackForms() map[string]string {
 	return map[string]string{"as by default": "", "js_ack_fc_v2": "feature_flags { js_ack_fc_v2: true }"}
 }
 
-// newGuarded makes the streams as the test's own superuser, which is added to the configuration: the test
-// looks by its eyes, and no role needs to see more for it. more is configuration beside that.
+// newGuarded starts a server with the documented configuration, more lines of it, and one more user: the test itself, which
+// has all permissions.
 func newGuarded(t *testing.T, more ...string) *guarded {
 	t.Helper()
 	g := &guarded{file: filepath.Join(t.TempDir(), "nats.conf"), seeds: map[string]string{}}
@@ -74,7 +74,7 @@ func (g *guarded) write(t *testing.T, text string) {
 	}
 }
 
-// as connects as a role; its errors are gathered by nobody.
+// as connects with a role. Its asynchronous errors are ignored.
 func (g *guarded) as(role string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
 	g.t.Helper()
 	login, err := nats.NkeyOptionFromSeed(g.seeds[role])
@@ -84,14 +84,15 @@ func (g *guarded) as(role string, opts ...nats.Option) (*nats.Conn, jetstream.Je
 	return g.nats.Connect(append(opts, login, nats.CustomInboxPrefix("_INBOX_"+strings.ToLower(role)))...)
 }
 
-// guardedEnv is what a worker that makes nothing is told.
+// guardedEnv is the environment of a worker with the role WORKER. Its calls may take long: large results on a busy machine.
 func (g *guarded) guardedEnv() []string {
 	return []string{
 		"NATS_NKEY_SEED_FILE=" + g.seeds["WORKER"], "NATS_INBOX_PREFIX=_INBOX_worker", "NATS_PROVISION=false",
+		"ANCHORBROWSER_REQUEST_TIMEOUT=30s", "DRAIN_TIMEOUT=40s",
 	}
 }
 
-// provision makes everything as the operator: a worker of its own does, which is refused all else.
+// provision creates the streams: a worker with the role OPERATOR does.
 func (g *guarded) provision() {
 	g.t.Helper()
 	p := g.start("operator", "NATS_NKEY_SEED_FILE="+g.seeds["OPERATOR"], "NATS_INBOX_PREFIX=_INBOX_operator")

@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// What tests and the demo need would make the worker larger, and easier to attack. The image has the tool
-// without the demo, and it is the worker as well.
-func TestWorkerHoldsNothingOfTestsAndDemo(t *testing.T) {
+// Code of tests and of the demo would make the worker larger and easier to attack. In the image, the tool without the demo
+// is also the worker.
+func TestTheWorkerContainsNothingOfTestsAndDemo(t *testing.T) {
 	for _, program := range [][]string{{"../../cmd/worker"}, {"-tags=nodemo", "../../cmd/capstan"}} {
-		t.Run(strings.Join(program, " "), func(t *testing.T) { hasNothingOfTests(t, program) })
+		t.Run(strings.Join(program, " "), func(t *testing.T) { importsNothingOfTests(t, program) })
 	}
 }
 
-func hasNothingOfTests(t *testing.T, program []string) {
+func importsNothingOfTests(t *testing.T, program []string) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list", "-deps"}, program...)...).Output()
 	if err != nil {

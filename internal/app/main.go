@@ -15,22 +15,23 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/gcpacer"
+	"github.com/capstan-worker/capstan/internal/settings"
 )
 
 // The exit statuses of the worker.
 const (
 	exitOK     = 0
-	exitFailed = 1 // a setting is wrong, or the drain did not end in time
+	exitFailed = 1 // a setting is wrong, or the drain took too long
 	exitUsage  = 2 // the command line is wrong
 )
 
-// usageError is a mistake of the command line.
+// usageError is a mistake in the command line.
 type usageError struct{ error }
 
-// Main is the command worker: it reads the settings, makes the logger, and calls Run until a signal arrives. It
-// takes -help and -version and no other arguments, logs to out, writes mistakes to errOut, and returns the exit
-// status.
+// Main is the command worker: it reads the settings, creates the logger, and calls Run until a signal arrives. Its only
+// arguments are -help and -version. It logs to out, writes mistakes to errOut, and returns the exit status.
 func Main(args []string, version string, out, errOut io.Writer) int {
+	// net/http writes unexpected bytes of an answer to the standard log, and they may be secret.
 	stdlog.SetOutput(anchor.LogFilter(os.Stderr))
 	err := command(args, version, out)
 	if err == nil {
@@ -43,9 +44,10 @@ func Main(args []string, version string, out, errOut io.Writer) int {
 	return exitFailed
 }
 
+// command parses the arguments and runs the worker. Its errors are for people.
 func command(args []string, version string, out io.Writer) error {
 	flags := flag.NewFlagSet("worker", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // what is wrong is returned
+	flags.SetOutput(io.Discard) // Parse returns the error
 	flags.Usage = func() { _ = WriteHelp(out) }
 	showVersion := flags.Bool("version", false, "print the version")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -64,7 +66,7 @@ func command(args []string, version string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// The first signal begins the drain; with stop, a second one ends the process at once.
+	// The first signal starts the drain. After stop, a second one kills the process.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	log := NewLogger(out, cfg.Log.Level, cfg.Log.Format).With().Str("worker", cfg.Worker.Name).Logger()
@@ -73,13 +75,9 @@ func command(args []string, version string, out io.Writer) error {
 	return Run(ctx, cfg, version, log)
 }
 
-// warnOfMisspellings logs each variable of the environment that looks like a misspelled setting.
+// warnOfMisspellings logs each environment variable that looks like a misspelled setting.
 func warnOfMisspellings(log zerolog.Logger) {
-	found, err := Misspelled(os.Environ())
-	if err != nil {
-		log.Warn().Err(err).Msg("environment not checked for misspelled settings")
-	}
-	for _, m := range found {
+	for _, m := range settings.Misspelled(Settings(), os.Environ()) {
 		log.Warn().Str("variable", m.Variable).Str("did_you_mean", m.Nearest).Msg("unknown setting ignored")
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 )
 
-// command runs the command worker, as a person types it.
+// command runs the command worker.
 func command(args ...string) (status int, out, errOut string) {
 	var stdout, stderr bytes.Buffer
 	status = app.Main(args, "v1.2.3", &stdout, &stderr)
@@ -39,7 +39,7 @@ func TestAWrongSettingIsALineAndStatus1(t *testing.T) {
 	if _, err := load(t, map[string]string{"LOG_LEVEL": "loud"}); err == nil {
 		t.Fatal("got no error")
 	}
-	const want = `LOG_LEVEL is "loud": trace, debug, info, warn or error` + "\n"
+	const want = `LOG_LEVEL must be trace, debug, info, warn or error (got "loud")` + "\n"
 	if status, out, errOut := command(); status != 1 || out != "" || errOut != want {
 		t.Errorf("got status %d, %q and %q, want 1, nothing and %q", status, out, errOut, want)
 	}

@@ -16,11 +16,11 @@ func TestWithoutProvisionAWorkerSaysWhatIsMissing(t *testing.T) {
 	w := newWorld(t)
 	p := w.start("w1", "NATS_PROVISION=false")
 	for _, says := range []string{
-		"stream TASKS is missing", "stream TASK_RESULTS ", "stream TASK_DEAD ", "bucket task_tracker ", "object store task_results ",
+		"stream TASKS: missing", "stream TASK_RESULTS: missing", "stream TASK_DEAD: missing", "bucket task_tracker: missing", "object store task_results: missing",
 	} {
 		natstest.Eventually(t, func() error { return p.logged(says) })
 	}
-	w.startReady("w2")                                                          // makes everything
+	w.startReady("w2")                                                          // creates everything
 	natstest.Eventually(t, func() error { return p.logged("worker is ready") }) // and the first finds it
 }
 
@@ -40,15 +40,15 @@ func TestWithoutProvisionAWorkerSaysWhatIsWrong(t *testing.T) {
 	}
 	p := w.start("w1", "NATS_PROVISION=false", "ACK_WAIT=3s", "MAX_IN_FLIGHT_TOTAL=5000")
 	for _, says := range []string{
-		"bucket task_tracker: allow direct must be off", "max age must be 0", "stream TASK_RESULTS: subjects must hold tasks.result",
-		"consumer worker: ack wait must be 3s, as ACK_WAIT says (got 2s)", "max ack pending is not MAX_IN_FLIGHT_TOTAL, 5000: the consumer's number counts (got 10000)",
+		"bucket task_tracker: allow direct must be off", "max age must be 0", "stream TASK_RESULTS: subjects must include tasks.result",
+		"consumer worker: ack wait must be 3s, as set by ACK_WAIT (got 2s)", "max ack pending differs from MAX_IN_FLIGHT_TOTAL, 5000: the consumer's value applies (got 10000)",
 	} {
 		natstest.Eventually(t, func() error { return p.logged(says) })
 	}
 }
 
-// Trap 2: a record that is read from a replica that lags is a task that runs twice.
-func TestAWorkerMendsWhatItOwns(t *testing.T) {
+// A record that is read from a lagging replica would be a task that runs twice.
+func TestAWorkerRepairsWhatItOwns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w0").drain()
@@ -102,7 +102,7 @@ func TestAWrongSettingStopsAWorkerAtStart(t *testing.T) {
 	}
 }
 
-func TestATimeoutComesOnTimeWhileTheAPIIsAway(t *testing.T) {
+func TestATimeoutComesOnTimeWhileTheAPIIsDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w1")

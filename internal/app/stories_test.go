@@ -9,20 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-// done is the plan of a task that succeeds at once.
-var done = anchortest.Plan{Result: json.RawMessage(`{"heading":"Hello"}`)}
-
-// running is the plan of a task that takes some time.
-func running(d time.Duration) anchortest.Plan {
-	return anchortest.Plan{Run: d, Result: json.RawMessage(`"ok"`)}
-}
 
 func TestATaskGoesFromRequestToEvent(t *testing.T) {
 	t.Parallel()
@@ -47,15 +37,18 @@ func TestRestartResumesInsteadOfResubmitting(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	first := w.startReady("w1")
-	plan := running(4 * time.Second)
 	for i := range 10 {
-		w.submit(fmt.Sprint("t", i), plan)
+		w.submit(fmt.Sprint("t", i), blocked)
 	}
 	for i := range 10 {
 		w.waitState(fmt.Sprint("t", i), task.Running)
 	}
 	first.kill()
 	w.startReady("w2")
+	for i := range 10 {
+		w.waitTakenOver(fmt.Sprint("t", i))
+	}
+	w.api.ReleaseAll()
 	for _, ev := range w.waitEvents(10) {
 		if ev.Status != task.Succeeded || ev.Worker != "w2" || w.record(ev.TaskID).Epoch < 2 {
 			t.Errorf("got %+v", ev.Event)
@@ -93,7 +86,7 @@ func TestADrainHandsOverAtOnce(t *testing.T) {
 	const wait = "ACK_WAIT=1m" // only a handover brings the tasks to the other in time
 	first := w.startReady("w1", wait)
 	for i := range 20 {
-		w.submit(fmt.Sprint("t", i), running(6*time.Second))
+		w.submit(fmt.Sprint("t", i), blocked)
 	}
 	for i := range 20 {
 		w.waitState(fmt.Sprint("t", i), task.Running)
@@ -104,6 +97,7 @@ func TestADrainHandsOverAtOnce(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the drain took %v, want no waiting for workflows", took)
 	}
+	w.api.ReleaseAll()
 	for _, ev := range w.waitEvents(20) {
 		if ev.Status != task.Succeeded || ev.Worker != "w2" {
 			t.Errorf("got %+v", ev.Event)
@@ -114,7 +108,7 @@ func TestADrainHandsOverAtOnce(t *testing.T) {
 	}
 }
 
-func TestAPoisonRequestIsPutAside(t *testing.T) {
+func TestAnInvalidRequestIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w1")
@@ -133,7 +127,7 @@ func TestAPoisonRequestIsPutAside(t *testing.T) {
 		}
 	}
 	if byID["fine"].Status != task.Succeeded {
-		t.Errorf("the one beside them: got %+v", byID["fine"])
+		t.Errorf("the valid request: got %+v", byID["fine"])
 	}
 	w.waitQuiet()
 	letters := w.bodies("TASK_DEAD")
@@ -143,9 +137,9 @@ func TestAPoisonRequestIsPutAside(t *testing.T) {
 	}
 }
 
-// An invalid request is answered under its task id. Mended and published again within the results
-// stream's duplicate window it must have an event too.
-func TestAMendedRequestHasItsEvent(t *testing.T) {
+// An invalid request is answered under its task id. Corrected and published again within the duplicate window of the
+// results stream, it must have an event too.
+func TestACorrectedRequestHasItsEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w1")
@@ -163,18 +157,24 @@ func TestACopyIsServedByTheOneRun(t *testing.T) {
 	w := newWorld(t)
 	w.startReady("w1")
 	w.startReady("w2")
-	plan := running(2 * time.Second)
 	for range 5 {
-		w.submit("a", plan)
+		w.submit("a", blocked)
 	}
+	natstest.Eventually(t, func() error { // the copies have been acknowledged
+		if n := len(w.bodies("TASKS")); n != 1 {
+			return fmt.Errorf("got %d requests, want only the one that runs", n)
+		}
+		return nil
+	})
+	w.release("a")
 	w.waitEvents(1)
 	w.waitQuiet()
-	if events, log := w.events(), w.seen("a", plan); len(events) != 1 || log.Accepted != 1 {
+	if events, log := w.events(), w.seen("a", blocked); len(events) != 1 || log.Accepted != 1 {
 		t.Errorf("got %d events, %d runs, want one of each", len(events), log.Accepted)
 	}
 }
 
-func TestACopyOfAnEndedTaskGetsTheStoredEventOnceMore(t *testing.T) {
+func TestACopyOfAFinishedTaskGetsTheStoredEventAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w1")
@@ -196,9 +196,11 @@ func TestOtherContentUnderAUsedTaskIDIsADuplicate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w1")
-	w.submit("a", running(time.Second))
+	w.submit("a", blocked)
 	w.waitState("a", task.Running)
 	w.submit("a", done, `"metadata":{"n":2}`)
+	w.waitEvents(1)
+	w.release("a")
 	events := w.waitEvents(2)
 	duplicate, first := events[0], events[1]
 	if duplicate.code() != task.DuplicateTask || !strings.HasPrefix(duplicate.header.Get("Nats-Msg-Id"), "a/2/") || string(duplicate.Metadata) != `{"n":2}` {
@@ -212,8 +214,8 @@ func TestOtherContentUnderAUsedTaskIDIsADuplicate(t *testing.T) {
 	}
 }
 
-// A worker that dies in the middle of a POST leaves a trace: nobody knows whether the task runs.
-func TestACrashInTheMiddleOfASubmissionIsToldAndNotRepeated(t *testing.T) {
+// A worker that dies in the middle of a POST leaves a record in the state submitting: the outcome is unknown.
+func TestACrashInTheMiddleOfASubmissionIsReportedAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	first := w.startReady("w1")
@@ -231,7 +233,7 @@ func TestACrashInTheMiddleOfASubmissionIsToldAndNotRepeated(t *testing.T) {
 	}
 }
 
-func TestACrashInTheMiddleOfASubmissionIsRepeatedOnceWhereAskedFor(t *testing.T) {
+func TestACrashInTheMiddleOfASubmissionIsRepeatedOnceIfAllowed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	first := w.startReady("w1")
@@ -245,8 +247,8 @@ func TestACrashInTheMiddleOfASubmissionIsRepeatedOnceWhereAskedFor(t *testing.T)
 	}
 }
 
-// A worker that is cut off from NATS while it has the answer in hand is alive: whoever takes over waits
-// for it to record the answer.
+// A worker that is disconnected from NATS when the answer arrives is alive. The worker that takes over waits for it to
+// record the answer.
 func TestAnOutageInTheMiddleOfASubmissionLosesNoAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -256,7 +258,7 @@ func TestAnOutageInTheMiddleOfASubmissionLosesNoAnswer(t *testing.T) {
 	w.submit("a", slow)
 	w.waitAccepted("a", slow)
 	w.nats.Stop()
-	pause(t, 3*time.Second) // longer than ACK_WAIT: the request is delivered again when NATS is back
+	pause(t, 3*time.Second) // longer than ACK_WAIT, so that the request is redelivered
 	w.nats.Restart()
 	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded || ev.Attempts != 1 {
 		t.Errorf("got %+v, want success at the first attempt", ev.Event)
@@ -264,29 +266,25 @@ func TestAnOutageInTheMiddleOfASubmissionLosesNoAnswer(t *testing.T) {
 	w.waitQuiet()
 }
 
-// SIGSTOP for longer than ACK_WAIT, then SIGCONT: the worker that wakes up finds that its tasks are
-// another's, and keeps silent.
+// A worker is stopped for longer than ACK_WAIT. When it continues, another worker owns its tasks, and it does nothing more
+// with them.
 func TestAWorkerThatStallsAndComesBackDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	stalled := w.startReady("w1")
 	for i := range 10 {
-		w.submit(fmt.Sprint("t", i), running(8*time.Second))
+		w.submit(fmt.Sprint("t", i), blocked)
 	}
 	for i := range 10 {
 		w.waitState(fmt.Sprint("t", i), task.Running)
 	}
 	stalled.signal(syscall.SIGSTOP)
 	w.startReady("w2")
-	natstest.Eventually(t, func() error {
-		for i := range 10 {
-			if rec := w.record(fmt.Sprint("t", i)); rec.Owner != "w2" {
-				return fmt.Errorf("task %s is owned by %s", rec.TaskID, rec.Owner)
-			}
-		}
-		return nil
-	})
+	for i := range 10 {
+		w.waitTakenOver(fmt.Sprint("t", i))
+	}
 	stalled.signal(syscall.SIGCONT)
+	w.api.ReleaseAll()
 	for _, ev := range w.waitEvents(10) {
 		if ev.Worker != "w2" {
 			t.Errorf("got an event of %s, want only w2's", ev.Worker)
@@ -304,13 +302,15 @@ func TestAWorkerStartsBeforeNATSAndSurvivesItsOutages(t *testing.T) {
 	w.nats.Stop()
 	p := w.start("w1")
 	natstest.Eventually(t, func() error { return p.logged("cannot connect to NATS") })
-	p.lacks("nats: RECONNECTING")
+	p.notReady("nats: RECONNECTING")
 	w.nats.Restart()
 	natstest.Eventually(t, func() error { return p.logged("worker is ready") })
 	for i := range 5 {
-		w.submit(fmt.Sprint("t", i), running(time.Second))
-		w.waitState(fmt.Sprint("t", i), task.Running)
+		id := fmt.Sprint("t", i)
+		w.submit(id, blocked)
+		w.waitState(id, task.Running)
 		w.nats.Stop()
+		w.release(id) // the workflow ends while NATS is down
 		pause(t, time.Duration(i)*100*time.Millisecond)
 		w.nats.Restart()
 	}
@@ -326,8 +326,8 @@ func TestAWorkerStartsBeforeNATSAndSurvivesItsOutages(t *testing.T) {
 	p.drain()
 }
 
-// A server for development keeps nothing, and an operator may remove a stream.
-func TestAWorkerMakesItsStreamsAgain(t *testing.T) {
+// A server for development may lose its streams in a restart, and an operator may delete one.
+func TestAWorkerRecreatesItsStreams(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w1")
@@ -361,25 +361,18 @@ func TestATraceAndAMessageIDGoFromRequestToEvent(t *testing.T) {
 	}
 }
 
-func TestAnEventWaitsWhileNATSIsAway(t *testing.T) {
+func TestAnEventWaitsWhileNATSIsDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w1")
-	w.submit("a", running(time.Second))
+	w.submit("a", blocked)
 	w.waitState("a", task.Running)
 	w.nats.Stop()
-	pause(t, 2*time.Second) // the workflow ends meanwhile
+	w.release("a")
+	pause(t, 2*time.Second) // the worker finds out that the workflow has ended
 	w.nats.Restart()
 	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded {
 		t.Errorf("got %+v", ev.Event)
 	}
 	w.waitQuiet()
-}
-
-// bodies returns the data of every message of a stream.
-func (w *world) bodies(stream string) []string {
-	w.t.Helper()
-	var all []string
-	w.each(stream, func(m *jetstream.RawStreamMsg) { all = append(all, string(m.Data)) })
-	return all
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// faulty is the plan of a task whose first submissions meet these faults and that succeeds otherwise.
+// faulty is the plan of a task whose first submissions meet these faults. Later submissions succeed.
 func faulty(faults ...anchortest.Fault) anchortest.Plan {
 	return anchortest.Plan{Submit: faults, Result: json.RawMessage(`"ok"`)}
 }
 
-// withHeader is a fault's answer with one more header.
+// withHeader returns the fault with a header in its answer.
 func withHeader(f anchortest.Fault, name, value string) anchortest.Fault {
 	f.Header = map[string]string{name: value}
 	return f
@@ -32,10 +32,10 @@ type row struct {
 	code     task.Code // "" for success
 	attempts int
 	accepted int
-	first    bool // it has ended before the next row begins
+	first    bool // the next row begins after the end of this one
 }
 
-// runRows submits all rows to one worker and holds the events and the stand-in's count against them.
+// runRows submits all rows to one worker, and compares the events and the stand-in's counts with them.
 func runRows(t *testing.T, rows []row) {
 	t.Helper()
 	w := newWorld(t)
@@ -82,7 +82,7 @@ func TestARedirectIsRefusedAndNotFollowed(t *testing.T) {
 	}
 }
 
-func TestASubmissionThatIsNotAcceptedNowIsTriedAgain(t *testing.T) {
+func TestASubmissionThatIsNotAcceptedNowIsRetried(t *testing.T) {
 	t.Parallel()
 	var rows []row
 	for name, fault := range map[string]anchortest.Fault{
@@ -94,14 +94,18 @@ func TestASubmissionThatIsNotAcceptedNowIsTriedAgain(t *testing.T) {
 	runRows(t, rows)
 }
 
-// Where nothing listens the request cannot have left: the task waits for the API to come back.
-func TestASubmissionWithoutAConnectionIsTriedAgain(t *testing.T) {
+// If nothing listens at the address, the request cannot have been sent: the task waits until the API is back.
+func TestASubmissionWithoutAConnectionIsRetried(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.api.Close()
+	if w.api.Start("127.0.0.2:0") != nil && w.api.Start("127.0.0.1:0") != nil { // at the first one, no other test's server takes the port
+		t.Fatal("the stand-in did not start")
+	}
 	p := w.startReady("w1")
 	w.api.Close()
 	w.submit("a", done)
-	p.readyAndSays("unreachable")
+	p.ready("unreachable")
 	if err := w.api.Start(w.api.Addr()); err != nil {
 		t.Fatal(err)
 	}
@@ -111,17 +115,17 @@ func TestASubmissionWithoutAConnectionIsTriedAgain(t *testing.T) {
 	if log := w.seen("a", done); log.Posts != 1 || log.Accepted != 1 {
 		t.Errorf("got %d POSTs, %d accepted, want one", log.Posts, log.Accepted)
 	}
-	p.says("submissions: open")
+	p.ready("submissions: ok")
 }
 
-func TestASubmissionOfUnknownOutcomeIsToldAndNotRepeated(t *testing.T) {
+func TestASubmissionOfUnknownOutcomeIsReportedAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	var rows []row
 	for name, fault := range map[string]anchortest.Fault{
 		"500": anchortest.Answer(500), "503": anchortest.Answer(503), "HTML 502": anchortest.HTML(502), "reset": anchortest.Reset(),
 		"no id": anchortest.NoID(), "garbage": anchortest.Garbage(), "HTML 200": anchortest.HTML(200), "time-out": anchortest.Hang(),
 	} {
-		rows = append(rows, // and a success between them: too many in a row would pause submissions
+		rows = append(rows, // with a success in between: too many unknown outcomes in a row would pause submissions
 			row{name: "success", plan: done, attempts: 1, accepted: 1, first: true},
 			row{name: name, plan: faulty(fault), code: task.SubmissionUnknown, attempts: 1},
 			row{name: name + ", accepted", plan: faulty(fault.ButAccepted()), code: task.SubmissionUnknown, attempts: 1, accepted: 1},
@@ -130,7 +134,7 @@ func TestASubmissionOfUnknownOutcomeIsToldAndNotRepeated(t *testing.T) {
 	runRows(t, rows)
 }
 
-func TestASubmissionOfUnknownOutcomeIsRepeatedOnceWhereAskedFor(t *testing.T) {
+func TestASubmissionOfUnknownOutcomeIsRepeatedOnceIfAllowed(t *testing.T) {
 	t.Parallel()
 	resubmit := []string{`"on_unknown_submission":"resubmit"`}
 	lost := anchortest.Reset().ButAccepted()
@@ -167,7 +171,7 @@ func TestARequestExpiresWhileSubmissionsArePaused(t *testing.T) {
 	}
 }
 
-// One task that may not use its session must not stop the others, and ends when that is plain.
+// A task that may not use its session must not stop the others. It ends at its third 403 if others were accepted in between.
 func TestAThird403WhileOthersAreAcceptedIsTheTasksOwn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

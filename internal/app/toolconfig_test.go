@@ -7,7 +7,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 )
 
-func TestToolNeedsNeitherKeyNorLegalWorkerSettings(t *testing.T) {
+func TestTheToolNeedsNeitherAKeyNorValidWorkerSettings(t *testing.T) {
 	t.Setenv("ANCHORBROWSER_API_KEY", "")
 	t.Setenv("MAX_IN_FLIGHT", "many")
 	t.Setenv("NATS_URL", "nats://broker.example:4333")
@@ -28,7 +28,7 @@ func TestToolNeedsNeitherKeyNorLegalWorkerSettings(t *testing.T) {
 	}
 }
 
-func TestToolIsToldOfEveryMistakeInItsSettings(t *testing.T) {
+func TestTheToolReportsEveryMistakeInItsSettings(t *testing.T) {
 	t.Setenv("NATS_URL", "http://user:hunter2@broker")
 	t.Setenv("REQUEST_SUBJECT", "tasks.>")
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -124,7 +123,7 @@ func TestATraceGoesFromTheRequestToTheEvent(t *testing.T) {
 func TestAFailedTaskIsAFailedSpan(t *testing.T) {
 	t.Parallel()
 	w, c := newWorld(t), startOTLP(t)
-	w.startReady("w1", c.settings()...)
+	w.startReady("w1", append(c.settings(), "ACK_WAIT=1m")...) // a redelivery would have a span of its own
 	w.submitTraced("a", anchortest.Plan{Submit: []anchortest.Fault{anchortest.Answer(400)}})
 	w.waitEvents(1)
 	all := c.await(t, "process TASKS")
@@ -136,15 +135,17 @@ func TestAFailedTaskIsAFailedSpan(t *testing.T) {
 	}
 }
 
-func TestATraceGoesOnAtAnotherWorker(t *testing.T) {
+func TestATraceContinuesAtAnotherWorker(t *testing.T) {
 	t.Parallel()
 	w, c := newWorld(t), startOTLP(t)
 	first := w.startReady("w1", c.settings()...)
-	w.submitTraced("a", running(2*time.Second))
+	w.submitTraced("a", blocked)
 	w.waitState("a", task.Running)
 	c.await(t, "submit")
 	first.kill()
 	w.startReady("w2", c.settings()...)
+	w.waitTakenOver("a")
+	w.release("a")
 	w.waitEvents(1)
 	for _, s := range c.await(t, "process TASKS") {
 		if got := fmt.Sprintf("%x", s.TraceId); got != traceID {
@@ -166,7 +167,7 @@ func TestATaskWithoutATraceGetsOne(t *testing.T) {
 	}
 }
 
-func TestACollectorThatIsAwayDisturbsNoTask(t *testing.T) {
+func TestACollectorThatIsDownDisturbsNoTask(t *testing.T) {
 	t.Parallel()
 	w, c := newWorld(t), startOTLP(t)
 	c.Close()
@@ -176,7 +177,7 @@ func TestACollectorThatIsAwayDisturbsNoTask(t *testing.T) {
 	p.drain()
 }
 
-func TestTracesAreOffUnlessAskedFor(t *testing.T) {
+func TestTracesAreOffByDefault(t *testing.T) {
 	t.Parallel()
 	w, c := newWorld(t), startOTLP(t)
 	p := w.startReady("w1", append(c.settings(), "OTEL_SDK_DISABLED=true")...)
@@ -192,14 +193,14 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 	}
 }
 
-func TestAWrongSettingOfTracesIsSaid(t *testing.T) {
+func TestAWrongSettingOfTracesStopsTheWorker(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.start("w1", "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
 	if err := <-p.exited; err == nil {
 		t.Error("got exit 0, want a mistake")
 	}
-	if err := p.logged(`OTEL_EXPORTER_OTLP_PROTOCOL is "grpc": http/protobuf`); err != nil {
+	if err := p.logged(`OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, to the collector's port 4318 (got "grpc")`); err != nil {
 		t.Error(err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// overhear subscribes to what others publish. heard returns what has come since it was called last.
+// overhear subscribes to a subject. heard returns the messages that arrived since the last call.
 func (w *world) overhear(subject string) (heard func() []*nats.Msg) {
 	w.t.Helper()
 	sub, err := w.nc.SubscribeSync(subject)
@@ -40,8 +40,8 @@ func (w *world) overhear(subject string) (heard func() []*nats.Msg) {
 	}
 }
 
-// waitsUnasked waits until a task's record says that it waits, and then no POST of it may have been made.
-func (w *world) waitsUnasked(id string, plan anchortest.Plan) {
+// waitsUnsubmitted waits until a task's record has the state waiting, and then checks that there was no POST for it.
+func (w *world) waitsUnsubmitted(id string, plan anchortest.Plan) {
 	w.t.Helper()
 	rec := w.waitState(id, task.Waiting)
 	if n := w.seen(id, plan).Posts; n != 0 || rec.Attempts != 0 {
@@ -49,9 +49,9 @@ func (w *world) waitsUnasked(id string, plan anchortest.Plan) {
 	}
 }
 
-// Whoever waits for its turn waits before the record says submitting: a crash then leaves no doubt. And it
-// waits in the worker: nothing is given back because of a pause.
-func TestATaskWaitsForTheEndOfAPauseAndIsNotGivenBack(t *testing.T) {
+// A task waits for its turn before its record says submitting, so that a crash leaves no doubt. It waits in the worker: a
+// pause returns no request to the queue.
+func TestATaskWaitsForTheEndOfAPauseAndIsNotReturned(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.startReady("w1")
@@ -59,7 +59,7 @@ func TestATaskWaitsForTheEndOfAPauseAndIsNotGivenBack(t *testing.T) {
 	w.submit("pauses", faulty(withHeader(anchortest.Answer(429), "Retry-After", "8")))
 	natstest.Eventually(t, func() error { return p.logged("submissions paused") })
 	w.submit("next", done)
-	w.waitsUnasked("next", done)
+	w.waitsUnsubmitted("next", done)
 	w.waitState("pauses", task.Waiting)
 
 	said := map[string]int{}
@@ -85,7 +85,7 @@ func TestATaskWaitsForTheEndOfAPauseAndIsNotGivenBack(t *testing.T) {
 	}
 }
 
-// states are those of a record's writes.
+// states returns the states in the writes of a record.
 func states(t *testing.T, writes []*nats.Msg) (all []task.State) {
 	t.Helper()
 	for _, msg := range writes {
@@ -106,11 +106,11 @@ func TestATaskWaitsForATokenOfTheRate(t *testing.T) {
 	w.submit("first", first)
 	w.waitState("first", task.Running)
 	w.submit("next", done)
-	w.waitsUnasked("next", done)
-	p.says("submissions: open")
+	w.waitsUnsubmitted("next", done)
+	p.ready("submissions: ok")
 }
 
-func TestATaskWaitsForAPlaceAmongThePOSTs(t *testing.T) {
+func TestATaskWaitsForASlotAmongThePOSTs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.startReady("w1", "SUBMIT_CONCURRENCY=1", "ANCHORBROWSER_REQUEST_TIMEOUT=1m", "DRAIN_TIMEOUT=90s")
@@ -123,11 +123,11 @@ func TestATaskWaitsForAPlaceAmongThePOSTs(t *testing.T) {
 		return nil
 	})
 	w.submit("next", done)
-	w.waitsUnasked("next", done)
+	w.waitsUnsubmitted("next", done)
 	if rec := w.record("hangs"); rec.State != task.Submitting {
 		t.Errorf("got record %+v of the POST that hangs, want submitting", rec)
 	}
 	if got := p.metric("capstan_submit_slots_in_use"); got != 1 {
-		t.Errorf("got %v places taken, want the one", got)
+		t.Errorf("got %v slots in use, want 1", got)
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
 
-// world is what a check looks at.
+// world is what a check needs: settings, NATS and the API.
 type world struct {
 	t   *testing.T
 	cfg app.Config
@@ -60,18 +60,32 @@ func (w *world) provision() {
 	}
 	defer nc.Close()
 	cfg := w.cfg.Streams()
-	denied := streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
-	if err := streams.NewBinding(nc, cfg, denied, nil, zerolog.Nop()).Look(w.t.Context()); err != nil {
+	violations := streams.NewPermissionViolations(cfg, prometheus.NewRegistry(), zerolog.Nop())
+	if err := streams.NewBinding(nc, cfg, violations, nil, zerolog.Nop()).Check(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// check returns a line for each finding.
+// change changes a stream's configuration as an operator would.
+func (w *world) change(name string, edit func(*jetstream.StreamConfig)) {
+	w.t.Helper()
+	s, err := w.js.Stream(w.t.Context(), name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	edit(&cfg)
+	if _, err := w.js.UpdateStream(w.t.Context(), cfg); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// check returns a line for each result.
 func (w *world) check(mistakes ...string) string {
 	w.t.Helper()
 	var lines []string
-	check.Run(w.t.Context(), w.cfg, mistakes, "test", func(f check.Finding) {
-		lines = append(lines, fmt.Sprintf("%s %s: %s", map[check.Level]string{check.OK: "ok", check.Warn: "warn", check.Bad: "BAD"}[f.Level], f.What, f.Says))
+	check.Run(w.t.Context(), w.cfg, mistakes, "test", func(r check.Result) {
+		lines = append(lines, fmt.Sprintf("%s %s: %s", map[check.Level]string{check.OK: "ok", check.Warn: "warn", check.Bad: "BAD"}[r.Level], r.Subject, r.Text))
 	})
 	return strings.Join(lines, "\n")
 }
@@ -86,28 +100,28 @@ func (w *world) finds(got string, lines ...string) {
 	}
 }
 
-// Whatever is wrong elsewhere, the rest is looked at.
-func TestWrongSettingsDoNotStopTheLookAtNATS(t *testing.T) {
+// A failed check does not stop the others.
+func TestWrongSettingsDoNotStopTheOtherChecks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.cfg.Anchor.APIKey, w.cfg.MaxInFlight = "", 0
-	w.finds(w.check("MAX_IN_FLIGHT is \"many\": a number"),
-		`BAD settings: MAX_IN_FLIGHT is "many": a number`, "ok NATS: ", "ok stream TASKS: is missing", "ok permissions: ", "BAD API: ")
+	w.finds(w.check(`MAX_IN_FLIGHT must be a number (got "many")`),
+		`BAD settings: MAX_IN_FLIGHT must be a number (got "many")`, "ok NATS: ", "ok stream TASKS: missing", "ok permissions: ", "BAD API: ")
 	w.cfg.NATS.URL = "nats://127.0.0.1:1"
 	w.cfg.Anchor.APIKey = anchor.Secret(w.api.Key())
-	w.finds(w.check(), "ok settings: ", "BAD NATS: no NATS at", "ok API: the key is good")
+	w.finds(w.check(), "ok settings: ", "BAD NATS: no NATS at", "ok API: key accepted")
 }
 
-func TestABaseURLBehindWhichSomethingElseAnswersIsBad(t *testing.T) {
+func TestABaseURLWithoutTheAPIIsBad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.api.FailAll(anchortest.HTML(404))
-	w.finds(w.check(), "BAD API: 404: the answer is not in the API's form. Look at ANCHORBROWSER_BASE_URL")
-	w.api.FailAll(anchortest.HTML(502)) // a gateway whose API is away
+	w.finds(w.check(), "BAD API: 404: the answer is not in the API's form. Check ANCHORBROWSER_BASE_URL")
+	w.api.FailAll(anchortest.HTML(502)) // a gateway whose backend is down
 	w.finds(w.check(), "warn API: cannot be reached: ")
 }
 
-func TestWhatCannotBeMadeIsBad(t *testing.T) {
+func TestStreamsThatCannotBeCreatedAreBad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	if _, err := w.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ALL", Subjects: []string{"tasks.>"}}); err != nil {
@@ -115,14 +129,14 @@ func TestWhatCannotBeMadeIsBad(t *testing.T) {
 	}
 	w.cfg.NATS.Replicas = 3
 	got := w.check()
-	w.finds(got, "BAD stream TASKS: ", "BAD bucket task_tracker: ")
-	for _, want := range []string{"it overlaps with those of stream ALL", "NATS_REPLICAS is 3, and the server is not in a cluster"} {
+	w.finds(got, "BAD stream TASKS: ", "BAD replicas: ")
+	for _, want := range []string{"they overlap with those of stream ALL", "NATS_REPLICAS must be 1, because the server is not in a cluster (got 3)"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwant %q", got, want)
 		}
 	}
 	if names := w.names(); names != "ALL" {
-		t.Errorf("got streams %s, want that none was made", names)
+		t.Errorf("got streams %s, want none created", names)
 	}
 }
 
@@ -134,38 +148,37 @@ func (w *world) names() string {
 	return strings.Join(all, " ")
 }
 
-func TestSingleReplicasAreToldInOneLine(t *testing.T) {
+func TestSingleReplicasAreReportedInOneLine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.provision()
 	got := w.check()
-	w.finds(got, "warn replicas: one replica: if its disk dies, the data is lost (TASKS, TASK_RESULTS, TASK_DEAD, KV_task_tracker, OBJ_task_results)", "ok stream TASKS: ", "ok clock: in step with NATS")
+	w.finds(got, "warn replicas: one replica: if its disk dies, the data is lost (TASKS, TASK_RESULTS, TASK_DEAD, KV_task_tracker, OBJ_task_results)", "ok stream TASKS: ", "ok clock: in sync with NATS")
 	if n := strings.Count(got, "one replica"); n != 1 {
-		t.Errorf("got %d lines on replicas, want 1\n%s", n, got)
+		t.Errorf("lines on replicas: got %d, want 1\n%s", n, got)
 	}
 }
 
-// The same rules as a worker's, whatever the setting.
-func TestARuleThatIsBrokenIsBadOrMended(t *testing.T) {
+func TestAShortDuplicateWindowIsAWarning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.provision()
-	s, err := w.js.Stream(t.Context(), "TASKS")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := s.CachedInfo().Config
-	cfg.MaxMsgsPerSubject = 3
-	if _, err := w.js.UpdateStream(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
-	w.finds(w.check(), "warn stream TASKS: max messages per subject must be unlimited, or a new request drops one that is held (got 3). A worker mends that")
-	w.cfg.NATS.Provision = false
-	w.finds(w.check(), "BAD stream TASKS: max messages per subject must be unlimited, or a new request drops one that is held (got 3)")
+	w.change("TASK_RESULTS", func(c *jetstream.StreamConfig) { c.Duplicates = 2 * time.Minute })
+	w.finds(w.check(), "warn duplicate window: duplicate events are detected for 2m0s")
 }
 
-// At a leaf node without JetStream nothing answers, and with a domain of its own it would have streams of its own.
-func TestTheDomainOfTheStreamsIsTold(t *testing.T) {
+func TestAViolatedRuleIsBadUnlessAWorkerRepairsIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.provision()
+	w.change("TASKS", func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 3 })
+	w.finds(w.check(), "warn stream TASKS: max messages per subject must be unlimited, or a new request drops one in progress (got 3). A worker fixes this when it starts")
+	w.cfg.NATS.Provision = false
+	w.finds(w.check(), "BAD stream TASKS: max messages per subject must be unlimited, or a new request drops one in progress (got 3)")
+}
+
+// A leaf node without JetStream does not answer. One with a domain of its own would have separate streams.
+func TestTheDomainOfTheStreamsIsReported(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	hub := start(t, &server.Options{JetStream: true, StoreDir: t.TempDir(), JetStreamDomain: "hub", LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT}})
@@ -176,7 +189,7 @@ func TestTheDomainOfTheStreamsIsTold(t *testing.T) {
 	leaf := start(t, &server.Options{LeafNode: server.LeafNodeOpts{Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{leafURL}}}}})
 	w.cfg.NATS.URL = hub.ClientURL()
 	w.provision()
-	w.finds(w.check(), `warn JetStream domain: "hub", by the choice of the server`)
+	w.finds(w.check(), `warn JetStream domain: "hub", chosen by the server`)
 
 	w.cfg.NATS.URL = leaf.ClientURL()
 	got := w.check()
@@ -185,15 +198,15 @@ func TestTheDomainOfTheStreamsIsTold(t *testing.T) {
 		t.Errorf("got\n%s\nwant what to do", got)
 	}
 	w.cfg.NATS.JSDomain = "hub"
-	natstest.Eventually(t, func() error { // until both know each other
-		if got := w.check(); !strings.Contains(got, `ok JetStream domain: "hub"; that of the server is ""`) || strings.Contains(got, "BAD") {
+	natstest.Eventually(t, func() error { // until the servers have connected
+		if got := w.check(); !strings.Contains(got, `ok JetStream domain: "hub"; the server's own is ""`) || strings.Contains(got, "BAD") {
 			return fmt.Errorf("got\n%s\nwant the hub's streams", got)
 		}
 		return nil
 	})
 }
 
-// running is a server of a test's.
+// running is a NATS server with options of a test.
 type running struct {
 	*server.Server
 	opts *server.Options
@@ -212,7 +225,7 @@ func start(t *testing.T, opts *server.Options) running {
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS did not come up")
+		t.Fatal("NATS did not start")
 	}
 	return running{Server: s, opts: opts}
 }

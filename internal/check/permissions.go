@@ -4,120 +4,50 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// listen tries to subscribe to an inbox, as each call does.
-func (c *checker) listen(ctx context.Context) error {
-	inbox := c.nc.NewInbox()
-	sub, err := c.nc.SubscribeSync(inbox)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = sub.Unsubscribe() }() // or it ends with the connection
-	return c.flushed(ctx, inbox)
-}
-
-// flushed waits until the server has read what was sent, and returns its refusal where it concerns the
-// subject.
-func (c *checker) flushed(ctx context.Context, subject string) error {
-	if err := c.nc.FlushWithContext(ctx); err != nil {
-		return err
-	}
-	if err := c.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), strconv.Quote(subject)) {
-		return err
-	}
-	return nil
-}
-
-// ask makes one call, and tells a refused permission from silence.
-func (c *checker) ask(ctx context.Context, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, checkCall)
-	defer cancel()
-	c.forgetDenials()
-	done := make(chan error, 1)
-	go func() { done <- call(ctx) }() // ends with ctx
-	select {
-	case v := <-c.denied:
-		return c.notPermitted(v.err)
-	case err := <-done:
-		if errors.Is(err, nats.ErrPermissionViolation) {
-			return c.notPermitted(err)
-		}
-		switch {
-		case errors.Is(err, context.DeadlineExceeded):
-			return errors.New("no answer: is JetStream up, and does the stream have a leader?")
-		case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled):
-			return fmt.Errorf("%w: there is no JetStream here. At a leaf node, set NATS_JS_DOMAIN to the hub's domain", err)
-		}
-		return err
-	}
-}
-
-// forgetDenials forgets what the server said of an earlier call.
-func (c *checker) forgetDenials() {
-	for len(c.denied) > 0 {
-		<-c.denied
-	}
-}
-
-// permissionError is a permission that the login lacks.
-type permissionError struct{ operation, grant string }
-
-// Error implements error.
-func (e *permissionError) Error() string {
-	return fmt.Sprintf("missing permission: %s %s. Grant it to the worker's login", e.operation, e.grant)
-}
-
-// notPermitted names the permission that would do, which may stand for more subjects than the one that was tried.
-func (c *checker) notPermitted(violation error) error {
-	operation, subject := streams.Violation(violation)
-	return &permissionError{operation: operation, grant: c.cfg.Streams().Permission(operation, subject)}
-}
-
-// A probe is a message that the server answers or drops without effect, so that only a missing permission
-// stands out. One whose answers would go to a subject of the server's own is refused once the permission for
-// its subject was found, and reaches no subscriber; a pull whose batch is no number, and word on a delivery that
-// never was, do nothing.
+// A probe is a message that the server answers or drops without effect, so that only a missing permission shows. One
+// with probeReply reaches no subscriber: the server checks the permission for its subject, and then refuses the reply,
+// a subject of its own. A pull whose batch is not a number does nothing, nor does an ack of a delivery that never was.
 const (
 	probeReply = "_R_.capstan-check"
 	probePull  = `{"batch":"none"}`
-	probeCall  = `{"batch":` // which is no JSON, and so is refused before anything is done
+	probeCall  = `{"batch":` // which is not JSON, and so is refused before anything is done
 )
 
-// permissions tries what a worker sends, beyond what has been asked already.
+// permissions tests what a worker sends, in addition to what the other checks have asked.
 func (c *checker) permissions(ctx context.Context) {
-	const what = "permissions"
-	missing := c.denials(ctx)
-	for _, problem := range missing {
-		c.say(Bad, what, "%s", problem)
+	const subject = "permissions"
+	missing := c.missingPermissions(ctx)
+	for _, text := range missing {
+		c.add(Bad, subject, "%s", text)
 	}
-	// Servers with the flag use this form only. Others need the shorter one, which the probe above was.
+	// A server with the flag uses only this form. Others use the shorter one, which missingPermissions tests.
 	longForm := "$JS.ACK._.check." + c.cfg.Request.Stream + "." + c.cfg.Consumer + ".check"
 	err := c.send(ctx, &nats.Msg{Subject: longForm, Data: []byte("+WPI")})
 	switch {
 	case err != nil:
-		c.say(Warn, what, "%v: with NATS' feature flag js_ack_fc_v2 no request could be acknowledged", err)
+		c.add(Warn, subject, "%v. NATS needs it to accept acknowledgments with its feature flag js_ack_fc_v2", err)
 	case len(missing) == 0:
-		c.say(OK, what, "all required permissions are granted (not tested: purging large results, flow control)")
+		c.add(OK, subject, "all required permissions granted (not tested: purging large results, flow control)")
 	}
 }
 
-// denials returns what is missing, each once.
-func (c *checker) denials(ctx context.Context) []string {
+// missingPermissions returns the permissions that the login lacks, each once. It tests one subject for each permission of
+// streams.Config.Permissions, except for those that the dry run has used, and those whose use has an effect. Names that
+// end in check belong to no consumer, delivery or object.
+func (c *checker) missingPermissions(ctx context.Context) []string {
 	cfg := c.cfg.Streams()
-	seen := map[string]bool{}
-	var found []string
+	var missing []string
 	add := func(text string) {
-		if text != "" && !seen[text] {
-			seen[text] = true
-			found = append(found, text)
+		if text != "" && !slices.Contains(missing, text) {
+			missing = append(missing, text)
 		}
 	}
 	durable := cfg.Requests.Name + "." + cfg.Consumer
@@ -129,7 +59,7 @@ func (c *checker) denials(ctx context.Context) []string {
 		"DIRECT.GET." + objects + "." + object + ".M.check",
 		"CONSUMER.CREATE." + objects + ".check." + object + ".C.check", "CONSUMER.DELETE." + objects + ".check",
 	} {
-		add(c.denial(ctx, cfg.API(call)))
+		add(c.missingPermission(ctx, cfg.API(call)))
 	}
 	for _, probe := range []nats.Msg{
 		{Subject: cfg.Results.Subject, Reply: probeReply},
@@ -143,11 +73,11 @@ func (c *checker) denials(ctx context.Context) []string {
 			add(err.Error())
 		}
 	}
-	return found
+	return missing
 }
 
-// denial makes a call that has no effect, and returns what is denied of it, if anything is.
-func (c *checker) denial(ctx context.Context, subject string) string {
+// missingPermission makes a call that has no effect, and names the permission that it lacks, or returns "".
+func (c *checker) missingPermission(ctx context.Context, subject string) string {
 	body := probeCall
 	if strings.Contains(subject, ".MSG.NEXT.") {
 		body = probePull
@@ -162,16 +92,75 @@ func (c *checker) denial(ctx context.Context, subject string) string {
 	return ""
 }
 
-// send sends a probe and returns what the server has against it.
+// permissionError names a permission that the login lacks, and is the text of a result.
+type permissionError struct{ text string }
+
+// Error implements error.
+func (e *permissionError) Error() string { return e.text }
+
+// explain turns a permission violation, as NATS words it, into a permissionError.
+func (c *checker) explain(violation error) error {
+	return &permissionError{c.cfg.Streams().MissingPermission(violation)}
+}
+
+// ask makes one call. It returns a permissionError rather than no answer if the server reports a violation during the call.
+func (c *checker) ask(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	for len(c.violations) > 0 { // by an earlier call
+		<-c.violations
+	}
+	done := make(chan error, 1)
+	go func() { done <- call(ctx) }() // ends with ctx
+	select {
+	case missing := <-c.violations:
+		return &permissionError{missing}
+	case err := <-done:
+		switch {
+		case errors.Is(err, nats.ErrPermissionViolation):
+			return c.explain(err)
+		case errors.Is(err, context.DeadlineExceeded):
+			return errors.New("no answer: is JetStream up, and does the stream have a leader?")
+		case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled):
+			return fmt.Errorf("%w: JetStream is not enabled here. At a leaf node, set NATS_JS_DOMAIN to the hub's domain", err)
+		}
+		return err
+	}
+}
+
+// send sends a probe, and returns a permissionError if the server refuses it. The server does not acknowledge what it
+// accepts, so silence after a flush means success.
 func (c *checker) send(ctx context.Context, probe *nats.Msg) error {
-	ctx, cancel := context.WithTimeout(ctx, checkCall)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	err := c.nc.PublishMsg(probe)
 	if err == nil {
-		err = c.flushed(ctx, probe.Subject)
+		err = c.flush(ctx, probe.Subject)
 	}
 	if errors.Is(err, nats.ErrPermissionViolation) {
-		return c.notPermitted(err)
+		return c.explain(err)
 	}
 	return err
+}
+
+// subscribe tries to subscribe to an inbox, as each call does.
+func (c *checker) subscribe(ctx context.Context) error {
+	inbox := c.nc.NewInbox()
+	sub, err := c.nc.SubscribeSync(inbox)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }() // if it fails, it ends with the connection
+	return c.flush(ctx, inbox)
+}
+
+// flush waits until the server has read what was sent. It returns the server's refusal if that is about the subject.
+func (c *checker) flush(ctx context.Context, subject string) error {
+	if err := c.nc.FlushWithContext(ctx); err != nil {
+		return err
+	}
+	if err := c.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), strconv.Quote(subject)) {
+		return err
+	}
+	return nil
 }

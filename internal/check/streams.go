@@ -2,55 +2,49 @@ package check
 
 import (
 	"context"
-	"fmt"
 	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// streams reports what a dry run of provisioning finds.
+// streams reports what a dry run of provisioning finds, one line per resource, and what the existing streams say about the
+// domain, the duplicate window and the clock. It does not provision.
 func (c *checker) streams(ctx context.Context) {
-	inspection := streams.Inspection{Conn: c.nc, JS: c.js, Clock: &c.clock, Ask: c.ask}
-	findings := inspection.Run(ctx, c.cfg.Streams())
-	for _, f := range findings {
-		c.tell(ctx, f)
-	}
-	c.replicas(findings)
-	c.window(findings)
-	c.domain(findings)
-	c.inStep(findings)
-}
-
-// inStep compares this machine's clock with that of the server, which tells its own with each stream.
-func (c *checker) inStep(findings []streams.Finding) {
-	const what = "clock"
-	for _, f := range findings {
-		if f.Stream == nil {
-			continue
-		}
-		if skew := streams.DescribeSkew(c.clock.Skew()); skew != "" {
-			c.say(Warn, what, "%s: set it by NTP. Ages of tasks go by NATS' clock", skew)
-		} else {
-			c.say(OK, what, "in step with NATS")
-		}
+	dryRun := streams.DryRun{Conn: c.nc, Clock: &c.clock, Ask: c.ask}
+	reports, err := dryRun.Run(ctx, c.cfg.Streams())
+	if err != nil {
+		c.add(Bad, "JetStream", "%v", err)
 		return
 	}
+	var existing *jetstream.StreamInfo // any of them: they share their domain and the server's time
+	for _, r := range reports {
+		c.addReport(ctx, r)
+		if r.Stream != nil {
+			existing = r.Stream
+		}
+		if r.Stream != nil && r.Stream.Config.Name == c.cfg.Result.Stream {
+			c.duplicates(r.Stream)
+		}
+	}
+	if existing != nil {
+		c.domain(existing.Domain)
+		c.sync()
+	}
 }
 
-// tell reports one finding, by the worst of its problems.
-func (c *checker) tell(ctx context.Context, f streams.Finding) {
-	if denied := c.mayMend(ctx, f); denied != "" {
-		f.Problems = append(f.Problems, streams.Problem{Says: "a worker may not do that: " + denied})
-	}
-	level := OK
-	var says []string
-	mended := false
-	for _, p := range f.Problems {
-		says = append(says, p.Says)
+// addReport reports one resource, at the level of its worst problem. A problem that a worker will repair is no more than
+// a warning, unless the login lacks the permission.
+func (c *checker) addReport(ctx context.Context, r *streams.Report) {
+	level, isRepaired := OK, false
+	var texts []string
+	for _, p := range r.Problems {
+		texts = append(texts, p.Text)
 		switch {
-		case p.Mended && f.Missing:
-		case p.Mended:
-			mended = true
+		case p.Repairable && r.Missing:
+		case p.Repairable:
+			isRepaired = true
 			level = max(level, Warn)
 		case p.Warning:
 			level = max(level, Warn)
@@ -58,103 +52,51 @@ func (c *checker) tell(ctx context.Context, f streams.Finding) {
 			level = Bad
 		}
 	}
-	text := strings.Join(says, "; ")
-	if mended && level == Warn {
-		text += ". A worker mends that when it starts (NATS_PROVISION)"
+	if r.RepairCall != "" {
+		if missing := c.missingPermission(ctx, c.cfg.Streams().API(r.RepairCall)); missing != "" {
+			texts, level = append(texts, "a worker may not do that: "+missing), Bad
+		}
 	}
-	if text == "" {
-		text = detail(f)
+	if isRepaired && level == Warn {
+		texts[len(texts)-1] += ". A worker fixes this when it starts (NATS_PROVISION)"
 	}
-	c.say(level, f.What, "%s", text)
+	if len(texts) == 0 {
+		texts = []string{r.Summary}
+	}
+	c.add(level, r.Resource, "%s", strings.Join(texts, "; "))
 }
 
-// mayMend returns what is denied of the calls that would create or mend the thing.
-func (c *checker) mayMend(ctx context.Context, f streams.Finding) string {
-	needed := false
-	for _, p := range f.Problems {
-		needed = needed || p.Mended
+// duplicates reports for how long the results stream recognizes a second copy of an event. An operator may shorten it:
+// workers then search the stream before they publish an event again.
+func (c *checker) duplicates(results *jetstream.StreamInfo) {
+	const subject = "duplicate window"
+	if window := results.Config.Duplicates; window < streams.DuplicateWindow {
+		c.add(Warn, subject, "duplicate events are detected for %v: with less than %v, workers search the stream more often", window, streams.DuplicateWindow)
+	} else {
+		c.add(OK, subject, "duplicate events are detected for %v", window)
 	}
-	if !needed {
-		return ""
-	}
-	cfg := c.cfg.Streams()
-	if f.Consumer != nil || strings.HasPrefix(f.What, "consumer ") {
-		return c.denial(ctx, cfg.API("CONSUMER.CREATE."+cfg.Requests.Name+"."+cfg.Consumer+"."+cfg.Requests.Subject))
-	}
-	if f.Missing {
-		return c.denial(ctx, cfg.API("STREAM.CREATE."+f.Name))
-	}
-	return c.denial(ctx, cfg.API("STREAM.UPDATE."+f.Name))
 }
 
-// detail says how a thing is that nothing is wrong with.
-func detail(f streams.Finding) string {
+// domain reports the JetStream domain of the streams, and warns if the server chose it. A worker at a server of another
+// domain would create streams of its own there, and each request would run twice.
+func (c *checker) domain(domain string) {
+	const subject = "JetStream domain"
 	switch {
-	case f.Consumer != nil:
-		return fmt.Sprintf("%d requests wait, %d are held", f.Consumer.NumPending, f.Consumer.NumAckPending)
-	case f.Stream != nil:
-		return fmt.Sprintf("as it has to be, %d messages", f.Stream.State.Msgs)
-	case f.Account != nil:
-		return fmt.Sprintf("%d streams, %d bytes stored", f.Account.Streams, f.Account.Store)
+	case domain == "":
+	case c.cfg.NATS.JSDomain == "":
+		c.add(Warn, subject, "%q, chosen by the server: a worker at a server of another domain would create its own streams, and each request would run twice. Set NATS_JS_DOMAIN=%s for all workers", domain, domain)
 	default:
-		return "as it has to be"
+		c.add(OK, subject, "%q; the server's own is %q", domain, c.nc.ConnectedDomain())
 	}
 }
 
-// replicas warns, once for all, of what is lost with one disk.
-func (c *checker) replicas(findings []streams.Finding) {
-	const what = "replicas"
-	var single []string
-	least := 0
-	for _, f := range findings {
-		if f.Stream == nil {
-			continue
-		}
-		least = max(least, f.Stream.Config.Replicas)
-		if f.Stream.Config.Replicas == 1 {
-			single = append(single, f.Stream.Config.Name)
-		}
-	}
-	known := len(c.nc.Servers())
-	switch {
-	case len(single) > 0:
-		c.say(Warn, what, "one replica: if its disk dies, the data is lost (%s). Use NATS_REPLICAS=3 on a three-node cluster", strings.Join(single, ", "))
-	case least == 0 && c.cfg.NATS.Replicas > 1 && c.nc.ConnectedClusterName() != "" && known < c.cfg.NATS.Replicas:
-		c.say(Warn, what, "NATS_REPLICAS is %d, and %d servers of the cluster are known: NATS refuses more replicas than it has servers", c.cfg.NATS.Replicas, known)
-	case least > 0:
-		c.say(OK, what, "no stream has a single one")
-	}
-}
-
-// window tells for how long the results stream knows an event again by its id.
-func (c *checker) window(findings []streams.Finding) {
-	const what = "duplicate window"
-	for _, f := range findings {
-		if f.Stream == nil || f.Stream.Config.Name != c.cfg.Result.Stream {
-			continue
-		}
-		if found := f.Stream.Config.Duplicates; found < streams.DuplicateWindow {
-			c.say(Warn, what, "an event is known again for %v: with less than %v, workers look through the stream more often", found, streams.DuplicateWindow)
-		} else {
-			c.say(OK, what, "an event is known again for %v", found)
-		}
-	}
-}
-
-// domain tells the JetStream domain of the streams, and warns where it was left to the server: a worker at a server of
-// another domain would create streams of its own there, and both would run what is published once.
-func (c *checker) domain(findings []streams.Finding) {
-	const what = "JetStream domain"
-	for _, f := range findings {
-		if f.Stream == nil {
-			continue
-		}
-		switch there := f.Stream.Domain; {
-		case there != "" && c.cfg.NATS.JSDomain == "":
-			c.say(Warn, what, "%q, by the choice of the server: a worker at a server of another domain would create streams of its own, and both would run each request. Set NATS_JS_DOMAIN=%s for all workers", there, there)
-		case there != "":
-			c.say(OK, what, "%q; that of the server is %q", there, c.nc.ConnectedDomain())
-		}
-		return
+// sync compares this machine's clock with the time in the server's answers. A worker corrects the difference itself, but
+// logs and traces have this machine's time.
+func (c *checker) sync() {
+	const subject = "clock"
+	if skew := streams.DescribeSkew(c.clock.Skew()); skew != "" {
+		c.add(Warn, subject, "%s. Synchronize it by NTP: the ages of tasks are measured by NATS' clock", skew)
+	} else {
+		c.add(OK, subject, "in sync with NATS")
 	}
 }

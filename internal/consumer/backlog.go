@@ -12,13 +12,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// Time between two looks at the backlog, and the longest that one may take.
 const (
-	lookInterval = 15 * time.Second
-	lookTimeout  = 2 * time.Second
+	measureInterval = 15 * time.Second // between two measurements of the backlog
+	measureTimeout  = 2 * time.Second  // of one measurement
 )
 
-// Backlog measures the requests that no worker has taken yet. All workers see the same ones.
+// Backlog measures the requests that no worker has taken. All workers report the same ones.
 type Backlog struct {
 	stream  jetstream.Stream
 	source  jetstream.Consumer
@@ -28,44 +27,44 @@ type Backlog struct {
 	oldest  prometheus.Gauge
 }
 
-// NewBacklog returns the backlog of a consumer of the stream that pulls what is published to subject. Its
-// gauges are NaN until the first look.
+// NewBacklog returns the backlog of a pull consumer of the stream: the messages to subject that the consumer has not
+// delivered. Its gauges are NaN until Run has measured.
 func NewBacklog(stream jetstream.Stream, source jetstream.Consumer, subject string, reg prometheus.Registerer) *Backlog {
 	auto := promauto.With(reg)
 	b := &Backlog{
 		stream: stream, source: source, subject: subject,
 		waiting: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_waiting_requests", Help: "Requests that no worker has taken, as of the last look.",
+			Name: "capstan_requests_waiting", Help: "Requests waiting in the stream for a worker (sampled every 15 s).",
 		}),
 		oldest: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "capstan_oldest_waiting_seconds", Help: "Age of the oldest request whose workflow has not begun.",
 			ConstLabels: prometheus.Labels{"where": "stream"},
 		}),
 	}
-	b.measured(math.NaN(), math.NaN())
+	b.set(math.NaN(), math.NaN())
 	return b
 }
 
-// Run looks from time to time until ctx ends. While there is no answer the gauges are NaN: nobody knows.
+// Run measures every 15 s until ctx ends. While NATS does not answer, the gauges are NaN.
 func (b *Backlog) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		waiting, oldest, err := b.look(ctx)
+		waiting, oldest, err := b.measure(ctx)
 		if err != nil {
 			waiting, oldest = math.NaN(), math.NaN()
 		}
-		b.measured(waiting, oldest)
-		wait(ctx, lookInterval-rand.N(lookInterval/5))
+		b.set(waiting, oldest)
+		sleep(ctx, measureInterval-rand.N(measureInterval/5))
 	}
 }
 
-func (b *Backlog) measured(waiting, oldest float64) {
+func (b *Backlog) set(waiting, oldest float64) {
 	b.oldest.Set(oldest)
 	b.waiting.Set(waiting)
 }
 
-// look returns how many requests wait, and for how many seconds the oldest has.
-func (b *Backlog) look(ctx context.Context) (waiting, oldest float64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+// measure returns how many requests wait, and the age of the oldest in seconds.
+func (b *Backlog) measure(ctx context.Context) (waiting, oldest float64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
 	defer cancel()
 	info, err := b.source.Info(ctx)
 	if err != nil || info.NumPending == 0 {

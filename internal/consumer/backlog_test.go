@@ -3,7 +3,6 @@ package consumer_test
 import (
 	"context"
 	"fmt"
-	"math"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,21 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
-// gauge returns the value of the only series of a gauge.
-func gauge(reg *prometheus.Registry, name string) float64 {
-	families, err := reg.Gather()
-	if err != nil {
-		return math.NaN()
-	}
-	for _, f := range families {
-		if f.GetName() == name {
-			return f.Metric[0].GetGauge().GetValue()
-		}
-	}
-	return math.NaN()
-}
-
-// backlog runs a backlog until it has measured, and returns what.
+// backlog runs a backlog until it reports this many requests, and returns the age that it reports, in seconds.
 func (h *harness) backlog(want float64) (oldest float64) {
 	h.t.Helper()
 	stream, err := h.js.Stream(h.t.Context(), "TASKS")
@@ -35,39 +20,40 @@ func (h *harness) backlog(want float64) (oldest float64) {
 		h.t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
+	backlog := consumer.NewBacklog(stream, h.source, "tasks.request", reg)
 	ctx, cancel := context.WithCancel(h.t.Context())
-	done := make(chan struct{})
+	returned := make(chan struct{})
 	go func() {
-		defer close(done)
-		consumer.NewBacklog(stream, h.source, "tasks.request", reg).Run(ctx)
+		defer close(returned)
+		backlog.Run(ctx)
 	}()
-	defer func() { cancel(); <-done }()
+	defer func() { cancel(); <-returned }()
 	natstest.Eventually(h.t, func() error {
-		if got := gauge(reg, "capstan_waiting_requests"); got != want {
-			return fmt.Errorf("got %v waiting requests, want %v", got, want)
+		if got := metric(h.t, reg, "capstan_requests_waiting", ""); got != want {
+			return fmt.Errorf("got %v requests waiting, want %v", got, want)
 		}
 		return nil
 	})
-	return gauge(reg, "capstan_oldest_waiting_seconds")
+	return metric(h.t, reg, "capstan_oldest_waiting_seconds", "")
 }
 
-func TestTheBacklogIsWhatNobodyHasTaken(t *testing.T) {
+func TestTheBacklogIsTheRequestsThatNoWorkerHasTaken(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, 3)
+	h := newHarness(t, longLease, 3)
 	if oldest := h.backlog(3); oldest <= 0 {
-		t.Errorf("got an age of %v, want one", oldest)
+		t.Errorf("got an age of %v, want more than 0", oldest)
 	}
-	batch, err := h.source.Fetch(3, jetstream.FetchMaxWait(ackWait))
+	batch, err := h.source.Fetch(3, jetstream.FetchMaxWait(shortLease))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range batch.Messages() { // all are taken, and none is acknowledged
 	}
 	if oldest := h.backlog(0); oldest != 0 {
-		t.Errorf("got an age of %v of none, want 0", oldest)
+		t.Errorf("got an age of %v with an empty backlog, want 0", oldest)
 	}
 	h.publish("late")
 	if oldest := h.backlog(1); oldest <= 0 || oldest > 30 {
-		t.Errorf("got an age of %v, want that of the one just published", oldest)
+		t.Errorf("got an age of %v, want that of the request just published", oldest)
 	}
 }

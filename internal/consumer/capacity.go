@@ -6,23 +6,23 @@ import (
 )
 
 const (
-	// A pull costs as much as several requests do. While fewer than one slot in gatherPart are free, a pull is put
-	// off, for gatherWait at most: more slots will be free then.
-	gatherPart = 8
-	gatherWait = 20 * time.Millisecond
+	// A pull costs as much as several requests do. While fewer than an eighth of the slots are free, the next pull waits
+	// for more of them, but no longer than gatherWait.
+	gatherShare = 8
+	gatherWait  = 20 * time.Millisecond
 
-	// copies is how many times a request is in memory at most while it waits to be submitted: as what is posted,
-	// and as what its event needs of it.
+	// copies is how many times a request is in memory at most until it is submitted: as the body of the POST, and as the
+	// fields that its event needs.
 	copies = 2
 
-	// included is how much of each request needs no reservation: a held task may take that much in any case.
-	included = 8 << 10
+	// freeBytes is how much of each request needs no reservation. Every task takes about that much anyway.
+	freeBytes = 8 << 10
 )
 
-// weight is how many bytes are reserved for a request of that size.
-func weight(size int) int64 { return max(copies*int64(size)-included, 0) }
+// weight returns how many bytes are reserved for a request of a size.
+func weight(size int) int64 { return max(copies*int64(size)-freeBytes, 0) }
 
-// headerSize is about how many bytes a header takes.
+// headerSize returns about how many bytes a header takes.
 func headerSize(h map[string][]string) int {
 	size := 0
 	for name, values := range h {
@@ -33,17 +33,16 @@ func headerSize(h map[string][]string) int {
 	return size
 }
 
-// capacity waits until requests may be pulled and returns how many: there are slots and, if each is as large as
-// the server lets through, memory for them. It returns 0 when ctx ends.
-func (c *Consumer) capacity(ctx context.Context) int {
+// awaitCapacity waits until requests may be pulled, and returns how many: there are slots for them, and also memory if
+// each is as large as the server permits. It returns 0 when ctx ends.
+func (c *Consumer) awaitCapacity(ctx context.Context) int {
 	for ctx.Err() == nil {
-		if !c.mayPull() {
-			wait(ctx, errorWait)
+		if c.MayPull != nil && !c.MayPull() {
+			sleep(ctx, retryWait)
 			continue
 		}
-		if slots := c.cfg.MaxInFlight - c.Held(); slots > 0 && c.fitting() > 0 {
-			slots = c.gather(ctx, slots)
-			return min(slots, c.fitting(), pullMost)
+		if c.freeSlots() > 0 && c.fitsInMemory() > 0 {
+			return min(c.gatherSlots(ctx), c.fitsInMemory(), maxPull)
 		}
 		select {
 		case <-ctx.Done():
@@ -53,32 +52,33 @@ func (c *Consumer) capacity(ctx context.Context) int {
 	return 0
 }
 
-func (c *Consumer) mayPull() bool { return c.MayPull == nil || c.MayPull() }
+func (c *Consumer) freeSlots() int { return c.cfg.MaxInFlight - c.InProgress() }
 
-// fitting is how many requests there is memory for, whatever their size. One larger than all of the memory fits
-// where it is alone.
-func (c *Consumer) fitting() int {
+// fitsInMemory returns for how many requests there is memory, whatever their size. A request that exceeds the whole
+// budget fits if no other is in progress.
+func (c *Consumer) fitsInMemory() int {
 	largest := max(c.Conn.MaxPayload(), 1)
+	reserve := max(weight(int(largest)), 1)
 	if c.Memory.Reserved() == 0 {
-		return int(max(min(c.Memory.Size()/max(weight(int(largest)), 1), pullBytes/largest), 1))
+		return int(max(min(c.Memory.Size()/reserve, pullBytes/largest), 1))
 	}
-	return int(min(c.Memory.Free()/max(weight(int(largest)), 1), max(pullBytes/largest, 1)))
+	return int(min(c.Memory.Free()/reserve, max(pullBytes/largest, 1)))
 }
 
-// gather waits a moment where few slots are free, and returns how many are free then, or 0 when ctx ends.
-func (c *Consumer) gather(ctx context.Context, slots int) int {
-	const looks = 10
-	for range looks {
-		if slots >= c.cfg.MaxInFlight/gatherPart {
+// gatherSlots waits a moment for more slots if few are free, and returns how many are free then. It returns 0 when ctx
+// ends.
+func (c *Consumer) gatherSlots(ctx context.Context) int {
+	const checks = 10
+	for range checks {
+		if c.freeSlots() >= c.cfg.MaxInFlight/gatherShare {
 			break
 		}
-		wait(ctx, gatherWait/looks)
-		slots = c.cfg.MaxInFlight - c.Held()
+		sleep(ctx, gatherWait/checks)
 	}
 	if ctx.Err() != nil {
 		return 0
 	}
-	return slots
+	return c.freeSlots()
 }
 
 // signalFreed wakes the pull loop.

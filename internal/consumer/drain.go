@@ -7,88 +7,94 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// closedWait is how long handlers may take to end after the connection was closed. One that hangs must not
-// keep the process.
+// closedWait is how long handlers may take to return after the connection was closed. A handler that hangs must not
+// keep the process running.
 const closedWait = 5 * time.Second
 
-// awaitHandlers returns when all handlers have ended, or a while after the connection was closed.
+// handOver has a released request redelivered to another worker at once. Its NAK is held back until the pull loop has
+// ended, because an open pull of this worker would get the request again. The handler does not wait for that: with NATS
+// unreachable a pull lasts for 1.5 s, and the lease may expire in the meantime.
+func (c *Consumer) handOver(l *lease, reply string) {
+	c.mu.Lock()
+	c.handedOver = append(c.handedOver, l)
+	mayAnswer := c.pullsEnded
+	c.mu.Unlock()
+	if mayAnswer {
+		c.answer(reply, nak)
+	}
+}
+
+// sendNAKs sends the NAKs of all requests that were handed over, if their leases are still valid. From now on no NAK is
+// held back.
+func (c *Consumer) sendNAKs() {
+	var replies []string
+	c.mu.Lock()
+	c.pullsEnded = true
+	for _, l := range c.handedOver {
+		c.noteExpiry(l, time.Now())
+		if !l.expired {
+			replies = append(replies, l.reply)
+		}
+	}
+	c.mu.Unlock()
+	for _, reply := range replies {
+		c.answer(reply, nak)
+	}
+}
+
+// awaitHandlers returns when all handlers have returned, or closedWait after the connection was closed.
 func (c *Consumer) awaitHandlers() {
 	closed := c.Conn.StatusChanged(nats.CLOSED)
 	defer c.Conn.RemoveStatusListener(closed)
-	ended := make(chan struct{})
+	returned := make(chan struct{})
 	go func() {
 		c.handlers.Wait()
-		close(ended)
+		close(returned)
 	}()
 	if !c.Conn.IsClosed() {
 		select {
-		case <-ended:
+		case <-returned:
 			return
 		case <-closed:
 		}
 	}
 	select {
-	case <-ended:
+	case <-returned:
 	case <-time.After(closedWait):
-		c.log.Error().Int("held", c.Held()).Msg("handlers did not end, abandoned")
+		c.log.Error().Int("in_progress", c.InProgress()).Msg("handlers did not end, abandoned")
 	}
 }
 
-// handOver returns when the server has the NAKs, or when the connection is closed. A NAK that was sent into a
-// connection that broke may be lost, and is sent again: at worst a task changes its worker once more. Where there
-// is none to send, it does not wait for NATS.
-func (c *Consumer) handOver(ctx context.Context, link uint64) {
+// confirmHandOver returns when the server has received all NAKs, or when the connection is closed. NAKs that were sent
+// over a connection that broke may be lost, so it sends them again: at worst a request changes its worker once more.
+// With nothing to hand over it does not wait for NATS. reconnects is the connection's count before the first NAK.
+func (c *Consumer) confirmHandOver(ctx context.Context, reconnects uint64) {
 	for {
-		if c.handedOver() == 0 && !c.Conn.IsConnected() {
+		if c.countHandedOver() == 0 && !c.Conn.IsConnected() {
 			c.log.Info().Msg("drain ended with nothing to hand over")
 			return
 		}
 		err := c.Batcher.Flush(flushTimeout)
 		now := c.Conn.Stats().Reconnects
-		if err == nil && now == link { // all of it went over one connection
+		if err == nil && now == reconnects { // all NAKs went over one connection
 			c.log.Info().Msg("drain ended")
 			return
 		}
-		link = now
+		reconnects = now
 		c.log.Warn().Err(err).Msg("could not hand over tasks, retrying")
 		for !c.Conn.IsConnected() {
 			if c.Conn.IsClosed() {
 				c.log.Warn().Msg("tasks were not handed over, they are redelivered after ACK_WAIT")
 				return
 			}
-			wait(ctx, errorWait/10)
+			sleep(ctx, retryWait/10)
 		}
-		for _, reply := range c.unconfirmed() {
-			c.answer(reply, nak)
-		}
+		c.sendNAKs()
 	}
 }
 
-// nack answers a released request's delivery so that it is redelivered at once.
-func (c *Consumer) nack(l *lease, reply string) {
-	c.mu.Lock()
-	c.nacked = append(c.nacked, l)
-	c.mu.Unlock()
-	c.answer(reply, nak)
-}
-
-// handedOver is how many requests were handed over.
-func (c *Consumer) handedOver() int {
+func (c *Consumer) countHandedOver() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.nacked)
-}
-
-// unconfirmed is where the requests that were handed over are answered, as far as their leases are valid.
-func (c *Consumer) unconfirmed() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var replies []string
-	for _, l := range c.nacked {
-		c.check(l, time.Now())
-		if !l.expired {
-			replies = append(replies, l.reply)
-		}
-	}
-	return replies
+	return len(c.handedOver)
 }

@@ -15,67 +15,81 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Requests is the stream that requests are pulled from, to look at.
+// Requests is the stream that requests are pulled from. Its methods are safe for concurrent use.
 type Requests struct {
 	stream jetstream.Stream
 	read   *jet.Call
 
+	asking sync.Mutex // held while the server is asked: one answer serves all callers of Created
+
 	mu      sync.Mutex
-	created time.Time // as of the last answer; guarded by mu
-	looked  time.Time // when that was asked for; guarded by mu
+	created time.Time // the last answer; guarded by mu
+	asOf    time.Time // when it held; guarded by mu
 }
 
-// createdFor is how long a look at when the stream was created is believed.
-const createdFor = time.Second
+// createdMaxAge is how old an answer may be that Created returns without asking again.
+const createdMaxAge = time.Second
 
 // NewRequests returns the requests of a stream.
 func NewRequests(stream jetstream.Stream, reg prometheus.Registerer, log zerolog.Logger) *Requests {
 	return &Requests{
-		stream: stream, created: stream.CachedInfo().Created, looked: time.Now(),
+		stream: stream, created: stream.CachedInfo().Created, asOf: time.Now(),
 		read: jet.NewCall("read_request", jet.Quick, reg, log),
 	}
 }
 
-// Created returns when the stream was created, as of a look that is no older than a second. The zero time means that
-// there is none. A look without an answer says nothing: the last answer counts.
+// Created returns when the stream was created, by an answer that is no older than a second. The zero time means that
+// the stream does not exist. If the server does not answer, it returns the last answer, for another second without
+// asking again.
 //
-// An answer to a delivery names the stream and a sequence in it. A stream that was deleted and recreated counts from 1
-// again, so that an old delivery's ack would remove another request.
+// The answer to a delivery names the stream and a sequence. A stream that was deleted and recreated counts from 1 again,
+// so the ack of an old delivery would remove another request.
 func (r *Requests) Created(ctx context.Context) time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if time.Since(r.looked) < createdFor {
-		return r.created
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	if created, age := r.lastAnswer(); age < createdMaxAge {
+		return created
 	}
-	r.looked = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, jet.Quick)
 	defer cancel()
+	asked := time.Now()
 	info, err := r.stream.Info(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch {
 	case err == nil:
-		r.created = info.Created
+		r.created, r.asOf = info.Created, asked
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		r.created = time.Time{}
+		r.created, r.asOf = time.Time{}, asked
+	default:
+		r.asOf = time.Now() // all who waited for this answer must not wait for one each
 	}
 	return r.created
 }
 
-// Known returns what Created returned last, without a look.
-func (r *Requests) Known() time.Time {
+func (r *Requests) lastAnswer() (created time.Time, age time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.created
+	return r.created, time.Since(r.asOf)
 }
 
-// Doubt makes the next call of Created look: a pull was refused, and the stream may have been recreated.
-func (r *Requests) Doubt() {
+// LastCreated returns the last answer of Created. It neither asks nor waits for a caller that does.
+func (r *Requests) LastCreated() time.Time {
+	created, _ := r.lastAnswer()
+	return created
+}
+
+// Invalidate makes the next call of Created ask: a pull was refused, so the stream may have been recreated.
+func (r *Requests) Invalidate() {
+	r.asking.Lock() // an answer that is on its way is older than the refusal
+	defer r.asking.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.looked = time.Time{}
+	r.asOf = time.Time{}
 }
 
-// StoredAt returns when the stream stored the request with this sequence. The error is task.ErrNoRequest
-// where it does not hold it any more.
+// StoredAt returns when the stream stored the request with this sequence. The error is task.ErrNoRequest if the stream
+// no longer has it.
 func (r *Requests) StoredAt(ctx context.Context, seq uint64) (time.Time, error) {
 	msg, err := jet.Retry(ctx, r.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		msg, err := r.stream.GetMsg(ctx, seq)

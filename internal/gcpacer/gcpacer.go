@@ -1,9 +1,8 @@
 // Package gcpacer sets how often Go's garbage collector runs.
 //
-// By itself it lets the heap double before it runs. That is soon for a worker that holds few tasks: with a
-// few MiB in use it would run thirty times a second at full speed, and look through the stacks of all
-// tasks that wait. And it is late for one that holds very many and allocates little: half of its memory would be
-// garbage.
+// By default it runs whenever the heap has doubled. For a worker with few tasks that is too often: with a few MiB in
+// use it would run thirty times a second at full speed, and scan the stacks of all waiting tasks each time. For a
+// worker with very many tasks, which allocates little, it is too rare: half of its memory would be garbage.
 package gcpacer
 
 import (
@@ -15,15 +14,15 @@ import (
 )
 
 const (
-	room         = 32 << 20    // bytes that may be allocated between two collections
-	moreRoom     = 64 << 20    // the same, where they are allocated within hurry
-	hurry        = time.Second // between two collections
-	leastPercent = 25          // of what is in use, where that is more than the room
-	smallest     = 4 << 20     // bytes: what Go's heap has at least
+	headroom     = 32 << 20    // bytes that may be allocated between two collections
+	busyHeadroom = 64 << 20    // the same, if the last two collections were less than busyInterval apart
+	busyInterval = time.Second // see busyHeadroom
+	minPercent   = 25          // of the memory in use, if that is more than the headroom
+	minHeap      = 4 << 20     // bytes: the smallest heap that Go collects
 )
 
-// Pace sets the collector's pace for the process, and anew after each collection. Where GOGC is set nothing
-// changes. GOMEMLIMIT holds in any case.
+// Pace sets the collector's pace for the process, and again after each collection. If GOGC is set, it does nothing.
+// GOMEMLIMIT applies in any case.
 func Pace() {
 	if os.Getenv("GOGC") == "" {
 		pace(time.Time{})
@@ -32,20 +31,20 @@ func Pace() {
 
 // pace is called after each collection with the time of the one before.
 func pace(before time.Time) {
-	used := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}}
-	metrics.Read(used)
+	inUse := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}}
+	metrics.Read(inUse)
 	now := time.Now()
-	debug.SetGCPercent(Percent(used[0].Value.Uint64()+used[1].Value.Uint64(), now.Sub(before)))
-	// What nobody holds goes with the next collection, and then this is called again.
+	debug.SetGCPercent(Percent(inUse[0].Value.Uint64()+inUse[1].Value.Uint64(), now.Sub(before)))
+	// This object is garbage at once, so the next collection calls pace again.
 	runtime.AddCleanup(new([64]byte), pace, now)
 }
 
-// Percent returns by how much of itself, in percent, what is in use (in bytes) may grow until the next collection, after
-// one that came that long after the one before.
-func Percent(used uint64, after time.Duration) int {
-	free := uint64(room)
-	if after < hurry {
-		free = moreRoom
+// Percent returns how much memory may be allocated until the next collection, in percent of inUse. inUse is in bytes,
+// and interval is the time between the last two collections.
+func Percent(inUse uint64, interval time.Duration) int {
+	free := uint64(headroom)
+	if interval < busyInterval {
+		free = busyHeadroom
 	}
-	return int(min(max(100*free/max(used, smallest), leastPercent), 100*moreRoom/smallest))
+	return int(min(max(100*free/max(inUse, minHeap), minPercent), 100*busyHeadroom/minHeap))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
-func TestThereIsRoomBetweenTwoCollections(t *testing.T) {
+func TestThereIsHeadroomBetweenTwoCollections(t *testing.T) {
 	for used, want := range map[uint64]int{0: 800, 4 << 20: 800, 8 << 20: 400, 32 << 20: 100, 64 << 20: 50, 128 << 20: 25, 4 << 30: 25} {
 		if got := gcpacer.Percent(used, time.Minute); got != want {
 			t.Errorf("got %d %% for %d MiB in use, want %d %%", got, used>>20, want)
@@ -19,7 +19,7 @@ func TestThereIsRoomBetweenTwoCollections(t *testing.T) {
 	}
 }
 
-func TestThereIsMoreRoomInAHurry(t *testing.T) {
+func TestThereIsMoreHeadroomWhenCollectionsAreFrequent(t *testing.T) {
 	for used, want := range map[uint64]int{0: 1600, 8 << 20: 800, 64 << 20: 100, 128 << 20: 50, 256 << 20: 25, 4 << 30: 25} {
 		if got := gcpacer.Percent(used, time.Second/2); got != want {
 			t.Errorf("got %d %% for %d MiB in use, want %d %%", got, used>>20, want)
@@ -27,7 +27,7 @@ func TestThereIsMoreRoomInAHurry(t *testing.T) {
 	}
 }
 
-func TestThePaceFollowsWhatIsInUse(t *testing.T) {
+func TestThePaceFollowsTheMemoryInUse(t *testing.T) {
 	t.Setenv("GOGC", "")
 	gcpacer.Pace()
 	held := make([]byte, 512<<20)

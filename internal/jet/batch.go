@@ -1,12 +1,11 @@
-// Package jet calls NATS JetStream: in batches, and again until the server answers.
+// Package jet makes the worker's calls to NATS JetStream: it publishes in batches, and it retries through outages.
 //
-// A message costs little, but each write to the connection costs much, and so does a subscription for each answer. A
-// [Batcher] writes the messages of many goroutines that arrive at about the same time with one write, and receives the
-// answers of the streams over one subscription. On the wire it is the same as jetstream.PublishMsg, with the same
-// promises.
+// Each write to the connection is expensive, and so is a subscription for each answer. A [Batcher] writes the messages
+// that many goroutines publish at about the same time with one write, and receives the answers over one subscription.
+// On the wire, and in what it promises, it equals jetstream.PublishMsg.
 //
-// [Retry] repeats a call until the server answers, so that an outage delays what a worker must store and never loses
-// it.
+// [Retry] repeats a call until the server answers. An outage of NATS delays what a worker has to store, but never
+// loses it.
 package jet
 
 import (
@@ -21,181 +20,166 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Batcher sends messages over one connection. Its methods may be called by many goroutines at once.
+// Batcher sends messages over one connection. Its methods are safe for concurrent use.
 type Batcher struct {
 	nc      *nats.Conn
-	inbox   string        // what the answers' subjects begin with
-	timeout time.Duration // of the wait for an answer
-	letters sync.Pool     // of *letter, that are not in use
+	inbox   string        // the reply subjects are this prefix and a message's id
+	timeout time.Duration // of the wait for a PubAck
+
+	writing sync.Mutex // held while a batch is written, so that batches leave in order
 
 	mu      sync.Mutex
-	queue   []*letter          // to be sent; guarded by mu
-	spare   []*letter          // an empty queue; guarded by mu
-	waiting map[uint64]*letter // sent or to be sent, by number; guarded by mu
-	last    uint64             // number given to a letter; guarded by mu
-
-	sending sync.Mutex // held while a queue is handed to the connection
+	queue   []*message          // the next batch; guarded by mu
+	waiting map[uint64]*message // published and not answered, by id; guarded by mu
+	lastID  uint64              // guarded by mu
 }
 
-// letter is a message on its way, and what became of it.
-type letter struct {
-	msg    nats.Msg
-	number uint64      // 0 where no answer is waited for
-	done   chan result // has room for the one result
-	timer  *time.Timer // runs while the answer is waited for
+// message is a message that was queued.
+type message struct {
+	nats.Msg
+	id       uint64      // 0 if no answer is expected
+	answered chan answer // has capacity for the one answer
 }
 
-type result struct {
-	receipt PubAck
-	err     error
+// answer is what the stream answered to a message, or the error that kept the message from being written.
+type answer struct {
+	ack PubAck
+	err error
 }
 
-// NewBatcher returns a batcher on a connection, which is the caller's to close. No answer is waited for longer than
-// timeout.
+// NewBatcher returns a batcher on a connection, which the caller closes. It waits for each PubAck until timeout at
+// most.
 func NewBatcher(nc *nats.Conn, timeout time.Duration) (*Batcher, error) {
-	o := &Batcher{nc: nc, inbox: nc.NewInbox() + ".", timeout: timeout, waiting: map[uint64]*letter{}}
-	o.letters.New = func() any {
-		l := &letter{done: make(chan result, 1), timer: time.NewTimer(time.Hour)}
-		l.timer.Stop()
-		return l
-	}
-	if _, err := nc.Subscribe(o.inbox+"*", o.answered); err != nil {
+	b := &Batcher{nc: nc, inbox: nc.NewInbox() + ".", timeout: timeout, waiting: map[uint64]*message{}}
+	if _, err := nc.Subscribe(b.inbox+"*", b.receive); err != nil {
 		return nil, fmt.Errorf("subscribe to answers: %w", err)
 	}
-	return o, nil
+	return b, nil
 }
 
-// Publish publishes a message to a stream and returns what the stream says. The error is a *jetstream.APIError where the stream refused the message, nats.ErrMaxPayload where
-// it is too large to be sent, nats.ErrTimeout where no answer came, and that of ctx where it ended before: the
-// message may be stored then.
-func (o *Batcher) Publish(ctx context.Context, msg *nats.Msg) (PubAck, error) {
-	l, _ := o.letters.Get().(*letter)
-	l.timer.Reset(o.timeout)
-	if o.post(l, msg) {
-		o.send()
-	}
-	r, over := o.wait(ctx, l)
-	l.timer.Stop()
-	if over { // else it may be in a queue still
-		l.msg = nats.Msg{}
-		o.letters.Put(l)
-	}
-	return r.receipt, r.err
-}
-
-// wait returns what became of a letter, and whether it is over with it.
-func (o *Batcher) wait(ctx context.Context, l *letter) (r result, over bool) {
+// Publish publishes a message to a stream and returns the stream's PubAck. The error is
+//
+//   - a *jetstream.APIError or jetstream.ErrNoStreamResponse if the message was refused,
+//   - nats.ErrMaxPayload if it is too large to be sent,
+//   - nats.ErrTimeout if no answer came, or ctx's error if ctx ended first. The message may have been stored.
+func (b *Batcher) Publish(ctx context.Context, msg *nats.Msg) (PubAck, error) {
+	timer := time.NewTimer(b.timeout)
+	defer timer.Stop()
+	m := b.enqueueForAck(msg)
+	var err error
 	select {
-	case r = <-l.done:
-		return r, true
-	case <-l.timer.C:
-		r.err = nats.ErrTimeout
+	case a := <-m.answered:
+		return a.ack, a.err
+	case <-timer.C:
+		err = nats.ErrTimeout
 	case <-ctx.Done():
-		r.err = ctx.Err()
+		err = ctx.Err()
 	}
-	if !o.withdraw(l.number) { // the result came at the last moment
-		return <-l.done, true
+	if !b.withdraw(m.id) { // the answer came at the last moment
+		a := <-m.answered
+		return a.ack, a.err
 	}
-	return r, false
+	return PubAck{}, err
 }
 
-// Send publishes a message that nobody answers. An error is not noticed: the connection is closed, or has
-// been away for long.
-func (o *Batcher) Send(subject string, data []byte) {
-	o.mu.Lock()
-	first := o.enqueue(&letter{msg: nats.Msg{Subject: subject, Data: data}})
-	o.mu.Unlock()
-	if first {
-		o.send()
+// Send publishes a message that is not answered. It does not report errors: the connection is closed, or has been
+// down for long.
+func (b *Batcher) Send(subject string, data []byte) {
+	b.mu.Lock()
+	isFirst := b.enqueue(&message{Msg: nats.Msg{Subject: subject, Data: data}})
+	b.mu.Unlock()
+	if isFirst {
+		b.gatherAndWrite()
 	}
 }
 
-// Flush returns when the server has everything that was handed in.
-func (o *Batcher) Flush(timeout time.Duration) error {
-	o.deliver()
-	return o.nc.FlushTimeout(timeout)
+// Flush returns when the server has received everything that was published or sent before.
+func (b *Batcher) Flush(timeout time.Duration) error {
+	b.writeBatch()
+	return b.nc.FlushTimeout(timeout)
 }
 
-// post numbers a letter with this message and puts it into the queue. first is as in enqueue.
-func (o *Batcher) post(l *letter, msg *nats.Msg) (first bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.last++
-	l.number = o.last
-	reply := o.inbox + strconv.FormatUint(l.number, 36)
-	l.msg = nats.Msg{Subject: msg.Subject, Reply: reply, Header: msg.Header, Data: msg.Data}
-	o.waiting[l.number] = l
-	return o.enqueue(l)
+// enqueueForAck queues a message with a reply subject of its own. If it is the first of a batch, it writes the batch.
+func (b *Batcher) enqueueForAck(msg *nats.Msg) *message {
+	m := &message{answered: make(chan answer, 1)}
+	m.Subject, m.Header, m.Data = msg.Subject, msg.Header, msg.Data
+	b.mu.Lock()
+	b.lastID++
+	m.id = b.lastID
+	m.Reply = b.inbox + strconv.FormatUint(m.id, 36)
+	b.waiting[m.id] = m
+	isFirst := b.enqueue(m)
+	b.mu.Unlock()
+	if isFirst {
+		b.gatherAndWrite()
+	}
+	return m
 }
 
-// enqueue puts a letter into the queue, and reports whether it is the first: who brings that sends them all.
-// The caller holds mu.
-func (o *Batcher) enqueue(l *letter) (first bool) {
-	o.queue = append(o.queue, l)
-	return len(o.queue) == 1
+// enqueue adds a message to the next batch and reports whether it is the first: the goroutine that queued the first
+// message writes the batch. The caller holds mu.
+func (b *Batcher) enqueue(m *message) (isFirst bool) {
+	b.queue = append(b.queue, m)
+	return len(b.queue) == 1
 }
 
-// send lets the goroutines go first that are about to bring letters, and then sends all.
-func (o *Batcher) send() {
+// gatherAndWrite yields once, so that other goroutines can queue their messages, and then writes the batch.
+func (b *Batcher) gatherAndWrite() {
 	runtime.Gosched()
-	o.deliver()
+	b.writeBatch()
 }
 
-// deliver hands the queue to the connection.
-func (o *Batcher) deliver() {
-	o.sending.Lock()
-	defer o.sending.Unlock()
-	o.mu.Lock()
-	letters := o.queue
-	o.queue, o.spare = o.spare, nil
-	o.mu.Unlock()
-	for i, l := range letters {
-		letters[i] = nil
-		number := l.number // an answer may come before PublishMsg returns, and the letter be used again
-		if number != 0 && !o.isWaiting(number) {
-			continue // its sender has given up and may send it again: both copies would go out
+// writeBatch hands the queued messages to the connection. It skips those that were withdrawn: their senders may publish
+// them again, and then both copies would go out.
+func (b *Batcher) writeBatch() {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	b.mu.Lock()
+	batch := b.queue
+	b.queue = nil
+	b.mu.Unlock()
+	for _, m := range batch {
+		if m.id != 0 && !b.isWaiting(m.id) {
+			continue
 		}
-		if err := o.nc.PublishMsg(&l.msg); err != nil {
-			o.finish(number, result{err: err})
+		if err := b.nc.PublishMsg(&m.Msg); err != nil {
+			b.resolve(m.id, answer{err: err})
 		}
 	}
-	o.mu.Lock()
-	o.spare = letters[:0]
-	o.mu.Unlock()
 }
 
-// isWaiting reports whether a sender still waits for the answer to a letter.
-func (o *Batcher) isWaiting(number uint64) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.waiting[number] != nil
+// isWaiting reports whether a sender waits for the answer to a message.
+func (b *Batcher) isWaiting(id uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting[id] != nil
 }
 
-// answered takes in what a stream answers to a letter.
-func (o *Batcher) answered(msg *nats.Msg) {
-	number, err := strconv.ParseUint(strings.TrimPrefix(msg.Subject, o.inbox), 36, 64)
+// receive handles the answer to a message. It ignores one to a subject that is not a message's.
+func (b *Batcher) receive(msg *nats.Msg) {
+	id, err := strconv.ParseUint(strings.TrimPrefix(msg.Subject, b.inbox), 36, 64)
 	if err != nil {
-		return // nobody has asked for it
+		return
 	}
-	receipt, err := read(msg)
-	o.finish(number, result{receipt: receipt, err: err})
+	ack, err := parsePubAck(msg)
+	b.resolve(id, answer{ack: ack, err: err})
 }
 
-// finish gives a letter its result, unless nobody waits for it any more.
-func (o *Batcher) finish(number uint64, r result) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if l := o.waiting[number]; l != nil {
-		delete(o.waiting, number)
-		l.done <- r
+// resolve passes an answer to the sender of the message, unless it no longer waits.
+func (b *Batcher) resolve(id uint64, a answer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m := b.waiting[id]; m != nil {
+		delete(b.waiting, id)
+		m.answered <- a
 	}
 }
 
-// withdraw makes sure that a letter gets no result, and reports whether that was possible: it may have one.
-func (o *Batcher) withdraw(number uint64) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	_, waits := o.waiting[number]
-	delete(o.waiting, number)
+// withdraw makes the batcher ignore the answer to a message. It reports false if the answer is there already.
+func (b *Batcher) withdraw(id uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, waits := b.waiting[id]
+	delete(b.waiting, id)
 	return waits
 }

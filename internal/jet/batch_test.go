@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -13,49 +12,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"github.com/capstan-worker/capstan/internal/jet"
-	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
-// patience is the outboxes' own: long, for a busy machine.
-const patience = time.Minute
-
-type harness struct {
-	*testing.T
-	*jet.Batcher
-	server *natstest.Server
-	nc     *nats.Conn
-	stream jetstream.Stream
-}
-
-// newHarness has a stream of the subjects below "in".
-func newHarness(t *testing.T, timeout time.Duration) *harness {
-	t.Helper()
-	h := &harness{T: t, server: natstest.StartWith(t, natsserver.Config{MaxPayload: 4096})}
-	var js jetstream.JetStream
-	h.nc, js = h.server.Connect()
-	h.stream = natstest.Stream(t, js, jetstream.StreamConfig{Name: "IN", Subjects: []string{"in.>"}, Duplicates: time.Hour})
-	var err error
-	if h.Batcher, err = jet.NewBatcher(h.nc, timeout); err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
-func (h *harness) stored() uint64 {
-	h.Helper()
-	info, err := h.stream.Info(h.Context())
-	if err != nil {
-		h.Fatal(err)
-	}
-	return info.State.Msgs
-}
-
-// Each goroutine gets the answer to its own message, however many send at once.
-func TestEachGetsTheAnswerToItsOwnMessage(t *testing.T) {
+func TestEachPublisherGetsTheAnswerToItsOwnMessage(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, patience)
 	const senders, each = 100, 50
@@ -64,14 +26,14 @@ func TestEachGetsTheAnswerToItsOwnMessage(t *testing.T) {
 		all.Go(func() {
 			for n := range each {
 				text := fmt.Sprintf("%d-%d", i, n)
-				receipt, err := h.Publish(t.Context(), &nats.Msg{Subject: "in." + text, Data: []byte(text)})
+				ack, err := h.Publish(t.Context(), &nats.Msg{Subject: "in." + text, Data: []byte(text)})
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				msg, err := h.stream.GetMsg(t.Context(), receipt.Sequence)
-				if err != nil || string(msg.Data) != text || receipt.Duplicate {
-					t.Errorf("got %+v, %v for message %s, which is stored elsewhere", receipt, err, text)
+				msg, err := h.stream.GetMsg(t.Context(), ack.Sequence)
+				if err != nil || string(msg.Data) != text || ack.Duplicate {
+					t.Errorf("got %+v, %v for message %s, which is not stored there", ack, err, text)
 				}
 			}
 		})
@@ -82,7 +44,7 @@ func TestEachGetsTheAnswerToItsOwnMessage(t *testing.T) {
 	}
 }
 
-func TestADuplicateIsToldWithTheSequenceOfTheFirst(t *testing.T) {
+func TestADuplicateIsReportedWithTheSequenceOfTheFirst(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, patience)
 	msg := &nats.Msg{Subject: "in.a", Header: nats.Header{nats.MsgIdHdr: {"once"}}}
@@ -90,13 +52,13 @@ func TestADuplicateIsToldWithTheSequenceOfTheFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := h.Publish(t.Context(), msg)
-	if err != nil || !again.Duplicate || again.Sequence != first.Sequence || first.Duplicate {
-		t.Errorf("got %+v and then %+v, %v", first, again, err)
+	second, err := h.Publish(t.Context(), msg)
+	if want := (jet.PubAck{Sequence: first.Sequence, Duplicate: true}); err != nil || second != want || first.Duplicate {
+		t.Errorf("got %+v and then %+v, %v, want %+v", first, second, err, want)
 	}
 }
 
-func TestWhatBecomesOfAMessageThatIsNotStored(t *testing.T) {
+func TestAMessageThatIsNotStoredIsAnError(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, patience)
 	for name, c := range map[string]struct {
@@ -112,16 +74,33 @@ func TestWhatBecomesOfAMessageThatIsNotStored(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			receipt, err := h.Publish(t.Context(), c.msg)
-			if !errors.Is(err, c.want) || receipt != (jet.PubAck{}) {
-				t.Errorf("got %+v, %v, want %v", receipt, err, c.want)
+			ack, err := h.Publish(t.Context(), c.msg)
+			if !errors.Is(err, c.want) || ack != (jet.PubAck{}) {
+				t.Errorf("got %+v, %v, want %v", ack, err, c.want)
 			}
 		})
 	}
 }
 
-// An answer that does not come in time may come later: it is nobody's then, and the next message gets its own.
-func TestAnAnswerThatComesTooLateIsNobodys(t *testing.T) {
+func TestAnAnswerThatIsNoPubAckIsAnError(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, patience)
+	for _, data := range []string{"", "{", "{}", `{"stream":"IN"}`, `{"seq":7}`, `{"stream":"IN","seq":-7}`} {
+		sub, err := h.nc.Subscribe("odd", func(msg *nats.Msg) { _ = msg.Respond([]byte(data)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ack, err := h.Publish(t.Context(), &nats.Msg{Subject: "odd"}); !errors.Is(err, jetstream.ErrInvalidJSAck) {
+			t.Errorf("%q: got %+v, %v, want %v", data, ack, err, jetstream.ErrInvalidJSAck)
+		}
+		if err := sub.Unsubscribe(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An answer that does not come in time may come later.
+func TestALateAnswerIsNotTakenForAnotherMessages(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, 50*time.Millisecond)
 	slow, err := h.nc.Subscribe("slow", func(msg *nats.Msg) {
@@ -131,26 +110,26 @@ func TestAnAnswerThatComesTooLateIsNobodys(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := h.Publish(t.Context(), &nats.Msg{Subject: "slow"}); !errors.Is(err, nats.ErrTimeout) {
-		t.Errorf("got %v, want a time-out", err)
+		t.Errorf("got %v, want %v", err, nats.ErrTimeout)
 	}
-	gone, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := h.Publish(gone, &nats.Msg{Subject: "slow"}); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want the context's error", err)
+	if _, err := h.Publish(canceled, &nats.Msg{Subject: "slow"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 	natstest.Eventually(t, func() error {
-		receipt, err := h.Publish(t.Context(), &nats.Msg{Subject: "in.a"})
-		if receipt.Sequence == 99 {
+		ack, err := h.Publish(t.Context(), &nats.Msg{Subject: "in.a"})
+		if ack.Sequence == 99 {
 			t.Fatal("got the answer to another message")
 		}
 		if delivered, _ := slow.Delivered(); delivered < 2 {
-			return errors.New("the slow ones are under way")
+			return errors.New("the late answers have not come")
 		}
 		return err
 	})
 }
 
-func TestAFlushSendsWhatWasHandedIn(t *testing.T) {
+func TestAFlushSendsEverythingThatWasQueued(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, patience)
 	const senders = 200
@@ -170,7 +149,7 @@ func TestAFlushSendsWhatWasHandedIn(t *testing.T) {
 	})
 }
 
-func TestAClosedConnectionIsTold(t *testing.T) {
+func TestPublishingOnAClosedConnectionIsAnError(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, patience)
 	h.nc.Close()
@@ -179,21 +158,20 @@ func TestAClosedConnectionIsTold(t *testing.T) {
 	}
 }
 
-// What makes it worth while: messages of many leave with few writes.
-func TestMessagesOfManyLeaveTogether(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // or it would depend on the machine who meets whom
+func TestMessagesOfManyGoroutinesLeaveWithFewWrites(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // with more, the size of the batches would depend on the machine
 	var writes atomic.Int64
 	server := natstest.Start(t)
-	nc, js := server.Connect(nats.SetCustomDialer(counting{&writes}))
-	natstest.Stream(t, js, jetstream.StreamConfig{Name: "IN", Subjects: []string{"in.>"}})
-	o, before := natstest.Batcher(t, nc), writes.Load()
+	nc, js := server.Connect(nats.SetCustomDialer(counting(&writes)))
+	newStream(t, js)
+	b, before := natstest.Batcher(t, nc), writes.Load()
 	const senders = 100
 	begin := make(chan struct{})
 	var all sync.WaitGroup
 	for range senders {
 		all.Go(func() {
 			<-begin
-			if _, err := o.Publish(t.Context(), &nats.Msg{Subject: "in.a"}); err != nil {
+			if _, err := b.Publish(t.Context(), &nats.Msg{Subject: "in.a"}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -204,23 +182,3 @@ func TestMessagesOfManyLeaveTogether(t *testing.T) {
 		t.Errorf("got %d writes for %d messages, want few", got, senders)
 	}
 }
-
-// counting dials connections that count their writes.
-type counting struct{ writes *atomic.Int64 }
-
-func (c counting) Dial(network, address string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(context.Background(), network, address)
-	return countedConn{conn, c.writes}, err
-}
-
-type countedConn struct {
-	net.Conn
-	writes *atomic.Int64
-}
-
-func (c countedConn) Write(b []byte) (int, error) {
-	c.writes.Add(1)
-	return c.Conn.Write(b)
-}
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

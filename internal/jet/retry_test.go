@@ -20,68 +20,51 @@ import (
 	"github.com/capstan-worker/capstan/internal/jet"
 )
 
-// errAway is what a call brings while NATS is away.
-var errAway = errors.New("no answer")
-
-func newCall(timeout time.Duration) *jet.Call {
-	return jet.NewCall("test", timeout, prometheus.NewRegistry(), zerolog.Nop())
-}
-
-// until calls with answers in turn, the last of them for ever, and returns how many calls that took.
-func until(ctx context.Context, answers ...error) (calls int, err error) {
-	_, err = jet.Retry(ctx, newCall(time.Minute), func(context.Context) (struct{}, error) {
-		answer := answers[min(calls, len(answers)-1)]
-		calls++
-		return struct{}{}, answer
-	})
-	return calls, err
-}
-
-func TestACallIsRepeatedUntilItIsAnswered(t *testing.T) {
+func TestACallIsRetriedUntilItIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		answers := slices.Repeat([]error{errAway}, 5000) // more than an hour
+		answers := slices.Repeat([]error{errNoAnswer}, 5000) // more than an hour
 		answers = append(answers, nil)
-		calls, err := until(t.Context(), answers...)
-		if calls != 5001 || err != nil {
-			t.Errorf("got %v after %d calls, want success after 5001", err, calls)
+		attempts, err := retry(t.Context(), answers...)
+		if attempts != 5001 || err != nil {
+			t.Errorf("got %v after %d attempts, want success after 5001", err, attempts)
 		}
 	})
 }
 
-func TestWhatEndsTheCalls(t *testing.T) {
-	ended := errors.New("refused")
+func TestAFinalErrorEndsTheRetries(t *testing.T) {
+	refused := errors.New("refused")
 	for name, c := range map[string]struct{ answer, want error }{
-		"a final answer":        {jet.Final(ended), ended},
-		"the connection closed": {nats.ErrConnectionClosed, nats.ErrConnectionClosed},
+		"an error marked as final": {jet.Final(refused), refused},
+		"the connection is closed": {nats.ErrConnectionClosed, nats.ErrConnectionClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				calls, err := until(t.Context(), errAway, c.answer)
-				if calls != 2 || !errors.Is(err, c.want) {
-					t.Errorf("got %v after %d calls, want %v after 2", err, calls, c.want)
+				attempts, err := retry(t.Context(), errNoAnswer, c.answer)
+				if attempts != 2 || !errors.Is(err, c.want) {
+					t.Errorf("got %v after %d attempts, want %v after 2", err, attempts, c.want)
 				}
 			})
 		})
 	}
 }
 
-func TestTheContextEndsTheCalls(t *testing.T) {
+func TestTheContextEndsTheRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		began := time.Now()
-		if _, err := until(ctx, errAway); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
+		if _, err := retry(ctx, errNoAnswer); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
 			t.Errorf("got %v after %v, want the context's error after 1m", err, time.Since(began))
 		}
 	})
 }
 
-func TestACallThatHangsIsGivenUp(t *testing.T) {
+func TestAnAttemptThatHangsIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		began, calls := time.Now(), 0
+		began, attempts := time.Now(), 0
 		_, err := jet.Retry(t.Context(), newCall(jet.Quick), func(ctx context.Context) (struct{}, error) {
-			calls++
-			if calls > 1 {
+			attempts++
+			if attempts > 1 {
 				return struct{}{}, nil
 			}
 			<-ctx.Done()
@@ -93,46 +76,45 @@ func TestACallThatHangsIsGivenUp(t *testing.T) {
 	})
 }
 
-func TestAnOutageIsALineAndNotThousands(t *testing.T) {
+func TestAnOutageIsOneLineInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		call := jet.NewCall("test", time.Minute, prometheus.NewRegistry(), zerolog.New(&out))
 		var tasks sync.WaitGroup
 		for range 1000 {
 			tasks.Go(func() {
-				tries := 0
+				attempts := 0
 				_, _ = jet.Retry(t.Context(), call, func(context.Context) (struct{}, error) {
-					tries++
-					if tries == 1 {
-						return struct{}{}, errAway
+					attempts++
+					if attempts == 1 {
+						return struct{}{}, errNoAnswer
 					}
 					return struct{}{}, nil
 				})
 			})
 		}
 		tasks.Wait()
-		if got := strings.Count(out.String(), "\n"); got != 1 {
-			t.Errorf("got %d lines, want 1", got)
+		if got := strings.Count(out.String(), "retrying NATS call"); got != 1 {
+			t.Errorf("got %d lines, want 1: %s", got, &out)
 		}
 	})
 }
 
-// A call counts once, with the time that all of its tries took.
-func TestACallIsMeasuredWithItsRepetitions(t *testing.T) {
+func TestACallIsMeasuredOnceWithItsRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		reg, tries := prometheus.NewRegistry(), 0
+		reg, attempts := prometheus.NewRegistry(), 0
 		call := jet.NewCall("test", time.Minute, reg, zerolog.Nop())
 		_, err := jet.Retry(t.Context(), call, func(context.Context) (struct{}, error) {
 			<-time.After(time.Second)
-			tries++
-			if tries < 3 {
-				return struct{}{}, errAway
+			attempts++
+			if attempts < 3 {
+				return struct{}{}, errNoAnswer
 			}
 			return struct{}{}, testutil.GatherAndCompare(reg, strings.NewReader(`
-# HELP capstan_nats_calls_in_flight Calls to NATS under way.
+# HELP capstan_nats_calls_in_flight Calls to NATS that have not been answered.
 # TYPE capstan_nats_calls_in_flight gauge
 capstan_nats_calls_in_flight{call="test"} 1
-# HELP capstan_nats_retries_total Calls to NATS that were tried again.
+# HELP capstan_nats_retries_total Retries of calls to NATS.
 # TYPE capstan_nats_retries_total counter
 capstan_nats_retries_total{call="test"} 2
 `), "capstan_nats_calls_in_flight", "capstan_nats_retries_total")
@@ -155,8 +137,7 @@ capstan_nats_retries_total{call="test"} 2
 	})
 }
 
-// Answers that are waited for by all at once come too late for all.
-func TestTriesAtOnceAreBounded(t *testing.T) {
+func TestConcurrentAttemptsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = 1024
 		call := newCall(time.Minute)
@@ -179,7 +160,7 @@ func TestTriesAtOnceAreBounded(t *testing.T) {
 		}
 		all.Wait()
 		if got := peak.Load(); got != most {
-			t.Errorf("got %d tries at once, want %d", got, most)
+			t.Errorf("got %d concurrent attempts, want %d", got, most)
 		}
 	})
 }

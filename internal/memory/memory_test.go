@@ -3,13 +3,17 @@ package memory_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/capstan-worker/capstan/internal/memory"
 )
 
-func TestWhatDoesNotFitWaitsItsTurn(t *testing.T) {
+func TestAReservationThatDoesNotFitWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := memory.NewBudget(100)
 		first := budget.TryReserve(80)
@@ -66,16 +70,41 @@ func TestTheContextEndsTheWait(t *testing.T) {
 	}
 }
 
-func TestTheSharesLeaveRoomForTheRest(t *testing.T) {
+func TestAQuarterOfTheLimitIsNotReserved(t *testing.T) {
 	const limit = 450 << 20
 	b := memory.Divide(limit)
 	shares := b.Requests.Size() + b.Polls.Size() + b.Answers.Size() + b.Checks.Size() + b.Index.Size()
-	if shares > limit/5*4 {
-		t.Errorf("got %d bytes in shares, want at most four fifths of %d", shares, limit)
+	if shares > limit/4*3 {
+		t.Errorf("got %d bytes in shares, want at most three quarters of %d", shares, limit)
 	}
 }
 
-func TestNothingIsAReservationToo(*testing.T) {
+func TestEachShareIsMeasured(t *testing.T) {
+	b, reg := memory.Divide(1000), prometheus.NewRegistry()
+	b.Register(reg)
+	defer b.Answers.TryReserve(70).Release()
+	const want = `
+# HELP capstan_memory_budget_bytes Memory that may be reserved for this purpose.
+# TYPE capstan_memory_budget_bytes gauge
+capstan_memory_budget_bytes{share="answers"} 300
+capstan_memory_budget_bytes{share="checks"} 100
+capstan_memory_budget_bytes{share="index"} 50
+capstan_memory_budget_bytes{share="polls"} 100
+capstan_memory_budget_bytes{share="requests"} 200
+# HELP capstan_memory_reserved_bytes Memory that is reserved for this purpose.
+# TYPE capstan_memory_reserved_bytes gauge
+capstan_memory_reserved_bytes{share="answers"} 70
+capstan_memory_reserved_bytes{share="checks"} 0
+capstan_memory_reserved_bytes{share="index"} 0
+capstan_memory_reserved_bytes{share="polls"} 0
+capstan_memory_reserved_bytes{share="requests"} 0
+`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestANilReservationCanBeReleased(*testing.T) {
 	var none *memory.Reservation
 	none.Shrink(1)
 	none.Release()

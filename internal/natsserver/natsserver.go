@@ -1,5 +1,5 @@
-// Package natsserver runs a NATS server with JetStream inside the process: the real one, for tests and
-// for the demo. A worker in production never imports it.
+// Package natsserver runs a NATS server with JetStream inside the process: the real one, for tests and the demo. The
+// worker does not import it.
 package natsserver
 
 import (
@@ -16,22 +16,22 @@ import (
 // startTimeout bounds how long a server may take until it accepts connections.
 const startTimeout = 10 * time.Second
 
-// AnyPort asks for a free port.
+// AnyPort is any free port.
 const AnyPort = server.RANDOM_PORT
 
-// Config says where a server listens and where it keeps its streams.
+// Config sets where a server listens and where it stores its streams.
 type Config struct {
-	Dir        string // folder of the file storage; one that exists is taken up again
+	Dir        string // folder of the file storage; an existing one is used again
 	Port       int    // on 127.0.0.1; AnyPort for a free one
-	MaxPayload int32  // longest message in bytes; 0: the server's default, 1 MiB
-	Name       string // of the server; absent: "capstan"
-	SyncAlways bool   // each write is on the disk before it is acknowledged
+	MaxPayload int32  // largest message in bytes; 0: the server's default, 1 MiB
+	Name       string // of the server; default: "capstan"
+	SyncAlways bool   // writes are synced to the disk before they are acknowledged
 	Cluster    Cluster
-	File       string // a configuration file; what is said here counts before it
+	File       string // a configuration file; the fields above take precedence
 }
 
-// Cluster makes a server a node of several. Its clients are not told where the others are. Absent: a
-// server by itself.
+// Cluster makes a server a node of a cluster. It does not advertise the other nodes to clients. The zero Cluster is a
+// server on its own.
 type Cluster struct {
 	Name   string   // the same on every node
 	Port   int      // on 127.0.0.1, where other nodes connect
@@ -44,8 +44,8 @@ type Server struct {
 	cfg    Config
 }
 
-// Start starts a server and returns when it accepts connections. It fails where the port is taken, the
-// folder cannot be used, or the file is no configuration.
+// Start starts a server and returns when it accepts connections. The error gives the server's reason: the port is in
+// use, the folder cannot be written, or the file is not a configuration.
 func Start(cfg Config) (*Server, error) {
 	opts, err := cfg.options()
 	if err != nil {
@@ -55,15 +55,52 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure NATS server: %w", err)
 	}
+	log := fatalLog{first: make(chan string, 1)}
+	s.SetLogger(log, false, false)
 	s.Start()
-	if !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled() {
+	if err := awaitReady(s, log); err != nil {
 		s.Shutdown()
-		return nil, errors.New("NATS server did not come up: is its port taken, or its folder not writable?")
+		return nil, fmt.Errorf("start NATS server in %s: %w", cfg.Dir, err)
 	}
 	return &Server{server: s, cfg: cfg}, nil
 }
 
-// Reload reads the configuration file again, as the signal SIGHUP makes a server do.
+// awaitReady returns when a server accepts connections, or when it has given up.
+func awaitReady(s *server.Server, log fatalLog) error {
+	for began := time.Now(); ; {
+		ready := s.ReadyForConnections(100*time.Millisecond) && s.JetStreamEnabled()
+		select {
+		case reason := <-log.first:
+			return errors.New(reason)
+		default:
+		}
+		if ready {
+			return nil
+		}
+		if time.Since(began) > startTimeout {
+			return fmt.Errorf("not ready after %v", startTimeout)
+		}
+	}
+}
+
+// fatalLog is a server's log that keeps only the first fatal message: why it cannot start.
+type fatalLog struct{ first chan string }
+
+// Fatalf keeps the message if it is the first.
+func (l fatalLog) Fatalf(format string, v ...any) {
+	select {
+	case l.first <- fmt.Sprintf(format, v...):
+	default:
+	}
+}
+
+func (fatalLog) Noticef(string, ...any) {}
+func (fatalLog) Warnf(string, ...any)   {}
+func (fatalLog) Errorf(string, ...any)  {}
+func (fatalLog) Debugf(string, ...any)  {}
+func (fatalLog) Tracef(string, ...any)  {}
+
+// Reload reads the configuration file again, as SIGHUP does.
 func (s *Server) Reload() error {
 	opts, err := s.cfg.options()
 	if err != nil {
@@ -93,10 +130,10 @@ func (c Config) options() (*server.Options, error) {
 	return opts, nil
 }
 
-// URL is where clients connect.
+// URL returns the address for clients.
 func (s *Server) URL() string { return s.server.ClientURL() }
 
-// Port is the port the server listens on: what to give to Start to bring it back at the same address.
+// Port returns the port that the server listens on. A server that is started with it has the same address.
 func (s *Server) Port() int {
 	addr, ok := s.server.Addr().(*net.TCPAddr)
 	if !ok {
@@ -105,7 +142,7 @@ func (s *Server) Port() int {
 	return addr.Port
 }
 
-// Stop ends the server and waits until its storage is closed.
+// Stop stops the server and returns when its storage is closed.
 func (s *Server) Stop() {
 	s.server.Shutdown()
 	s.server.WaitForShutdown()

@@ -51,14 +51,14 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 			return rec, false, err
 		case err != nil:
 			return rec, false, err
-		case !rec.Of(*m) && rec.Digest != r.req.Digest: // another request has used the id
+		case !rec.BelongsTo(*m) && rec.Digest != r.req.Digest: // another request has used the id
 			return rec, true, r.refuseDuplicate(ctx, "was used by another request with other content; choose another one")
-		case !rec.Of(*m) && rec.State.Ended(): // a copy of a task that has ended
+		case !rec.BelongsTo(*m) && rec.State.Ended(): // a copy of a task that has ended
 			return rec, true, r.replay(ctx, rec)
 		case rec.State.Ended(): // its event is stored: only the acknowledgement was lost
 			return rec, true, nil
 		}
-		if !rec.Of(*m) {
+		if !rec.BelongsTo(*m) {
 			stands, err := r.requestStands(ctx, rec)
 			if err != nil {
 				return rec, false, err
@@ -107,7 +107,7 @@ func (r *run) begin(ctx context.Context) (*task.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if r.req.Delivery.HasLapsed() {
+	if r.req.Delivery.LostLease() {
 		return nil, task.ErrNotOwner
 	}
 	rec, err := r.create(ctx, first)

@@ -122,7 +122,7 @@ func TestALapsedOwnerDoesNotWriteALostRecord(t *testing.T) {
 	deliver := w.request(fmt.Sprintf(request, ""))
 	slow := stall{step: "status", reached: make(chan struct{}), goOn: make(chan struct{})}
 	m := deliver(1)
-	m.Lapsed = func() bool { return true }
+	m.LeaseExpired = func() bool { return true }
 	p := w.worker("w1", slow)
 	verdict := make(chan error, 1)
 	go func() { verdict <- handle(t.Context(), p, m) }()

@@ -160,7 +160,7 @@ func (p *Pipeline) receive(ctx context.Context, m *task.Delivery) (*run, error) 
 
 // read reads a request. Its bytes are then dropped from the message, unless they break a rule.
 func (p *Pipeline) read(m *task.Delivery) (req *task.Request, err error) {
-	m.Work(func() { req, err = task.ParseRequest(*m, p.cfg.Defaults) })
+	m.WhileBusy(func() { req, err = task.ParseRequest(*m, p.cfg.Defaults) })
 	if err == nil {
 		m.Data = nil
 	}

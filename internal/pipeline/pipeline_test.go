@@ -470,7 +470,7 @@ func (w *world) stallThenLose(step string, after, notices bool) error {
 	deliver := w.request(fmt.Sprintf(request, ""))
 	first := deliver(1)
 	var lapsed atomic.Bool
-	first.Lapsed = lapsed.Load
+	first.LeaseExpired = lapsed.Load
 	slow := stall{step: step, after: after, reached: make(chan struct{}), goOn: make(chan struct{})}
 	verdict := make(chan error, 1)
 	w1 := w.worker("w1", slow)

@@ -71,7 +71,7 @@ func (p *Pipeline) endPoisoned(ctx context.Context, m *task.Delivery, d task.Del
 	} else {
 		rec, err = p.Tracker.Get(ctx, id)
 	}
-	hasRecord := err == nil && rec.Of(*m)
+	hasRecord := err == nil && rec.BelongsTo(*m)
 	switch {
 	case err != nil && !errors.Is(err, task.ErrNoRecord):
 		return err

@@ -22,7 +22,7 @@ func (r *run) publish(ctx context.Context, rec *task.Record, out *outcome) error
 			return err
 		}
 		var ev task.Event
-		r.req.Delivery.Work(func() { ev = r.event(rec, out) })
+		r.req.Delivery.WhileBusy(func() { ev = r.event(rec, out) })
 		ev, seq, err := r.Publisher.Publish(ctx, r.req.Delivery, ev, rec.Epoch > 1)
 		if err != nil {
 			return err

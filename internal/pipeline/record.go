@@ -26,7 +26,7 @@ func (r *run) create(ctx context.Context, first task.Record) (*task.Record, erro
 func (r *run) save(ctx context.Context, next task.Record) (*task.Record, error) {
 	ctx = context.WithoutCancel(ctx)
 	rec, err := r.Tracker.Save(ctx, next)
-	if errors.Is(err, task.ErrRecordLost) && !r.req.Delivery.HasLapsed() {
+	if errors.Is(err, task.ErrRecordLost) && !r.req.Delivery.LostLease() {
 		r.log.Warn().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Msg("record was lost, written again")
 		rec, err = r.Tracker.Save(ctx, rec)
 	}
@@ -54,7 +54,7 @@ const certainFor = 10 * time.Minute
 
 // confirm checks that the task is still this run's, where there is reason to doubt it.
 func (r *run) confirm(ctx context.Context, rec *task.Record) (*task.Record, error) {
-	if !r.req.Delivery.HasLapsed() && time.Now().Round(0).Sub(r.saved.Round(0)) < certainFor {
+	if !r.req.Delivery.LostLease() && time.Now().Round(0).Sub(r.saved.Round(0)) < certainFor {
 		return rec, nil
 	}
 	return r.restore(ctx, rec)

@@ -17,7 +17,7 @@ func (p *Pipeline) refuse(ctx context.Context, m *task.Delivery, why error) erro
 	ctx = context.WithoutCancel(ctx)
 	var body []byte
 	var kept bool
-	m.Work(func() { body, kept = task.RedactRequest(m.Data) })
+	m.WhileBusy(func() { body, kept = task.RedactRequest(m.Data) })
 	reason := invalid.Error()
 	if !kept {
 		reason += "; " + task.NoBody
@@ -41,7 +41,7 @@ func (p *Pipeline) publishRefusal(ctx context.Context, m *task.Delivery, ev task
 	again := m.Deliveries > 1
 	rec, err := p.Tracker.Get(ctx, ev.TaskID)
 	switch {
-	case errors.Is(err, task.ErrNoRecord), err == nil && rec.Of(*m):
+	case errors.Is(err, task.ErrNoRecord), err == nil && rec.BelongsTo(*m):
 		_, _, err = p.Publisher.Publish(ctx, *m, ev, again)
 		return err
 	case err == nil, errors.Is(err, task.ErrNewerRecord):

@@ -41,7 +41,7 @@ func (r *run) submit(ctx context.Context, rec *task.Record) (*task.Record, *outc
 		switch {
 		case rec.State == task.Running:
 			r.req.Body = nil // the wait may be long, and the body large
-			r.req.Delivery.Keeps(r.req.KeptSize())
+			r.req.Delivery.ReportSize(r.req.KeptSize())
 			return rec, nil, nil
 		case rec.State == task.Waiting:
 			r.stepForward(ctx) // the request was read, and did no harm

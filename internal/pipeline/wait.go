@@ -46,7 +46,7 @@ func polled(rec *task.Record, polls int) *task.Record {
 // judge adds the verdict to the outcome. The error is ctx's: it ended while the check against output_schema waited for
 // its turn.
 func (r *run) judge(ctx context.Context, out *outcome) (err error) {
-	r.req.Delivery.Work(func() { out.verdict, err = r.req.Judge(ctx, out.ending) })
+	r.req.Delivery.WhileBusy(func() { out.verdict, err = r.req.Judge(ctx, out.ending) })
 	if err != nil {
 		out.ending.Release()
 	}

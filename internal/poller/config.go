@@ -1,9 +1,22 @@
 package poller
 
-import "time"
+import (
+	"fmt"
+	"time"
 
-// Config bounds how often a workflow is asked after.
+	"github.com/capstan-worker/capstan/internal/settings"
+)
+
+// Config bounds the time between two polls of one workflow.
 type Config struct {
-	Interval    time.Duration `split_words:"true" default:"2s" desc:"shortest time between two polls of a task; a quarter of it where tasks of its kind are known to end"`
+	Interval    time.Duration `split_words:"true" default:"2s" desc:"shortest time between two polls of a task; may drop to a quarter of this around the age at which similar tasks usually end"`
 	MaxInterval time.Duration `split_words:"true" default:"15s" desc:"longest time between two polls of a task"`
+}
+
+// Validate returns a line for each mistake.
+func (c Config) Validate() []string {
+	var mistakes settings.Mistakes
+	mistakes.Require("POLL_INTERVAL", c.Interval, c.Interval >= time.Millisecond, `1ms or more, such as "2s"`)
+	mistakes.Require("POLL_MAX_INTERVAL", c.MaxInterval, c.MaxInterval >= c.Interval, fmt.Sprintf("POLL_INTERVAL (%v) or more", c.Interval))
+	return mistakes
 }

@@ -13,26 +13,26 @@ import (
 	"github.com/capstan-worker/capstan/internal/jet"
 )
 
-// capacity tells whether the results stream can take one more message. It asks the stream a few times a second at
-// most, for all callers together.
+// capacity reports whether the results stream has space for a message. It asks the stream a few times a second at most,
+// for all callers together.
 type capacity struct {
 	results jetstream.Stream
 
 	mu    sync.Mutex
 	asked time.Time // guarded by mu
-	free  int64     // bytes that the stream takes in addition, as of then; guarded by mu
+	free  int64     // bytes that the stream could store then; guarded by mu
 }
 
-// capacityAge is how long an answer of the stream is believed.
-const capacityAge = 250 * time.Millisecond
+// capacityMaxAge is how old an answer of the stream may be.
+const capacityMaxAge = 250 * time.Millisecond
 
 var errFull = errors.New("results stream is full")
 
-// await returns nil if the stream takes a message of that many bytes, and errFull if it does not.
-func (c *capacity) await(ctx context.Context, size int64) error {
+// check returns nil if the stream has space for a message of this many bytes, and errFull if it does not.
+func (c *capacity) check(ctx context.Context, size int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.asked) > capacityAge {
+	if time.Since(c.asked) > capacityMaxAge {
 		ctx, cancel := context.WithTimeout(ctx, jet.Quick)
 		defer cancel()
 		info, err := c.results.Info(ctx)
@@ -47,11 +47,11 @@ func (c *capacity) await(ctx context.Context, size int64) error {
 	return nil
 }
 
-// freeBytes returns how many bytes a stream takes before it refuses more.
+// freeBytes returns how many bytes a stream can store before it refuses more.
 func freeBytes(info *jetstream.StreamInfo) int64 {
 	cfg, state := info.Config, info.State
 	switch {
-	case cfg.Discard != jetstream.DiscardNew:
+	case cfg.Discard != jetstream.DiscardNew: // it discards old messages instead
 		return math.MaxInt64
 	case cfg.MaxMsgs > 0 && state.Msgs >= uint64(cfg.MaxMsgs):
 		return 0
@@ -62,7 +62,7 @@ func freeBytes(info *jetstream.StreamInfo) int64 {
 	}
 }
 
-// maxMessage returns how many bytes a message to the results stream may have, its headers included.
+// maxMessage returns how many bytes a message to the results stream may have, including its headers.
 func (p *Publisher) maxMessage() int64 {
 	most := int64(math.MaxInt64)
 	if server := p.nc.MaxPayload(); server > 0 {
@@ -74,7 +74,7 @@ func (p *Publisher) maxMessage() int64 {
 	return most
 }
 
-// messageSize returns how many bytes a message has, its headers included (ADR-4).
+// messageSize returns how many bytes a message has, including its headers (NATS ADR-4).
 func messageSize(msg *nats.Msg) int64 {
 	size := len(msg.Data)
 	if len(msg.Header) > 0 {

@@ -10,14 +10,14 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-func TestADeadLetterKeepsBytesAndHeadersAndCannotBeSteered(t *testing.T) {
+func TestADeadLetterKeepsBodyAndHeadersAndIsNotControlledByThem(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	m := message(7)
-	m.Header = map[string][]string{
+	d := delivery(7)
+	d.Header = map[string][]string{
 		"Nats-Msg-Id": {"mine"}, "Nats-Expected-Last-Sequence": {"99"}, "Nats-TTL": {"1s"}, "tenant": {"acme"},
 	}
-	if err := h.DeadLetter(t.Context(), m, []byte("{broken"), "not JSON:\nline two"); err != nil {
+	if err := h.DeadLetter(t.Context(), d, []byte("{broken"), "not JSON:\nline two"); err != nil {
 		t.Fatal(err)
 	}
 	got := messages(t, h.dead)[0]
@@ -38,7 +38,7 @@ func TestADeadLetterKeepsBytesAndHeadersAndCannotBeSteered(t *testing.T) {
 func TestADeadLetterAsLargeAsAMessageStillFits(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
-	if err := h.DeadLetter(t.Context(), message(7), []byte(strings.Repeat("x", 4096)), strings.Repeat("y", 100)); err != nil {
+	if err := h.DeadLetter(t.Context(), delivery(7), []byte(strings.Repeat("x", 4096)), strings.Repeat("y", 100)); err != nil {
 		t.Fatal(err)
 	}
 	bucket, object, _ := strings.Cut(messages(t, h.dead)[0].Header.Get("Capstan-Object"), "/")
@@ -51,9 +51,9 @@ func TestADeadLetterAsLargeAsAMessageStillFits(t *testing.T) {
 func TestADeadLetterWithLargeHeadersIsStored(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
-	m := message(7)
-	m.Header = map[string][]string{"tenant": {strings.Repeat("t", 4000)}}
-	if err := h.DeadLetter(t.Context(), m, []byte("{"), "not JSON"); err != nil {
+	d := delivery(7)
+	d.Header = map[string][]string{"tenant": {strings.Repeat("t", 4000)}}
+	if err := h.DeadLetter(t.Context(), d, []byte("{"), "not JSON"); err != nil {
 		t.Fatal(err)
 	}
 	header := messages(t, h.dead)[0].Header
@@ -64,16 +64,16 @@ func TestADeadLetterWithLargeHeadersIsStored(t *testing.T) {
 	}
 }
 
-// A request cannot make its dead letter look as if a worker had said something of it.
-func TestARequestsOwnHeadersAreToldFromAWorkers(t *testing.T) {
+// A request cannot forge the headers that a worker writes.
+func TestARequestsHeadersAreNotTakenForAWorkers(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	m := message(7)
-	m.Data = []byte(`{"secret_values":`)
-	m.Header = map[string][]string{
+	d := delivery(7)
+	d.Data = []byte(`{"secret_values":`)
+	d.Header = map[string][]string{
 		"Capstan-Reason": {"forged"}, "capstan-code": {"poisoned"}, "Capstan-Object": {"b/o"}, "Capstan-Original-Nats-TTL": {"1s"},
 	}
-	if err := h.DeadLetter(t.Context(), m, nil, "not JSON"); err != nil {
+	if err := h.DeadLetter(t.Context(), d, nil, "not JSON"); err != nil {
 		t.Fatal(err)
 	}
 	got := messages(t, h.dead)[0]
@@ -94,7 +94,7 @@ func TestARequestsOwnHeadersAreToldFromAWorkers(t *testing.T) {
 func TestAnEmptyRequestIsNotTakenForOneWithoutABody(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	if err := h.DeadLetter(t.Context(), message(7), nil, "is empty"); err != nil {
+	if err := h.DeadLetter(t.Context(), delivery(7), nil, "is empty"); err != nil {
 		t.Fatal(err)
 	}
 	if got := messages(t, h.dead)[0].Header.Get("Capstan-Body"); got != "" {
@@ -102,28 +102,28 @@ func TestAnEmptyRequestIsNotTakenForOneWithoutABody(t *testing.T) {
 	}
 }
 
-// Sequences start over when a stream is recreated: the letters of both requests are kept.
+// Sequences start over when a stream is recreated: the dead letters of both requests are kept.
 func TestDeadLettersOfARecreatedStreamAreKept(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	recreated := message(7)
+	recreated := delivery(7)
 	recreated.Stored = stored.Add(time.Minute)
-	for _, m := range []task.Delivery{message(7), message(7), recreated} {
-		if err := h.DeadLetter(t.Context(), m, []byte("{"), "not JSON"); err != nil {
+	for _, d := range []task.Delivery{delivery(7), delivery(7), recreated} {
+		if err := h.DeadLetter(t.Context(), d, []byte("{"), "not JSON"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if n := len(messages(t, h.dead)); n != 2 {
-		t.Errorf("got %d letters, want 2", n)
+		t.Errorf("got %d dead letters, want 2", n)
 	}
 }
 
 func TestADeadLetterWithEverythingTooLargeIsStored(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
-	m := message(7)
-	m.Header = map[string][]string{"tenant": {strings.Repeat("t", 2000)}, "other": {strings.Repeat("o", 1500)}}
-	if err := h.DeadLetter(t.Context(), m, []byte(strings.Repeat("x", 4096)), strings.Repeat("é\xFF", 4000)); err != nil {
+	d := delivery(7)
+	d.Header = map[string][]string{"tenant": {strings.Repeat("t", 2000)}, "other": {strings.Repeat("o", 1500)}}
+	if err := h.DeadLetter(t.Context(), d, []byte(strings.Repeat("x", 4096)), strings.Repeat("é\xFF", 4000)); err != nil {
 		t.Fatal(err)
 	}
 	got := messages(t, h.dead)[0].Header
@@ -134,6 +134,6 @@ func TestADeadLetterWithEverythingTooLargeIsStored(t *testing.T) {
 		}
 	}
 	if reason := got.Get("Capstan-Reason"); !utf8.ValidString(reason) || !strings.HasSuffix(reason, "…") {
-		t.Errorf("got the reason %q, want the beginning of it", reason)
+		t.Errorf("got the reason %q, want it shortened", reason)
 	}
 }

@@ -11,29 +11,29 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// DeadLetter stores a request that cannot be run among the dead letters, with the reason in a header. data is
-// the request's bytes, its secrets taken out, or nil where the body is not to be kept: the letter then
-// says so in a header.
-func (p *Publisher) DeadLetter(ctx context.Context, m task.Delivery, data []byte, reason string) error {
-	msg := &nats.Msg{Subject: p.dead.Subject, Header: deadHeader(m, reason), Data: data}
-	if data == nil && len(m.Data) > 0 {
+// DeadLetter stores a request that cannot be run on the dead-letter stream, with the reason in a header. data is the
+// request's body without its secrets, or nil if the body must not be kept; then a header says so.
+func (p *Publisher) DeadLetter(ctx context.Context, d task.Delivery, data []byte, reason string) error {
+	msg := &nats.Msg{Subject: p.dead.Subject, Header: deadHeader(d, reason), Data: data}
+	if data == nil && len(d.Data) > 0 {
 		msg.Header.Set(BodyHeader, "withheld")
 	}
 	err := p.storeDead(ctx, msg)
-	name := "dead/" + deadID(m)
-	if tooLarge(err) && len(data) > 0 { // the request fitted, but not with the headers that tell why it is here
+	name := "dead/" + deadID(d)
+	if tooLarge(err) && len(data) > 0 { // the request fitted, but not with these additional headers
 		err = p.moveBody(ctx, msg, name)
 	}
-	if tooLarge(err) { // it is the headers that are large
-		err = p.moveHeaders(ctx, m, msg, name+"/headers")
+	if tooLarge(err) { // the headers alone are too large
+		err = p.moveHeaders(ctx, d, msg, name+"/headers")
 	}
 	if err != nil {
-		return fmt.Errorf("bury request %d of %s: %w", m.Seq, m.Stream, err)
+		return fmt.Errorf("store dead letter of request %d of %s: %w", d.Seq, d.Stream, err)
 	}
 	p.metrics.deadLetters.Inc()
 	return nil
 }
 
+// storeDead publishes to the dead-letter stream until the stream answers.
 func (p *Publisher) storeDead(ctx context.Context, msg *nats.Msg) error {
 	_, err := jet.Retry(ctx, p.calls.dead, func(ctx context.Context) (jet.PubAck, error) {
 		ack, err := p.batcher.Publish(ctx, msg)
@@ -45,7 +45,7 @@ func (p *Publisher) storeDead(ctx context.Context, msg *nats.Msg) error {
 	return err
 }
 
-// moveBody publishes a dead letter whose body is in the object store.
+// moveBody moves a dead letter's body to the object store, and publishes the rest.
 func (p *Publisher) moveBody(ctx context.Context, msg *nats.Msg, name string) error {
 	if _, err := p.put(ctx, name, msg.Data); err != nil {
 		return err
@@ -55,16 +55,17 @@ func (p *Publisher) moveBody(ctx context.Context, msg *nats.Msg, name string) er
 	return p.storeDead(ctx, msg)
 }
 
-// moveHeaders publishes a dead letter without the request's own headers, which go to the object store.
-func (p *Publisher) moveHeaders(ctx context.Context, m task.Delivery, msg *nats.Msg, name string) error {
-	headers, err := json.Marshal(m.Header)
+// moveHeaders moves the request's headers to the object store, and publishes a dead letter without them.
+func (p *Publisher) moveHeaders(ctx context.Context, d task.Delivery, msg *nats.Msg, name string) error {
+	headers, err := json.Marshal(d.Header)
 	if err != nil {
 		return fmt.Errorf("encode headers: %w", err)
 	}
 	if _, err := p.put(ctx, name, headers); err != nil {
 		return err
 	}
-	bare := deadHeader(task.Delivery{Stream: m.Stream, Seq: m.Seq, Stored: m.Stored}, msg.Header.Get(ReasonHeader))
+	// Without the request's headers, those that the worker set so far must be copied.
+	bare := deadHeader(task.Delivery{Stream: d.Stream, Seq: d.Seq, Stored: d.Stored}, msg.Header.Get(ReasonHeader))
 	for _, own := range []string{BodyHeader, ObjectHeader} {
 		if value := msg.Header.Get(own); value != "" {
 			bare.Set(own, value)

@@ -11,9 +11,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver"
 )
 
-// The stream took an event for a duplicate of one that is gone: a full stream discarded it, or an operator purged
-// it. What it was follows from what is known.
-func TestAnEventThatIsGoneIsNotStoredASecondTime(t *testing.T) {
+// The stream detects a duplicate of an event that no longer exists: a full stream discarded it, or an operator purged it.
+func TestAnEventThatWasRemovedIsNotStoredASecondTime(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name        string
@@ -28,11 +27,11 @@ func TestAnEventThatIsGoneIsNotStoredASecondTime(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t, natsserver.Config{})
-			if _, _, err := h.Publish(t.Context(), message(1), event("a"), false); err != nil {
+			if _, _, err := h.Publish(t.Context(), delivery(1), event("a"), false); err != nil {
 				t.Fatal(err)
 			}
 			if tc.between {
-				if _, _, err := h.Publish(t.Context(), message(2), event("b"), false); err != nil {
+				if _, _, err := h.Publish(t.Context(), delivery(2), event("b"), false); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -44,7 +43,7 @@ func TestAnEventThatIsGoneIsNotStoredASecondTime(t *testing.T) {
 			if err := h.results.DeleteMsg(t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err := h.Publish(t.Context(), message(3), ev, tc.redelivered); err != nil {
+			if _, _, err := h.Publish(t.Context(), delivery(3), ev, tc.redelivered); err != nil {
 				t.Fatal(err)
 			}
 			if got := h.lastSeq(); got != tc.want {
@@ -54,7 +53,7 @@ func TestAnEventThatIsGoneIsNotStoredASecondTime(t *testing.T) {
 	}
 }
 
-// Its answer was lost, and before the next try a full stream discarded it.
+// The answer was lost, and a full stream discarded the event before the next attempt.
 func TestAnEventThatIsDiscardedAtOnceIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
@@ -66,7 +65,7 @@ func TestAnEventThatIsDiscardedAtOnceIsNotSentAgain(t *testing.T) {
 	}
 	discarding := &discarding{harness: h}
 	h.parts.Batcher = discarding
-	if _, _, err := newPublisher(h.parts).Publish(t.Context(), message(1), event("a"), false); err != nil {
+	if _, _, err := newPublisher(h.parts).Publish(t.Context(), delivery(1), event("a"), false); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.lastSeq(); got != 2 {
@@ -74,16 +73,16 @@ func TestAnEventThatIsDiscardedAtOnceIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// discarding loses the first answer, and then the event.
+// discarding loses the first answer, and then has the event discarded.
 type discarding struct {
 	*harness
 	lost bool
 }
 
 func (d *discarding) Publish(ctx context.Context, m *nats.Msg) (jet.PubAck, error) {
-	receipt, err := d.batcher.Publish(ctx, m)
+	ack, err := d.batcher.Publish(ctx, m)
 	if d.lost || err != nil {
-		return receipt, err
+		return ack, err
 	}
 	d.lost = true
 	if _, err := d.js.Publish(ctx, results.Subject, []byte("{}")); err != nil {

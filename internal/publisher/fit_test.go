@@ -21,7 +21,7 @@ func TestAResultThatDoesNotFitGoesToTheObjectStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t, natsserver.Config{MaxPayload: 4096})
-			if _, _, err := h.Publish(t.Context(), message(7), ev, false); err != nil {
+			if _, _, err := h.Publish(t.Context(), delivery(7), ev, false); err != nil {
 				t.Fatal(err)
 			}
 			var got task.Event
@@ -42,7 +42,7 @@ func TestAResultThatDoesNotFitGoesToTheObjectStore(t *testing.T) {
 	}
 }
 
-func TestAStreamsOwnBoundSendsAResultToTheObjectStore(t *testing.T) {
+func TestAResultThatExceedsTheStreamsBoundGoesToTheObjectStore(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
 	cfg := h.results.CachedInfo().Config
@@ -52,7 +52,7 @@ func TestAStreamsOwnBoundSendsAResultToTheObjectStore(t *testing.T) {
 	}
 	ev := event("a")
 	ev.Result = json.RawMessage(`"` + strings.Repeat("x", 5000) + `"`)
-	if _, _, err := h.Publish(t.Context(), message(7), ev, false); err != nil {
+	if _, _, err := h.Publish(t.Context(), delivery(7), ev, false); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(messages(t, h.results)[0].Data), `"result_ref"`) {
@@ -60,7 +60,7 @@ func TestAStreamsOwnBoundSendsAResultToTheObjectStore(t *testing.T) {
 	}
 }
 
-// An event that does not fit even without its result is published without its metadata, and says so.
+// The event lists what was dropped.
 func TestAnEventThatDoesNotFitIsPublishedWithoutItsMetadata(t *testing.T) {
 	t.Parallel()
 	text := func(n int) json.RawMessage { return json.RawMessage(`"` + strings.Repeat("x", n) + `"`) }
@@ -84,7 +84,7 @@ func TestAnEventThatDoesNotFitIsPublishedWithoutItsMetadata(t *testing.T) {
 			seen := h.subscribe()
 			ev := event("a")
 			ev.Result, ev.Metadata = tc.result, tc.meta
-			kept, seq, err := h.Publish(t.Context(), message(7), ev, false)
+			kept, seq, err := h.Publish(t.Context(), delivery(7), ev, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,35 +98,35 @@ func TestAnEventThatDoesNotFitIsPublishedWithoutItsMetadata(t *testing.T) {
 			if n := seen(1)["a"]; n != 1 {
 				t.Errorf("a subscriber without a consumer got %d copies, want 1", n)
 			}
-			if err := h.Replay(t.Context(), message(9), "a", seq); err != nil {
+			if err := h.Replay(t.Context(), delivery(9), "a", seq); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
 }
 
-// Whatever is long in an event, it fits into the smallest message.
+// However long the texts of an event are, it fits into the smallest message.
 func TestAnEventOfLongTextsFits(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
 	h.maxMessage(3072)
 	long := strings.Repeat("é\xFF<\"", 2000)
-	m := message(math.MaxUint64)
-	m.Stream = strings.Repeat("S", 200)
-	m.Header = map[string][]string{"traceparent": {strings.Repeat("t", 512)}, "tracestate": {strings.Repeat("s", 512)}}
+	d := delivery(math.MaxUint64)
+	d.Stream = strings.Repeat("S", 200)
+	d.Header = map[string][]string{"traceparent": {strings.Repeat("t", 512)}, "tracestate": {strings.Repeat("s", 512)}}
 	ev := task.Event{
 		TaskID: strings.Repeat("a", 128), Status: task.Failed, WorkflowID: long, WorkflowStatus: long, Worker: long,
 		RawResult: json.RawMessage(`"` + strings.Repeat("x", 9000) + `"`), Metadata: json.RawMessage(`"` + strings.Repeat("m", 9000) + `"`),
 		Error: task.NewError(task.WorkflowFailed, long), RequestedAt: stored, SubmittedAt: stored, FinishedAt: stored,
 		Attempts: math.MaxInt, Polls: math.MaxInt, UnnoticedMS: math.MaxInt64,
 	}
-	if _, _, err := h.Publish(t.Context(), m, ev, false); err != nil {
+	if _, _, err := h.Publish(t.Context(), d, ev, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.PublishPerRequest(t.Context(), m, ev, false); err != nil {
+	if err := h.PublishPerRequest(t.Context(), d, ev, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Replay(t.Context(), message(9), ev.TaskID, 1); err != nil {
+	if err := h.Replay(t.Context(), delivery(9), ev.TaskID, 1); err != nil {
 		t.Fatal(err)
 	}
 	for seq := range uint64(3) {
@@ -136,13 +136,12 @@ func TestAnEventOfLongTextsFits(t *testing.T) {
 	}
 }
 
-// What does not fit because of the space in it fits without.
-func TestAResultFitsByWhatIsLeftWithoutItsSpace(t *testing.T) {
+func TestAResultIsMeasuredWithoutItsWhiteSpace(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
 	ev := event("a")
 	ev.Result = json.RawMessage(`[` + strings.Repeat(" ", 8000) + `1]`)
-	if kept, _, err := h.Publish(t.Context(), message(7), ev, false); err != nil || kept.ResultRef != nil {
+	if kept, _, err := h.Publish(t.Context(), delivery(7), ev, false); err != nil || kept.ResultRef != nil {
 		t.Errorf("got %+v, %v, want the result in the event", kept.ResultRef, err)
 	}
 }

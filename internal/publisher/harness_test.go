@@ -65,12 +65,11 @@ func newPublisher(parts publisher.Parts) *publisher.Publisher {
 	return publisher.New(parts, results, dead, prometheus.NewRegistry(), zerolog.Nop())
 }
 
-func message(seq uint64) task.Delivery {
+func delivery(seq uint64) task.Delivery {
 	return task.Delivery{Stream: "TASKS", Seq: seq, Stored: stored, Header: map[string][]string{}}
 }
 
-// perRequest is the message id of what is stored beside a task's own event, in answer to the request with that
-// sequence.
+// perRequest returns the message id of an event that answers the request with this sequence and is not the task's own.
 func perRequest(id string, seq uint64) string {
 	return fmt.Sprintf("%s/%d/%d", id, seq, stored.UnixMilli())
 }
@@ -82,7 +81,7 @@ func event(id string) task.Event {
 	}
 }
 
-// messages returns what a stream holds.
+// messages returns all messages of a stream.
 func messages(t *testing.T, s jetstream.Stream) []*jetstream.RawStreamMsg {
 	t.Helper()
 	info, err := s.Info(t.Context())
@@ -109,7 +108,7 @@ func (h *harness) get(seq uint64) *jetstream.RawStreamMsg {
 	return msg
 }
 
-// limit bounds the results stream to a number of messages, beyond which it refuses more.
+// limit bounds the number of messages of the results stream, which refuses more.
 func (h *harness) limit(n int64) {
 	h.t.Helper()
 	cfg := h.results.CachedInfo().Config
@@ -119,7 +118,7 @@ func (h *harness) limit(n int64) {
 	}
 }
 
-// window sets the stream's duplicate window, for a publisher made after.
+// window sets the stream's duplicate window, and replaces the publisher by one that knows it.
 func (h *harness) window(d time.Duration) {
 	h.t.Helper()
 	cfg := h.results.CachedInfo().Config
@@ -133,7 +132,7 @@ func (h *harness) window(d time.Duration) {
 	h.Publisher = newPublisher(h.parts)
 }
 
-// losingAnswers publishes, waits until the stream has forgotten that, and says that no answer came.
+// losingAnswers publishes, waits until the stream has forgotten the message id, and returns a time-out.
 type losingAnswers struct {
 	publisher.Batcher
 	window time.Duration
@@ -143,13 +142,13 @@ type losingAnswers struct {
 func (l *losingAnswers) lose(n int32) { l.left.Store(n) }
 
 func (l *losingAnswers) Publish(ctx context.Context, m *nats.Msg) (jet.PubAck, error) {
-	receipt, err := l.Batcher.Publish(ctx, m)
+	ack, err := l.Batcher.Publish(ctx, m)
 	if l.left.Add(-1) >= 0 {
 		forget := time.NewTimer(2 * l.window)
 		<-forget.C
 		return jet.PubAck{}, nats.ErrTimeout
 	}
-	return receipt, err
+	return ack, err
 }
 
 // messageIDs returns the message ids of the stored events.
@@ -162,7 +161,7 @@ func (h *harness) messageIDs() []string {
 	return ids
 }
 
-// lastSeq is how many messages the results stream has ever stored.
+// lastSeq returns how many messages the results stream has stored in all.
 func (h *harness) lastSeq() uint64 {
 	h.t.Helper()
 	info, err := h.results.Info(h.t.Context())

@@ -1,88 +1,129 @@
 package publisher
 
 import (
-	"context"
-	"errors"
+	"fmt"
+	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/internal/jet"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// batch is how many headers are asked for at once.
-const batch = 500
+// Headers of Capstan's own.
+const (
+	ReplayHeader  = "Capstan-Replay"  // "true" on an event that is published again for a repeated request
+	ReasonHeader  = "Capstan-Reason"  // on a dead letter: which field broke which rule
+	HeadersHeader = "Capstan-Headers" // on a dead letter: "<bucket>/<object>" that holds the request's headers, as JSON
+	ObjectHeader  = "Capstan-Object"  // on a dead letter without a body: "<bucket>/<object>" that holds it
+	BodyHeader    = "Capstan-Body"    // "withheld" on a dead letter whose body is not kept, since it may hold secrets
 
-// errInterrupted says that messages were lost on the way. The next try goes on from there.
-var errInterrupted = errors.New("headers were lost on the way")
+	// originalPrefix is put before the request's headers whose names are reserved for NATS or Capstan. Unchanged, they
+	// would control how the dead letter is stored, or look as if a worker had written them.
+	originalPrefix = "Capstan-Original-"
+)
 
-// read calls note with the hash of each message's id and with its sequence, from at on to the last message that is stored
-// when it begins. It moves at along. It tries until it is done, and returns early with an error of note's.
-func (x *eventIndex) read(ctx context.Context, at *position, note func(hash, seq uint64) error) error {
-	_, err := jet.Retry(ctx, x.call, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, x.readOnce(ctx, at, note)
-	})
-	return err
+// Headers of CloudEvents 1.0 that are also read here.
+const (
+	idHeader      = "ce-id"
+	subjectHeader = "ce-subject"
+)
+
+// The headers of W3C Trace Context, which are copied from a request to its event.
+const (
+	traceParent = "traceparent"
+	traceState  = "tracestate"
+)
+
+// maxTraceHeader is the size in bytes up to which a trace header is copied. W3C asks for 512 for tracestate.
+const maxTraceHeader = 512
+
+// eventHeader returns the headers of an event: the message id by which the stream detects duplicates, the CloudEvents 1.0
+// attributes in binary mode, and the request's trace.
+func eventHeader(d task.Delivery, ev *task.Event, id string) nats.Header {
+	h := nats.Header{}
+	h.Set(nats.MsgIdHdr, id)
+	h.Set("content-type", "application/json")
+	h.Set("ce-specversion", "1.0")
+	h.Set(idHeader, id)
+	h.Set("ce-source", "/capstan/"+d.Stream)
+	h.Set("ce-type", "dev.capstan.task."+string(ev.Status))
+	h.Set("ce-time", ev.FinishedAt.Format(time.RFC3339Nano))
+	h.Set(subjectHeader, ev.TaskID)
+	copyTrace(h, d)
+	return h
 }
 
-// readOnce reads on until an answer is lost. Each answer of the server has the time of a quick call: a lost one must
-// not keep all events waiting.
-func (x *eventIndex) readOnce(ctx context.Context, at *position, note func(hash, seq uint64) error) error {
-	consumer, closeConsumer, err := x.open(ctx, *at)
-	if err != nil {
-		return err
-	}
-	defer closeConsumer()
-	pending := consumer.CachedInfo().NumPending
-	for read := uint64(0); read < pending; {
-		messages, err := consumer.Fetch(int(min(batch, pending-read)), jetstream.FetchMaxWait(jet.Quick))
-		if err != nil {
-			return err
-		}
-		before := read
-		for msg := range messages.Messages() {
-			meta, err := msg.Metadata()
-			if err != nil {
-				return err
-			}
-			if meta.Sequence.Consumer != read+1 {
-				return errInterrupted
-			}
-			if err := note(x.hash(msg.Headers().Get(nats.MsgIdHdr)), meta.Sequence.Stream); err != nil {
-				return jet.Final(err)
-			}
-			*at = position{seq: meta.Sequence.Stream}
-			read++
-		}
-		if err := messages.Error(); err != nil {
-			return err
-		}
-		if read == before {
-			return errInterrupted
+// replayHeader returns a stored event's headers for a replay that answers d.
+func replayHeader(stored nats.Header, d task.Delivery, id string) nats.Header {
+	h := nats.Header{}
+	for name, values := range stored {
+		if !controlsServer(name) && name != traceParent && name != traceState {
+			h[name] = values
 		}
 	}
-	return nil
+	h.Set(nats.MsgIdHdr, id)
+	h.Set(idHeader, id)
+	h.Set(ReplayHeader, "true")
+	copyTrace(h, d)
+	return h
 }
 
-// openHeaders makes a consumer of the headers from a position on, and returns how to delete it. One that cannot be
-// deleted goes by itself, later.
-func openHeaders(ctx context.Context, js jetstream.JetStream, stream string, from position) (jetstream.Consumer, func(), error) {
-	cfg := jetstream.ConsumerConfig{
-		HeadersOnly: true, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: jet.Slow,
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from.seq + 1,
+// maxReason is the size in bytes to which the reason on a dead letter is shortened.
+const maxReason = 1 << 10
+
+// deadHeader returns a dead letter's headers: those of the request, a message id that no other request has, and the
+// reason. Headers reserved for NATS or Capstan get a prefix: an expectation or a time to live that the request was
+// published with is not meant for the dead letter.
+func deadHeader(d task.Delivery, reason string) nats.Header {
+	h := nats.Header{}
+	for name, values := range d.Header {
+		if controlsServer(name) || isCapstanHeader(name) {
+			name = originalPrefix + name
+		}
+		h[name] = values
 	}
-	if !from.since.IsZero() {
-		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &from.since
+	h.Set(nats.MsgIdHdr, deadID(d))
+	h.Set("Capstan-Stream", d.Stream)
+	h.Set("Capstan-Sequence", fmt.Sprint(d.Seq))
+	h.Set(ReasonHeader, oneLine(reason))
+	return h
+}
+
+// deadID returns the message id of a request's dead letter. It includes the time, because the sequences of a recreated
+// stream start over.
+func deadID(d task.Delivery) string { return perRequestID(d.Stream, d) }
+
+// isCapstanHeader reports whether a header's name is reserved for Capstan.
+func isCapstanHeader(name string) bool { return strings.HasPrefix(strings.ToLower(name), "capstan-") }
+
+// controlsServer reports whether a header tells the NATS server what to do with a message.
+func controlsServer(name string) bool { return strings.HasPrefix(strings.ToLower(name), "nats-") }
+
+// copyTrace copies the request's trace headers, unless they are too long.
+func copyTrace(h nats.Header, d task.Delivery) {
+	for _, name := range []string{traceParent, traceState} {
+		if v := d.HeaderValue(name); v != "" && len(v) <= maxTraceHeader {
+			h.Set(name, v)
+		}
 	}
-	opening, cancel := context.WithTimeout(ctx, jet.Quick)
-	defer cancel()
-	consumer, err := js.CreateConsumer(opening, stream, cfg)
-	if err != nil {
-		return nil, nil, err
+}
+
+// dropTrace removes the trace headers from an event that does not fit into a message.
+func dropTrace(h nats.Header) {
+	h.Del(traceParent)
+	h.Del(traceState)
+}
+
+// oneLine shortens a text to maxReason and removes its control characters, so that it can be a header's value.
+func oneLine(text string) string {
+	if len(text) > maxReason { // it may be cut within a character, which is then dropped
+		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
 	}
-	return consumer, func() {
-		ctx, cancel := context.WithTimeout(ctx, jet.Quick)
-		defer cancel()
-		_ = js.DeleteConsumer(ctx, stream, consumer.CachedInfo().Name)
-	}, nil
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
 }

@@ -15,46 +15,45 @@ import (
 	"github.com/capstan-worker/capstan/internal/memory"
 )
 
-// eventIndex finds events by their message ids, also longer ago than the stream remembers those.
+// eventIndex finds stored events by their message ids, including those that the stream has forgotten.
 //
-// After an outage or a takeover thousands of callers may ask at once. They are answered together: the caller that has
-// the turn reads the headers for all that wait at that time. An index keeps the headers that were read for questions
-// by time, so that the next look reads only those that came since. An index that does not fit into its budget
-// is given up: each look then reads the headers again and keeps none of them. An index that has not been used for a
-// while is dropped.
+// After an outage or a takeover, thousands of callers may search at once. They are answered together: the caller that
+// has the turn reads the headers of the stored events for all queries that wait then. Headers read for queries by time
+// are kept in an index, so that the next search reads only newer ones. If the index exceeds its budget, it is dropped;
+// each search then reads all headers and keeps none. An index that is not used for a minute is dropped, too.
 type eventIndex struct {
 	budget *memory.Budget
 	call   *jet.Call
 	open   func(ctx context.Context, from position) (jetstream.Consumer, func(), error)
 	seed   maphash.Seed
-	unused *time.Timer // runs out when the index has not been used for unusedFor
+	unused *time.Timer // drops the index after unusedFor
 
 	mu      sync.Mutex
-	waiting []*question // guarded by mu
+	waiting []*query // guarded by mu
 
-	turn      chan struct{}     // has room for one; the caller that filled it owns the fields below
-	seqs      map[uint64]uint64 // hash of a message id to its sequence; nil: there is no index
-	from, to  position          // the index holds all that was stored since from, up to to
-	reserved  []*memory.Reservation
-	entries   int  // that are reserved
-	doesntFit bool // until the index is dropped
+	turn          chan struct{}     // has capacity for one; the caller that filled it owns the fields below
+	seqs          map[uint64]uint64 // sequence by the hash of the message id; nil: there is no index
+	from, to      position          // the index has all events stored from `from` to `to`
+	reserved      []*memory.Reservation
+	capacity      int  // entries that are reserved
+	exceedsBudget bool // until the index is dropped
 }
 
 // unusedFor is how long an index is kept that is not used.
 const unusedFor = time.Minute
 
-// position is a place in the results stream: behind a sequence or, where since is set, at a time of the server's.
+// position is a position in the results stream: after a sequence or, if since is set, from a time of the server's clock.
 type position struct {
 	seq   uint64
 	since time.Time
 }
 
-// question asks for the events with certain ids that are stored from a position on.
-type question struct {
+// query asks for the events with certain message ids that are stored from a position on.
+type query struct {
 	from     position
-	hashes   []uint64
-	found    []uint64 // sequences; of the owner of the turn
-	answered bool     // of the owner of the turn
+	hashes   []uint64 // of the ids
+	found    []uint64 // sequences; owned by the caller that has the turn
+	answered bool     // owned by the caller that has the turn
 }
 
 func newEventIndex(js jetstream.JetStream, stream string, budget *memory.Budget, call *jet.Call) *eventIndex {
@@ -67,10 +66,10 @@ func newEventIndex(js jetstream.JetStream, stream string, budget *memory.Budget,
 	return x
 }
 
-// find returns the sequences of stored messages that may have one of these ids. Those before a position are not
-// looked for.
+// find returns the sequences of stored messages from a position on that may have one of these ids: two ids may have the
+// same hash.
 func (x *eventIndex) find(ctx context.Context, from position, ids ...string) ([]uint64, error) {
-	q := &question{from: from}
+	q := &query{from: from}
 	for _, id := range ids {
 		q.hashes = append(q.hashes, x.hash(id))
 	}
@@ -81,16 +80,16 @@ func (x *eventIndex) find(ctx context.Context, from position, ids ...string) ([]
 	case x.turn <- struct{}{}:
 	case <-ctx.Done():
 		x.withdraw(q)
-		return nil, fmt.Errorf("look for an event: %w", ctx.Err())
+		return nil, fmt.Errorf("search for an event: %w", ctx.Err())
 	}
 	defer func() {
 		x.unused.Reset(unusedFor)
 		<-x.turn
 	}()
-	if !q.answered { // else another caller has asked for this one, too
+	if !q.answered { // else another caller has answered it
 		if err := x.answerAll(ctx); err != nil {
 			x.withdraw(q)
-			return nil, fmt.Errorf("look for an event: %w", err)
+			return nil, fmt.Errorf("search for an event: %w", err)
 		}
 	}
 	return q.found, nil
@@ -98,62 +97,62 @@ func (x *eventIndex) find(ctx context.Context, from position, ids ...string) ([]
 
 func (x *eventIndex) hash(id string) uint64 { return maphash.String(x.seed, id) }
 
-func (x *eventIndex) withdraw(q *question) {
+func (x *eventIndex) withdraw(q *query) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.waiting = slices.DeleteFunc(x.waiting, func(other *question) bool { return other == q })
+	x.waiting = slices.DeleteFunc(x.waiting, func(other *query) bool { return other == q })
 }
 
-// answerAll answers all questions that wait. On an error they wait on, for the next one's turn.
+// answerAll answers all waiting queries. After an error they wait for the next caller's turn.
 func (x *eventIndex) answerAll(ctx context.Context) error {
 	x.mu.Lock()
-	asked := x.waiting
+	queries := x.waiting
 	x.waiting = nil
 	x.mu.Unlock()
-	var behind, since []*question
-	for _, q := range asked {
+	var bySequence, byTime []*query
+	for _, q := range queries {
 		if q.from.since.IsZero() {
-			behind = append(behind, q)
+			bySequence = append(bySequence, q)
 		} else {
-			since = append(since, q)
+			byTime = append(byTime, q)
 		}
 	}
-	err := errors.Join(x.scan(ctx, behind), x.lookUp(ctx, since))
-	for _, q := range asked {
+	err := errors.Join(x.scan(ctx, bySequence), x.lookUp(ctx, byTime))
+	for _, q := range queries {
 		q.answered = err == nil
 	}
 	if err != nil {
 		x.mu.Lock()
-		x.waiting = append(asked, x.waiting...)
+		x.waiting = append(queries, x.waiting...)
 		x.mu.Unlock()
 	}
 	return err
 }
 
-// lookUp answers questions by the index, which it makes or brings up to date, or without it where it does not fit
-// into memory.
-func (x *eventIndex) lookUp(ctx context.Context, asked []*question) error {
-	if len(asked) == 0 {
+// lookUp answers queries by time from the index, which it creates or brings up to date. If the index exceeds its budget,
+// it scans.
+func (x *eventIndex) lookUp(ctx context.Context, queries []*query) error {
+	if len(queries) == 0 {
 		return nil
 	}
-	if first := oldest(asked); x.seqs == nil || first.since.Before(x.from.since) {
-		doesntFit := x.doesntFit
+	if first := earliestOf(queries); x.seqs == nil || first.since.Before(x.from.since) {
+		exceedsBudget := x.exceedsBudget
 		x.drop()
-		x.seqs, x.from, x.to, x.doesntFit = map[uint64]uint64{}, first, first, doesntFit
+		x.seqs, x.from, x.to, x.exceedsBudget = map[uint64]uint64{}, first, first, exceedsBudget
 	}
-	if x.doesntFit {
-		return x.scan(ctx, asked)
+	if x.exceedsBudget {
+		return x.scan(ctx, queries)
 	}
 	err := x.read(ctx, &x.to, x.add)
-	if errors.Is(err, errDoesntFit) {
+	if errors.Is(err, errExceedsBudget) {
 		x.drop()
-		x.doesntFit = true
-		return x.scan(ctx, asked)
+		x.exceedsBudget = true
+		return x.scan(ctx, queries)
 	}
 	if err != nil {
 		return err
 	}
-	for _, q := range asked {
+	for _, q := range queries {
 		q.found = nil
 		for _, hash := range q.hashes {
 			if seq, ok := x.seqs[hash]; ok {
@@ -164,20 +163,20 @@ func (x *eventIndex) lookUp(ctx context.Context, asked []*question) error {
 	return nil
 }
 
-// scan answers questions by reading headers of which it keeps nothing.
-func (x *eventIndex) scan(ctx context.Context, asked []*question) error {
-	if len(asked) == 0 {
+// scan answers queries by reading headers that it does not keep.
+func (x *eventIndex) scan(ctx context.Context, queries []*query) error {
+	if len(queries) == 0 {
 		return nil
 	}
-	wanted := map[uint64][]*question{}
-	for _, q := range asked {
+	wanted := map[uint64][]*query{}
+	for _, q := range queries {
 		q.found = nil
 		for _, hash := range q.hashes {
 			wanted[hash] = append(wanted[hash], q)
 		}
 	}
-	at := oldest(asked)
-	return x.read(ctx, &at, func(hash, seq uint64) error {
+	start := earliestOf(queries)
+	return x.read(ctx, &start, func(hash, seq uint64) error {
 		for _, q := range wanted[hash] {
 			q.found = append(q.found, seq)
 		}
@@ -185,10 +184,10 @@ func (x *eventIndex) scan(ctx context.Context, asked []*question) error {
 	})
 }
 
-// oldest returns the first position that is asked for. All are by time, or all by sequence.
-func oldest(asked []*question) position {
-	first := asked[0].from
-	for _, q := range asked {
+// earliestOf returns the earliest position of queries that are all by time, or all by sequence.
+func earliestOf(queries []*query) position {
+	first := queries[0].from
+	for _, q := range queries {
 		if q.from.since.Before(first.since) || q.from.seq < first.seq {
 			first = q.from
 		}
@@ -197,44 +196,44 @@ func oldest(asked []*question) position {
 }
 
 const (
-	entrySize = 48   // bytes that an event takes in the index, its map's spare slots included
+	entrySize = 48   // bytes of an entry of the index, including the unused space of its map
 	entryStep = 4096 // entries that are reserved at once, at most
 )
 
-var errDoesntFit = errors.New("index of stored events does not fit into its memory")
+var errExceedsBudget = errors.New("index of stored events exceeds its budget")
 
-// add puts an event into the index.
+// add adds an event to the index, or returns errExceedsBudget.
 func (x *eventIndex) add(hash, seq uint64) error {
-	if len(x.seqs) == x.entries {
-		step := min(entryStep, int((x.budget.Size()-int64(x.entries)*entrySize)/entrySize))
+	if len(x.seqs) == x.capacity {
+		step := min(entryStep, int((x.budget.Size()-int64(x.capacity)*entrySize)/entrySize))
 		if step <= 0 {
-			return errDoesntFit
+			return errExceedsBudget
 		}
 		part := x.budget.TryReserve(int64(step) * entrySize)
 		if part == nil {
-			return errDoesntFit
+			return errExceedsBudget
 		}
 		x.reserved = append(x.reserved, part)
-		x.entries += step
+		x.capacity += step
 	}
 	x.seqs[hash] = seq
 	return nil
 }
 
-// expire drops an index that is not in use.
+// expire drops the index, unless it is in use, which starts its time over.
 func (x *eventIndex) expire() {
 	select {
 	case x.turn <- struct{}{}:
 		x.drop()
 		<-x.turn
-	default: // in use, and then its time starts over
+	default:
 	}
 }
 
-// drop gives the memory of the index back.
+// drop removes the index and releases its memory.
 func (x *eventIndex) drop() {
 	for _, part := range x.reserved {
 		part.Release()
 	}
-	x.seqs, x.reserved, x.entries, x.doesntFit = nil, nil, 0, false
+	x.seqs, x.reserved, x.capacity, x.exceedsBudget = nil, nil, 0, false
 }

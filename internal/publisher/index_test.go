@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
@@ -19,14 +18,14 @@ import (
 	"github.com/capstan-worker/capstan/internal/servertime"
 )
 
-// A worker that takes over thousands of tasks looks for their events without a consumer for each.
-func TestLooksLeaveNoConsumersBehind(t *testing.T) {
+// A worker that takes over thousands of tasks searches for their events without a consumer for each.
+func TestSearchesLeaveNoConsumersBehind(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
 	var all sync.WaitGroup
 	for i := range 200 {
 		all.Go(func() {
-			if _, _, err := h.Publish(t.Context(), message(uint64(i+1)), event(fmt.Sprint("t", i)), true); err != nil {
+			if _, _, err := h.Publish(t.Context(), delivery(uint64(i+1)), event(fmt.Sprint("t", i)), true); err != nil {
 				t.Error(err)
 			}
 		})
@@ -41,19 +40,18 @@ func TestLooksLeaveNoConsumersBehind(t *testing.T) {
 	}
 }
 
-// The look is one for all tasks that were taken over: an answer that was lost on the way must not keep all
-// of them waiting for long.
-func TestALookWithoutAnAnswerIsTakenAgainSoon(t *testing.T) {
+// All tasks that were taken over wait for one search, so they must not wait long for an answer that was lost.
+func TestASearchWithoutAnAnswerIsRetriedSoon(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
 	silent := &silent{JetStream: h.js, left: 2}
 	h.parts.JetStream = silent
 	p := newPublisher(h.parts)
-	if _, _, err := p.Publish(t.Context(), message(1), event("a"), true); err != nil {
+	if _, _, err := p.Publish(t.Context(), delivery(1), event("a"), true); err != nil {
 		t.Fatal(err)
 	}
 	if silent.left >= 0 {
-		t.Error("all calls were answered: this test tries nothing")
+		t.Error("all calls were answered: this test proves nothing")
 	}
 	if silent.longest > 5*time.Second {
 		t.Errorf("a call may take %v, want a few seconds", silent.longest)
@@ -95,53 +93,76 @@ func (s *silent) DeleteConsumer(ctx context.Context, stream, consumer string) er
 	return s.JetStream.DeleteConsumer(ctx, stream, consumer)
 }
 
-// A look waits for what is there, and not for what may come.
-func TestALookEndsWithTheLastEvent(t *testing.T) {
+// A search that asked for more would wait for events that may come.
+func TestASearchFetchesNoMoreThanIsStored(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	for _, id := range []string{"a", "b", "c"} {
-		if _, _, err := h.Publish(t.Context(), message(1), event(id), false); err != nil {
+	const stored = 3
+	for i := range stored {
+		if _, _, err := h.Publish(t.Context(), delivery(1), event(fmt.Sprint("t", i)), false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	again := event("c")
-	again.RequestedAt = time.Now().Add(-time.Hour)
-	began := time.Now()
-	if _, _, err := h.Publish(t.Context(), message(2), again, true); err != nil {
+	fetches := &countingFetches{JetStream: h.js}
+	h.parts.JetStream = fetches
+	ev := event("t0")
+	ev.RequestedAt = time.Now().Add(-time.Hour)
+	if _, _, err := newPublisher(h.parts).Publish(t.Context(), delivery(2), ev, true); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took >= jet.Quick {
-		t.Errorf("a look at 3 events took %v, want less than the time of an answer that is lost", took)
+	if fetches.fetched != stored {
+		t.Errorf("got a search for %d events, want %d", fetches.fetched, stored)
 	}
 }
 
-// countingLooks counts the consumers that are made.
-type countingLooks struct {
+// countingFetches counts how many messages its consumers ask for.
+type countingFetches struct {
 	jetstream.JetStream
-	made atomic.Int32
+	fetched int
 }
 
-func (c *countingLooks) CreateConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
-	c.made.Add(1)
+func (c *countingFetches) CreateConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	consumer, err := c.JetStream.CreateConsumer(ctx, stream, cfg)
+	return countedConsumer{consumer, c}, err
+}
+
+type countedConsumer struct {
+	jetstream.Consumer
+	by *countingFetches
+}
+
+func (c countedConsumer) Fetch(n int, opts ...jetstream.FetchOpt) (jetstream.MessageBatch, error) {
+	c.by.fetched += n
+	return c.Consumer.Fetch(n, opts...)
+}
+
+// countingSearches counts the consumers that are created.
+type countingSearches struct {
+	jetstream.JetStream
+	created atomic.Int32
+}
+
+func (c *countingSearches) CreateConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	c.created.Add(1)
 	return c.JetStream.CreateConsumer(ctx, stream, cfg)
 }
 
-// counting returns a publisher whose looks are counted, with that many bytes for its index.
-func (h *harness) counting(index int64) (*publisher.Publisher, *countingLooks) {
-	looks := &countingLooks{JetStream: h.js}
-	h.parts.JetStream, h.parts.Index = looks, memory.NewBudget(index)
-	return newPublisher(h.parts), looks
+// counting returns a publisher whose searches are counted, with this many bytes for its index.
+func (h *harness) counting(index int64) (*publisher.Publisher, *countingSearches) {
+	searches := &countingSearches{JetStream: h.js}
+	h.parts.JetStream, h.parts.Index = searches, memory.NewBudget(index)
+	return newPublisher(h.parts), searches
 }
 
-// The stream tells a duplicate by itself until it forgets ids.
-func TestTheEventOfAYoungTaskIsNotLookedFor(t *testing.T) {
+// The stream itself detects the duplicate until it forgets ids.
+func TestTheEventOfAYoungTaskIsNotSearchedFor(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{}) // remembers ids for an hour
-	p, looks := h.counting(1 << 20)
+	p, searches := h.counting(1 << 20)
 	for _, tc := range []struct {
-		id    string
-		age   time.Duration
-		looks int32
+		id       string
+		age      time.Duration
+		searches int32
 	}{
 		{"a", 29 * time.Minute, 0},
 		{"b", 31 * time.Minute, 1},
@@ -150,46 +171,46 @@ func TestTheEventOfAYoungTaskIsNotLookedFor(t *testing.T) {
 			ev := event(tc.id)
 			ev.RequestedAt = time.Now().Add(-tc.age)
 			ev.SubmittedAt = time.Now()
-			if _, _, err := p.Publish(t.Context(), message(1), ev, true); err != nil {
+			if _, _, err := p.Publish(t.Context(), delivery(1), ev, true); err != nil {
 				t.Fatal(err)
 			}
-			if tc.looks == 0 && looks.made.Load() > 0 {
-				t.Errorf("%v old: got a look, want none", tc.age)
+			if tc.searches == 0 && searches.created.Load() > 0 {
+				t.Errorf("%v old: got a search, want none", tc.age)
 			}
 		}
-		if got := looks.made.Load(); got < tc.looks {
-			t.Errorf("%v old: got %d looks, want %d or more", tc.age, got, tc.looks)
+		if got := searches.created.Load(); got < tc.searches {
+			t.Errorf("%v old: got %d searches, want %d or more", tc.age, got, tc.searches)
 		}
 	}
 }
 
-// A worker whose clock is off asks by the server's: a task is as old as that says.
+// The clock of the worker may be wrong.
 func TestTheAgeOfATaskIsByTheServersClock(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
 	h.parts.Clock = &servertime.Clock{}
 	h.parts.Clock.Observe(time.Now().Add(-2*time.Hour), time.Now(), time.Now())
-	p, looks := h.counting(1 << 20)
+	p, searches := h.counting(1 << 20)
 	ev := event("a")
 	ev.RequestedAt = time.Now().Add(-2*time.Hour - time.Minute)
-	if _, _, err := p.Publish(t.Context(), message(1), ev, true); err != nil {
+	if _, _, err := p.Publish(t.Context(), delivery(1), ev, true); err != nil {
 		t.Fatal(err)
 	}
-	if looks.made.Load() > 0 {
-		t.Error("got a look for a task that is a minute old by the server's clock")
+	if searches.created.Load() > 0 {
+		t.Error("got a search for a task that is a minute old by the server's clock, want none")
 	}
 }
 
-// The index has a budget. Where it does not fit, events are found all the same, and nothing is kept.
-func TestEventsAreFoundWithoutRoomForAnIndex(t *testing.T) {
+// If the index exceeds its budget, events are found without it, and no memory stays reserved.
+func TestEventsAreFoundWithoutMemoryForAnIndex(t *testing.T) {
 	t.Parallel()
 	const tasks = 300
-	for name, size := range map[string]int64{"room for none": 1, "room for some": 100 * 48, "room for all": 1 << 20} {
+	for name, size := range map[string]int64{"memory for none": 1, "memory for some": 100 * 48, "memory for all": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t, natsserver.Config{})
 			h.window(100 * time.Millisecond)
-			p, looks := h.counting(size)
+			p, searches := h.counting(size)
 			requested := time.Now().Add(-time.Hour)
 			h.publishAll(p, tasks, requested, false)
 			forget := time.NewTimer(300 * time.Millisecond)
@@ -201,8 +222,8 @@ func TestEventsAreFoundWithoutRoomForAnIndex(t *testing.T) {
 			if reserved := h.parts.Index.Reserved(); reserved > size || (reserved > 0) != (size > tasks*48) {
 				t.Errorf("got %d bytes of %d reserved, want some only where all fits", reserved, size)
 			}
-			if got := looks.made.Load(); got > tasks/3 {
-				t.Errorf("got %d looks for %d tasks at once, want one for all that wait", got, tasks)
+			if got := searches.created.Load(); got > tasks/3 {
+				t.Errorf("got %d searches for %d tasks at once, want one for all that wait", got, tasks)
 			}
 			p.ExpireAfter(0)
 			natstest.Eventually(t, func() error {
@@ -223,7 +244,7 @@ func (h *harness) publishAll(p *publisher.Publisher, tasks int, requested time.T
 		all.Go(func() {
 			ev := event(fmt.Sprint("t", i))
 			ev.RequestedAt = requested
-			if _, _, err := p.Publish(h.t.Context(), message(uint64(i+1)), ev, redelivered); err != nil {
+			if _, _, err := p.Publish(h.t.Context(), delivery(uint64(i+1)), ev, redelivered); err != nil {
 				h.t.Error(err)
 			}
 		})
@@ -231,8 +252,8 @@ func (h *harness) publishAll(p *publisher.Publisher, tasks int, requested time.T
 	all.Wait()
 }
 
-// One look answers many. Where it fails for good, the others that it was for are answered by the next.
-func TestALookThatFailsIsTakenByAnother(t *testing.T) {
+// One search answers many queries. If it fails, the others are answered by the next search.
+func TestQueriesOfASearchThatFailsAreAnsweredByTheNext(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
 	h.window(100 * time.Millisecond)
@@ -240,13 +261,13 @@ func TestALookThatFailsIsTakenByAnother(t *testing.T) {
 	h.publishAll(h.Publisher, 2, requested, false)
 	forget := time.NewTimer(300 * time.Millisecond)
 	<-forget.C
-	failing := &failing{JetStream: h.js, reached: make(chan struct{}), goOn: make(chan struct{})}
+	failing := &failing{JetStream: h.js, reached: make(chan struct{}), proceed: make(chan struct{})}
 	h.parts.JetStream = failing
 	p := newPublisher(h.parts)
 	publish := func(id string, ended chan<- error) {
 		ev := event(id)
 		ev.RequestedAt = requested
-		_, _, err := p.Publish(t.Context(), message(1), ev, true)
+		_, _, err := p.Publish(t.Context(), delivery(1), ev, true)
 		ended <- err
 	}
 	first, others := make(chan error, 1), make(chan error, 2)
@@ -256,34 +277,34 @@ func TestALookThatFailsIsTakenByAnother(t *testing.T) {
 	go publish("t1", others)
 	natstest.Eventually(t, func() error {
 		if n := p.Waiting(); n != 2 {
-			return fmt.Errorf("got %d that wait, want 2", n)
+			return fmt.Errorf("got %d queries waiting, want 2", n)
 		}
 		return nil
 	})
-	close(failing.goOn)
+	close(failing.proceed)
 	if err := <-first; err != nil {
 		t.Errorf("got %v, want the first event stored", err)
 	}
 	if one, other := <-others, <-others; (one == nil) == (other == nil) {
-		t.Errorf("got %v and %v, want the look to fail for one of them", one, other)
+		t.Errorf("got %v and %v, want the search to fail for one of them", one, other)
 	}
 	if got := h.lastSeq(); got != 3 {
 		t.Errorf("got %d events, want each once: 3", got)
 	}
 }
 
-// failing waits in the first look, and closes the second one's connection.
+// failing blocks the first search until the test lets it continue, and fails the second.
 type failing struct {
 	jetstream.JetStream
-	reached, goOn chan struct{}
-	looks         atomic.Int32
+	reached, proceed chan struct{}
+	searches         atomic.Int32
 }
 
 func (f *failing) CreateConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
-	switch f.looks.Add(1) {
+	switch f.searches.Add(1) {
 	case 1:
 		close(f.reached)
-		<-f.goOn
+		<-f.proceed
 	case 2:
 		return nil, nats.ErrConnectionClosed
 	}

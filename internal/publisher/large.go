@@ -15,19 +15,18 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// offload puts the answer of an event into the object store and the object's name in its place, where there is an
-// answer. Where there is both a result and what it was unwrapped from, the result is the answer; a failed task's
-// is what the API sent.
-func (p *Publisher) offload(ctx context.Context, m task.Delivery, ev *task.Event) error {
-	answer := ev.Result
-	if answer == nil {
-		answer = ev.RawResult
+// offload moves the result of an event, if there is one, to the object store, and leaves a reference to it. For a failed
+// task this is the raw result, which the API sent.
+func (p *Publisher) offload(ctx context.Context, d task.Delivery, ev *task.Event) error {
+	result := ev.Result
+	if result == nil {
+		result = ev.RawResult
 	}
-	if answer == nil {
+	if result == nil {
 		return nil
 	}
-	name := perRequestID(ev.TaskID, m)
-	info, err := p.put(ctx, name, task.Portable(answer))
+	name := perRequestID(ev.TaskID, d)
+	info, err := p.put(ctx, name, task.Portable(result))
 	if err != nil {
 		return fmt.Errorf("store result: %w", err)
 	}
@@ -41,35 +40,35 @@ const (
 	// chunkSize is the object store's usual one, in bytes.
 	chunkSize = 128 << 10
 
-	// firstUpload is how long the first try to store an object may take. An answer that was lost on the way
-	// costs no more than that; the next try has twice the time, up to longestUpload, in case the link is slow.
+	// firstUpload is how long the first attempt to upload an object may take, and so what a lost answer costs. In case
+	// the link is slow, the next attempt has twice the time, up to longestUpload.
 	firstUpload   = 10 * time.Second
 	longestUpload = 3 * time.Minute
 )
 
-// put stores an object and looks whether it can be read. It waits while as many others are being stored as may be
-// at once.
+// put uploads an object and verifies it. It waits for an upload slot first.
 func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
 	if err := p.uploads.Acquire(ctx, 1); err != nil {
 		return nil, fmt.Errorf("wait to upload: %w", err)
 	}
 	defer p.uploads.Release(1)
-	patience := firstUpload
+	timeout := firstUpload
 	return jet.Retry(ctx, p.calls.object, func(ctx context.Context) (*jetstream.ObjectInfo, error) {
-		ctx, cancel := context.WithTimeout(ctx, patience)
+		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		defer func() {
 			if ctx.Err() != nil {
-				patience = min(2*patience, longestUpload)
+				timeout = min(2*timeout, longestUpload)
 			}
 		}()
-		return p.whileConnected(func() (*jetstream.ObjectInfo, error) { return p.upload(ctx, name, data) })
+		return p.untilClosed(func() (*jetstream.ObjectInfo, error) { return p.upload(ctx, name, data) })
 	})
 }
 
-// upload stores an object, in chunks that the server takes, and reads it back: nats.go 1.55 sends a chunk that met
-// no responder again from a buffer that holds another by then.
+// upload stores an object in chunks that fit into a message, and reads it back. It must be read back because nats.go 1.55
+// retries a chunk that met no responder from a buffer that holds another chunk by then.
 func (p *Publisher) upload(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
+	// Half of max_payload leaves space for the headers of a chunk.
 	size := uint32(min(max(p.nc.MaxPayload()/2, 1), chunkSize))
 	meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}
 	info, err := p.large.Put(ctx, meta, bytes.NewReader(data))
@@ -82,7 +81,7 @@ func (p *Publisher) upload(ctx context.Context, name string, data []byte) (*jets
 	return info, nil
 }
 
-// readBack reads an object and keeps nothing of it. At its end the object store compares the digest.
+// readBack reads an object and discards it. At its end the object store compares the digest.
 func (p *Publisher) readBack(ctx context.Context, name string) error {
 	object, err := p.large.Get(ctx, name)
 	if err != nil {
@@ -92,9 +91,9 @@ func (p *Publisher) readBack(ctx context.Context, name string) error {
 	return errors.Join(err, object.Close())
 }
 
-// whileConnected waits for a call until the connection is closed: a worker that has to go must not wait for it.
-// nats.go 1.55 waits for chunks on a closed connection, and until the deadline where ctx was canceled.
-func (p *Publisher) whileConnected(call func() (*jetstream.ObjectInfo, error)) (*jetstream.ObjectInfo, error) {
+// untilClosed waits for a call, but not after the connection is closed, so that a worker can stop. nats.go 1.55 itself
+// waits for chunks on a closed connection, and if ctx is canceled, until its deadline.
+func (p *Publisher) untilClosed(call func() (*jetstream.ObjectInfo, error)) (*jetstream.ObjectInfo, error) {
 	closed := p.nc.StatusChanged(nats.CLOSED)
 	defer p.nc.RemoveStatusListener(closed)
 	type answer struct {
@@ -102,7 +101,7 @@ func (p *Publisher) whileConnected(call func() (*jetstream.ObjectInfo, error)) (
 		err  error
 	}
 	answered := make(chan answer, 1)
-	go func() {
+	go func() { // it ends with the call's time-out, also if nothing waits for it any longer
 		info, err := call()
 		answered <- answer{info, err}
 	}()

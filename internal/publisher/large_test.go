@@ -21,15 +21,15 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// A chunk that finds nobody on the server is sent again by the client, out of a buffer that holds the next
-// chunk by then: the object is stored, and is not what was to be stored.
+// The client retries a chunk that met no responder from a buffer that holds the next chunk by then. The object is stored,
+// but corrupt.
 func TestAResultThatWasStoredCorruptIsStoredAgain(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 64 << 10})
 	store := &leaderless{ObjectStore: h.large, harness: h}
 	ev := event("large")
 	ev.Result = json.RawMessage(`"` + strings.Repeat("a", 32<<10) + strings.Repeat("b", 32<<10) + `"`)
-	if _, _, err := h.on(store).Publish(t.Context(), message(7), ev, false); err != nil {
+	if _, _, err := h.withStore(store).Publish(t.Context(), delivery(7), ev, false); err != nil {
 		t.Fatal(err)
 	}
 	var stored task.Event
@@ -37,7 +37,7 @@ func TestAResultThatWasStoredCorruptIsStoredAgain(t *testing.T) {
 		t.Fatalf("got an event with %+v, %v, want a reference", stored.ResultRef, err)
 	}
 	if !store.corrupted {
-		t.Error("the first upload was as it should be: this test tries nothing")
+		t.Error("the first upload was not corrupted: this test proves nothing")
 	}
 	result, err := h.large.GetBytes(t.Context(), stored.ResultRef.Name)
 	if err != nil || !bytes.Equal(result, ev.Result) {
@@ -45,13 +45,13 @@ func TestAResultThatWasStoredCorruptIsStoredAgain(t *testing.T) {
 	}
 }
 
-// on returns a publisher like the harness's, on another object store.
-func (h *harness) on(large jetstream.ObjectStore) *publisher.Publisher {
+// withStore returns a publisher like the harness's that uses another object store.
+func (h *harness) withStore(large jetstream.ObjectStore) *publisher.Publisher {
 	h.parts.Large = large
 	return newPublisher(h.parts)
 }
 
-// leaderless is an object store whose stream is away while the first upload begins.
+// leaderless is an object store whose stream does not exist while the first upload begins.
 type leaderless struct {
 	jetstream.ObjectStore
 	*harness
@@ -64,7 +64,7 @@ func (l *leaderless) Put(ctx context.Context, meta jetstream.ObjectMeta, r io.Re
 	if l.uploads > 1 {
 		return l.ObjectStore.Put(ctx, meta, r)
 	}
-	info, err := l.ObjectStore.Put(ctx, meta, io.MultiReader(readerFunc(l.away), r))
+	info, err := l.ObjectStore.Put(ctx, meta, io.MultiReader(readerFunc(l.removeStream), r))
 	if err == nil {
 		_, err := l.GetBytes(ctx, meta.Name)
 		l.corrupted = err != nil
@@ -72,8 +72,8 @@ func (l *leaderless) Put(ctx context.Context, meta jetstream.ObjectMeta, r io.Re
 	return info, err
 }
 
-// away removes the object store's stream, for long enough that a chunk or two are refused.
-func (l *leaderless) away([]byte) (int, error) {
+// removeStream removes the object store's stream for a moment, so that a chunk or two are refused.
+func (l *leaderless) removeStream([]byte) (int, error) {
 	stream, err := l.js.Stream(l.t.Context(), "OBJ_"+results.Bucket)
 	if err != nil {
 		return 0, err
@@ -93,37 +93,37 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// An answer that never comes must not keep an event back for as long as a slow link may take.
-func TestAnUploadWithoutAnAnswerIsTriedAgainSoon(t *testing.T) {
+// An event must not wait for an answer that was lost for as long as a slow link may take.
+func TestAnUploadWithoutAnAnswerIsRetriedSoon(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
 	store := &unanswered{ObjectStore: h.large, left: 1}
 	ev := event("large")
 	ev.Result = json.RawMessage(`"` + strings.Repeat("a", 8192) + `"`)
-	if _, _, err := h.on(store).Publish(t.Context(), message(7), ev, false); err != nil {
+	if _, _, err := h.withStore(store).Publish(t.Context(), delivery(7), ev, false); err != nil {
 		t.Fatal(err)
 	}
 	want := []time.Duration{10 * time.Second, 20 * time.Second}
-	if !slices.Equal(store.patience, want) {
-		t.Errorf("uploads had %v, want %v", store.patience, want)
+	if !slices.Equal(store.timeouts, want) {
+		t.Errorf("uploads had %v, want %v", store.timeouts, want)
 	}
 }
 
-// However long the object store is away, the try after that has the time that an upload may take.
+// The attempt after a long outage has the time that a slow link needs.
 func TestAnUploadHasItsTimeAfterALongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &unanswered{ObjectStore: willing{}, left: 100} // five hours
+		store := &unanswered{ObjectStore: discard{}, left: 100} // five hours
 		p := newPublisher(publisher.Parts{Conn: &nats.Conn{}, Batcher: small{}, Results: emptyStream{}, Large: store})
-		if _, _, err := p.Publish(t.Context(), message(7), event("large"), false); err != nil {
+		if _, _, err := p.Publish(t.Context(), delivery(7), event("large"), false); err != nil {
 			t.Fatal(err)
 		}
-		if got := store.patience[len(store.patience)-1]; got != 3*time.Minute {
+		if got := store.timeouts[len(store.timeouts)-1]; got != 3*time.Minute {
 			t.Errorf("the last upload had %v, want 3m", got)
 		}
 	})
 }
 
-// small is an batcher that takes no event with its result in it.
+// small is a batcher to a stream that takes no event with its result in it.
 type small struct{}
 
 func (small) Publish(_ context.Context, msg *nats.Msg) (jet.PubAck, error) {
@@ -138,15 +138,15 @@ type emptyStream struct{ jetstream.Stream }
 
 func (emptyStream) CachedInfo() *jetstream.StreamInfo { return &jetstream.StreamInfo{} }
 
-// willing is an object store that takes everything, and keeps nothing.
-type willing struct{ jetstream.ObjectStore }
+// discard is an object store that stores nothing.
+type discard struct{ jetstream.ObjectStore }
 
-func (willing) Put(_ context.Context, _ jetstream.ObjectMeta, r io.Reader) (*jetstream.ObjectInfo, error) {
+func (discard) Put(_ context.Context, _ jetstream.ObjectMeta, r io.Reader) (*jetstream.ObjectInfo, error) {
 	n, err := io.Copy(io.Discard, r)
 	return &jetstream.ObjectInfo{Size: uint64(n)}, err
 }
 
-func (willing) Get(context.Context, string, ...jetstream.GetObjectOpt) (jetstream.ObjectResult, error) {
+func (discard) Get(context.Context, string, ...jetstream.GetObjectOpt) (jetstream.ObjectResult, error) {
 	return emptyObject{strings.NewReader("")}, nil
 }
 
@@ -160,12 +160,12 @@ func (emptyObject) Error() error                         { return nil }
 type unanswered struct {
 	jetstream.ObjectStore
 	left     int
-	patience []time.Duration
+	timeouts []time.Duration
 }
 
 func (u *unanswered) Put(ctx context.Context, meta jetstream.ObjectMeta, r io.Reader) (*jetstream.ObjectInfo, error) {
 	deadline, _ := ctx.Deadline()
-	u.patience = append(u.patience, time.Until(deadline).Round(10*time.Second))
+	u.timeouts = append(u.timeouts, time.Until(deadline).Round(10*time.Second))
 	u.left--
 	if u.left >= 0 {
 		<-ctx.Done()
@@ -174,7 +174,7 @@ func (u *unanswered) Put(ctx context.Context, meta jetstream.ObjectMeta, r io.Re
 	return u.ObjectStore.Put(ctx, meta, r)
 }
 
-// A worker that has to go closes its connection. An upload that hangs must not hold it.
+// A worker that must stop closes its connection. An upload that hangs must not keep it running.
 func TestAnUploadEndsWithTheConnection(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
@@ -183,21 +183,21 @@ func TestAnUploadEndsWithTheConnection(t *testing.T) {
 	ev.Result = json.RawMessage(`"` + strings.Repeat("a", 8192) + `"`)
 	ended := make(chan error, 1)
 	go func() {
-		_, _, err := h.on(store).Publish(t.Context(), message(7), ev, false)
+		_, _, err := h.withStore(store).Publish(t.Context(), delivery(7), ev, false)
 		ended <- err
 	}()
 	<-store.reached
 	began := time.Now()
 	h.nc.Close()
-	if err := <-ended; !errors.Is(err, nats.ErrConnectionClosed) || time.Since(began) > firstTry/2 {
+	if err := <-ended; !errors.Is(err, nats.ErrConnectionClosed) || time.Since(began) > firstTimeout/2 {
 		t.Errorf("got %v after %v, want ErrConnectionClosed at once", err, time.Since(began))
 	}
 }
 
-// firstTry is what the first try of an upload may take.
-const firstTry = 10 * time.Second
+// firstTimeout is the time-out of the first attempt to upload.
+const firstTimeout = 10 * time.Second
 
-// hanging is an object store that can be written, and hangs when it is read.
+// hanging is an object store that can be written but hangs when it is read.
 type hanging struct {
 	jetstream.ObjectStore
 	reached chan struct{}

@@ -28,12 +28,12 @@ func TestALargeResultIsNotCopied(t *testing.T) { // not parallel: it counts what
 		result[i] = 'x'
 	}
 	result[0], result[size-1] = '"', '"'
-	p := newPublisher(publisher.Parts{Conn: &nats.Conn{}, Batcher: small{}, Results: boundStream{}, Large: willing{}})
+	p := newPublisher(publisher.Parts{Conn: &nats.Conn{}, Batcher: small{}, Results: boundStream{}, Large: discard{}})
 	ev := event("a")
 	ev.Result, ev.RawResult = result, result
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	kept, _, err := p.Publish(t.Context(), message(1), ev, false)
+	kept, _, err := p.Publish(t.Context(), delivery(1), ev, false)
 	if err != nil || kept.ResultRef == nil || kept.ResultRef.Size != size {
 		t.Fatalf("got %+v, %v", kept.ResultRef, err)
 	}
@@ -50,18 +50,17 @@ func (boundStream) CachedInfo() *jetstream.StreamInfo {
 	return &jetstream.StreamInfo{Config: jetstream.StreamConfig{MaxMsgSize: 1 << 20}}
 }
 
-// However many results end together, few are uploaded at once.
-func TestUploadsTakeTurns(t *testing.T) {
+func TestFewResultsAreUploadedAtOnce(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
 	store := &crowded{ObjectStore: h.large}
-	p := h.on(store)
+	p := h.withStore(store)
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
 			ev := event(fmt.Sprint("t", i))
 			ev.Result = json.RawMessage(`"` + strings.Repeat("x", 8192) + `"`)
-			if _, _, err := p.Publish(t.Context(), message(uint64(i+1)), ev, false); err != nil {
+			if _, _, err := p.Publish(t.Context(), delivery(uint64(i+1)), ev, false); err != nil {
 				t.Error(err)
 			}
 		})
@@ -86,13 +85,13 @@ func (c *crowded) Put(ctx context.Context, meta jetstream.ObjectMeta, r io.Reade
 	return c.ObjectStore.Put(ctx, meta, r)
 }
 
-// Bytes that no reader accepts do not go into the object store either.
+// Bytes that no JSON reader accepts are not stored in the object store either.
 func TestALargeResultIsPortableToo(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
 	ev := event("a")
 	ev.Result = json.RawMessage(`{"text":"` + strings.Repeat("x", 8192) + "\xFF" + `\ud83d","n":1e400}`)
-	kept, _, err := h.Publish(t.Context(), message(1), ev, false)
+	kept, _, err := h.Publish(t.Context(), delivery(1), ev, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +101,7 @@ func TestALargeResultIsPortableToo(t *testing.T) {
 	}
 }
 
-// An event that an older worker stored is repeated in a form that every reader accepts.
+// An older worker may have stored an event that not every JSON reader accepts.
 func TestAReplayIsPortable(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
@@ -112,7 +111,7 @@ func TestAReplayIsPortable(t *testing.T) {
 	if _, err := h.js.PublishMsg(t.Context(), msg); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Replay(t.Context(), message(2), "a", 1); err != nil {
+	if err := h.Replay(t.Context(), delivery(2), "a", 1); err != nil {
 		t.Fatal(err)
 	}
 	if got := string(h.get(2).Data); got != "{\"task_id\":\"a\",\"result\":\"Z\uFFFDrich\"}" {

@@ -8,9 +8,13 @@ import (
 	"github.com/capstan-worker/capstan/internal/jet"
 )
 
-// calls are the publisher's calls to NATS.
+// calls are the kinds of the publisher's calls to NATS. The first three have the time-out of the batcher.
 type calls struct {
-	event, replay, dead, object, read *jet.Call
+	event  *jet.Call // publishes a new event
+	replay *jet.Call // publishes a stored event again
+	dead   *jet.Call // publishes a dead letter
+	object *jet.Call // uploads an object and reads it back
+	read   *jet.Call // reads a stored event
 }
 
 func newCalls(reg prometheus.Registerer, log zerolog.Logger) calls {
@@ -23,6 +27,7 @@ func newCalls(reg prometheus.Registerer, log zerolog.Logger) calls {
 	}
 }
 
+// metrics count the less usual ways of publishing. The pipeline counts events, in capstan_tasks_total.
 type metrics struct {
 	replays, deadLetters, largeResults prometheus.Counter
 }
@@ -33,7 +38,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	}
 	return metrics{
 		replays:      counter("capstan_replays_total", "Stored events published again for a repeated request."),
-		deadLetters:  counter("capstan_dead_letters_total", "Requests put among the dead letters."),
-		largeResults: counter("capstan_large_results_total", "Results put into the object store."),
+		deadLetters:  counter("capstan_dead_letters_total", "Requests stored as dead letters."),
+		largeResults: counter("capstan_large_results_total", "Results stored in the object store."),
 	}
 }

@@ -81,8 +81,7 @@ func (h *harness) overLink() (*publisher.Publisher, *link.Link) {
 	return newPublisher(h.parts), l
 }
 
-// The stream tells copies of an event, a subscriber without a consumer does not: it gets each event once, whatever
-// becomes of the link.
+// The stream detects copies of an event, but a subscriber without a consumer does not.
 func TestASubscriberWithoutAConsumerGetsEachEventOnceAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	const tasks = 300
@@ -101,7 +100,7 @@ func TestASubscriberWithoutAConsumerGetsEachEventOnceAfterAnOutage(t *testing.T)
 			publish := func(from, to int) {
 				for i := from; i < to; i++ {
 					all.Go(func() {
-						if _, _, err := p.Publish(t.Context(), message(uint64(i+1)), event(fmt.Sprint("t", i)), false); err != nil {
+						if _, _, err := p.Publish(t.Context(), delivery(uint64(i+1)), event(fmt.Sprint("t", i)), false); err != nil {
 							t.Error(err)
 						}
 					})
@@ -128,18 +127,18 @@ func TestASubscriberWithoutAConsumerGetsEachEventOnceAfterAnOutage(t *testing.T)
 
 func isEvent(f link.Frame) (string, bool) { return f.Subject, f.Subject == results.Subject }
 
-// A full stream refuses an event, and a subscriber without a consumer has seen it. It does not see it with each try.
-func TestAnEventIsNotSentTimeAndAgainToAFullStream(t *testing.T) {
+// A full stream refuses an event, but a subscriber without a consumer has seen it, and would see it with each attempt.
+func TestAnEventIsNotSentToAFullStreamAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	if _, _, err := h.Publish(t.Context(), message(1), event("first"), false); err != nil {
+	if _, _, err := h.Publish(t.Context(), delivery(1), event("first"), false); err != nil {
 		t.Fatal(err)
 	}
 	h.limit(1)
 	seen := h.subscribe()
 	stored := make(chan error, 1)
 	go func() {
-		_, _, err := h.Publish(context.WithoutCancel(t.Context()), message(2), event("second"), false)
+		_, _, err := h.Publish(context.WithoutCancel(t.Context()), delivery(2), event("second"), false)
 		stored <- err
 	}()
 	<-time.After(3 * time.Second)

@@ -1,5 +1,5 @@
-// Package publisher stores what a task leaves behind: its event on the results stream, a result that is
-// too large for a message in an object store, and a request that cannot be run among the dead letters.
+// Package publisher stores the results of tasks: the event of each on the results stream, results that are too large for
+// a message in an object store, and requests that cannot be run on the dead-letter stream.
 package publisher
 
 import (
@@ -21,25 +21,25 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Batcher publishes to streams; each call has a bound of its own.
+// Batcher publishes to streams.
 type Batcher interface {
+	// Publish returns within a time-out of its own; jet.Batcher describes its errors.
 	Publish(ctx context.Context, msg *nats.Msg) (jet.PubAck, error)
 }
 
-// Parts are what a publisher works with.
+// Parts are the things that a Publisher works with.
 type Parts struct {
 	Conn      *nats.Conn
 	JetStream jetstream.JetStream
 	Batcher   Batcher
 	Results   jetstream.Stream      // of the events
 	Large     jetstream.ObjectStore // of results that are too large for a message
-	Index     *memory.Budget        // of the index of stored events; its only user is the publisher
+	Index     *memory.Budget        // for the index of stored events; nothing else may reserve from it
 	Clock     *servertime.Clock     // nil: this machine's
 }
 
-// Publisher publishes events. Its calls wait out an outage of NATS, a full stream and a missing object
-// store: they return when what they were given is stored, when ctx ends, or when the connection is
-// closed.
+// Publisher publishes events. Its calls wait through an outage of NATS, a full stream and a missing object store. They
+// return when the event is stored, when ctx ends, or when the connection is closed.
 type Publisher struct {
 	nc      *nats.Conn
 	batcher Batcher
@@ -53,74 +53,76 @@ type Publisher struct {
 
 	index    *eventIndex
 	capacity capacity
-	newest   atomic.Uint64       // the sequence of an event that was stored lately
-	uploads  *semaphore.Weighted // places of uploads at once
-	reads    *semaphore.Weighted // places of stored events in memory at once
+	newest   atomic.Uint64       // the sequence of an event that was stored recently
+	uploads  *semaphore.Weighted // slots for uploads
+	reads    *semaphore.Weighted // slots for stored events in memory
 }
 
-// Bounds of what is in memory at once, beside the events that are to be published.
+// Bounds of concurrent work, and so of the memory that it takes in addition to the events themselves.
 const (
-	uploadsAtOnce = 2 // each reads its object back
-	readsAtOnce   = 8 // each is a message
+	maxUploads = 2 // each reads its object back
+	maxReads   = 8 // each is a message
 )
 
-// New returns a publisher of events and of dead letters.
+// New returns a publisher of events and of dead letters. It makes no call to NATS: what it knows of the streams is what
+// their CachedInfo says.
 func New(parts Parts, cfg ResultConfig, dead DeadConfig, reg prometheus.Registerer, log zerolog.Logger) *Publisher {
 	p := &Publisher{
 		nc: parts.Conn, batcher: parts.Batcher, results: parts.Results, large: parts.Large, clock: parts.Clock,
 		cfg: cfg, dead: dead, calls: newCalls(reg, log), metrics: newMetrics(reg),
 		index:    newEventIndex(parts.JetStream, cfg.Stream, parts.Index, jet.NewCall("find_event", 0, reg, log)),
 		capacity: capacity{results: parts.Results},
-		uploads:  semaphore.NewWeighted(uploadsAtOnce), reads: semaphore.NewWeighted(readsAtOnce),
+		uploads:  semaphore.NewWeighted(maxUploads), reads: semaphore.NewWeighted(maxReads),
 	}
 	p.newest.Store(parts.Results.CachedInfo().State.LastSeq)
 	return p
 }
 
-// Publish stores the one event of a task and returns the event that is stored, with its sequence in the
-// results stream. Publishing it again stores nothing: the stream tells it for a duplicate by the task id,
-// and the stored event is returned, since it is the one that subscribers have seen. The stream forgets ids
-// after its duplicate window. redelivered says that an earlier delivery may have come this far, so that the
-// events stored since the request are looked through where the stream may have forgotten.
+// Publish stores the one event of a task. It returns the stored event and its sequence in the results stream.
 //
-// An event under the same id that answers another request (a broken one that was mended and sent again)
-// is no duplicate. The event is then stored under the id that PublishPerRequest uses.
-func (p *Publisher) Publish(ctx context.Context, m task.Delivery, ev task.Event, redelivered bool) (task.Event, uint64, error) {
-	seq, err := p.storeOnce(ctx, m, &ev, ev.TaskID, redelivered)
-	if errors.Is(err, errOthers) {
-		seq, err = p.storePerRequest(ctx, m, &ev, redelivered)
+// Publishing an event again stores nothing: the stream detects the duplicate by its message id, which is the task id.
+// The stored event is returned, since it is the one that subscribers have seen. The stream forgets ids after its
+// duplicate window. If the request was redelivered, an earlier delivery may have stored the event long ago, so it is
+// looked for among all events that were stored since the request.
+//
+// An event with this id that answers another request is no duplicate; a user may have fixed a broken request and sent
+// it again. The new event is then stored under the id that PublishPerRequest uses.
+func (p *Publisher) Publish(ctx context.Context, d task.Delivery, ev task.Event, redelivered bool) (task.Event, uint64, error) {
+	seq, err := p.storeOnce(ctx, d, &ev, ev.TaskID, redelivered)
+	if errors.Is(err, errIDInUse) {
+		seq, err = p.storePerRequest(ctx, d, &ev, redelivered)
 	}
 	return ev, seq, err
 }
 
-// PublishPerRequest stores an event that is not the task's one. Its message id is the task id, the request's sequence,
-// and the time when the stream stored the request in Unix milliseconds, with slashes between them.
-// redelivered is as in Publish.
-func (p *Publisher) PublishPerRequest(ctx context.Context, m task.Delivery, ev task.Event, redelivered bool) error {
-	_, err := p.storePerRequest(ctx, m, &ev, redelivered)
+// PublishPerRequest stores an event that is not the task's own one, such as a refusal of a task id that is in use. Its
+// message id is the task id, the request's sequence, and the time when the stream stored the request in Unix
+// milliseconds, separated by slashes. redelivered is as in Publish.
+func (p *Publisher) PublishPerRequest(ctx context.Context, d task.Delivery, ev task.Event, redelivered bool) error {
+	_, err := p.storePerRequest(ctx, d, &ev, redelivered)
 	return err
 }
 
-// storePerRequest stores an event under the id that belongs to its request. A message of another
-// program can have that id only by intent; the event then gets a random one.
-func (p *Publisher) storePerRequest(ctx context.Context, m task.Delivery, ev *task.Event, redelivered bool) (uint64, error) {
-	id := perRequestID(ev.TaskID, m)
-	seq, err := p.storeOnce(ctx, m, ev, id, redelivered)
-	if errors.Is(err, errOthers) {
-		return p.storeOnce(ctx, m, ev, id+"/"+rand.Text(), redelivered)
+// storePerRequest stores an event under its request's own id. If a message of another program has that id, which can
+// only be on purpose, the event gets a random one.
+func (p *Publisher) storePerRequest(ctx context.Context, d task.Delivery, ev *task.Event, redelivered bool) (uint64, error) {
+	id := perRequestID(ev.TaskID, d)
+	seq, err := p.storeOnce(ctx, d, ev, id, redelivered)
+	if errors.Is(err, errIDInUse) {
+		return p.storeOnce(ctx, d, ev, id+"/"+rand.Text(), redelivered)
 	}
 	return seq, err
 }
 
-// perRequestID returns the message id of an event beside the task's own. No task id has a slash, and no two
-// requests have one sequence and one time.
-func perRequestID(taskID string, m task.Delivery) string {
-	return fmt.Sprintf("%s/%d/%d", taskID, m.Seq, m.Stored.UnixMilli())
+// perRequestID returns the message id of an event that belongs to one request. It is unique: task ids have no slash, and
+// no two requests have the same sequence and time.
+func perRequestID(taskID string, d task.Delivery) string {
+	return fmt.Sprintf("%s/%d/%d", taskID, d.Seq, d.Stored.UnixMilli())
 }
 
-// Replay stores the event with the given sequence once more, marked as a replay, in answer to a request
-// that repeats an ended task's. The error is task.ErrNoEvent where the stream does not hold it any more.
-func (p *Publisher) Replay(ctx context.Context, m task.Delivery, taskID string, seq uint64) error {
+// Replay publishes the event with this sequence again, marked as a replay. It answers a request that repeats the one of a
+// finished task. The error is task.ErrNoEvent if the stream no longer has the event.
+func (p *Publisher) Replay(ctx context.Context, d task.Delivery, taskID string, seq uint64) error {
 	if err := p.reads.Acquire(ctx, 1); err != nil {
 		return fmt.Errorf("wait to replay task %s: %w", taskID, err)
 	}
@@ -132,10 +134,10 @@ func (p *Publisher) Replay(ctx context.Context, m task.Delivery, taskID string, 
 	if stored.Header.Get(subjectHeader) != taskID {
 		return fmt.Errorf("event %d is not of task %s: %w", seq, taskID, task.ErrNoEvent)
 	}
-	id := perRequestID(taskID, m)
-	ack, err := p.replayAs(ctx, m, stored, id)
+	id := perRequestID(taskID, d)
+	ack, err := p.replayAs(ctx, d, stored, id)
 	if err == nil && ack.Duplicate {
-		err = p.replayUnlessStored(ctx, m, stored, id, ack.Sequence)
+		err = p.replayUnlessStored(ctx, d, stored, id, ack.Sequence)
 	}
 	if err != nil {
 		return fmt.Errorf("publish event of task %s again: %w", taskID, err)
@@ -144,9 +146,10 @@ func (p *Publisher) Replay(ctx context.Context, m task.Delivery, taskID string, 
 	return nil
 }
 
-// replayUnlessStored looks at the message that has the replay's id. It answers the same request unless
-// another program stored it. One that is gone answered the request, too: no other request has this id.
-func (p *Publisher) replayUnlessStored(ctx context.Context, m task.Delivery, event *jetstream.RawStreamMsg, id string, seq uint64) error {
+// replayUnlessStored decides whether the message with the replay's id, which has this sequence, is the replay. It is,
+// unless another program stored it; then the replay gets a random id. If the message no longer exists, it was the
+// replay: no other request has this id.
+func (p *Publisher) replayUnlessStored(ctx context.Context, d task.Delivery, event *jetstream.RawStreamMsg, id string, seq uint64) error {
 	found, err := p.read(ctx, seq)
 	switch {
 	case errors.Is(err, task.ErrNoEvent):
@@ -156,6 +159,6 @@ func (p *Publisher) replayUnlessStored(ctx context.Context, m task.Delivery, eve
 	case found.Header.Get(idHeader) == id:
 		return nil
 	}
-	_, err = p.replayAs(ctx, m, event, id+"/"+rand.Text())
+	_, err = p.replayAs(ctx, d, event, id+"/"+rand.Text())
 	return err
 }

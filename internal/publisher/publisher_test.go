@@ -12,9 +12,9 @@ import (
 func TestAnEventCarriesItsHeaders(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	m := message(7)
-	m.Header = map[string][]string{"Traceparent": {"00-ab-cd-01"}, "tracestate": {"x=y"}, "other": {"z"}}
-	if _, _, err := h.Publish(t.Context(), m, event("ord-1"), false); err != nil {
+	d := delivery(7)
+	d.Header = map[string][]string{"Traceparent": {"00-ab-cd-01"}, "tracestate": {"x=y"}, "other": {"z"}}
+	if _, _, err := h.Publish(t.Context(), d, event("ord-1"), false); err != nil {
 		t.Fatal(err)
 	}
 	got := messages(t, h.results)[0].Header
@@ -32,13 +32,13 @@ func TestAnEventCarriesItsHeaders(t *testing.T) {
 func TestAnEventIsStoredOnce(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	_, first, err := h.Publish(t.Context(), message(7), event("ord-1"), false)
+	_, first, err := h.Publish(t.Context(), delivery(7), event("ord-1"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	again := event("ord-1")
 	again.Worker, again.FinishedAt = "w2", stored.Add(time.Hour)
-	kept, second, err := h.Publish(t.Context(), message(7), again, false)
+	kept, second, err := h.Publish(t.Context(), delivery(7), again, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,17 +50,17 @@ func TestAnEventIsStoredOnce(t *testing.T) {
 	}
 }
 
-// A broken request is answered under its task id; mended and sent again it has the same one. The stream
-// takes the second event for a duplicate of the first, and it is not.
+// A broken request is answered under its task id. Fixed and sent again, it has the same id. The stream takes the second
+// event for a duplicate of the first.
 func TestAnEventForAnotherRequestIsNoDuplicate(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	if _, _, err := h.Publish(t.Context(), message(7), event("ord-1"), false); err != nil {
+	if _, _, err := h.Publish(t.Context(), delivery(7), event("ord-1"), false); err != nil {
 		t.Fatal(err)
 	}
-	mended := event("ord-1")
-	mended.RequestedAt = stored.Add(time.Second)
-	_, seq, err := h.Publish(t.Context(), message(8), mended, false)
+	fixed := event("ord-1")
+	fixed.RequestedAt = stored.Add(time.Second)
+	_, seq, err := h.Publish(t.Context(), delivery(8), fixed, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,11 +70,11 @@ func TestAnEventForAnotherRequestIsNoDuplicate(t *testing.T) {
 	}
 }
 
-// An outage and a full stream have one cure: to wait. What is published meanwhile is stored after.
+// Both an outage and a full stream are waited for.
 func TestAnEventWaitsUntilItCanBeStored(t *testing.T) {
 	t.Parallel()
 	for name, trouble := range map[string]struct{ begin, end func(*harness) }{
-		"NATS away": {
+		"NATS unreachable": {
 			begin: func(h *harness) { h.server.Stop() },
 			end:   func(h *harness) { h.server.Restart() },
 		},
@@ -86,13 +86,13 @@ func TestAnEventWaitsUntilItCanBeStored(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t, natsserver.Config{})
-			if _, _, err := h.Publish(t.Context(), message(1), event("first"), false); err != nil {
+			if _, _, err := h.Publish(t.Context(), delivery(1), event("first"), false); err != nil {
 				t.Fatal(err)
 			}
 			trouble.begin(h)
 			stored := make(chan error, 1)
 			go func() {
-				_, _, err := h.Publish(context.WithoutCancel(t.Context()), message(7), event("second"), false)
+				_, _, err := h.Publish(context.WithoutCancel(t.Context()), delivery(7), event("second"), false)
 				stored <- err
 			}()
 			select {
@@ -111,8 +111,8 @@ func TestAnEventWaitsUntilItCanBeStored(t *testing.T) {
 	}
 }
 
-// The stream remembers message ids for a while, and an outage may last longer.
-func TestAnEventIsStoredOnceAlsoAfterItsIDIsForgotten(t *testing.T) {
+// The stream forgets message ids after a while, and an outage may last longer.
+func TestAnEventIsStoredOnceEvenAfterItsIDIsForgotten(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
 	h.window(200 * time.Millisecond)
@@ -120,13 +120,13 @@ func TestAnEventIsStoredOnceAlsoAfterItsIDIsForgotten(t *testing.T) {
 	for i := range uint64(3) {
 		ev := event(fmt.Sprint("t", i))
 		ev.RequestedAt = requested
-		for delivery := range 3 {
-			_, seq, err := h.Publish(t.Context(), message(i+1), ev, delivery > 0)
+		for nth := range 3 {
+			_, seq, err := h.Publish(t.Context(), delivery(i+1), ev, nth > 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if seq != i+1 {
-				t.Errorf("task %d, delivery %d: got sequence %d, want %d", i, delivery, seq, i+1)
+				t.Errorf("task %d, delivery %d: got sequence %d, want %d", i, nth, seq, i+1)
 			}
 			forget := time.NewTimer(400 * time.Millisecond)
 			<-forget.C
@@ -134,18 +134,18 @@ func TestAnEventIsStoredOnceAlsoAfterItsIDIsForgotten(t *testing.T) {
 	}
 	other := event("t0")
 	other.RequestedAt = requested.Add(time.Minute)
-	if _, seq, err := h.Publish(t.Context(), message(9), other, true); err != nil || seq != 4 {
+	if _, seq, err := h.Publish(t.Context(), delivery(9), other, true); err != nil || seq != 4 {
 		t.Errorf("another request's event: got sequence %d, %v, want it stored", seq, err)
 	}
 }
 
-// The event was stored, the answer was lost, and NATS was away until the stream had forgotten it.
+// The event was stored, but the answer was lost, and NATS was unreachable until the stream had forgotten the id.
 func TestAnEventWhoseAnswerWasLostLongAgoIsStoredOnce(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
 	h.window(200 * time.Millisecond)
 	h.lossy.lose(3) // tries, with waits that grow between them
-	_, seq, err := h.Publish(t.Context(), message(7), event("a"), false)
+	_, seq, err := h.Publish(t.Context(), delivery(7), event("a"), false)
 	if err != nil {
 		t.Fatal(err)
 	}

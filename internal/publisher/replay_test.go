@@ -19,11 +19,11 @@ import (
 func TestAReplayIsTheStoredEventUnderAnIDOfItsOwn(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	_, seq, err := h.Publish(t.Context(), message(7), event("ord-1"), false)
+	_, seq, err := h.Publish(t.Context(), delivery(7), event("ord-1"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Replay(t.Context(), message(9), "ord-1", seq); err != nil {
+	if err := h.Replay(t.Context(), delivery(9), "ord-1", seq); err != nil {
 		t.Fatal(err)
 	}
 	all := messages(t, h.results)
@@ -38,17 +38,17 @@ func TestAReplayIsTheStoredEventUnderAnIDOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestAReplayOfWhatIsGoneOrAnothersSaysSo(t *testing.T) {
+func TestAReplayOfAMissingEventOrAnothersIsAnError(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	_, seq, err := h.Publish(t.Context(), message(7), event("ord-1"), false)
+	_, seq, err := h.Publish(t.Context(), delivery(7), event("ord-1"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Replay(t.Context(), message(9), "ord-1", seq+10); !errors.Is(err, task.ErrNoEvent) {
-		t.Errorf("gone: got %v, want ErrNoEvent", err)
+	if err := h.Replay(t.Context(), delivery(9), "ord-1", seq+10); !errors.Is(err, task.ErrNoEvent) {
+		t.Errorf("missing: got %v, want ErrNoEvent", err)
 	}
-	if err := h.Replay(t.Context(), message(9), "ord-2", seq); !errors.Is(err, task.ErrNoEvent) {
+	if err := h.Replay(t.Context(), delivery(9), "ord-2", seq); !errors.Is(err, task.ErrNoEvent) {
 		t.Errorf("another's: got %v, want ErrNoEvent", err)
 	}
 }
@@ -60,7 +60,7 @@ func TestAReplayThatDoesNotFitIsPublishedWithAReference(t *testing.T) {
 	for size := 3500; ; size++ {
 		ev := event(fmt.Sprint("a", size))
 		ev.Result = json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
-		_, seq, err := h.Publish(t.Context(), message(uint64(size)), ev, false)
+		_, seq, err := h.Publish(t.Context(), delivery(uint64(size)), ev, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestAReplayThatDoesNotFitIsPublishedWithAReference(t *testing.T) {
 		}
 		last = seq
 	}
-	if err := h.Replay(t.Context(), message(99999), h.get(last).Header.Get("ce-subject"), last); err != nil {
+	if err := h.Replay(t.Context(), delivery(99999), h.get(last).Header.Get("ce-subject"), last); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.get(last + 2); got.Header.Get("Capstan-Replay") != "true" || !strings.Contains(string(got.Data), "result_ref") {
@@ -77,26 +77,26 @@ func TestAReplayThatDoesNotFitIsPublishedWithAReference(t *testing.T) {
 	}
 }
 
-// A legal task id looks like another one's with a sequence behind it, and sequences start over with their stream.
-func TestAnswersToARepeatedRequestAreStoredWhateverOtherTasksAreCalled(t *testing.T) {
+// A task id may look like another one with a sequence after it, and the sequences of a recreated stream start over.
+func TestAnswersToRepeatedRequestsHaveIDsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	_, seq, err := h.Publish(t.Context(), message(1), event("a"), false)
+	_, seq, err := h.Publish(t.Context(), delivery(1), event("a"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, id := range []string{"a.3", "a.4"} {
-		if _, _, err := h.Publish(t.Context(), message(uint64(i+2)), event(id), false); err != nil {
+		if _, _, err := h.Publish(t.Context(), delivery(uint64(i+2)), event(id), false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := h.Replay(t.Context(), message(3), "a", seq); err != nil {
+	if err := h.Replay(t.Context(), delivery(3), "a", seq); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.PublishPerRequest(t.Context(), message(4), event("a"), false); err != nil {
+	if err := h.PublishPerRequest(t.Context(), delivery(4), event("a"), false); err != nil {
 		t.Fatal(err)
 	}
-	recreated := message(3)
+	recreated := delivery(3)
 	recreated.Stored = stored.Add(time.Hour)
 	if err := h.Replay(t.Context(), recreated, "a", seq); err != nil {
 		t.Fatal(err)
@@ -110,12 +110,12 @@ func TestAnswersToARepeatedRequestAreStoredWhateverOtherTasksAreCalled(t *testin
 func TestAReplayIsStoredOnce(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	_, seq, err := h.Publish(t.Context(), message(1), event("a"), false)
+	_, seq, err := h.Publish(t.Context(), delivery(1), event("a"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := h.Replay(t.Context(), message(3), "a", seq); err != nil {
+		if err := h.Replay(t.Context(), delivery(3), "a", seq); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,18 +125,18 @@ func TestAReplayIsStoredOnce(t *testing.T) {
 	if err := h.results.DeleteMsg(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Replay(t.Context(), message(3), "a", seq); err != nil {
+	if err := h.Replay(t.Context(), delivery(3), "a", seq); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := h.lastSeq(), uint64(2); got != want {
-		t.Errorf("got %d messages ever, want %d: the replay that is gone was stored", got, want)
+		t.Errorf("got %d messages ever, want %d: the replay was stored before it was removed", got, want)
 	}
 }
 
-func TestAnEventIsStoredThoughAnotherProgramUsesItsIDs(t *testing.T) {
+func TestAnEventIsStoredEvenIfAnotherProgramUsesItsIDs(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	_, seq, err := h.Publish(t.Context(), message(1), event("a"), false)
+	_, seq, err := h.Publish(t.Context(), delivery(1), event("a"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,10 +145,10 @@ func TestAnEventIsStoredThoughAnotherProgramUsesItsIDs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := h.Replay(t.Context(), message(2), "a", seq); err != nil {
+	if err := h.Replay(t.Context(), delivery(2), "a", seq); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.PublishPerRequest(t.Context(), message(3), event("a"), false); err != nil {
+	if err := h.PublishPerRequest(t.Context(), delivery(3), event("a"), false); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.lastSeq(); got != 5 {

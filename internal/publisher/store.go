@@ -14,20 +14,19 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// errOthers says that the message id is used by an event that answers another request.
-var errOthers = errors.New("message id is used by another request's event")
+// errIDInUse says that the message id is that of an event that answers another request.
+var errIDInUse = errors.New("message id is used by another request's event")
 
-// storeOnce stores an event under a message id unless it is stored, puts the stored one in its place, and returns that
-// one's sequence. An event is handed on by its address: copies of it in each call would make a task's stack grow once
-// more.
-func (p *Publisher) storeOnce(ctx context.Context, m task.Delivery, ev *task.Event, id string, redelivered bool) (uint64, error) {
+// storeOnce stores an event under a message id, unless it is stored already; then it replaces ev by the stored event. It
+// returns the sequence. Events are passed by their address, because a copy in each call would make the task's stack grow.
+func (p *Publisher) storeOnce(ctx context.Context, d task.Delivery, ev *task.Event, id string, redelivered bool) (uint64, error) {
 	if redelivered && p.mayBeForgotten(ev) {
-		seq, found, err := p.findStored(ctx, m, ev)
+		seq, found, err := p.findStored(ctx, d, ev)
 		if found || err != nil {
 			return seq, err
 		}
 	}
-	ack, err := p.storeFitting(ctx, p.calls.event, m, ev, eventHeader(m, ev, id))
+	ack, err := p.storeFitting(ctx, p.calls.event, d, ev, eventHeader(d, ev, id))
 	if err != nil {
 		return 0, fmt.Errorf("publish event of task %s: %w", ev.TaskID, err)
 	}
@@ -36,7 +35,7 @@ func (p *Publisher) storeOnce(ctx context.Context, m task.Delivery, ev *task.Eve
 	}
 	stored, err := p.isStored(ctx, ack, ev, redelivered)
 	if err == nil && !stored {
-		err = errOthers
+		err = errIDInUse
 	}
 	if err != nil {
 		return 0, fmt.Errorf("publish event of task %s: %w", ev.TaskID, err)
@@ -44,12 +43,11 @@ func (p *Publisher) storeOnce(ctx context.Context, m task.Delivery, ev *task.Eve
 	return ack.Sequence, nil
 }
 
-// storeFitting publishes an event. One that does not fit into a message gives up one thing after the other: its
-// result goes to the object store, its metadata is left out, and its texts are cut. ev is then the event that is
-// stored.
-func (p *Publisher) storeFitting(ctx context.Context, call *jet.Call, m task.Delivery, ev *task.Event, header nats.Header) (receipt, error) {
+// storeFitting publishes an event. As long as it does not fit into a message, it is made smaller: its result goes to the
+// object store, then its metadata is dropped, then its texts are shortened. ev becomes the event that is stored.
+func (p *Publisher) storeFitting(ctx context.Context, call *jet.Call, d task.Delivery, ev *task.Event, header nats.Header) (eventAck, error) {
 	shrink := []func() error{
-		func() error { return p.offload(ctx, m, ev) },
+		func() error { return p.offload(ctx, d, ev) },
 		func() error { ev.DropMetadata(); return nil },
 		func() error { ev.ShortenTexts(); dropTrace(header); return nil },
 	}
@@ -65,20 +63,22 @@ func (p *Publisher) storeFitting(ctx context.Context, call *jet.Call, m task.Del
 	}
 }
 
-func (p *Publisher) encodeAndStore(ctx context.Context, call *jet.Call, ev *task.Event, header nats.Header) (receipt, error) {
+// encodeAndStore publishes an event. The error of one that is too large satisfies tooLarge.
+func (p *Publisher) encodeAndStore(ctx context.Context, call *jet.Call, ev *task.Event, header nats.Header) (eventAck, error) {
 	if ev.ExceedsBytes(p.maxMessage()) {
-		return receipt{}, nats.ErrMaxPayload // found without encoding 32 MiB
+		return eventAck{}, nats.ErrMaxPayload // known without encoding 32 MiB
 	}
 	data, err := ev.JSON()
 	if err != nil {
-		return receipt{}, fmt.Errorf("encode: %w", err)
+		return eventAck{}, fmt.Errorf("encode: %w", err)
 	}
 	return p.storeEvent(ctx, call, &nats.Msg{Subject: p.cfg.Subject, Header: header, Data: data})
 }
 
-// replayAs publishes a stored event once more. It fitted into a message, but it may not with the mark of a replay.
-func (p *Publisher) replayAs(ctx context.Context, m task.Delivery, stored *jetstream.RawStreamMsg, id string) (receipt, error) {
-	header := replayHeader(stored.Header, m, id)
+// replayAs publishes a stored event again, under another message id. The event fitted into a message, but with the
+// header of a replay it may not.
+func (p *Publisher) replayAs(ctx context.Context, d task.Delivery, stored *jetstream.RawStreamMsg, id string) (eventAck, error) {
+	header := replayHeader(stored.Header, d, id)
 	msg := &nats.Msg{Subject: p.cfg.Subject, Header: header, Data: task.Portable(stored.Data)}
 	ack, err := p.storeEvent(ctx, p.calls.replay, msg)
 	if !tooLarge(err) {
@@ -86,97 +86,97 @@ func (p *Publisher) replayAs(ctx context.Context, m task.Delivery, stored *jetst
 	}
 	var ev task.Event
 	if err := json.Unmarshal(stored.Data, &ev); err != nil {
-		return receipt{}, fmt.Errorf("read event: %w", err)
+		return eventAck{}, fmt.Errorf("read event: %w", err)
 	}
-	return p.storeFitting(ctx, p.calls.replay, m, &ev, header)
+	return p.storeFitting(ctx, p.calls.replay, d, &ev, header)
 }
 
-// tooLarge reports whether a message was larger than the server's max_payload or the stream's own bound.
+// tooLarge reports whether a message exceeded the server's max_payload or the stream's max_msg_size.
 func tooLarge(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum)
 }
 
-// receipt is the stream's answer to an event.
-type receipt struct {
+// eventAck is the stream's answer to an event.
+type eventAck struct {
 	jet.PubAck
-	retried bool // an earlier try of the same call may have reached the stream
+	mayBeResent bool // an earlier attempt of the same call may have reached the stream
 }
 
-// storeEvent publishes to the results stream until the stream has answered.
+// storeEvent publishes to the results stream until the stream answers.
 //
-// The stream tells copies of an event by their id. A subscriber without a consumer does not: it sees
-// each message that reaches the server. So an event is not sent a second time before the stream was asked for
-// the first, or before it has capacity for one that it refused.
-func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Msg) (receipt, error) {
+// The stream detects copies of an event by their id. A subscriber without a consumer does not: it sees each message that
+// reaches the server. So if an attempt may have stored the event, the stream is asked for it before it is sent again. If
+// the stream refused it as full, it is sent again only when the stream has capacity.
+func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Msg) (eventAck, error) {
 	if messageSize(msg) > p.maxMessage() {
-		return receipt{}, nats.ErrMaxPayload
+		return eventAck{}, nats.ErrMaxPayload
 	}
-	before := position{seq: p.newest.Load()} // the event can only be stored behind it
+	start := position{seq: p.newest.Load()} // the event can only be stored after it
 	var sent, refused bool
 	ack, err := jet.Retry(ctx, call, func(ctx context.Context) (jet.PubAck, error) {
 		if refused {
-			if err := p.capacity.await(ctx, messageSize(msg)); err != nil {
+			if err := p.capacity.check(ctx, messageSize(msg)); err != nil {
 				return jet.PubAck{}, err
 			}
 		}
 		if sent {
-			found, err := p.findSent(ctx, before, msg.Header.Get(nats.MsgIdHdr))
+			found, err := p.findSent(ctx, start, msg.Header.Get(nats.MsgIdHdr))
 			if err != nil || len(found) > 0 {
-				return storedAlready(found), err
+				return duplicateOf(found), err
 			}
 		}
 		ack, err := p.batcher.Publish(ctx, msg)
-		sent = sent || mayBeStored(err)
+		sent = sent || mayBeStored(err) // stays true: a later refusal says nothing about this attempt
 		refused = isRefusal(err)
 		if tooLarge(err) {
 			err = jet.Final(err)
 		}
 		return ack, err
 	})
-	if err == nil && !ack.Duplicate {
+	if err == nil && !ack.Duplicate { // a duplicate's sequence may be old, and searches would start there
 		p.newest.Store(ack.Sequence)
 	}
-	return receipt{PubAck: ack, retried: sent}, err
+	return eventAck{PubAck: ack, mayBeResent: sent}, err
 }
 
-// settleTime is how long the server may take to store a message that it has read. Behind a link that was stalled
-// a message and the look for it arrive together, and the server does not store in the order of arrival.
-const settleTime = 500 * time.Millisecond
+// storeTime is how long the server may take to store a message that it has received. After a link stalled, a message and
+// the search for it arrive together, and the server may process them in any order.
+const storeTime = 500 * time.Millisecond
 
-// findSent looks for an event that may have been stored behind a position. Once the server has answered, it has read
-// all that was sent before: the second look finds an event that the first came too early for.
-func (p *Publisher) findSent(ctx context.Context, behind position, id string) ([]uint64, error) {
-	found, err := p.index.find(ctx, behind, id)
+// findSent searches for an event that may have been stored after a position. When the server answers, it has received
+// everything that was sent before. If the first search came too early for the event, the second finds it.
+func (p *Publisher) findSent(ctx context.Context, start position, id string) ([]uint64, error) {
+	found, err := p.index.find(ctx, start, id)
 	if err != nil || len(found) > 0 {
 		return found, err
 	}
-	timer := time.NewTimer(settleTime)
+	timer := time.NewTimer(storeTime)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return p.index.find(ctx, behind, id)
+		return p.index.find(ctx, start, id)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// storedAlready is the stream's answer to an event that it has.
-func storedAlready(found []uint64) jet.PubAck {
+// duplicateOf returns what the stream would answer to an event that it has under one of these sequences.
+func duplicateOf(found []uint64) jet.PubAck {
 	if len(found) == 0 {
 		return jet.PubAck{}
 	}
 	return jet.PubAck{Sequence: found[0], Duplicate: true}
 }
 
-// mayBeStored reports whether a message may have been stored although the call failed: it was sent, and no
-// answer came that says otherwise.
+// mayBeStored reports whether a message may have been stored although the call failed: it may have been sent, and the
+// stream did not refuse it.
 func mayBeStored(err error) bool {
 	neverSent := errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrMaxPayload) ||
 		errors.Is(err, jetstream.ErrNoStreamResponse) // the server has neither the stream nor a subscriber
 	return err != nil && !neverSent && !isRefusal(err)
 }
 
-// isRefusal reports whether the stream answered that it does not store a message.
+// isRefusal reports whether the stream answered that it did not store a message.
 func isRefusal(err error) bool {
 	_, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && !errors.Is(err, jetstream.ErrNoStreamResponse)

@@ -13,17 +13,18 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// mayBeForgotten reports whether the stream may have forgotten the id of an event that an earlier delivery stored.
-// Both times are the server's. A task that is younger than half of the duplicate window costs no look.
+// mayBeForgotten reports whether the stream may have forgotten the id of an event that an earlier delivery stored. It
+// compares times of the server. For a task younger than half of the duplicate window no search is needed.
 func (p *Publisher) mayBeForgotten(ev *task.Event) bool {
 	return p.clock.Now().Sub(earliest(ev)) > p.results.CachedInfo().Config.Duplicates/2
 }
 
-// maxClockSkew is how far the clock of the worker that submitted a task may be from the server's.
+// maxClockSkew is how far the clock of the worker that submitted a task may be from the server's. A search that starts
+// by the worker's clock starts this much earlier.
 const maxClockSkew = 10 * time.Minute
 
-// earliest is when an event of ev's task can have been stored at the earliest, by the server's clock: after its
-// request. A copy of the request that took the task over is younger than the task.
+// earliest returns the earliest time, by the server's clock, at which an event of ev's task can have been stored: the
+// time of its request. If the task was taken over by a copy of its request, the copy is younger than the task.
 func earliest(ev *task.Event) time.Time {
 	if !ev.SubmittedAt.IsZero() && ev.SubmittedAt.Before(ev.RequestedAt) {
 		return ev.SubmittedAt.Add(-maxClockSkew)
@@ -31,9 +32,9 @@ func earliest(ev *task.Event) time.Time {
 	return ev.RequestedAt
 }
 
-// findStored puts the event that an earlier delivery of m stored in the place of ev, if there is one.
-func (p *Publisher) findStored(ctx context.Context, m task.Delivery, ev *task.Event) (seq uint64, found bool, err error) {
-	seqs, err := p.index.find(ctx, position{since: earliest(ev)}, ev.TaskID, perRequestID(ev.TaskID, m))
+// findStored searches for the event that an earlier delivery of d stored. If it finds one, it replaces ev by it.
+func (p *Publisher) findStored(ctx context.Context, d task.Delivery, ev *task.Event) (seq uint64, found bool, err error) {
+	seqs, err := p.index.find(ctx, position{since: earliest(ev)}, ev.TaskID, perRequestID(ev.TaskID, d))
 	if err != nil {
 		return 0, false, err
 	}
@@ -46,34 +47,34 @@ func (p *Publisher) findStored(ctx context.Context, m task.Delivery, ev *task.Ev
 	return 0, false, nil
 }
 
-// isStored decides whether ev is stored, where the stream took it for a duplicate of a message, and puts the stored
-// event in its place.
+// isStored decides whether ev is stored, after the stream answered that it is a duplicate. If so, it replaces ev by the
+// stored event.
 //
-// A message that is gone cannot be read: a full stream discarded it, or an operator purged it. It was this event
-// if an earlier try or an earlier delivery may have sent it: subscribers have seen it, and it is not sent
-// again. It was another request's if nothing of this task has been sent before, or if the stream holds
-// something behind it that is older than the request.
-func (p *Publisher) isStored(ctx context.Context, ack receipt, ev *task.Event, redelivered bool) (bool, error) {
+// The message may no longer exist: a full stream discarded it, or an operator purged it. It was this event if an earlier
+// attempt or delivery may have sent it; then subscribers have seen it, and it is not sent again. It was another
+// request's event if nothing of this task was sent before, or if the next message is older than the request.
+func (p *Publisher) isStored(ctx context.Context, ack eventAck, ev *task.Event, redelivered bool) (bool, error) {
 	adopted, err := p.adopt(ctx, ack.Sequence, ev)
 	if !errors.Is(err, task.ErrNoEvent) {
 		return adopted, err
 	}
-	if !redelivered && !ack.retried {
+	if !redelivered && !ack.mayBeResent {
 		return false, nil
 	}
-	next, err := p.nextBehind(ctx, ack.Sequence)
+	next, err := p.nextAfter(ctx, ack.Sequence)
 	if errors.Is(err, task.ErrNoEvent) {
 		return true, nil
 	}
 	if err != nil {
 		return false, err
 	}
+	// Sequences are in the order of time: if the next message is older than the request, so was the missing one.
 	return next.Time.After(earliest(ev)), nil
 }
 
-// adopt puts the stored event with this sequence in the place of ev, and reports whether it did: only if both answer
-// the same request or tell of the same workflow, since a copy of a request may have taken over its task. The error
-// is task.ErrNoEvent where the message is gone.
+// adopt replaces ev by the stored event with this sequence if both are of the same task, and answer the same request or
+// report the same workflow: a copy of a request may have taken over its task. It reports whether it did. The error is
+// task.ErrNoEvent if the message no longer exists.
 func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool, error) {
 	if err := p.reads.Acquire(ctx, 1); err != nil {
 		return false, fmt.Errorf("wait to read event %d: %w", seq, err)
@@ -87,6 +88,7 @@ func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool
 	if json.Unmarshal(msg.Data, &stored) != nil {
 		return false, nil // another program's message
 	}
+	// Two events without a workflow id are not of the same run.
 	sameRun := stored.WorkflowID != "" && stored.WorkflowID == ev.WorkflowID
 	same := stored.TaskID == ev.TaskID && (sameRun || stored.RequestedAt.Equal(ev.RequestedAt))
 	if same {
@@ -95,12 +97,12 @@ func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool
 	return same, nil
 }
 
-// nextBehind returns the first event that is stored behind a sequence, or task.ErrNoEvent.
-func (p *Publisher) nextBehind(ctx context.Context, seq uint64) (*jetstream.RawStreamMsg, error) {
+// nextAfter returns the first event after a sequence, or task.ErrNoEvent.
+func (p *Publisher) nextAfter(ctx context.Context, seq uint64) (*jetstream.RawStreamMsg, error) {
 	return p.read(ctx, seq+1, jetstream.WithGetMsgSubject(p.cfg.Subject))
 }
 
-// read returns the message with this sequence, or task.ErrNoEvent.
+// read returns a message of the results stream, or task.ErrNoEvent if it does not exist.
 func (p *Publisher) read(ctx context.Context, seq uint64, opts ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
 	return jet.Retry(ctx, p.calls.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		msg, err := p.results.GetMsg(ctx, seq, opts...)

@@ -1,8 +1,8 @@
-// Package servertime tells the time by the clock of the NATS server, which all workers share.
+// Package servertime is the clock of the NATS server, which all workers share.
 //
-// Records carry times that another worker reads: when a workflow began, and so when its time is up. Two
-// machines' clocks may be hours apart; the server's is one. Answers of JetStream's API carry its time, and a
-// Clock keeps the difference to this machine's.
+// Records carry times that other workers read, such as when a workflow began, and so when its time is up. The clocks of
+// two machines may differ by hours. Answers of JetStream's API carry the server's time, and a Clock keeps its difference
+// to this machine's.
 package servertime
 
 import (
@@ -10,19 +10,18 @@ import (
 	"time"
 )
 
-// MaxSkew is how far this machine's clock may be from the server's before somebody should be told.
+// MaxSkew is how far this machine's clock may be from the server's without a warning.
 const MaxSkew = 5 * time.Second
 
-// Clock tells the server's time. The zero Clock, and nil, tell this machine's. Its methods may be called by
-// many goroutines at once.
+// Clock tells the server's time. The zero Clock, and nil, tell this machine's. Its methods are safe for concurrent use.
 type Clock struct {
 	offset atomic.Int64 // nanoseconds from this machine's time to the server's
 }
 
-// Now returns the time by the server's clock, in UTC.
+// Now returns the server's time, in UTC.
 func (c *Clock) Now() time.Time { return time.Now().Add(c.Skew()).UTC() }
 
-// Skew returns how far the server's clock is ahead of this machine's; negative where it is behind.
+// Skew returns how far the server's clock is ahead of this machine's; it is negative if the server's is behind.
 func (c *Clock) Skew() time.Duration {
 	if c == nil {
 		return 0
@@ -30,9 +29,9 @@ func (c *Clock) Skew() time.Duration {
 	return time.Duration(c.offset.Load())
 }
 
-// Observe takes in the time that an answer of the server carries. asked and answered are this machine's
-// times before the call and after it: the server's time belongs to a moment between them. A difference of
-// no more than the call took says nothing, and counts as none.
+// Observe sets the clock by an answer of the server that carries its time. asked and answered are this machine's times
+// before and after the call; the server's time lies between them. A difference of half the time that the call took, or
+// less, may be the network's and counts as none. A zero server time changes nothing.
 func (c *Clock) Observe(server, asked, answered time.Time) {
 	if server.IsZero() {
 		return

@@ -38,9 +38,9 @@ func TestAnAnswerWithoutATimeChangesNothing(t *testing.T) {
 	}
 }
 
-func TestWithoutAClockItIsThisMachines(t *testing.T) {
+func TestANilClockTellsThisMachinesTime(t *testing.T) {
 	var none *servertime.Clock
 	if got := time.Since(none.Now()).Abs(); got > time.Second {
-		t.Errorf("got a time %v away, want now", got)
+		t.Errorf("got a time that differs by %v, want now", got)
 	}
 }

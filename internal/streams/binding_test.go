@@ -2,13 +2,10 @@ package streams_test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -18,8 +15,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// A worker that cannot record must not pull; one that cannot store an event holds its task, and says so.
-func TestAFullStreamIsTold(t *testing.T) {
+// A worker that cannot record tasks must not pull. One that cannot store an event keeps its task in progress and says so.
+func TestAFullStreamIsReported(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		stream, subject string
@@ -27,11 +24,11 @@ func TestAFullStreamIsTold(t *testing.T) {
 		says            string
 		ready           bool
 	}{
-		{"KV_task_tracker", "$KV.task_tracker.a", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "bucket task_tracker is full (1 of 1 messages)", false},
-		{"KV_task_tracker", "$KV.task_tracker.a", func(c *jetstream.StreamConfig) { c.MaxBytes = 2000 }, "bucket task_tracker is full (", false},
-		{"TASK_RESULTS", "tasks.result", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASK_RESULTS is full (1 of 1 messages)", true},
-		{"TASK_DEAD", "tasks.dead", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASK_DEAD is full (1 of 1 messages)", true},
-		{"TASKS", "tasks.request", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASKS is full (1 of 1 messages)", true},
+		{"KV_task_tracker", "$KV.task_tracker.a", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "bucket task_tracker: full (1 of 1 messages)", false},
+		{"KV_task_tracker", "$KV.task_tracker.a", func(c *jetstream.StreamConfig) { c.MaxBytes = 2000 }, "bucket task_tracker: full (", false},
+		{"TASK_RESULTS", "tasks.result", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASK_RESULTS: full (1 of 1 messages)", true},
+		{"TASK_DEAD", "tasks.dead", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASK_DEAD: full (1 of 1 messages)", true},
+		{"TASKS", "tasks.request", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, "stream TASKS: full (1 of 1 messages)", true},
 	} {
 		t.Run(c.says, func(t *testing.T) {
 			t.Parallel()
@@ -41,7 +38,7 @@ func TestAFullStreamIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.change(c.stream, c.limit)
-			_ = b.Look(t.Context())
+			_ = b.Check(t.Context())
 			if ready, says := b.Ready(); ready != c.ready || !strings.Contains(says, c.says) {
 				t.Errorf("got %v, %q, want %v and %q", ready, says, c.ready, c.says)
 			}
@@ -49,41 +46,35 @@ func TestAFullStreamIsTold(t *testing.T) {
 				t.Errorf("TrackerFull: got %v, want %v", got, want)
 			}
 			w.change(c.stream, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.MaxBytes = -1, -1 })
-			if err := b.Look(t.Context()); err != nil || b.TrackerFull() {
+			if err := b.Check(t.Context()); err != nil || b.TrackerFull() {
 				t.Errorf("with room again: got %v, full: %v", err, b.TrackerFull())
 			}
 		})
 	}
 }
 
-// Five pulls in a row that are refused are no passing trouble.
+// Five refused pulls in a row are not a passing problem.
 func TestRefusedPullsMakeAWorkerUnready(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.provision(defaults())
 	for i := range 5 {
 		if ready, says := b.Ready(); !ready {
-			t.Errorf("after %d refused pulls: got %q, want it ready", i, says)
+			t.Errorf("after %d refused pulls: got %q, want ready", i, says)
 		}
 		b.PullRefused(errors.New("exceeded max waiting"))
 	}
 	if ready, says := b.Ready(); ready || says != "5 pulls in a row were refused: exceeded max waiting" {
-		t.Errorf("got %v, %q, want it unready and why", ready, says)
+		t.Errorf("got %v, %q, want unready, and the reason", ready, says)
 	}
 	b.PullOK()
 	if ready, says := b.Ready(); !ready {
-		t.Errorf("after a pull that was answered: got %q, want it ready", says)
+		t.Errorf("after an answered pull: got %q, want ready", says)
 	}
 }
 
-// silent is a world in which NATS is there, and JetStream does not answer.
-func silent(t *testing.T) *world {
-	t.Helper()
-	return configured(t, "accounts { A { users: [{ user: a, password: x }] }, SYS { users: [{ user: s, password: x }] } }\nsystem_account: SYS\n")
-}
-
-// A look that got no answer says nothing about the streams.
-func TestALookWithoutAnAnswerLeavesTheLastOne(t *testing.T) {
+// A check that gets no answer says nothing about the streams.
+func TestACheckWithoutAnAnswerKeepsTheLastResult(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := defaults()
@@ -93,47 +84,36 @@ func TestALookWithoutAnAnswerLeavesTheLastOne(t *testing.T) {
 	for name, before := range map[string]*streams.Binding{"bound": b, "wrong": w.misconfigured(cfg)} {
 		ready, says := before.Ready()
 		streams.SetConfig(before, domain)
-		if err := before.Look(t.Context()); err == nil || !strings.Contains(err.Error(), "no answer about the streams") {
-			t.Errorf("%s: got %v, want that no answer came", name, err)
+		if err := before.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "no answer about the streams") {
+			t.Errorf("%s: got %v, want no answer", name, err)
 		}
 		if r, s := before.Ready(); r != ready || s != says {
 			t.Errorf("%s: got %v, %q, want %v, %q as before", name, r, s, ready, says)
 		}
 	}
-	streams.SilentSince(b, time.Now().Add(-time.Minute-time.Second))
+	streams.UnansweredSince(b, time.Now().Add(-time.Minute-time.Second))
 	if ready, says := b.Ready(); ready || !strings.HasPrefix(says, "no answer for 1m1s: ") {
-		t.Errorf("after a minute: got %v, %q, want it unready", ready, says)
+		t.Errorf("after a minute: got %v, %q, want unready", ready, says)
 	}
 	streams.SetConfig(b, cfg)
-	if err := b.Look(t.Context()); err != nil {
+	if err := b.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if ready, says := b.Ready(); !ready {
-		t.Errorf("with an answer again: got %q, want it ready", says)
+		t.Errorf("after an answer: got %q, want ready", says)
 	}
-}
-
-// misconfigured is a worker whose last look found something wrong.
-func (w *world) misconfigured(cfg streams.Config) *streams.Binding {
-	w.t.Helper()
-	cfg.NATS.Provision, cfg.AckWait = false, 2*time.Minute
-	b := w.worker(cfg)
-	if err := b.Look(w.t.Context()); err == nil {
-		w.t.Fatal("got no error, want that the ack wait differs")
-	}
-	return b
 }
 
 func TestAWorkerWithoutAnyAnswerSaysSo(t *testing.T) {
 	t.Parallel()
 	w := silent(t)
 	b := w.worker(defaults())
-	if ready, says := b.Ready(); ready || says != "not looked at yet" {
+	if ready, says := b.Ready(); ready || says != "not checked yet" {
 		t.Errorf("got %v, %q", ready, says)
 	}
-	_ = b.Look(t.Context())
-	if ready, says := b.Ready(); ready || says == "not looked at yet" {
-		t.Errorf("got %v, %q, want that there is no JetStream", ready, says)
+	_ = b.Check(t.Context())
+	if ready, says := b.Ready(); ready || says == "not checked yet" {
+		t.Errorf("got %v, %q, want that JetStream is missing", ready, says)
 	}
 }
 
@@ -148,17 +128,17 @@ func TestARecreatedStreamIsNoticed(t *testing.T) {
 	}
 	notices := func(what string, want bool) {
 		t.Helper()
-		if err := b.Look(t.Context()); err != nil {
+		if err := b.Check(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		select {
 		case <-b.Recreated():
 			if !want {
-				t.Errorf("%s was noticed as recreated", what)
+				t.Errorf("%s: got a notice, want none", what)
 			}
 		default:
 			if want {
-				t.Errorf("%s was not noticed", what)
+				t.Errorf("%s: got no notice, want one", what)
 			}
 		}
 	}
@@ -167,7 +147,7 @@ func TestARecreatedStreamIsNoticed(t *testing.T) {
 	}
 	notices("a record", false)
 	if _, seq := b.TrackerState(); seq != 1 {
-		t.Errorf("got the last sequence %d, want 1", seq)
+		t.Errorf("last sequence: got %d, want 1", seq)
 	}
 	w.replace("TASKS", func(*jetstream.StreamConfig) {})
 	notices("a recreated request stream", true)
@@ -183,25 +163,25 @@ func TestARecreatedStreamIsNoticed(t *testing.T) {
 	}
 }
 
-// A server that loses its last writes brings the bucket back with a lower sequence.
-func TestABucketThatWentBackIsNoticed(t *testing.T) {
+// A server that lost its last writes has the bucket with a lower sequence.
+func TestARolledBackBucketIsNoticed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.provision(defaults())
 	created, _ := b.TrackerState()
 	streams.SawTracker(b, created, 7)
-	if err := b.Look(t.Context()); err != nil {
+	if err := b.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	select {
 	case <-b.Recreated():
 	default:
-		t.Error("got no word that the last sequence went from 7 to 0")
+		t.Error("got no notice after the last sequence went from 7 to 0")
 	}
 }
 
-// Servers and workers have clocks of their own. The worker needs the server's time before its first task.
-func TestALookLearnsTheServersTime(t *testing.T) {
+// Servers and workers have different clocks. The worker needs the server's time before its first task.
+func TestACheckLearnsTheServersTime(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(w *world){
 		"from streams that exist":      func(w *world) { w.provision(defaults()) },
@@ -213,17 +193,17 @@ func TestALookLearnsTheServersTime(t *testing.T) {
 			prepare(w)
 			cfg, clock, asked := defaults(), &servertime.Clock{}, time.Now()
 			clock.Observe(asked.Add(time.Hour), asked, asked)
-			b := streams.NewBinding(w.nc, cfg, streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.Nop()), clock, zerolog.Nop())
+			b := streams.NewBinding(w.nc, cfg, streams.NewPermissionViolations(cfg, prometheus.NewRegistry(), zerolog.Nop()), clock, zerolog.Nop())
 			if got := b.Clock(); got != "this machine's clock is 1h0m0s behind NATS'" {
-				t.Errorf("got %q, want the hour", got)
+				t.Errorf("got %q, want one hour", got)
 			}
-			if err := b.Look(t.Context()); err != nil {
+			if err := b.Check(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if got := clock.Skew().Abs(); got > time.Second {
-				t.Errorf("got a skew of %v after a look, want none: it is the same machine's clock", got)
+				t.Errorf("skew after a check: got %v, want none, as it is the same machine's clock", got)
 			}
-			if got := b.Clock(); got != "in step with NATS" {
+			if got := b.Clock(); got != "in sync with NATS" {
 				t.Errorf("got %q", got)
 			}
 		})
@@ -233,7 +213,7 @@ func TestALookLearnsTheServersTime(t *testing.T) {
 	}
 }
 
-func TestStreamsOfAJetStreamDomain(t *testing.T) {
+func TestStreamsAreCreatedInTheJetStreamDomain(t *testing.T) {
 	t.Parallel()
 	w := configured(t, account("enabled")+"jetstream { domain: hub }\n")
 	cfg := defaults()
@@ -242,56 +222,28 @@ func TestStreamsOfAJetStreamDomain(t *testing.T) {
 	if got := w.stream("TASKS").Domain; got != "hub" {
 		t.Errorf("got domain %q, want hub", got)
 	}
-	for _, grant := range cfg.Permissions() {
-		if strings.HasPrefix(grant, "$JS.API.") {
-			t.Errorf("got the grant %s, want it in the domain", grant)
+	for _, permission := range cfg.Permissions() {
+		if strings.HasPrefix(permission, "$JS.API.") {
+			t.Errorf("got the permission %s, want it in the domain", permission)
 		}
 	}
 	cfg.NATS.JSDomain = "leaf"
-	if _, says := w.look(cfg); !strings.HasPrefix(says, "no answer yet: stream TASKS: ") {
-		t.Errorf("in a domain that is not there: got %q, want that no answer came", says)
+	if _, says := w.readyz(cfg); !strings.HasPrefix(says, "no answer yet: stream TASKS: ") {
+		t.Errorf("in a domain that does not exist: got %q, want no answer", says)
 	}
 }
 
-func TestALookAtAServerThatIsAwaySaysNothing(t *testing.T) {
+func TestACheckWhileDisconnectedKeepsTheLastResult(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.provision(defaults())
 	w.nats.Stop()
-	if err := b.Look(t.Context()); err == nil {
-		t.Error("got no error of a server that is away")
+	if err := b.Check(t.Context()); err == nil {
+		t.Error("got no error, want one while the server is down")
 	}
 	if ready, says := b.Ready(); !ready {
-		t.Errorf("got %q, want it ready: that the connection is lost is told elsewhere", says)
+		t.Errorf("got %q, want ready: another check reports the connection", says)
 	}
 	w.nats.Restart()
-	natstest.Eventually(t, func() error { return b.Look(t.Context()) })
-}
-
-// A missing permission is told once a minute, and is forgotten 90 s after it was last missed.
-func TestAMissingPermissionMakesAWorkerUnready(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cfg := defaults()
-		var log strings.Builder
-		d := streams.NewViolations(cfg, prometheus.NewRegistry(), zerolog.New(&log))
-		violation := fmt.Errorf(`%w: Permissions Violation for Publish to "$KV.task_tracker.ord-1"`, nats.ErrPermissionViolation)
-		for range 3 {
-			if !d.Note(violation) {
-				t.Fatal("a violation was not taken")
-			}
-		}
-		if n := strings.Count(log.String(), "NATS denied a permission"); n != 1 {
-			t.Errorf("got %d lines, want 1", n)
-		}
-		if ready, says := d.Ready(); ready || !strings.Contains(says, "grant: publish $KV.task_tracker.>") {
-			t.Errorf("got %v, %q, want the grant", ready, says)
-		}
-		<-time.After(91 * time.Second)
-		if ready, says := d.Ready(); !ready {
-			t.Errorf("after 91 s: got %q, want it ready", says)
-		}
-		if d.Note(errors.New("slow consumer")) {
-			t.Error("another error was taken")
-		}
-	})
+	natstest.Eventually(t, func() error { return b.Check(t.Context()) })
 }

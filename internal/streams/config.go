@@ -1,5 +1,8 @@
-// Package streams holds what must exist in NATS for a worker: how it connects, the rules that streams,
-// consumer and buckets keep, how they are made and mended, and which permissions they take.
+// Package streams holds what must exist in NATS for a worker: how it connects, the rules on streams, consumer and
+// buckets, how they are created and repaired, and which permissions a worker needs.
+//
+// The rules are tables, in the files that end in _rules.go. One walk over them, in provision.go, serves a worker that
+// starts, a worker that runs, and capstan check.
 package streams
 
 import (
@@ -11,7 +14,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Config names all that a worker uses in NATS, and how it has to be.
+// Config names all that a worker uses in NATS, and how it must be configured.
 type Config struct {
 	NATS          NATSConfig
 	Requests      Stream
@@ -25,7 +28,7 @@ type Config struct {
 	MaxAckPending int           // of the consumer
 }
 
-// Stream is a stream and the one of its subjects that a worker uses.
+// Stream is a stream, and the one of its subjects that a worker uses.
 type Stream struct{ Name, Subject string }
 
 // TrackerStream is the name of the stream behind the bucket of records (ADR-8).
@@ -37,20 +40,20 @@ func (c Config) RecordSubject(key string) string { return "$KV." + c.Tracker + "
 // LargeStream is the name of the stream behind the object store (ADR-20).
 func (c Config) LargeStream() string { return "OBJ_" + c.Large }
 
-// NATSConfig says where NATS is, who the worker is there, and whether it makes its streams. It prints
-// without the user, password or token that the URL may hold.
+// NATSConfig says where NATS is, how the worker logs in, and whether it creates its streams. It prints without the user,
+// password or token that the URL may contain.
 type NATSConfig struct {
-	URL          string      `split_words:"true" default:"nats://127.0.0.1:4222" desc:"servers, with commas between them"`
-	CredsFile    string      `split_words:"true" desc:"log in with this credentials file"`
-	NkeySeedFile string      `split_words:"true" desc:"log in with the NKey seed in this file"`
-	User         string      `split_words:"true" desc:"log in as this user"`
+	URL          string      `split_words:"true" default:"nats://127.0.0.1:4222" desc:"servers, separated by commas"`
+	CredsFile    string      `split_words:"true" desc:"credentials file to log in with"`
+	NkeySeedFile string      `split_words:"true" desc:"file with the NKey seed to log in with"`
+	User         string      `split_words:"true" desc:"user to log in as"`
 	Password     task.Secret `split_words:"true" desc:"the user's password"`
-	Token        task.Secret `split_words:"true" desc:"log in with this token"`
+	Token        task.Secret `split_words:"true" desc:"token to log in with"`
 	TLS          TLSConfig
-	InboxPrefix  string `split_words:"true" desc:"subjects of answers begin with it; default: _INBOX"`
+	InboxPrefix  string `split_words:"true" desc:"prefix of reply subjects; default: _INBOX"`
 	JSDomain     string `split_words:"true" desc:"JetStream domain of the streams, for workers at a leaf node; default: the server's own"`
-	Provision    bool   `split_words:"true" default:"true" desc:"make and mend streams, consumer and buckets; false: only look for them"`
-	Replicas     int    `split_words:"true" default:"1" desc:"copies of what is made, 1 to 5"`
+	Provision    bool   `split_words:"true" default:"true" desc:"create and repair streams, consumer and buckets; false: only verify"`
+	Replicas     int    `split_words:"true" default:"1" desc:"replicas of what it creates, 1 to 5"`
 }
 
 // Format implements fmt.Formatter.
@@ -60,7 +63,7 @@ func (c NATSConfig) Format(f fmt.State, verb rune) {
 	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), plain(c))
 }
 
-// withoutLogin shows the hosts of NATS_URL. What cannot be read is not shown.
+// withoutLogin returns the servers of NATS_URL without users and passwords, or [redacted] if it cannot be parsed.
 func withoutLogin(servers string) string {
 	var shown []string
 	for server := range strings.SplitSeq(servers, ",") {
@@ -73,7 +76,7 @@ func withoutLogin(servers string) string {
 	return strings.Join(shown, ",")
 }
 
-// parseServer reads one address as the NATS client does: a missing scheme is nats.
+// parseServer parses one address as the NATS client does: a missing scheme means nats.
 func parseServer(server string) (*url.URL, error) {
 	server = strings.TrimSpace(server)
 	if !strings.Contains(server, "://") {
@@ -82,9 +85,9 @@ func parseServer(server string) (*url.URL, error) {
 	return url.Parse(server)
 }
 
-// TLSConfig names PEM files for the connection to NATS. Absent ones are not used.
+// TLSConfig names PEM files for the connection to NATS. Those that are empty are not used.
 type TLSConfig struct {
-	CAFile   string `split_words:"true" desc:"trust servers with a certificate by these authorities (PEM)"`
+	CAFile   string `split_words:"true" desc:"certificate authorities to trust for the server (PEM)"`
 	CertFile string `split_words:"true" desc:"the worker's certificate (PEM)"`
 	KeyFile  string `split_words:"true" desc:"the key of the certificate (PEM)"`
 }

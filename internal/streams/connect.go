@@ -3,111 +3,153 @@ package streams
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 )
 
-// How a lost connection is noticed and taken up again. A link that swallows what is sent is noticed
-// after three pings; ACK_WAIT has to be longer.
+// pingInterval is the time between two pings. A link that loses everything without an error is noticed after three of
+// them, in 15 s; ACK_WAIT must be longer, or the requests of a worker that still lives are redelivered.
+const pingInterval = 5 * time.Second
+
+// Waits between two tries to reconnect, with jitter.
 const (
-	pingInterval    = 5 * time.Second
 	reconnectWait   = 250 * time.Millisecond
 	reconnectJitter = 250 * time.Millisecond
 )
 
-// Connect connects to NATS and keeps trying for ever: where no server answers yet it returns all the
-// same, with a connection that is not connected. An error means that a setting cannot be used.
+// toolTimeout is how long a tool waits for each server of NATS_URL.
+const toolTimeout = 5 * time.Second
+
+// Connect connects a worker to NATS and keeps trying forever. If no server answers yet, it returns a connection that is
+// not connected. An error means that a setting cannot be used.
 //
-// report is told of each error that NATS reports beside a call, and returns false where it does not know it.
+// report gets each error that NATS reports apart from a call, and returns false if it does not handle it. Such errors are
+// logged, as are the losses of the connection.
 func Connect(cfg NATSConfig, name string, report func(error) bool, log zerolog.Logger) (*nats.Conn, error) {
-	opts := append(credentials(cfg),
+	nc, err := nats.Connect(cfg.URL, append(commonOptions(cfg),
 		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
-		nats.MaxReconnects(-1),
-		nats.ReconnectBufSize(-1), // what is published while disconnected fails at once: a kept copy and its retry would both go out
+		nats.ReconnectBufSize(-1), // publishing fails at once while disconnected: a buffered copy would be sent in addition to its retry
 		nats.IgnoreAuthErrorAbort(),
-		nats.ReconnectWait(reconnectWait),
-		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
-		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
 		nats.ConnectHandler(func(nc *nats.Conn) {
 			log.Info().Str("server", nc.ConnectedServerName()).Msg("connected to NATS")
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			log.Warn().Err(err).Msg("lost NATS")
+			log.Warn().Err(err).Msg("disconnected from NATS")
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			log.Info().Str("server", nc.ConnectedServerName()).Msg("reconnected to NATS")
 		}),
-		nats.ReconnectErrHandler(logOncePerMinute(log)),
+		nats.ReconnectErrHandler(logFailedConnects(log)),
 		nats.ErrorHandler(logErrors(report, log)),
-	)
-	nc, err := nats.Connect(cfg.URL, opts...)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	return nc, nil
 }
 
-// logOncePerMinute tells of failed tries to connect, which come several times a second.
-func logOncePerMinute(log zerolog.Logger) nats.ConnErrHandler {
-	quiet := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
-	return func(_ *nats.Conn, err error) {
-		quiet.Warn().Err(err).Msg("cannot connect to NATS, trying on")
+// ConnectTool connects a user's tool to NATS. Unlike Connect it gives up if no server answers within five seconds. A
+// connection that is lost later is restored. The error names the servers, without a login, and says what to do.
+func ConnectTool(cfg NATSConfig, opts ...nats.Option) (*nats.Conn, error) {
+	nc, err := nats.Connect(cfg.URL, slices.Concat(commonOptions(cfg), []nats.Option{nats.Name("capstan"), nats.Timeout(toolTimeout)}, opts)...)
+	switch {
+	case err == nil:
+		return nc, nil
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
+		return nil, fmt.Errorf("NATS at %s refused the login: %w. Set NATS_CREDS_FILE, NATS_NKEY_SEED_FILE, NATS_USER or NATS_TOKEN", withoutLogin(cfg.URL), err)
+	case errors.Is(err, nats.ErrNoServers):
+		return nil, fmt.Errorf("no NATS at %s: wait until it is up, and any port-forward to it; or set NATS_URL, or try: capstan demo", withoutLogin(cfg.URL))
+	default:
+		return nil, fmt.Errorf("connect to NATS at %s: %w", withoutLogin(cfg.URL), err)
 	}
 }
 
-// logErrors tells of what NATS reports beside a call. Most of it passes by itself: a slow consumer, what is
-// left over of a lost connection. A login that is refused, which comes with every try to connect, and a
-// limit that is reached need somebody.
+// JetStream returns the interface to JetStream, in the domain of the settings.
+func (c NATSConfig) JetStream(nc *nats.Conn) (jetstream.JetStream, error) {
+	js, err := jetstream.New(nc)
+	if c.JSDomain != "" {
+		js, err = jetstream.NewWithDomain(nc, c.JSDomain)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("use JetStream: %w", err)
+	}
+	return js, nil
+}
+
+// CheckServer returns an error if the server lacks a feature that Capstan uses: per-message TTL came with 2.11.
+func CheckServer(nc *nats.Conn) error {
+	var major, minor int
+	version := nc.ConnectedServerVersion()
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return fmt.Errorf("read the NATS server's version %q: %w", version, err)
+	}
+	if major < 2 || (major == 2 && minor < 11) {
+		return fmt.Errorf("the NATS server must be 2.11 or newer (got %s)", version)
+	}
+	return nil
+}
+
+// logFailedConnects logs failed tries to connect once a minute; there are several in a second.
+func logFailedConnects(log zerolog.Logger) nats.ConnErrHandler {
+	sampled := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	return func(_ *nats.Conn, err error) {
+		sampled.Warn().Err(err).Msg("cannot connect to NATS, retrying")
+	}
+}
+
+// logErrors logs what NATS reports apart from a call. Most of it passes by itself, such as a slow consumer. A person
+// must act if NATS refuses the login, which it does at every try to connect, or if a limit is reached.
 func logErrors(report func(error) bool, log zerolog.Logger) nats.ErrHandler {
-	refused := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	sampled := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	return func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		switch {
 		case report(err):
 		case isRefusal(err):
-			refused.Error().Err(err).Msg("NATS refused the worker, trying on")
+			sampled.Error().Err(err).Msg("NATS refused the login, retrying")
 		default:
 			log.Warn().Err(err).Msg("NATS reported an error")
 		}
 	}
 }
 
+// isRefusal reports whether NATS refused the login, or reached a limit of the account.
 func isRefusal(err error) bool {
-	for _, refusal := range []error{
+	return slices.ContainsFunc([]error{
 		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired, nats.ErrMaxSubscriptionsExceeded,
-	} {
-		if errors.Is(err, refusal) {
-			return true
-		}
-	}
-	return false
+	}, func(refusal error) bool { return errors.Is(err, refusal) })
 }
 
-// credentials turns the settings into options; those that are absent add none.
-func credentials(cfg NATSConfig) []nats.Option {
-	var opts []nats.Option
-	add := func(set bool, opt nats.Option) {
-		if set {
+// commonOptions are those of workers and tools: the login, and how a lost connection is noticed and restored.
+func commonOptions(cfg NATSConfig) []nats.Option {
+	opts := []nats.Option{
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
+		nats.PingInterval(pingInterval),
+	}
+	addIf := func(isSet bool, opt nats.Option) {
+		if isSet {
 			opts = append(opts, opt)
 		}
 	}
-	add(cfg.CredsFile != "", nats.UserCredentials(cfg.CredsFile))
-	add(cfg.User != "", nats.UserInfo(cfg.User, string(cfg.Password)))
-	add(cfg.Token != "", nats.Token(string(cfg.Token)))
-	add(cfg.TLS.CAFile != "", nats.RootCAs(cfg.TLS.CAFile))
-	add(cfg.TLS.CertFile != "", nats.ClientCert(cfg.TLS.CertFile, cfg.TLS.KeyFile))
-	add(cfg.InboxPrefix != "", nats.CustomInboxPrefix(cfg.InboxPrefix))
-	if cfg.NkeySeedFile != "" {
-		opts = append(opts, func(o *nats.Options) error {
-			nkey, err := nats.NkeyOptionFromSeed(cfg.NkeySeedFile)
-			if err != nil {
-				return fmt.Errorf("NATS_NKEY_SEED_FILE: %w", err)
-			}
-			return nkey(o)
-		})
-	}
+	addIf(cfg.CredsFile != "", nats.UserCredentials(cfg.CredsFile))
+	addIf(cfg.User != "", nats.UserInfo(cfg.User, string(cfg.Password)))
+	addIf(cfg.Token != "", nats.Token(string(cfg.Token)))
+	addIf(cfg.TLS.CAFile != "", nats.RootCAs(cfg.TLS.CAFile))
+	addIf(cfg.TLS.CertFile != "", nats.ClientCert(cfg.TLS.CertFile, cfg.TLS.KeyFile))
+	addIf(cfg.InboxPrefix != "", nats.CustomInboxPrefix(cfg.InboxPrefix))
+	addIf(cfg.NkeySeedFile != "", func(o *nats.Options) error {
+		nkey, err := nats.NkeyOptionFromSeed(cfg.NkeySeedFile)
+		if err != nil {
+			return fmt.Errorf("NATS_NKEY_SEED_FILE: %w", err)
+		}
+		return nkey(o)
+	})
 	return opts
 }

@@ -8,82 +8,82 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// consumerFault is a change to the workers' consumer that keeps requests from being delivered as they are.
-type consumerFault struct {
-	name   string
-	edit   func(*jetstream.ConsumerConfig)
-	says   string
-	mended bool // by a worker with NATS_PROVISION
+// consumerViolation is a change to the workers' consumer that hides requests from them or changes them.
+type consumerViolation struct {
+	name     string
+	edit     func(*jetstream.ConsumerConfig)
+	says     string
+	repaired bool // by a worker with NATS_PROVISION
 }
 
-func consumerFaults() []consumerFault {
-	return []consumerFault{
-		{"headers only", func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true }, "headers only must be off, or requests come without their body", true},
-		{"small batches", func(c *jetstream.ConsumerConfig) { c.MaxRequestBatch = 10 }, "max batch must be unlimited, or 64 at least: workers pull that many (got 10)", true},
-		{"short pulls", func(c *jetstream.ConsumerConfig) { c.MaxRequestExpires = 100 * time.Millisecond }, "max expires must be unlimited", true},
-		{"one waiting pull", func(c *jetstream.ConsumerConfig) { c.MaxWaiting = 1 }, "max waiting must be 512 at least, or the pulls of some workers are refused (got 1)", false},
-		{"another lease", func(c *jetstream.ConsumerConfig) { c.AckWait = time.Hour }, "ack wait must be 1m0s, as ACK_WAIT says (got 1h0m0s)", true},
+func consumerViolations() []consumerViolation {
+	return []consumerViolation{
+		{"headers only", func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true }, "headers only must be off, or requests arrive without their body", true},
+		{"small batches", func(c *jetstream.ConsumerConfig) { c.MaxRequestBatch = 10 }, "max batch must be unlimited or at least 64: workers pull that many (got 10)", true},
+		{"short pulls", func(c *jetstream.ConsumerConfig) { c.MaxRequestExpires = 100 * time.Millisecond }, "max expires must be unlimited or at least 1s", true},
+		{"one waiting pull", func(c *jetstream.ConsumerConfig) { c.MaxWaiting = 1 }, "max waiting must be at least 512, or some workers' pulls are refused (got 1)", false},
+		{"another lease", func(c *jetstream.ConsumerConfig) { c.AckWait = time.Hour }, "ack wait must be 1m0s, as set by ACK_WAIT (got 1h0m0s)", true},
 		{"a backoff", func(c *jetstream.ConsumerConfig) { c.BackOff = []time.Duration{time.Second, time.Minute} }, "backoff must be empty", true},
 		{"few deliveries", func(c *jetstream.ConsumerConfig) { c.MaxDeliver = 5 }, "max deliver must be -1", true},
-		{"no limit of what is held", func(c *jetstream.ConsumerConfig) { c.MaxAckPending = -1 }, "max ack pending must be 1 to 100000 (got -1)", true},
+		{"unlimited requests in progress", func(c *jetstream.ConsumerConfig) { c.MaxAckPending = -1 }, "max ack pending must be 1 to 100000 (got -1)", true},
 		{"priority groups", func(c *jetstream.ConsumerConfig) {
 			c.PriorityPolicy, c.PriorityGroups = jetstream.PriorityPolicyOverflow, []string{"a"}
-		}, "it must have no priority groups", true},
+		}, "must have no priority groups", true},
 		{"not durable", func(c *jetstream.ConsumerConfig) {
 			c.Durable, c.Name, c.InactiveThreshold = "", "worker", time.Hour
-		}, "it must be durable", false},
+		}, "must be durable", false},
 	}
 }
 
-func TestWhatKeepsRequestsFromTheWorkersIsNamedOrMended(t *testing.T) {
+func TestConsumerSettingsThatHideRequestsAreReportedOrRepaired(t *testing.T) {
 	t.Parallel()
-	for _, f := range consumerFaults() {
-		t.Run(f.name, func(t *testing.T) {
+	for _, v := range consumerViolations() {
+		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			cfg := defaults()
 			w.provision(cfg)
-			w.replaceConsumer(f.edit)
+			w.replaceConsumer(v.edit)
 			binds := cfg
 			binds.NATS.Provision = false
-			w.refuses(binds, "consumer worker: "+f.says)
-			if level, found := map[bool]string{true: "warning: ", false: "wrong: "}[f.mended], w.inspect(cfg); !containsLine(found, level, f.says) {
-				t.Errorf("a dry run: got\n%s\nwant a line %q with %q", found, level, f.says)
+			w.refuses(binds, "consumer worker: "+v.says)
+			if level, found := map[bool]string{true: "warning: ", false: "fatal: "}[v.repaired], w.dryRun(cfg); !containsLine(found, level, v.says) {
+				t.Errorf("a dry run: got\n%s\nwant a line %q with %q", found, level, v.says)
 			}
-			if f.mended {
+			if v.repaired {
 				w.accepts(cfg, "bound")
 				w.accepts(binds, "bound")
 			} else {
-				w.refuses(cfg, f.says)
+				w.refuses(cfg, v.says)
 			}
 		})
 	}
 }
 
-// What was tried and does no harm must not stop a worker.
-func TestAnOperatorMayChooseWhatDoesNoHarm(t *testing.T) {
+// Settings that were tried and do no harm must not stop a worker.
+func TestAnOperatorMayChooseHarmlessSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := defaults()
 	w.provision(cfg)
 	for name, edit := range map[string]func(*jetstream.ConsumerConfig){
-		"max bytes":       func(c *jetstream.ConsumerConfig) { c.MaxRequestMaxBytes = 1 << 20 },
-		"goes when idle":  func(c *jetstream.ConsumerConfig) { c.InactiveThreshold = time.Hour },
-		"memory":          func(c *jetstream.ConsumerConfig) { c.MemoryStorage = true },
-		"replay original": func(c *jetstream.ConsumerConfig) { c.ReplayPolicy = jetstream.ReplayOriginalPolicy },
+		"max bytes":         func(c *jetstream.ConsumerConfig) { c.MaxRequestMaxBytes = 1 << 20 },
+		"deleted when idle": func(c *jetstream.ConsumerConfig) { c.InactiveThreshold = time.Hour },
+		"memory":            func(c *jetstream.ConsumerConfig) { c.MemoryStorage = true },
+		"replay original":   func(c *jetstream.ConsumerConfig) { c.ReplayPolicy = jetstream.ReplayOriginalPolicy },
 		"two filters": func(c *jetstream.ConsumerConfig) {
 			c.FilterSubject, c.FilterSubjects = "", []string{"tasks.request", "x"}
 		},
 		"no filter": func(c *jetstream.ConsumerConfig) { c.FilterSubject, c.FilterSubjects = "", nil },
 	} {
 		w.replaceConsumer(edit)
-		if ready, says := w.look(cfg); !ready || says != "bound" {
+		if ready, says := w.readyz(cfg); !ready || says != "bound" {
 			t.Errorf("%s: got %v, %q, want bound", name, ready, says)
 		}
 	}
 }
 
-func TestAPausedConsumerIsToldAndTheWorkerIsReady(t *testing.T) {
+func TestAPausedConsumerIsAWarning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := defaults()
@@ -91,36 +91,36 @@ func TestAPausedConsumerIsToldAndTheWorkerIsReady(t *testing.T) {
 	if _, err := w.js.PauseConsumer(t.Context(), "TASKS", "worker", time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	w.accepts(cfg, "consumer worker: it is paused, and nothing is delivered (got until ")
+	w.accepts(cfg, "consumer worker: should not be paused: no requests are delivered (got paused until ")
 }
 
-// The number stands on the consumer. Whoever makes that decides, within reason.
-func TestAnotherMaxAckPendingIsTold(t *testing.T) {
+// The value is the consumer's. Whoever creates it may choose another than the setting, within reason.
+func TestAnotherMaxAckPendingIsAWarning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := defaults()
 	w.provision(cfg)
 	binds := cfg
 	binds.NATS.Provision, binds.MaxAckPending = false, 200
-	w.accepts(binds, "max ack pending is not MAX_IN_FLIGHT_TOTAL, 200: the consumer's number counts (got 10000)")
-	mends := cfg
-	mends.MaxAckPending = 200
-	w.accepts(mends, "bound")
+	w.accepts(binds, "max ack pending differs from MAX_IN_FLIGHT_TOTAL, 200: the consumer's value applies (got 10000)")
+	repairs := cfg
+	repairs.MaxAckPending = 200
+	w.accepts(repairs, "bound")
 	if got := w.consumer().Config.MaxAckPending; got != 200 {
 		t.Errorf("with provision: got %d, want 200", got)
 	}
-	// Another worker with other settings: the values of the one that started last count, and both are ready.
-	b := w.provision(mends)
+	// With another worker that has other settings, the values of the one that started last apply, and both are ready.
+	b := w.provision(repairs)
 	w.provision(cfg)
-	if err := b.Look(t.Context()); err != nil {
+	if err := b.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if ready, says := b.Ready(); !ready || !strings.Contains(says, "got 10000") {
-		t.Errorf("got %v, %q, want ready, and the other's number", ready, says)
+		t.Errorf("got %v, %q, want ready, and the other worker's value", ready, says)
 	}
 }
 
-func TestASubjectTransformThatHidesRequestsIsNamed(t *testing.T) {
+func TestASubjectTransformThatHidesRequestsIsReported(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := defaults()
@@ -128,9 +128,9 @@ func TestASubjectTransformThatHidesRequestsIsNamed(t *testing.T) {
 	w.create(jetstream.StreamConfig{
 		Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, SubjectTransform: transform,
 	})
-	const says = "consumer worker: filter must match what the stream stores (got stored as tasks.request.*, the consumer filters tasks.request)"
+	const says = "consumer worker: filter must match what the stream stores (got stored as tasks.request.*, filtered by tasks.request)"
 	w.refuses(cfg, says)
-	// A consumer of one partition, or of all, is what an operator makes of it.
+	// An operator may create a consumer of one partition or of all.
 	for _, filter := range []string{"tasks.request.2", "tasks.request.*"} {
 		if _, err := w.js.CreateConsumer(t.Context(), "TASKS", jetstream.ConsumerConfig{
 			Durable: "worker", FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Minute, MaxDeliver: -1, MaxAckPending: 10000,
@@ -142,20 +142,20 @@ func TestASubjectTransformThatHidesRequestsIsNamed(t *testing.T) {
 		w.accepts(binds, "bound")
 		w.accepts(cfg, "bound")
 		if got := w.consumer().Config.FilterSubject; got != filter {
-			t.Errorf("got filter %s, want %s as the operator made it", got, filter)
+			t.Errorf("filter: got %s, want the operator's %s", got, filter)
 		}
 		if err := w.js.DeleteConsumer(t.Context(), "TASKS", "worker"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// The transform came later than the worker's own consumer.
+	// The transform is set after the worker has created its consumer.
 	w.change("TASKS", func(c *jetstream.StreamConfig) { c.SubjectTransform = nil })
 	w.provision(cfg)
 	w.change("TASKS", func(c *jetstream.StreamConfig) { c.SubjectTransform = transform })
 	w.refuses(cfg, says)
 }
 
-func TestAStreamFedBySourcesIsTaken(t *testing.T) {
+func TestAStreamFedBySourcesIsAccepted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := defaults()
@@ -166,6 +166,6 @@ func TestAStreamFedBySourcesIsTaken(t *testing.T) {
 	})
 	w.accepts(cfg, "bound")
 	if got := w.stream("TASKS").Config.Subjects; len(got) != 0 {
-		t.Errorf("got subjects %v, want none, as it was", got)
+		t.Errorf("subjects: got %v, want none, as before", got)
 	}
 }

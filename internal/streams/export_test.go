@@ -2,7 +2,7 @@ package streams
 
 import "time"
 
-// StreamFields returns, by the purpose of each stream, the fields of its configuration that a rule looks at.
+// StreamFields returns, by the purpose of each stream, the fields of its configuration that a rule reads.
 func StreamFields(c Config) map[string]map[string]bool {
 	all := map[string]map[string]bool{}
 	for _, role := range c.roles() {
@@ -11,7 +11,7 @@ func StreamFields(c Config) map[string]map[string]bool {
 	return all
 }
 
-// ConsumerFields returns the fields of the consumer's configuration that a rule looks at.
+// ConsumerFields returns the fields of the consumer's configuration that a rule reads.
 func ConsumerFields(c Config) map[string]bool {
 	return fieldsOf(consumerRules(c, []string{c.Requests.Subject}))
 }
@@ -32,16 +32,16 @@ var StoredAs = storedAs
 // MatchesAll is matchesAll.
 var MatchesAll = matchesAll
 
-// Overlap is overlap.
-var Overlap = overlap
+// Overlaps is overlaps.
+var Overlaps = overlaps
 
-// SetConfig lets a test have a binding look elsewhere.
+// SetConfig changes the settings of a binding.
 func SetConfig(b *Binding, cfg Config) { b.cfg = cfg }
 
-// SilentSince lets a test have had no answer for a while.
-func SilentSince(b *Binding, at time.Time) { b.silent = at }
+// UnansweredSince sets when the last answer was overdue.
+func UnansweredSince(b *Binding, at time.Time) { b.readiness.unansweredSince = at }
 
-// SawTracker lets a test have seen a bucket in another state.
+// SawTracker sets the observed state of the bucket of records.
 func SawTracker(b *Binding, created time.Time, seq uint64) {
-	b.state.trackerCreated, b.state.trackerSeq = created, seq
+	b.observed.trackerCreated, b.observed.trackerSeq = created, seq
 }

@@ -5,24 +5,22 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"os"
 	"strings"
 	"unicode"
 
 	"github.com/nats-io/nkeys"
 )
 
-// The functions below find logins that can never work. They return true for a setting that is absent and for a file
-// that cannot be read: the rule isReadable reports that one.
+// The functions below recognize logins that can never work. The server refuses them forever, and does not say why.
 
-// isLogin reports whether a user name, a password or a token is free of control characters, such as a line end that
-// came along from a file, and does not begin or end with a blank.
+// isLogin reports whether a user name, a password or a token has no control characters, such as a line end that was
+// copied from a file, and neither begins nor ends with a blank.
 func isLogin(s string) bool {
 	return strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// areLogins does the same for the users and passwords in the addresses of NATS_URL.
-func areLogins(servers string) bool {
+// haveValidLogins applies isLogin to the users and passwords in the addresses of NATS_URL.
+func haveValidLogins(servers string) bool {
 	for server := range strings.SplitSeq(servers, ",") {
 		u, err := parseServer(server)
 		if err != nil || u.User == nil {
@@ -35,25 +33,18 @@ func areLogins(servers string) bool {
 	return true
 }
 
-// holdsCredentials reports whether a file holds the JWT of a user and the seed of that user's NKey, as the NATS client
+// isCredentials reports whether a text has the JWT of a user and the seed of the same user's NKey, as the NATS client
 // reads them from a credentials file.
-func holdsCredentials(file string) bool {
-	text, ok := readIfSet(file)
-	if !ok {
-		return true
-	}
+func isCredentials(text []byte) bool {
 	user := publicKey(text)
 	token, err := nkeys.ParseDecoratedJWT(text)
-	return err == nil && user != "" && subject(token) == user
+	return err == nil && user != "" && jwtSubject(token) == user
 }
 
-// holdsSeed reports whether a file holds the seed of a user's NKey.
-func holdsSeed(file string) bool {
-	text, ok := readIfSet(file)
-	return !ok || publicKey(text) != ""
-}
+// isSeed reports whether a text has the seed of a user's NKey.
+func isSeed(text []byte) bool { return publicKey(text) != "" }
 
-// publicKey returns the public key of the user whose seed a text holds, or "" if it holds none.
+// publicKey returns the public key of the user whose seed is in a text, or "" if there is none.
 func publicKey(text []byte) string {
 	pair, err := nkeys.ParseDecoratedUserNKey(text)
 	if err != nil {
@@ -67,8 +58,8 @@ func publicKey(text []byte) string {
 	return key
 }
 
-// subject returns whom a JWT is for (RFC 7519, section 4.1.2), or "" if the text is not a JWT.
-func subject(token string) string {
+// jwtSubject returns the subject of a JWT (RFC 7519, section 4.1.2), or "" if the text is not a JWT.
+func jwtSubject(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return ""
@@ -86,29 +77,18 @@ func subject(token string) string {
 	return claims.Subject
 }
 
-// holdsCertificate reports whether a file holds a certificate in PEM.
-func holdsCertificate(file string) bool {
-	text, ok := readIfSet(file)
-	return !ok || x509.NewCertPool().AppendCertsFromPEM(text)
-}
+// isCertificate reports whether a text has a certificate in PEM.
+func isCertificate(text []byte) bool { return x509.NewCertPool().AppendCertsFromPEM(text) }
 
-// isKeyOf reports whether keyFile holds the private key of the certificate in certFile.
-func isKeyOf(certFile, keyFile string) bool {
-	if _, ok := readIfSet(keyFile); !ok {
-		return true
+// isKeyOf returns a function that reports whether a text has the private key of the certificate in a file. Without a
+// valid certificate, which violates another rule, it returns true.
+func isKeyOf(certFile string) func([]byte) bool {
+	return func(key []byte) bool {
+		cert, err := readOptional(certFile)
+		if err != nil || !isCertificate(cert) {
+			return true
+		}
+		_, err = tls.X509KeyPair(cert, key)
+		return err == nil
 	}
-	if _, ok := readIfSet(certFile); !ok || !holdsCertificate(certFile) {
-		return true
-	}
-	_, err := tls.LoadX509KeyPair(certFile, keyFile)
-	return err == nil
-}
-
-// readIfSet returns what a file holds, and false where none is named or it cannot be read.
-func readIfSet(file string) ([]byte, bool) {
-	if file == "" {
-		return nil, false
-	}
-	text, err := os.ReadFile(file)
-	return text, err == nil
 }

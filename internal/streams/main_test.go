@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestMain runs several tests at once: they wait more than they work.
+// TestMain runs several tests at once, because they mostly wait.
 func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -2,17 +2,14 @@ package streams_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// What another application made under a name of Capstan's stays as it is, and goes on working.
+// What another application created under one of Capstan's names stays unchanged, and continues to work.
 func TestStreamsOfOtherApplicationsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, other := range []struct {
@@ -23,37 +20,37 @@ func TestStreamsOfOtherApplicationsAreLeftAlone(t *testing.T) {
 		{
 			"a log called TASKS", jetstream.StreamConfig{
 				Name: "TASKS", Subjects: []string{"billing.tasks.>"}, Retention: jetstream.LimitsPolicy, MaxAge: time.Hour, MaxMsgs: 5, Discard: jetstream.DiscardOld,
-			}, []string{"stream TASKS belongs to another application", "retention must be workqueue (got limits)", "subjects must hold tasks.request (got [billing.tasks.>])"},
+			}, []string{"stream TASKS: belongs to another application", "retention must be workqueue (got limits)", "subjects must include tasks.request (got [billing.tasks.>])"},
 		},
 		{
 			"a work queue called TASKS",
 			jetstream.StreamConfig{Name: "TASKS", Subjects: []string{"billing.tasks.>"}, Retention: jetstream.WorkQueuePolicy},
-			[]string{"stream TASKS belongs to another application", "subjects must hold tasks.request"},
+			[]string{"stream TASKS: belongs to another application", "subjects must include tasks.request"},
 		},
 		{
 			"a log that takes requests",
 			jetstream.StreamConfig{Name: "TASKS", Subjects: []string{"tasks.>"}, MaxAge: time.Hour},
-			[]string{"stream TASKS belongs to another application", "retention must be workqueue (got limits)"},
+			[]string{"stream TASKS: belongs to another application", "retention must be workqueue (got limits)"},
 		},
 		{
 			"a log called TASK_RESULTS",
 			jetstream.StreamConfig{Name: "TASK_RESULTS", Subjects: []string{"billing.results"}, NoAck: true},
-			[]string{"stream TASK_RESULTS belongs to another application", "subjects must hold tasks.result"},
+			[]string{"stream TASK_RESULTS: belongs to another application", "subjects must include tasks.result"},
 		},
 		{
 			"a work queue called TASK_DEAD",
 			jetstream.StreamConfig{Name: "TASK_DEAD", Subjects: []string{"tasks.dead"}, Retention: jetstream.WorkQueuePolicy},
-			[]string{"stream TASK_DEAD belongs to another application", "retention must be limits (got workqueue)"},
+			[]string{"stream TASK_DEAD: belongs to another application", "retention must be limits (got workqueue)"},
 		},
 		{
 			"a stream of files",
 			jetstream.StreamConfig{Name: "OBJ_task_results", Subjects: []string{"files.>"}},
-			[]string{"object store task_results belongs to another application"},
+			[]string{"object store task_results: belongs to another application"},
 		},
 		{
 			"Capstan's own, for something else", jetstream.StreamConfig{
 				Name: "TASK_DEAD", Subjects: []string{"tasks.dead"}, Metadata: map[string]string{"capstan": "results"},
-			}, []string{"its metadata say capstan=results, want dead-letters"},
+			}, []string{"metadata capstan must be dead-letters (got results)"},
 		},
 	} {
 		t.Run(other.name, func(t *testing.T) {
@@ -62,7 +59,7 @@ func TestStreamsOfOtherApplicationsAreLeftAlone(t *testing.T) {
 			w.create(other.cfg)
 			before := w.configs(other.cfg.Name)
 			w.refuses(defaults(), other.says...)
-			if found := w.inspect(defaults()); !containsLine(found, "wrong: ", "belongs to another application") {
+			if found := w.dryRun(defaults()); !containsLine(found, "fatal: ", "belongs to another application") {
 				t.Errorf("a dry run: got\n%s", found)
 			}
 			if after := w.configs(other.cfg.Name); after != before {
@@ -70,19 +67,6 @@ func TestStreamsOfOtherApplicationsAreLeftAlone(t *testing.T) {
 			}
 			w.publishesOn(other.cfg)
 		})
-	}
-}
-
-// publishesOn is the other application, which goes on.
-func (w *world) publishesOn(cfg jetstream.StreamConfig) {
-	w.t.Helper()
-	if cfg.NoAck {
-		return
-	}
-	for i := range 8 {
-		if _, err := w.js.Publish(w.t.Context(), strings.ReplaceAll(cfg.Subjects[0], ">", fmt.Sprint(i)), nil); err != nil {
-			w.t.Errorf("the other application's publish %d: %v", i, err)
-		}
 	}
 }
 
@@ -99,7 +83,7 @@ func TestAConsumerOfAnotherApplicationIsLeftAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := w.consumer().Config
-			w.refuses(defaults(), "consumer worker belongs to another application", "filter must hold tasks.request (got billing.tasks.>)")
+			w.refuses(defaults(), "consumer worker: belongs to another application", "filter must include tasks.request (got billing.tasks.>)")
 			if after := w.consumer().Config; fmt.Sprint(after) != fmt.Sprint(before) {
 				t.Errorf("got %+v, want %+v", after, before)
 			}
@@ -117,7 +101,7 @@ func TestAConsumerOfAnotherApplicationIsLeftAlone(t *testing.T) {
 	}
 }
 
-// A bucket has the retention and the subject of any bucket: what older workers made expires its keys.
+// All buckets have the same retention, and their subjects follow from the name. Those of older workers expire their keys.
 func TestABucketOfAnotherApplicationIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -126,7 +110,7 @@ func TestABucketOfAnotherApplicationIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := w.configs("KV_task_tracker")
-	w.refuses(defaults(), "bucket task_tracker belongs to another application", "allow message TTL must be on")
+	w.refuses(defaults(), "bucket task_tracker: belongs to another application", "allow message TTL must be on")
 	if after := w.configs("KV_task_tracker"); after != before {
 		t.Errorf("got\n%s\nwant\n%s", after, before)
 	}
@@ -135,8 +119,8 @@ func TestABucketOfAnotherApplicationIsLeftAlone(t *testing.T) {
 	}
 }
 
-// Versions before the mark made the same without it, and operators do.
-func TestWhatHasNoMarkAndIsAsAWorkerMakesItIsMendedAndMarked(t *testing.T) {
+// Older versions set no mark, nor do operators.
+func TestUnmarkedResourcesOfCapstanAreRepairedAndMarked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := defaults()
@@ -158,29 +142,29 @@ func TestWhatHasNoMarkAndIsAsAWorkerMakesItIsMendedAndMarked(t *testing.T) {
 	for name, purpose := range names {
 		got := w.stream(name).Config
 		if got.Metadata["capstan"] != purpose || got.Metadata["team"] != "web" || got.MaxMsgs != 1000 {
-			t.Errorf("%s: got metadata %v and max messages %d, want the mark %s beside the operator's", name, got.Metadata, got.MaxMsgs, purpose)
+			t.Errorf("%s: got metadata %v and max messages %d, want the mark %s and the operator's", name, got.Metadata, got.MaxMsgs, purpose)
 		}
 	}
 	if got := w.stream("TASKS").Config.MaxAge; got != 0 {
-		t.Errorf("got max age %v, want it mended", got)
+		t.Errorf("max age: got %v, want 0", got)
 	}
 	if got := w.consumer().Config; got.MaxDeliver != -1 || got.Metadata["capstan"] != "worker" {
-		t.Errorf("got max deliver %d and metadata %v, want it mended and marked", got.MaxDeliver, got.Metadata)
+		t.Errorf("got max deliver %d and metadata %v, want -1 and the mark", got.MaxDeliver, got.Metadata)
 	}
-	// The mark allows a change of settings that would look like another application's otherwise.
+	// With the mark, a changed setting is not taken for another application.
 	moved := cfg
 	moved.Requests.Subject = "jobs.new"
 	w.accepts(moved, "bound")
 	if got := w.stream("TASKS").Config.Subjects; len(got) != 2 {
-		t.Errorf("got subjects %v, want the new one beside the old", got)
+		t.Errorf("subjects: got %v, want the old one and the new one", got)
 	}
 	if got := w.consumer().Config.FilterSubject; got != "jobs.new" {
-		t.Errorf("got filter %s, want the new subject", got)
+		t.Errorf("filter: got %s, want the new subject", got)
 	}
 }
 
-// A worker can do without the mark, and older ones were never permitted to update.
-func TestALoginThatMayNotUpdateDoesWithoutTheMark(t *testing.T) {
+// A worker works without the mark, and the logins of older versions may not update streams.
+func TestALoginThatMayNotUpdateNeedsNoMark(t *testing.T) {
 	t.Parallel()
 	w := configured(t, `accounts { A { jetstream: enabled, users: [
 		{ user: a, password: x }
@@ -196,7 +180,7 @@ func TestALoginThatMayNotUpdateDoesWithoutTheMark(t *testing.T) {
 	w.accepts(cfg, "bound")
 }
 
-// Without NATS_PROVISION nothing is changed: not even by a mark.
+// Without NATS_PROVISION nothing is changed, not even to set the mark.
 func TestWithoutProvisionNothingIsChanged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -208,50 +192,5 @@ func TestWithoutProvisionNothingIsChanged(t *testing.T) {
 	w.accepts(cfg, "bound")
 	if after := w.configs("TASKS"); after != before {
 		t.Errorf("got\n%s\nwant\n%s", after, before)
-	}
-}
-
-func TestPatterns(t *testing.T) {
-	for _, c := range []struct {
-		pattern, subject    string
-		matchesAll, overlap bool
-	}{
-		{"tasks.request", "tasks.request", true, true},
-		{"tasks.*", "tasks.request", true, true},
-		{"tasks.>", "tasks.request", true, true},
-		{"tasks.request", "tasks.*", false, true},
-		{"tasks.request.>", "tasks.request", false, false},
-		{"tasks.*.a", "tasks.b.*", false, true},
-		{"tasks.request", "tasks.result", false, false},
-		{"a.>", "*.b.c", false, true},
-		{"tasks", "tasks.request", false, false},
-	} {
-		if got := streams.MatchesAll(c.pattern, c.subject); got != c.matchesAll {
-			t.Errorf("MatchesAll(%s, %s): got %v, want %v", c.pattern, c.subject, got, c.matchesAll)
-		}
-		if got := streams.Overlap(c.pattern, c.subject); got != c.overlap {
-			t.Errorf("Overlap(%s, %s): got %v, want %v", c.pattern, c.subject, got, c.overlap)
-		}
-	}
-}
-
-func TestWhatAStreamStoresRequestsAs(t *testing.T) {
-	for _, c := range []struct {
-		cfg  jetstream.StreamConfig
-		want string
-	}{
-		{jetstream.StreamConfig{Subjects: []string{"other"}}, "[]"},
-		{jetstream.StreamConfig{Subjects: []string{"tasks.>"}}, "[tasks.request]"},
-		{jetstream.StreamConfig{Subjects: []string{"tasks.>"}, SubjectTransform: &jetstream.SubjectTransformConfig{Source: "else", Destination: "x"}}, "[tasks.request]"},
-		{jetstream.StreamConfig{Subjects: []string{"tasks.>"}, SubjectTransform: &jetstream.SubjectTransformConfig{Source: "tasks.*", Destination: "in.{{wildcard(1)}}"}}, "[in.*]"},
-		{jetstream.StreamConfig{Subjects: []string{"tasks.>"}, SubjectTransform: &jetstream.SubjectTransformConfig{Destination: "in.$1.{{split(1,-)}}.x"}}, "[in.*.>]"},
-		{jetstream.StreamConfig{Sources: []*jetstream.StreamSource{{Name: "A"}}}, "[tasks.request]"},
-		{jetstream.StreamConfig{Sources: []*jetstream.StreamSource{{Name: "A", FilterSubject: "other"}}}, "[]"},
-		{jetstream.StreamConfig{Sources: []*jetstream.StreamSource{{Name: "A", SubjectTransforms: []jetstream.SubjectTransformConfig{{Source: "x.*", Destination: "tasks.request.{{partition(4,1)}}"}}}}}, "[tasks.request.*]"},
-		{jetstream.StreamConfig{Sources: []*jetstream.StreamSource{{Name: "A", SubjectTransforms: []jetstream.SubjectTransformConfig{{Source: "x", Destination: "y"}}}}}, "[]"},
-	} {
-		if got := fmt.Sprint(streams.StoredAs(c.cfg, "tasks.request")); got != c.want {
-			t.Errorf("%+v: got %s, want %s", c.cfg, got, c.want)
-		}
 	}
 }

@@ -2,9 +2,9 @@ package streams
 
 import "strings"
 
-// Permissions are the subjects that a worker without provision publishes to; docs/permissions.md says what each
-// is for, and a log line names the one that is missing. Acks and flow control have two forms each: a server with
-// the feature flag js_ack_fc_v2 uses the longer ones.
+// Permissions are the subjects that a worker publishes to if it does not provision. docs/permissions.md explains each
+// of them, and a worker that misses one names it as it is here. Acks and flow control have two forms each: a server
+// with the feature flag js_ack_fc_v2 uses the longer ones.
 func (c Config) Permissions() []string {
 	requests, results, records := c.Requests.Name, c.Results.Name, c.TrackerStream()
 	objects := c.LargeStream()
@@ -30,7 +30,7 @@ func (c Config) Permissions() []string {
 	}
 }
 
-// API is the subject of a call to JetStream, in the domain of the settings.
+// API returns the subject of a call of JetStream's API, in the domain of the settings.
 func (c Config) API(call string) string {
 	if c.NATS.JSDomain != "" {
 		return "$JS." + c.NATS.JSDomain + ".API." + call
@@ -38,23 +38,23 @@ func (c Config) API(call string) string {
 	return "$JS.API." + call
 }
 
-// Permission is what would allow a worker to use a subject: it stands for a whole family of subjects, where their
-// last parts are a task's or a delivery's own.
-func (c Config) Permission(operation, subject string) string {
-	if operation == Subscribing {
+// permission returns the permission that would allow a worker to use a subject. Its subject has wildcards for the parts
+// that belong to one task or one delivery.
+func (c Config) permission(o operation, subject string) permission {
+	if o == subscribe {
 		prefix := c.NATS.InboxPrefix
 		if prefix == "" {
 			prefix = "_INBOX"
 		}
 		if strings.HasPrefix(subject, prefix+".") {
-			return prefix + ".>"
+			subject = prefix + ".>"
 		}
-		return subject
+		return permission{o, subject}
 	}
 	for _, pattern := range c.Permissions() {
 		if matchesAll(pattern, subject) {
-			return pattern
+			return permission{o, pattern}
 		}
 	}
-	return subject
+	return permission{o, subject}
 }

@@ -2,61 +2,125 @@ package streams
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
+	"time"
 )
 
-// The mark is a key in the metadata of what a worker creates. Its value says what the stream, consumer or bucket is
-// for: by it a worker tells its own from what another application made under the same name.
+// mark is a metadata key that a worker sets on what it creates. The value is the purpose of the stream, consumer or
+// bucket. The mark tells Capstan's own resources from those that another application created under the same name.
 const mark = "capstan"
 
-// mender says who can mend a configuration that breaks a rule.
-type mender int
+// fixer says who can fix a configuration that violates a rule.
+type fixer int
 
 const (
-	worker   mender = iota // with NATS_PROVISION=true, when it starts
-	operator               // a worker leaves it alone: an operator may have a reason
-	recreate               // NATS refuses the change
+	byWorker     fixer = iota // with NATS_PROVISION=true, when the worker starts
+	byOperator                // a worker leaves it unchanged: an operator may have a reason
+	byRecreating              // NATS refuses the change
 )
 
-// level says what it means that a rule is broken.
-type level int
+// severity says what it means that a rule is violated.
+type severity int
 
 const (
-	wrong   level = iota // could lose, hide or double a task: a worker is not ready
-	warning              // works, and somebody should know
-	quiet                // a worker prefers the other setting where it may choose
+	fatal      severity = iota // a task could be lost, hidden or run twice: the worker is not ready
+	warning                    // the worker is ready, and an operator should know
+	preference                 // not reported: a worker sets it in what it creates or fixes
 )
 
-// rule is one thing that a configuration C has to keep. Provisioning, readiness and capstan check read the same
-// rules.
+// rule is one requirement on a configuration C. Provisioning, readiness and the dry run of capstan check read the
+// same rules.
 type rule[C any] struct {
-	fields []string       // of C, that the rule looks at
-	want   string         // "max age must be 0, or running tasks are cut off"
-	got    func(C) string // the value that breaks the rule, as it is told; nil where want says all
-	ok     func(C) bool
-	set    func(*C) // makes it so: in what is created, and in what a worker mends; nil where nothing can be set
-	mender mender
-	level  level
+	fields   []string       // of C, that the rule reads
+	want     string         // as in "max age must be 0, or running tasks are cut off"
+	got      func(C) string // prints the value that violates the rule; nil if want says it all
+	ok       func(C) bool
+	set      func(*C) // makes C comply; nil if that is impossible
+	fixer    fixer
+	severity severity
 
-	// isOwner is true of what tells Capstan's own from another application's: a thing that breaks the rule and
-	// has no mark is never changed.
+	// isInitial: set applies to whatever a worker creates, even if ok.
+	isInitial bool
+
+	// isOwner: a resource without a mark that violates the rule is another application's, and never changed.
 	isOwner bool
 }
 
-// says names the rule with the value that breaks it.
-func (r rule[C]) says(c C) string {
+// fixable says who can fix a violation. A worker does not set a value that is the operator's choice, not even in what it
+// creates.
+func (r rule[C]) fixable(by fixer) rule[C] {
+	r.fixer = by
+	if by == byOperator {
+		r.set = nil
+	}
+	return r
+}
+
+// withSeverity sets what a violation means.
+func (r rule[C]) withSeverity(s severity) rule[C] {
+	r.severity = s
+	return r
+}
+
+// identifiesOwner makes the rule one of those that tell Capstan's resources from another application's.
+func (r rule[C]) identifiesOwner() rule[C] {
+	r.isOwner = true
+	return r
+}
+
+// okIf replaces the condition under which a configuration complies.
+func (r rule[C]) okIf(ok func(C) bool) rule[C] {
+	r.ok = ok
+	return r
+}
+
+// exactly is the rule that a field of C has one value, which a worker sets. It panics if there is no such field, which
+// tests find: they try each rule.
+func exactly[C any](field string, value any, want string) rule[C] {
+	of := func(c *C) reflect.Value { return reflect.ValueOf(c).Elem().FieldByName(field) }
+	valueFor := func(f reflect.Value) reflect.Value { return reflect.ValueOf(value).Convert(f.Type()) }
+	return rule[C]{
+		fields: []string{field},
+		want:   want,
+		got:    func(c C) string { return printed(of(&c).Interface()) },
+		ok:     func(c C) bool { return of(&c).Equal(valueFor(of(&c))) },
+		set:    func(c *C) { of(c).Set(valueFor(of(c))) },
+	}
+}
+
+// atLeast is the rule that a limit, which is an integer or a duration, is no lower than least. A limit of 0 or less is
+// none, and complies. That is also what a worker sets.
+func atLeast[C any](field string, least any, want string) rule[C] {
+	return exactly[C](field, 0, want).okIf(func(c C) bool {
+		limit := reflect.ValueOf(c).FieldByName(field).Int()
+		return limit <= 0 || limit >= reflect.ValueOf(least).Int()
+	})
+}
+
+// initially sets a field in what a worker creates, and requires nothing of what exists.
+func initially[C any](field string, value any) rule[C] {
+	r := exactly[C](field, value, "").withSeverity(preference).okIf(func(C) bool { return true })
+	r.isInitial = true
+	return r
+}
+
+// violation describes how c violates the rule, as in
+//
+//	max age must be 0, or running tasks are cut off (got 1h0m0s)
+func (r rule[C]) violation(c C) string {
 	text := r.want
 	if r.got != nil {
-		text += fmt.Sprintf(" (got %s)", r.got(c))
+		text += " (got " + r.got(c) + ")"
 	}
-	if r.mender == recreate {
-		text += "; NATS cannot change that, it has to be recreated"
+	if r.fixer == byRecreating {
+		text += "; NATS cannot change this, it must be recreated"
 	}
 	return text
 }
 
-// broken returns the rules that a configuration breaks.
-func broken[C any](rules []rule[C], c C) []rule[C] {
+// violated returns the rules that a configuration violates.
+func violated[C any](rules []rule[C], c C) []rule[C] {
 	var all []rule[C]
 	for _, r := range rules {
 		if !r.ok(c) {
@@ -66,30 +130,13 @@ func broken[C any](rules []rule[C], c C) []rule[C] {
 	return all
 }
 
-// foreign says what makes a thing another application's, or "". Older versions set no mark: without one a thing is
-// Capstan's where it has the retention, the subjects and the filter that a worker gives it.
-func foreign[C any](rules []rule[C], c C, metadata map[string]string, purpose string) string {
-	switch metadata[mark] {
-	case purpose:
-		return ""
-	case "":
-	default:
-		return fmt.Sprintf("its metadata say %s=%s, want %s", mark, metadata[mark], purpose)
-	}
-	var reasons []string
-	for _, r := range broken(rules, c) {
-		if r.isOwner {
-			reasons = append(reasons, r.says(c))
-		}
-	}
-	return strings.Join(reasons, ", ")
-}
-
-// mend makes a configuration keep the rules that a worker mends, and reports whether anything changed.
-func mend[C any](rules []rule[C], c *C) bool {
+// comply makes a configuration comply with the rules, and reports whether it changed. A new configuration gets the
+// initial values and complies with all rules; one that exists complies with those that a worker may fix.
+func comply[C any](rules []rule[C], c *C, isNew bool) bool {
 	changed := false
 	for _, r := range rules {
-		if r.mender == worker && r.set != nil && !r.ok(*c) {
+		isDue := !r.ok(*c) && (isNew || r.fixer == byWorker) || isNew && r.isInitial
+		if r.set != nil && isDue {
 			r.set(c)
 			changed = true
 		}
@@ -97,23 +144,38 @@ func mend[C any](rules []rule[C], c *C) bool {
 	return changed
 }
 
-// printed returns a function that prints one value of a configuration.
-func printed[C, V any](value func(C) V) func(C) string {
-	return func(c C) string { return fmt.Sprint(value(c)) }
+// foreign says why a resource belongs to another application, or returns "". Older versions set no mark. Without one
+// a resource is Capstan's if it has the retention, the subjects and the filter that a worker gives it.
+func foreign[C any](rules []rule[C], c C, metadata map[string]string, purpose string) string {
+	switch metadata[mark] {
+	case purpose:
+		return ""
+	case "":
+	default:
+		return fmt.Sprintf("metadata %s must be %s (got %s)", mark, purpose, metadata[mark])
+	}
+	var reasons []string
+	for _, r := range violated(rules, c) {
+		if r.isOwner {
+			reasons = append(reasons, r.violation(c))
+		}
+	}
+	return strings.Join(reasons, ", ")
 }
 
-// limit prints a limit of a stream, where 0 and less mean none.
-func limit(n int64) string {
-	if n <= 0 {
-		return "unlimited"
+// printed prints a value as NATS' tools do: on and off, durations with units, policies in lower case.
+func printed(value any) string {
+	switch v := value.(type) {
+	case bool:
+		if v {
+			return "on"
+		}
+		return "off"
+	case time.Duration:
+		return v.String()
+	case fmt.Stringer:
+		return strings.TrimPrefix(strings.ToLower(v.String()), "discard")
+	default:
+		return fmt.Sprint(v)
 	}
-	return fmt.Sprint(n)
-}
-
-// onOff prints a switch.
-func onOff(on bool) string {
-	if on {
-		return "on"
-	}
-	return "off"
 }

@@ -1,54 +1,90 @@
 package streams
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"unicode"
 
+	"github.com/capstan-worker/capstan/internal/settings"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// SettingRule is what a variable of the environment has to keep.
-type SettingRule struct {
-	Variable string
-	Holds    any // prints as it may be shown
-	OK       bool
-	Want     string // what would do
+// Validate returns a line for each mistake in the settings of NATS and in the names of streams, subjects, consumer and
+// buckets. It never shows a login.
+func (c Config) Validate() []string {
+	mistakes := settings.Mistakes(c.NATS.Validate())
+	const name = "a name without spaces, dots, slashes and wildcards"
+	const subject = "a subject without spaces and wildcards"
+	const bucket = "letters, digits, _ and - only"
+	mistakes.Require("REQUEST_STREAM", c.Requests.Name, isName(c.Requests.Name), name)
+	mistakes.Require("REQUEST_SUBJECT", c.Requests.Subject, isSubject(c.Requests.Subject), subject)
+	mistakes.Require("RESULT_STREAM", c.Results.Name, isName(c.Results.Name), name)
+	mistakes.Require("RESULT_STREAM", c.Results.Name, c.Results.Name != c.Requests.Name, "different from REQUEST_STREAM")
+	mistakes.Require("RESULT_SUBJECT", c.Results.Subject, isSubject(c.Results.Subject), subject)
+	mistakes.Require("RESULT_SUBJECT", c.Results.Subject, c.Results.Subject != c.Requests.Subject, "different from REQUEST_SUBJECT")
+	mistakes.Require("RESULT_BUCKET", c.Large, isBucket(c.Large), bucket)
+	mistakes.Require("DEAD_STREAM", c.Dead.Name, isName(c.Dead.Name), name)
+	mistakes.Require("DEAD_STREAM", c.Dead.Name, c.Dead.Name != c.Requests.Name && c.Dead.Name != c.Results.Name, "different from REQUEST_STREAM and RESULT_STREAM")
+	mistakes.Require("DEAD_SUBJECT", c.Dead.Subject, isSubject(c.Dead.Subject), subject)
+	mistakes.Require("DEAD_SUBJECT", c.Dead.Subject, c.Dead.Subject != c.Requests.Subject && c.Dead.Subject != c.Results.Subject, "different from REQUEST_SUBJECT and RESULT_SUBJECT")
+	mistakes.Require("TRACKER_BUCKET", c.Tracker, isBucket(c.Tracker), bucket)
+	mistakes.Require("CONSUMER", c.Consumer, isName(c.Consumer), name)
+	return mistakes
 }
 
-// Rules returns the rules on NATS' settings. It looks whether the files that are named can be read.
-func (c NATSConfig) Rules() []SettingRule {
-	const file = "a file that the worker may read"
-	const login = "a value without blanks or line ends around it"
+// Validate returns a line for each mistake. It reads the files that the settings name, because a login that can never
+// work should stop a worker at its start. It never shows a login.
+func (c NATSConfig) Validate() []string {
+	const login = "a value without spaces or line ends around it"
 	const certificates = "a PEM file with a certificate"
-	logins := c.logins()
-	return []SettingRule{
-		{"NATS_URL", task.Secret(c.URL), areServers(c.URL), "nats://host:port, with commas between several"},
-		{"NATS_URL", task.Secret(c.URL), areLogins(c.URL), "users and passwords without blanks or line ends around them"},
-		{"NATS_CREDS_FILE", c.CredsFile, isReadable(c.CredsFile), file},
-		{"NATS_CREDS_FILE", c.CredsFile, holdsCredentials(c.CredsFile), "a file with a user's JWT and NKey seed, as `nsc generate creds` writes it"},
-		{"NATS_NKEY_SEED_FILE", c.NkeySeedFile, isReadable(c.NkeySeedFile), file},
-		{"NATS_NKEY_SEED_FILE", c.NkeySeedFile, holdsSeed(c.NkeySeedFile), "a file with the seed of a user's NKey, which begins with SU"},
-		{"NATS_USER", c.User, isLogin(c.User), login},
-		{"NATS_PASSWORD", c.Password, isLogin(string(c.Password)), login},
-		{"NATS_TOKEN", c.Token, isLogin(string(c.Token)), login},
-		{"NATS_PASSWORD", c.Password, c.Password == "" || c.User != "", "set together with NATS_USER"},
-		{"the login to NATS", strings.Join(logins, " and "), len(logins) <= 1, "one of them, or none"},
-		{"NATS_TLS_CA_FILE", c.TLS.CAFile, isReadable(c.TLS.CAFile), file},
-		{"NATS_TLS_CA_FILE", c.TLS.CAFile, holdsCertificate(c.TLS.CAFile), certificates},
-		{"NATS_TLS_CERT_FILE", c.TLS.CertFile, isReadable(c.TLS.CertFile), file},
-		{"NATS_TLS_CERT_FILE", c.TLS.CertFile, holdsCertificate(c.TLS.CertFile), certificates},
-		{"NATS_TLS_KEY_FILE", c.TLS.KeyFile, isKeyOf(c.TLS.CertFile, c.TLS.KeyFile), "a PEM file with the private key of the certificate in NATS_TLS_CERT_FILE"},
-		{"NATS_TLS_KEY_FILE", c.TLS.KeyFile, isReadable(c.TLS.KeyFile), file},
-		{"NATS_TLS_KEY_FILE", c.TLS.KeyFile, (c.TLS.KeyFile == "") == (c.TLS.CertFile == ""), "set together with NATS_TLS_CERT_FILE"},
-		{"NATS_INBOX_PREFIX", c.InboxPrefix, c.InboxPrefix == "" || IsSubject(c.InboxPrefix), "a subject without wildcards"},
-		{"NATS_JS_DOMAIN", c.JSDomain, c.JSDomain == "" || IsName(c.JSDomain), "a name without spaces, dots, slashes and wildcards"},
-		{"NATS_REPLICAS", c.Replicas, c.Replicas >= 1 && c.Replicas <= 5, "a whole number from 1 to 5"},
+	var mistakes settings.Mistakes
+	if logins := c.logins(); len(logins) > 1 {
+		mistakes = append(mistakes, "set only one of "+strings.Join(logins, " and "))
 	}
+	mistakes.Require("NATS_URL", task.Secret(c.URL), areServers(c.URL), "nats://host:port, or several of these separated by commas")
+	mistakes.Require("NATS_URL", task.Secret(c.URL), haveValidLogins(c.URL), "an address whose user and password have no spaces or line ends around them")
+	requireFile(&mistakes, "NATS_CREDS_FILE", c.CredsFile, isCredentials, "a file with a user's JWT and NKey seed, as `nsc generate creds` writes it")
+	requireFile(&mistakes, "NATS_NKEY_SEED_FILE", c.NkeySeedFile, isSeed, "a file with the seed of a user's NKey, which begins with SU")
+	mistakes.Require("NATS_USER", c.User, isLogin(c.User), login)
+	mistakes.Require("NATS_PASSWORD", c.Password, isLogin(string(c.Password)), login)
+	mistakes.Require("NATS_TOKEN", c.Token, isLogin(string(c.Token)), login)
+	mistakes.Require("NATS_PASSWORD", c.Password, c.Password == "" || c.User != "", "set together with NATS_USER")
+	requireFile(&mistakes, "NATS_TLS_CA_FILE", c.TLS.CAFile, isCertificate, certificates)
+	requireFile(&mistakes, "NATS_TLS_CERT_FILE", c.TLS.CertFile, isCertificate, certificates)
+	requireFile(&mistakes, "NATS_TLS_KEY_FILE", c.TLS.KeyFile, isKeyOf(c.TLS.CertFile), "a PEM file with the private key of the certificate in NATS_TLS_CERT_FILE")
+	mistakes.Require("NATS_TLS_KEY_FILE", c.TLS.KeyFile, (c.TLS.KeyFile == "") == (c.TLS.CertFile == ""), "set together with NATS_TLS_CERT_FILE")
+	mistakes.Require("NATS_INBOX_PREFIX", c.InboxPrefix, c.InboxPrefix == "" || isSubject(c.InboxPrefix), "a subject without wildcards")
+	mistakes.Require("NATS_JS_DOMAIN", c.JSDomain, c.JSDomain == "" || isName(c.JSDomain), "a name without spaces, dots, slashes and wildcards")
+	mistakes.RequireBetween("NATS_REPLICAS", c.Replicas, 1, maxReplicas)
+	return mistakes
 }
 
-// logins names the variables that each say who the worker is.
+// requireFile adds a line if a setting names a file that cannot be read, or whose text is not valid.
+func requireFile(mistakes *settings.Mistakes, variable, name string, isValid func([]byte) bool, want string) {
+	text, err := readOptional(name)
+	if err != nil {
+		if pathError, ok := errors.AsType[*os.PathError](err); ok {
+			err = pathError.Err // without the name
+		}
+		*mistakes = append(*mistakes, fmt.Sprintf("%s: cannot read %q: %v", variable, name, err))
+		return
+	}
+	mistakes.Require(variable, name, name == "" || isValid(text), want)
+}
+
+// readOptional reads a file. Without a name it returns nothing and no error.
+func readOptional(name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	return os.ReadFile(name)
+}
+
+// logins returns the variables that are set and that each are a way to log in. With several, the client would use one of
+// them and ignore the others.
 func (c NATSConfig) logins() []string {
 	var set []string
 	for _, login := range []struct {
@@ -68,6 +104,7 @@ func (c NATSConfig) logins() []string {
 	return set
 }
 
+// areServers reports whether a list holds addresses of NATS servers, with commas between them.
 func areServers(list string) bool {
 	for server := range strings.SplitSeq(list, ",") {
 		u, err := parseServer(server)
@@ -78,28 +115,31 @@ func areServers(list string) bool {
 	return true
 }
 
-// isReadable is true of an absent name.
-func isReadable(name string) bool {
-	if name == "" {
-		return true
-	}
-	_, err := os.ReadFile(name)
-	return err == nil
-}
+// isName reports whether s can be the name of a stream or a consumer.
+func isName(s string) bool { return s != "" && !strings.ContainsFunc(s, isForbidden) }
 
-// IsName reports whether s keeps the server's rule for the names of streams and consumers.
-func IsName(s string) bool { return s != "" && !strings.ContainsFunc(s, isForbidden) }
+// maxReplicas is the server's limit for a stream.
+const maxReplicas = 5
 
+// isForbidden reports whether a character cannot be in the name of a stream: it separates tokens of a subject, is a
+// wildcard, or cannot be in the name of a folder.
 func isForbidden(r rune) bool {
 	return unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune(`.*>/\`, r)
 }
 
-// IsSubject reports whether each token of s could be a name, but for the slashes.
-func IsSubject(s string) bool {
+// isSubject reports whether s is a subject without wildcards: its tokens could be names, except that they may have slashes.
+func isSubject(s string) bool {
 	for token := range strings.SplitSeq(s, ".") {
-		if !IsName(strings.NewReplacer("/", "_", `\`, "_").Replace(token)) {
+		if !isName(strings.NewReplacer("/", "_", `\`, "_").Replace(token)) {
 			return false
 		}
 	}
 	return true
+}
+
+// isBucket reports whether s can be the name of a bucket (ADR-8 and ADR-20).
+func isBucket(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("_-", r) && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+	})
 }

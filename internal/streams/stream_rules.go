@@ -2,132 +2,141 @@ package streams
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// retention is the rule on what a stream keeps. NATS changes no work queue into another stream, nor back.
-func retention(want jetstream.RetentionPolicy) []streamRule {
-	return []streamRule{{
-		fields: []string{"Retention"}, want: "retention must be " + policyName(want), isOwner: true, mender: recreate,
-		got: printed(func(c streamConfig) string { return policyName(c.Retention) }),
-		ok:  func(c streamConfig) bool { return c.Retention == want },
-		set: func(c *streamConfig) { c.Retention = want },
-	}}
+// How long events, large results and dead letters are kept in the streams that a worker creates.
+const (
+	resultsAge = 7 * 24 * time.Hour
+	deadAge    = 30 * 24 * time.Hour
+)
+
+// DuplicateWindow is for how long the streams that a worker creates recognize a second copy of an event.
+const DuplicateWindow = time.Hour
+
+type (
+	streamConfig = jetstream.StreamConfig
+	streamRule   = rule[streamConfig]
+)
+
+// role is a stream that a worker uses, and what for.
+type role struct {
+	title      string // in messages, as in "bucket task_tracker"
+	name       string // of the stream
+	purpose    string // the value of the mark
+	rules      []streamRule
+	fullIs     severity // what it means that the stream is full
+	isRequests bool
 }
 
-func policyName(p jetstream.RetentionPolicy) string { return strings.ToLower(p.String()) }
+// roles returns the five streams, in the order in which they are checked: that of requests first, that of the object store
+// last. If the bucket of records is full, workers cannot record submissions and are not ready. If another stream is full,
+// its publishers wait or are refused.
+func (c Config) roles() []role {
+	return []role{
+		{title: "stream " + c.Requests.Name, name: c.Requests.Name, purpose: "requests", rules: requestRules(c), fullIs: warning, isRequests: true},
+		{title: "stream " + c.Results.Name, name: c.Results.Name, purpose: "results", rules: resultRules(c), fullIs: warning},
+		{title: "stream " + c.Dead.Name, name: c.Dead.Name, purpose: "dead-letters", rules: deadRules(c), fullIs: warning},
+		{title: "bucket " + c.Tracker, name: c.TrackerStream(), purpose: "records", rules: trackerRules(c), fullIs: fatal},
+		{title: "object store " + c.Large, name: c.LargeStream(), purpose: "large-results", rules: largeRules(c), fullIs: warning},
+	}
+}
 
-// durable are the rules that hold for all streams: what is stored stays stored, and its publisher is told.
-func durable(what string) []streamRule {
-	return []streamRule{
+// requestRules keep each request in its work queue until a worker acknowledges it. A request stays there, unacknowledged,
+// for as long as its task runs, so a stream that drops old messages drops running tasks.
+//
+// A publisher that is refused, by discard new or by a limit, notices and loses nothing. An operator may therefore limit
+// the stream.
+func requestRules(cfg Config) []streamRule {
+	perSubject := unlimitedPerSubject("max messages per subject must be unlimited, or a new request drops one in progress")
+	return slices.Concat(subjectRules(cfg.Requests.Subject), durabilityRules(cfg, "requests"), []streamRule{
+		retention(jetstream.WorkQueuePolicy),
+		exactly[streamConfig]("MaxAge", 0, "max age must be 0, or running tasks are cut off"),
+		discardNew("discard must be new, or a full stream drops requests in progress"),
+		perSubject.okIf(func(c streamConfig) bool { return c.MaxMsgsPerSubject <= 0 || c.DiscardNewPerSubject }),
+		exactly[streamConfig]("AllowMsgTTL", false, "message TTL must be off, or a publisher's Nats-TTL removes requests in progress").fixable(byRecreating),
+		noMarkers(),
+		noRollup("requests in progress"),
+		exactly[streamConfig]("AllowDirect", false, "allow direct should be off, or a lagging replica may answer whether a request still exists").withSeverity(warning),
+	})
+}
+
+// resultRules keep each event until subscribers have read it, for at least an hour. A task that is submitted again after
+// its end gets its stored event again, so events should be kept for as long as finished tasks are remembered.
+func resultRules(cfg Config) []streamRule {
+	readable := minAge("events")
+	remembered := atLeast[streamConfig]("MaxAge", cfg.TrackerTTL, fmt.Sprintf("max age should be at least %v, as long as a finished task is remembered (TRACKER_TTL)", cfg.TrackerTTL))
+	return slices.Concat(subjectRules(cfg.Results.Subject), renamingRules(cfg.Results.Subject), durabilityRules(cfg, "events"), logRules("events"), []streamRule{
+		initially[streamConfig]("MaxAge", resultsAge),
+		initially[streamConfig]("Duplicates", DuplicateWindow),
+		readable,
+		remembered.okIf(func(c streamConfig) bool { return remembered.ok(c) || !readable.ok(c) }).fixable(byOperator).withSeverity(warning),
+		exactly[streamConfig]("AllowDirect", false, "allow direct should be off, or a lagging replica may answer whether an event is stored").withSeverity(warning),
+		atLeast[streamConfig]("MaxConsumers", 10, "max consumers should be unlimited or at least 10: workers search events, and subscribers read them").fixable(byRecreating).withSeverity(warning),
+	})
+}
+
+// deadRules keep dead letters. Workers only write them.
+func deadRules(cfg Config) []streamRule {
+	return slices.Concat(subjectRules(cfg.Dead.Subject), renamingRules(cfg.Dead.Subject), durabilityRules(cfg, "dead letters"), logRules("dead letters"), []streamRule{
+		initially[streamConfig]("MaxAge", deadAge),
+		initially[streamConfig]("Duplicates", DuplicateWindow),
+	})
+}
+
+// logRules apply to the streams of events and of dead letters, which keep messages by age.
+func logRules(what string) []streamRule {
+	return slices.Concat(limitRules(what), []streamRule{
+		retention(jetstream.LimitsPolicy),
+		minMessageSize(4<<10, what),
+		exactly[streamConfig]("AllowMsgTTL", false, fmt.Sprintf("message TTL should be off, or any publisher can make %s expire early", what)).fixable(byOperator).withSeverity(warning),
+		noMarkers(),
+		noRollup(what),
+	})
+}
+
+// trackerRules apply to the stream behind the bucket of records. They are those of a KV bucket (NATS' ADR-8), with two
+// exceptions. Reads go to the leader: any replica answers direct reads, and a worker that does not see the latest record
+// would run a task twice. And the message TTL is on, by which workers let only finished records expire.
+//
+// All buckets have the same retention, and their subject follows from the name. Of these fields only the message TTL tells
+// Capstan's bucket from another application's.
+func trackerRules(cfg Config) []streamRule {
+	all := cfg.RecordSubject(">")
+	return slices.Concat(subjectRules(all), renamingRules(all), durabilityRules(cfg, "records"), []streamRule{
+		retention(jetstream.LimitsPolicy),
+		exactly[streamConfig]("AllowMsgTTL", true, "allow message TTL must be on, or finished records never expire").identifiesOwner(),
+		exactly[streamConfig]("MaxMsgsPerSubject", 1, "max messages per subject must be 1"),
+		exactly[streamConfig]("DiscardNewPerSubject", false, "discard new per subject must be off, or no record can change"),
+		exactly[streamConfig]("AllowDirect", false, "allow direct must be off, or records are read from a lagging replica"),
+		discardNew("discard must be new, or a full bucket drops records"),
+		exactly[streamConfig]("MaxAge", 0, "max age must be 0, or records of running tasks expire"),
+		minMessageSize(64<<10, "records"),
 		{
-			fields: []string{"Storage"}, want: "storage must be file, or a restart of NATS loses " + what, mender: recreate,
-			got: printed(func(c streamConfig) string { return strings.ToLower(c.Storage.String()) }),
-			ok:  func(c streamConfig) bool { return c.Storage == jetstream.FileStorage },
-			set: func(c *streamConfig) { c.Storage = jetstream.FileStorage },
+			fields: []string{"AllowRollup", "DenyDelete"}, want: "rollup must be allowed and deletion denied, as in every bucket", fixer: byOperator,
+			ok:  func(c streamConfig) bool { return c.AllowRollup && c.DenyDelete },
+			set: func(c *streamConfig) { c.AllowRollup, c.DenyDelete = true, true },
 		},
-		{
-			fields: []string{"PersistMode"}, want: "persist mode must be default, or NATS acknowledges what it can lose", mender: recreate,
-			got: func(streamConfig) string { return "async" },
-			ok:  func(c streamConfig) bool { return c.PersistMode == jetstream.DefaultPersistMode },
-		},
-		switchedOff("NoAck", "no ack must be off, or nobody learns what is stored",
-			func(c *streamConfig) *bool { return &c.NoAck }, worker, wrong),
-		switchedOff("Sealed", "it must not be sealed, or it takes nothing",
-			func(c *streamConfig) *bool { return &c.Sealed }, recreate, wrong),
-		switchedOff("AllowMsgCounter", "message counters must be off, or it takes counters only",
-			func(c *streamConfig) *bool { return &c.AllowMsgCounter }, recreate, wrong),
-		switchedOff("AllowMsgSchedules", "message schedules must be off: they exclude discard new, and remove what they replace",
-			func(c *streamConfig) *bool { return &c.AllowMsgSchedules }, recreate, wrong),
-	}
+		exactly[streamConfig]("SubjectDeleteMarkerTTL", 0, "delete markers should be off: each expired record leaves one").withSeverity(warning),
+		noSources("records of another bucket"),
+	})
 }
 
-// switchedOff is the rule that a field is off.
-func switchedOff(field, want string, at func(*streamConfig) *bool, m mender, l level) streamRule {
-	r := streamRule{
-		fields: []string{field}, want: want, mender: m, level: l,
-		got: printed(func(c streamConfig) string { return onOff(*at(&c)) }),
-		ok:  func(c streamConfig) bool { return !*at(&c) },
-	}
-	if m == worker {
-		r.set = func(c *streamConfig) { *at(c) = false }
-	}
-	return r
-}
-
-// initial sets a value in what a worker creates, and demands nothing of what is there.
-func initial(field string, set func(*streamConfig)) streamRule {
-	return streamRule{
-		fields: []string{field}, mender: operator, level: quiet, set: set,
-		ok: func(streamConfig) bool { return true },
-	}
-}
-
-func ageless(want string) streamRule {
-	return streamRule{
-		fields: []string{"MaxAge"}, want: want,
-		got: printed(func(c streamConfig) time.Duration { return c.MaxAge }),
-		ok:  func(c streamConfig) bool { return c.MaxAge == 0 },
-		set: func(c *streamConfig) { c.MaxAge = 0 },
-	}
-}
-
-// discardNew is the rule that a full stream refuses what is new. onlyLimited: where nothing limits the stream, it is
-// never full.
-func discardNew(want string, onlyLimited bool, l level) streamRule {
-	return streamRule{
-		fields: []string{"Discard", "MaxMsgs", "MaxBytes"}, want: want, level: l,
-		got: func(c streamConfig) string { return strings.TrimPrefix(strings.ToLower(c.Discard.String()), "discard") },
-		ok: func(c streamConfig) bool {
-			return c.Discard == jetstream.DiscardNew || onlyLimited && c.MaxMsgs <= 0 && c.MaxBytes <= 0
-		},
-		set: func(c *streamConfig) { c.Discard = jetstream.DiscardNew },
-	}
-}
-
-func unlimitedPerSubject(what string) streamRule {
-	return streamRule{
-		fields: []string{"MaxMsgsPerSubject", "DiscardNewPerSubject"},
-		want:   fmt.Sprintf("max messages per subject must be unlimited, or %s are dropped or refused", what),
-		got:    printed(func(c streamConfig) string { return limit(c.MaxMsgsPerSubject) }),
-		ok:     func(c streamConfig) bool { return c.MaxMsgsPerSubject <= 0 },
-		set:    func(c *streamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = -1, false },
-	}
-}
-
-// roomy is the rule on the size of one message, in bytes.
-func roomy(least int32, what string) streamRule {
-	return streamRule{
-		fields: []string{"MaxMsgSize"}, want: fmt.Sprintf("max message size must be unlimited, or %d bytes at least: enough for %s", least, what),
-		got:    printed(func(c streamConfig) int32 { return c.MaxMsgSize }),
-		ok:     func(c streamConfig) bool { return c.MaxMsgSize <= 0 || c.MaxMsgSize >= least },
-		mender: operator,
-	}
-}
-
-func noRollup(what string) streamRule {
-	return switchedOff("AllowRollup", fmt.Sprintf("rollup must be off, or a publisher's Nats-Rollup removes %s", what),
-		func(c *streamConfig) *bool { return &c.AllowRollup }, worker, wrong)
-}
-
-// noMarkers is the rule that NATS puts no messages of its own among the others. It comes before the rule on rollup,
-// which markers need.
-func noMarkers() streamRule {
-	return streamRule{
-		fields: []string{"SubjectDeleteMarkerTTL"}, want: "delete markers must be off: a worker would take one for a message",
-		got: printed(func(c streamConfig) time.Duration { return c.SubjectDeleteMarkerTTL }),
-		ok:  func(c streamConfig) bool { return c.SubjectDeleteMarkerTTL == 0 },
-		set: func(c *streamConfig) { c.SubjectDeleteMarkerTTL = 0 },
-	}
-}
-
-func unsourced(because string) streamRule {
-	return streamRule{
-		fields: []string{"Sources"}, want: "it must have no sources: " + because, mender: operator,
-		got: printed(func(c streamConfig) int { return len(c.Sources) }),
-		ok:  func(c streamConfig) bool { return len(c.Sources) == 0 },
-	}
+// largeRules apply to the stream behind the object store of large results (NATS' ADR-20). Chunks and the objects' metadata
+// have separate subjects. An object is replaced by purging its chunks and rolling up its metadata.
+func largeRules(cfg Config) []streamRule {
+	chunks, meta := "$O."+cfg.Large+".C.>", "$O."+cfg.Large+".M.>"
+	return slices.Concat(subjectRules(chunks), renamingRules(chunks), subjectRules(meta), renamingRules(meta), limitRules("large results"), []streamRule{
+		retention(jetstream.LimitsPolicy),
+		initially[streamConfig]("MaxAge", resultsAge),
+		initially[streamConfig]("AllowDirect", true),
+		minAge("results"),
+		minMessageSize(256<<10, "a chunk of a result"),
+		exactly[streamConfig]("AllowRollup", true, "rollup must be allowed, as in every object store"),
+		exactly[streamConfig]("DenyPurge", false, "purging must be allowed, or no object can be replaced").fixable(byRecreating),
+		noSources("objects of another store"),
+	}, durabilityRules(cfg, "large results"))
 }

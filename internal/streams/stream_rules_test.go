@@ -6,28 +6,26 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// streamFault is a change to a stream that could lose, hide or double a task.
-type streamFault struct {
+// streamViolation is a change to a stream that could lose, hide or duplicate a task.
+type streamViolation struct {
 	name     string
 	stream   string
 	edit     func(*jetstream.StreamConfig)
 	says     string
-	anew     bool // NATS takes it for a new stream only
-	mended   bool // by a worker with NATS_PROVISION
-	workable bool // told, and the worker is ready
+	isNew    bool // NATS accepts it only in a new stream
+	repaired bool // by a worker with NATS_PROVISION
+	ready    bool // the worker is ready, with a warning
 }
 
-func streamFaults() []streamFault {
+func streamViolations() []streamViolation {
 	const tasks, results, dead, records, large = "TASKS", "TASK_RESULTS", "TASK_DEAD", "KV_task_tracker", "OBJ_task_results"
 	bucket := "bucket task_tracker: "
-	return []streamFault{
-		{"requests are dropped per subject", tasks, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 3 }, "stream TASKS: max messages per subject must be unlimited, or a new request drops one that is held (got 3)", false, true, false},
+	return []streamViolation{
+		{"requests are dropped per subject", tasks, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 3 }, "stream TASKS: max messages per subject must be unlimited, or a new request drops one in progress (got 3)", false, true, false},
 		{"requests expire", tasks, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max age must be 0, or running tasks are cut off (got 1h0m0s)", false, true, false},
-		{"a full stream drops requests", tasks, func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard must be new, or a full stream drops requests that are held (got old)", false, true, false},
+		{"a full stream drops requests", tasks, func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard must be new, or a full stream drops requests in progress (got old)", false, true, false},
 		{"a publisher's rollup", tasks, func(c *jetstream.StreamConfig) { c.AllowRollup = true }, "rollup must be off", false, true, false},
 		{"a publisher's time to live", tasks, func(c *jetstream.StreamConfig) { c.AllowMsgTTL = true }, "message TTL must be off", false, false, false},
 		{"delete markers", results, func(c *jetstream.StreamConfig) { c.SubjectDeleteMarkerTTL = time.Minute }, "delete markers must be off", false, true, false},
@@ -36,23 +34,23 @@ func streamFaults() []streamFault {
 		{"acknowledged before it is written", tasks, func(c *jetstream.StreamConfig) { c.PersistMode = jetstream.AsyncPersistMode }, "persist mode must be default", true, false, false},
 		{"a counter", results, func(c *jetstream.StreamConfig) { c.AllowMsgCounter, c.Discard = true, jetstream.DiscardOld }, "message counters must be off", true, false, false},
 		{"schedules", tasks, func(c *jetstream.StreamConfig) { c.AllowMsgSchedules, c.Discard = true, jetstream.DiscardOld }, "message schedules must be off", false, false, false},
-		{"a sealed stream", dead, func(c *jetstream.StreamConfig) { c.Sealed = true }, "stream TASK_DEAD: it must not be sealed", false, false, false},
+		{"a sealed stream", dead, func(c *jetstream.StreamConfig) { c.Sealed = true }, "stream TASK_DEAD: must not be sealed", false, false, false},
 		{"direct reads of requests", tasks, func(c *jetstream.StreamConfig) { c.AllowDirect = true }, "allow direct should be off", false, true, true},
 		{"other retention", tasks, func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy }, "retention must be workqueue (got limits)", true, false, false},
 
 		{"events without acknowledgement", results, func(c *jetstream.StreamConfig) { c.NoAck = true }, "stream TASK_RESULTS: no ack must be off", false, true, false},
-		{"a full stream drops events", results, func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<30 }, "discard must be new with a limit", false, true, false},
-		{"a full stream drops dead letters", dead, func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardOld, 1000 }, "discard must be new with a limit", false, true, false},
+		{"a full stream drops events", results, func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<30 }, "discard must be new if messages or bytes are limited", false, true, false},
+		{"a full stream drops dead letters", dead, func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardOld, 1000 }, "discard must be new if messages or bytes are limited", false, true, false},
 		{"events are dropped per subject", results, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 }, "max messages per subject must be unlimited", false, true, false},
 		{"events are refused per subject", results, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = 5, true }, "max messages per subject must be unlimited", false, true, false},
-		{"events expire at once", results, func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Minute, time.Minute }, "max age must be 1h0m0s at least", false, false, false},
-		{"events expire before records", results, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour }, "max age should be 168h0m0s at least", false, false, true},
-		{"events do not fit", results, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1024 }, "max message size must be unlimited, or 4096 bytes at least", false, false, false},
+		{"events expire at once", results, func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Minute, time.Minute }, "max age must be at least 1h0m0s", false, false, false},
+		{"events expire before records", results, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour }, "max age should be at least 168h0m0s", false, false, true},
+		{"events do not fit", results, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1024 }, "max message size must be unlimited or at least 4096 bytes", false, false, false},
 		{"rollup of events", results, func(c *jetstream.StreamConfig) { c.AllowRollup = true }, "rollup must be off, or a publisher's Nats-Rollup removes events", false, true, false},
 		{"time to live of events", results, func(c *jetstream.StreamConfig) { c.AllowMsgTTL = true }, "message TTL should be off", false, false, true},
 		{"events under another subject", results, func(c *jetstream.StreamConfig) {
 			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "tasks.result", Destination: "done.{{random(4)}}"}
-		}, "the subject must be kept (got stored as done.*)", false, false, false},
+		}, "subjects must not be renamed (got stored as done.*)", false, false, false},
 		{"few consumers", results, func(c *jetstream.StreamConfig) { c.MaxConsumers = 2 }, "max consumers should be unlimited", true, false, true},
 
 		{"records without acknowledgement", records, func(c *jetstream.StreamConfig) { c.NoAck = true }, bucket + "no ack must be off", false, true, false},
@@ -62,77 +60,62 @@ func streamFaults() []streamFault {
 		{"a history of records", records, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 }, bucket + "max messages per subject must be 1 (got 5)", false, true, false},
 		{"records cannot change", records, func(c *jetstream.StreamConfig) { c.DiscardNewPerSubject = true }, bucket + "discard new per subject must be off", false, true, false},
 		{"a full bucket drops records", records, func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, bucket + "discard must be new", false, true, false},
-		{"records do not fit", records, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 4096 }, bucket + "max message size", false, false, false},
+		{"records do not fit", records, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 4096 }, bucket + "max message size must be unlimited or at least ", false, false, false},
 		{"markers of expired records", records, func(c *jetstream.StreamConfig) { c.SubjectDeleteMarkerTTL = time.Minute }, bucket + "delete markers should be off", false, true, true},
 		{"a bucket without deletion denied", records, func(c *jetstream.StreamConfig) { c.DenyDelete = false }, bucket + "rollup must be allowed and deletion denied", true, false, false},
 
-		{"a full object store drops results", large, func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<30 }, "object store task_results: discard must be new with a limit", false, true, false},
-		{"large results expire before their events", large, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour }, "max age should be that of TASK_RESULTS, or events name results that are gone (got 24h0m0s)", false, false, true},
-		{"large results expire at once", large, func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Minute, time.Minute }, "max age must be 1h0m0s at least", false, false, false},
+		{"a full object store drops results", large, func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<30 }, "object store task_results: discard must be new if messages or bytes are limited", false, true, false},
+		{"large results expire before their events", large, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour }, "max age should be that of TASK_RESULTS, or events refer to results that have expired (got 24h0m0s)", false, false, true},
+		{"large results expire at once", large, func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Minute, time.Minute }, "max age must be at least 1h0m0s", false, false, false},
 		{"no rollup of objects", large, func(c *jetstream.StreamConfig) { c.AllowRollup = false }, "rollup must be allowed", false, true, false},
 		{"objects cannot be replaced", large, func(c *jetstream.StreamConfig) { c.DenyPurge, c.AllowRollup = true, false }, "purging must be allowed", true, false, false},
-		{"a sealed object store", large, func(c *jetstream.StreamConfig) { c.Sealed = true }, "object store task_results: it must not be sealed", false, false, false},
-		{"chunks do not fit", large, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 64 << 10 }, "max message size", false, false, false},
+		{"a sealed object store", large, func(c *jetstream.StreamConfig) { c.Sealed = true }, "object store task_results: must not be sealed", false, false, false},
+		{"chunks do not fit", large, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 64 << 10 }, "max message size must be unlimited or at least ", false, false, false},
 	}
 }
 
 // Readiness, a dry run and provisioning read the same rules.
-func TestWhatCouldLoseATaskIsNamedOrMended(t *testing.T) {
+func TestSettingsThatCouldLoseATaskAreReportedOrRepaired(t *testing.T) {
 	t.Parallel()
-	for _, f := range streamFaults() {
-		t.Run(f.name, func(t *testing.T) {
+	for _, v := range streamViolations() {
+		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			cfg := defaults()
 			w.provision(cfg)
-			if f.anew {
-				w.replace(f.stream, f.edit)
+			if v.isNew {
+				w.replace(v.stream, v.edit)
 				w.provisionConsumer(cfg)
 			} else {
-				w.change(f.stream, f.edit)
+				w.change(v.stream, v.edit)
 			}
-			before := w.configs(f.stream)
+			before := w.configs(v.stream)
 			binds := cfg
 			binds.NATS.Provision = false
-			if f.workable {
-				w.accepts(binds, f.says)
+			if v.ready {
+				w.accepts(binds, v.says)
 			} else {
-				w.refuses(binds, f.says)
+				w.refuses(binds, v.says)
 			}
-			found := w.inspect(cfg)
-			if level := map[bool]string{true: "warning: ", false: "wrong: "}[f.workable || f.mended]; !containsLine(found, level, f.says) {
-				t.Errorf("a dry run: got\n%s\nwant a line %q with %q", found, level, f.says)
+			found := w.dryRun(cfg)
+			if level := map[bool]string{true: "warning: ", false: "fatal: "}[v.ready || v.repaired]; !containsLine(found, level, v.says) {
+				t.Errorf("a dry run: got\n%s\nwant a line %q with %q", found, level, v.says)
 			}
-			if after := w.configs(f.stream); after != before {
-				t.Errorf("got\n%s\nafter a look and a dry run, want\n%s", after, before)
+			if after := w.configs(v.stream); after != before {
+				t.Errorf("got\n%s\nafter a check and a dry run, want\n%s", after, before)
 			}
-			switch ready, says := w.look(cfg); {
-			case f.mended && (!ready || strings.Contains(says, f.says)):
-				t.Errorf("with provision: got %v, %q, want it mended", ready, says)
-			case !f.mended && !strings.Contains(says, f.says):
-				t.Errorf("with provision: got %v, %q, want %q in it", ready, says, f.says)
+			switch ready, says := w.readyz(cfg); {
+			case v.repaired && (!ready || strings.Contains(says, v.says)):
+				t.Errorf("with provision: got %v, %q, want it repaired", ready, says)
+			case !v.repaired && !strings.Contains(says, v.says):
+				t.Errorf("with provision: got %v, %q, want %q in it", ready, says, v.says)
 			}
 		})
 	}
 }
 
-// provisionConsumer creates the consumer that went with its stream.
-func (w *world) provisionConsumer(cfg streams.Config) {
-	w.t.Helper()
-	_ = w.worker(cfg).Look(w.t.Context()) // which names what is wrong with the stream
-}
-
-func containsLine(text, prefix, part string) bool {
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, prefix) && strings.Contains(line, part) {
-			return true
-		}
-	}
-	return false
-}
-
-// An operator may limit the requests by their subject, where the publisher of one too many is refused.
-func TestARefusedPublisherLosesNothing(t *testing.T) {
+// A publisher that is refused loses nothing.
+func TestAPerSubjectLimitThatRefusesPublishersIsAccepted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := defaults()
@@ -144,8 +127,8 @@ func TestARefusedPublisherLosesNothing(t *testing.T) {
 	}
 }
 
-// The docs say that a full stream refuses.
-func TestWhatAWorkerCreatesRefusesWhenItIsFull(t *testing.T) {
+// The documentation promises that a full stream refuses messages.
+func TestCreatedStreamsRefuseMessagesWhenFull(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.provision(defaults())
@@ -169,5 +152,17 @@ func TestWhatAWorkerCreatesRefusesWhenItIsFull(t *testing.T) {
 	}
 	if _, err := w.js.KeyValue(t.Context(), "task_tracker"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TRACKER_TTL is compared with the age of events, and does not decide it.
+func TestCreatedStreamsKeepEventsForAWeek(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := defaults()
+	cfg.TrackerTTL = 30 * 24 * time.Hour
+	w.accepts(cfg, "stream TASK_RESULTS: max age should be at least 720h0m0s", "(got 168h0m0s)")
+	if got, want := w.stream("TASK_RESULTS").Config.MaxAge, 7*24*time.Hour; got != want {
+		t.Errorf("max age: got %v, want %v", got, want)
 	}
 }

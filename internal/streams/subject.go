@@ -7,7 +7,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// matchesAll reports whether a pattern matches every subject that another pattern does.
+// matchesAll reports whether a pattern matches every subject that another pattern matches. In NATS, * matches one token
+// of a subject, and > matches one or more at the end.
 func matchesAll(pattern, subject string) bool {
 	want, have := strings.Split(pattern, "."), strings.Split(subject, ".")
 	for i, token := range want {
@@ -21,8 +22,8 @@ func matchesAll(pattern, subject string) bool {
 	return len(want) == len(have)
 }
 
-// overlap reports whether there is a subject that both patterns match.
-func overlap(a, b string) bool {
+// overlaps reports whether there is a subject that both patterns match.
+func overlaps(a, b string) bool {
 	left, right := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range min(len(left), len(right)) {
 		switch {
@@ -35,54 +36,54 @@ func overlap(a, b string) bool {
 	return len(left) == len(right)
 }
 
-// storedAs returns the patterns under which a stream stores what is published to a subject: none where it takes
-// no such messages. Messages may reach a stream by its subjects or from other streams, and be renamed on the way.
+// storedAs returns the patterns under which a stream stores messages that are published to a subject, or nil if it
+// stores no such messages. Messages reach a stream by its subjects or from other streams, and may be renamed on the way.
 func storedAs(c jetstream.StreamConfig, subject string) []string {
 	var patterns []string
 	if slices.ContainsFunc(c.Subjects, func(s string) bool { return matchesAll(s, subject) }) {
 		patterns = append(patterns, subject)
 	}
 	for _, source := range c.Sources {
-		patterns = append(patterns, sourced(*source, subject)...)
+		patterns = append(patterns, sourcePatterns(*source, subject)...)
 	}
-	if t := c.SubjectTransform; t != nil {
+	if t := c.SubjectTransform; t != nil { // of the stream itself, applied last
 		for i, pattern := range patterns {
 			if t.Source == "" || matchesAll(t.Source, pattern) {
-				patterns[i] = destination(t.Destination)
+				patterns[i] = transformPattern(t.Destination)
 			}
 		}
 	}
 	return patterns
 }
 
-// sourced returns the patterns of the messages that a source brings and that may be the subject's: those that
-// overlap it, or that divide it into partitions below it.
-func sourced(s jetstream.StreamSource, subject string) []string {
+// sourcePatterns returns the patterns of the messages from another stream that may be of the subject: those that
+// overlap with it, or that divide it into partitions below it.
+func sourcePatterns(s jetstream.StreamSource, subject string) []string {
 	if len(s.SubjectTransforms) == 0 {
-		if s.FilterSubject == "" || overlap(s.FilterSubject, subject) {
+		if s.FilterSubject == "" || overlaps(s.FilterSubject, subject) {
 			return []string{subject}
 		}
 		return nil
 	}
 	var patterns []string
 	for _, t := range s.SubjectTransforms {
-		to := destination(t.Destination)
-		if t.Destination == "" { // a filter, and no renaming
+		to := transformPattern(t.Destination)
+		if t.Destination == "" { // only a filter
 			to = t.Source
 		}
 		switch {
-		case overlap(to, subject):
+		case overlaps(to, subject):
 			patterns = append(patterns, subject)
-		case overlap(to, subject+".>"):
+		case overlaps(to, subject+".>"):
 			patterns = append(patterns, to)
 		}
 	}
 	return patterns
 }
 
-// destination returns the pattern of the subjects that a transform makes. A function such as {{random(4)}} or $1
-// stands for one token, but those that cut a token into pieces may make any number of them.
-func destination(transform string) string {
+// transformPattern returns the pattern of the subjects that a transform writes. A function such as {{random(4)}} or $1
+// writes one token, except that those which split a token may write any number.
+func transformPattern(transform string) string {
 	tokens := strings.Split(transform, ".")
 	for i, token := range tokens {
 		switch function := strings.ToLower(token); {

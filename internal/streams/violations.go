@@ -13,119 +13,143 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// How often a permission that is missing is logged, and how long after it was last missed the worker is not
-// ready. What was denied is tried again sooner than that.
+// violationLogInterval is the least time between two log lines about one missing permission. The worker is not ready
+// until violationLasts after it last missed one; it retries what was denied sooner than that.
 const (
-	denialLogged = time.Minute
-	denialLasts  = 90 * time.Second
+	violationLogInterval = time.Minute
+	violationLasts       = 90 * time.Second
 )
 
-// The operations that a server permits or not.
+// operation is what a server permits or not, as a label of the metric.
+type operation string
+
 const (
-	Publishing  = "publish"
-	Subscribing = "subscribe"
+	publish   operation = "publish"
+	subscribe operation = "subscribe"
 )
 
-// Violations are the permissions that NATS has denied. It says so beside the call, which just stays without an
-// answer and is repeated: without this a worker would try for ever in silence.
-type Violations struct {
+// PermissionViolations keeps the permissions that the worker's login lacks. Its methods may be called by many goroutines
+// at once. NATS reports a violation apart from the
+// call, which gets no answer and is retried: without this type a worker would retry forever, and no log line would say why.
+type PermissionViolations struct {
 	cfg   Config
 	log   zerolog.Logger
 	total *prometheus.CounterVec
-	lost  chan struct{} // a subscription was denied
 
-	mu   sync.Mutex
-	seen map[denial]moments // guarded by mu; bounded by the grants and the subjects of none
+	subscriptionDenied chan struct{} // receives after a violation by a subscription
+
+	mu     sync.Mutex
+	recent map[permission]violationTimes // guarded by mu; bounded by the permissions of a worker
 }
 
-// denial is one permission that was missing.
-type denial struct{ operation, grant string }
+// permission is what a login lacks.
+type permission struct {
+	operation operation
+	subject   string // may have wildcards
+}
 
-// moments are when a permission was missed, and when that was last logged.
-type moments struct{ missed, logged time.Time }
+// String says what is missing and what to grant.
+func (p permission) String() string {
+	return fmt.Sprintf("missing permission: %s to %q", p.operation, p.subject)
+}
 
-// NewViolations returns none so far.
-func NewViolations(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Violations {
-	d := &Violations{cfg: cfg, log: log, lost: make(chan struct{}, 1), seen: map[denial]moments{}}
-	d.total = promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
-		Name: "capstan_nats_denied_total", Help: "Messages and subscriptions that NATS refused because a permission is missing.",
+// violationTimes are when a permission was last missed, and when that was last logged.
+type violationTimes struct{ last, logged time.Time }
+
+// NewPermissionViolations returns a PermissionViolations without any.
+func NewPermissionViolations(cfg Config, reg prometheus.Registerer, log zerolog.Logger) *PermissionViolations {
+	v := &PermissionViolations{cfg: cfg, log: log, subscriptionDenied: make(chan struct{}, 1), recent: map[permission]violationTimes{}}
+	v.total = promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
+		Name: "capstan_nats_permission_violations_total",
+		Help: "Messages and subscriptions that NATS refused because the worker's login lacks a permission.",
 	}, []string{"operation"})
-	for _, operation := range []string{Publishing, Subscribing} {
-		d.total.WithLabelValues(operation)
+	for _, o := range []operation{publish, subscribe} {
+		v.total.WithLabelValues(string(o))
 	}
-	return d
+	return v
 }
 
-// Note takes an error that NATS reported and returns false where it is not about a permission.
-func (d *Violations) Note(err error) bool {
+// Note takes an error that NATS reported: it counts it and, at most once a minute for each permission, logs it. It returns
+// false if the error is not a permission violation. It fits Connect's parameter report.
+func (v *PermissionViolations) Note(err error) bool {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return false
 	}
-	operation, subject := Violation(err)
-	d.total.WithLabelValues(operation).Inc()
-	if operation == Subscribing {
+	o, subject := parseViolation(err)
+	v.total.WithLabelValues(string(o)).Inc()
+	if o == subscribe {
 		select {
-		case d.lost <- struct{}{}:
+		case v.subscriptionDenied <- struct{}{}:
 		default:
 		}
 	}
-	what := denial{operation, d.cfg.Permission(operation, subject)}
+	missing := v.cfg.permission(o, subject)
 	now := time.Now()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	at := d.seen[what]
-	at.missed = now
-	if now.Sub(at.logged) >= denialLogged {
-		at.logged = now
-		d.log.Error().Str("operation", operation).Str("subject", subject).Str("grant", what.grant).
-			Msg("NATS denied a permission, retrying")
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	times := v.recent[missing]
+	times.last = now
+	if now.Sub(times.logged) >= violationLogInterval {
+		times.logged = now
+		v.log.Error().Str("operation", string(o)).Str("subject", subject).Str("permission", missing.subject).
+			Msg("NATS reported permission violation, retrying")
 	}
-	d.seen[what] = at
+	v.recent[missing] = times
 	return true
 }
 
-// Violation reads the operation and the subject from the server's words, as in
+// MissingPermission names the permission whose lack caused a permission violation, as in
+//
+//	missing permission: publish to "$KV.task_tracker.>"
+func (c Config) MissingPermission(violation error) string {
+	return c.permission(parseViolation(violation)).String()
+}
+
+// parseViolation reads the operation and the subject from the server's words, as in
 //
 //	Permissions Violation for Publish to "tasks.result"
 //	Permissions Violation for Subscription to "_INBOX.x.*" (sid "2")
 //	Permissions Violation for Publish with Reply of "x"
-func Violation(err error) (operation, subject string) {
-	operation = Publishing
+func parseViolation(err error) (operation, string) {
 	found := regexp.MustCompile(`for (Publish|Subscription)[^"]* "([^"]*)"`).FindStringSubmatch(err.Error())
-	if found == nil {
-		return operation, err.Error()
+	switch {
+	case found == nil:
+		return publish, err.Error()
+	case found[1] == "Subscription":
+		return subscribe, found[2]
+	default:
+		return publish, found[2]
 	}
-	if found[1] == "Subscription" {
-		operation = Subscribing
-	}
-	return operation, found[2]
 }
 
-// Ready is a readiness check.
-func (d *Violations) Ready() (ok bool, detail string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var latest denial
-	for what, at := range d.seen {
-		if time.Since(at.missed) > denialLasts {
-			delete(d.seen, what)
-		} else if latest.grant == "" || at.missed.After(d.seen[latest].missed) {
-			latest = what
+// Ready is a readiness check. It names the permission that was missed last.
+func (v *PermissionViolations) Ready() (ok bool, detail string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var latest permission
+	for missing, times := range v.recent {
+		if time.Since(times.last) > violationLasts {
+			delete(v.recent, missing)
+		} else if latest.subject == "" || times.last.After(v.recent[latest].last) {
+			latest = missing
 		}
 	}
-	if latest.grant == "" {
-		return true, "none was denied lately"
+	switch others := len(v.recent) - 1; {
+	case others < 0:
+		return true, "ok"
+	case others == 0:
+		return false, latest.String()
+	default:
+		return false, fmt.Sprintf("%v (and %d more)", latest, others)
 	}
-	return false, fmt.Sprintf("%d denied lately, grant: %s %s", len(d.seen), latest.operation, latest.grant)
 }
 
-// subscription reports whether a subscription was denied lately. The client does not ask for it again until
-// it connects anew.
-func (d *Violations) subscription() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for what, at := range d.seen {
-		if what.operation == Subscribing && time.Since(at.missed) <= denialLasts {
+// ofSubscription reports whether a subscription was denied lately. The client does not retry it until it reconnects.
+func (v *PermissionViolations) ofSubscription() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for missing, times := range v.recent {
+		if missing.operation == subscribe && time.Since(times.last) <= violationLasts {
 			return true
 		}
 	}

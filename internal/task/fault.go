@@ -26,8 +26,8 @@ const maxShown = 80
 
 // inMessage makes the fault of a message fit to be shown: short, without secrets, and with what can
 // still be read of the request.
-func (f *fault) inMessage(m Delivery) *InvalidError {
-	data := withoutMark(m.Data)
+func (f *fault) inMessage(d Delivery) *InvalidError {
+	data := withoutMark(d.Data)
 	secrets, known := secretsIn(data)
 	redactor := secrets.Redactor()
 	clean := func(s string) string {
@@ -41,7 +41,7 @@ func (f *fault) inMessage(m Delivery) *InvalidError {
 	if json.Valid(data) {
 		all = members(data)
 	}
-	e := &InvalidError{TaskID: taskID(m, all), Field: f.field, Rule: f.rule}
+	e := &InvalidError{TaskID: taskID(d, all), Field: f.field, Rule: f.rule}
 	if name, inside, ok := strings.Cut(f.field, "."); !isField(name) {
 		e.Field = show(f.field)
 	} else if ok {

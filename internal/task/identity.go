@@ -25,34 +25,34 @@ func wellFormed(id string) bool {
 
 // isDefaultOfAnother reports whether another request of the same stream has this id if it names none. Under such an id, a request
 // would pass for the other one.
-func (m Delivery) isDefaultOfAnother(id string) bool {
-	seq, ok := strings.CutPrefix(id, m.Stream+"-")
-	return ok && seq != "" && strings.Trim(seq, "0123456789") == "" && id != m.DefaultID()
+func (d Delivery) isDefaultOfAnother(id string) bool {
+	seq, ok := strings.CutPrefix(id, d.Stream+"-")
+	return ok && seq != "" && strings.Trim(seq, "0123456789") == "" && id != d.DefaultID()
 }
 
 // checkIdentity refuses an id that is the default of another request.
-func (m Delivery) checkIdentity(id string) error {
-	if !m.isDefaultOfAnother(id) {
+func (d Delivery) checkIdentity(id string) error {
+	if !d.isDefaultOfAnother(id) {
 		return nil
 	}
-	return &fault{holds: id, rule: "ids of the form " + m.Stream + "-<number> are for requests that name none; give another"}
+	return &fault{holds: id, rule: "ids of the form " + d.Stream + "-<number> are for requests that name none; give another"}
 }
 
 // taskID returns the id the request names itself, else the one its publisher gave the message, else the
 // default. One that is not well formed, is named twice, or is another request's default counts as none.
-func taskID(m Delivery, all []member) string {
+func taskID(d Delivery, all []member) string {
 	var named []string
 	for _, each := range all {
 		if each.name == "task_id" {
 			named = append(named, textOf(each.value))
 		}
 	}
-	for _, ids := range [][]string{named, m.Header[msgIDHeader]} {
-		if len(ids) == 1 && wellFormed(ids[0]) && !m.isDefaultOfAnother(ids[0]) {
+	for _, ids := range [][]string{named, d.Header[msgIDHeader]} {
+		if len(ids) == 1 && wellFormed(ids[0]) && !d.isDefaultOfAnother(ids[0]) {
 			return ids[0]
 		}
 	}
-	return m.DefaultID()
+	return d.DefaultID()
 }
 
 // checkMessageID refuses the publisher's message id where it is the task's and another request's default. Where it is no id for a

@@ -60,10 +60,10 @@ type Record struct {
 // has not ended.
 func (r Record) UnknownOnce() bool { return r.ErrorCode == SubmissionUnknown }
 
-// Of reports whether the record was made for this very message. A stream that was deleted and made
+// BelongsTo reports whether the record is of this very message. A stream that was deleted and made
 // again counts from 1 anew, so the sequence alone does not tell.
-func (r Record) Of(m Delivery) bool {
-	return r.RequestSeq == m.Seq && r.RequestedAt.Equal(m.Stored)
+func (r Record) BelongsTo(d Delivery) bool {
+	return r.RequestSeq == d.Seq && r.RequestedAt.Equal(d.Stored)
 }
 
 // Finished returns the record of a task whose event is stored, with this sequence in the results stream.

@@ -70,9 +70,9 @@ func (e *InvalidError) Error() string {
 }
 
 // ParseRequest reads a request. Every field has to be known and of its type, and every rule kept; the
-// first breach is returned, always as an *InvalidError. The request shares no memory with m.Data.
-func ParseRequest(m Delivery, d Defaults) (*Request, error) {
-	r, err := parse(m, d)
+// first breach is returned, always as an *InvalidError. The request shares no memory with d.Data.
+func ParseRequest(d Delivery, defaults Defaults) (*Request, error) {
+	r, err := parse(d, defaults)
 	if err == nil {
 		return r, nil
 	}
@@ -80,16 +80,16 @@ func ParseRequest(m Delivery, d Defaults) (*Request, error) {
 	if !ok {
 		f = &fault{rule: "cannot be read", detail: err.Error()}
 	}
-	return nil, f.inMessage(m)
+	return nil, f.inMessage(d)
 }
 
-func parse(m Delivery, d Defaults) (*Request, error) {
-	data := withoutMark(m.Data)
+func parse(d Delivery, defaults Defaults) (*Request, error) {
+	data := withoutMark(d.Data)
 	if err := checkShape(data); err != nil {
 		return nil, err
 	}
 	all := members(data)
-	r := &Request{Delivery: m.withoutData(), TaskID: taskID(m, all), Timeout: d.Timeout, Resubmit: d.Resubmit, schemas: d.Schemas}
+	r := &Request{Delivery: d.withoutContent(), TaskID: taskID(d, all), Timeout: defaults.Timeout, Resubmit: defaults.Resubmit, schemas: defaults.Schemas}
 	table := fields()
 	known := table[:]
 	for _, each := range all {
@@ -98,7 +98,7 @@ func parse(m Delivery, d Defaults) (*Request, error) {
 		}
 	}
 	if valueOf(all, "task_id") == nil {
-		if err := r.checkMessageID(m.Header); err != nil {
+		if err := r.checkMessageID(d.Header); err != nil {
 			return nil, err
 		}
 	}
@@ -115,12 +115,6 @@ func parse(m Delivery, d Defaults) (*Request, error) {
 	r.Kind = taskKind(all)
 	r.Digest = digest(all, r.TaskID)
 	return r, nil
-}
-
-// withoutData returns the message with nothing of its content but its trace.
-func (m Delivery) withoutData() Delivery {
-	m.Data, m.Header = nil, traceOf(m)
-	return m
 }
 
 // checkExtra refuses parameters that are a field of their own, in any case: they could say something

@@ -15,14 +15,14 @@ const (
 
 // traceOf returns the headers that carry the request's trace. A traceparent that is not well formed counts as none, and so does a
 // tracestate without traceparent, as the standard has it.
-func traceOf(m Delivery) map[string][]string {
+func traceOf(d Delivery) map[string][]string {
 	header := map[string][]string{}
-	parent := m.HeaderValue(traceParent)
+	parent := d.HeaderValue(traceParent)
 	if !isTraceParent(parent) {
 		return header
 	}
 	header[traceParent] = []string{parent}
-	if state := m.HeaderValue(traceState); state != "" && len(state) <= maxTraceState && isPrintable(state) {
+	if state := d.HeaderValue(traceState); state != "" && len(state) <= maxTraceState && isPrintable(state) {
 		header[traceState] = []string{state}
 	}
 	return header

@@ -1,5 +1,5 @@
-// Package tracing sends the spans of tasks to a collector by OTLP over HTTP. The standard variables OTEL_*
-// of OpenTelemetry switch it on and set it up; without them nothing is made and nothing runs.
+// Package tracing sends the spans of tasks to a collector by OTLP over HTTP. OpenTelemetry's standard variables OTEL_*
+// switch it on and configure it. Without them it creates and runs nothing.
 package tracing
 
 import (
@@ -18,43 +18,41 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/capstan-worker/capstan/internal/settings"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// flushTimeout bounds how long the last spans may take to leave when the worker ends.
+// flushTimeout is the maximum time for sending the last spans when the worker stops.
 const flushTimeout = 2 * time.Second
 
-// Validate returns a line for each OTEL_* variable that cannot be used.
+// Validate returns a line for each OTEL_* variable that cannot be used. It does not show headers and endpoints, which
+// may hold a password or a token.
 func Validate() []string {
 	if disabled() {
 		return nil
 	}
-	var mistakes []string
-	if e := os.Getenv("OTEL_TRACES_EXPORTER"); e != "" && e != "otlp" && e != "none" {
-		mistakes = append(mistakes, fmt.Sprintf("OTEL_TRACES_EXPORTER is %.100q: otlp or none", e))
+	var mistakes settings.Mistakes
+	exporter := os.Getenv("OTEL_TRACES_EXPORTER")
+	mistakes.Require("OTEL_TRACES_EXPORTER", exporter, exporter == "" || exporter == "otlp" || exporter == "none", "otlp or none")
+	if !IsOn() {
+		return mistakes
 	}
 	name := "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
 	if os.Getenv(name) == "" {
 		name = "OTEL_EXPORTER_OTLP_PROTOCOL"
 	}
-	if p := os.Getenv(name); IsOn() && p != "" && p != "http/protobuf" {
-		mistakes = append(mistakes, fmt.Sprintf("%s is %.100q: http/protobuf, to the collector's port 4318", name, p))
-	}
-	if !IsOn() {
-		return mistakes
-	}
-	for _, which := range []string{"OTEL_EXPORTER_OTLP_", "OTEL_EXPORTER_OTLP_TRACES_"} {
-		if !areHeaders(os.Getenv(which + "HEADERS")) {
-			mistakes = append(mistakes, which+`HEADERS is [redacted]: name=value, with commas between them, such as "authorization=Bearer%20TOKEN"`)
-		}
-		if !isEndpoint(strings.TrimSpace(os.Getenv(which + "ENDPOINT"))) {
-			mistakes = append(mistakes, which+`ENDPOINT is [redacted]: a URL, such as "http://collector:4318"`)
-		}
+	protocol := os.Getenv(name)
+	mistakes.Require(name, protocol, protocol == "" || protocol == "http/protobuf", "http/protobuf, to the collector's port 4318")
+	for _, prefix := range []string{"OTEL_EXPORTER_OTLP_", "OTEL_EXPORTER_OTLP_TRACES_"} {
+		headers, endpoint := os.Getenv(prefix+"HEADERS"), os.Getenv(prefix+"ENDPOINT")
+		mistakes.Require(prefix+"HEADERS", task.Secret(headers), areHeaders(headers), `name=value, or several of these separated by commas, such as "authorization=Bearer%20TOKEN"`)
+		mistakes.Require(prefix+"ENDPOINT", task.Secret(endpoint), isEndpoint(strings.TrimSpace(endpoint)), `a URL, such as "http://collector:4318"`)
 	}
 	return mistakes
 }
 
-// areHeaders reports whether the exporter can read these headers. What it cannot read it prints, and that may
-// be a token.
+// areHeaders reports whether the exporter can read these headers. It would print those that it cannot read.
 func areHeaders(list string) bool {
 	for pair := range strings.SplitSeq(list, ",") {
 		name, value, found := strings.Cut(pair, "=")
@@ -67,43 +65,45 @@ func areHeaders(list string) bool {
 	return true
 }
 
-// headerName is what a token of HTTP looks like (RFC 9110, section 5.6.2).
+// headerName is the form of a header's name (RFC 9110, section 5.6.2).
 const headerName = "^[0-9A-Za-z!#$%&'*+.^_`|~-]+$"
 
-// isEndpoint is true of an absent one. One that the exporter cannot read it prints, and that may hold a password.
+// isEndpoint reports whether the exporter can read this endpoint, or it is empty. It would print one that it cannot read.
 func isEndpoint(endpoint string) bool {
 	u, err := url.Parse(endpoint)
 	return endpoint == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
-// IsOn reports whether the environment asks for traces: by OTEL_TRACES_EXPORTER=otlp, or by an endpoint
-// where that is not set.
+// IsOn reports whether the environment asks for traces: OTEL_TRACES_EXPORTER is otlp, or it is not set and there is an
+// endpoint.
 func IsOn() bool {
 	exporter := os.Getenv("OTEL_TRACES_EXPORTER")
 	endpoint := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") + os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 	return !disabled() && (exporter == "otlp" || exporter == "" && endpoint != "")
 }
 
+// disabled reports whether the variable that switches off all of OpenTelemetry is true.
 func disabled() bool { return strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") }
 
-// Start returns what makes the spans of a worker, and stop, which sends the last ones within two seconds.
-// The tracer is nil where the environment asks for no traces. A collector that is away costs spans, and
-// never a task; the log says so once a minute.
+// Start returns the tracer of a worker, and stop, which sends the last spans within two seconds. If the environment asks
+// for no traces, the tracer is nil. If the collector is down, spans are lost and never tasks; the log says so at most
+// once a minute.
 func Start(ctx context.Context, worker, version string, log zerolog.Logger) (tracer trace.Tracer, stop func(), err error) {
 	if !IsOn() {
 		return nil, func() {}, nil
 	}
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make the exporter of traces: %w", err)
+		return nil, nil, fmt.Errorf("create the exporter of traces: %w", err)
 	}
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
 		attribute.String("service.name", "capstan"), attribute.String("service.version", version),
 		attribute.String("service.instance.id", worker),
-	), resource.WithFromEnv()) // which wins
+	), resource.WithFromEnv()) // the last one wins
 	if err != nil {
 		return nil, nil, fmt.Errorf("read OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
+	// The exporter retries by itself, and reports one error for each batch that it gives up.
 	quiet := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { quiet.Warn().Err(err).Msg("spans were lost") }))
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))

@@ -39,7 +39,7 @@ func (t *Tracker) Deliveries(ctx context.Context, m task.Delivery) (task.Deliver
 	if err != nil {
 		return none, fmt.Errorf("read deliveries of request %d of %s: %w", m.Seq, m.Stream, err)
 	}
-	if found, ok := readDeliveries(msg); ok && found.Of(m) {
+	if found, ok := readDeliveries(msg); ok && found.BelongsTo(m) {
 		return found, nil
 	}
 	return none, nil

@@ -97,7 +97,7 @@ func TestDeliveriesAreCountedBesideTheRecords(t *testing.T) {
 	tr, _, _ := newTracker(t, cfg)
 	m := task.Delivery{Stream: "TASKS", Seq: 7, Stored: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	none, err := tr.Deliveries(t.Context(), m)
-	if err != nil || none.Count != 0 || !none.Of(m) || none.Stream != m.Stream {
+	if err != nil || none.Count != 0 || !none.BelongsTo(m) || none.Stream != m.Stream {
 		t.Errorf("got %+v, %v, want a count of 0 of the message", none, err)
 	}
 	want := none

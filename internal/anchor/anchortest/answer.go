@@ -2,32 +2,14 @@ package anchortest
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 )
 
-// refusal is an error of the documented shape.
-func refusal(status int, message string) Fault {
-	body, _ := json.Marshal(map[string]any{"error": map[string]any{"code": status, "message": message}})
-	return Fault{Status: status, Body: string(body)}
-}
-
-// exhausted is the header of a limit of so many submissions a minute.
-func exhausted(perMinute, seconds int) map[string]string {
-	name := fmt.Sprintf(`"%d-in-1min"`, perMinute)
-	return map[string]string{
-		"Retry-After":      strconv.Itoa(seconds),
-		"RateLimit":        fmt.Sprintf("%s; r=0; t=%d", name, seconds),
-		"RateLimit-Policy": fmt.Sprintf("%s; q=%d; w=60", name, perMinute),
-	}
-}
-
-// data is a successful answer of the documented shape.
-func data(v any) Fault {
+// success is an answer of the documented form {"data":…}.
+func success(v any) Fault {
 	body, err := json.Marshal(map[string]any{"data": v})
 	if err != nil {
 		return refusal(http.StatusInternalServerError, err.Error())
@@ -35,13 +17,19 @@ func data(v any) Fault {
 	return Fault{Status: http.StatusOK, Body: string(body)}
 }
 
-// answer does what the fault says instead of the documented answer. After and Before are the caller's.
+// refusal is an error of the documented form {"error":{"code","message"}}.
+func refusal(status int, message string) Fault {
+	body, _ := json.Marshal(map[string]any{"error": map[string]any{"code": status, "message": message}})
+	return Fault{Status: status, Body: string(body)}
+}
+
+// answer sends the answer that f describes. The delays Before and After are up to the caller.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, f Fault) {
 	switch {
 	case f.Hang:
 		select {
 		case <-r.Context().Done():
-		case <-s.done():
+		case <-s.closing():
 		}
 		reset(w)
 	case f.Reset:
@@ -55,41 +43,44 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, f Fault) {
 	}
 }
 
-// reset closes the connection without a goodbye: the client sees "connection reset by peer".
-func reset(w http.ResponseWriter) {
+// takeConn takes the connection from net/http. If that fails, it aborts the handler in the documented way.
+func takeConn(w http.ResponseWriter) net.Conn {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		panic(http.ErrAbortHandler) // the documented way to break off an answer
+		panic(http.ErrAbortHandler)
 	}
+	return conn
+}
+
+// reset closes the connection so that the client sees "connection reset by peer".
+func reset(w http.ResponseWriter) {
+	conn := takeConn(w)
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
+		_ = tcp.SetLinger(0) // sends RST instead of FIN
 	}
 	_ = conn.Close()
 }
 
-// switchProtocols answers with 101 and keeps the connection open until the client closes it or the server does.
+// switchProtocols answers with 101 and keeps the connection open until the client or the server closes it.
 func (s *Server) switchProtocols(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler) // the documented way to break off an answer
-	}
+	conn := takeConn(w)
 	defer func() { _ = conn.Close() }()
 	_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: none\r\n\r\n"))
-	gone := make(chan struct{})
+	clientClosed := make(chan struct{})
 	go func() {
-		defer close(gone)
+		defer close(clientClosed)
 		_, _ = io.Copy(io.Discard, conn) // ends when either side closes
 	}()
 	select {
-	case <-gone:
-	case <-s.done():
+	case <-clientClosed:
+	case <-s.closing():
 		_ = conn.Close()
-		<-gone
+		<-clientClosed
 	}
 }
 
-// wait returns after d, or when the server is closed.
-func (s *Server) wait(d time.Duration) {
+// sleep returns after d, or when the server closes.
+func (s *Server) sleep(d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -97,6 +88,6 @@ func (s *Server) wait(d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-s.done():
+	case <-s.closing():
 	}
 }

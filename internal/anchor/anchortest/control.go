@@ -5,20 +5,36 @@ import (
 	"net/http"
 )
 
-// showLog answers GET /_stand-in/log.
-func (s *Server) showLog(w http.ResponseWriter, r *http.Request) {
-	if query := r.URL.Query(); query.Has("task") {
-		writeJSON(w, s.Log(query.Get("task")))
-		return
-	}
-	writeJSON(w, struct {
+// handleLog answers GET /_stand-in/log.
+func (s *Server) handleLog(w http.ResponseWriter, r *http.Request) {
+	var log any = struct {
 		Totals Totals         `json:"totals"`
 		Tasks  map[string]Log `json:"tasks"`
-	}{s.Totals(), s.Logs()})
+	}{s.Totals(), s.Logs()}
+	if query := r.URL.Query(); query.Has("task") {
+		log = s.Log(query.Get("task"))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(log) // ignore a client that closed the connection
 }
 
-// beginOutage answers PUT /_stand-in/outage.
-func (s *Server) beginOutage(w http.ResponseWriter, r *http.Request) {
+// handleRelease answers PUT /_stand-in/release.
+func (s *Server) handleRelease(w http.ResponseWriter, r *http.Request) {
+	if query := r.URL.Query(); query.Has("task") {
+		s.Release(query.Get("task"))
+	} else {
+		s.ReleaseAll()
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// handleOutage answers PUT and DELETE /_stand-in/outage.
+func (s *Server) handleOutage(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodDelete {
+		s.Recover()
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	var f Fault
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&f); err != nil {
 		write(w, refusal(http.StatusBadRequest, err.Error()))
@@ -26,15 +42,4 @@ func (s *Server) beginOutage(w http.ResponseWriter, r *http.Request) {
 	}
 	s.FailAll(f)
 	w.WriteHeader(http.StatusNoContent)
-}
-
-// endOutage answers DELETE /_stand-in/outage.
-func (s *Server) endOutage(w http.ResponseWriter, _ *http.Request) {
-	s.Recover()
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func writeJSON(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // a client that went away is its own business
 }

@@ -1,17 +1,31 @@
-// Package anchortest is a stand-in for Anchor Browser's API: an HTTP server that starts workflows and
-// tells how far they are, in the documented shapes, and that fails in every way the real one can.
+// Package anchortest is a stand-in for Anchor Browser's API: an HTTP server that accepts tasks, runs workflows and
+// reports their state in the documented forms, and that can fail in every way the real API can.
 //
-// What happens to a task is its Plan: which faults its submissions and polls meet, how long it runs and
-// how it ends. A plan comes from the function given to WithPlan, or from the prompt itself (Prompt), so
-// that another process can script it too. Outages, limits and random faults strike all tasks.
+// # Plans
 //
-// The stand-in counts what it was asked, per task: how many submissions it saw and how many workflows it
-// started. That is what tells whether a task was lost or run twice. Other processes read the same at
+// A [Plan] says what happens to one task: how long its workflow runs, how it ends, and which faults the calls meet. It
+// comes from the function given to [WithPlan], or from the prompt itself (see [Prompt]), so that a test can plan a task
+// that it publishes to another process. A workflow whose plan has Block set runs until the test calls [Server.Release]:
+// no test needs to guess how long something takes.
 //
-//	GET    /_stand-in/log            everything, or ?task=NAME
-//	PUT    /_stand-in/outage         a Fault for every call from now on, as JSON
-//	DELETE /_stand-in/outage         the end of it
+// # Faults
 //
-// It is no AI and opens no browser. For the demo, PageReader fetches the page a task names and answers
-// with what stands there, and SampleSite is a site to read. A worker in production never imports this.
+// A [Fault] is what goes wrong with one call: an error, a delay, a broken connection, a page of a gateway. Functions such
+// as [Answer], [Reset] and [HTML] return common ones. The faults of a plan strike its task only, in their order;
+// [Server.FailAll] is an outage for all tasks, and [WithRandomFaults] rolls dice. An outage takes precedence over a plan,
+// and a plan over the dice. A fault can strike before or after the task was accepted: [Fault.ButAccepted] is a call that
+// failed although its workflow runs.
+//
+// # The log
+//
+// The stand-in counts the calls for each task: a task with one accepted submission was neither lost nor run twice (see
+// [Server.Log] and [Server.StartedTwice]). Other processes have the same over HTTP:
+//
+//	GET    /_stand-in/log        the log of all tasks, or of ?task=NAME
+//	PUT    /_stand-in/release    releases all blocked workflows, or those of ?task=NAME
+//	PUT    /_stand-in/outage     begins an outage with the Fault in the body (JSON)
+//	DELETE /_stand-in/outage     ends it
+//
+// The stand-in has no AI and no browser. For demonstrations, [PageReader] fetches the page of a task and answers with
+// what it finds there, and [SampleSite] is a web site to read. It must not be part of a worker in production.
 package anchortest

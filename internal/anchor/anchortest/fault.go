@@ -7,75 +7,75 @@ import (
 	"time"
 )
 
-// Fault is what goes wrong with a call. One that has only delays ends in the documented answer; every
-// other takes its place.
+// Fault is what goes wrong with a call. A fault that only delays the call, or changes bytes around the answer, ends in the
+// documented answer; any other replaces it. As JSON, durations are spelled as in Go: "1.5s".
 type Fault struct {
-	Times int           `json:"times,omitempty"` // for how many calls in a list: 0 and 1 mean one, -1 all from here on
-	Until time.Duration `json:"-"`               // for all calls until then, instead of Times: see During
+	Times int           `json:"times,omitempty"` // number of calls that it strikes; 0 and 1: one call, -1: all further calls
+	Until time.Duration `json:"-"`               // strikes calls for that long, instead of Times; see During
 
-	Status  int               `json:"status,omitempty"`  // of the answer; 0 means 200 where Body or Size is set
+	Status  int               `json:"status,omitempty"`  // of the answer; 0: 200 if Body or Size is set
 	Header  map[string]string `json:"header,omitempty"`  // of the answer
-	Body    string            `json:"body,omitempty"`    // of the answer, as it is; default: an error as documented
-	Size    int               `json:"size,omitempty"`    // of the answer's body in bytes, instead of Body: a valid status answer
-	Fill    string            `json:"fill,omitempty"`    // what a result of that Size consists of, as it stands in JSON; default: a
-	Chunked bool              `json:"chunked,omitempty"` // the answer is sent in chunks, without its length
-	Cut     bool              `json:"cut,omitempty"`     // the connection is reset in the middle of the answer
+	Body    string            `json:"body,omitempty"`    // of the answer; empty: an error of the documented form
+	Size    int               `json:"size,omitempty"`    // bytes of the body, instead of Body: a valid answer to a status call
+	Fill    string            `json:"fill,omitempty"`    // repeated in a result of that Size, as part of a JSON string; default: a
+	Chunked bool              `json:"chunked,omitempty"` // send the answer in chunks, without Content-Length
+	Cut     bool              `json:"cut,omitempty"`     // reset the connection in the middle of the answer
 
-	Prefix string `json:"prefix,omitempty"` // before the first byte of the answer, which may be the documented one
-	Suffix string `json:"suffix,omitempty"` // after its last byte, and part of the answer
-	Behind string `json:"behind,omitempty"` // on the connection behind the end of the answer, which is too long by that
+	Prefix string `json:"prefix,omitempty"` // before the body; the answer may be the documented one
+	Suffix string `json:"suffix,omitempty"` // after the body, and part of it
+	Behind string `json:"behind,omitempty"` // after the end of the answer, beyond its Content-Length
 
-	Reset bool `json:"reset,omitempty"` // the connection is reset instead of an answer
-	Hang  bool `json:"hang,omitempty"`  // nothing is answered until the client goes away
+	Reset bool `json:"reset,omitempty"` // reset the connection instead of an answer
+	Hang  bool `json:"hang,omitempty"`  // do not answer before the client closes the connection
 
-	Accepted bool          `json:"accepted,omitempty"` // of a POST: it failed, and the workflow was started
-	Before   time.Duration `json:"-"`                  // delay before a POST is accepted, also if the client is gone by then
+	Accepted bool          `json:"accepted,omitempty"` // start the workflow of a POST although it fails
+	Before   time.Duration `json:"-"`                  // delay before a POST is accepted, even if the client closes the connection
 	After    time.Duration `json:"-"`                  // delay before the answer
 }
 
-// ButAccepted is the fault of a POST that started its workflow all the same.
+// ButAccepted returns the same fault of a POST that starts its workflow nevertheless.
 func (f Fault) ButAccepted() Fault {
 	f.Accepted = true
 	return f
 }
 
-// Repeated is the fault for so many calls; -1: for all.
+// Repeated returns the same fault for that many calls, or for all further calls if times is -1.
 func (f Fault) Repeated(times int) Fault {
 	f.Times = times
 	return f
 }
 
-// During is the fault for all calls until that long after the first: of a POST after the task's first POST, of
-// a poll after its workflow was accepted. In a list it must stand before those that are counted, and the calls
-// that it strikes are not counted for them.
+// During returns the same fault for all calls within d: of POSTs, since the task's first POST, and of polls, since the
+// workflow was accepted. In a list it must come before the faults that are counted, which do not count these calls.
 func (f Fault) During(d time.Duration) Fault {
 	f.Until = d
 	return f
 }
 
-// replaces reports whether the fault takes the place of the documented answer.
-func (f Fault) replaces() bool {
+// replacesAnswer reports whether the fault replaces the documented answer.
+func (f Fault) replacesAnswer() bool {
 	return f.Status != 0 || f.Body != "" || f.Size > 0 || f.Reset || f.Hang
 }
 
-// accepts reports whether a POST that meets the fault can start its workflow.
-func (f Fault) accepts() bool { return f.Accepted || !f.replaces() }
+// allowsAccept reports whether a POST that meets the fault can start its workflow.
+func (f Fault) allowsAccept() bool { return f.Accepted || !f.replacesAnswer() }
 
-// doubtful reports whether a client cannot know after this fault if its POST was accepted.
-func (f Fault) doubtful() bool {
+// leavesDoubt reports whether a client cannot know after this fault whether its POST was accepted.
+func (f Fault) leavesDoubt() bool {
 	switch {
-	case !f.replaces():
+	case !f.replacesAnswer():
 		return f.Cut
 	case f.Reset, f.Hang, f.Status < 300:
 		return true
 	case f.Status == http.StatusServiceUnavailable:
-		return !f.has("Retry-After") // whatever its value is
+		return !f.hasHeader("Retry-After") // with any value
 	default:
 		return f.Status >= 500
 	}
 }
 
-func (f Fault) has(header string) bool {
+// hasHeader ignores the case of the name, because a Fault from JSON may spell it in any way.
+func (f Fault) hasHeader(header string) bool {
 	for name := range f.Header {
 		if strings.EqualFold(name, header) {
 			return true
@@ -84,8 +84,18 @@ func (f Fault) has(header string) bool {
 	return false
 }
 
+// onto returns what the client gets: the fault, or the documented answer with the fault's changes to its bytes.
+func (f Fault) onto(documented Fault) Fault {
+	if f.replacesAnswer() {
+		return f
+	}
+	documented.Cut, documented.Chunked = f.Cut, f.Chunked
+	documented.Prefix, documented.Suffix, documented.Behind = f.Prefix, f.Suffix, f.Behind
+	return documented
+}
+
 type (
-	plainFault Fault
+	plainFault Fault // without methods
 	faultJSON  struct {
 		*plainFault
 		Until  duration `json:"until,omitempty"`
@@ -94,15 +104,15 @@ type (
 	}
 )
 
-// MarshalJSON writes the delays as texts.
+// MarshalJSON spells the durations as in Go.
 func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(faultJSON{plainFault: (*plainFault)(&f), Until: duration(f.Until), Before: duration(f.Before), After: duration(f.After)})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. An unknown field is an error.
+// UnmarshalJSON reads what MarshalJSON writes. It returns an error for an unknown field.
 func (f *Fault) UnmarshalJSON(data []byte) error {
 	aux := faultJSON{plainFault: (*plainFault)(f)}
-	if err := strict(data, &aux); err != nil {
+	if err := unmarshalStrict(data, &aux); err != nil {
 		return err
 	}
 	f.Until, f.Before, f.After = time.Duration(aux.Until), time.Duration(aux.Before), time.Duration(aux.After)

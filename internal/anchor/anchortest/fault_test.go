@@ -12,7 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 )
 
-// verdict is what a client sees: a status, or "broken".
+// verdict returns what a client sees of a submission: a status, or "broken".
 func verdict(t *testing.T, s *anchortest.Server, prompt string) string {
 	t.Helper()
 	status, _, _, err := call(t, s, "POST", webTask, body(prompt))
@@ -53,7 +53,7 @@ func TestFaultsStrikeInTheirOrderAndAreCounted(t *testing.T) {
 	}
 }
 
-func TestPollFaultsAreEachWorkflowsOwn(t *testing.T) {
+func TestEachWorkflowMeetsThePollFaults(t *testing.T) {
 	t.Parallel()
 	s := start(t, planned(anchortest.Plan{
 		Run: time.Hour, Poll: []anchortest.Fault{anchortest.State("PAUSED"), {Size: 1000}, anchortest.Answer(404).Repeated(-1)},

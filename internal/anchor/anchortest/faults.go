@@ -1,21 +1,33 @@
 package anchortest
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 )
 
-// Answer is a call that is answered with an HTTP status and an error of the documented shape.
+// Answer is an error of the documented form with an HTTP status.
 func Answer(status int) Fault { return Fault{Status: status} }
 
-// RateLimited is 429 with the headers of an exhausted limit that is reset after so many seconds.
+// RateLimited is 429 with the header of the plan's limit of five sessions a minute, which is reset after that many seconds:
+// Retry-After (RFC 9110) and the fields of draft-ietf-httpapi-ratelimit-headers-08.
 func RateLimited(seconds int) Fault {
-	return Fault{Status: http.StatusTooManyRequests, Header: exhausted(5, seconds)}
+	return Fault{Status: http.StatusTooManyRequests, Header: map[string]string{
+		"Retry-After":      strconv.Itoa(seconds),
+		"RateLimit":        fmt.Sprintf(`"5-in-1min"; r=0; t=%d`, seconds),
+		"RateLimit-Policy": `"5-in-1min"; q=5; w=60`,
+	}}
 }
 
 // Unavailable is 503 with Retry-After in seconds.
 func Unavailable(seconds int) Fault {
-	return Fault{Status: http.StatusServiceUnavailable, Header: map[string]string{"Retry-After": strconv.Itoa(seconds)}}
+	return RetryAfter(http.StatusServiceUnavailable, strconv.Itoa(seconds))
+}
+
+// RetryAfter is an error with a status, such as 429 or 503, and any value of Retry-After, even one that RFC 9110, section
+// 10.2.3, does not allow.
+func RetryAfter(status int, value string) Fault {
+	return Fault{Status: status, Header: map[string]string{"Retry-After": value}}
 }
 
 // HTML is a page of a gateway in front of the API.
@@ -26,51 +38,44 @@ func HTML(status int) Fault {
 	}
 }
 
-// Redirect is 307 to another place.
+// Text is a gateway's answer in plain text.
+func Text(status int, text string) Fault {
+	return Fault{Status: status, Header: map[string]string{"Content-Type": "text/plain; charset=utf-8"}, Body: text}
+}
+
+// NoBackend is the answer of a Kubernetes ingress that has no backend for a path.
+func NoBackend() Fault { return Text(http.StatusNotFound, "default backend - 404") }
+
+// Redirect is 307 to another address.
 func Redirect(location string) Fault {
 	return Fault{Status: http.StatusTemporaryRedirect, Header: map[string]string{"Location": location}}
 }
 
-// State is a poll that is answered with a state that no plan has.
+// State is an answer to a poll with any state of the workflow.
 func State(state string) Fault {
 	return Fault{Body: `{"data":{"status":` + strconv.Quote(state) + `}}`}
 }
 
-// NoID is a POST that is answered as if accepted, without a workflow id.
+// NotYet is the answer to a poll of an API that does not know yet what it accepted, in the form of its own errors.
+func NotYet() Fault { return refusal(http.StatusNotFound, "workflow not found") }
+
+// Large is an answer to a poll for a completed workflow, with that many bytes. It takes little memory to send.
+func Large(size int) Fault { return Fault{Size: size} }
+
+// NoID is a success without a workflow id.
 func NoID() Fault { return Fault{Body: `{"data":{"status":"running"}}`} }
 
 // Garbage is 200 with a body that is not JSON.
 func Garbage() Fault { return Fault{Body: "\x00\xff{not JSON"} }
 
-// Reset is a connection that is reset instead of an answer.
+// BOM is the documented answer after a byte order mark.
+func BOM() Fault { return Fault{Prefix: "\ufeff"} }
+
+// Reset resets the connection instead of an answer.
 func Reset() Fault { return Fault{Reset: true} }
 
-// Hang is a call that is never answered.
+// Hang never answers.
 func Hang() Fault { return Fault{Hang: true} }
 
-// RetryAfter is an answer of that status, such as 429 or 503, with a Retry-After header of any value: also one
-// that RFC 9110, section 10.2.3, does not allow.
-func RetryAfter(status int, value string) Fault {
-	return Fault{Status: status, Header: map[string]string{"Retry-After": value}}
-}
-
-// Text is a gateway's answer in plain text: not in the form of the API's own errors.
-func Text(status int, text string) Fault {
-	return Fault{Status: status, Header: map[string]string{"Content-Type": "text/plain; charset=utf-8"}, Body: text}
-}
-
-// NoBackend is what an ingress answers that knows no backend for a path.
-func NoBackend() Fault { return Text(http.StatusNotFound, "default backend - 404") }
-
-// NotYet is an answer of an API that does not know yet what it accepted, in the form of its own errors.
-func NotYet() Fault { return refusal(http.StatusNotFound, "workflow not found") }
-
-// Large is a poll that is answered as completed, with an answer of that many bytes. It is written in pieces, so
-// that a stand-in can send many at once.
-func Large(size int) Fault { return Fault{Size: size} }
-
-// Switching is an answer that switches to another protocol: the connection stays open, and nothing follows.
+// Switching is 101 Switching Protocols: the connection stays open, and nothing follows.
 func Switching() Fault { return Fault{Status: http.StatusSwitchingProtocols} }
-
-// BOM is the documented answer behind a byte order mark.
-func BOM() Fault { return Fault{Prefix: "\ufeff"} }

@@ -22,7 +22,7 @@ func statusCall(t *testing.T, s *anchortest.Server, id string) (status int, answ
 	return status, answer, header
 }
 
-func TestAPageOfAGatewayIsNotInTheFormOfTheAPI(t *testing.T) {
+func TestGatewayPagesAreNotInTheFormOfTheAPI(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]anchortest.Fault{
 		"404 text": anchortest.NoBackend(), "404 page": anchortest.HTML(404), "400 page": anchortest.HTML(400),
@@ -43,7 +43,7 @@ func TestAPageOfAGatewayIsNotInTheFormOfTheAPI(t *testing.T) {
 	}
 }
 
-func TestAFaultLastsAStretchOfTime(t *testing.T) {
+func TestAFaultCanLastForATime(t *testing.T) {
 	t.Parallel()
 	const lasts = 300 * time.Millisecond
 	s := start(t, planned(anchortest.Plan{
@@ -73,7 +73,7 @@ func TestAFaultLastsAStretchOfTime(t *testing.T) {
 	}
 }
 
-func TestTheStretchOfTimeIsInThePlanOfAPrompt(t *testing.T) {
+func TestAPromptCanCarryALastingFault(t *testing.T) {
 	t.Parallel()
 	prompt, err := anchortest.Prompt("x", anchortest.Plan{Poll: []anchortest.Fault{anchortest.NotYet().During(time.Hour)}})
 	if err != nil {
@@ -86,7 +86,7 @@ func TestTheStretchOfTimeIsInThePlanOfAPrompt(t *testing.T) {
 	}
 }
 
-func TestASessionOfSomebodyElseIsForbidden(t *testing.T) {
+func TestASessionOfAnotherAccountIsForbidden(t *testing.T) {
 	t.Parallel()
 	s := start(t, anchortest.WithSessions(func(id string) bool { return id == "mine" }))
 	for target, want := range map[string]int{webTask: 200, webTask + "?sessionId=mine": 200, webTask + "?sessionId=yours": 403} {
@@ -111,7 +111,7 @@ func TestRetryAfterTakesAnyValueAndLeavesNoDoubt(t *testing.T) {
 	}
 }
 
-func TestALargeAnswerIsWholeInEveryForm(t *testing.T) {
+func TestALargeAnswerIsCompleteInEveryForm(t *testing.T) {
 	t.Parallel()
 	const begin, end = `{"data":{"status":"COMPLETED","result":"`, `"}}`
 	for name, c := range map[string]struct {
@@ -138,7 +138,7 @@ func TestALargeAnswerIsWholeInEveryForm(t *testing.T) {
 	}
 }
 
-func TestBytesAroundAnAnswer(t *testing.T) {
+func TestAnAnswerCanHaveBytesBeforeAndAfterIt(t *testing.T) {
 	t.Parallel()
 	s := start(t, planned(anchortest.Plan{
 		Submit: []anchortest.Fault{{Suffix: "// x"}},
@@ -157,7 +157,7 @@ func TestBytesAroundAnAnswer(t *testing.T) {
 	}
 }
 
-func TestMoreBytesCanFollowBehindAnAnswer(t *testing.T) {
+func TestBytesCanFollowAfterTheContentLength(t *testing.T) {
 	t.Parallel()
 	s := start(t, planned(anchortest.Plan{Poll: []anchortest.Fault{{Behind: "HTTP/1.1 200 OK\r\n\r\nmore"}}}))
 	_, id := submit(t, s, body("x"))
@@ -167,7 +167,7 @@ func TestMoreBytesCanFollowBehindAnAnswer(t *testing.T) {
 	}
 }
 
-// rawPoll returns all bytes that come on the connection of a poll.
+// rawPoll polls and returns all bytes that the server sends on the connection.
 func rawPoll(t *testing.T, s *anchortest.Server, id string) string {
 	t.Helper()
 	var dialer net.Dialer
@@ -184,7 +184,7 @@ func rawPoll(t *testing.T, s *anchortest.Server, id string) string {
 	return raw.String()
 }
 
-func TestAnAnswerThatSwitchesProtocolsStaysOpenUntilTheServerCloses(t *testing.T) {
+func TestSwitchingProtocolsKeepsTheConnectionOpenUntilClose(t *testing.T) {
 	t.Parallel()
 	s := start(t, planned(anchortest.Plan{Poll: []anchortest.Fault{anchortest.Switching()}}))
 	_, id := submit(t, s, body("x"))

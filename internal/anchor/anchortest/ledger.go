@@ -8,33 +8,34 @@ import (
 	"time"
 )
 
-// Log is what the stand-in was asked for one task.
+// Log counts the calls for one task.
 type Log struct {
-	Posts     int      `json:"posts"`              // submissions seen
+	Posts     int      `json:"posts"`              // POSTs that arrived
 	Accepted  int      `json:"accepted"`           // workflows started
-	Doubtful  int      `json:"doubtful"`           // submissions of which the client cannot know whether they were accepted
-	Polls     int      `json:"polls"`              // status calls, those that failed included
-	Workflows []string `json:"workflows"`          // ids, in the order of acceptance
-	Sessions  []string `json:"sessions,omitempty"` // session ids that submissions named, one each
-	Bodies    [][]byte `json:"-"`                  // of all submissions; they may hold secrets
+	Doubtful  int      `json:"doubtful"`           // POSTs after which the client cannot know whether they were accepted
+	Polls     int      `json:"polls"`              // status calls, including those that failed
+	Workflows []string `json:"workflows"`          // their ids, in order
+	Sessions  []string `json:"sessions,omitempty"` // the session of each POST that named one
+	Bodies    [][]byte `json:"-"`                  // of all POSTs; they may contain secrets
 }
 
-// Totals is what the stand-in was asked for all tasks together.
+// Totals counts the calls for all tasks together.
 type Totals struct {
 	Tasks    int `json:"tasks"`
 	Posts    int `json:"posts"`
 	Accepted int `json:"accepted"`
 	Polls    int `json:"polls"`
-	Running  int `json:"running"` // workflows that have not ended
+	Running  int `json:"running"` // workflows that have not ended yet
 }
 
+// entry is the log of one task, and what its plan's faults depend on.
 type entry struct {
 	Log
-	first time.Time // when its first submission was seen
-	posts int       // submissions, those during a stretch of time in its plan not counted
+	first time.Time // when the first POST arrived
+	posts int       // POSTs that count for Fault.Times: without those struck by a fault with Until
 }
 
-// ledger keeps the accounts. It is guarded by the server's mutex.
+// ledger counts the calls. The server's mutex guards it.
 type ledger struct {
 	tasks     map[string]*entry
 	workflows map[string]*workflow
@@ -47,6 +48,7 @@ func newLedger() ledger {
 	return ledger{tasks: map[string]*entry{}, workflows: map[string]*workflow{}}
 }
 
+// entry returns the entry of a task. It creates the entry if the task is new.
 func (l *ledger) entry(name string) *entry {
 	e := l.tasks[name]
 	if e == nil {
@@ -56,7 +58,8 @@ func (l *ledger) entry(name string) *entry {
 	return e
 }
 
-func (l *ledger) posted(e *entry, t Task) {
+// addPost counts a POST, whatever becomes of it.
+func (l *ledger) addPost(e *entry, t Task) {
 	l.posts++
 	e.Posts++
 	e.Bodies = append(e.Bodies, t.Body)
@@ -65,7 +68,8 @@ func (l *ledger) posted(e *entry, t Task) {
 	}
 }
 
-func (l *ledger) accepted(e *entry, plan Plan) *workflow {
+// addWorkflow counts an accepted POST. The id of its workflow has the form of the real ones.
+func (l *ledger) addWorkflow(e *entry, plan Plan) *workflow {
 	wf := &workflow{id: "perform-web-task-execution-" + newUUID() + "-" + newUUID(), log: e, plan: plan, began: time.Now()}
 	l.workflows[wf.id] = wf
 	l.running++
@@ -74,11 +78,12 @@ func (l *ledger) accepted(e *entry, plan Plan) *workflow {
 	return wf
 }
 
-func (l *ledger) ended(wf *workflow, e ending) {
+func (l *ledger) end(wf *workflow, e ending) {
 	l.running--
 	wf.ended, wf.state, wf.result, wf.err = true, e.state, e.result, e.err
 }
 
+// copy returns a Log that does not change any more.
 func (e *entry) copy() Log {
 	log := e.Log
 	log.Workflows, log.Sessions, log.Bodies = slices.Clone(e.Workflows), slices.Clone(e.Sessions), slices.Clone(e.Bodies)
@@ -94,7 +99,7 @@ func newUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// Log returns what was asked for the task of that name; of one that was never seen, the zero Log.
+// Log returns the log of the task of that name. It is zero for a task that was never submitted.
 func (s *Server) Log(name string) Log {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,10 +109,10 @@ func (s *Server) Log(name string) Log {
 	return Log{}
 }
 
-// Accepted returns how many workflows were started for the task of that name.
+// Accepted returns how many workflows were started for the task of that name: more than one if it ran twice.
 func (s *Server) Accepted(name string) int { return s.Log(name).Accepted }
 
-// Logs returns what was asked for every task, by name.
+// Logs returns the logs of all tasks, by name.
 func (s *Server) Logs() map[string]Log {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +123,7 @@ func (s *Server) Logs() map[string]Log {
 	return logs
 }
 
-// StartedTwice returns the names of the tasks for which more than one workflow was started, sorted.
+// StartedTwice returns the names of the tasks with more than one workflow, sorted.
 func (s *Server) StartedTwice() []string {
 	logs := s.Logs()
 	maps.DeleteFunc(logs, func(_ string, log Log) bool { return log.Accepted < 2 })

@@ -15,11 +15,11 @@ import (
 
 const (
 	pageTimeout = 10 * time.Second
-	maxPage     = 5 << 20 // bytes that are read of a page
+	maxPage     = 5 << 20 // bytes
 	maxLinks    = 50
 )
 
-// page is what PageReader knows of a page.
+// page is what PageReader finds on a page.
 type page struct {
 	title     string
 	heading   string // the first h1
@@ -32,13 +32,13 @@ type link struct {
 	URL  string `json:"url"` // absolute
 }
 
-// PageReader is an Agent that fetches the task's url and answers with what stands there: title, main
-// heading, first paragraph and links. It gives those that the prompt mentions, all where it mentions
-// none; with an output_schema, those of the schema's properties whose names it knows. It runs no
-// scripts, and it is no AI. A page that cannot be read is an error.
+// PageReader is an Agent that fetches the task's url and returns what it finds there: title, main heading, first
+// paragraph and links. If the prompt mentions some of them, it returns only those. If there is an output_schema, it
+// returns the properties of the schema whose names it knows. It runs no scripts and has no AI. If the page cannot be
+// read, it returns an error.
 func PageReader(ctx context.Context, t Task) (any, error) {
 	if t.URL == "" {
-		return nil, errors.New("the task names no url to open")
+		return nil, errors.New("the task has no url")
 	}
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
@@ -47,11 +47,12 @@ func PageReader(ctx context.Context, t Task) (any, error) {
 		return nil, fmt.Errorf("open %s: %w", t.URL, err)
 	}
 	if properties := schemaProperties(t.OutputSchema); len(properties) > 0 {
-		return p.fit(properties), nil
+		return p.fill(properties), nil
 	}
-	return p.mentioned(t.Prompt), nil
+	return p.mentionedIn(t.Prompt), nil
 }
 
+// readPage fetches and parses a page.
 func readPage(ctx context.Context, address string) (page, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
@@ -61,7 +62,7 @@ func readPage(ctx context.Context, address string) (page, error) {
 	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		return page{}, urlErr.Err // without the address, which the caller names
+		return page{}, urlErr.Err // without the address, which the caller adds
 	}
 	if err != nil {
 		return page{}, err
@@ -77,6 +78,7 @@ func readPage(ctx context.Context, address string) (page, error) {
 	return parsePage(document, resp.Request.URL), nil
 }
 
+// parsePage collects the parts of a document. base is its address, for relative links.
 func parsePage(document *goquery.Document, base *url.URL) page {
 	p := page{
 		title:   text(document.Find("title").First()),
@@ -97,5 +99,5 @@ func parsePage(document *goquery.Document, base *url.URL) page {
 	return p
 }
 
-// text is what a reader sees: without the line breaks and blanks of the source.
+// text returns the text of an element as a browser shows it: with single spaces.
 func text(s *goquery.Selection) string { return strings.Join(strings.Fields(s.Text()), " ") }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// schemaProperties returns nil where the schema has none, or is no JSON.
+// schemaProperties returns the properties of a schema, or nil if it has none or is not JSON.
 func schemaProperties(schema json.RawMessage) map[string]json.RawMessage {
 	var s struct {
 		Properties map[string]json.RawMessage `json:"properties"`
@@ -16,8 +16,8 @@ func schemaProperties(schema json.RawMessage) map[string]json.RawMessage {
 	return s.Properties
 }
 
-// fit fills the properties it knows and leaves the others out.
-func (p page) fit(properties map[string]json.RawMessage) map[string]any {
+// fill returns values for the properties whose names it knows, and leaves out the others.
+func (p page) fill(properties map[string]json.RawMessage) map[string]any {
 	answer := map[string]any{}
 	for name, want := range properties {
 		switch strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(name)) {
@@ -34,7 +34,7 @@ func (p page) fit(properties map[string]json.RawMessage) map[string]any {
 	return answer
 }
 
-// linksFor returns addresses alone where the schema's items are strings.
+// linksFor returns only the addresses if the items of the schema are strings.
 func (p page) linksFor(schema json.RawMessage) any {
 	var want struct {
 		Items struct {
@@ -51,8 +51,8 @@ func (p page) linksFor(schema json.RawMessage) any {
 	return urls
 }
 
-// mentioned returns what the prompt names.
-func (p page) mentioned(prompt string) map[string]any {
+// mentionedIn returns the parts of the page that the prompt mentions, or all parts if it mentions none.
+func (p page) mentionedIn(prompt string) map[string]any {
 	all := map[string]any{"title": p.title, "heading": p.heading, "paragraph": p.paragraph, "links": p.links}
 	words := map[string]string{"title": "title", "heading": "heading", "paragraph": "paragraph", "links": "link"}
 	answer := map[string]any{}

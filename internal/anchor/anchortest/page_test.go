@@ -24,7 +24,7 @@ func read(t *testing.T, task anchortest.Task) (string, error) {
 	return string(text), nil
 }
 
-func TestPageReaderAnswersWithWhatIsAskedFor(t *testing.T) {
+func TestPageReaderReturnsWhatTheTaskAsksFor(t *testing.T) {
 	t.Parallel()
 	site := httptest.NewServer(anchortest.SampleSite())
 	t.Cleanup(site.Close)
@@ -65,7 +65,7 @@ func TestPageThatCannotBeOpenedFailsTheWorkflow(t *testing.T) {
 	}
 }
 
-func TestPlanGoesBeforeTheAgent(t *testing.T) {
+func TestPlanTakesPrecedenceOverTheAgent(t *testing.T) {
 	t.Parallel()
 	s := start(t, anchortest.WithAgent(func(context.Context, anchortest.Task) (any, error) { return "agent", nil }))
 	_, id := submit(t, s, body("x"))
@@ -111,7 +111,6 @@ func TestSampleSiteHasNoDeadLinks(t *testing.T) {
 	}
 }
 
-// The stand-in is an http.Handler too, behind any server.
 func TestServerIsAHandler(t *testing.T) {
 	t.Parallel()
 	recorder := httptest.NewRecorder()

@@ -8,23 +8,24 @@ import (
 	"time"
 )
 
-// Plan is what happens to one task. The zero Plan is a workflow that is completed at once with the
-// result "done". As JSON a duration is spelled as in Go: "1.5s".
+// Plan is what happens to one task. The zero Plan is a workflow that is completed at once with the result "done". As
+// JSON, durations are spelled as in Go: "1.5s".
 type Plan struct {
-	Submit []Fault       `json:"submit,omitempty"` // what its POSTs meet, in their order; those after the last succeed
-	Poll   []Fault       `json:"poll,omitempty"`   // what each workflow's polls meet, likewise
-	Run    time.Duration `json:"-"`                // from acceptance to the end
+	Submit []Fault       `json:"submit,omitempty"` // strike its POSTs, in this order; later POSTs succeed
+	Poll   []Fault       `json:"poll,omitempty"`   // strike the polls of each of its workflows, likewise
+	Run    time.Duration `json:"-"`                // how long the workflow runs after it was accepted or, with Block, released
+	Block  bool          `json:"block,omitempty"`  // the workflow runs until Server.Release
 
-	Interim string          `json:"interim,omitempty"` // state while it runs; default RUNNING
-	State   string          `json:"state,omitempty"`   // state it ends in; default COMPLETED
-	Result  json.RawMessage `json:"result,omitempty"`  // of a COMPLETED one: any JSON
-	Error   string          `json:"error,omitempty"`   // of one that ended otherwise
+	Interim string          `json:"interim,omitempty"` // state of a running workflow; default RUNNING
+	State   string          `json:"state,omitempty"`   // state at the end; default COMPLETED, or FAILED if Error is set
+	Result  json.RawMessage `json:"result,omitempty"`  // of a COMPLETED workflow; default "done"
+	Error   string          `json:"error,omitempty"`   // of a workflow that ended in another state
 }
 
-// marker begins the plan inside a prompt.
+// marker begins the plan in a prompt. The object begins with its last byte.
 const marker = "plan:{"
 
-// Prompt returns a prompt that carries the plan, for MarkedPlan to find.
+// Prompt returns a prompt that contains the plan, which MarkedPlan finds in it.
 func Prompt(text string, p Plan) (string, error) {
 	plan, err := json.Marshal(p)
 	if err != nil {
@@ -33,23 +34,23 @@ func Prompt(text string, p Plan) (string, error) {
 	return text + " plan:" + string(plan), nil
 }
 
-// MarkedPlan reads the JSON object that follows the first "plan:" directly before a "{" in the prompt. A
-// prompt without one has the zero Plan; one that is no plan is an error, answered with 400.
+// MarkedPlan reads the plan in a prompt: the JSON object after the first "plan:" that is directly followed by "{". A
+// prompt without a plan has the zero Plan. The server answers an invalid plan with 400.
 func MarkedPlan(t Task) (Plan, error) {
 	i := strings.Index(t.Prompt, marker)
 	if i < 0 {
 		return Plan{}, nil
 	}
 	var p Plan
-	if err := json.NewDecoder(strings.NewReader(t.Prompt[i+len("plan:"):])).Decode(&p); err != nil {
+	if err := json.NewDecoder(strings.NewReader(t.Prompt[i+len(marker)-1:])).Decode(&p); err != nil {
 		return Plan{}, fmt.Errorf("read the plan in the prompt: %w", err)
 	}
 	return p, nil
 }
 
-// strike returns the fault that the list has for call number n, which counts from 0 and comes so long after the
-// first, or after what it asks for began.
-func strike(faults []Fault, n int, age time.Duration) (Fault, bool) {
+// faultAt returns the fault of the list that strikes call number n, counted from 0. age is the time since the task's first
+// POST or, for a poll, since the workflow was accepted.
+func faultAt(faults []Fault, n int, age time.Duration) (Fault, bool) {
 	for _, f := range faults {
 		if f.Until > 0 {
 			if age < f.Until {
@@ -65,33 +66,33 @@ func strike(faults []Fault, n int, age time.Duration) (Fault, bool) {
 	return Fault{}, false
 }
 
-// ends reports whether the plan itself says how the workflow ends.
-func (p Plan) ends() bool { return p.State != "" || p.Result != nil || p.Error != "" }
+// hasEnding reports whether the plan says how the workflow ends. Otherwise an agent may decide.
+func (p Plan) hasEnding() bool { return p.State != "" || p.Result != nil || p.Error != "" }
 
 type (
-	plainPlan Plan
+	plainPlan Plan // without methods
 	planJSON  struct {
 		*plainPlan
 		Run duration `json:"run,omitempty"`
 	}
 )
 
-// MarshalJSON writes Run as a text.
+// MarshalJSON spells Run as in Go.
 func (p Plan) MarshalJSON() ([]byte, error) {
 	return json.Marshal(planJSON{plainPlan: (*plainPlan)(&p), Run: duration(p.Run)})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. An unknown field is an error.
+// UnmarshalJSON reads what MarshalJSON writes. It returns an error for an unknown field.
 func (p *Plan) UnmarshalJSON(data []byte) error {
 	aux := planJSON{plainPlan: (*plainPlan)(p)}
-	if err := strict(data, &aux); err != nil {
+	if err := unmarshalStrict(data, &aux); err != nil {
 		return err
 	}
 	p.Run = time.Duration(aux.Run)
 	return nil
 }
 
-// duration is spelled as in Go in JSON.
+// duration is a time.Duration that is spelled as in Go in JSON, such as "1.5s".
 type duration time.Duration
 
 func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
@@ -102,7 +103,7 @@ func (d *duration) UnmarshalText(text []byte) error {
 	return err
 }
 
-func strict(data []byte, v any) error {
+func unmarshalStrict(data []byte, v any) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	return decoder.Decode(v)

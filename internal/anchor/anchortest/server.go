@@ -13,64 +13,64 @@ import (
 const (
 	defaultKey = "stand-in-key"
 
-	// closeGrace is how long Close waits for calls under way.
+	// closeGrace is how long Close waits for calls in progress.
 	closeGrace = 2 * time.Second
 )
 
-// Server is the stand-in. It is an http.Handler, and listens by itself after Start. All its methods may
-// be called by many goroutines at once.
+// Server is the stand-in. It is an http.Handler, and after Start it is a server of its own. Its methods may be called by
+// many goroutines at once.
 type Server struct {
-	mux        *http.ServeMux
-	name       func(Task) string
-	plan       func(Task) (Plan, error)
-	session    func(id string) bool // whether the session is the caller's
-	agent      Agent
-	anyField   bool
-	rate       int // submissions a minute; 0: no limit
-	maxRunning int // -1: no limit
-	dice       *dice
-	agents     sync.WaitGroup
+	mux         *http.ServeMux
+	name        func(Task) string
+	plan        func(Task) (Plan, error)
+	ownsSession func(id string) bool
+	agent       Agent
+	maxRunning  int // -1: no limit
+	dice        *dice
+	agents      sync.WaitGroup
 
-	mu     sync.Mutex // guards all below
+	mu     sync.Mutex // guards everything below
 	key    string
 	outage *Fault
-	window window
 	ledger ledger
-	addr   string // where it listens, or listened
+	blocks blocks
+	addr   string // of the latest Start
 	http   *http.Server
-	served chan struct{} // closed when http has returned
-	closed chan struct{} // closed by Close; Start makes a new one
+	served chan struct{} // closed when http has stopped
+	closed chan struct{} // closed by Close; Start creates a new one
 }
 
-// New returns a stand-in that knows no task and does not listen yet.
+// New returns a stand-in without tasks that does not listen yet.
 func New(opts ...Option) *Server {
 	s := &Server{
-		mux:        http.NewServeMux(),
-		name:       func(t Task) string { return t.Prompt },
-		plan:       MarkedPlan,
-		session:    func(string) bool { return true },
-		maxRunning: -1,
-		key:        defaultKey,
-		ledger:     newLedger(),
-		closed:     make(chan struct{}),
+		mux:         http.NewServeMux(),
+		name:        func(t Task) string { return t.Prompt },
+		plan:        MarkedPlan,
+		ownsSession: func(string) bool { return true },
+		maxRunning:  -1,
+		key:         defaultKey,
+		ledger:      newLedger(),
+		blocks:      newBlocks(),
+		closed:      make(chan struct{}),
 	}
 	for _, opt := range opts {
 		opt(s)
 	}
-	s.mux.HandleFunc("POST /v1/tools/perform-web-task", s.submit)
-	s.mux.HandleFunc("GET /v1/tools/perform-web-task/{workflow}/status", s.status)
-	s.mux.HandleFunc("GET /v1/billing", s.billing)
-	s.mux.HandleFunc("GET /_stand-in/log", s.showLog)
-	s.mux.HandleFunc("PUT /_stand-in/outage", s.beginOutage)
-	s.mux.HandleFunc("DELETE /_stand-in/outage", s.endOutage)
+	s.mux.HandleFunc("POST /v1/tools/perform-web-task", s.handleSubmit)
+	s.mux.HandleFunc("GET /v1/tools/perform-web-task/{workflow}/status", s.handleStatus)
+	s.mux.HandleFunc("GET /v1/billing", s.handleBilling)
+	s.mux.HandleFunc("GET /_stand-in/log", s.handleLog)
+	s.mux.HandleFunc("PUT /_stand-in/release", s.handleRelease)
+	s.mux.HandleFunc("PUT /_stand-in/outage", s.handleOutage)
+	s.mux.HandleFunc("DELETE /_stand-in/outage", s.handleOutage)
 	return s
 }
 
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// Start listens on addr, such as "127.0.0.1:0" for a free port, and serves until Close. After Close it
-// may be called again, and what the server knows is kept: an API that was away for a while.
+// Start listens on addr, such as "127.0.0.1:0" for a free port, and serves until Close. It may be called again after
+// Close: the server keeps its tasks, like an API that was unreachable for a while.
 func (s *Server) Start(addr string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,8 +92,8 @@ func (s *Server) Start(addr string) error {
 	return nil
 }
 
-// Close stops listening, ends the calls under way and waits for them and for agents. Workflows without
-// an agent run on.
+// Close stops listening, ends the calls in progress, and waits for them and for agents. Workflows without an agent
+// continue to run.
 func (s *Server) Close() {
 	server, served, ok := s.beginClose()
 	if !ok {
@@ -123,7 +123,7 @@ func (s *Server) beginClose() (server *http.Server, served chan struct{}, ok boo
 	return server, served, true
 }
 
-// isClosed is to be called with mu held.
+// isClosed reports whether Close has begun. The caller holds mu.
 func (s *Server) isClosed() bool {
 	select {
 	case <-s.closed:
@@ -133,45 +133,45 @@ func (s *Server) isClosed() bool {
 	}
 }
 
-// done is closed when the server is.
-func (s *Server) done() <-chan struct{} {
+// closing returns a channel that Close closes.
+func (s *Server) closing() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closed
 }
 
-// Addr is the host and port of the latest Start: what to give to Start to come back at the same address.
+// Addr returns the host and port of the latest Start. Pass it to Start to listen at the same address again.
 func (s *Server) Addr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.addr
 }
 
-// URL is the base URL of the API, as of the latest Start.
+// URL returns the base URL of the API, as of the latest Start.
 func (s *Server) URL() string { return "http://" + s.Addr() }
 
-// Key is the API key that is accepted.
+// Key returns the API key that the server accepts.
 func (s *Server) Key() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.key
 }
 
-// SetKey makes another key the only one that is accepted.
+// SetKey replaces the API key. The server answers calls with the old one with 401.
 func (s *Server) SetKey(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.key = key
 }
 
-// FailAll answers every call with the fault, until Recover.
+// FailAll begins an outage: every call meets the fault, until Recover.
 func (s *Server) FailAll(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.outage = &f
 }
 
-// Recover ends what FailAll began.
+// Recover ends the outage.
 func (s *Server) Recover() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

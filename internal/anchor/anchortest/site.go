@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// SampleSite is a small web site for PageReader: "/" has a heading, a paragraph and links to "/knots" and
-// "/harbour". Any other path is not found.
+// SampleSite is a small web site for PageReader: "/" has a heading, a paragraph and links to "/knots" and "/harbour". Any
+// other path is 404.
 func SampleSite() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", serve(samplePage("The Capstan Inn", `

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// status answers GET /v1/tools/perform-web-task/{workflow}/status.
-func (s *Server) status(w http.ResponseWriter, r *http.Request) {
-	said, fault := s.poll(r)
-	s.wait(fault.Before + fault.After)
-	s.answer(w, r, fault.instead(said))
+// handleStatus answers GET /v1/tools/perform-web-task/{workflow}/status.
+func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) {
+	documented, fault := s.poll(r)
+	s.sleep(fault.Before + fault.After)
+	s.answer(w, r, fault.onto(documented))
 }
 
-// poll counts a poll, and returns the documented answer and what the poll meets.
-func (s *Server) poll(r *http.Request) (said, fault Fault) {
+// poll counts a poll. It returns the documented answer and the fault that strikes the call.
+func (s *Server) poll(r *http.Request) (documented, fault Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ledger.polls++
@@ -26,40 +26,41 @@ func (s *Server) poll(r *http.Request) (said, fault Fault) {
 		wf.polls++
 	}
 	wf.log.Polls++
-	if !s.rightKey(r) {
+	if !s.hasKey(r) {
 		return refusal(http.StatusUnauthorized, "Invalid API Key"), fault
 	}
-	return wf.answer(), fault
+	return wf.documented(), fault
 }
 
-func (wf *workflow) answer() Fault {
+// documented is the answer to a poll. The running states are upper-case here, and lower-case in the answer to a POST.
+func (wf *workflow) documented() Fault {
 	switch {
 	case !wf.ended && wf.plan.Interim != "":
-		return data(map[string]any{"status": wf.plan.Interim})
+		return success(map[string]any{"status": wf.plan.Interim})
 	case !wf.ended:
-		return data(map[string]any{"status": "RUNNING"})
+		return success(map[string]any{"status": "RUNNING"})
 	case wf.state == "COMPLETED":
-		return data(map[string]any{"status": wf.state, "result": wf.result})
+		return success(map[string]any{"status": wf.state, "result": wf.result})
 	default:
-		return data(map[string]any{"status": wf.state, "error": wf.err})
+		return success(map[string]any{"status": wf.state, "error": wf.err})
 	}
 }
 
-// billing answers GET /v1/billing with numbers of no meaning but the one for concurrent browsers.
-func (s *Server) billing(w http.ResponseWriter, r *http.Request) {
+// handleBilling answers GET /v1/billing. Only max_concurrent_browsers has a meaning: -1 means no limit.
+func (s *Server) handleBilling(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, s.bill(r))
 }
 
 func (s *Server) bill(r *http.Request) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.outage != nil && s.outage.replaces() {
+	if s.outage != nil && s.outage.replacesAnswer() {
 		return *s.outage
 	}
-	if !s.rightKey(r) {
+	if !s.hasKey(r) {
 		return refusal(http.StatusUnauthorized, "Invalid API Key")
 	}
-	return data(map[string]any{
+	return success(map[string]any{
 		"credits": 42.5, "credits_used": 7.5, "included_credits": 50, "billing_period": "2026-08",
 		"tier": "stand_in", "max_concurrent_browsers": s.maxRunning, "cost_limit": nil,
 	})

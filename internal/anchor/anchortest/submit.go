@@ -9,39 +9,30 @@ import (
 // maxBody bounds what is read of a submission, in bytes.
 const maxBody = 16 << 20
 
-// submit answers POST /v1/tools/perform-web-task.
-func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
+// handleSubmit answers POST /v1/tools/perform-web-task.
+func (s *Server) handleSubmit(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		s.answer(w, r, refusal(http.StatusRequestEntityTooLarge, "the body is too large"))
 		return
 	}
-	t, problem := readTask(body, r.URL.Query().Get("sessionId"), s.anyField)
-	plan, planProblem := s.plan(t)
-	if problem == nil {
-		problem = planProblem
+	t, invalid := readTask(body, r.URL.Query().Get("sessionId"))
+	plan, invalidPlan := s.plan(t)
+	if invalid == nil {
+		invalid = invalidPlan
 	}
-	log, fault := s.post(t, plan)
-	s.wait(fault.Before)
-	said := fault
-	if fault.accepts() {
-		said = s.accept(r, problem, t, plan, fault, log)
+	log, fault := s.logPost(t, plan)
+	s.sleep(fault.Before)
+	answer := fault
+	if fault.allowsAccept() {
+		answer = s.accept(r, invalid, t, plan, fault, log)
 	}
-	s.wait(fault.After)
-	s.answer(w, r, said)
+	s.sleep(fault.After)
+	s.answer(w, r, answer)
 }
 
-// instead is what the client gets where said is the documented answer.
-func (f Fault) instead(said Fault) Fault {
-	if f.replaces() {
-		return f
-	}
-	said.Cut, said.Chunked, said.Prefix, said.Suffix, said.Behind = f.Cut, f.Chunked, f.Prefix, f.Suffix, f.Behind
-	return said
-}
-
-// post counts a POST and says what it meets.
-func (s *Server) post(t Task, plan Plan) (*entry, Fault) {
+// logPost counts a POST and returns the fault that strikes it.
+func (s *Server) logPost(t Task, plan Plan) (*entry, Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	log := s.ledger.entry(s.name(t))
@@ -52,52 +43,52 @@ func (s *Server) post(t Task, plan Plan) (*entry, Fault) {
 	if fault.Until == 0 {
 		log.posts++
 	}
-	s.ledger.posted(log, t)
-	if fault.doubtful() && !fault.accepts() {
+	s.ledger.addPost(log, t)
+	if fault.leavesDoubt() && !fault.allowsAccept() {
 		log.Doubtful++
 	}
 	return log, fault
 }
 
-// faultFor is to be called with mu held. The outage goes before the plan, and the plan before chance.
+// faultFor returns the fault that strikes a call: the outage's, the plan's for call number n, or a random one. The caller
+// holds mu.
 func (s *Server) faultFor(planned []Fault, n int, age time.Duration, call callKind) Fault {
 	if s.outage != nil {
 		return *s.outage
 	}
-	if fault, ok := strike(planned, n, age); ok {
+	if fault, ok := faultAt(planned, n, age); ok {
 		return fault
 	}
 	return s.dice.roll(call)
 }
 
-// accept starts the task's workflow and returns what the client is told of it, or why there is none.
-func (s *Server) accept(r *http.Request, problem error, t Task, plan Plan, fault Fault, log *entry) Fault {
+// accept starts the workflow of a task. It returns the answer, which may be an error for which there is no workflow.
+func (s *Server) accept(r *http.Request, invalid error, t Task, plan Plan, fault Fault, log *entry) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.rightKey(r) {
+	if !s.hasKey(r) {
 		return refusal(http.StatusUnauthorized, "Invalid API Key")
 	}
-	if t.SessionID != "" && !s.session(t.SessionID) {
+	if t.SessionID != "" && !s.ownsSession(t.SessionID) {
 		return refusal(http.StatusForbidden, "You do not have access to this session")
 	}
-	if problem != nil {
-		return refusal(http.StatusBadRequest, problem.Error())
-	}
-	if wait := s.window.take(s.rate, time.Now()); wait > 0 {
-		f := refusal(http.StatusTooManyRequests, "Session creation rate limit exceeded.")
-		f.Header = exhausted(s.rate, int((wait+time.Second-1)/time.Second))
-		return f
+	if invalid != nil {
+		return refusal(http.StatusBadRequest, invalid.Error())
 	}
 	if s.maxRunning >= 0 && s.ledger.running >= s.maxRunning {
 		return refusal(http.StatusTooManyRequests, "too many concurrent browsers")
 	}
-	wf := s.ledger.accepted(log, plan)
-	if fault.doubtful() {
+	wf := s.ledger.addWorkflow(log, plan)
+	if fault.leavesDoubt() {
 		log.Doubtful++
 	}
-	s.run(wf, t)
-	return fault.instead(data(map[string]string{"status": "running", "workflow_id": wf.id}))
+	if plan.Block {
+		s.blocks.add(s.name(t), func() { s.run(wf, t) })
+	} else {
+		s.run(wf, t)
+	}
+	return fault.onto(success(map[string]string{"status": "running", "workflow_id": wf.id}))
 }
 
-// rightKey is to be called with mu held.
-func (s *Server) rightKey(r *http.Request) bool { return r.Header.Get("Anchor-Api-Key") == s.key }
+// hasKey reports whether a call has the API key. The caller holds mu.
+func (s *Server) hasKey(r *http.Request) bool { return r.Header.Get("Anchor-Api-Key") == s.key }

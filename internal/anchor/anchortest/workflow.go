@@ -6,40 +6,40 @@ import (
 	"time"
 )
 
-// agentTimeout bounds what an agent may take for one task.
+// agentTimeout bounds the time of an agent for one task.
 const agentTimeout = time.Minute
 
-// Agent finds the result of a task, any value that can be written as JSON. An error makes the workflow
-// FAILED with the error's text. It ends when ctx does.
+// Agent finds the result of a task: any value that can be marshaled as JSON. If it returns an error, the workflow is FAILED
+// with the error's text. It must return when ctx ends.
 type Agent func(ctx context.Context, t Task) (result any, err error)
 
-// workflow is guarded by the server's mutex.
+// workflow is one run of a task. The server's mutex guards it.
 type workflow struct {
 	id    string
 	log   *entry
 	plan  Plan
 	began time.Time
-	polls int // those during a stretch of time in its plan not counted
+	polls int // those that count for Fault.Times
 
 	ended  bool
 	state  string
-	result json.RawMessage // of a COMPLETED one
-	err    string          // of any other that ended
+	result json.RawMessage // if the state is COMPLETED
+	err    string          // otherwise
 }
 
-// run lets a workflow run its time. It is to be called with mu held.
+// run ends the workflow after Plan.Run. The caller holds mu.
 func (s *Server) run(wf *workflow, t Task) {
 	end := func() { s.end(wf, wf.plan.ending()) }
-	if s.agent != nil && !wf.plan.ends() {
+	if s.agent != nil && !wf.plan.hasEnding() {
 		end = func() { s.runAgent(wf, t) }
 	} else if wf.plan.Run <= 0 {
-		s.ledger.ended(wf, wf.plan.ending())
+		s.ledger.end(wf, wf.plan.ending())
 		return
 	}
 	time.AfterFunc(wf.plan.Run, end)
 }
 
-// ending is how a workflow ends by its plan.
+// ending fills in the defaults of the plan.
 func (p Plan) ending() ending {
 	e := ending{state: p.State, result: p.Result, err: p.Error}
 	switch {
@@ -57,7 +57,7 @@ func (p Plan) ending() ending {
 	return e
 }
 
-// runAgent counts itself among those that Close waits for, unless that has begun.
+// runAgent ends the workflow with what the agent returns. Close waits for it; a server that is closing runs no agent.
 func (s *Server) runAgent(wf *workflow, t Task) {
 	s.mu.Lock()
 	closed := s.closed
@@ -79,10 +79,11 @@ func (s *Server) runAgent(wf *workflow, t Task) {
 		case <-ctx.Done():
 		}
 	}()
-	s.end(wf, askAgent(ctx, s.agent, t))
+	s.end(wf, callAgent(ctx, s.agent, t))
 }
 
-func askAgent(ctx context.Context, agent Agent, t Task) ending {
+// callAgent turns an error of the agent, or a result that is not JSON, into a FAILED workflow.
+func callAgent(ctx context.Context, agent Agent, t Task) ending {
 	found, err := agent(ctx, t)
 	if err != nil {
 		return failed(err.Error())
@@ -94,6 +95,7 @@ func askAgent(ctx context.Context, agent Agent, t Task) ending {
 	return ending{state: "COMPLETED", result: result}
 }
 
+// ending is how a workflow ended.
 type ending struct {
 	state  string
 	result json.RawMessage
@@ -105,5 +107,5 @@ func failed(err string) ending { return ending{state: "FAILED", err: err} }
 func (s *Server) end(wf *workflow, e ending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ledger.ended(wf, e)
+	s.ledger.end(wf, e)
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// write sends the answer that the fault describes.
+// write sends the answer that f describes.
 func write(w http.ResponseWriter, f Fault) {
 	c := f.content()
 	header := w.Header()
@@ -30,13 +30,10 @@ func write(w http.ResponseWriter, f Fault) {
 	reset(w)
 }
 
-// writeTooMuch sends an answer and, in the same write, more bytes than it says that it has. The connection ends
-// with that.
+// writeTooMuch sends an answer and, in the same write, more bytes than its Content-Length. Then it closes the
+// connection.
 func writeTooMuch(w http.ResponseWriter, f Fault) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler) // the documented way to break off an answer
-	}
+	conn := takeConn(w)
 	defer func() { _ = conn.Close() }()
 	c := f.content()
 	var answer bytes.Buffer
@@ -44,7 +41,7 @@ func writeTooMuch(w http.ResponseWriter, f Fault) {
 		f.status(), http.StatusText(f.status()), c.length())
 	c.writeTo(&answer, c.length())
 	answer.WriteString(f.Behind)
-	_, _ = conn.Write(answer.Bytes()) // a client that went away is its own business
+	_, _ = conn.Write(answer.Bytes()) // ignore a client that closed the connection
 }
 
 func (f Fault) status() int {
@@ -54,15 +51,16 @@ func (f Fault) status() int {
 	return f.Status
 }
 
-// content is the body of an answer: a text that is repeated up to a length, between two others. It can be larger
-// than anyone wants to keep in memory.
+// content is the body of an answer: begin, then fill repeated up to a length, then end. It is written in pieces, because
+// it can be larger than the memory of a test.
 type content struct {
 	begin  string
 	fill   string
-	filled int // bytes of the repeated text
+	filled int // bytes between begin and end
 	end    string
 }
 
+// content returns the body of the answer: Body, a status answer of that Size, or an error of the documented form.
 func (f Fault) content() content {
 	c := content{begin: f.Body}
 	switch {
@@ -81,34 +79,26 @@ func (f Fault) content() content {
 
 func (c content) length() int { return len(c.begin) + c.filled + len(c.end) }
 
-// writeTo writes the first n bytes, in pieces. It stops where a write fails: the client went away.
+// writeTo writes the first n bytes. It stops if a write fails, because the client closed the connection.
 func (c content) writeTo(w io.Writer, n int) {
-	for _, part := range []io.Reader{strings.NewReader(c.begin), c.repeated(), strings.NewReader(c.end)} {
-		written, err := io.Copy(w, io.LimitReader(part, int64(n)))
-		if n -= int(written); err != nil || n <= 0 {
-			return
-		}
+	readers := []io.Reader{strings.NewReader(c.begin)}
+	if c.filled > 0 {
+		const piece = 32 << 10 // bytes for each write
+		fill := &repeater{text: strings.Repeat(c.fill, piece/len(c.fill)+1)}
+		readers = append(readers, io.LimitReader(fill, int64(c.filled)))
 	}
+	readers = append(readers, strings.NewReader(c.end))
+	_, _ = io.CopyN(w, io.MultiReader(readers...), int64(n))
 }
 
-// repeated reads as the text that is repeated.
-func (c content) repeated() io.Reader {
-	if c.filled == 0 {
-		return strings.NewReader("")
-	}
-	const piece = 32 << 10
-	text := strings.Repeat(c.fill, piece/len(c.fill)+1)
-	return io.LimitReader(&endless{text: text}, int64(c.filled))
-}
-
-// endless reads as a text again and again.
-type endless struct {
+// repeater reads a text again and again.
+type repeater struct {
 	text string
-	at   int
+	next int // index in text
 }
 
-func (e *endless) Read(p []byte) (int, error) {
-	n := copy(p, e.text[e.at:])
-	e.at = (e.at + n) % len(e.text)
+func (r *repeater) Read(p []byte) (int, error) {
+	n := copy(p, r.text[r.next:])
+	r.next = (r.next + n) % len(r.text)
 	return n, nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver"
 )
 
-// patience is how long a test waits for what has to happen, however busy the machine is.
+// patience is how long a test waits for what must happen, however busy the machine is.
 const patience = time.Minute
 
 // Server is a server that a test may stop and start again at the same address.
@@ -25,14 +25,13 @@ type Server struct {
 	clients []*nats.Conn
 }
 
-// Start starts a server in a folder of the test's and stops it when the test ends.
+// Start starts a server in a folder of the test's, and stops it when the test ends.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
 	return StartWith(tb, natsserver.Config{})
 }
 
-// StartWith starts a server with these settings; an absent folder is one of the test's, an absent port
-// a free one.
+// StartWith starts a server with these settings. The default folder is one of the test's, the default port a free one.
 func StartWith(tb testing.TB, cfg natsserver.Config) *Server {
 	tb.Helper()
 	if cfg.Dir == "" {
@@ -48,8 +47,8 @@ func StartWith(tb testing.TB, cfg natsserver.Config) *Server {
 	return s
 }
 
-// Restart starts a stopped server again, with what it had stored, and returns when the test's own connections
-// are back: what they send into the old one is lost, and waits for an answer as long as the test is patient.
+// Restart starts a stopped server again with what it had stored. It returns when the test's connections are restored:
+// a call over an old one would be lost, and time out only after patience.
 func (s *Server) Restart() {
 	s.tb.Helper()
 	server, err := natsserver.Start(s.cfg)
@@ -67,8 +66,8 @@ func (s *Server) Restart() {
 	}
 }
 
-// Connect connects to the server and closes the connection when the test ends. The connection comes back
-// after a restart, as a worker's does.
+// Connect connects to the server, and closes the connection when the test ends. Like a worker's, the connection is
+// restored after a restart.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
 	s.tb.Helper()
 	opts = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(50 * time.Millisecond), nats.Timeout(patience)}, opts...)
@@ -86,14 +85,14 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) 
 	return nc, js
 }
 
-// Batcher returns an batcher on a connection, as a worker has one.
+// Batcher returns a batcher on a connection, with a worker's time-out.
 func Batcher(tb testing.TB, nc *nats.Conn) *jet.Batcher {
 	tb.Helper()
-	o, err := jet.NewBatcher(nc, jet.Quick)
+	b, err := jet.NewBatcher(nc, jet.Quick)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return o
+	return b
 }
 
 // Stream creates a stream. The server may still be busy deleting an earlier one of that name.
@@ -106,8 +105,8 @@ func Stream(tb testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) (
 	return s
 }
 
-// Eventually waits until check returns nil and fails the test with its last error when that takes too
-// long.
+// Eventually waits until check returns nil. If that takes longer than a minute, it fails the test with check's last
+// error.
 func Eventually(tb testing.TB, check func() error) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), patience)

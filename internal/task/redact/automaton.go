@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// automaton finds all secrets in one reading of a text (Aho and Corasick, 1975). A state stands for a beginning of a secret:
-// the longest one that the text read so far ends with. State 0 stands for the empty beginning.
+// automaton finds all secrets in one reading of a text (Aho and Corasick, "Efficient string matching", 1975). A state stands
+// for a prefix of a secret: the longest prefix that the text read so far ends with. State 0 is the empty prefix.
 //
-// The states of a secret have consecutive numbers, so that most transitions need no table: a state takes 8 bytes. Only where
-// two secrets part is a transition kept apart.
+// The states of a secret have consecutive numbers, so that most transitions need no table, and a state takes 8 bytes. Only
+// the transitions where two secrets part are in a map.
 type automaton struct {
 	label  []byte               // the byte that leads to a state
-	fail   []int32              // the state of the longest proper ending that is the beginning of a secret
-	found  []uint16             // the index of the longest secret that ends here; 0 for none
+	fail   []int32              // the state of its longest proper suffix that is a prefix of a secret
+	found  []uint16             // the index of the longest secret that is a suffix of it; 0: none
 	flags  []uint8              // ends, branches
 	root   [256]int32           // the transitions of state 0
 	extra  map[transition]int32 // the transitions of states with the flag branches
@@ -23,27 +23,27 @@ type automaton struct {
 }
 
 const (
-	ends     uint8 = 1 << iota // the next state is another chain's
+	ends     uint8 = 1 << iota // it is the last state of its chain
 	branches                   // it has transitions in extra
 )
 
-// transition leads from a state to another with the next byte of the text.
+// transition is the key of a transition: a state and the next byte of the text.
 type transition struct {
 	state int32
 	next  byte
 }
 
-// chain is a run of states, each of which leads to the next.
+// chain is a run of consecutive states. Each leads to the next.
 type chain struct {
-	first, end int32 // end is behind the last
+	first, end int32 // end is the number after the last
 	parent     int32 // the state that leads to first
-	depth      int   // how many bytes lead from state 0 to first
+	depth      int   // the length of the prefix that first stands for
 }
 
-// maxSecrets is how many secrets an automaton can tell apart.
+// maxSecrets is the greatest number of secrets: an index has 16 bits.
 const maxSecrets = math.MaxUint16
 
-// newAutomaton takes at most maxSecrets in order of their length, the longest first.
+// newAutomaton builds the automaton for at most maxSecrets secrets. The longest must be first.
 func newAutomaton(all []Secret) *automaton {
 	size := 1
 	for _, s := range all {
@@ -69,8 +69,8 @@ func newAutomaton(all []Secret) *automaton {
 	return a
 }
 
-// insert adds the states of a secret that are not there yet, the first of which gets the number end. It returns the secret's
-// last state and the next number.
+// insert adds those states of a secret that do not exist yet, from number end on. It returns the secret's last state and the
+// next free number.
 func (a *automaton) insert(value string, end int32) (last, newEnd int32) {
 	state, depth := int32(0), 0
 	for depth < len(value) {
@@ -101,7 +101,7 @@ func (a *automaton) insert(value string, end int32) (last, newEnd int32) {
 	return end - 1, end
 }
 
-// link sets fail and found of all states, in the order of their depth, since each looks at less deep ones.
+// link sets fail and found of all states. It visits them by depth, because each depends on states that are less deep.
 func (a *automaton) link() {
 	waiting := slices.SortedFunc(slices.Values(a.chains), func(a, b chain) int { return cmp.Compare(a.depth, b.depth) })
 	var active []chain
@@ -127,8 +127,8 @@ func (a *automaton) link() {
 	}
 }
 
-// step returns the state after the next byte of the text, which is folded. Over a whole text it takes at most two looks for
-// each byte, because each look that does not read a byte leads to a less deep state.
+// step returns the state after the next byte of the text, which must be folded. For a whole text it needs at most two
+// transitions a byte: each one that does not read a byte leads to a state that is less deep.
 func (a *automaton) step(state int32, b byte) int32 {
 	for {
 		if next := a.transition(state, b); next != 0 || state == 0 {
@@ -138,7 +138,7 @@ func (a *automaton) step(state int32, b byte) int32 {
 	}
 }
 
-// transition returns the state that a byte leads to, or 0 where there is none.
+// transition returns the state that a byte leads to, or 0 if there is none.
 func (a *automaton) transition(state int32, b byte) int32 {
 	if state == 0 {
 		return a.root[b]
@@ -153,7 +153,7 @@ func (a *automaton) transition(state int32, b byte) int32 {
 	return 0
 }
 
-// depth returns how many bytes of a secret the state stands for.
+// depth returns the length of the prefix that the state stands for.
 func (a *automaton) depth(state int32) int {
 	if state == 0 {
 		return 0
@@ -165,7 +165,7 @@ func (a *automaton) depth(state int32) int {
 	return a.chains[i].depth + int(state-a.chains[i].first)
 }
 
-// fold makes one byte of a blank and a +.
+// fold maps + to a blank, because a + in the query of a URL means a blank.
 func fold(b byte) byte {
 	if b == '+' {
 		return ' '

@@ -6,28 +6,28 @@ import (
 	"strings"
 )
 
-// shortMark stands for a secret where longer marks would make a text much longer. No secret is shorter.
+// shortMark replaces a secret if longer marks would make a text too long. No secret is shorter.
 const shortMark = "*"
 
-// Builder gathers what Compose returns. As long as there was nothing to redact, it copies nothing.
+// Builder collects what Compose returns. It copies nothing as long as nothing was redacted.
 type Builder struct {
 	redactor *Redactor
 	bytes    []byte
-	size     int  // bytes of what is redacted
-	short    bool // each mark is shortMark
-	over     bool // the limit was passed, and what is written does not count
+	size     int  // bytes of the original
+	short    bool // every mark is shortMark
+	tooLong  bool // the limit was exceeded; what was written does not count
 }
 
-// limit is how many bytes may be written: twice as many as there were, and some that are never too many.
+// limit returns how many bytes may be written. The constant lets short texts keep their full marks.
 func (b *Builder) limit() int { return 2*b.size + 16<<10 }
 
-// Raw writes bytes as they are.
+// Raw writes bytes unchanged.
 func (b *Builder) Raw(raw []byte) {
-	b.grow(len(raw))
+	b.reserve(len(raw))
 	b.bytes = append(b.bytes, raw...)
 }
 
-// Mark writes a JSON string that is the mark of a name.
+// Mark writes the mark of a name, as a JSON string.
 func (b *Builder) Mark(name string) {
 	if b.short {
 		b.string(shortMark)
@@ -36,86 +36,90 @@ func (b *Builder) Mark(name string) {
 	}
 }
 
+// string writes a JSON string. inside is already escaped.
 func (b *Builder) string(inside string) {
 	b.text(`"`)
 	b.text(inside)
 	b.text(`"`)
 }
 
+// text writes a mark or a quote. Only marks can make the result too long.
 func (b *Builder) text(text string) {
-	b.grow(len(text))
+	b.reserve(len(text))
 	b.bytes = append(b.bytes, text...)
-	b.over = b.over || !b.short && len(b.bytes) > b.limit()
+	b.tooLong = b.tooLong || !b.short && len(b.bytes) > b.limit()
 }
 
-// grow makes room for more bytes, at first for a few marks, and never for more than can be written.
-func (b *Builder) grow(n int) {
+// reserve makes room for n more bytes: at first for the original and a few marks, and never for much more than the limit.
+func (b *Builder) reserve(n int) {
 	need := len(b.bytes) + n
 	if need <= cap(b.bytes) {
 		return
 	}
-	most := b.limit() + 1<<10 // and for the mark that passes the limit
+	most := b.limit() + 1<<10 // one mark may exceed the limit
 	size := max(need, min(2*cap(b.bytes), most), b.size+b.size/16+64)
 	b.bytes = append(make([]byte, 0, size), b.bytes...)
 }
 
-// JSON writes a part of a JSON text, which does not cut a string or a number in two, with marks in the place of secrets.
+// JSON writes a part of a JSON text with marks instead of secrets. The part must not begin or end inside a string or a
+// number.
 func (b *Builder) JSON(part []byte) {
 	if b.redactor.machine == nil {
 		b.Raw(part)
 		return
 	}
-	done := 0
-	for at := 0; at < len(part) && !b.over; {
+	written := 0 // bytes of part that were written, or replaced
+	for at := 0; at < len(part) && !b.tooLong; {
 		end := at + 1
 		switch {
 		case part[at] == '"':
 			end = stringEnd(part, at)
 			inside := part[at+1 : max(at+1, end-1)]
 			if b.redactor.search(inside, true) {
-				b.Raw(part[done:at])
+				b.Raw(part[written:at])
 				b.text(`"`)
 				b.replace(inside, b.redactor.quoted)
 				b.text(`"`)
-				done = end
+				written = end
 			}
-		case isNumber(part[at]):
+		case beginsNumber(part[at]):
 			end = numberEnd(part, at)
 			if secret := b.redactor.numbers[string(part[at:end])]; secret != 0 {
-				b.Raw(part[done:at])
+				b.Raw(part[written:at])
 				b.string(b.mark(b.redactor.quoted, secret))
-				done = end
+				written = end
 			}
 		}
 		at = end
 	}
 	switch {
-	case b.over:
-	case done == 0 && len(b.bytes) == 0:
+	case b.tooLong:
+	case written == 0 && len(b.bytes) == 0:
 		b.bytes = slices.Clip(part)
 	default:
-		b.Raw(part[done:])
+		b.Raw(part[written:])
 	}
 }
 
-// replace writes the text that was searched last, with marks.
+// replace writes the text of the last search, with marks instead of secrets.
 func (b *Builder) replace(text []byte, marks []string) {
-	done, last := 0, ""
-	for !b.over {
-		begin, end, secret, ok := b.redactor.found.piece(done)
+	written, last := 0, ""
+	for !b.tooLong {
+		begin, end, secret, ok := b.redactor.found.piece(written)
 		if !ok {
-			b.Raw(text[done:])
+			b.Raw(text[written:])
 			return
 		}
 		mark := b.mark(marks, secret)
-		if begin > done || mark != last { // two of the same mark that touch are one
-			b.Raw(text[done:begin])
+		if begin > written || mark != last { // adjacent hits with the same mark get one
+			b.Raw(text[written:begin])
 			b.text(mark)
 		}
-		done, last = end, mark
+		written, last = end, mark
 	}
 }
 
+// mark returns the mark of the secret with that index.
 func (b *Builder) mark(marks []string, secret uint16) string {
 	if b.short {
 		return shortMark
@@ -123,8 +127,8 @@ func (b *Builder) mark(marks []string, secret uint16) string {
 	return marks[secret]
 }
 
-// stringEnd returns where the JSON string ends that begins at from: behind the first quote without a backslash of its own, or at
-// the end of the data.
+// stringEnd returns where the JSON string that begins at from ends: after the first quote that is not escaped, or at the
+// end of the data.
 func stringEnd(data []byte, from int) int {
 	begin := from + 1
 	for end := begin; ; end++ {
@@ -140,13 +144,14 @@ func stringEnd(data []byte, from int) int {
 	}
 }
 
+// numberEnd returns where the JSON number that begins at from ends.
 func numberEnd(data []byte, from int) int {
 	end := from + 1
-	for end < len(data) && (isNumber(data[end]) || strings.IndexByte("+.eE", data[end]) >= 0) {
+	for end < len(data) && (beginsNumber(data[end]) || strings.IndexByte("+.eE", data[end]) >= 0) {
 		end++
 	}
 	return end
 }
 
-// isNumber reports whether a JSON number can begin with b.
-func isNumber(b byte) bool { return b == '-' || '0' <= b && b <= '9' }
+// beginsNumber reports whether a JSON number can begin with b.
+func beginsNumber(b byte) bool { return b == '-' || '0' <= b && b <= '9' }

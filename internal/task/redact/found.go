@@ -2,28 +2,31 @@ package redact
 
 import "math/bits"
 
-// found says which bytes of a text belong to secrets. Bytes of hits that overlap are joined to one piece. It takes some two
-// bytes for each of the text's, and nothing for a text without secrets.
+// found records which bytes of a text belong to hits. Overlapping hits form one piece, which gets one mark. It takes about
+// two bytes for each byte of the text, and nothing for a text without hits.
 type found struct {
-	size    int
+	size    int // bytes of the text
 	any     bool
-	covered bitmap   // the bytes of hits
-	joined  bitmap   // those that belong to the same hit as the byte before
-	longest []uint16 // the longest secret of a piece, noted at one of its bytes
+	covered bitmap   // bytes of hits
+	joined  bitmap   // bytes that belong to the same hit as the byte before them
+	longest []uint16 // the longest secret of a piece, recorded at one of the piece's bytes; 0 elsewhere
 }
 
+// bitmap is a set of bytes of a text, by their index.
 type bitmap []uint64
 
 func (b bitmap) set(i int)      { b[i>>6] |= 1 << (i & 63) }
 func (b bitmap) has(i int) bool { return b[i>>6]>>(i&63)&1 != 0 }
 
-// reset makes it ready for a text of so many bytes.
+// reset prepares for a text of that many bytes.
 func (f *found) reset(size int) { f.size, f.any = size, false }
 
-// cover adds the stretch to a hit. joined says that the hit has the byte before, too.
+// cover records the bytes of a hit, or of a part of it: joined means that the byte before them belongs to the same hit.
 func (f *found) cover(from, to int, joined bool) {
 	if !f.any {
-		f.begin()
+		f.any = true
+		f.covered, f.joined = zeroed(f.covered, f.size/64+1), zeroed(f.joined, f.size/64+1)
+		f.longest = zeroed(f.longest, f.size)
 	}
 	for i := from; i < to; i++ {
 		f.covered.set(i)
@@ -33,14 +36,8 @@ func (f *found) cover(from, to int, joined bool) {
 	}
 }
 
-func (f *found) begin() {
-	f.any = true
-	f.covered, f.joined = cleared(f.covered, f.size/64+1), cleared(f.joined, f.size/64+1)
-	f.longest = cleared(f.longest, f.size)
-}
-
-// cleared returns n zeros, in the same memory if that is large enough.
-func cleared[S ~[]E, E any](s S, n int) S {
+// zeroed returns a slice of n zeros, and reuses the memory of s if possible.
+func zeroed[S ~[]E, E any](s S, n int) S {
 	if cap(s) < n {
 		return make(S, n)
 	}
@@ -49,14 +46,14 @@ func cleared[S ~[]E, E any](s S, n int) S {
 	return s
 }
 
-// note says which secret a piece holds that has the byte i. The indexes go from the longest secret to the shortest.
-func (f *found) note(i int, secret uint16) {
+// setLongest records a secret of the piece that contains byte i. Longer secrets have lower indexes.
+func (f *found) setLongest(i int, secret uint16) {
 	if old := f.longest[i]; old == 0 || secret < old {
 		f.longest[i] = secret
 	}
 }
 
-// piece returns the first piece that begins at from or later, and the longest of its secrets, or false behind the last.
+// piece returns the first piece that begins at from or later, and the longest of its secrets. ok is false after the last.
 func (f *found) piece(from int) (begin, end int, secret uint16, ok bool) {
 	if !f.any {
 		return 0, 0, 0, false
@@ -73,6 +70,7 @@ func (f *found) piece(from int) (begin, end int, secret uint16, ok bool) {
 	return begin, end, secret, true
 }
 
+// nextCovered returns the first covered byte from there on, or the size of the text.
 func (f *found) nextCovered(from int) int {
 	for word := from >> 6; word < len(f.covered); word++ {
 		set := f.covered[word]

@@ -4,28 +4,28 @@ import (
 	"bytes"
 	"math"
 	"slices"
+	"strings"
 )
 
-// pass is one reading of a text with some layers of escaping taken off.
+// pass is one reading of a text with some layers of escaping removed.
 type pass struct {
 	machine *automaton
 	found   *found
-	all     bool // take hits without an escape of the outermost layer, too: no other pass finds them
+	all     bool // record hits without an escape of the outermost layer too; otherwise another pass finds those
 
 	state   int32
 	end     int // where the last unit ended
 	units   int // how many were read
-	escaped int // the last unit that the outermost layer unescaped, counted from 1
+	escaped int // number of the last unit that the outermost layer unescaped, counted from 1
 
-	// window holds the units since the automaton was in state 0 the last time, or the last ones of these: those that a hit
-	// may still cover.
+	// window holds the units that a hit may still cover: those since the automaton was in state 0, or the last of them.
 	window []seen
-	bound  int  // of its length
-	hit    bool // a hit ends in it
+	bound  int  // maximum length of window
+	hit    bool // a hit ends in window
 
-	// produced says which kinds of escaping may be left in what was read.
+	// produced says, for each of kinds, whether the first byte of its escapes is in what was read.
 	produced [len(kinds)]bool
-	changed  bool // an escape was taken off by the outermost layer
+	changed  bool // the outermost layer removed an escape
 }
 
 // seen is a unit that was read: how many bytes of the text it added, and the longest secret that ends with it.
@@ -34,11 +34,11 @@ type seen struct{ width, secret uint16 }
 // smallWindow is the least bound of a window.
 const smallWindow = 1 << 10
 
-// plain reads the text as it is from one place to another.
-func (p *pass) plain(text []byte, from, to int) {
+// readPlain reads a part of the text that contains no escapes.
+func (p *pass) readPlain(text []byte, from, to int) {
 	p.end = from
 	for at := from; at < to; at++ {
-		if p.state == 0 {
+		if p.state == 0 { // skip what no secret begins with
 			for at < to && p.machine.root[fold(text[at])] == 0 {
 				at++
 			}
@@ -52,7 +52,7 @@ func (p *pass) plain(text []byte, from, to int) {
 	}
 }
 
-// read takes the next unit.
+// read reads the next unit.
 func (p *pass) read(u unit) {
 	p.units++
 	if u.unescaped {
@@ -76,23 +76,23 @@ func (p *pass) read(u unit) {
 	p.end = u.to
 	p.hit = p.hit || secret != 0
 	if len(p.window) >= p.bound {
-		p.shorten()
+		p.shrink()
 	}
 }
 
-// flush notes the hits of the window and empties it.
+// flush records the hits in the window and empties it.
 func (p *pass) flush() {
 	if p.hit {
-		p.sweep()
+		p.record()
 	}
 	p.window, p.hit = p.window[:0], false
 }
 
-// shorten notes the hits of the window and keeps only the units that later hits may cover: those of the beginning that the
-// state stands for.
-func (p *pass) shorten() {
+// shrink records the hits in the window, and keeps only the units that later hits may cover: those of the prefix of a
+// secret that the state stands for.
+func (p *pass) shrink() {
 	if p.hit {
-		p.sweep()
+		p.record()
 	}
 	depth := p.machine.depth(p.state)
 	kept := p.window[len(p.window)-depth:]
@@ -101,77 +101,67 @@ func (p *pass) shorten() {
 		p.window = make([]seen, 0, p.bound)
 	}
 	p.window = append(p.window[:0], kept...)
-	p.hit = false
-	for _, s := range p.window {
-		p.hit = p.hit || s.secret != 0
-	}
+	p.hit = slices.ContainsFunc(p.window, func(s seen) bool { return s.secret != 0 })
 }
 
-// sweep goes through the window backward, where a hit of n units is no more than a counter that begins with n.
-func (p *pass) sweep() {
+// record goes backward through the window. need is how many more units the hits seen so far cover.
+func (p *pass) record() {
 	at, need := p.end, 0
-	var secret uint16 // the longest of the piece
+	var longest uint16 // the longest secret of the piece
 	for i, s := range slices.Backward(p.window) {
 		if s.secret != 0 {
-			if need == 0 || s.secret < secret {
-				secret = s.secret
+			if need == 0 || s.secret < longest {
+				longest = s.secret
 			}
 			need = max(need, p.machine.length[s.secret])
 		}
 		from := at - int(s.width)
 		if need > 0 {
-			if s.width > 0 {
+			if s.width > 0 { // later bytes of one escape add nothing
 				p.found.cover(from, at, need > 1)
 			}
 			need--
 			if need == 0 || i == 0 {
-				p.found.note(from, secret)
+				p.found.setLongest(from, longest)
 			}
 		}
 		at = from
 	}
 }
 
-// run reads the text with these layers of escaping taken off, the first of which is the innermost of the text's.
+// run reads the text with these layers of escaping removed. The first of them reads the text itself.
 func (p *pass) run(text []byte, layers []layer) {
 	if len(layers) == 0 {
 		for i := range kinds {
 			p.produced[i] = bytes.IndexByte(text, kinds[i]) >= 0
 		}
-		p.plain(text, 0, len(text))
+		p.readPlain(text, 0, len(text))
 		p.flush()
 		return
 	}
 	outer := &layers[len(layers)-1]
 	for {
-		if outer.idle() {
+		if outer.isIdle() {
 			from := layers[0].at
-			layers[0].at = from + plainRun(text[from:])
-			p.plain(text, from, layers[0].at)
+			layers[0].at = plainEnd(text, from)
+			p.readPlain(text, from, layers[0].at)
 		}
 		u, ok := outer.next()
 		if !ok {
 			p.flush()
 			return
 		}
-		switch u.b {
-		case inJSON:
-			p.produced[0] = true
-		case inURL:
-			p.produced[1] = true
-		case inHTML:
-			p.produced[2] = true
+		if i := strings.IndexByte(kinds, u.b); i >= 0 {
+			p.produced[i] = true
 		}
 		p.read(u)
 	}
 }
 
-// plainRun returns how many bytes of the text come before one that may begin an escape.
-func plainRun(text []byte) int {
-	for i, b := range text {
-		if b == inJSON || b == inURL || b == inHTML {
-			return i
-		}
+// plainEnd returns where the next escape of any kind may begin.
+func plainEnd(text []byte, from int) int {
+	if n := bytes.IndexAny(text[from:], kinds); n >= 0 {
+		return from + n
 	}
 	return len(text)
 }

@@ -7,32 +7,32 @@ import (
 	"unicode/utf8"
 )
 
-// Redactor takes secrets out of texts. It is for one goroutine at a time.
+// Redactor replaces secrets in texts. Only one goroutine may use it at a time.
 type Redactor struct {
 	*tables
 
+	// Kept from one text to the next.
 	found  found
 	window []seen
-	layers []layer // of escaping; allocated for the first text that has any
+	layers []layer
 }
 
-// tables are what a search for secrets needs of them. They take about ten bytes for each byte of a secret, and many
-// redactors may share them.
+// tables are what a search needs to know about the secrets. Redactors may share them.
 type tables struct {
-	machine *automaton // nil without secrets
-	marks   []string   // by the secret's index; the first is for names that are no secret's
-	quoted  []string   // the same as they stand in a JSON string
-	numbers map[string]uint16
+	machine *automaton        // nil without secrets
+	marks   []string          // by the secret's index, which counts from 1
+	quoted  []string          // the same marks as they are written in a JSON string
+	numbers map[string]uint16 // the secrets that may be JSON numbers
 }
 
-// maxLayers is how many layers of escaping are taken off at once.
+// maxLayers is the greatest number of layers of escaping that are removed: that of the JSON string and two in it.
 const maxLayers = 3
 
 // maxName is how many bytes of a secret's name a mark shows.
 const maxName = 64
 
-// Redactor returns a redactor for the secrets. Of more than 65,535 secrets it takes out the longest. Unless the secrets are
-// Prepared, it builds its tables first.
+// Redactor returns a redactor for the secrets. If there are more than 65,535, it redacts only the longest. Unless the
+// secrets are Prepared, it builds its tables first.
 func (s Secrets) Redactor() *Redactor {
 	if s.tables != nil {
 		return &Redactor{tables: s.tables}
@@ -40,6 +40,7 @@ func (s Secrets) Redactor() *Redactor {
 	return newRedactor(s.all[:min(len(s.all), maxSecrets)])
 }
 
+// newRedactor builds the tables. The secrets are sorted, the longest first, and their index counts from 1.
 func newRedactor(all []Secret) *Redactor {
 	r := &Redactor{tables: &tables{}}
 	if len(all) == 0 {
@@ -50,7 +51,7 @@ func newRedactor(all []Secret) *Redactor {
 	var index uint16
 	for _, secret := range all {
 		index++
-		if isNumber(secret.Value[0]) {
+		if beginsNumber(secret.Value[0]) {
 			r.numbers[secret.Value] = index
 		}
 		mark := r.Mark(secret.Name)
@@ -59,16 +60,17 @@ func newRedactor(all []Secret) *Redactor {
 	return r
 }
 
-// Mark returns what stands in the place of the secret with this name: "[redacted:NAME]". Without a name, or where the name shows
-// a secret itself, it is "[redacted]".
+// Mark returns what replaces the secret with this name: "[redacted:NAME]". If the name is empty or contains a secret, it
+// returns "[redacted]".
 func (r *Redactor) Mark(name string) string {
-	if name == "" || r.search([]byte(name), false) {
+	if name == "" || r.Finds([]byte(name)) {
 		return Bare
 	}
-	return "[redacted:" + cut(name) + "]"
+	return "[redacted:" + truncateName(name) + "]"
 }
 
-func cut(name string) string {
+// truncateName cuts a long name between two characters.
+func truncateName(name string) string {
 	if len(name) <= maxName {
 		return name
 	}
@@ -79,9 +81,9 @@ func cut(name string) string {
 	return name[:end] + "…"
 }
 
-// Text returns the text with marks in the place of secrets. Hits that overlap have one mark, that of the longest secret, and so
-// have hits of one secret that touch. Where marks would make a text more than twice as
-// long, and large, each is "*": no text gets more than 16 KiB longer than twice its length.
+// Text returns the text with marks instead of secrets. Overlapping hits get one mark, that of the longest secret, and
+// adjacent hits with the same mark get one. If marks would make a large text more than twice as long, each mark is "*": the
+// result is at most 16 KiB longer than twice the text.
 func (r *Redactor) Text(text string) string {
 	if r.machine == nil {
 		return text
@@ -93,8 +95,8 @@ func (r *Redactor) Text(text string) string {
 	return string(r.Compose(len(raw), func(b *Builder) { b.replace(raw, r.marks) }))
 }
 
-// JSON returns a JSON value with marks in the strings and member names that hold secrets, as Text has them. A number whose
-// literal is a secret becomes a string. All other bytes stay. Where nothing is found, it returns raw itself.
+// JSON returns a JSON value with marks instead of secrets in its strings and member names, as Text does. A number that is
+// written like a secret becomes a string. All other bytes stay the same. If nothing is found, it returns raw itself.
 func (r *Redactor) JSON(raw []byte) []byte {
 	if r.machine == nil {
 		return raw
@@ -102,23 +104,23 @@ func (r *Redactor) JSON(raw []byte) []byte {
 	return r.Compose(len(raw), func(b *Builder) { b.JSON(raw) })
 }
 
-// Compose returns what write writes for something of size bytes. If marks make it more than twice as long, and large, write is
-// called again with a Builder whose marks are short.
+// Compose returns what write writes for an original of size bytes. If marks make that too long, as explained at Text, it
+// calls write again with a Builder that writes short marks.
 func (r *Redactor) Compose(size int, write func(*Builder)) []byte {
 	b := &Builder{redactor: r, size: size}
 	write(b)
-	if b.over {
-		b.bytes, b.short, b.over = b.bytes[:0], true, false
+	if b.tooLong {
+		b.bytes, b.short, b.tooLong = b.bytes[:0], true, false
 		write(b)
 	}
 	return b.bytes
 }
 
-// Finds reports whether a secret stands in the text, in any form.
+// Finds reports whether the text contains a secret in any form.
 func (r *Redactor) Finds(text []byte) bool { return r.search(text, false) }
 
-// search looks for secrets in a text, or in what stands between the quotes of a JSON string. It reports whether there are any,
-// and keeps them in r.found.
+// search finds the secrets in a text, or, if quoted is set, in the inside of a JSON string. It records them in r.found and
+// reports whether there are any.
 func (r *Redactor) search(text []byte, quoted bool) bool {
 	r.found.reset(len(text))
 	if r.machine == nil {
@@ -128,14 +130,14 @@ func (r *Redactor) search(text []byte, quoted bool) bool {
 	if quoted && bytes.IndexByte(text, inJSON) >= 0 {
 		base = []byte{inJSON}
 	}
-	raw := r.pass(text, true, base)
+	plain := r.pass(text, true, base)
 	for i := range kinds {
-		if !raw.produced[i] {
+		if !plain.produced[i] {
 			continue
 		}
-		outer := r.pass(text, false, base, kinds[i])
+		once := r.pass(text, false, base, kinds[i])
 		for k := range kinds {
-			if outer.changed && outer.produced[k] {
+			if once.changed && once.produced[k] {
 				r.pass(text, false, base, kinds[i], kinds[k])
 			}
 		}
@@ -143,7 +145,7 @@ func (r *Redactor) search(text []byte, quoted bool) bool {
 	return r.found.any
 }
 
-// pass reads the text with these layers of escaping taken off, those of base first. all is whether this is the first pass.
+// pass reads the text with these layers of escaping removed, those of base first. all is set for the first pass.
 func (r *Redactor) pass(text []byte, all bool, base []byte, more ...byte) pass {
 	if r.layers == nil && len(base)+len(more) > 0 {
 		r.layers = make([]layer, maxLayers)
@@ -164,12 +166,8 @@ func (r *Redactor) pass(text []byte, all bool, base []byte, more ...byte) pass {
 	return p
 }
 
-// inString returns the text as it stands between the quotes of a JSON string.
+// inString returns the text as it is written between the quotes of a JSON string.
 func inString(text string) string {
-	plain := func(r rune) bool { return r >= ' ' && r <= '~' && r != '"' && r != '\\' }
-	if !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
-		return text
-	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

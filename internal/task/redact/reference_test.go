@@ -13,13 +13,13 @@ import (
 	"github.com/capstan-worker/capstan/internal/task/redact"
 )
 
-// char is a byte of a text that was unescaped, and the bytes of the original that it stands for.
+// char is a byte of an unescaped text, and the stretch of the original that it comes from.
 type char struct {
 	b        byte
 	from, to int
 }
 
-// peel takes one layer of escapes off, slowly: each escape is whatever a library takes for one.
+// peel removes one layer of escapes, slowly: an escape is what a library decodes as one.
 func peel(text []char, kind byte) []char {
 	var out []char
 	for len(text) > 0 {
@@ -39,7 +39,7 @@ func peel(text []char, kind byte) []char {
 	return out
 }
 
-// escapeAt returns what the longest escape at the beginning of the text says.
+// escapeAt decodes the longest escape at the beginning of the text.
 func escapeAt(text []char, kind byte) (said string, width int) {
 	var b []byte
 	for _, c := range text[:min(len(text), 12)] {
@@ -53,7 +53,7 @@ func escapeAt(text []char, kind byte) (said string, width int) {
 	return "", 0
 }
 
-// unescaped returns what one escape says, if it is exactly one.
+// unescaped decodes a text that is exactly one escape.
 func unescaped(escape string, kind byte) (string, bool) {
 	switch kind {
 	case '\\':
@@ -141,7 +141,7 @@ func reference(text, secret string) []bool {
 	return hidden
 }
 
-// marked returns the text with the bytes that a reference hides as one mark for each run.
+// marked returns the text with each run of hidden bytes replaced by the mark.
 func marked(text string, hidden []bool, mark string) string {
 	var b strings.Builder
 	for i := range len(text) {
@@ -157,7 +157,7 @@ func marked(text string, hidden []bool, mark string) string {
 
 func partOf(value, text string) bool { return strings.Contains(text, value) }
 
-func FuzzTextIsThatOfTheSlowWay(f *testing.F) {
+func FuzzTextAgreesWithTheReference(f *testing.F) {
 	for _, value := range awkward {
 		for _, escape := range escapings(f) {
 			f.Add(value, "<"+escape(value)+"+&lt;%41\\n")

@@ -1,11 +1,3 @@
-// Package redact takes secrets out of texts and JSON.
-//
-// A secret is found as it is, and also where it stands escaped: as JSON, as a part of a URL, or as HTML, and in any two of
-// these around each other, such as JSON that is a string in JSON, or JSON in the query of a URL. A blank and a + count as
-// the same byte, because a + is a blank in a query.
-//
-// The search reads the text once for each kind of escaping that the text has, for all secrets together. Its time and its
-// memory grow linearly with the text and with the secrets, whatever they are.
 package redact
 
 import (
@@ -16,19 +8,20 @@ import (
 	"strings"
 )
 
-// Bare is how Secrets print, and the mark of a secret whose name may not be shown or that has none.
+// Bare is how Secrets print, and the mark of a secret without a name or whose name contains a secret.
 const Bare = "[redacted]"
 
-// Secret is a value to be taken out, and the name that its mark shows.
+// Secret is a value that must not be shown, and the name that its mark shows.
 type Secret struct{ Name, Value string }
 
-// Secrets are values that may not be shown. They print as [redacted] with every verb and as JSON. The zero value holds none.
+// Secrets are values that must not be shown. They print as [redacted] with every verb and as JSON. The zero value holds no
+// secrets.
 type Secrets struct {
-	all    []Secret
-	tables *tables // nil unless they are Prepared
+	all    []Secret // the longest first
+	tables *tables  // nil unless the secrets are Prepared
 }
 
-// New returns the secrets whose value is not empty.
+// New returns the secrets whose value is not empty. Of several with the same value it keeps one.
 func New(all ...Secret) Secrets {
 	all = slices.DeleteFunc(slices.Clone(all), func(s Secret) bool { return s.Value == "" })
 	slices.SortFunc(all, func(a, b Secret) int {
@@ -37,14 +30,14 @@ func New(all ...Secret) Secrets {
 	return Secrets{all: slices.CompactFunc(all, func(a, b Secret) bool { return a.Value == b.Value })}
 }
 
-// Prepared returns the same secrets with the tables of a Redactor, which are then built only once. It is for secrets that
-// are searched for again and again.
+// Prepared returns the same secrets with the tables of a Redactor, so that they are built only once. Use it for secrets
+// that many texts are searched for.
 func (s Secrets) Prepared() Secrets {
 	s.tables = s.Redactor().tables
 	return s
 }
 
-// With returns the secrets and these keys, whose mark is "[redacted]".
+// With returns the secrets and these keys, whose mark is "[redacted]". The result is not Prepared.
 func (s Secrets) With(keys ...string) Secrets {
 	all := slices.Clone(s.all)
 	for _, key := range keys {
@@ -53,7 +46,7 @@ func (s Secrets) With(keys ...string) Secrets {
 	return New(all...)
 }
 
-// Size is how many bytes the names and values have together.
+// Size returns the number of bytes of all names and values.
 func (s Secrets) Size() int {
 	size := 0
 	for _, secret := range s.all {

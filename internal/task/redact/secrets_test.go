@@ -13,76 +13,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/task/redact"
 )
 
-// named returns secrets by their names.
-func named(values map[string]string) redact.Secrets {
-	var all []redact.Secret
-	for name, value := range values {
-		all = append(all, redact.Secret{Name: name, Value: value})
-	}
-	return redact.New(all...)
-}
-
-func pin(value string) redact.Secrets { return named(map[string]string{"PIN": value}) }
-
-// marshal returns the text as encoding/json writes it between the quotes.
-func marshal(tb testing.TB, text string, forHTML bool) string {
-	tb.Helper()
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(forHTML)
-	if err := enc.Encode(text); err != nil {
-		tb.Fatal(err)
-	}
-	quoted := strings.TrimSpace(b.String())
-	return quoted[1 : len(quoted)-1]
-}
-
-// numbered returns the text with each character as a number in HTML.
-func numbered(text, format string) string {
-	var b strings.Builder
-	for _, r := range text {
-		fmt.Fprintf(&b, format, r)
-	}
-	return b.String()
-}
-
-// units returns the text with each unit of UTF-16 as an escape of JSON.
-func units(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		if r >= 0x10000 {
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04X`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-			continue
-		}
-		fmt.Fprintf(&b, `\u%04x`, r)
-	}
-	return b.String()
-}
-
-// escapings are the ways to escape a text once.
-func escapings(tb testing.TB) map[string]func(string) string {
-	tb.Helper()
-	return map[string]func(string) string{
-		"JSON":          func(s string) string { return marshal(tb, s, false) },
-		"JSON for HTML": func(s string) string { return marshal(tb, s, true) },
-		"JSON in ASCII": units,
-		"JSON with \\/": func(s string) string { return strings.ReplaceAll(marshal(tb, s, false), "/", `\/`) },
-		"URL query":     url.QueryEscape,
-		"URL path":      url.PathEscape,
-		"small hex":     func(s string) string { return strings.ReplaceAll(strings.ToLower(url.QueryEscape(s)), "+", "%20") },
-		"HTML":          html.EscapeString,
-		"HTML named":    strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;").Replace,
-		"HTML decimal":  func(s string) string { return numbered(s, "&#%d;") },
-		"HTML hex":      func(s string) string { return numbered(s, "&#x%x;") },
-		"HTML HEX":      func(s string) string { return numbered(s, "&#X%05X;") },
-	}
-}
-
-var awkward = []string{
-	`a"b`, `back\slash`, "line\nbreak", "<a&b>", "größe", "p w+1/2%", "😀x", `\u0041`, "tab\tquote'", "&amp;", "%41", "\u00a0nbsp", "x",
-}
-
 func TestSecretsAreFoundInEveryForm(t *testing.T) {
 	all := escapings(t)
 	for _, value := range awkward {
@@ -129,7 +59,7 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 	}
 }
 
-func TestTextLosesItsSecrets(t *testing.T) {
+func TestTextIsRedacted(t *testing.T) {
 	s := named(map[string]string{"PIN": "1234", "LONG": "1234-5678", "TAIL": "5678-xyz", "EMPTY": "", "self": "self", "OUT": "<inner>", "IN": "inne"})
 	for _, tc := range []struct{ text, want string }{
 		{"nothing here", "nothing here"},
@@ -160,7 +90,7 @@ func TestTextLosesItsSecrets(t *testing.T) {
 	}
 }
 
-func TestJSONLosesItsSecrets(t *testing.T) {
+func TestJSONIsRedacted(t *testing.T) {
 	s := named(map[string]string{"PIN": "1234", "PW": `p"w`, "NEG": "-1.5e3", `Q"`: "quoted"})
 	for _, tc := range []struct{ raw, want string }{
 		{`{"a": "x1234y" , "b":1.50}`, `{"a": "x[redacted:PIN]y" , "b":1.50}`},
@@ -180,7 +110,7 @@ func TestJSONLosesItsSecrets(t *testing.T) {
 	}
 }
 
-func TestJSONWithoutSecretsIsReturnedItself(t *testing.T) {
+func TestJSONWithoutSecretsIsNotCopied(t *testing.T) {
 	raw := []byte(`{"a":"\u00e9<", "b":1.0}`)
 	for _, s := range []redact.Secrets{{}, pin("1234")} {
 		if got := s.JSON(raw); &got[0] != &raw[0] || len(got) != len(raw) {
@@ -192,7 +122,7 @@ func TestJSONWithoutSecretsIsReturnedItself(t *testing.T) {
 	}
 }
 
-func TestAKeyHasAMarkWithoutName(t *testing.T) {
+func TestAKeyHasAMarkWithoutAName(t *testing.T) {
 	s := pin("1234").With("sk-live-1", "", "sk-old-2")
 	if got, want := s.Text("1234 wss://x?apiKey=sk-live-1&k=sk%2Dold-2"), "[redacted:PIN] wss://x?apiKey=[redacted]&k=[redacted]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -244,8 +174,8 @@ func TestManySecretsAreAllFound(t *testing.T) {
 	}
 }
 
-// Many goroutines redact with the same prepared secrets.
-func TestPreparedSecretsRedactAsOthersDo(t *testing.T) {
+// Many goroutines use the same prepared secrets.
+func TestPreparedSecretsCanBeShared(t *testing.T) {
 	secrets := named(map[string]string{"PIN": "4711-0815", "WORD": `a"b`})
 	prepared := secrets.Prepared()
 	text := `4711-0815, %34711-0815, a\"b and ` + url.QueryEscape(`a"b`)

@@ -8,11 +8,11 @@ import (
 	"github.com/dlclark/regexp2/v2/syntax"
 )
 
-// maxNested bounds how deep a search with back-references may go: each group that is repeated takes stack.
+// maxNested bounds the recursion of a search with back-references: each repetition of a group takes stack.
 const maxNested = 20_000
 
-// backtrack reports whether a pattern with back-references is found in the text. It tries one way after the other,
-// as ECMA-262 describes it (22.2.2), which can take time without end: the meter breaks it off.
+// backtrack reports whether a pattern with back-references matches any part of the text. It tries one path after the
+// other, as ECMA-262 describes matching (section 22.2.2). That can take exponential time, so the meter stops it.
 func backtrack(root *syntax.RegexNode, text string, m *meter) bool {
 	for pos := 0; ; {
 		s := &search{text: text, meter: m, captured: map[int]span{}}
@@ -29,7 +29,8 @@ func backtrack(root *syntax.RegexNode, text string, m *meter) bool {
 
 type span struct{ from, to int }
 
-// search is an attempt to match from one position.
+// search is an attempt to match at one position. Its methods take the rest of the pattern as a function ("continuation")
+// from the position where a node's match ends: a node matches only if the rest matches as well.
 type search struct {
 	text     string
 	meter    *meter
@@ -37,7 +38,7 @@ type search struct {
 	nested   int
 }
 
-// match reports whether the node matches from the position on, in its own direction, and the rest matches after it.
+// match reports whether the node, read in its own direction, matches at pos, and the rest after it.
 func (s *search) match(n *syntax.RegexNode, pos int, rest func(int) bool) bool {
 	s.meter.op(4)
 	s.nested++
@@ -51,7 +52,7 @@ func (s *search) match(n *syntax.RegexNode, pos int, rest func(int) bool) bool {
 	case syntax.NtNothing:
 		return false
 	case syntax.NtOne, syntax.NtNotone, syntax.NtSet:
-		to, ok := s.read(n, runesOf(n), pos)
+		to, ok := s.read(n, pos)
 		return ok && rest(to)
 	case syntax.NtMulti:
 		return s.matchText(n, string(n.Str), pos, rest)
@@ -75,7 +76,7 @@ func (s *search) match(n *syntax.RegexNode, pos int, rest func(int) bool) bool {
 	}
 }
 
-// matchSpecial matches groups, references and look-arounds, and what is left.
+// matchSpecial matches captures, references, look-arounds, assertions, and loops of one rune.
 func (s *search) matchSpecial(n *syntax.RegexNode, pos int, rest func(int) bool) bool {
 	switch n.T {
 	case syntax.NtCapture:
@@ -84,10 +85,10 @@ func (s *search) matchSpecial(n *syntax.RegexNode, pos int, rest func(int) bool)
 		})
 	case syntax.NtResetCapture:
 		return s.capture(n.M, span{}, false, func() bool { return rest(pos) })
-	case syntax.NtRef:
+	case syntax.NtRef: // a group that was not captured matches ""
 		return s.matchText(n, s.text[s.captured[n.M].from:s.captured[n.M].to], pos, rest)
 	case syntax.NtPosLook, syntax.NtNegLook:
-		before := s.groups()
+		before := s.copyCaptured()
 		found := s.match(n.Children[0], pos, func(int) bool { return true })
 		if found == (n.T == syntax.NtPosLook) && rest(pos) {
 			return true
@@ -95,36 +96,31 @@ func (s *search) matchSpecial(n *syntax.RegexNode, pos int, rest func(int) bool)
 		s.captured = before
 		return false
 	default:
-		return s.matchLeaf(n, pos, rest)
+		if op, ok := assertion(n.T); ok {
+			return assertAt(s.text, pos, op, n.Options) && rest(pos)
+		}
+		return s.loopRunes(n, pos, rest)
 	}
 }
 
-// matchLeaf matches assertions and loops of one rune.
-func (s *search) matchLeaf(n *syntax.RegexNode, pos int, rest func(int) bool) bool {
-	if op, ok := assertion(n.T); ok {
-		return holdsIn(s.text, pos, op, n.Options) && rest(pos)
-	}
-	return s.loopRunes(n, pos, rest)
-}
-
-// groups returns a copy of what was captured.
-func (s *search) groups() map[int]span {
+// copyCaptured lets a look-around be undone: what it captured is lost if the rest fails.
+func (s *search) copyCaptured() map[int]span {
 	s.meter.op(len(s.captured))
 	return maps.Clone(s.captured)
 }
 
-// capture calls rest with the group set or unset, and restores it if rest fails.
-func (s *search) capture(group int, at span, set bool, rest func() bool) bool {
-	before, was := s.captured[group]
+// capture sets or unsets a group and calls rest. If rest fails, it restores the group.
+func (s *search) capture(group int, to span, set bool, rest func() bool) bool {
+	before, wasSet := s.captured[group]
 	if set {
-		s.captured[group] = at
+		s.captured[group] = to
 	} else {
 		delete(s.captured, group)
 	}
 	if rest() {
 		return true
 	}
-	if was {
+	if wasSet {
 		s.captured[group] = before
 	} else {
 		delete(s.captured, group)
@@ -132,6 +128,7 @@ func (s *search) capture(group int, at span, set bool, rest func() bool) bool {
 	return false
 }
 
+// matchAll matches the nodes one after the other, and then the rest.
 func (s *search) matchAll(nodes []*syntax.RegexNode, pos int, rest func(int) bool) bool {
 	if len(nodes) == 0 {
 		return rest(pos)
@@ -139,7 +136,8 @@ func (s *search) matchAll(nodes []*syntax.RegexNode, pos int, rest func(int) boo
 	return s.match(nodes[0], pos, func(to int) bool { return s.matchAll(nodes[1:], to, rest) })
 }
 
-// loop matches a group that is repeated and was so count times. An empty repetition beyond the least number ends it.
+// loop matches further repetitions of a group after count of them. An empty repetition beyond the minimum ends the loop
+// (ECMA-262, RepeatMatcher).
 func (s *search) loop(n *syntax.RegexNode, count, pos int, greedy bool, rest func(int) bool) bool {
 	once := func() bool {
 		return count < n.N && s.match(n.Children[0], pos, func(to int) bool {
@@ -156,17 +154,16 @@ func (s *search) loop(n *syntax.RegexNode, count, pos int, greedy bool, rest fun
 	}
 }
 
-// loopRunes matches a loop of one rune: no stack for each repetition.
+// loopRunes matches a loop of one rune without recursion. ends holds the position after each number of repetitions.
 func (s *search) loopRunes(n *syntax.RegexNode, pos int, rest func(int) bool) bool {
 	lazy := n.T == syntax.NtOnelazy || n.T == syntax.NtNotonelazy || n.T == syntax.NtSetlazy
-	contains := runesOf(n)
 	ends := []int{pos}
 	for len(ends) <= n.N {
 		if lazy && len(ends) > n.M && rest(ends[len(ends)-1]) {
 			return true
 		}
 		s.meter.op(2)
-		to, ok := s.read(n, contains, ends[len(ends)-1])
+		to, ok := s.read(n, ends[len(ends)-1])
 		if !ok {
 			break
 		}
@@ -183,20 +180,21 @@ func (s *search) loopRunes(n *syntax.RegexNode, pos int, rest func(int) bool) bo
 	return false
 }
 
-// read reads one rune in the node's direction.
-func (s *search) read(n *syntax.RegexNode, contains func(rune) bool, pos int) (int, bool) {
-	r, width := utf8.DecodeRuneInString(s.text[pos:])
-	if n.Options&syntax.RightToLeft != 0 {
-		r, width = utf8.DecodeLastRuneInString(s.text[:pos])
-		return pos - width, width > 0 && contains(r)
+// read reads the rune of a node in the node's direction. It returns the position after the rune.
+func (s *search) read(n *syntax.RegexNode, pos int) (int, bool) {
+	i := runeInstruction(n)
+	if isReverse(n) {
+		r, width := utf8.DecodeLastRuneInString(s.text[:pos])
+		return pos - width, width > 0 && i.matches(r)
 	}
-	return pos + width, width > 0 && contains(r)
+	r, width := utf8.DecodeRuneInString(s.text[pos:])
+	return pos + width, width > 0 && i.matches(r)
 }
 
 // matchText matches a text in the node's direction.
 func (s *search) matchText(n *syntax.RegexNode, want string, pos int, rest func(int) bool) bool {
 	s.meter.op(len(want))
-	if n.Options&syntax.RightToLeft != 0 {
+	if isReverse(n) {
 		return strings.HasSuffix(s.text[:pos], want) && rest(pos-len(want))
 	}
 	return strings.HasPrefix(s.text[pos:], want) && rest(pos+len(want))

@@ -15,21 +15,21 @@ import (
 	"github.com/capstan-worker/capstan/internal/task/schema"
 )
 
-func TestManyCostlySchemasAreAllJudged(t *testing.T) {
+func TestManyExpensiveSchemasAreAllCompiled(t *testing.T) {
 	checker := schema.NewChecker(memory.NewBudget(45 << 20))
 	text := json.RawMessage(`{"enum":` + list("1", 3000) + `}`)
 	var group sync.WaitGroup
 	for range 300 {
 		group.Go(func() {
 			if err := checker.Validate(t.Context(), text); err != nil {
-				t.Errorf("got %v, want it taken", err)
+				t.Errorf("got %v, want it accepted", err)
 			}
 		})
 	}
 	group.Wait()
 }
 
-// TestSmallChecksDoNotWaitForLargeOnes occupies all places for large values, with values that take the whole budget.
+// Checks of large values occupy all slots for large ones, and wait for memory.
 func TestSmallChecksDoNotWaitForLargeOnes(t *testing.T) {
 	budget := memory.NewBudget(45 << 20)
 	checker := schema.NewChecker(budget)
@@ -63,7 +63,7 @@ func TestSmallChecksDoNotWaitForLargeOnes(t *testing.T) {
 	}
 }
 
-func TestACheckThatTakesLongIsMadeAmongTheLargeOnes(t *testing.T) {
+func TestALongCheckRunsAsALargeOne(t *testing.T) {
 	budget := memory.NewBudget(45 << 20)
 	checker := schema.NewChecker(budget)
 	all := budget.TryReserve(budget.Size())
@@ -92,8 +92,8 @@ func TestTheContextEndsTheWaitForACheck(t *testing.T) {
 	}
 }
 
-// TestAVerdictIsTheSameWhateverElseRuns makes the same check, which is broken off, alone and beside many others.
-func TestAVerdictIsTheSameWhateverElseRuns(t *testing.T) {
+// A check that is just stopped when it runs alone is also stopped, and no other, when it runs next to others.
+func TestAVerdictDoesNotDependOnTheLoad(t *testing.T) {
 	checker := schema.NewChecker(memory.NewBudget(45 << 20))
 	alternatives := `{"items":{"anyOf":` + strings.Replace(list(`{"type":"string"}`, 2000), "]", `,{"type":"number"}]`, 1) + `}}`
 	verdict := func(n int) string { return check(t, checker, alternatives, list("1", n)) }

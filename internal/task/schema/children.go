@@ -15,24 +15,28 @@ import (
 	"golang.org/x/text/message"
 )
 
-// children checks what is inside an object or array, in the place of the validator: in a fixed order, only until a
-// few violations are found, and with no more than those kept of what the checks of each child found.
+// children checks the inside of objects and arrays instead of the validator, which would collect all violations. It checks
+// the children in a fixed order, stops after a few violations, and keeps no more of those that each child has.
 type children struct {
-	meter      *meter
-	draft      int
+	meter *meter
+	draft int // 4, 6, 7, 2019 or 2020
+
+	// For objects.
 	properties map[string]*jsonschema.Schema
 	patterns   map[jsonschema.Regexp]*jsonschema.Schema
-	additional any // nil, bool or *jsonschema.Schema
-	names      *jsonschema.Schema
+	additional any                // additionalProperties: nil, bool or *jsonschema.Schema
+	names      *jsonschema.Schema // propertyNames
 
+	// For arrays. Up to 2019-09, prefix is a list in items, and items is additionalItems.
 	prefix      []*jsonschema.Schema
-	items       any // of the items behind prefix: nil, bool or *jsonschema.Schema
+	items       any // for the items after prefix: nil, bool or *jsonschema.Schema
 	contains    *jsonschema.Schema
-	least, most *int // of items that contains is true for
+	least, most *int // minContains and maxContains
 	unique      bool
 }
 
-// newChildren takes the keywords off the schema. It returns nil where there are none.
+// newChildren moves the keywords from the schema, so that the validator does not check them as well. It returns nil if there
+// are none.
 func newChildren(m *meter, s *jsonschema.Schema) *children {
 	c := &children{
 		meter: m, draft: s.DraftVersion, properties: s.Properties, patterns: s.PatternProperties,
@@ -42,7 +46,7 @@ func newChildren(m *meter, s *jsonschema.Schema) *children {
 	if s.Items2020 != nil {
 		c.items = s.Items2020
 	}
-	if s.DraftVersion < 2020 {
+	if s.DraftVersion < 2020 { // items was a list or a schema, and additionalItems the rest
 		c.items = s.Items
 		if list, ok := s.Items.([]*jsonschema.Schema); ok {
 			c.prefix, c.items = list, s.AdditionalItems
@@ -58,7 +62,7 @@ func newChildren(m *meter, s *jsonschema.Schema) *children {
 	return c
 }
 
-// Validate is called by the validator with each value that the schema is applied to.
+// Validate implements jsonschema.SchemaExt. The validator calls it with each value that the schema is applied to.
 func (c *children) Validate(ctx *jsonschema.ValidatorContext, v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -68,22 +72,26 @@ func (c *children) Validate(ctx *jsonschema.ValidatorContext, v any) {
 	}
 }
 
-// found is what the checks of children found so far.
+// found collects the violations in the children of one value.
 type found struct {
 	*children
 	ctx  *jsonschema.ValidatorContext
 	kept []*jsonschema.ValidationError
 }
 
-// check checks a child.
+// check checks one child.
 func (f *found) check(s *jsonschema.Schema, v any, place string) {
-	kept := f.meter.kept
-	err := f.ctx.Validate(s, f.meter.instance.resolve(v), []string{place})
-	f.meter.kept = kept
-	f.keep(err)
+	f.keep(f.validate(f.ctx, s, v, place))
 }
 
-// keep keeps a few violations of those a check found.
+// validate checks a child with the validator. Its violations are not held until found.keep has chosen a few.
+func (c *children) validate(ctx *jsonschema.ValidatorContext, s *jsonschema.Schema, v any, place string) error {
+	kept := c.meter.kept
+	defer func() { c.meter.kept = kept }()
+	return ctx.Validate(s, c.meter.instance.resolve(v), []string{place})
+}
+
+// keep keeps the leaves of the violations of one child.
 func (f *found) keep(err error) {
 	if broken, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		few := leaves(broken, nil)
@@ -92,10 +100,10 @@ func (f *found) keep(err error) {
 	}
 }
 
-// enough reports whether so many violations are found that the rest need not be looked at.
-func (f *found) enough() bool { return len(f.kept) >= maxViolations }
+// isEnough reports whether there are so many violations that the other children need no check.
+func (f *found) isEnough() bool { return len(f.kept) >= maxViolations }
 
-// report hands what was found to the validator. unseen: some children were not looked at.
+// report passes the violations to the validator. unseen says that some children were not checked.
 func (f *found) report(unseen bool) {
 	for _, each := range f.kept {
 		f.ctx.AddErr(each)
@@ -105,24 +113,26 @@ func (f *found) report(unseen bool) {
 	}
 }
 
-// more says that there may be more violations than those that were found.
+// more is a violation that says that there may be others.
 type more struct{ worded }
 
-// worded is a violation in words of its own.
+// worded is a violation with a text of our own. It implements jsonschema.ErrorKind.
 type worded string
 
-// KeywordPath is part of the validator's interface.
+// KeywordPath returns nothing, because it is not printed.
 func (worded) KeywordPath() []string { return nil }
 
-// LocalizedString is part of the validator's interface.
+// LocalizedString returns the text, in English.
 func (w worded) LocalizedString(*message.Printer) string { return string(w) }
 
+// object checks properties, patternProperties, additionalProperties and propertyNames.
 func (c *children) object(ctx *jsonschema.ValidatorContext, object map[string]any) {
 	f := &found{children: c, ctx: ctx}
-	var tooMany []string
+	var notAllowed []string // by additionalProperties: false
 	seen := 0
+	// Sorted, so that the same violations are reported each time.
 	for _, name := range slices.Sorted(maps.Keys(object)) {
-		if f.enough() || len(tooMany) > maxViolations {
+		if f.isEnough() || len(notAllowed) > maxViolations {
 			break
 		}
 		seen++
@@ -136,22 +146,22 @@ func (c *children) object(ctx *jsonschema.ValidatorContext, object map[string]an
 			evaluated = true
 		case bool:
 			if !evaluated && !additional {
-				tooMany = append(tooMany, name)
+				notAllowed = append(notAllowed, name)
 			}
 			evaluated = true
 		}
-		if evaluated {
+		if evaluated { // for unevaluatedProperties
 			ctx.EvaluatedProp(name)
 		}
 	}
-	if len(tooMany) > 0 {
+	if len(notAllowed) > 0 {
 		c.meter.keep(1)
-		ctx.AddError(&kind.AdditionalProperties{Properties: tooMany})
+		ctx.AddError(&kind.AdditionalProperties{Properties: notAllowed})
 	}
 	f.report(seen < len(object))
 }
 
-// checkName applies propertyNames.
+// checkName checks a name against propertyNames.
 func (f *found) checkName(name string) {
 	if f.names == nil {
 		return
@@ -166,7 +176,7 @@ func (f *found) checkName(name string) {
 	}
 }
 
-// member applies properties and patternProperties, and reports whether one of them is about the name.
+// member checks a member against properties and patternProperties, and reports whether one of them applies to the name.
 func (f *found) member(name string, v any) bool {
 	s, evaluated := f.properties[name]
 	if evaluated {
@@ -181,6 +191,7 @@ func (f *found) member(name string, v any) bool {
 	return evaluated
 }
 
+// array checks prefixItems, items, uniqueItems and contains.
 func (c *children) array(ctx *jsonschema.ValidatorContext, array []any) {
 	if c.unique {
 		c.checkUnique(ctx, array)
@@ -188,7 +199,7 @@ func (c *children) array(ctx *jsonschema.ValidatorContext, array []any) {
 	f := &found{children: c, ctx: ctx}
 	seen := len(array)
 	for i, item := range array {
-		if f.enough() {
+		if f.isEnough() {
 			seen = i
 			break
 		}
@@ -197,7 +208,7 @@ func (c *children) array(ctx *jsonschema.ValidatorContext, array []any) {
 			continue
 		}
 		rest, ok := c.items.(*jsonschema.Schema)
-		if !ok {
+		if !ok { // nothing to check, or items: false, which is checked below
 			break
 		}
 		f.check(rest, item, strconv.Itoa(i))
@@ -211,21 +222,20 @@ func (c *children) array(ctx *jsonschema.ValidatorContext, array []any) {
 	}
 }
 
+// checkContains checks contains with minContains and maxContains. It must look at all items, because it marks those that
+// match as evaluated.
 func (c *children) checkContains(ctx *jsonschema.ValidatorContext, array []any) {
 	count := 0
 	for i, item := range array {
-		kept := c.meter.kept
-		err := ctx.Validate(c.contains, c.meter.instance.resolve(item), []string{strconv.Itoa(i)})
-		c.meter.kept = kept
-		if err != nil {
+		if c.validate(ctx, c.contains, item, strconv.Itoa(i)) != nil {
 			continue
 		}
 		count++
-		if c.draft >= 2020 {
+		if c.draft >= 2020 { // in 2019-09, contains does not evaluate items
 			ctx.EvaluatedItem(i)
 		}
 	}
-	c.meter.keep(2)
+	c.meter.keep(2) // at most too few and too many
 	switch {
 	case c.least == nil && count == 0:
 		ctx.AddError(&kind.Contains{})
@@ -237,8 +247,8 @@ func (c *children) checkContains(ctx *jsonschema.ValidatorContext, array []any) 
 	}
 }
 
-// checkUnique applies uniqueItems by a hash of each item, whose seed nobody knows: no items can be chosen so that it
-// takes long.
+// checkUnique checks uniqueItems by hashing each item. The seed of the hash is random, so that no author of a value can choose
+// items that collide.
 func (c *children) checkUnique(ctx *jsonschema.ValidatorContext, array []any) {
 	c.meter.spend(len(array) / 4)
 	seen := make(map[uint64]int, len(array))
@@ -247,7 +257,7 @@ func (c *children) checkUnique(ctx *jsonschema.ValidatorContext, array []any) {
 		sum.Reset()
 		c.writeTo(&sum, item)
 		first, ok := seen[sum.Sum64()]
-		if ok && c.meter.equal(array[first], item) {
+		if ok && c.meter.equal(array[first], item) { // not only the same hash
 			c.meter.keep(1)
 			ctx.AddError(&kind.UniqueItems{Duplicates: [2]int{first, i}})
 			return
@@ -256,7 +266,7 @@ func (c *children) checkUnique(ctx *jsonschema.ValidatorContext, array []any) {
 	}
 }
 
-// writeTo writes a value so that two are the same exactly where what is written is.
+// writeTo hashes a value: equal values have equal hashes, and different ones write different bytes.
 func (c *children) writeTo(sum *maphash.Hash, v any) {
 	c.meter.spend(1)
 	switch v := c.meter.instance.resolve(v).(type) {
@@ -281,7 +291,7 @@ func (c *children) writeTo(sum *maphash.Hash, v any) {
 	}
 }
 
-// writeText writes a text behind its type and its length.
+// writeText hashes a text after its type and its length, so that no two lists of texts write the same bytes.
 func writeText(sum *maphash.Hash, of byte, text string) {
 	head := binary.AppendUvarint([]byte{of}, uint64(len(text)))
 	_, _ = sum.Write(head) // it never fails

@@ -3,54 +3,56 @@ package schema
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Bounds of a schema. Compiling takes the square of the number of subschemas.
+// Bounds of a schema. The validator's compiler takes time proportional to the square of the number of subschemas.
 const (
 	maxSchema       = 256 << 10 // bytes
 	maxSchemaValues = 10_000    // JSON values in it
+	compileSquare   = 200       // compiling takes a step for each pair of values divided by this
 )
 
-// What the compiler calls the schema, and what a reference without a host of its own begins with.
-// Nothing can be loaded from either.
+// The URL of the schema for the compiler, and the beginning of references without a host. Nothing is loaded from them.
 const (
 	schemaBase = "capstan:///"
 	schemaURL  = schemaBase + "output_schema"
 )
 
-// compiled is a schema that values can be checked against. It takes many times the memory of its text, and is not
-// safe for concurrent use.
+// compiled is a schema that values can be checked against. It takes many times the memory of its text. Only one goroutine may
+// use it at a time.
 type compiled struct {
 	root      *jsonschema.Schema
 	meter     *meter
-	chain     int  // the most subschemas that are applied inside one another to one value
-	evaluates bool // unevaluatedProperties or unevaluatedItems stands in it
-	unique    bool // uniqueItems does
+	chain     int  // how many subschemas at most are applied inside one another to the same value
+	evaluates bool // it contains unevaluatedProperties or unevaluatedItems
+	unique    bool // it contains uniqueItems
 }
 
-// loader refuses: a schema is complete in itself.
-type loader struct{}
+// noLoader refuses to load other documents.
+type noLoader struct{}
 
-func (loader) Load(string) (any, error) { return nil, errors.New("no other document is loaded") }
+// Load implements jsonschema.URLLoader.
+func (noLoader) Load(string) (any, error) { return nil, errors.New("no other document is loaded") }
 
-// measureSchema measures a schema, and refuses one that is too large.
+// measureSchema measures a schema. It returns an error if it is too large.
 func measureSchema(raw []byte) (measure, error) {
 	if len(raw) > maxSchema {
-		return measure{}, fmt.Errorf("it is %d bytes long; at most %d are read", len(raw), maxSchema)
+		return measure{}, fmt.Errorf("it is %d bytes long; at most %d are allowed", len(raw), maxSchema)
 	}
 	in, err := measureJSON(raw)
 	if err == nil && in.values > maxSchemaValues {
-		err = fmt.Errorf("it holds more than %d values", maxSchemaValues)
+		err = fmt.Errorf("it has more than %d values", maxSchemaValues)
 	}
 	return in, err
 }
 
-// compile compiles a schema that was measured. The error says what is wrong with it, and may quote it.
+// compile compiles a schema that was measured. The error says what is wrong with the schema and may quote it.
 func compile(raw []byte, in measure, m *meter) (c *compiled, err error) {
-	// The validator is foreign code with foreign input: a panic in it is the schema's fault.
+	// The meter panics to stop the compiler. Any other panic is a fault of the validator's with this schema.
 	defer func() {
 		if broken := recover(); broken != nil {
 			c, err = nil, asError(broken)
@@ -70,17 +72,15 @@ func compile(raw []byte, in measure, m *meter) (c *compiled, err error) {
 	return c, nil
 }
 
-// compileSquare: compiling takes a step for each pair of this many subschemas.
-const compileSquare = 200
-
-// compile returns all subschemas.
+// compile sets the root and returns all subschemas.
 func (c *compiled) compile(doc any) ([]*jsonschema.Schema, error) {
 	var all []*jsonschema.Schema
 	engine := &patterns{meter: c.meter, known: map[string]*pattern{}}
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft2020)
-	compiler.UseLoader(loader{})
+	compiler.UseLoader(noLoader{})
 	compiler.UseRegexpEngine(engine.compile)
+	// The only way to see all subschemas is a vocabulary of our own, which sees each one as it is compiled.
 	compiler.RegisterVocabulary(vocabulary(func(each *jsonschema.Schema) {
 		c.meter.spend(1)
 		all = append(all, each)
@@ -90,30 +90,32 @@ func (c *compiled) compile(doc any) ([]*jsonschema.Schema, error) {
 		return nil, fmt.Errorf("add it: %w", err)
 	}
 	root, err := compiler.Compile(schemaURL)
+	// The schema breaks the metaschema of its draft.
 	if invalid, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
 		if broken, ok := errors.AsType[*jsonschema.ValidationError](invalid.Err); ok {
 			return nil, violations(broken)
 		}
 	}
-	if err != nil {
+	if err != nil { // its text contains our URL, which means nothing to the author of the schema
 		return nil, errors.New(strings.NewReplacer(schemaURL, "", schemaBase, "").Replace(err.Error()))
 	}
 	c.root, engine.complete = root, true
 	return all, nil
 }
 
-// vocabulary is how each schema that is compiled gets to be seen, in any draft.
+// vocabulary calls seen for each subschema that is compiled, in any draft. It adds no keywords.
 func vocabulary(seen func(*jsonschema.Schema)) *jsonschema.Vocabulary {
 	return &jsonschema.Vocabulary{
 		URL: "urn:capstan:meter",
 		Compile: func(ctx *jsonschema.CompilerContext, _ map[string]any) (jsonschema.SchemaExt, error) {
-			seen(ctx.Enqueue(nil)) // nil is the way to the schema itself
+			seen(ctx.Enqueue(nil)) // the empty path leads to the schema itself
 			return nil, nil
 		},
 	}
 }
 
-// install puts the meter into all subschemas, and into those that are only true or false, which are not among them.
+// install puts the meter into all subschemas. The compiler does not report those that are only true or false, so it finds
+// them itself.
 func (c *compiled) install(all []*jsonschema.Schema) {
 	chains := chains{heights: map[*jsonschema.Schema]int{}}
 	known := map[*jsonschema.Schema]bool{}
@@ -124,9 +126,9 @@ func (c *compiled) install(all []*jsonschema.Schema) {
 		c.unique = c.unique || s.UniqueItems
 	}
 	if chains.open {
-		c.chain = len(all)
+		c.chain = len(all) // the validator stops when a schema is applied inside itself to the same value
 	}
-	for _, s := range all {
+	for _, s := range all { // without those that are appended here, which have no children
 		for _, child := range append(inside(s), inPlace(s)...) {
 			if child.Bool != nil && !known[child] {
 				known[child] = true
@@ -134,7 +136,7 @@ func (c *compiled) install(all []*jsonschema.Schema) {
 			}
 		}
 	}
-	if c.root.Bool != nil {
+	if c.root.Bool != nil { // the whole schema is true or false
 		all = append(all, c.root)
 	}
 	for _, s := range all {
@@ -142,18 +144,19 @@ func (c *compiled) install(all []*jsonschema.Schema) {
 	}
 }
 
-// chains finds out how many schemas can be applied inside one another to one value.
+// chains computes how many schemas can be applied inside one another to the same value.
 type chains struct {
-	heights map[*jsonschema.Schema]int // 0 while it is being found out
-	open    bool                       // it cannot be told: a circle, or a reference that depends on the way to it
+	heights map[*jsonschema.Schema]int // 0 while it is being computed
+	open    bool                       // there is no bound: a cycle, or a dynamic reference
 }
 
+// height returns the number for one schema, including itself.
 func (c *chains) height(s *jsonschema.Schema) int {
 	if height, ok := c.heights[s]; ok {
 		c.open = c.open || height == 0
 		return height
 	}
-	c.heights[s] = 0
+	c.heights[s] = 0 // a cycle finds this
 	c.open = c.open || s.DynamicRef != nil || s.RecursiveRef != nil
 	below := 0
 	for _, child := range inPlace(s) {
@@ -178,10 +181,10 @@ func inPlace(s *jsonschema.Schema) []*jsonschema.Schema {
 			all = append(all, sub)
 		}
 	}
-	return withoutNil(all)
+	return slices.DeleteFunc(all, isNil)
 }
 
-// inside returns the schemas that a schema applies to what is inside of a value.
+// inside returns the schemas that a schema applies to the inside of a value.
 func inside(s *jsonschema.Schema) []*jsonschema.Schema {
 	all := append([]*jsonschema.Schema{s.PropertyNames, s.UnevaluatedProperties, s.UnevaluatedItems, s.Contains, s.Items2020, s.ContentSchema}, s.PrefixItems...)
 	for _, each := range s.Properties {
@@ -198,21 +201,14 @@ func inside(s *jsonschema.Schema) []*jsonschema.Schema {
 			all = append(all, each...)
 		}
 	}
-	return withoutNil(all)
+	return slices.DeleteFunc(all, isNil)
 }
 
-func withoutNil(all []*jsonschema.Schema) []*jsonschema.Schema {
-	kept := all[:0]
-	for _, each := range all {
-		if each != nil {
-			kept = append(kept, each)
-		}
-	}
-	return kept
-}
+// isNil reports whether a keyword is not set.
+func isNil(s *jsonschema.Schema) bool { return s == nil }
 
-// check returns nil where the JSON, which was measured, fits the schema. The error says what does not: places are
-// JSON pointers (RFC 6901), and no more of the JSON is quoted than the names in them.
+// check returns nil if a JSON value, which was measured, fits the schema. The error says why it does not fit: places are JSON
+// pointers (RFC 6901), and no part of the value is quoted except the names in them.
 func (c *compiled) check(raw []byte, in measure) (err error) {
 	defer func() {
 		if broken := recover(); broken != nil {
@@ -220,7 +216,7 @@ func (c *compiled) check(raw []byte, in measure) (err error) {
 		}
 	}()
 	c.meter.start(in)
-	// The validator itself looks into what is unevaluated.
+	// For unevaluatedItems and -Properties the validator itself looks inside, so everything must be decoded.
 	c.meter.instance = newInstance(raw, c.meter, !c.evaluates)
 	value, err := c.meter.instance.decode(undecoded{0, len(raw)})
 	if err != nil {
@@ -233,9 +229,10 @@ func (c *compiled) check(raw []byte, in measure) (err error) {
 	return err
 }
 
+// asError turns a recovered panic into an error.
 func asError(panicked any) error {
 	if err, ok := panicked.(error); ok && (errors.Is(err, errCostly) || errors.Is(err, errLong)) {
 		return err
 	}
-	return errors.New("the validator cannot handle it")
+	return errors.New("the validator failed on it")
 }

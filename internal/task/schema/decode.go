@@ -9,10 +9,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// newDecoder is lenient like encoding/json: names may be repeated, and strings need not be valid UTF-8.
 func newDecoder(raw []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
+// notJSON puts a syntax error into words, with its place in bytes.
 func notJSON(err error) error {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return fmt.Errorf("it is not JSON: %w, at byte %d", syntax.Err, syntax.ByteOffset)
@@ -20,7 +22,7 @@ func notJSON(err error) error {
 	return fmt.Errorf("it is not JSON: %w", err)
 }
 
-// shorten returns the begin of a text, for an error.
+// shorten returns the beginning of a text, for an error.
 func shorten(text string) string {
 	const most = 80
 	if len(text) <= most {
@@ -29,35 +31,35 @@ func shorten(text string) string {
 	return text[:most] + "…"
 }
 
-// eager is the size of an object or array, in bytes of its text, up to which all of it is decoded at once. Of a larger
-// one the objects and arrays in it are decoded when they are checked, one after the other: decoded, a value can take
-// fifty times its text.
+// eager is the largest object or array, in bytes of its text, that is decoded at once. The objects and arrays in a larger one
+// are decoded when they are checked, one after the other, because a decoded value can take fifty times its text.
 const eager = 64 << 10
 
-// undecoded is an object or array that is not decoded yet: a part of the text.
+// undecoded stands for an object or array that is not decoded yet: a part of the text.
 type undecoded struct{ from, to int }
 
-// decoder turns a JSON value into what the validator takes. Numbers, strings and names are parts of the one text.
+// decoder decodes a JSON value for the validator. Numbers, strings and names share the memory of the text.
 type decoder struct {
 	*jsontext.Decoder
 	meter *meter
 	raw   []byte
 	text  string
-	base  int   // where in the text the decoder began
-	items []any // of the arrays that are being read
-	lazy  bool
+	base  int   // index in text where the current decoding began
+	items []any // of all arrays that are being read; reused
+	lazy  bool  // leave objects and arrays in large ones undecoded
 }
 
+// newInstance returns a decoder for a value. A lazy one leaves parts of a large value undecoded.
 func newInstance(raw []byte, m *meter, lazy bool) *decoder {
 	return &decoder{Decoder: newDecoder(nil), meter: m, raw: raw, text: string(raw), lazy: lazy}
 }
 
-// decodeJSON decodes all of a value that was measured.
+// decodeJSON decodes a value that was measured, at once.
 func decodeJSON(raw []byte, m *meter) (any, error) {
 	return newInstance(raw, m, false).decode(undecoded{0, len(raw)})
 }
 
-// resolve returns a value that may be undecoded. The text was read before: it panics where it is no JSON.
+// resolve decodes a value if it is undecoded. It panics if the text is not JSON, which was checked before.
 func (d *decoder) resolve(v any) any {
 	part, ok := v.(undecoded)
 	if !ok {
@@ -70,14 +72,15 @@ func (d *decoder) resolve(v any) any {
 	return value
 }
 
-// decode decodes a part of the text: all of it, or of a large one the first level.
+// decode decodes a part of the text. Of a large part it decodes only the first level if d is lazy.
 func (d *decoder) decode(part undecoded) (any, error) {
-	d.meter.spend(1 + (part.to-part.from)/64)
+	d.meter.spend(1 + (part.to-part.from)/64) // a part is decoded for each subschema that looks inside
 	d.base = part.from
 	d.Reset(bytes.NewBuffer(d.raw[part.from:part.to]), d.Options())
 	return d.value(!d.lazy || part.to-part.from <= eager)
 }
 
+// value decodes the next value. Unless all is set, it leaves objects and arrays in it undecoded.
 func (d *decoder) value(all bool) (any, error) {
 	switch d.PeekKind() {
 	case '{':
@@ -89,6 +92,7 @@ func (d *decoder) value(all bool) (any, error) {
 	}
 }
 
+// scalar decodes a string, number, boolean or null. A number stays a json.Number, so that no digit is lost.
 func (d *decoder) scalar() (any, error) {
 	value, err := d.ReadValue()
 	if err != nil {
@@ -106,19 +110,19 @@ func (d *decoder) scalar() (any, error) {
 	}
 }
 
-// end is where in the text that ends which was read last.
+// end returns where in the text the last token ends.
 func (d *decoder) end() int { return d.base + int(d.InputOffset()) }
 
-// string returns the text of the JSON string that was just read.
+// string returns the meaning of the JSON string that was read last.
 func (d *decoder) string(literal []byte) string {
 	if isVerbatim(literal) {
 		return d.text[d.end()-len(literal)+1 : d.end()-1]
 	}
-	text, _ := jsontext.AppendUnquote(nil, literal) // the error only tells of bytes that are not UTF-8
+	text, _ := jsontext.AppendUnquote(nil, literal) // it only fails for invalid UTF-8, which becomes U+FFFD
 	return string(text)
 }
 
-// child decodes a value inside another one, or leaves it undecoded.
+// child decodes a value in an object or array. Unless all is set, it leaves objects and arrays undecoded.
 func (d *decoder) child(all bool) (any, error) {
 	if kind := d.PeekKind(); all || kind != '{' && kind != '[' {
 		return d.value(all)
@@ -130,6 +134,7 @@ func (d *decoder) child(all bool) (any, error) {
 	return undecoded{d.end() - len(value), d.end()}, nil
 }
 
+// object decodes an object. If a name is repeated, the last member counts, as with encoding/json.
 func (d *decoder) object(all bool) (any, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, notJSON(err)
@@ -149,6 +154,7 @@ func (d *decoder) object(all bool) (any, error) {
 	return object, err
 }
 
+// array decodes an array. It collects the items of all nested arrays in d.items, to allocate each array only once.
 func (d *decoder) array(all bool) (any, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, notJSON(err)
@@ -162,15 +168,15 @@ func (d *decoder) array(all bool) (any, error) {
 		d.items = append(d.items, item)
 	}
 	items := append(make([]any, 0, len(d.items)-from), d.items[from:]...)
-	clear(d.items[from:])
+	clear(d.items[from:]) // so that the values can be freed
 	if d.items = d.items[:from]; cap(d.items) > eager {
-		d.items = nil
+		d.items = nil // do not keep the memory of the largest array
 	}
 	_, err := d.ReadToken()
 	return items, err
 }
 
-// countValues returns how many values a decoded value has, itself included.
+// countValues returns the number of JSON values in a decoded value, including itself.
 func countValues(v any) int {
 	n := 1
 	switch v := v.(type) {

@@ -6,20 +6,20 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// describes says how the schema describes a member. Its keywords are in the places where they were compiled to or,
-// since it was installed, in children.
+// describes returns how the schema describes a member. The keywords for members have been moved to children.
 func (c *compiled) describes(member string) Description {
 	if own := childrenOf(c.root); own != nil && own.properties[member] != nil {
 		return Outright
 	}
-	if c.implies(c.root, member, map[*jsonschema.Schema]bool{}) {
+	if implies(c.root, member, map[*jsonschema.Schema]bool{}) {
 		return Implied
 	}
 	return NotDescribed
 }
 
-// implies reports whether a schema, or one that it applies to the same value, says something of the member.
-func (c *compiled) implies(s *jsonschema.Schema, member string, seen map[*jsonschema.Schema]bool) bool {
+// implies reports whether a schema, or another that it applies to the same value, describes the member. seen prevents
+// endless loops.
+func implies(s *jsonschema.Schema, member string, seen map[*jsonschema.Schema]bool) bool {
 	if seen[s] {
 		return false
 	}
@@ -30,10 +30,10 @@ func (c *compiled) implies(s *jsonschema.Schema, member string, seen map[*jsonsc
 	if own := childrenOf(s); own != nil && own.describes(member) {
 		return true
 	}
-	return slices.ContainsFunc(inPlace(s), func(part *jsonschema.Schema) bool { return c.implies(part, member, seen) })
+	return slices.ContainsFunc(inPlace(s), func(part *jsonschema.Schema) bool { return implies(part, member, seen) })
 }
 
-// describes reports whether one of the schemas for members is for this one.
+// describes reports whether one of the schemas for members applies to this member and is more than true.
 func (c *children) describes(member string) bool {
 	if c.properties[member] != nil {
 		return true
@@ -47,7 +47,7 @@ func (c *children) describes(member string) bool {
 	return ok && (additional.Bool == nil || !*additional.Bool)
 }
 
-// childrenOf returns what was installed for the children of a schema's values, or nil.
+// childrenOf returns the keywords of a schema for the inside of objects and arrays, or nil.
 func childrenOf(s *jsonschema.Schema) *children {
 	for _, each := range s.Extensions {
 		if c, ok := each.(*children); ok {

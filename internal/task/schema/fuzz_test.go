@@ -13,8 +13,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/task/schema"
 )
 
-// FuzzPattern holds the two searches against each other: a reference to an empty group makes no difference but that
-// the pattern is searched for by trying one way after the other.
+// FuzzPattern compares the two searches. A back-reference to an empty group does not change a pattern, except that the
+// backtracking search is used.
 func FuzzPattern(f *testing.F) {
 	for _, v := range vectors {
 		f.Add(v.pattern, v.text)
@@ -37,7 +37,7 @@ func FuzzPattern(f *testing.F) {
 	})
 }
 
-// alone returns whether the validator itself, without a meter, takes the value. It may not know.
+// alone returns whether the value fits by the validator itself, without a meter. known is false if it has no verdict.
 func alone(text, value string) (fits, known bool) {
 	if !json.Valid([]byte(text)) || !json.Valid([]byte(value)) {
 		return false, false
@@ -59,7 +59,7 @@ func alone(text, value string) (fits, known bool) {
 	return s.Validate(v) == nil, true
 }
 
-// FuzzCheck holds verdicts against those of the validator alone.
+// FuzzCheck compares verdicts with those of the validator itself.
 func FuzzCheck(f *testing.F) {
 	values := []string{
 		`null`, `true`, `0`, `-0.0`, `1`, `1.5`, `3e0`, `"a"`, `"abc"`, `[]`, `[1,1.0]`, `["a",1,null]`, `[[1],[1,2],[[]]]`, `{}`, `{"a":1}`,

@@ -1,69 +1,10 @@
 package schema_test
 
 import (
-	"fmt"
-	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 	"strings"
 	"testing"
-	"time"
 )
-
-// list returns JSON: n times the item, in an array.
-func list(item string, n int) string {
-	return "[" + strings.TrimSuffix(strings.Repeat(item+",", n), ",") + "]"
-}
-
-// numbered returns n texts made by the format, each with its number, with commas between them.
-func numbered(format string, n int) string {
-	var all []string
-	for i := range n {
-		all = append(all, strings.ReplaceAll(format, "#", fmt.Sprint(i)))
-	}
-	return strings.Join(all, ",")
-}
-
-// doubling returns a schema in which every definition applies the next one twice by way of a keyword.
-func doubling(keyword, leaf string) string {
-	var defs []string
-	for i := range 40 {
-		defs = append(defs, fmt.Sprintf(`"d%d":{%s}`, i, strings.ReplaceAll(keyword, "NEXT", fmt.Sprintf(`{"$ref":"#/$defs/d%d"}`, i+1))))
-	}
-	return fmt.Sprintf(`{"$ref":"#/$defs/d0","$defs":{%s,"d40":%s}}`, strings.Join(defs, ","), leaf)
-}
-
-// chain returns a schema of n references, each to the next, and the last to the leaf.
-func chain(n int, leaf string) string {
-	var defs []string
-	for i := range n {
-		defs = append(defs, fmt.Sprintf(`"d%d":{"$ref":"#/$defs/d%d"}`, i, i+1))
-	}
-	return fmt.Sprintf(`{"$ref":"#/$defs/d0","$defs":{%s,"d%d":%s}}`, strings.Join(defs, ","), n, leaf)
-}
-
-// negated puts a schema under not, where the validator gathers no violations.
-func negated(schema string) string {
-	return `{"not":` + strings.ReplaceAll(schema, "#/", "#/not/") + `}`
-}
-
-// collisions are different items whose strings, one after the other, are the same bytes when each begins with 4.
-func collisions() string {
-	var all []string
-	for mask := range 1 << 13 {
-		var item strings.Builder
-		item.WriteString(`["`)
-		for bit := range 13 {
-			if mask&(1<<bit) != 0 {
-				item.WriteString(`","`)
-			} else {
-				item.WriteString(`\u0004`)
-			}
-		}
-		all = append(all, item.String()+`"]`)
-	}
-	return "[" + strings.Join(all, ",") + "]"
-}
 
 var hostile = map[string]struct{ schema, value, want string }{
 	"allOf doubles":            {doubling(`"allOf":[NEXT,NEXT]`, `{}`), `{"a":1}`, "takes too long"},
@@ -78,7 +19,7 @@ var hostile = map[string]struct{ schema, value, want string }{
 	"minimum":                  {`{"items":{"anyOf":` + list(`{"minimum":2}`, 20) + `}}`, list("1", 30_000), "and more"},
 	"enum":                     {`{"items":{"anyOf":` + list(`{"enum":[2]}`, 20) + `}}`, list("1", 30_000), "and more"},
 	"types in members":         {`{"additionalProperties":{"anyOf":` + list(`{"type":"string"}`, 20) + `}}`, `{` + numbered(`"n#":1`, 60_000) + `}`, "and more"},
-	"types in a tree":          {`{"items":{"$ref":"#"},"anyOf":` + list(`{"type":"null"}`, 20) + `}`, list(list(list("1", 5), 5), 5_000), "fits none of anyOf"},
+	"types in a tree":          {`{"items":{"$ref":"#"},"anyOf":` + list(`{"type":"null"}`, 20) + `}`, list(list(list("1", 5), 5), 5_000), "matches none of anyOf"},
 	"types that are passed":    {`{"items":{"anyOf":[` + numbered(`{"type":"string","title":"#"}`, 200) + `,{"type":"number"}]}}`, list("1", 10_000), "takes too long"},
 	"required":                 {`{"items":{"anyOf":[{"required":[` + numbered(`"n#"`, 5000) + `]},{}]}}`, list("{}", 10_000), "takes too long"},
 	"names":                    {`{"propertyNames":{"maxLength":1}}`, `{` + numbered(`"n#":1`, 60_000) + `}`, "and more"},
@@ -100,8 +41,7 @@ var hostile = map[string]struct{ schema, value, want string }{
 	"multipleOf":               {`{"items":{"multipleOf":1e-300}}`, list("1e300", 5_000), ""},
 }
 
-// mostMemory is what a check may take, whatever the schema and the value: its share of a small pod is 45 MiB, and a
-// value that takes more is checked alone.
+// mostMemory bounds the memory of any check, in bytes. The share of a small pod is 45 MiB; a check that needs more runs alone.
 const mostMemory = 200 << 20
 
 func TestNoSchemaTakesForeverOrAllMemory(t *testing.T) {
@@ -120,37 +60,6 @@ func TestNoSchemaTakesForeverOrAllMemory(t *testing.T) {
 	}
 }
 
-// peakOf returns how many bytes the function had at once, as far as that was seen.
-func peakOf(f func()) uint64 {
-	runtime.GC()
-	before := used()
-	peak := before
-	done, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		tick := time.NewTicker(time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				peak = max(peak, used())
-			}
-		}
-	}()
-	f()
-	close(done)
-	<-stopped
-	return peak - before
-}
-
-func used() uint64 {
-	m := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
-	metrics.Read(m)
-	return m[0].Value.Uint64() + m[1].Value.Uint64()
-}
-
 func TestALargeSchemaIsCompiled(t *testing.T) {
 	refs := numbered(`"p#":{"$ref":"@/x/p#"}`, 1200)
 	for name, text := range map[string]string{
@@ -163,13 +72,13 @@ func TestALargeSchemaIsCompiled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := validate(text); err != nil {
-				t.Errorf("got %v, want it taken", err)
+				t.Errorf("got %v, want it accepted", err)
 			}
 		})
 	}
 }
 
-func TestHonestValuesAreCheckedWhole(t *testing.T) {
+func TestOrdinaryLargeValuesFitTheBudget(t *testing.T) {
 	const row = `{"id":12,"tags":["a","b"],"url":"https://shop.example/","d":{"x":1}}`
 	const rows = `{"items":{"type":"object","required":["id"],"properties":{"id":{"type":"integer","minimum":0},
 		"tags":{"uniqueItems":true,"items":{"enum":["a","b"]}},"url":{"type":"string","pattern":"^https?://[^/]+/"},

@@ -3,47 +3,49 @@ package schema
 import (
 	"encoding/json"
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// visit is what a compiled schema does first with each value. It stands in the place of the schema's format, which
-// the validator looks at early in each visit, and also does what the validator would do before that, uncounted.
+// visit is the first thing that a subschema does with each value: it counts steps. The validator has no hook for that, so a
+// visit takes the place of the subschema's format, which the validator checks early. The keywords that it would check even
+// earlier (type, enum, const) are taken from the subschema and checked by the visit, too.
 type visit struct {
-	meter   *meter
-	schema  *jsonschema.Schema
-	cost    int // steps beside those for the value
-	perName int // steps for each member of an object
-	keeps   int // violations that the keywords left to the validator can find at once
-	evals   bool
-	never   bool // the schema is false
-	types   *jsonschema.Types
-	values  []any // enum or const; nil where there is none
-	sizes   []int // of the values
-	misfit  jsonschema.ErrorKind
-	isConst bool
-	format  *jsonschema.Format
+	meter     *meter
+	schema    *jsonschema.Schema
+	cost      int // steps that do not depend on the value
+	perName   int // steps for each member of an object
+	keeps     int // how many violations the keywords left to the validator can find at once
+	evaluates bool
+	never     bool // the schema is false
+	types     *jsonschema.Types
+	values    []any // of enum or const; nil if there is neither
+	sizes     []int // of the values, in JSON values
+	misfit    jsonschema.ErrorKind
+	format    *jsonschema.Format
 }
 
-// misfit is a violation that was found in the place of the validator.
+// misfit is a violation of a keyword that a visit checks.
 type misfit struct{ kind jsonschema.ErrorKind }
 
+// Error implements error. describe uses the kind instead.
 func (*misfit) Error() string { return "it does not fit" }
 
-// install takes over those keywords of a compiled schema whose cost or violations the validator does not bound.
+// install moves those keywords of a compiled schema to a visit and to children whose cost the validator does not bound.
 func (m *meter) install(s *jsonschema.Schema, chain int, evaluates bool) {
-	v := &visit{meter: m, schema: s, format: s.Format, types: s.Types, evals: evaluates}
+	v := &visit{meter: m, schema: s, format: s.Format, types: s.Types, evaluates: evaluates}
 	if s.Bool != nil {
 		if *s.Bool {
-			return
+			return // true checks nothing
 		}
-		v.never, s.Bool = true, nil
+		v.never, s.Bool = true, nil // or the validator would not get to the format
 	}
 	v.takeValues()
 	v.count(chain)
-	s.Types = nil
+	s.Types = nil // checked by the visit from now on
 	s.Format = &jsonschema.Format{Validate: v.validate}
 	if v.format != nil {
 		s.Format.Name = v.format.Name
@@ -53,16 +55,17 @@ func (m *meter) install(s *jsonschema.Schema, chain int, evaluates bool) {
 	}
 }
 
-// takeValues takes over enum and const. An enum wins where there are both: the const becomes a further check.
+// takeValues takes enum and const from the schema. If there are both, the value must be the const, and the const must be in
+// the enum.
 func (v *visit) takeValues() {
 	s := v.schema
 	if s.DraftVersion < 2019 && s.Ref != nil {
-		s.Enum, s.Const = nil, nil // all beside a $ref is ignored there
+		s.Enum, s.Const = nil, nil // these drafts ignore everything next to $ref
 		return
 	}
 	if s.Const != nil {
-		v.values, v.misfit, v.isConst = []any{*s.Const}, &kind.Const{Want: *s.Const}, true
-		if s.Enum != nil && !v.isIn(s.Enum.Values, *s.Const) {
+		v.values, v.misfit = []any{*s.Const}, &kind.Const{Want: *s.Const}
+		if s.Enum != nil && !slices.ContainsFunc(s.Enum.Values, func(each any) bool { return v.meter.equal(each, *s.Const) }) {
 			v.never = true
 		}
 	} else if s.Enum != nil {
@@ -74,19 +77,11 @@ func (v *visit) takeValues() {
 	}
 }
 
-func (v *visit) isIn(values []any, value any) bool {
-	for _, each := range values {
-		if v.meter.equal(each, value) {
-			return true
-		}
-	}
-	return false
-}
-
-// count adds up what a visit costs whatever the value is. A visit looks through those it is part of at the same
-// value, of which there are at most chain.
+// count computes the cost of a visit that does not depend on the value. The validator compares each visit with those that it
+// is nested in at the same value, to detect endless loops; there are at most chain of them.
 func (v *visit) count(chain int) {
 	s := v.schema
+	// Each subschema is a call of the validator. To look for a name, or to compare with another visit, is a fraction of a step.
 	v.cost = 1 + chain/64 + len(s.AllOf) + len(s.AnyOf) + len(s.OneOf) + len(s.DependentSchemas) + len(s.Dependencies) + len(s.Required)/8
 	for _, names := range s.DependentRequired {
 		v.cost += 1 + len(names)/8
@@ -96,7 +91,9 @@ func (v *visit) count(chain int) {
 			v.cost += len(names) / 8
 		}
 	}
+	// Each name of an object is matched with each pattern.
 	v.perName = 1 + len(s.PatternProperties)
+	// Each of these keywords has one violation at most.
 	for _, set := range []bool{
 		s.MinProperties != nil, s.MaxProperties != nil, s.MinItems != nil, s.MaxItems != nil, s.MinLength != nil, s.MaxLength != nil,
 		s.Pattern != nil, s.Minimum != nil, s.Maximum != nil, s.ExclusiveMinimum != nil, s.ExclusiveMaximum != nil, s.MultipleOf != nil,
@@ -109,35 +106,36 @@ func (v *visit) count(chain int) {
 	v.keeps += (len(s.Required)+7)/8 + len(s.DependentRequired) + len(s.Dependencies)
 }
 
-// validate counts the visit and checks what was taken over.
+// validate replaces the validator of the format. It counts the visit and checks the keywords that were moved to it.
 func (v *visit) validate(value any) error {
 	v.meter.spend(v.cost + v.sizeOf(value))
 	v.meter.keep(v.keeps)
 	err := v.check(value)
 	if err != nil {
-		v.meter.keep(1)
+		v.meter.keep(1) // the validator keeps it
 	}
 	return err
 }
 
-// sizeOf returns the steps for the value's own size. Where something can be unevaluated, the validator copies the
-// list of all names or items at each visit.
+// sizeOf returns the steps for the size of the value. If the schema uses unevaluatedItems or -Properties, the validator
+// copies the list of all names or items at each visit.
 func (v *visit) sizeOf(value any) int {
 	n := 0
 	switch value := value.(type) {
 	case string:
-		return len(value) / 256 // it is copied
+		return len(value) / 256 // the validator copies it
 	case map[string]any:
 		n = len(value) * v.perName
 	case []any:
 		n = len(value)
 	}
-	if v.evals && n > 1000 {
+	if v.evaluates && n > 1000 {
 		n *= 10
 	}
 	return n
 }
 
+// check checks what the validator would check first: the schema false, type, enum, const, and then the real format.
 func (v *visit) check(value any) error {
 	if v.never {
 		return &misfit{&kind.FalseSchema{}}
@@ -154,6 +152,7 @@ func (v *visit) check(value any) error {
 	return v.format.Validate(value)
 }
 
+// typeOf returns the type of a value as JSON Schema calls it. An integer is a number.
 func typeOf(value any) string {
 	switch value.(type) {
 	case nil:
@@ -171,8 +170,9 @@ func typeOf(value any) string {
 	}
 }
 
+// allows reports whether the keyword type allows a value of type t.
 func (v *visit) allows(t string, value any) bool {
-	var one jsonschema.Types
+	var one jsonschema.Types // a set of bits
 	one.Add(t)
 	if int(*v.types)&int(one) != 0 {
 		return true
@@ -186,6 +186,7 @@ func (v *visit) allows(t string, value any) bool {
 	return int(*v.types)&int(integer) != 0 && isInteger(number)
 }
 
+// isInteger reports whether a number has no fraction: 1.0 and 1e2 have none.
 func isInteger(n json.Number) bool {
 	if !strings.ContainsAny(string(n), ".eE") {
 		return true
@@ -194,7 +195,7 @@ func isInteger(n json.Number) bool {
 	return ok && r.IsInt()
 }
 
-// isChoice reports whether the value is in the enum, or the const. To compare strings costs little, all else a lot.
+// isChoice reports whether the value is one of the enum, or the const. Comparing strings is cheap, anything else is not.
 func (v *visit) isChoice(value any) bool {
 	text, isText := value.(string)
 	for i, want := range v.values {
@@ -215,7 +216,7 @@ func (v *visit) isChoice(value any) bool {
 	return false
 }
 
-// equal reports whether two values are the same: numbers by what they are worth.
+// equal reports whether two values are equal. Numbers are equal if their values are: 1 and 1.0.
 func (m *meter) equal(a, b any) bool {
 	if m.instance != nil {
 		a, b = m.instance.resolve(a), m.instance.resolve(b)
@@ -249,13 +250,13 @@ func (m *meter) equal(a, b any) bool {
 	default:
 		switch b.(type) {
 		case []any, map[string]any:
-			return false
+			return false // comparing them with == would panic
 		}
 		return a == b
 	}
 }
 
-// canonicalNumber returns the same text for numbers that are worth the same.
+// canonicalNumber returns the same text for equal numbers.
 func canonicalNumber(n json.Number) string {
 	if !strings.ContainsAny(string(n), ".eE") && n != "-0" {
 		return string(n)

@@ -12,41 +12,42 @@ import (
 // Bounds of a JSON value.
 const (
 	maxDepth  = 1000 // objects and arrays inside one another
-	maxNumber = 400  // bytes of a number's literal, and its largest exponent either way
+	maxNumber = 400  // bytes of a number's literal, and the absolute value of its exponent
 )
 
-// measure is what a JSON value takes before it is decoded.
+// measure is the size of a JSON value, found without decoding it.
 type measure struct {
 	length int // bytes of its text
-	values int // all values in it, itself included
+	values int // JSON values in it, including itself
 	depth  int // objects and arrays inside one another
-	whole  int // about what it takes in memory when all of it is decoded
-	most   int // about what it takes when of large parts only one after the other is
+	whole  int // estimate of its memory if it is decoded at once
+	most   int // estimate of its memory if large objects and arrays are decoded one after the other (see eager)
 }
 
-// Sizes of decoded values, as Go 1.26 lays them out.
+// Sizes of decoded values in bytes, with Go 1.26 on a 64-bit machine.
 const (
-	boxSize    = 16  // an interface, and what it points to where that is a string or a number
-	sliceSize  = 24  //
-	emptyMap   = 48  //
-	smallMap   = 344 // with up to eight members
-	memberSize = 80  // of a larger one
+	boxSize    = 16 // an interface, or the string or number that it points to
+	sliceSize  = 24 // the header
+	emptyMap   = 48
+	smallMap   = 344 // a map with up to eight members
+	memberSize = 80  // each member of a larger map
 )
 
-// part is what is known of an object or array that is being measured, by the values that are complete in it.
+// part is an object or array that is being measured: where it begins, and the sizes of the values that are complete in it.
+// sum adds up their most, and most is the largest.
 type part struct{ from, whole, sum, most int }
 
-// measureJSON measures a JSON value without decoding it. The error says why no schema can be checked against it.
+// measureJSON measures a JSON value. The error says why it cannot be checked against any schema.
 func measureJSON(raw []byte) (measure, error) {
 	in := measure{length: len(raw)}
 	parts := []part{{}}
 	dec := newDecoder(raw)
 	for {
-		done, err := in.next(dec, &parts)
+		done, err := in.readToken(dec, &parts)
 		if err != nil {
 			return measure{}, err
 		}
-		top := &parts[len(parts)-1]
+		top := &parts[len(parts)-1] // the object or array that contains it
 		top.whole += done.whole
 		top.sum += done.most
 		top.most = max(top.most, done.most)
@@ -57,9 +58,11 @@ func measureJSON(raw []byte) (measure, error) {
 	}
 }
 
-// next measures the next value or the begin or end of one. It returns what is complete.
-func (in *measure) next(dec *jsontext.Decoder, parts *[]part) (part, error) {
+// readToken measures the next scalar, or the beginning or end of an object or array. It returns the sizes of a value that is
+// complete with it.
+func (in *measure) readToken(dec *jsontext.Decoder, parts *[]part) (part, error) {
 	kind, depth := dec.PeekKind(), dec.StackDepth()
+	// What contains the token, and how many names and values are in it so far.
 	of, length := dec.StackIndex(depth)
 	switch kind {
 	case '{', '[', '}', ']':
@@ -78,20 +81,22 @@ func (in *measure) next(dec *jsontext.Decoder, parts *[]part) (part, error) {
 		}
 		return part{}, nil
 	}
+	// The end of an object or array.
 	done := (*parts)[depth]
 	*parts = (*parts)[:depth]
 	own := sizeOf(of, int(length))
-	if end-done.from <= eager {
+	if end-done.from <= eager { // it will be decoded at once
 		return part{whole: own + done.whole, most: own + done.sum}, nil
 	}
+	// Its objects and arrays stay undecoded, which takes a box each, until one of them is checked.
 	return part{whole: own + done.whole, most: own + boxSize*int(length) + done.most}, nil
 }
 
-// sizeOf returns about what an object or array takes that has so many names and values.
+// sizeOf estimates the memory of an object or array without its values. length counts names and values.
 func sizeOf(kind jsontext.Kind, length int) int {
 	switch {
 	case kind == '[':
-		return sliceSize + 2*boxSize*length // the second is there while it is decoded
+		return sliceSize + 2*boxSize*length // there is a second copy while it is decoded
 	case length == 0:
 		return emptyMap
 	case length <= 16:
@@ -101,6 +106,7 @@ func sizeOf(kind jsontext.Kind, length int) int {
 	}
 }
 
+// scalar measures a string, a number, true, false or null.
 func (in *measure) scalar(dec *jsontext.Decoder, isName bool) (part, error) {
 	value, err := dec.ReadValue()
 	if err != nil {
@@ -113,7 +119,7 @@ func (in *measure) scalar(dec *jsontext.Decoder, isName bool) (part, error) {
 	switch value.Kind() {
 	case '0':
 		size = boxSize
-		if !legalNumber(value) {
+		if !isAffordable(value) {
 			return part{}, fmt.Errorf("the number %s does not fit a float64", shorten(string(value)))
 		}
 	case '"':
@@ -121,14 +127,14 @@ func (in *measure) scalar(dec *jsontext.Decoder, isName bool) (part, error) {
 		if !isVerbatim(value) {
 			size += 3 * len(value) // U+FFFD takes three bytes
 		}
-	default: // null, true and false are part of the interface
+	default: // null, true and false need no memory beyond the interface
 	}
 	return part{whole: size, most: size}, nil
 }
 
-// legalNumber reports whether a JSON number fits a float64 and is written in a way that exact arithmetic can afford:
-// the validator computes 10 to the power of any exponent it meets.
-func legalNumber(literal []byte) bool {
+// isAffordable reports whether a JSON number fits a float64 and has a small exponent. The validator computes with exact
+// fractions, and so would compute 10 to the power of any exponent.
+func isAffordable(literal []byte) bool {
 	if len(literal) > maxNumber {
 		return false
 	}
@@ -145,7 +151,7 @@ func legalNumber(literal []byte) bool {
 	return err == nil
 }
 
-// isVerbatim reports whether a JSON string stands for the very bytes between its quotes.
+// isVerbatim reports whether a JSON string means exactly the bytes between its quotes.
 func isVerbatim(literal []byte) bool {
 	return bytes.IndexByte(literal, '\\') < 0 && utf8.Valid(literal)
 }

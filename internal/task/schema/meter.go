@@ -5,53 +5,55 @@ import (
 	"math"
 )
 
-// Steps: one takes about a microsecond. A verdict depends on them and never on the clock, so that it is the same on a
-// machine that is busy or was stopped.
+// The budget, in steps. A step takes about a microsecond. Verdicts depend on steps and never on the clock, so that they are
+// the same on a machine that is busy or was suspended.
 const (
-	baseSteps  = 250_000 // that every check may take
-	valueSteps = 25      // more of them for each value that is checked, and one for two bytes
-	quickSteps = 20_000  // of a job that need not wait for the large ones
+	baseSteps  = 250_000 // for every check
+	valueSteps = 25      // more for each JSON value in the instance, and one more for two bytes of it
+	smallSteps = 20_000  // of a job that need not wait for the large ones
 	opsPerStep = 64      // operations of a pattern's search
 )
 
-// maxErrorMemory bounds the violations that are kept at once, in bytes, by the size that one has at least.
+// The violations that a check holds at the same time are bounded by their number: each takes at least errorSize bytes, and
+// 16 for each level of its place.
 const (
 	maxErrorMemory = 16 << 20
 	errorSize      = 300
 )
 
 var (
-	// errCostly: the check was broken off.
+	// errCostly means that a check was stopped. It is a part of the verdict.
 	errCostly = errors.New("it takes too long to check")
-	// errLong: the job needs more than quickSteps and starts again among the large ones.
+	// errLong means that a small job needs more than smallSteps. It runs again as a large one.
 	errLong = errors.New("it takes more than a moment")
 )
 
-// meter counts the steps of a job and the violations it keeps. Where there are too many it panics with errCostly or
-// errLong: the validator can be left in no other way.
+// meter counts the steps of a job and the violations that it holds. If there are too many it panics with errCostly or
+// errLong, because there is no other way to stop the validator. compile and check recover.
 type meter struct {
-	left    int // steps of this check
-	quick   int // steps of the whole job before it counts as large
-	ops     int // less than opsPerStep
-	kept    int // violations that are kept now, at most
-	maxKept int
+	left      int // steps of this check
+	leftSmall int // steps of the whole job until it counts as large
+	ops       int // less than opsPerStep
+	kept      int // upper bound of the violations that are held now
+	maxKept   int
 
-	instance *decoder // of the value that is checked
+	instance *decoder // of the instance
 }
 
-// newMeter returns a meter for a job that may take so many steps before it counts as large.
-func newMeter(quick int) *meter {
-	return &meter{left: math.MaxInt, quick: quick, maxKept: maxErrorMemory / errorSize}
+// newMeter returns a meter for a job that counts as large after that many steps.
+func newMeter(small int) *meter {
+	return &meter{left: math.MaxInt, leftSmall: small, maxKept: maxErrorMemory / errorSize}
 }
 
-// start begins the check of an instance.
+// start sets the budget for the check of an instance.
 func (m *meter) start(in measure) {
 	m.left = baseSteps + valueSteps*in.values + in.length/2
 	m.kept, m.maxKept = 0, maxErrorMemory/(errorSize+16*in.depth)
 }
 
+// spend counts steps.
 func (m *meter) spend(steps int) {
-	if m.quick -= steps; m.quick < 0 {
+	if m.leftSmall -= steps; m.leftSmall < 0 {
 		panic(errLong)
 	}
 	if m.left -= steps; m.left < 0 {
@@ -59,7 +61,7 @@ func (m *meter) spend(steps int) {
 	}
 }
 
-// op counts operations of a pattern's search.
+// op counts operations of a pattern's search, each a fraction of a step.
 func (m *meter) op(n int) {
 	if m.ops += n; m.ops >= opsPerStep {
 		m.spend(m.ops / opsPerStep)
@@ -67,7 +69,7 @@ func (m *meter) op(n int) {
 	}
 }
 
-// keep counts violations that are kept.
+// keep counts violations that are held from now on.
 func (m *meter) keep(violations int) {
 	if m.kept += violations; m.kept > m.maxKept {
 		panic(errCostly)

@@ -11,50 +11,52 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Bounds of a pattern.
+// Bounds of the patterns of a schema.
 const (
-	maxPattern      = 4096    // bytes
-	maxGroups       = 100     // opening parentheses: parsing nested ones takes the cube of their number
-	maxInstructions = 200_000 // of all programs of a schema: a{1000} takes 1000
+	maxPattern      = 4096    // bytes of a pattern
+	maxGroups       = 100     // opening parentheses of a pattern: the parser takes the cube of the nested ones
+	maxInstructions = 200_000 // of all programs: a{1000} takes 1000
 )
 
-// pattern is a regular expression of ECMA-262 with the flag u, which is how JSON Schema reads patterns.
+// pattern is a compiled regular expression of ECMA-262 with the flag u, as JSON Schema recommends. It implements
+// jsonschema.Regexp.
 type pattern struct {
 	text  string
 	meter *meter
 	find  func(text string, m *meter) bool
 }
 
-// MatchString reports whether the pattern is found in the text. It panics with the meter's error if that costs
-// too much.
+// MatchString reports whether the pattern matches any part of the text. It panics with the meter's error if that takes too
+// many steps.
 func (p *pattern) MatchString(text string) bool {
 	p.meter.spend(1)
 	return p.find(text, p.meter)
 }
 
-// matchesName reports whether the pattern is found in a name, within a small budget of its own.
+// matchesName is MatchString within a small budget of its own. A search that exceeds it counts as no match.
 func (p *pattern) matchesName(name string) (found bool) {
 	defer func() {
 		if broken := recover(); broken != nil && broken != any(errCostly) {
 			panic(broken)
 		}
 	}()
-	m := newMeter(math.MaxInt)
-	m.left = quickSteps
+	m := newMeter(math.MaxInt) // the schema's own meter has no budget before a check begins
+	m.left = smallSteps
 	return p.find(name, m)
 }
 
+// String returns the source of the pattern.
 func (p *pattern) String() string { return p.text }
 
-// patterns compiles the patterns of a schema, each text once.
+// patterns compiles the patterns of one schema, each text once.
 type patterns struct {
 	meter        *meter
 	known        map[string]*pattern
-	instructions int
-	complete     bool // the schema is compiled: what is compiled now is a value that has to be a pattern
+	instructions int  // of all programs
+	complete     bool // the schema is compiled: a pattern is now a value with "format": "regex", and is not kept
 }
 
-// compile is the validator's regexp engine.
+// compile implements jsonschema.RegexpEngine.
 func (all *patterns) compile(text string) (jsonschema.Regexp, error) {
 	if p := all.known[text]; p != nil {
 		return p, nil
@@ -62,7 +64,7 @@ func (all *patterns) compile(text string) (jsonschema.Regexp, error) {
 	if len(text) > maxPattern || strings.Count(text, "(") > maxGroups {
 		return nil, fmt.Errorf("it is longer than %d bytes, or has more than %d groups", maxPattern, maxGroups)
 	}
-	all.meter.spend(10 + len(text))
+	all.meter.spend(10 + len(text)) // for the parser
 	tree, err := parsePattern(text)
 	if err != nil {
 		return nil, err
@@ -77,8 +79,8 @@ func (all *patterns) compile(text string) (jsonschema.Regexp, error) {
 	return p, nil
 }
 
-// finder returns the search for a parsed pattern. Only back-references need a search that tries one way after the
-// other; all else is found in one pass for each look-around and one for the whole, in time linear in the text.
+// finder returns the search for a parsed pattern. Only back-references need a search that tries one path after the other.
+// Everything else is found by reading the text once, and once more for each look-around.
 func (all *patterns) finder(tree *syntax.RegexTree) (func(string, *meter) bool, error) {
 	if err := checkNodes(tree.Root); err != nil {
 		return nil, err
@@ -97,8 +99,8 @@ func (all *patterns) finder(tree *syntax.RegexTree) (func(string, *meter) bool, 
 	return p.find, nil
 }
 
-// parsePattern reads a pattern as ECMA-262 with the flag u or, where it is none, without that flag: [\w-.] and
-// others that are in wide use are read by the rules for the web (ECMA-262, annex B) alone.
+// parsePattern parses a pattern as ECMA-262 with the flag u. If that fails it tries without the flag, because [\w-.] and
+// other patterns in wide use are only valid by the rules for web browsers (ECMA-262, annex B). The error is of the first try.
 func parsePattern(text string) (*syntax.RegexTree, error) {
 	tree, err := syntax.Parse(text, syntax.ParseOptions{RegexOptions: syntax.ECMAScript | syntax.Unicode})
 	if err == nil {
@@ -111,7 +113,7 @@ func parsePattern(text string) (*syntax.RegexTree, error) {
 	return tree, nil
 }
 
-// checkNodes refuses what the parser takes from other dialects and the searches do not know.
+// checkNodes returns an error for syntax of other dialects, which the parser accepts and the searches do not support.
 func checkNodes(n *syntax.RegexNode) error {
 	switch n.T {
 	case syntax.NtBoundary, syntax.NtNonboundary, syntax.NtStart, syntax.NtEndZ, syntax.NtBackRefCond, syntax.NtExprCond, syntax.NtGrapheme:
@@ -129,6 +131,7 @@ func checkNodes(n *syntax.RegexNode) error {
 	return nil
 }
 
+// hasReference reports whether the pattern contains a back-reference.
 func hasReference(n *syntax.RegexNode) bool {
 	return n.T == syntax.NtRef || slices.ContainsFunc(n.Children, hasReference)
 }

@@ -2,35 +2,10 @@ package schema_test
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 )
-
-// match reports whether a pattern is found in a text.
-func match(tb testing.TB, pattern, text string) bool {
-	tb.Helper()
-	p, v := quoted(tb, pattern), quoted(tb, text)
-	switch got := check(tb, nil, `{"pattern":`+p+`}`, v); {
-	case got == "":
-		return true
-	case strings.Contains(got, "does not match"):
-		return false
-	default:
-		tb.Fatalf("%q in %.100q: got %s, want a verdict", pattern, text, got)
-		return false
-	}
-}
-
-func quoted(tb testing.TB, text string) string {
-	tb.Helper()
-	b, err := json.Marshal(text)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return string(b)
-}
 
 // vectors are what Node 20 answers to new RegExp(pattern, "u").test(text).
 var vectors = []struct {
@@ -131,9 +106,9 @@ func TestNoPatternTakesForever(t *testing.T) {
 	}
 }
 
-func TestAPatternCountsOnceHoweverOftenItStands(t *testing.T) {
+func TestARepeatedPatternCountsOnce(t *testing.T) {
 	large := `{"pattern":"^[a-z]{1,50000}$"}`
 	if err := validate(`{"allOf":[` + large + strings.Repeat(","+large, 20) + `]}`); err != nil {
-		t.Errorf("got %v, want it taken", err)
+		t.Errorf("got %v, want it accepted", err)
 	}
 }

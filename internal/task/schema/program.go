@@ -4,81 +4,80 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/dlclark/regexp2/v2/syntax"
 )
 
-// program is a pattern without back-references as a nondeterministic automaton, with one for each look-around.
+// program is a pattern without back-references, compiled to a nondeterministic finite automaton (Thompson, "Regular
+// expression search algorithm", 1968). Each look-around in it has a program of its own.
 type program struct {
 	code     []instruction
-	looks    []*look // those in the code, in an order of their own
-	anchored bool    // it can only begin where the text does
-	reverse  bool    // it reads the text from its end
+	looks    []*look
+	anchored bool // a match can only begin at the beginning of the text
+	reverse  bool // the text is read from its end to its beginning
 }
 
-// look is what a look-around looks for. A look-ahead is read from the end of the text, a look-behind from its begin:
-// so one pass finds all positions at which it holds.
+// look is a look-around. A look-ahead is read from the end of the text, and a look-behind from its beginning: so one
+// reading finds all positions where it holds, instead of one reading for each position.
 type look struct {
 	program *program
 	negated bool
 }
 
+// instruction is one state of the automaton.
 type instruction struct {
 	op   opcode
-	x, y int32 // where split and jump go; the number of the look; the options of a boundary
-	set  *runeSet
+	x, y int32 // the rune; the targets of split and jump; the index of the look; the options of an assertion
+	set  *syntax.CharSet
 }
 
 type opcode uint8
 
 const (
-	opSet opcode = iota // the next rune is in the set
-	opSplit
-	opJump
-	opBegin // of the text
-	opEnd
+	opRune    opcode = iota // reads the rune x
+	opNotRune               // reads any other rune
+	opSet                   // reads a rune of the set
+	opSplit                 // continues at x and at y
+	opJump                  // continues at x
+	opBegin                 // asserts the beginning of the text
+	opEnd                   // asserts its end
 	opLineBegin
 	opLineEnd
 	opBoundary
 	opNoBoundary
-	opLook
-	opMatch
+	opLook  // asserts look x
+	opMatch // ends a match
 	opFail
 )
 
-// runeSet is a set of runes, with a table for ASCII.
-type runeSet struct {
-	ascii [utf8.RuneSelf]bool
-	other func(rune) bool
-}
-
-func newRuneSet(contains func(rune) bool) *runeSet {
-	s := &runeSet{other: contains}
-	for r := range rune(utf8.RuneSelf) {
-		s.ascii[r] = contains(r)
+// runeInstruction returns the instruction for a node that matches one rune, or that repeats one.
+func runeInstruction(n *syntax.RegexNode) instruction {
+	switch {
+	case n.IsOneFamily():
+		return instruction{op: opRune, x: n.Ch}
+	case n.IsNotoneFamily():
+		return instruction{op: opNotRune, x: n.Ch}
+	default:
+		return instruction{op: opSet, set: n.Set}
 	}
-	return s
 }
 
-func (s *runeSet) contains(r rune) bool {
-	if 0 <= r && r < utf8.RuneSelf {
-		return s.ascii[r]
+// matches reports whether an instruction that reads a rune accepts r.
+func (i *instruction) matches(r rune) bool {
+	switch i.op {
+	case opRune:
+		return r == i.x
+	case opNotRune:
+		return r != i.x
+	default:
+		return i.set.Contains(r)
 	}
-	return s.other(r)
 }
 
-var errLarge = errors.New("its repetitions and alternatives are too many; give smaller counts")
+var errLarge = errors.New("it has too many repetitions and alternatives; use smaller counts")
 
-// builder writes a program.
-type builder struct {
-	p    *program
-	left *int // instructions that may still be written
-	sets map[*syntax.RegexNode]*runeSet
-}
-
-// newProgram returns the program of a pattern of at most so many instructions.
-func newProgram(root *syntax.RegexNode, most int) (p *program, err error) {
+// newProgram compiles a pattern to at most limit instructions, or returns errLarge.
+func newProgram(root *syntax.RegexNode, limit int) (p *program, err error) {
 	defer func() {
 		if broken := recover(); broken != nil {
 			p, err = nil, errLarge
@@ -87,18 +86,19 @@ func newProgram(root *syntax.RegexNode, most int) (p *program, err error) {
 			}
 		}
 	}()
-	return buildProgram(root, false, &most), nil
+	return buildProgram(root, false, &limit), nil
 }
 
+// buildProgram compiles a pattern or the inside of a look-around. left counts down the instructions of all of them.
 func buildProgram(root *syntax.RegexNode, reverse bool, left *int) *program {
-	b := &builder{p: &program{reverse: reverse}, left: left, sets: map[*syntax.RegexNode]*runeSet{}}
+	b := &builder{p: &program{reverse: reverse}, left: left}
 	b.node(root)
 	b.add(instruction{op: opMatch})
 	b.p.anchored = b.p.code[0].op == opBegin
 	return b.p
 }
 
-// size is the number of instructions, those of the looks included.
+// size returns the number of instructions, including those of the looks.
 func (p *program) size() int {
 	n := len(p.code)
 	for _, l := range p.looks {
@@ -107,27 +107,35 @@ func (p *program) size() int {
 	return n
 }
 
-func (b *builder) add(i instruction) int {
+// builder writes a program.
+type builder struct {
+	p    *program
+	left *int // instructions that may still be written, also for the looks
+}
+
+// add appends an instruction and returns its index. It panics with errLarge if there are too many.
+func (b *builder) add(i instruction) int32 {
 	*b.left--
 	if *b.left < 0 {
 		panic(errLarge)
 	}
 	b.p.code = append(b.p.code, i)
-	return len(b.p.code) - 1
+	return b.end() - 1
 }
 
-func (b *builder) next() int32 { return int32(len(b.p.code)) } //#nosec G115 // bounded by maxInstructions
+// end returns the index of the instruction that add appends next.
+func (b *builder) end() int32 { return int32(len(b.p.code)) } //#nosec G115 // bounded by maxInstructions
 
-// node writes what the node matches.
+// node writes the instructions for what the node matches.
 func (b *builder) node(n *syntax.RegexNode) {
 	switch n.T {
 	case syntax.NtEmpty, syntax.NtUpdateBumpalong, syntax.NtResetCapture:
 	case syntax.NtOne, syntax.NtNotone, syntax.NtSet:
-		b.rune(n)
+		b.add(runeInstruction(n))
 	case syntax.NtMulti:
 		b.text(n)
 	case syntax.NtConcatenate:
-		for _, child := range b.inOrder(n) {
+		for _, child := range b.inReadingOrder(n) {
 			b.node(child)
 		}
 	case syntax.NtAlternate:
@@ -145,10 +153,11 @@ func (b *builder) node(n *syntax.RegexNode) {
 			b.add(instruction{op: op, x: int32(n.Options)})
 			return
 		}
-		b.repeat(n, func() { b.rune(n) }) // a loop of one rune
+		b.repeat(n, func() { b.add(runeInstruction(n)) }) // a loop of one rune
 	}
 }
 
+// assertion returns the instruction for a node that asserts something about a position without reading a rune.
 func assertion(t syntax.NodeType) (opcode, bool) {
 	switch t {
 	case syntax.NtBeginning:
@@ -168,10 +177,10 @@ func assertion(t syntax.NodeType) (opcode, bool) {
 	}
 }
 
-// inOrder returns the parts of a concatenation in the order in which the program reads them. In a look-behind the
-// parser has them from right to left.
-func (b *builder) inOrder(n *syntax.RegexNode) []*syntax.RegexNode {
-	if (n.Options&syntax.RightToLeft != 0) == b.p.reverse {
+// inReadingOrder returns the parts of a concatenation in the order in which the program reads them. The parser has
+// reversed those of a look-behind.
+func (b *builder) inReadingOrder(n *syntax.RegexNode) []*syntax.RegexNode {
+	if isReverse(n) == b.p.reverse {
 		return n.Children
 	}
 	parts := slices.Clone(n.Children)
@@ -179,84 +188,66 @@ func (b *builder) inOrder(n *syntax.RegexNode) []*syntax.RegexNode {
 	return parts
 }
 
-func (b *builder) rune(n *syntax.RegexNode) {
-	set := b.sets[n]
-	if set == nil {
-		set = newRuneSet(runesOf(n))
-		b.sets[n] = set
-	}
-	b.add(instruction{op: opSet, set: set})
-}
+// isReverse reports whether the node is part of a look-behind.
+func isReverse(n *syntax.RegexNode) bool { return n.Options&syntax.RightToLeft != 0 }
 
-// runesOf returns the test for the runes that a node for one rune, or a loop of one, matches.
-func runesOf(n *syntax.RegexNode) func(rune) bool {
-	switch {
-	case n.IsOneFamily():
-		return func(r rune) bool { return r == n.Ch }
-	case n.IsNotoneFamily():
-		return func(r rune) bool { return r != n.Ch }
-	default:
-		return n.Set.Contains
-	}
-}
-
+// text writes a sequence of runes.
 func (b *builder) text(n *syntax.RegexNode) {
 	runes := slices.Clone(n.Str)
 	if b.p.reverse {
 		slices.Reverse(runes)
 	}
-	for _, want := range runes {
-		b.add(instruction{op: opSet, set: newRuneSet(func(r rune) bool { return r == want })})
+	for _, r := range runes {
+		b.add(instruction{op: opRune, x: r})
 	}
 }
 
+// alternate writes, for each alternative but the last: split to it or to the next one, then jump to the end.
 func (b *builder) alternate(n *syntax.RegexNode) {
-	var ends []int
-	for i, child := range n.Children {
-		if i == len(n.Children)-1 {
-			b.node(child)
-			break
-		}
+	var jumps []int32
+	last := len(n.Children) - 1
+	for _, child := range n.Children[:last] {
 		split := b.add(instruction{op: opSplit})
-		b.p.code[split].x = b.next()
+		b.p.code[split].x = b.end()
 		b.node(child)
-		ends = append(ends, b.add(instruction{op: opJump}))
-		b.p.code[split].y = b.next()
+		jumps = append(jumps, b.add(instruction{op: opJump}))
+		b.p.code[split].y = b.end()
 	}
-	for _, end := range ends {
-		b.p.code[end].x = b.next()
+	b.node(n.Children[last])
+	for _, jump := range jumps {
+		b.p.code[jump].x = b.end()
 	}
 }
 
-// repeat writes a loop. Whether it is greedy makes no difference to whether there is a match.
+// repeat writes a loop. Greedy and lazy loops are the same here, because only the existence of a match counts.
 func (b *builder) repeat(n *syntax.RegexNode, body func()) {
 	for range n.M {
 		body()
 	}
-	if n.N == math.MaxInt32 {
+	if n.N == math.MaxInt32 { // no upper bound
 		split := b.add(instruction{op: opSplit})
-		b.p.code[split].x = b.next()
+		b.p.code[split].x = b.end()
 		body()
-		b.add(instruction{op: opJump, x: int32(split)}) //#nosec G115 // bounded by maxInstructions
-		b.p.code[split].y = b.next()
+		b.add(instruction{op: opJump, x: split})
+		b.p.code[split].y = b.end()
 		return
 	}
-	var splits []int
+	var splits []int32
 	for range n.N - n.M {
 		split := b.add(instruction{op: opSplit})
-		b.p.code[split].x = b.next()
+		b.p.code[split].x = b.end()
 		splits = append(splits, split)
 		body()
 	}
 	for _, split := range splits {
-		b.p.code[split].y = b.next()
+		b.p.code[split].y = b.end()
 	}
 }
 
+// look writes a look-around, which is read in the other direction than the text that it looks at.
 func (b *builder) look(n *syntax.RegexNode) {
-	behind := n.Options&syntax.RightToLeft != 0
-	b.add(instruction{op: opLook, x: int32(len(b.p.looks))}) //#nosec G115 // bounded by maxGroups
-	b.p.looks = append(b.p.looks, nil)
-	at := len(b.p.looks) - 1
-	b.p.looks[at] = &look{program: buildProgram(n.Children[0], !behind, b.left), negated: n.T == syntax.NtNegLook}
+	index := len(b.p.looks)
+	b.add(instruction{op: opLook, x: int32(index)}) //#nosec G115 // bounded by maxGroups
+	b.p.looks = append(b.p.looks, nil)              // before those inside it
+	b.p.looks[index] = &look{program: buildProgram(n.Children[0], !isReverse(n), b.left), negated: n.T == syntax.NtNegLook}
 }

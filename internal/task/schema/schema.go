@@ -1,20 +1,3 @@
-// Package schema checks JSON against JSON Schema within a budget: of steps, of memory, and of how much is checked at
-// once.
-//
-// It knows the drafts 4, 6, 7, 2019-09 and 2020-12. The keyword $schema says which one a schema is written for;
-// without it that is 2020-12. So of a draft-04 schema without $schema only what 2020-12 has as well is understood:
-// definitions works as a place for $ref, but exclusiveMinimum: true, id, and an array in items are refused or have no
-// effect. The keyword nullable and the others of OpenAPI 3.0 are no part of JSON Schema and have no effect: a value
-// that may be null has "type": ["string", "null"]. A $schema that names another dialect (OpenAPI 3.1, draft-03) is
-// refused, and so is a $ref to another document: a schema is complete in itself.
-//
-// As the drafts say, format is checked up to draft 7 and is a remark from 2019-09 on, and so are contentEncoding and
-// contentMediaType in all of them. Patterns are ECMA-262 with the flag u; a pattern that is not valid with that flag,
-// such as [\w-.], is read without it. They are found in a time that grows with the length of the text times that of
-// the pattern, look-around included. Only back-references can take longer.
-//
-// No verdict depends on the clock. What a check costs is counted in steps, and one that takes too many is broken off
-// at the same point on any machine, whatever else that does.
 package schema
 
 import (
@@ -30,35 +13,35 @@ import (
 	"github.com/capstan-worker/capstan/internal/memory"
 )
 
-// How much is compiled and checked at once. Small jobs do not wait for large ones.
+// How many jobs run at the same time. Small jobs do not wait for large ones.
 const (
-	quickJobs  = 2
+	smallJobs  = 2
 	largeJobs  = 2
-	quickBytes = 8 << 20 // memory that a small job takes, at most
+	smallBytes = 8 << 20 // the most memory that a small job takes
 )
 
-// Bounds of the memory that a check takes.
+// Memory of a check, in bytes. The sizes were measured with Go 1.26 and rounded up.
 const (
-	maxDecoded      = 128 << 20 // bytes of a value that is decoded, with the stack to check it
-	frameSize       = 3 << 10   // bytes of stack for a schema that is applied inside another one
-	schemaValueSize = 3 << 10   // bytes for a value in a schema that is compiled
+	maxMemory       = 128 << 20 // for a decoded value and the stack to check it; one that needs more does not fit
+	frameSize       = 3 << 10   // stack for each subschema that is applied inside another one
+	schemaValueSize = 3 << 10   // for each JSON value of a compiled schema
 )
 
-// Checker compiles schemas and checks values against them: few at once, and those that take much memory when it is
-// free. A nil Checker does the same without such bounds. Its methods may be called by many goroutines at once.
+// Checker compiles schemas and checks values against them. It runs a few jobs at a time, and large ones only while there is
+// memory for them. A nil Checker works without these limits. The methods may be called by many goroutines at once.
 type Checker struct {
 	memory *memory.Budget
-	quick  *semaphore.Weighted
+	small  *semaphore.Weighted
 	large  *semaphore.Weighted
 }
 
-// NewChecker returns a Checker that reserves the memory for large values from the budget.
+// NewChecker returns a Checker that reserves the memory for large jobs from the budget.
 func NewChecker(budget *memory.Budget) *Checker {
-	return &Checker{memory: budget, quick: semaphore.NewWeighted(quickJobs), large: semaphore.NewWeighted(largeJobs)}
+	return &Checker{memory: budget, small: semaphore.NewWeighted(smallJobs), large: semaphore.NewWeighted(largeJobs)}
 }
 
-// Validate returns nil where the schema can be used. An error that is not ctx's says what is wrong with the schema,
-// and may quote it.
+// Validate returns nil if the schema can be used. The error is ctx's, or says what is wrong with the schema and may quote
+// it.
 func (c *Checker) Validate(ctx context.Context, schema json.RawMessage) error {
 	in, err := measureSchema(schema)
 	if err != nil {
@@ -70,32 +53,33 @@ func (c *Checker) Validate(ctx context.Context, schema json.RawMessage) error {
 	})
 }
 
-// MisfitError says that no value fits the schema.
+// MisfitError means that no value fits the schema.
 type MisfitError struct {
-	Reason error // why the first one does not. It names places, and quotes no more of the value than names
+	Reason error // why the first value does not fit; it contains no part of the value but names of members
 }
 
+// Error returns the reason.
 func (e *MisfitError) Error() string { return e.Reason.Error() }
 
 // Unwrap returns the reason.
 func (e *MisfitError) Unwrap() error { return e.Reason }
 
-// Description is how a schema describes the member of an object.
+// Description says where a schema describes a member of an object.
 type Description int
 
-// The descriptions. A schema that only lets a member pass does not describe it.
+// The places. A schema that merely allows a member does not describe it.
 const (
 	NotDescribed Description = iota
-	Implied                  // in a schema that it refers to or combines, or as one of the additional properties
-	Outright                 // in its own properties
+	Implied                  // in a subschema for the same object (by $ref, allOf …), or in additionalProperties
+	Outright                 // in properties of the schema itself
 )
 
-// Order says in which order values are tried, by their index, and may leave some out. It can ask how the schema
-// describes a member.
+// Order returns the indexes of the values to try, in this order. It may leave some out, and may ask how the schema describes
+// a member.
 type Order func(describes func(member string) Description) []int
 
-// FirstFit returns the index of the first of the values, in that order, that fits the schema. The error is a
-// *MisfitError where none fits, or ctx's, or says why the schema cannot be used.
+// FirstFit returns the index of the first value, in the order of order, that fits the schema. The error is a *MisfitError if
+// none fits; otherwise it is ctx's, or says why the schema cannot be used.
 func (c *Checker) FirstFit(ctx context.Context, schema json.RawMessage, values []json.RawMessage, order Order) (int, error) {
 	in, err := measureSchema(schema)
 	if err != nil {
@@ -108,8 +92,9 @@ func (c *Checker) FirstFit(ctx context.Context, schema json.RawMessage, values [
 		instances[i] = instance{raw: value, measure: size, err: err}
 		most = max(most, checkSize(schema, in, size))
 	}
+	// One job for all values, because the schema is compiled in it.
 	var fits int
-	err = c.run(ctx, schemaSize(in)+min(most, maxDecoded), func(m *meter) error {
+	err = c.run(ctx, schemaSize(in)+min(most, maxMemory), func(m *meter) error {
 		s, err := compile(schema, in, m)
 		if err != nil {
 			return err
@@ -120,20 +105,21 @@ func (c *Checker) FirstFit(ctx context.Context, schema json.RawMessage, values [
 	return fits, err
 }
 
-// instance is a value to be checked.
+// instance is a value to check.
 type instance struct {
 	measure
 	raw json.RawMessage
-	err error // it cannot be checked
+	err error // why it cannot be checked; nil if it can
 }
 
+// firstFit does the work of FirstFit. It returns errLong as it is, so that the job is run again.
 func (c *compiled) firstFit(instances []instance, order []int) (int, error) {
 	first := errors.New("there is no value")
 	for n, i := range order {
 		each := instances[i]
 		err := each.err
 		if err == nil {
-			err = c.refuse(each.measure)
+			err = c.checkMemory(each.measure)
 		}
 		if err == nil {
 			err = c.check(each.raw, each.measure)
@@ -141,54 +127,54 @@ func (c *compiled) firstFit(instances []instance, order []int) (int, error) {
 		if err == nil || errors.Is(err, errLong) {
 			return i, err
 		}
-		if n == 0 {
+		if n == 0 { // the first value in the order is the most likely one to be meant
 			first = err
 		}
 	}
 	return -1, &MisfitError{Reason: first}
 }
 
-// refuse returns an error where a value would take too much memory to check.
-func (c *compiled) refuse(in measure) error {
-	if memoryOf(in, c.chain, c.unique, c.evaluates) > maxDecoded {
-		return fmt.Errorf("it has too many values, or is nested too deep, to be checked against this schema: %d values in %d bytes", in.values, in.length)
+// checkMemory returns an error if it takes too much memory to check a value.
+func (c *compiled) checkMemory(in measure) error {
+	if memoryOf(in, c.chain, c.unique, c.evaluates) > maxMemory {
+		return fmt.Errorf("it has too many values, or is nested too deep, to check it against this schema: %d values in %d bytes", in.values, in.length)
 	}
 	return nil
 }
 
-// memoryOf returns about how many bytes it takes to check a value against a schema of which so many parts are applied
-// inside one another.
+// memoryOf estimates the bytes that it takes to check a value. chain is how many subschemas are applied inside one another to
+// the same value; unique and evaluates say whether the schema uses uniqueItems and unevaluatedItems or -Properties.
 func memoryOf(in measure, chain int, unique, evaluates bool) int {
 	size := in.most + chain*(in.depth+1)*frameSize
 	if unique {
-		size += 40 * in.values // the hash of each item
+		size += 40 * in.values // a hash of each item
 	}
 	if evaluates {
-		size += in.whole - in.most + 150*in.values // lists of what is unevaluated
+		size += in.whole - in.most + 150*in.values // lists of what is not evaluated yet
 	}
 	return size
 }
 
-// checkSize returns what memoryOf does, at most, before the schema is compiled.
+// checkSize returns an upper bound of memoryOf for a schema that is not compiled yet.
 func checkSize(schema []byte, of, in measure) int {
 	return memoryOf(in, of.values/2, bytes.Contains(schema, []byte("uniqueItems")), bytes.Contains(schema, []byte("unevaluated")))
 }
 
-// schemaSize returns about how many bytes it takes to compile a schema.
+// schemaSize estimates the bytes that it takes to compile a schema.
 func schemaSize(in measure) int { return in.length + in.values*schemaValueSize }
 
-// run runs a job that takes about so many bytes of memory. One that turns out to take more than a moment runs again, among the
-// large ones.
+// run runs a job that takes about size bytes of memory. A small job that needs more than smallSteps runs again as a large
+// one.
 func (c *Checker) run(ctx context.Context, size int, job func(*meter) error) error {
-	if c == nil {
+	if c == nil { // without limits
 		return job(newMeter(math.MaxInt))
 	}
-	if size <= quickBytes {
-		if err := acquire(ctx, c.quick); err != nil {
+	if size <= smallBytes {
+		if err := acquire(ctx, c.small); err != nil {
 			return err
 		}
-		err := job(newMeter(quickSteps))
-		c.quick.Release(1)
+		err := job(newMeter(smallSteps))
+		c.small.Release(1)
 		if !errors.Is(err, errLong) {
 			return err
 		}
@@ -205,9 +191,10 @@ func (c *Checker) run(ctx context.Context, size int, job func(*meter) error) err
 	return job(newMeter(math.MaxInt))
 }
 
-func acquire(ctx context.Context, places *semaphore.Weighted) error {
-	if err := places.Acquire(ctx, 1); err != nil {
-		return fmt.Errorf("wait to check a schema: %w", err)
+// acquire waits for a slot, at most until ctx ends.
+func acquire(ctx context.Context, slots *semaphore.Weighted) error {
+	if err := slots.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("wait for a schema check: %w", err)
 	}
 	return nil
 }

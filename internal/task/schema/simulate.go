@@ -6,8 +6,8 @@ import (
 	"github.com/dlclark/regexp2/v2/syntax"
 )
 
-// find reports whether the program matches a part of the text, in steps that are bounded by the product of their
-// lengths.
+// find reports whether the program matches any part of the text. The steps are bounded by the product of the lengths of
+// program and text.
 func (p *program) find(text string, m *meter) bool {
 	found := false
 	p.scan(text, m, func(int) bool {
@@ -17,46 +17,46 @@ func (p *program) find(text string, m *meter) bool {
 	return found
 }
 
-// positions returns at which places of the text the look holds, by the offset of its bytes.
+// positions returns the byte offsets of the text where the look holds.
 func (l *look) positions(text string, m *meter) bitmap {
 	m.spend(len(text) / (8 * opsPerStep))
-	at := newBitmap(len(text) + 1)
+	holds := newBitmap(len(text) + 1)
 	l.program.scan(text, m, func(pos int) bool {
-		at.set(pos)
+		holds.set(pos)
 		return true
 	})
 	if l.negated {
-		at.invert()
+		holds.invert()
 	}
-	return at
+	return holds
 }
 
-// simulation is a run of a program over a text: all ways through it at once.
+// simulation runs a program over a text, following all paths at once.
 type simulation struct {
 	*program
 	text    string
 	meter   *meter
-	holds   []bitmap // for each look, where it holds
-	threads threads  // instructions that wait for the next rune
-	stack   []int32
-	matched bool
+	holds   []bitmap // by look: where it holds
+	threads threads
+	stack   []int32 // of follow
+	matched bool    // a match ends at the current position
 }
 
-// scan calls found with each position at which a match ends that may begin anywhere, until it returns false. A
-// program that reads backwards begins at the end of the text.
+// scan calls found with each position where a match ends, until found returns false. Unless the program is anchored, a
+// match may begin anywhere. A reverse program starts at the end of the text.
 func (p *program) scan(text string, m *meter, found func(pos int) bool) {
 	s := &simulation{program: p, text: text, meter: m, threads: newThreads(len(p.code))}
 	m.spend(len(p.code) / opsPerStep)
 	for _, l := range p.looks {
 		s.holds = append(s.holds, l.positions(text, m))
 	}
-	before := newThreads(len(p.code))
+	previous := newThreads(len(p.code))
 	pos := 0
 	if p.reverse {
 		pos = len(text)
 	}
 	for {
-		if !p.anchored || pos == 0 {
+		if !p.anchored || pos == 0 { // a match may begin here
 			s.follow(0, pos)
 		}
 		if s.matched && !found(pos) {
@@ -64,15 +64,15 @@ func (p *program) scan(text string, m *meter, found func(pos int) bool) {
 		}
 		r, width := s.read(pos)
 		if width == 0 || p.anchored && !p.reverse && len(s.threads.list) == 0 {
-			return
+			return // the end of the text, or no thread is left and none can begin
 		}
 		pos += width
-		before, s.threads = s.threads, before
-		s.step(before.list, r, pos)
+		previous, s.threads = s.threads, previous
+		s.step(previous.list, r, pos)
 	}
 }
 
-// read returns the rune to read next and how far it takes the position, which is 0 at the end.
+// read returns the rune to read at pos, and by how much it changes pos: 0 at the end.
 func (s *simulation) read(pos int) (rune, int) {
 	if s.reverse {
 		r, width := utf8.DecodeLastRuneInString(s.text[:pos])
@@ -81,19 +81,19 @@ func (s *simulation) read(pos int) (rune, int) {
 	return utf8.DecodeRuneInString(s.text[pos:])
 }
 
-// step moves the threads over the rune to the position behind it.
-func (s *simulation) step(before []int32, r rune, pos int) {
+// step moves the previous threads over the rune r, to the position after it.
+func (s *simulation) step(previous []int32, r rune, pos int) {
 	s.threads.clear()
 	s.matched = false
-	s.meter.op(1 + len(before))
-	for _, pc := range before {
-		if s.code[pc].set.contains(r) {
+	s.meter.op(1 + len(previous))
+	for _, pc := range previous {
+		if s.code[pc].matches(r) {
 			s.follow(pc+1, pos)
 		}
 	}
 }
 
-// follow adds the instructions that wait for a rune and can be reached from pc without reading one.
+// follow adds the threads that can be reached from pc without reading a rune.
 func (s *simulation) follow(pc int32, pos int) {
 	s.stack = append(s.stack[:0], pc)
 	for len(s.stack) > 0 {
@@ -104,33 +104,33 @@ func (s *simulation) follow(pc int32, pos int) {
 		}
 		s.meter.op(1)
 		switch i := &s.code[pc]; i.op {
-		case opSet:
+		case opRune, opNotRune, opSet:
 			s.threads.list = append(s.threads.list, pc)
 		case opSplit:
-			s.stack = append(s.stack, i.y, i.x)
+			s.stack = append(s.stack, i.y, i.x) // the order does not matter
 		case opJump:
 			s.stack = append(s.stack, i.x)
 		case opMatch:
 			s.matched = true
 		case opFail:
 		default:
-			if s.holdsAt(i, pos) {
+			if s.assert(i, pos) {
 				s.stack = append(s.stack, pc+1)
 			}
 		}
 	}
 }
 
-// holdsAt reports whether an assertion holds at the position.
-func (s *simulation) holdsAt(i *instruction, pos int) bool {
+// assert reports whether an assertion holds at the position.
+func (s *simulation) assert(i *instruction, pos int) bool {
 	if i.op == opLook {
 		return s.holds[i.x].has(pos)
 	}
-	return holdsIn(s.text, pos, i.op, syntax.RegexOptions(i.x))
+	return assertAt(s.text, pos, i.op, syntax.RegexOptions(i.x))
 }
 
-// holdsIn reports whether an assertion that is no look-around holds at a position of the text.
-func holdsIn(text string, pos int, op opcode, options syntax.RegexOptions) bool {
+// assertAt reports whether an assertion other than a look-around holds at a position of the text.
+func assertAt(text string, pos int, op opcode, options syntax.RegexOptions) bool {
 	before, width := utf8.DecodeLastRuneInString(text[:pos])
 	after, widthAfter := utf8.DecodeRuneInString(text[pos:])
 	isWord := func(r rune, width int) bool { return width > 0 && syntax.IsECMAWordCharWithOptions(options, r) }
@@ -150,25 +150,22 @@ func holdsIn(text string, pos int, op opcode, options syntax.RegexOptions) bool 
 	}
 }
 
-// threads is a set of instructions.
+// threads is a set of instructions that wait for the next rune.
 type threads struct {
-	list    []int32  // those that wait for a rune
-	visited []uint32 // by instruction, the round in which it was visited
-	round   uint32
+	list    []int32
+	visited []uint32 // by instruction: the round of its last visit
+	round   uint32   // counts the runes of a text, which is shorter than 4 GiB
 }
 
 func newThreads(size int) threads { return threads{visited: make([]uint32, size), round: 1} }
 
+// clear removes all threads and begins a new round, so that visited need not be cleared.
 func (t *threads) clear() {
 	t.list = t.list[:0]
 	t.round++
-	if t.round == 0 {
-		clear(t.visited)
-		t.round = 1
-	}
 }
 
-// visit reports whether the instruction is visited for the first time in this round.
+// visit reports whether this is the first visit of the instruction in this round.
 func (t *threads) visit(pc int32) bool {
 	if t.visited[pc] == t.round {
 		return false

@@ -13,45 +13,46 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// Bounds of what an error tells.
+// Bounds of an error's length.
 const (
 	maxViolations = 5
-	maxChoices    = 10 // values of an enum
+	maxChoices    = 10 // values of an enum that are listed
 )
 
-// violations puts what the validator found into words, in a fixed order: "/heading: is required; …".
+// violations returns the violations as one error, ordered by their place: "/heading: is required; /price: got string, want
+// number; and 2 more".
 func violations(e *jsonschema.ValidationError) error {
 	all := leaves(e, nil)
 	some := len(all)
-	all = slices.DeleteFunc(all, isMore)
+	all = slices.DeleteFunc(all, isMore) // they only become "and more"
 	unseen := len(all) < some
 	slices.SortStableFunc(all, func(a, b *jsonschema.ValidationError) int {
 		return cmp.Or(slices.Compare(a.InstanceLocation, b.InstanceLocation), strings.Compare(a.SchemaURL, b.SchemaURL))
 	})
-	var told []string
-	for len(all) > 0 && len(told) < maxViolations {
-		told = append(told, describe(all[0])...)
+	var texts []string
+	for len(all) > 0 && len(texts) < maxViolations {
+		texts = append(texts, describe(all[0])...)
 		all = all[1:]
 	}
-	rest := len(all) + max(0, len(told)-maxViolations)
-	told = told[:min(len(told), maxViolations)]
+	rest := len(all) + max(0, len(texts)-maxViolations)
+	texts = texts[:min(len(texts), maxViolations)]
 	switch {
 	case unseen:
-		told = append(told, "and more")
+		texts = append(texts, "and more")
 	case rest > 0:
-		told = append(told, fmt.Sprintf("and %d more", rest))
+		texts = append(texts, fmt.Sprintf("and %d more", rest))
 	}
-	return errors.New(strings.Join(slices.Compact(told), "; "))
+	return errors.New(strings.Join(slices.Compact(texts), "; "))
 }
 
-// isMore reports whether a violation says that there may be others.
+// isMore reports whether a violation only says that there may be others.
 func isMore(e *jsonschema.ValidationError) bool {
 	_, ok := e.ErrorKind.(more)
 	return ok
 }
 
-// leaves appends the ends of the tree of violations. Of alternatives only their failing is told: why each
-// failed says nothing about which was meant.
+// leaves appends the leaves of a tree of violations to a list. For alternatives (anyOf, oneOf) it appends only that all
+// failed: why each failed does not say which was meant.
 func leaves(e *jsonschema.ValidationError, to []*jsonschema.ValidationError) []*jsonschema.ValidationError {
 	switch e.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf, *kind.PropertyNames:
@@ -67,18 +68,18 @@ func leaves(e *jsonschema.ValidationError, to []*jsonschema.ValidationError) []*
 	return to
 }
 
-// describe says what is wrong at one place, or at the places of the names that are missing or too many.
-// It quotes the schema, and of the instance no more than names and what should be a pattern.
+// describe puts a violation into words. If names are missing or not allowed, there is one text for each. The texts may quote
+// the schema, but no part of the instance except names and invalid patterns.
 func describe(e *jsonschema.ValidationError) []string {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Format:
-		if own, ok := errors.AsType[*misfit](k.Err); ok {
+		if own, ok := errors.AsType[*misfit](k.Err); ok { // a visit found it in the place of the format
 			return describe(&jsonschema.ValidationError{InstanceLocation: e.InstanceLocation, ErrorKind: own.kind})
 		}
 		if k.Want == "regex" {
-			return located(e, "is no regex: "+k.Err.Error())
+			return located(e, "is not a regular expression: "+k.Err.Error())
 		}
-		return located(e, "is no "+k.Want)
+		return located(e, "is not a valid "+k.Want)
 	case *kind.Required:
 		return located(e, "is required", k.Missing...)
 	case *kind.AdditionalProperties:
@@ -87,7 +88,7 @@ func describe(e *jsonschema.ValidationError) []string {
 	case *kind.PropertyNames:
 		return located(e, "is not allowed as a name", k.Property)
 	case *kind.AnyOf:
-		return located(e, "fits none of anyOf")
+		return located(e, "matches none of anyOf")
 	case *kind.FalseSchema:
 		return located(e, "is not allowed")
 	case *kind.Enum:
@@ -96,22 +97,33 @@ func describe(e *jsonschema.ValidationError) []string {
 		}
 	case *kind.Pattern:
 		return located(e, "does not match the pattern "+strconv.Quote(k.Want))
-	case *kind.Minimum:
-		return located(e, "is below the minimum of "+number(k.Want))
-	case *kind.Maximum:
-		return located(e, "is above the maximum of "+number(k.Want))
-	case *kind.ExclusiveMinimum:
-		return located(e, "is not above "+number(k.Want))
-	case *kind.ExclusiveMaximum:
-		return located(e, "is not below "+number(k.Want))
-	case *kind.MultipleOf:
-		return located(e, "is no multiple of "+number(k.Want))
 	}
-	alone := jsonschema.ValidationError{ErrorKind: e.ErrorKind}
-	return located(e, alone.DetailedOutput().Error.String())
+	if text := describeNumber(e.ErrorKind); text != "" {
+		return located(e, text)
+	}
+	withoutPlace := jsonschema.ValidationError{ErrorKind: e.ErrorKind}
+	return located(e, withoutPlace.DetailedOutput().Error.String())
 }
 
-// located puts the place before what is wrong with it, or with each of the names in it.
+// describeNumber puts a violation by a number into words, or returns "" for any other.
+func describeNumber(violated jsonschema.ErrorKind) string {
+	switch k := violated.(type) {
+	case *kind.Minimum:
+		return "is below the minimum of " + number(k.Want)
+	case *kind.Maximum:
+		return "is above the maximum of " + number(k.Want)
+	case *kind.ExclusiveMinimum:
+		return "is not above " + number(k.Want)
+	case *kind.ExclusiveMaximum:
+		return "is not below " + number(k.Want)
+	case *kind.MultipleOf:
+		return "is not a multiple of " + number(k.Want)
+	default:
+		return ""
+	}
+}
+
+// located returns the violation with its place in front, or one text for each of the names in that place.
 func located(e *jsonschema.ValidationError, what string, names ...string) []string {
 	place := pointer(e.InstanceLocation)
 	if len(names) == 0 && place == "" {
@@ -127,12 +139,13 @@ func located(e *jsonschema.ValidationError, what string, names ...string) []stri
 	return all
 }
 
+// number writes a number of the schema as people would.
 func number(n *big.Rat) string {
 	f, _ := n.Float64()
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// pointer returns the JSON pointer through these names: RFC 6901.
+// pointer returns a JSON pointer (RFC 6901).
 func pointer(names []string) string {
 	escape := strings.NewReplacer("~", "~0", "/", "~1")
 	var b strings.Builder

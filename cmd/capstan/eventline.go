@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/fatih/color"
+	"github.com/mattn/go-runewidth"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Widths in columns of the terminal.
+const (
+	idWidth     = 16
+	statusWidth = 20 // "✗ submission_unknown"
+	answerWidth = 100
+
+	messageWidth = 2048 // for texts that are shown whole, within reason
+)
+
+// eventLine is an event on one line: when the task finished, its id, its status, its run time, and its result or error.
+func eventLine(ev received) string {
+	return fmt.Sprintf("%s  %s  %s  %7s  %s",
+		faint(clock(ev.FinishedAt)), taskCell(ev.TaskID), statusCell(ev.Status, describeStatus(ev.Event)), runTime(ev.Event), ev.answer())
+}
+
+// taskCell is a task id, padded to the width of its column.
+func taskCell(id string) string { return runewidth.FillRight(oneLine(id, messageWidth), idWidth) }
+
+// statusCell is a text in the color of a state, padded to the width of its column.
+func statusCell(s task.State, text string) string {
+	return colorOf(s).Sprint(runewidth.FillRight(text, statusWidth))
+}
+
+// colorOf is green for success, red for failure, and yellow for unfinished tasks.
+func colorOf(s task.State) *color.Color {
+	switch s {
+	case task.Succeeded:
+		return color.New(color.FgGreen)
+	case task.Failed:
+		return color.New(color.FgRed)
+	default:
+		return color.New(color.FgYellow)
+	}
+}
+
+// describeStatus is "✓ succeeded", or "✗" with the error's code.
+func describeStatus(ev task.Event) string {
+	if ev.Error == nil {
+		return "✓ " + string(ev.Status)
+	}
+	return oneLine("✗ "+string(ev.Error.Code), statusWidth)
+}
+
+// clock is the local time of day, with the date unless it is today's.
+func clock(at time.Time) string {
+	at = at.Local()
+	if now := time.Now(); at.YearDay() == now.YearDay() && at.Year() == now.Year() {
+		return at.Format(time.TimeOnly)
+	}
+	return at.Format(time.DateTime)
+}
+
+// runTime is the time from submission to the end, or "-" for a task that was never submitted.
+func runTime(ev task.Event) string {
+	if ev.SubmittedAt.IsZero() {
+		return "-"
+	}
+	return rounded(ev.FinishedAt.Sub(ev.SubmittedAt))
+}
+
+// rounded is a duration with about three digits.
+func rounded(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.2fs", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	default:
+		return d.Round(time.Second).String()
+	}
+}
+
+// answer is the result or the error on one line.
+func (ev received) answer() string {
+	prefix := ""
+	if ev.replay {
+		prefix = faint("(replay) ")
+	}
+	var text string
+	switch {
+	case ev.Status != task.Succeeded && ev.Error != nil:
+		text = ev.Error.Message
+	case ev.ResultRef != nil:
+		text = fmt.Sprintf("%d bytes in object store %s under %s", ev.ResultRef.Size, ev.ResultRef.Bucket, ev.ResultRef.Name)
+	case json.Unmarshal(ev.Result, &text) != nil: // a string is shown without its quotes
+		text = string(ev.Result)
+	}
+	return prefix + oneLine(text, answerWidth)
+}

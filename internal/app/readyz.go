@@ -1,0 +1,43 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/admin"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// checks returns the lines of /readyz: first what a worker needs to be ready, then what an operator should know. A
+// worker whose submissions or polls are paused is ready: its tasks wait, and it resumes by itself.
+func (w *worker) checks(ctx context.Context) []admin.Check {
+	return []admin.Check{
+		{Name: "nats", Ready: func() (bool, string) { return w.nc.IsConnected(), w.nc.Status().String() }},
+		{Name: "permissions", Ready: w.violations.Ready},
+		{Name: "streams", Ready: w.binding.Ready},
+		{Name: "clock", Info: w.binding.Clock},
+		{Name: "work", Ready: func() (bool, string) {
+			if ctx.Err() != nil {
+				return false, "draining"
+			}
+			return true, "accepting tasks"
+		}},
+		{Name: "submissions", Info: func() string { return describePause(w.admission.Paused, w.api.KeyProblem) }},
+		{Name: "polls", Info: func() string { return describePause(w.poller.Paused, w.api.KeyProblem) }},
+	}
+}
+
+// describePause returns "ok", or the end of a pause and its reason. If the API rejected the key and the key file cannot be
+// read either, it names that problem: it is what the operator must fix.
+func describePause(state func() (task.Reason, time.Time, bool), keyProblem func() string) string {
+	reason, until, paused := state()
+	if !paused {
+		return "ok"
+	}
+	text := fmt.Sprintf("paused until %s: %s", until.UTC().Format(time.RFC3339), reason)
+	if problem := keyProblem(); problem != "" && reason == task.Unauthorized {
+		text += " (" + problem + ")"
+	}
+	return text
+}

@@ -1,0 +1,88 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/jet"
+)
+
+// headersPerFetch is how many headers are fetched at once.
+const headersPerFetch = 500
+
+// errHeadersLost says that headers were lost on their way. The next attempt continues after the last one received.
+var errHeadersLost = errors.New("headers were lost on the way")
+
+// read calls note with the hash of the id and with the sequence of each message, from pos to the last message that is
+// stored when read begins. It advances pos. It retries until it is done, and returns early only with an error of note.
+func (x *eventIndex) read(ctx context.Context, pos *position, note func(hash, seq uint64) error) error {
+	_, err := jet.Retry(ctx, x.call, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, x.readOnce(ctx, pos, note)
+	})
+	return err
+}
+
+// readOnce reads until an answer is lost. It waits for each answer no longer than a quick call: all queries wait for this
+// one search.
+func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(hash, seq uint64) error) error {
+	consumer, closeConsumer, err := x.open(ctx, *pos)
+	if err != nil {
+		return err
+	}
+	defer closeConsumer()
+	pending := consumer.CachedInfo().NumPending
+	for read := uint64(0); read < pending; {
+		messages, err := consumer.Fetch(int(min(headersPerFetch, pending-read)), jetstream.FetchMaxWait(jet.Quick))
+		if err != nil {
+			return err
+		}
+		before := read
+		for msg := range messages.Messages() {
+			meta, err := msg.Metadata()
+			if err != nil {
+				return err
+			}
+			if meta.Sequence.Consumer != read+1 { // the consumer numbers what it delivers, without gaps
+				return errHeadersLost
+			}
+			if err := note(x.hash(msg.Headers().Get(nats.MsgIdHdr)), meta.Sequence.Stream); err != nil {
+				return jet.Final(err)
+			}
+			*pos = position{seq: meta.Sequence.Stream}
+			read++
+		}
+		if err := messages.Error(); err != nil {
+			return err
+		}
+		if read == before {
+			return errHeadersLost
+		}
+	}
+	return nil
+}
+
+// openHeaders creates a consumer of the headers from a position on, and returns how to delete it. If it cannot be deleted,
+// the server removes it after jet.Slow.
+func openHeaders(ctx context.Context, js jetstream.JetStream, stream string, from position) (jetstream.Consumer, func(), error) {
+	cfg := jetstream.ConsumerConfig{
+		HeadersOnly: true, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: jet.Slow,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from.seq + 1,
+	}
+	if !from.since.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &from.since
+	}
+	opening, cancel := context.WithTimeout(ctx, jet.Quick)
+	defer cancel()
+	consumer, err := js.CreateConsumer(opening, stream, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return consumer, func() {
+		ctx, cancel := context.WithTimeout(ctx, jet.Quick)
+		defer cancel()
+		_ = js.DeleteConsumer(ctx, stream, consumer.CachedInfo().Name)
+	}, nil
+}
