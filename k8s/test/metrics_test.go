@@ -273,7 +273,7 @@ var demo = sync.OnceValues(func() (map[string]*dto.MetricFamily, error) {
 	defer func() { _ = cmd.Process.Signal(syscall.SIGINT) }()
 	address := regexp.MustCompile(`^\s+worker\s+(http://\S+)`)
 	var url string
-	for lines := bufio.NewScanner(out); lines.Scan() && !strings.Contains(lines.Text(), "All three ended"); {
+	for lines := bufio.NewScanner(out); lines.Scan() && !strings.HasPrefix(lines.Text(), "Done in "); {
 		if found := address.FindStringSubmatch(lines.Text()); found != nil {
 			url = found[1]
 		}
