@@ -6,16 +6,14 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/capstan-worker/capstan/bench/figure"
 	"github.com/capstan-worker/capstan/bench/standin"
 )
 
-// latencyTasks are the tasks of one run, one after the other.
+// latencyTasks is the number of tasks in a run, one after the other.
 const latencyTasks = 300
 
-// delays are what the tasks of one run waited for, in milliseconds.
+// delays are the delays of the tasks of one run, in milliseconds.
 type delays struct{ before, after []float64 }
 
 func latency(ctx context.Context, l *lab) ([]figure.Row, error) {
@@ -42,15 +40,17 @@ func latency(ctx context.Context, l *lab) ([]figure.Row, error) {
 		}
 	}
 	before, after := func(d delays) []float64 { return d.before }, func(d delays) []float64 { return d.after }
-	return []figure.Row{
+	rows := []figure.Row{
 		row("request stored → POST arrives, median", 2, 0.5, before),
 		row("request stored → POST arrives, p99", 10, 0.99, before),
 		row("poll answered → event stored, median", 2, 0.5, after),
 		row("poll answered → event stored, p99", 10, 0.99, after),
-	}, nil
+	}
+	rows[0].Headline = "from a stored request to its POST, if the worker is idle"
+	return rows, nil
 }
 
-// delays runs n tasks through an idle contender, each when the one before has ended.
+// delays runs n tasks through an idle contender. Each is published when the one before has finished.
 func (l *lab) delays(ctx context.Context, c contender, n int) (d delays, err error) {
 	w, err := l.newWorld(ctx, standin.Config{Times: true})
 	defer w.close()
@@ -68,32 +68,23 @@ func (l *lab) delays(ctx context.Context, c contender, n int) (d delays, err err
 		if _, err := w.js.Publish(ctx, requestSubject, request(fmt.Sprintf("task-%07d", i))); err != nil {
 			return d, fmt.Errorf("publish: %w", err)
 		}
-		if err := next(ctx, events); err != nil {
-			return d, err
+		if _, err := events.NextMsg(startTime); err != nil {
+			return d, fmt.Errorf("wait for an event: %w", err)
 		}
 	}
 	return w.readDelays(ctx, n)
 }
 
-func next(ctx context.Context, events *nats.Subscription) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
-	defer cancel()
-	if _, err := events.NextMsgWithContext(ctx); err != nil {
-		return fmt.Errorf("wait for an event: %w", err)
-	}
-	return nil
-}
-
-// readDelays reads them from the events and from the stand-in's notes: all clocks are this machine's. The
-// first task, which meets a contender that is still starting, does not count.
+// readDelays computes the delays from the events and the times that the stand-in noted: all clocks are this
+// machine's. The first task does not count, because the contender is still starting.
 func (w *world) readDelays(ctx context.Context, n int) (d delays, err error) {
-	var times map[string]standin.Times
-	if err := w.askAPI(ctx, "/_bench/times", &times); err != nil {
+	times, err := w.times(ctx)
+	if err != nil {
 		return d, err
 	}
 	s, err := w.js.Stream(ctx, resultStream)
 	if err != nil {
-		return d, fmt.Errorf("look at the events: %w", err)
+		return d, fmt.Errorf("read the events: %w", err)
 	}
 	for seq := 2; seq <= n; seq++ {
 		msg, err := s.GetMsg(ctx, uint64(seq))
@@ -107,9 +98,9 @@ func (w *world) readDelays(ctx context.Context, n int) (d delays, err error) {
 		if err := json.Unmarshal(msg.Data, &event); err != nil {
 			return d, fmt.Errorf("read event %d: %w", seq, err)
 		}
-		at := times[event.ID]
-		d.before = append(d.before, milliseconds(at.Posted-event.Stored.UnixNano()))
-		d.after = append(d.after, milliseconds(msg.Time.UnixNano()-at.Answered))
+		noted := times[event.ID]
+		d.before = append(d.before, milliseconds(noted.Posted-event.Stored.UnixNano()))
+		d.after = append(d.after, milliseconds(msg.Time.UnixNano()-noted.Answered))
 	}
 	return d, nil
 }

@@ -2,176 +2,202 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"math"
+	"math/rand/v2"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/capstan-worker/capstan/bench/figure"
 	"github.com/capstan-worker/capstan/bench/standin"
+	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/test/process"
 )
 
 const (
 	// A tenth of the default POLL_INTERVAL and POLL_MAX_INTERVAL.
-	shortestGap = 200 * time.Millisecond
-	longestGap  = 1500 * time.Millisecond
+	shortestInterval = 200 * time.Millisecond
+	longestInterval  = 1500 * time.Millisecond
 
-	// pollsAtOnce is how many tasks of all workloads run at once.
-	pollsAtOnce = 800
-
-	// nearLimit is how near to the least that is possible calls times delay should come.
-	nearLimit = 1.15
+	pollTasks = 1200 // of each workload
+	pollLearn = 400  // the first tasks of each workload, from which the worker learns; they do not count
+	pollsHeld = 800  // tasks in progress at once
+	nearBest  = 1.15 // how far above the optimum the worker may be
 )
 
-// cost is what it took to notice the ends of one workload's tasks.
-type cost struct {
-	calls      float64 // a task
-	delay, p95 float64 // from the end to the answer that told of it, in milliseconds
+// workload is a kind of task and a distribution of run times.
+type workload struct {
+	name    string
+	agent   string  // a worker learns about each agent separately
+	optimum float64 // the least possible product of calls and mean delay, as a ratio to a fixed interval's
+	run     func(r *rand.Rand) time.Duration
 }
 
-func (c cost) product() float64 { return c.calls * c.delay }
+// workloads returns all of them. The optimum is (∫√(S·f))²/E[T] for run times T with the density f, where S is the
+// share that outlasts an age: docs/design.md.
+func workloads() []workload {
+	short, long := logNormal(0.8, 0.2), logNormal(6, 0.2)
+	return []workload{
+		{"log-normal, σ 0.25", "narrow", 0.44, logNormal(2, 0.25)},
+		{"log-normal, σ 0.5", "wide", 0.73, logNormal(2, 0.5)},
+		{"log-normal, σ 1", "wider", 0.95, logNormal(2, 1)},
+		{"0.8 s and 6 s, 70:30, σ 0.2", "mixed", 0.44, func(r *rand.Rand) time.Duration {
+			if r.IntN(10) < 7 {
+				return short(r)
+			}
+			return long(r)
+		}},
+	}
+}
 
-// costs are those of the workloads by their agents, in one round.
-type costs struct{ worker, fixed, growing map[string]cost }
+// logNormal is a distribution with this median in seconds, and this deviation of the logarithm.
+func logNormal(median, sigma float64) func(*rand.Rand) time.Duration {
+	return func(r *rand.Rand) time.Duration {
+		return time.Duration(median * math.Exp(sigma*r.NormFloat64()) * float64(time.Second))
+	}
+}
+
+// cost is the cost of noticing the ends of tasks.
+type cost struct {
+	calls  float64   // of a task, on average
+	delays []float64 // from the end of each task to the answer that reported it, in milliseconds
+}
+
+func (c cost) mean() float64 {
+	sum := 0.0
+	for _, d := range c.delays {
+		sum += d
+	}
+	return sum / float64(len(c.delays))
+}
+
+func (c cost) product() float64 { return c.calls * c.mean() }
+
+func (c cost) p95() float64 { return figure.Quantile(c.delays, 0.95) }
 
 func polls(ctx context.Context, l *lab) ([]figure.Row, error) {
-	var all []costs
-	var waits []fairness
+	worker, fixed := make([][]cost, len(workloads())), make([][]cost, len(workloads()))
 	for round := range l.rounds {
-		c, err := l.pollCosts(ctx, round)
+		w, f, err := l.pollCosts(ctx, round)
 		if err != nil {
 			return nil, err
 		}
-		f, err := l.fairness(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, agent := range slices.Sorted(maps.Keys(c.worker)) {
-			fmt.Printf("round %d  %-8s worker %.4g  fixed %.4g  growing %.4g\n", round+1, agent, c.worker[agent], c.fixed[agent], c.growing[agent])
-		}
-		fmt.Printf("round %d  rate %+v\n", round+1, f)
-		all, waits = append(all, c), append(waits, f)
-	}
-	return append(pollRows(all), fairnessRow(waits)), nil
-}
-
-func pollRows(all []costs) []figure.Row {
-	row := func(w workload, what, unit string, most float64, value func(cost) float64) figure.Row {
-		return figure.Row{
-			What: w.name + ": " + what, Unit: unit, Of: "worker", Values: each(all, func(c costs) float64 { return value(c.worker[w.agent]) }),
-			Than: "fixed interval", Others: each(all, func(c costs) float64 { return value(c.fixed[w.agent]) }), Goal: figure.Goal{Most: most},
+		for i, load := range workloads() {
+			worker[i], fixed[i] = append(worker[i], w[i]), append(fixed[i], f[i])
+			fmt.Printf("round %d  %-8s %.2f of a fixed interval's calls × delay\n", round+1, load.agent, w[i].product()/f[i].product())
 		}
 	}
-	grown := func(w workload, what, unit string, most float64, value func(cost) float64) figure.Row {
-		r := row(w, what, unit, most, value)
-		r.Than, r.Others = "growing interval", each(all, func(c costs) float64 { return value(c.growing[w.agent]) })
-		return r
-	}
-	delay, p95 := func(c cost) float64 { return c.delay }, func(c cost) float64 { return c.p95 }
 	var rows []figure.Row
-	for _, w := range steady() {
-		rows = append(rows,
-			row(w, fmt.Sprintf("calls × delay, at best %.2f", w.least), "ms a task", nearLimit*w.least, cost.product),
-			row(w, "mean delay", "ms", 0, delay),
-			row(w, "p95 of the delay", "ms", 1.5, p95),
-		)
+	for i, load := range workloads() {
+		row := func(what, unit string, most float64, value func(cost) float64) {
+			rows = append(rows, figure.Row{
+				What: load.name + ": " + what, Unit: unit, Of: "worker", Values: each(worker[i], value),
+				Than: "fixed interval", Others: each(fixed[i], value), Goal: figure.Goal{Most: most},
+			})
+		}
+		row(fmt.Sprintf("calls × delay, at best %.2f", load.optimum), "ms a task", nearBest*load.optimum, cost.product)
+		row("mean delay", "ms", 0, cost.mean)
+		row("p95 of the delay", "ms", 1.5, cost.p95)
 	}
-	for _, w := range append(shifting(), mixture()) {
-		rows = append(rows,
-			grown(w, "calls × delay", "ms a task", 1, cost.product),
-			grown(w, "mean delay", "ms", 0, delay),
-			grown(w, "p95 of the delay", "ms", 0, p95),
-		)
-	}
-	return rows
+	return rows, nil
 }
 
-// pollCosts lets the worker run all workloads, and then the loops, with the same run times.
-func (l *lab) pollCosts(ctx context.Context, round int) (c costs, err error) {
+// pollCosts has the worker run all workloads at once, and returns its cost for each and that of a fixed interval.
+func (l *lab) pollCosts(ctx context.Context, round int) (worker, fixed []cost, err error) {
 	settings := []string{
-		"POLL_INTERVAL=" + shortestGap.String(), "POLL_MAX_INTERVAL=" + longestGap.String(),
-		fmt.Sprintf("MAX_IN_FLIGHT=%d", pollsAtOnce*10/9+1),
+		"POLL_INTERVAL=" + shortestInterval.String(), "POLL_MAX_INTERVAL=" + longestInterval.String(),
+		fmt.Sprintf("MAX_IN_FLIGHT=%d", pollsHeld*10/9+1),
 	}
 	w, err := l.newWorld(ctx, standin.Config{Times: true}, settings...)
 	defer w.close()
 	if err != nil {
-		return c, err
+		return nil, nil, err
 	}
-	all := jobs(append(steady(), shifting()...), round+1)
-	err = w.publish(ctx, len(all), func(i int) *nats.Msg {
-		return &nats.Msg{Subject: requestSubject, Data: all[i].request("worker")}
+	loads, random := workloads(), rand.New(rand.NewPCG(uint64(round+1), 1))
+	err = w.publish(ctx, pollTasks*len(loads), func(i int) []byte {
+		load := loads[i%len(loads)]
+		id := pollTask(load, i/len(loads))
+		return fmt.Appendf(nil, `{"task_id":%q,"url":"https://example.com/","agent":%q,"prompt":"%s %s and done"}`, id, load.agent, id, load.run(random))
 	})
 	if err != nil {
-		return c, err
+		return nil, nil, err
 	}
 	p, err := w.startWorker(ctx, "worker", settings...)
 	if err != nil {
-		return c, err
+		return nil, nil, err
 	}
-	if err := w.settled(ctx, p, len(all)); err != nil {
-		return c, err
+	if err := w.finish(ctx, p, pollTasks*len(loads)); err != nil {
+		return nil, nil, err
 	}
-	if err := w.stop(ctx, p); err != nil {
-		return c, err
+	if worker, err = w.pollCost(ctx, ""); err != nil {
+		return nil, nil, err
 	}
-	if c.worker, err = w.costs(ctx, "worker", all); err != nil {
-		return c, err
+	if err := w.replay(ctx, worker); err != nil {
+		return nil, nil, err
 	}
-	err = w.replayAll(ctx, all, &c)
-	return c, err
+	fixed, err = w.pollCost(ctx, "fixed-")
+	return worker, fixed, err
 }
 
-// replayAll runs the loops that the worker is held against: for the steady workloads one with a fixed interval of
-// twice the worker's mean delay, which has that delay as well; where it is the question, the growing one.
-func (w *world) replayAll(ctx context.Context, all []job, c *costs) error {
-	var again []replay
-	var fixed, grown []job
-	for _, j := range all {
-		if j.least > 0 {
-			interval := time.Duration(2 * c.worker[j.agent].delay * float64(time.Millisecond))
-			again, fixed = append(again, replay{job: j, arm: "fixed", gap: every(interval)}), append(fixed, j)
-		}
-		if j.least == 0 || j.agent == mixture().agent {
-			again, grown = append(again, replay{job: j, arm: "growing", gap: fifthOfAge}), append(grown, j)
-		}
-	}
-	if err := w.loop(ctx, again, pollsAtOnce); err != nil {
-		return err
-	}
-	var err, err2 error
-	c.fixed, err = w.costs(ctx, "fixed", fixed)
-	c.growing, err2 = w.costs(ctx, "growing", grown)
-	return errors.Join(err, err2)
-}
+func pollTask(load workload, number int) string { return fmt.Sprintf("%s-%d", load.agent, number) }
 
-// costs reads from the stand-in's notes what an arm took.
-func (w *world) costs(ctx context.Context, arm string, all []job) (map[string]cost, error) {
-	var times map[string]standin.Times
-	if err := w.askAPI(ctx, "/_bench/times", &times); err != nil {
+// pollCost returns the cost of each workload, for the tasks whose ids have this prefix.
+func (w *world) pollCost(ctx context.Context, prefix string) ([]cost, error) {
+	times, err := w.times(ctx)
+	if err != nil {
 		return nil, err
 	}
-	calls, delays := map[string]float64{}, map[string][]float64{}
-	for _, j := range all {
-		at := times[j.id(arm)]
-		if at.Answered == 0 {
-			return nil, fmt.Errorf("nobody was told that %s ended", j.id(arm))
+	var all []cost
+	for _, load := range workloads() {
+		var c cost
+		for i := pollLearn; i < pollTasks; i++ {
+			noted := times[prefix+pollTask(load, i)]
+			c.calls += float64(noted.Polls) / (pollTasks - pollLearn)
+			c.delays = append(c.delays, milliseconds(noted.Answered-noted.Posted-noted.Run))
 		}
-		if j.number < j.skip {
-			continue
-		}
-		calls[j.agent] += float64(at.Polls)
-		delays[j.agent] = append(delays[j.agent], milliseconds(at.Answered-at.Posted-at.Run))
+		all = append(all, c)
 	}
-	found := map[string]cost{}
-	for agent, late := range delays {
-		c := cost{calls: calls[agent] / float64(len(late)), p95: figure.Quantile(late, 0.95)}
-		for _, d := range late {
-			c.delay += d / float64(len(late))
-		}
-		found[agent] = c
+	return all, nil
+}
+
+// replay runs the counted tasks again, with a loop that polls at a fixed interval. For each workload the interval is
+// twice the worker's mean delay, so that the mean delay of the loop is the same. A busy machine delays both.
+func (w *world) replay(ctx context.Context, worker []cost) error {
+	times, err := w.times(ctx)
+	if err != nil {
+		return err
 	}
-	return found, nil
+	client, err := anchor.New(anchor.Config{APIKey: "bench", BaseURL: w.apiURL, RequestTimeout: startTime}, "bench", prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(pollsHeld)
+	for i := pollLearn; i < pollTasks; i++ {
+		for k, load := range workloads() {
+			id := pollTask(load, i)
+			body := fmt.Appendf(nil, `{"async":true,"prompt":"fixed-%s %s and done"}`, id, time.Duration(times[id].Run))
+			interval := time.Duration(2 * worker[k].mean() * float64(time.Millisecond))
+			group.Go(func() error { return submitAndPoll(ctx, client, body, interval) })
+		}
+	}
+	return group.Wait()
+}
+
+func submitAndPoll(ctx context.Context, client *anchor.Client, body []byte, interval time.Duration) error {
+	id, err := client.Submit(ctx, "", body)
+	for err == nil {
+		if err = process.Pass(ctx, interval); err != nil {
+			break
+		}
+		var workflow task.Workflow
+		if workflow, err = client.Status(ctx, id, anchor.MaxAnswer); workflow.Ended() {
+			break
+		}
+	}
+	return err
 }

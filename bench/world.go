@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,22 +21,20 @@ import (
 	"github.com/capstan-worker/capstan/test/process"
 )
 
-// The streams' names, as a worker makes them by default.
+// The names that a worker gives to its streams by default.
 const (
 	requestStream  = "TASKS"
 	requestSubject = "tasks.request"
 	resultStream   = "TASK_RESULTS"
-	recordStream   = "KV_task_tracker"
-	consumerName   = "worker"
 )
 
-// makerName is the worker that makes the streams, and does nothing else.
-const makerName = "maker"
+// provisioner is the name of the worker that creates the streams, and does nothing else.
+const provisioner = "provisioner"
 
-// startPatience is how long a process may take to come up on a busy machine.
-const startPatience = time.Minute
+// startTime is how long a process may take to start on a busy machine.
+const startTime = time.Minute
 
-// world is a NATS server with empty streams, the API's stand-in, and what runs on them.
+// world is a NATS server with empty streams, the stand-in for the API, and the programs that use them.
 type world struct {
 	*lab
 	dir     string
@@ -47,13 +47,13 @@ type world struct {
 	started []*process.Process
 }
 
-// newWorld starts NATS and the stand-in, and lets a worker make the streams with these settings. close ends
-// it, whether or not there was an error.
+// newWorld starts NATS and the stand-in, and has a worker with these settings create the streams. The caller must
+// close the world, even after an error.
 func (l *lab) newWorld(ctx context.Context, api standin.Config, settings ...string) (*world, error) {
 	l.worlds++
 	w := &world{lab: l, dir: filepath.Join(l.dir, fmt.Sprintf("world-%d", l.worlds))}
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
-		return w, fmt.Errorf("make a world: %w", err)
+		return w, fmt.Errorf("create a folder: %w", err)
 	}
 	if err := w.startServer(ctx); err != nil {
 		return w, err
@@ -61,11 +61,20 @@ func (l *lab) newWorld(ctx context.Context, api standin.Config, settings ...stri
 	if err := w.startAPI(ctx, api); err != nil {
 		return w, err
 	}
-	p, err := w.startWorker(ctx, makerName, settings...)
+	p, err := w.startWorker(ctx, provisioner, settings...)
 	if err != nil {
 		return w, err
 	}
 	err = w.stop(ctx, p)
+	return w, err
+}
+
+// filledWorld is a new world with n requests on its stream.
+func (l *lab) filledWorld(ctx context.Context, n int, api standin.Config, settings ...string) (*world, error) {
+	w, err := l.newWorld(ctx, api, settings...)
+	if err == nil {
+		err = w.publish(ctx, n, func(i int) []byte { return request(fmt.Sprintf("task-%07d", i)) })
+	}
 	return w, err
 }
 
@@ -74,7 +83,7 @@ func (w *world) startServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env, err := child{Role: "nats", NATS: natsserver.Config{Dir: filepath.Join(w.dir, "store"), Port: port}}.env()
+	env, err := process.ChildEnv(process.NATS, natsserver.Config{Dir: filepath.Join(w.dir, "store"), Port: port})
 	if err != nil {
 		return err
 	}
@@ -82,7 +91,7 @@ func (w *world) startServer(ctx context.Context) error {
 		return err
 	}
 	w.natsURL = fmt.Sprintf("nats://127.0.0.1:%d", port)
-	err = process.Until(ctx, "NATS answers", startPatience, func() error {
+	err = process.Until(ctx, "NATS answers", startTime, func() error {
 		w.nc, err = nats.Connect(w.natsURL)
 		return errors.Join(err, w.server.Running())
 	})
@@ -99,7 +108,7 @@ func (w *world) startAPI(ctx context.Context, cfg standin.Config) error {
 		return err
 	}
 	cfg.Addr = fmt.Sprintf("127.0.0.1:%d", port)
-	env, err := child{Role: "api", API: cfg}.env()
+	env, err := process.ChildEnv(standin.Role, cfg)
 	if err != nil {
 		return err
 	}
@@ -107,8 +116,8 @@ func (w *world) startAPI(ctx context.Context, cfg standin.Config) error {
 		return err
 	}
 	w.apiURL = "http://" + cfg.Addr
-	return process.Until(ctx, "the stand-in answers", startPatience, func() error {
-		_, err := w.counts(ctx)
+	return process.Until(ctx, "the stand-in answers", startTime, func() error {
+		_, err := w.polls(ctx)
 		return err
 	})
 }
@@ -119,22 +128,16 @@ func (w *world) startWorker(ctx context.Context, name string, settings ...string
 	if err != nil {
 		return p, err
 	}
-	return p, process.Until(ctx, name+" is ready", startPatience, func() error {
-		if err := p.Running(); err != nil {
-			return err
-		}
-		_, err := ask(ctx, p, "/readyz")
-		return err
-	})
+	return p, process.Until(ctx, name+" is ready", startTime, func() error { return p.Ready(ctx) })
 }
 
-// launch starts a worker or the floor. Settings that are given go before those of all benchmarks.
+// launch starts a worker or the floor. The settings take precedence over those of all benchmarks, and the user's over
+// both.
 func (w *world) launch(ctx context.Context, name, program string, settings ...string) (*process.Process, error) {
 	env := append([]string{
-		"NATS_URL=" + w.natsURL, "ANCHORBROWSER_BASE_URL=" + w.apiURL, "ANCHORBROWSER_API_KEY=bench." + name,
-		"WORKER_NAME=" + name, "ADMIN_ADDR=127.0.0.1:0",
+		"NATS_URL=" + w.natsURL, "ANCHORBROWSER_BASE_URL=" + w.apiURL, "ANCHORBROWSER_API_KEY=bench", "WORKER_NAME=" + name, "ADMIN_ADDR=127.0.0.1:0",
 	}, settings...)
-	if program == w.worker && name != makerName {
+	if program == w.worker && name != provisioner {
 		env = append(env, w.set...)
 	}
 	p, err := w.keeper.Start(ctx, w.dir, name, program, env...)
@@ -144,7 +147,7 @@ func (w *world) launch(ctx context.Context, name, program string, settings ...st
 	return p, err
 }
 
-// stop lets a process end as a deploy does.
+// stop ends a process as a deploy does.
 func (*world) stop(ctx context.Context, p *process.Process) error {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -152,19 +155,16 @@ func (*world) stop(ctx context.Context, p *process.Process) error {
 	return p.Exit(ctx, time.Minute)
 }
 
-// ask asks a worker what operators ask.
-func ask(ctx context.Context, p *process.Process, path string) ([]byte, error) {
-	addr, err := p.AdminAddr()
-	if err != nil {
-		return nil, err
-	}
-	return process.Call(ctx, http.MethodGet, "http://"+addr+path, nil)
+// polls returns how many status calls the stand-in has answered.
+func (w *world) polls(ctx context.Context) (n int, err error) {
+	err = w.askAPI(ctx, standin.PollsPath, &n)
+	return n, err
 }
 
-// counts are how often the stand-in was asked.
-func (w *world) counts(ctx context.Context) (c standin.Counts, err error) {
-	err = w.askAPI(ctx, "/_bench/count", &c)
-	return c, err
+// times returns what the stand-in noted of each task.
+func (w *world) times(ctx context.Context) (all map[string]standin.Times, err error) {
+	err = w.askAPI(ctx, standin.TimesPath, &all)
+	return all, err
 }
 
 func (w *world) askAPI(ctx context.Context, path string, into any) error {
@@ -175,7 +175,7 @@ func (w *world) askAPI(ctx context.Context, path string, into any) error {
 	return json.Unmarshal(answer, into)
 }
 
-// close kills everything and forgets what was stored.
+// close kills all processes and deletes the streams.
 func (w *world) close() {
 	if w.nc != nil {
 		w.nc.Close()
@@ -186,4 +186,65 @@ func (w *world) close() {
 		}
 	}
 	_ = os.RemoveAll(filepath.Join(w.dir, "store"))
+}
+
+// request returns a task request of 300 bytes.
+func request(id string) []byte {
+	const size, end = 300, `"}`
+	begin := fmt.Sprintf(`{"task_id":%q,"url":"https://example.com/","prompt":"%s `, id, id)
+	return []byte(begin + strings.Repeat("x", max(0, size-len(begin)-len(end))) + end)
+}
+
+// publish publishes n requests and returns when all are stored.
+func (w *world) publish(ctx context.Context, n int, request func(i int) []byte) error {
+	const window = 2000
+	js, err := jetstream.New(w.nc, jetstream.WithPublishAsyncMaxPending(window))
+	if err != nil {
+		return err
+	}
+	var pending []jetstream.PubAckFuture
+	for i := range n {
+		ack, err := js.PublishAsync(requestSubject, request(i), jetstream.WithStallWait(time.Minute))
+		if err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+		if pending = append(pending, ack); len(pending) < window && i < n-1 {
+			continue
+		}
+		for _, ack := range pending {
+			select {
+			case <-ack.Ok():
+			case err := <-ack.Err():
+				return fmt.Errorf("publish: %w", err)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		pending = pending[:0]
+	}
+	return nil
+}
+
+// finish waits until n events are stored and no request is left.
+func (w *world) finish(ctx context.Context, p *process.Process, n int) error {
+	return process.Until(ctx, fmt.Sprintf("%d tasks have finished", n), 5*time.Minute, func() error {
+		requests, err := w.messages(ctx, requestStream)
+		if err != nil {
+			return err
+		}
+		events, err := w.messages(ctx, resultStream)
+		if err == nil && (requests > 0 || events != n) {
+			err = fmt.Errorf("%d requests are left, and there are %d events", requests, events)
+		}
+		return errors.Join(err, p.Running())
+	})
+}
+
+// messages returns how many messages a stream holds.
+func (w *world) messages(ctx context.Context, stream string) (int, error) {
+	s, err := w.js.Stream(ctx, stream)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", stream, err)
+	}
+	return int(min(s.CachedInfo().State.Msgs, math.MaxInt32)), nil
 }

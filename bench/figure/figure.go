@@ -1,5 +1,4 @@
-// Package figure is what the benchmarks say: rows of numbers that were measured in turn, and what is wanted
-// of them.
+// Package figure holds the results of the benchmarks: numbers that were measured in turn, and the goals for them.
 package figure
 
 import (
@@ -9,33 +8,30 @@ import (
 	"strconv"
 )
 
-// Row is one thing that was measured, once in each round.
+// Row is one quantity, measured once in each round.
 type Row struct {
 	What   string    `json:"what"`
 	Unit   string    `json:"unit"`
-	Of     string    `json:"of"`               // whose the values are: "worker"
+	Of     string    `json:"of"`               // the program that was measured, as in "worker"
 	Values []float64 `json:"values"`           // by round
-	Than   string    `json:"than,omitempty"`   // what it is held against: "floor"; absent: nothing
-	Others []float64 `json:"others,omitempty"` // its values, measured in the same rounds
+	Than   string    `json:"than,omitempty"`   // what it is compared with, as in "floor"; absent: nothing
+	Others []float64 `json:"others,omitempty"` // the values of that, measured in the same rounds
 	Goal   Goal      `json:"goal,omitzero"`
+
+	// Headline is what the number says to a reader, as in "tasks a second". Absent: the row is no headline.
+	Headline string `json:"headline,omitempty"`
 }
 
-// Goal is what is wanted: of the ratio where the row has one, else of the value. A bound of 0 is none.
+// Goal bounds the ratio if the row has one, and the value otherwise. A bound of 0 is none.
 type Goal struct {
 	Least float64 `json:"least,omitempty"`
 	Most  float64 `json:"most,omitempty"`
 
-	OfValue bool `json:"of_value,omitempty"` // of the value, also where there is a ratio
+	OfValue bool `json:"of_value,omitempty"` // bounds the value even if the row has a ratio
 }
 
-// Value is the median of the values.
-func (r Row) Value() float64 { return Median(r.Values) }
-
-// Other is the median of what it is held against.
-func (r Row) Other() float64 { return Median(r.Others) }
-
-// Ratios are value over other, by round. A ratio is of two things that were measured one right after the
-// other, so that what the machine does besides meets both.
+// Ratios returns value over other, by round. The two were measured one right after the other, so that the load of
+// the machine affects both.
 func (r Row) Ratios() []float64 {
 	var all []float64
 	for i := range min(len(r.Values), len(r.Others)) {
@@ -44,22 +40,23 @@ func (r Row) Ratios() []float64 {
 	return all
 }
 
-// Judged is what the goal is about.
+// Judged returns the number that the goal bounds.
 func (r Row) Judged() float64 {
 	if r.Than != "" && !r.Goal.OfValue {
 		return Median(r.Ratios())
 	}
-	return r.Value()
+	return Median(r.Values)
 }
 
-// Met reports whether the goal is reached; a row without one has nothing to reach.
+// Met reports whether the goal is reached. A number below 0 reaches none: a quantity cannot be negative, so its
+// measurement was not valid.
 func (r Row) Met() bool {
 	v := r.Judged()
-	return (r.Goal.Least == 0 || v >= r.Goal.Least) && (r.Goal.Most == 0 || v <= r.Goal.Most)
+	return v >= 0 && v >= r.Goal.Least && (r.Goal.Most == 0 || v <= r.Goal.Most)
 }
 
-// Bound says the goal: "≥ 0.85".
-func (g Goal) Bound() string {
+// bound writes the goal, as in "≥ 0.80".
+func (g Goal) bound() string {
 	switch {
 	case g.Least != 0 && g.Most != 0:
 		return Short(g.Least) + " to " + Short(g.Most)
@@ -72,11 +69,11 @@ func (g Goal) Bound() string {
 	}
 }
 
-// Median is the one in the middle; of none it is not a number.
+// Median returns the middle of the values, and NaN for none.
 func Median(values []float64) float64 { return Quantile(values, 0.5) }
 
-// Quantile is the value that a part q, 0 to 1, of the values does not exceed, between neighbors in
-// proportion.
+// Quantile returns the value that a part q of the values, from 0 to 1, does not exceed. It interpolates between
+// neighbors.
 func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -88,15 +85,7 @@ func Quantile(values []float64, q float64) float64 {
 	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
 }
 
-// Spread says between which bounds the values lie: "0.81–0.90".
-func Spread(values []float64) string {
-	if len(values) < 2 {
-		return ""
-	}
-	return Short(slices.Min(values)) + "–" + Short(slices.Max(values))
-}
-
-// Short writes a number with three digits, and thousands apart.
+// Short writes a number with three digits or more, and a comma between thousands.
 func Short(v float64) string {
 	switch size := math.Abs(v); {
 	case math.IsNaN(v):

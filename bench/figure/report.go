@@ -13,52 +13,36 @@ import (
 	"time"
 )
 
-// Report is what came of one benchmark.
+// Report is the result of one benchmark.
 type Report struct {
 	Name    string    `json:"name"`
 	About   string    `json:"about"`
 	Command string    `json:"command"`
 	When    time.Time `json:"when"`
-	Machine Machine   `json:"machine"`
+	Commit  string    `json:"commit"`
+	Machine string    `json:"machine"` // with the versions of the programs
 	Rounds  int       `json:"rounds"`
 	Rows    []Row     `json:"rows"`
 }
 
-// Machine is where it was measured, and with which versions.
-type Machine struct {
-	CPU    string `json:"cpu"`
-	Cores  int    `json:"cores"`
-	Memory string `json:"memory"`
-	Kernel string `json:"kernel"`
-	Go     string `json:"go"`
-	Server string `json:"nats_server"`
-	Client string `json:"nats_go"`
-	Commit string `json:"commit"`
-}
-
-// ThisMachine looks at the machine and at the versions in the program. What cannot be told is left empty.
-func ThisMachine(commit string) Machine {
-	m := Machine{
-		CPU: after("/proc/cpuinfo", "model name"), Memory: after("/proc/meminfo", "MemTotal"),
-		Cores: runtime.NumCPU(), Go: runtime.Version(), Commit: commit,
+// ThisMachine describes the machine and the versions in this program. It leaves out what it cannot find.
+func ThisMachine() string {
+	parts := []string{
+		fmt.Sprintf("%d × %s", runtime.NumCPU(), valueIn("/proc/cpuinfo", "model name")),
+		valueIn("/proc/meminfo", "MemTotal"), runtime.Version(),
 	}
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	m.Kernel = strings.TrimSpace(string(kernel))
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, d := range info.Deps {
-			switch d.Path {
-			case "github.com/nats-io/nats-server/v2":
-				m.Server = d.Version
-			case "github.com/nats-io/nats.go":
-				m.Client = d.Version
+			if strings.HasPrefix(d.Path, "github.com/nats-io/nats") {
+				parts = append(parts, strings.TrimPrefix(d.Path, "github.com/nats-io/")+" "+d.Version)
 			}
 		}
 	}
-	return m
+	return strings.Join(parts, ", ")
 }
 
-// after returns what stands behind a name and a colon in a file.
-func after(file, name string) string {
+// valueIn returns the text after a name and a colon in a file.
+func valueIn(file, name string) string {
 	text, _ := os.ReadFile(file)
 	for line := range strings.Lines(string(text)) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
@@ -68,7 +52,49 @@ func after(file, name string) string {
 	return ""
 }
 
-// Load reads the reports of a file, in its order; of one that is not there, none.
+// Table writes a report as a table in Markdown, followed by the command, the machine and the versions.
+func (r Report) Table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### %s\n\n%s\n\n", r.Name, r.About)
+	b.WriteString("| what | measured | compared with | ratio, median (least–most) | goal | |\n| --- | --- | --- | --- | --- | --- |\n")
+	for _, row := range r.Rows {
+		b.WriteString(row.line())
+	}
+	fmt.Fprintf(&b, "\n`%s`, rounds: %d, %s, commit %s; %s.\n", r.Command, r.Rounds, r.When.UTC().Format("2006-01-02 15:04 MST"), r.Commit, r.Machine)
+	return b.String()
+}
+
+func (r Row) line() string {
+	measured := fmt.Sprintf("%s %s (%s)", Short(Median(r.Values)), r.Unit, r.Of)
+	other, ratio, goal, mark := "", "", r.Goal.bound(), ""
+	if r.Than == "" {
+		measured += spread(", %s–%s", r.Values)
+	} else {
+		other = fmt.Sprintf("%s (%s)", Short(Median(r.Others)), r.Than)
+		ratio = Short(Median(r.Ratios())) + spread(" (%s–%s)", r.Ratios())
+	}
+	if goal != "" && (r.Than == "" || r.Goal.OfValue) {
+		goal += " " + r.Unit
+	}
+	switch {
+	case goal == "":
+	case r.Met():
+		mark = "met"
+	default:
+		mark = "**missed**"
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", r.What, measured, other, ratio, goal, mark)
+}
+
+// spread writes the least and the largest of several values.
+func spread(format string, values []float64) string {
+	if len(values) < 2 {
+		return ""
+	}
+	return fmt.Sprintf(format, Short(slices.Min(values)), Short(slices.Max(values)))
+}
+
+// Load reads the reports of a file. A file that does not exist has none.
 func Load(file string) ([]Report, error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -84,7 +110,7 @@ func Load(file string) ([]Report, error) {
 	return all, nil
 }
 
-// Save puts a report into a file, in the place of the one with the same name.
+// Save writes a report into a file, in place of the one with the same name.
 func Save(file string, r Report) error {
 	all, err := Load(file)
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor"
 )
 
-// statusCalls is how many status calls may be under way: what a worker allows itself.
+// statusCalls is how many status calls may be in progress: as many as in a worker.
 const statusCalls = 128
 
-// slot is a task on its way. What NATS answers to its latest message comes under the slot's number.
+// slot is a task in progress. NATS answers its latest message to a subject that ends with the slot's number.
 type slot struct {
 	number   int
 	step     step
-	delivery string // where to acknowledge it
+	delivery string // subject of the acknowledgement
 	task     parsed
 	workflow string
 	revision uint64 // of the record
@@ -29,7 +29,7 @@ type slot struct {
 	result   []byte
 }
 
-// step is what a slot waits for.
+// step is the answer that a slot waits for.
 type step int
 
 const (
@@ -39,8 +39,8 @@ const (
 	finish
 )
 
-// line is all slots, and what they share. The next step of a task is taken right where the answer to the
-// one before arrives: there is no goroutine a task, and what is sent goes out together.
+// line is all slots and what they share. The next step of a task begins where the answer to the one before arrives, so
+// that no task needs a goroutine and many messages leave in one write.
 type line struct {
 	nc     *nats.Conn
 	api    *anchor.Client
@@ -50,9 +50,9 @@ type line struct {
 	gets   chan *slot
 	failed chan error
 
-	mu    sync.Mutex
-	free  []int // numbers of free slots; guarded by mu
-	asked int   // requests that were pulled for and have not come; guarded by mu
+	mu     sync.Mutex
+	free   []int // numbers of free slots; guarded by mu
+	pulled int   // requests that were pulled and have not arrived; guarded by mu
 }
 
 func newLine(nc *nats.Conn, a *anchor.Client, held int) *line {
@@ -67,7 +67,7 @@ func newLine(nc *nats.Conn, a *anchor.Client, held int) *line {
 	return l
 }
 
-// run works until ctx ends or something fails.
+// run runs tasks until ctx ends or something fails.
 func (l *line) run(ctx context.Context, posts int) error {
 	if _, err := l.nc.Subscribe(l.inbox+".request", l.deliver); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
@@ -97,37 +97,37 @@ func (l *line) fail(err error) {
 	}
 }
 
-// pull asks for as many requests as there are free slots, when that is a quarter of them.
+// pull asks for a request for each free slot, if a quarter of the slots are free.
 func (l *line) pull() {
 	l.mu.Lock()
-	n := len(l.free) - l.asked
+	n := len(l.free) - l.pulled
 	if n < len(l.slots)/4 {
 		n = 0
 	}
-	l.asked += n
+	l.pulled += n
 	l.mu.Unlock()
 	if n == 0 {
 		return
 	}
 	pull := fmt.Appendf(nil, `{"batch":%d,"expires":%d}`, n, pullExpires)
-	l.sent(l.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+requestStream+"."+consumer, l.inbox+".request", pull))
+	l.failOn(l.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+requestStream+"."+consumer, l.inbox+".request", pull))
 }
 
 // pullExpires is how long a pull waits, in nanoseconds.
 const pullExpires = 30_000_000_000
 
-// deliver takes a request, or the end of a pull.
+// deliver receives a request, or the end of a pull.
 func (l *line) deliver(msg *nats.Msg) {
 	if msg.Reply == "" {
 		left, _ := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages"))
 		l.mu.Lock()
-		l.asked -= left
+		l.pulled -= left
 		l.mu.Unlock()
 		l.pull()
 		return
 	}
 	l.mu.Lock()
-	l.asked--
+	l.pulled--
 	last := len(l.free) - 1
 	s := &l.slots[l.free[last]]
 	l.free = l.free[:last]
@@ -141,7 +141,7 @@ func (l *line) deliver(msg *nats.Msg) {
 	l.write(s, "submitting")
 }
 
-// answered takes the next step of a task when the one before is stored.
+// answered begins the next step of a task when the one before is stored.
 func (l *line) answered(msg *nats.Msg) {
 	number, err := strconv.Atoi(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
 	if err != nil {
@@ -165,7 +165,7 @@ func (l *line) answered(msg *nats.Msg) {
 		s.event, s.step = seq, finish
 		l.write(s, "succeeded")
 	case finish:
-		l.sent(l.nc.Publish(s.delivery, []byte("+ACK")))
+		l.failOn(l.nc.Publish(s.delivery, []byte("+ACK")))
 		l.mu.Lock()
 		l.free = append(l.free, s.number)
 		l.mu.Unlock()
@@ -173,7 +173,7 @@ func (l *line) answered(msg *nats.Msg) {
 	}
 }
 
-// write writes the record, over the revision that is known.
+// write writes the record over the known revision.
 func (l *line) write(s *slot, state string) {
 	msg := &nats.Msg{Subject: recordPrefix + s.task.id, Data: record(s, state), Header: nats.Header{
 		"Nats-Expected-Last-Subject-Sequence": {strconv.FormatUint(s.revision, 10)},
@@ -184,19 +184,19 @@ func (l *line) write(s *slot, state string) {
 	l.send(s, msg)
 }
 
-// send publishes a message whose answer comes under the slot's number.
+// send publishes a message whose answer names the slot.
 func (l *line) send(s *slot, msg *nats.Msg) {
 	msg.Reply = l.inbox + ".answer." + strconv.Itoa(s.number)
-	l.sent(l.nc.PublishMsg(msg))
+	l.failOn(l.nc.PublishMsg(msg))
 }
 
-func (l *line) sent(err error) {
+func (l *line) failOn(err error) {
 	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		l.fail(fmt.Errorf("publish: %w", err))
 	}
 }
 
-// post submits tasks and writes down their workflows.
+// post submits tasks and records their workflows.
 func (l *line) post(ctx context.Context) {
 	for s := range l.posts {
 		var err error
@@ -209,7 +209,7 @@ func (l *line) post(ctx context.Context) {
 	}
 }
 
-// get asks for results and publishes them.
+// get waits for results and publishes them.
 func (l *line) get(ctx context.Context) {
 	for s := range l.gets {
 		var err error
@@ -234,11 +234,11 @@ func (l *line) status(ctx context.Context, workflow string) ([]byte, error) {
 	return w.Result, nil
 }
 
-// sequence reads the number that a stream has given to a message.
+// sequence reads the sequence that a stream has given to a message.
 func sequence(ack []byte) (uint64, error) {
 	_, rest, ok := bytes.Cut(ack, []byte(`"seq":`))
 	if !ok || bytes.Contains(ack, []byte(`"error"`)) {
-		return 0, fmt.Errorf("the stream says %s", ack)
+		return 0, fmt.Errorf("the stream answered %s", ack)
 	}
 	end := bytes.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
 	return strconv.ParseUint(string(rest[:max(end, 0)]), 10, 64)

@@ -1,11 +1,11 @@
-// Command floor is what the benchmarks hold the worker against: it does what any correct worker has to do
-// with a task, as fast as was found possible, and nothing else. It fetches the request, creates the record,
-// posts, updates the record, asks for the status, publishes the event under its message id and waits for
-// the stream's word, updates the record, acknowledges. The API it calls with the worker's own client. Else it checks
-// nothing, limits nothing, logs nothing, and recovers from nothing: an error ends it.
+// Command floor is the program that the benchmarks compare the worker with. It does only what every correct worker
+// must do with a task, as fast as we could make it: fetch the request, create the record, POST, update the record, ask
+// for the status, publish the event under its message id and wait for its PubAck, update the record, acknowledge.
+// It calls the API with the worker's own client. It checks nothing, limits nothing, logs nothing, and recovers from
+// nothing: an error ends it.
 //
-// It reads the same environment as the worker, and goes by NATS_URL, ANCHORBROWSER_*, MAX_IN_FLIGHT and
-// SUBMIT_CONCURRENCY. The streams have to be there.
+// It reads the worker's environment and uses NATS_URL, ANCHORBROWSER_*, MAX_IN_FLIGHT and SUBMIT_CONCURRENCY. The
+// streams must exist.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 )
 
-// The streams' names, as a worker makes them by default.
+// The names that a worker gives to its streams by default.
 const (
 	requestStream = "TASKS"
 	consumer      = "worker"

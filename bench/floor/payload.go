@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// parsed is what is needed of a request.
+// parsed is the parts of a request that are needed.
 type parsed struct {
 	id     string
 	seq    string // in its stream
@@ -19,13 +19,13 @@ type parsed struct {
 	body   []byte // to post
 }
 
-// parse reads a request of the benchmarks: its task_id is the first field, and all others are the API's.
+// parse reads a request of the benchmarks: task_id is the first field, and all others are for the API.
 func parse(msg *nats.Msg) (parsed, error) {
 	rest, ok := bytes.CutPrefix(msg.Data, []byte(`{"task_id":"`))
 	id, rest, closed := bytes.Cut(rest, []byte(`",`))
 	place := strings.Split(msg.Reply, ".") // $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>
 	if !ok || !closed || len(place) < 9 {
-		return parsed{}, errors.New("this is no request of the benchmarks")
+		return parsed{}, errors.New("not a request of the benchmarks")
 	}
 	nanos, err := strconv.ParseInt(place[7], 10, 64)
 	if err != nil {
@@ -35,10 +35,10 @@ func parse(msg *nats.Msg) (parsed, error) {
 	return parsed{id: string(id), seq: place[5], stored: time.Unix(0, nanos).UTC(), body: append(body, rest...)}, nil
 }
 
-// digest stands in for the SHA-256 of a request, which a worker keeps.
+// digest stands for the SHA-256 of a request, which a worker stores.
 const digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
-// record is a record as a worker writes it, in the same fields.
+// record returns a record with the fields that a worker writes.
 func record(s *slot, state string) []byte {
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	b := make([]byte, 0, 640)
@@ -56,7 +56,7 @@ func record(s *slot, state string) []byte {
 	return fmt.Appendf(b, `,"updated_at":%q}`, now)
 }
 
-// event is an event as a worker publishes it, with the same headers.
+// event returns an event with the fields and headers that a worker publishes.
 func event(s *slot) *nats.Msg {
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	b := fmt.Appendf(make([]byte, 0, 640), `{"task_id":%q,"status":"succeeded","workflow_id":%q,"workflow_status":"COMPLETED","result":%s,`+

@@ -7,43 +7,34 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"sync/atomic"
 )
 
-// conn is one connection: requests one after the other, HTTP/1.1 with a Content-Length.
-type conn struct {
-	*server
-	r      *bufio.Reader
-	worker string         // of the latest request
-	count  *atomic.Uint64 // of that worker
-	out    []byte
-}
-
-// serve answers the requests of a connection until that ends, or what comes is not understood.
-func (s *server) serve(nc net.Conn) {
-	defer func() { _ = nc.Close() }()
-	c := &conn{server: s, r: bufio.NewReader(nc)}
+// serve answers the requests of one connection, HTTP/1.1 with a Content-Length, until it ends or sends something else.
+func (s *server) serve(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	r := bufio.NewReader(conn)
+	var out []byte
 	for {
-		method, target, err := c.requestLine()
+		method, target, err := readRequestLine(r)
 		if err != nil {
 			return
 		}
-		body, err := c.body()
+		body, err := readBody(r)
 		if err != nil {
 			return
 		}
-		answer := c.answer(method, target, body)
-		c.out = append(c.out[:0], "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "...)
-		c.out = strconv.AppendInt(c.out, int64(len(answer)), 10)
-		c.out = append(append(c.out, "\r\n\r\n"...), answer...)
-		if _, err := nc.Write(c.out); err != nil {
+		answer := s.answer(method, target, body)
+		out = append(out[:0], "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "...)
+		out = strconv.AppendInt(out, int64(len(answer)), 10)
+		out = append(append(out, "\r\n\r\n"...), answer...)
+		if _, err := conn.Write(out); err != nil {
 			return
 		}
 	}
 }
 
-func (c *conn) requestLine() (method, target string, err error) {
-	line, err := c.r.ReadSlice('\n')
+func readRequestLine(r *bufio.Reader) (method, target string, err error) {
+	line, err := r.ReadSlice('\n')
 	if err != nil {
 		return "", "", err
 	}
@@ -55,11 +46,11 @@ func (c *conn) requestLine() (method, target string, err error) {
 	return string(verb), string(path), nil
 }
 
-// body reads the header, notes whose key is in it, and reads as much as it says.
-func (c *conn) body() ([]byte, error) {
+// readBody skips the header and reads as much as its Content-Length says.
+func readBody(r *bufio.Reader) ([]byte, error) {
 	length := 0
 	for {
-		line, err := c.r.ReadSlice('\n')
+		line, err := r.ReadSlice('\n')
 		if err != nil {
 			return nil, err
 		}
@@ -68,19 +59,13 @@ func (c *conn) body() ([]byte, error) {
 			break
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
-		switch {
-		case bytes.EqualFold(name, []byte("Content-Length")):
+		if bytes.EqualFold(name, []byte("Content-Length")) {
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return nil, err
 			}
-		case bytes.EqualFold(name, []byte("Anchor-Api-Key")):
-			c.byWorker(value)
 		}
 	}
-	if length == 0 {
-		return nil, nil
-	}
 	body := make([]byte, length)
-	_, err := io.ReadFull(c.r, body)
+	_, err := io.ReadFull(r, body)
 	return body, err
 }

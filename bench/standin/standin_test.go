@@ -19,18 +19,19 @@ import (
 // start serves until the test ends and returns the URL.
 func start(t *testing.T, cfg standin.Config) string {
 	t.Helper()
-	var lc net.ListenConfig
-	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	var ports process.Ports
+	port, err := ports.Free(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Addr = listener.Addr().String()
-	if err := listener.Close(); err != nil {
+	cfg.Addr = net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
+	config, err := json.Marshal(cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- standin.Serve(ctx, cfg) }()
+	go func() { done <- standin.Serve(ctx, config) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -39,7 +40,7 @@ func start(t *testing.T, cfg standin.Config) string {
 	})
 	url := "http://" + cfg.Addr
 	err = process.Until(t.Context(), "it answers", 10*time.Second, func() error {
-		_, err := process.Call(t.Context(), http.MethodGet, url+"/_bench/count", nil)
+		_, err := process.Call(t.Context(), http.MethodGet, url+standin.PollsPath, nil)
 		return err
 	})
 	if err != nil {
@@ -48,97 +49,53 @@ func start(t *testing.T, cfg standin.Config) string {
 	return url
 }
 
-func client(t *testing.T, key anchor.Secret, url string) *anchor.Client {
-	t.Helper()
-	c, err := anchor.New(anchor.Config{APIKey: key, BaseURL: url, RequestTimeout: 10 * time.Second}, "test", prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
+func TestItUnderstandsTheWorkersClient(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cfg    standin.Config
+		prompt string
+		want   string
+	}{
+		"ends at once":                  {standin.Config{}, "task-1 and more", "COMPLETED"},
+		"never ends":                    {standin.Config{Hold: true}, "task-1 and more", "RUNNING"},
+		"ends, as the prompt says":      {standin.Config{Times: true}, "task-1 1ns and more", "COMPLETED"},
+		"runs, as the prompt says":      {standin.Config{Times: true}, "task-1 1h and more", "RUNNING"},
+		"ends, if the prompt says none": {standin.Config{Times: true}, "task-1 and more", "COMPLETED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := start(t, tc.cfg)
+			c, err := anchor.New(anchor.Config{APIKey: "bench", BaseURL: url, RequestTimeout: 10 * time.Second}, "test", prometheus.NewRegistry())
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, err := c.Submit(t.Context(), "", fmt.Appendf(nil, `{"async":true,"prompt":"%s"}`, tc.prompt))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := len(id), 101; got != want {
+				t.Errorf("workflow id: got %d bytes, want %d", got, want)
+			}
+			workflow, err := c.Status(t.Context(), id, anchor.MaxAnswer)
+			if err != nil || workflow.Status != tc.want {
+				t.Errorf("status: got %q, %v, want %q", workflow.Status, err, tc.want)
+			}
+			wantTimes(t, url, tc.cfg.Times, tc.want == "COMPLETED")
+		})
 	}
-	return c
 }
 
-func submit(t *testing.T, c *anchor.Client, task string) string {
+// wantTimes checks what the stand-in has noted of one task that was polled once.
+func wantTimes(t *testing.T, url string, noted, ended bool) {
 	t.Helper()
-	id, err := c.Submit(t.Context(), "", fmt.Appendf(nil, `{"async":true,"prompt":"%s and more"}`, task))
+	text, err := process.Call(t.Context(), http.MethodGet, url+standin.TimesPath, nil)
 	if err != nil {
 		t.Fatal(err)
-	}
-	return id
-}
-
-func wantStatus(t *testing.T, c *anchor.Client, id, want string) {
-	t.Helper()
-	workflow, err := c.Status(t.Context(), id, anchor.MaxAnswer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if workflow.Status != want {
-		t.Errorf("status: got %q, want %q", workflow.Status, want)
-	}
-}
-
-func TestWorkersClientIsUnderstood(t *testing.T) {
-	url := start(t, standin.Config{Times: true})
-	c := client(t, "bench.w1", url)
-	id := submit(t, c, "task-1")
-	if got, want := len(id), 101; got != want {
-		t.Errorf("workflow id: got %d bytes, want %d", got, want)
-	}
-	wantStatus(t, c, id, "COMPLETED")
-
-	var counts standin.Counts
-	ask(t, url+"/_bench/count", &counts)
-	if counts.Posts != 1 || counts.Polls != 1 || counts.Workers["w1"] != 1 {
-		t.Errorf("counts: got %+v, want one of each", counts)
 	}
 	var times map[string]standin.Times
-	ask(t, url+"/_bench/times", &times)
-	if at := times["task-1"]; at.Posted == 0 || at.Answered < at.Posted {
-		t.Errorf("times: got %+v, want the task posted and then answered", times)
-	}
-}
-
-func ask(t *testing.T, url string, into any) {
-	t.Helper()
-	answer, err := process.Call(t.Context(), http.MethodGet, url, nil)
-	if err == nil {
-		err = json.Unmarshal(answer, into)
-	}
-	if err != nil {
+	if err := json.Unmarshal(text, &times); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func TestHeldWorkflowsEndWhenTheyAreToldTo(t *testing.T) {
-	url := start(t, standin.Config{Hold: true})
-	c := client(t, "bench", url)
-	id := submit(t, c, "task-1")
-	wantStatus(t, c, id, "RUNNING")
-	if _, err := process.Call(t.Context(), http.MethodPut, url+"/_bench/end", nil); err != nil {
-		t.Fatal(err)
-	}
-	wantStatus(t, c, id, "COMPLETED")
-}
-
-func TestWorkflowRunsItsTime(t *testing.T) {
-	c := client(t, "bench", start(t, standin.Config{Run: time.Hour}))
-	wantStatus(t, c, submit(t, c, "task-1"), "RUNNING")
-}
-
-func TestTaskRunsAsLongAsItsPromptSays(t *testing.T) {
-	url := start(t, standin.Config{Times: true})
-	c := client(t, "bench", url)
-	long, short := submit(t, c, "long 1h"), submit(t, c, "short 1ns")
-	wantStatus(t, c, long, "RUNNING")
-	wantStatus(t, c, long, "RUNNING")
-	wantStatus(t, c, short, "COMPLETED")
-
-	var times map[string]standin.Times
-	ask(t, url+"/_bench/times", &times)
-	if at := times["long"]; at.Polls != 2 || at.Answered != 0 || at.Run != time.Hour.Nanoseconds() || at.Longest == 0 || at.Latest <= at.Posted {
-		t.Errorf("long: got %+v, want two polls and no end", at)
-	}
-	if at := times["short"]; at.Polls != 1 || at.Answered != at.Latest {
-		t.Errorf("short: got %+v, want one poll that told of the end", at)
+	got, found := times["task-1"]
+	if found != noted || noted && (got.Posted == 0 || got.Polls != 1 || (got.Answered > got.Posted) != ended) {
+		t.Errorf("times: got %+v, want noted: %t, ended: %t", times, noted, ended)
 	}
 }

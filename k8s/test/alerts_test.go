@@ -2,6 +2,8 @@ package k8s_test
 
 import (
 	"maps"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,14 +16,15 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/template"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// Series are written as for promtool, with a sample a minute. Promtool's own tester, and the package rules that it
-// runs, can be had as modules, but bring Alertmanager and the clients of three clouds, some sixty modules. The
-// engine that they ask and the templates that they fill in come without; what stands between is here.
+// Series are written as for promtool, with a sample a minute. Promtool's own tester, the package rules and promqltest need
+// Alertmanager or the clients of three clouds, some sixty modules. Prometheus's engine and its templates do not, so the
+// little that connects them is here.
 const minute = time.Minute
 
 const (
@@ -82,8 +85,8 @@ func TestAlerts(t *testing.T) {
 		{"no dead letter", "CapstanDeadLetters", []string{`capstan_dead_letters_total` + in + `} 3x60`}, 60 * minute, false},
 		{"a panic", "CapstanPanics", []string{`capstan_handler_panics_total` + in + `} 0x10 1x10`}, 15 * minute, true},
 		{"no panic", "CapstanPanics", []string{`capstan_handler_panics_total` + in + `} 0x60`}, 60 * minute, false},
-		{"ends are noticed late", "CapstanDetectionDelay", detected("0+1x60", "0+10x60"), 50 * minute, true},
-		{"ends are noticed in time", "CapstanDetectionDelay", detected("0+10x60", "0+10x60"), 50 * minute, false},
+		{"ends are detected late", "CapstanDetectionDelay", detected("0+1x60", "0+10x60"), 50 * minute, true},
+		{"ends are detected in time", "CapstanDetectionDelay", detected("0+10x60", "0+10x60"), 50 * minute, false},
 		{"KEDA sees errors only", "CapstanScalerBlind", []string{`keda_scaler_detail_errors_total{scaledObject="worker"} 0+4x30`}, 20 * minute, true},
 		{"KEDA saw an error", "CapstanScalerBlind", []string{`keda_scaler_detail_errors_total{scaledObject="worker"} 0x5 1x30`}, 14 * minute, false},
 	}
@@ -101,8 +104,9 @@ func TestAlerts(t *testing.T) {
 		})
 		tested[tt.alert] = tested[tt.alert] || tt.want
 	}
+	const published = "https://github.com/capstan-worker/capstan/blob/main/docs/runbook.md"
 	for _, r := range rules(t) {
-		if got, want := r.Annotations["runbook_url"], published(t, runbook)+"#"+strings.ToLower(r.Alert); got != want {
+		if got, want := r.Annotations["runbook_url"], published+"#"+strings.ToLower(r.Alert); got != want {
 			t.Errorf("alert %s: got runbook_url %q, want %q", r.Alert, got, want)
 		}
 		if !tested[r.Alert] {
@@ -111,17 +115,17 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// paused is whether one worker's submissions are paused for a reason.
+// paused says whether one worker's submissions are paused for a reason.
 func paused(reason, values string) string {
 	return `capstan_submissions_paused` + in + `, reason="` + reason + `"} ` + values
 }
 
-// accepted are the submissions of one worker that the API accepted.
+// accepted counts the submissions of one worker that the API accepted.
 func accepted(values string) string {
 	return `capstan_submissions_total` + in + `, result="accepted"} ` + values
 }
 
-// begun are the tasks of one worker whose workflow has begun.
+// begun counts the tasks of one worker whose workflow has begun.
 func begun(values string) string { return `capstan_task_queued_seconds_count` + in + `} ` + values }
 
 // batch is a queue that takes four hours, and its progress.
@@ -129,20 +133,53 @@ func batch(waiting string, begun func(string) string) []string {
 	return []string{waiting + "50000-200x240", begun("0+200x240")}
 }
 
-// retries are tries of events that were repeated, and calls that ended.
+// retries counts repeated attempts to publish events, and finished calls.
 func retries(repeated, ended string) []string {
 	const event = in + `, call="publish_event"} `
 	return []string{`capstan_nats_retries_total` + event + repeated, `capstan_nats_call_seconds_count` + event + ended}
 }
 
-// detected is a histogram of ends that were noticed within 15 s, and of all.
+// detected is a histogram of ends: those that were detected within 15 s, and all.
 func detected(soon, all string) []string {
 	const name = `capstan_task_detection_delay_seconds_bucket` + in
 	return []string{name + `, le="15"} ` + soon, name + `, le="40.96"} ` + all, name + `, le="+Inf"} ` + all}
 }
 
-// fires returns what the alert fires for: each set of labels for which its expression held for all of its time
-// before the moment, as Prometheus looks at it once a minute, with the value of the moment.
+// variables is the text that Prometheus puts before each text of an alert.
+const variables = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
+
+var label = regexp.MustCompile(`\$labels\.(\w+)`)
+
+// checkTexts fills in the labels and annotations of an alert that fires, as Prometheus does. There, a missing label leaves
+// a gap and is no error.
+func checkTexts(t *testing.T, r monitoringv1.Rule, s promql.Sample) {
+	t.Helper()
+	for _, key := range []string{"summary", "description"} {
+		if r.Annotations[key] == "" {
+			t.Errorf("%s: got no %s, want one", r.Alert, key)
+		}
+	}
+	texts := maps.Clone(r.Annotations)
+	maps.Copy(texts, r.Labels)
+	for key, text := range texts {
+		for _, name := range label.FindAllStringSubmatch(text, -1) {
+			if !s.Metric.Has(name[1]) {
+				t.Errorf("%s: %s: got label %s, want one of %s", r.Alert, key, name[1], s.Metric)
+			}
+		}
+		data := template.AlertTemplateData(s.Metric.Map(), nil, "", s)
+		filled, err := template.NewTemplateExpander(t.Context(), variables+text, r.Alert, data, model.Time(s.T), nil, &url.URL{}, nil).Expand()
+		if err != nil {
+			t.Errorf("%s: %s: %v", r.Alert, key, err)
+		}
+		if filled == "" || strings.Contains(filled, "{{") || strings.Contains(filled, "<no value>") {
+			t.Errorf("%s: %s: got %q, want a text without gaps", r.Alert, key, filled)
+		}
+	}
+}
+
+// fires returns the samples that the alert fires for: those whose labels its expression has returned in each minute of its
+// duration, as Prometheus evaluates it, with their present value.
 func fires(t *testing.T, r monitoringv1.Rule, data storage.Queryable, at time.Duration) map[string]promql.Sample {
 	t.Helper()
 	var lasting model.Duration
@@ -172,7 +209,7 @@ func ruleOf(t *testing.T, alert string) monitoringv1.Rule {
 	return all[i]
 }
 
-// found returns what a query finds by its labels, which Prometheus tells alerts by: all but the metric's name.
+// found returns the result of a query by its labels without the metric's name, which identify an alert.
 func found(t *testing.T, query string, data storage.Queryable, at time.Duration) map[string]promql.Sample {
 	t.Helper()
 	engine := promql.NewEngine(promql.EngineOpts{
@@ -198,7 +235,7 @@ func found(t *testing.T, query string, data storage.Queryable, at time.Duration)
 	return samples
 }
 
-// load returns a storage that holds the series, from time 0 on.
+// load returns a storage with the series, which begin at time 0.
 func load(t *testing.T, lines []string) storage.Queryable {
 	t.Helper()
 	var all []storage.Series

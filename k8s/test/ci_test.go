@@ -2,16 +2,16 @@ package k8s_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 )
 
-// A check that did not look must not pass for one that found nothing, and one that found something must fail.
-func TestTheLookForVulnerabilitiesFailsOnAFindingAndSaysWhenItIsSkipped(t *testing.T) {
+// A check that could not run must not look like one that found nothing.
+func TestTheVulnerabilityCheckFailsOnAFindingAndSaysWhenItIsSkipped(t *testing.T) {
 	for _, c := range []struct {
 		name, prints string
 		exit, want   int
@@ -24,10 +24,8 @@ func TestTheLookForVulnerabilitiesFailsOnAFindingAndSaysWhenItIsSkipped(t *testi
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bin := t.TempDir()
-			fake := "#!/bin/sh\ncat \"" + filepath.Join(bin, "prints") + "\" >&2\nexit " + string(rune('0'+c.exit)) + "\n"
-			write(t, filepath.Join(bin, "prints"), c.prints+"\n")
-			write(t, filepath.Join(bin, "go"), fake)
-			if err := os.Chmod(filepath.Join(bin, "go"), 0o700); err != nil {
+			fake := fmt.Sprintf("#!/bin/sh\ncat <<'END' >&2\n%s\nEND\nexit %d\n", c.prints, c.exit)
+			if err := os.WriteFile(filepath.Join(bin, "go"), []byte(fake), 0o700); err != nil {
 				t.Fatal(err)
 			}
 			cmd := exec.CommandContext(t.Context(), filepath.Join(root, ".ci", "vuln"))
@@ -46,19 +44,5 @@ func TestTheLookForVulnerabilitiesFailsOnAFindingAndSaysWhenItIsSkipped(t *testi
 				t.Errorf("says that it was skipped: got %v, want %v", got, c.skipped)
 			}
 		})
-	}
-}
-
-// What the README tells people to run is what CI runs.
-func TestCIRunsTheCommandsOfTheREADME(t *testing.T) {
-	ci := read(t, filepath.Join(root, ".ci", "run"))
-	text := read(t, filepath.Join(root, "README.md"))
-	for _, command := range []string{"go test ./...", "go run ./cmd/capstan demo"} {
-		if !strings.Contains(text, "\n"+command+"\n") {
-			t.Errorf("README.md: got no command %q, want it", command)
-		}
-		if !regexp.MustCompile(`(?m)^run ` + regexp.QuoteMeta(command)).MatchString(ci) {
-			t.Errorf(".ci/run: got no %q, want it", command)
-		}
 	}
 }

@@ -1,5 +1,4 @@
-// Package k8s has only tests: they hold what is in k8s/ against the worker of this tree. Every overlay and
-// component is rendered as kubectl does it, decoded strictly into the API's types, and compared with the
-// settings and metrics that the worker has. It is a module of its own, so that the worker's dependencies
-// stay few.
+// Package k8s has only tests. They compare what is in k8s/ with the worker of this tree: they render every overlay and
+// component as kubectl does, decode it strictly into the API's types, and compare it with the worker's settings and
+// metrics. It is a module of its own, so that the worker has few dependencies.
 package k8s

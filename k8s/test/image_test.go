@@ -1,7 +1,7 @@
 package k8s_test
 
 import (
-	"crypto/sha256"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -10,26 +10,23 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-// largestImage is what all of the image may take on a node, in bytes.
+// largestImage is the largest size of the image on a node, in bytes.
 const largestImage = 30_000_000
 
-// authorities is more than the image's bundle of certificates takes, in bytes.
+// authorities is more than the size of the image's certificates, in bytes.
 const authorities = 500_000
 
-// The image holds one binary, certificates, and licenses, which are small.
+// The image has one binary, certificates, and licenses, which are small.
 func TestTheImageIsSmallAndTheSameFromTheSameSources(t *testing.T) {
-	// Both copies share Go's cache, which knows a package by its sources and flags. Were a folder or a commit among
-	// those, as they are without -trimpath and -buildvcs=false, the second build would compile it again.
+	// Both copies share Go's cache, where a package is known by its sources and flags. Without -trimpath and
+	// -buildvcs=false, a folder or a commit would be among those, and the second build would compile it again.
 	plain, committed := copySources(t), copySources(t)
 	commit(t, committed)
 	first, second := build(t, plain), build(t, committed)
-	if got, want := sum(t, second), sum(t, first); got != want {
-		t.Errorf("the same sources in another folder: got sha256 %x, want %x", got, want)
+	if read(t, first) != read(t, second) {
+		t.Error("the same sources in another folder: got another binary, want the same")
 	}
 	info, err := os.Stat(first)
 	if err != nil {
@@ -51,7 +48,7 @@ func TestTheImageIsSmallAndTheSameFromTheSameSources(t *testing.T) {
 	}
 }
 
-// steps returns the commands of a file in a line each, with the image in /image, as in the Dockerfile.
+// steps returns the commands of a file, each on one line, with the image in /image as in the Dockerfile.
 func steps(t *testing.T, file string) string {
 	t.Helper()
 	text := regexp.MustCompile(`\\\n\s*`).ReplaceAllString(read(t, filepath.Join(root, file)), "")
@@ -78,7 +75,7 @@ func build(t *testing.T, dir string) string {
 	return binary
 }
 
-// copySources copies what the Dockerfile copies, without what .dockerignore leaves out of that.
+// copySources copies what the Dockerfile copies, without what .dockerignore excludes.
 func copySources(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -97,8 +94,7 @@ func copySources(t *testing.T) string {
 				if err := os.MkdirAll(filepath.Dir(to), 0o750); err != nil {
 					return err
 				}
-				write(t, to, read(t, file))
-				return nil
+				return os.WriteFile(to, []byte(read(t, file)), 0o600)
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -108,7 +104,7 @@ func copySources(t *testing.T) string {
 	return dir
 }
 
-// commit makes a repository of a folder, for `go build` to find.
+// commit makes a folder a repository, which `go build` will find.
 func commit(t *testing.T, dir string) {
 	t.Helper()
 	for _, args := range [][]string{
@@ -122,12 +118,7 @@ func commit(t *testing.T, dir string) {
 	}
 }
 
-func sum(t *testing.T, file string) [sha256.Size]byte {
-	t.Helper()
-	return sha256.Sum256([]byte(read(t, file)))
-}
-
-// licenses is the step of the Dockerfile that copies the licenses of what is linked.
+// licenses returns the step of the Dockerfile that copies the licenses of the linked modules.
 func licenses(t *testing.T) string {
 	t.Helper()
 	command := regexp.MustCompile(`GOFLAGS=-tags=nodemo go tool .*? go-licenses save .*?/image/licenses`).FindString(steps(t, "Dockerfile"))
@@ -137,7 +128,7 @@ func licenses(t *testing.T) string {
 	return command
 }
 
-// Whoever gets the image gets the licenses of all that is linked into it, as those demand.
+// The licenses of the linked modules demand that their texts come with the image.
 func TestTheImageHasTheLicensesOfWhatIsLinked(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "licenses")
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(licenses(t), "/image/licenses", dir, 1))
@@ -177,11 +168,11 @@ func holdsFile(t *testing.T, dir string) bool {
 	return found
 }
 
-// An image that is published is pinned by the one who builds it: a tag can be moved.
+// A published image must be pinned by the person who builds it, because a tag can move.
 func TestTheBaseImageCanBePinned(t *testing.T) {
 	docker := steps(t, "Dockerfile")
 	if !regexp.MustCompile(`(?m)^ARG GO_IMAGE=golang:\S+$`).MatchString(docker) || !strings.Contains(docker, "\nFROM ${GO_IMAGE} AS build\n") {
-		t.Error("Dockerfile: got another base image, want the one of GO_IMAGE")
+		t.Error("Dockerfile: got another base image, want the one that GO_IMAGE names")
 	}
 	for _, want := range []string{`--build-arg "GO_IMAGE=$GO_IMAGE"`, "NOT PINNED"} {
 		if !strings.Contains(steps(t, "k8s/image.sh"), want) {
@@ -190,13 +181,14 @@ func TestTheBaseImageCanBePinned(t *testing.T) {
 	}
 }
 
-func TestTheImageIsEmptyButForTheBinaryLicensesAndCertificates(t *testing.T) {
+func TestTheImageHasOnlyTheBinaryLicensesAndCertificates(t *testing.T) {
 	docker := steps(t, "Dockerfile")
 	_, last, ok := strings.Cut(docker, "\nFROM scratch\n")
 	if !ok || strings.Contains(last, "\nFROM ") {
 		t.Error("Dockerfile: got another last stage, want FROM scratch")
 	}
-	want := []string{"COPY --from=build /image/ /", "USER 65532:65532", `ENTRYPOINT ["/worker"]`}
+	pod := workerOf(t, overlays(t)["dev"]).pod.SecurityContext
+	want := []string{"COPY --from=build /image/ /", fmt.Sprintf("USER %d:%d", *pod.RunAsUser, *pod.RunAsGroup), `ENTRYPOINT ["/worker"]`}
 	var got []string
 	for line := range strings.Lines(last) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
@@ -223,14 +215,21 @@ func TestTheImageIsEmptyButForTheBinaryLicensesAndCertificates(t *testing.T) {
 	}
 }
 
-func TestProductionIsNotRenderedWithoutADigest(t *testing.T) {
-	tree := copyTree(t)
+func TestProductionRunsAnImageWithADigest(t *testing.T) {
+	tree := t.TempDir()
+	if err := copyTree(tree); err != nil {
+		t.Fatal(err)
+	}
 	for _, version := range []string{"", "newTag: v1"} {
-		setImage(t, tree, version)
-		dir := filepath.Join(tree, "overlays", "production")
-		_, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
-		if err == nil || !strings.Contains(err.Error(), "out of bounds for value") {
-			t.Errorf("image with %q: got %v, want that it is refused", version, err)
+		if err := setImage(tree, version); err != nil {
+			t.Fatal(err)
 		}
+		if _, err := render(tree, "production"); err == nil || !strings.Contains(err.Error(), "out of bounds for value") {
+			t.Errorf("image with %q: got %v, want a refusal", version, err)
+		}
+	}
+	pod := workerOf(t, overlays(t)["production"])
+	if _, digest, ok := strings.Cut(pod.container.Image, "@sha256:"); !ok || len(digest) != 64 {
+		t.Errorf("image: got %s, want one by digest", pod.container.Image)
 	}
 }

@@ -24,12 +24,12 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// series are the labels that a metric has, and what each of them can be; nil where that is open.
+// series are the labels of a metric with their possible values; nil: any.
 type series map[string]map[string]bool
 
-// foreign are metrics of others, as their source has them: prometheus-nats-exporter (collector/jsz.go; in
-// the NATS Helm chart with the prefix nats), kube-state-metrics (docs/metrics/workload/deployment-metrics.md)
-// and KEDA (pkg/metricscollector/prommetrics.go).
+// foreign are metrics of other programs, from their source: prometheus-nats-exporter (collector/jsz.go; with the prefix nats
+// in the NATS Helm chart), kube-state-metrics (docs/metrics/workload/deployment-metrics.md) and KEDA
+// (pkg/metricscollector/prommetrics.go).
 var foreign = map[string]series{
 	"jetstream_consumer_num_pending":        {"stream_name": nil, "consumer_name": nil, "is_consumer_leader": nil},
 	"jetstream_consumer_num_ack_pending":    {"stream_name": nil, "consumer_name": nil, "is_consumer_leader": nil},
@@ -39,19 +39,19 @@ var foreign = map[string]series{
 	"keda_scaler_detail_errors_total":       {"scaledObject": nil},
 }
 
-// metricsPath is where a worker has its metrics.
+// metricsPath is the path of a worker's metrics.
 const metricsPath = "/metrics"
 
-// ofTarget are the labels that the Prometheus operator gives to what it scrapes from pods.
+// ofTarget are the labels that the Prometheus operator adds to the metrics of pods.
 var ofTarget = []string{"namespace", "pod", "container", "instance", "job"}
 
-func TestEveryAlertAsksForMetricsThatExist(t *testing.T) {
+func TestEveryAlertUsesMetricsThatExist(t *testing.T) {
 	for _, r := range rules(t) {
 		checkQuery(t, r.Alert, r.Expr.String())
 	}
 }
 
-func TestEveryPanelAsksForMetricsThatExist(t *testing.T) {
+func TestEveryPanelUsesMetricsThatExist(t *testing.T) {
 	for title, queries := range panels(t) {
 		if len(queries) == 0 {
 			t.Errorf("panel %s: got no query, want one", title)
@@ -62,8 +62,8 @@ func TestEveryPanelAsksForMetricsThatExist(t *testing.T) {
 	}
 }
 
-// A variable whose metric is gone has no values, and all panels are empty.
-func TestEveryVariableOfTheDashboardAsksForMetricsThatExist(t *testing.T) {
+// A variable whose metric does not exist has no values, and then all panels are empty.
+func TestEveryVariableOfTheDashboardUsesMetricsThatExist(t *testing.T) {
 	values := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`)
 	for _, v := range readDashboard(t).Templating.List {
 		if v.Type == "datasource" {
@@ -74,7 +74,7 @@ func TestEveryVariableOfTheDashboardAsksForMetricsThatExist(t *testing.T) {
 			t.Errorf("variable %s: got %s %s, want a query for the values of a label", v.Name, v.Type, v.Query)
 			continue
 		}
-		// Values of a label are those that an aggregation by it keeps.
+		// The values of a label are those that an aggregation by it keeps.
 		checkQuery(t, v.Name, "count by ("+asked[2]+") ("+asked[1]+")")
 	}
 }
@@ -98,7 +98,7 @@ func rules(t *testing.T) []monitoringv1.Rule {
 	return r.Spec.Groups[0].Rules
 }
 
-// dashboard is what is looked at of Grafana's.
+// dashboard is the checked part of Grafana's dashboard.
 type dashboard struct {
 	Templating struct {
 		List []struct{ Name, Type, Query string }
@@ -118,7 +118,7 @@ func readDashboard(t *testing.T) dashboard {
 	return d
 }
 
-// panels returns the queries of each panel of the dashboard but the rows.
+// panels returns the queries of each panel of the dashboard, without the rows.
 func panels(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -133,7 +133,7 @@ func panels(t *testing.T) map[string][]string {
 	return found
 }
 
-// checkQuery looks at each selector, and at the labels that each aggregation keeps.
+// checkQuery checks each selector, and the labels that each aggregation keeps.
 func checkQuery(t *testing.T, name, query string) {
 	t.Helper()
 	expr, err := parser.NewParser(parser.Options{}).ParseExpr(query)
@@ -184,7 +184,7 @@ func matchesOne(m *labels.Matcher, values map[string]bool) bool {
 	return false
 }
 
-// selectors returns those whose labels an expression keeps: of a set operation such as `unless` that is its left side.
+// selectors returns the selectors whose labels an expression keeps. A set operation such as `unless` keeps its left side.
 func selectors(n parser.Node) []*parser.VectorSelector {
 	if s, ok := n.(*parser.VectorSelector); ok {
 		return []*parser.VectorSelector{s}
@@ -199,7 +199,7 @@ func selectors(n parser.Node) []*parser.VectorSelector {
 	return found
 }
 
-// labelsOf returns the labels of one of the metrics that the selector is for; nil where there is none.
+// labelsOf returns the labels of one of the metrics that the selector matches; nil: there is none.
 func labelsOf(t *testing.T, s *parser.VectorSelector) series {
 	t.Helper()
 	i := slices.IndexFunc(s.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == model.MetricNameLabel })
@@ -213,7 +213,7 @@ func labelsOf(t *testing.T, s *parser.VectorSelector) series {
 	return nil
 }
 
-// exported returns the series of a worker that has run three tasks: the demo's.
+// exported returns the series of the demo's worker, which has run three tasks.
 func exported(t *testing.T) map[string]series {
 	t.Helper()
 	families, err := demo()
@@ -246,7 +246,7 @@ func exported(t *testing.T) map[string]series {
 	return found
 }
 
-// demo scrapes the worker of `capstan demo` when its tasks have ended.
+// demo scrapes the worker of `capstan demo` when its tasks have finished.
 var demo = sync.OnceValues(func() (map[string]*dto.MetricFamily, error) {
 	dir, err := os.MkdirTemp("", "capstan-")
 	if err != nil {
@@ -273,7 +273,7 @@ var demo = sync.OnceValues(func() (map[string]*dto.MetricFamily, error) {
 	defer func() { _ = cmd.Process.Signal(syscall.SIGINT) }()
 	address := regexp.MustCompile(`^\s+worker\s+(http://\S+)`)
 	var url string
-	for lines := bufio.NewScanner(out); lines.Scan() && !strings.Contains(lines.Text(), "All three ended"); {
+	for lines := bufio.NewScanner(out); lines.Scan() && !strings.HasPrefix(lines.Text(), "Done in "); {
 		if found := address.FindStringSubmatch(lines.Text()); found != nil {
 			url = found[1]
 		}

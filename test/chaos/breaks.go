@@ -13,35 +13,34 @@ import (
 	"github.com/capstan-worker/capstan/test/process"
 )
 
-// everyone is the worker of a break that concerns all.
+// everyone is the worker of a fault that affects all.
 const everyone = ""
 
 // fault is something that was broken on purpose.
 type fault struct {
-	worker  string // whom it concerned
+	worker  string // the worker that it affected
 	what    string
-	doubt   bool // it can leave a submission's outcome unknown
-	over    bool // the worker gave up its tasks by it
-	away    bool // NATS was away, or took nothing more
+	doubt   bool // a submission may have an unknown outcome
+	over    bool // the worker lost its tasks
+	outage  bool // NATS was down, or refused messages
 	stopped bool // the worker could do nothing
-	resends bool // a worker may publish its events once more: it cannot know whether they were stored
-	silent  bool // the stream of events has no leader for a while: workers may publish again every two seconds
-	refuses bool // the stream of events takes nothing for a while: workers publish again as soon as they like
+	resends bool // a worker may publish its events once more, because it cannot know whether they were stored
+	silent  bool // the results stream has no leader for a while: workers may publish again every two seconds
+	refuses bool // the results stream refuses messages for a while: workers may publish again at any time
 	span
 }
 
-// faults notes all that was broken. It prints each with its time for whoever reads the logs later.
+// faults notes everything that was broken, and logs it with its time.
 type faults struct {
 	mu  sync.Mutex
 	log io.WriteCloser
 	all []*fault
 }
 
-// stoodStill is what a fault is called that nobody made.
+// stoodStill names a fault that this program did not cause.
 const stoodStill = "the machine stood still"
 
-// watch notes when this program, and so everything beside it, did not run for a while, until ctx ends. It
-// is a fault as good as any.
+// watch notes when this program, and so all others, did not run for a while, until ctx ends. That is a fault, too.
 func (f *faults) watch(ctx context.Context) {
 	const often, late = 100 * time.Millisecond, time.Second
 	for {
@@ -50,20 +49,20 @@ func (f *faults) watch(ctx context.Context) {
 			return
 		}
 		if time.Since(from) > late {
-			end := f.noteSince(from, fault{what: stoodStill, doubt: true, away: true, stopped: true, resends: true})
+			end := f.noteSince(from, fault{what: stoodStill, doubt: true, outage: true, stopped: true, resends: true})
 			end()
 		}
 	}
 }
 
-// stalled reports whether the machine stood still at any time, so that times mean nothing.
+// stalled reports whether the machine stood still at any time, so that measured times are not valid.
 func (f *faults) stalled() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.ContainsFunc(f.all, func(b *fault) bool { return b.what == stoodStill })
 }
 
-// note adds a fault that begins now, and returns what to call when it is over.
+// note adds a fault that begins now. The caller must call end when it is over.
 func (f *faults) note(kind fault) (end func()) { return f.noteSince(time.Now(), kind) }
 
 func (f *faults) noteSince(from time.Time, kind fault) (end func()) {
@@ -87,7 +86,7 @@ func (f *faults) count() int {
 	return len(f.all)
 }
 
-// explain reports whether one of the faults fell into one of the windows of doubt.
+// explain reports whether one of the faults happened in one of the windows of doubt.
 func (f *faults) explain(windows []window) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,11 +101,11 @@ func (f *faults) explain(windows []window) bool {
 }
 
 const (
-	// manyCopies is how many copies of an event a fault explains that keeps the stream from taking it.
+	// manyCopies is how many copies of an event a fault explains while the stream refuses events.
 	manyCopies = 1000
 
-	// answerPatience is how long a worker waits at least for the stream's answer to an event.
-	answerPatience = 2 * time.Second
+	// pubAckTimeout is how long a worker waits for a PubAck, at least.
+	pubAckTimeout = 2 * time.Second
 )
 
 // resent returns how many copies of an event the faults explain: events that these workers published during a span.
@@ -120,7 +119,7 @@ func (f *faults) resent(workers map[string]bool, during span) int {
 		case b.refuses:
 			n += manyCopies
 		case b.silent:
-			n += 1 + int((b.until.Sub(b.from)+comeBack)/answerPatience)
+			n += 1 + int((b.until.Sub(b.from)+recoveryTime)/pubAckTimeout)
 		case b.resends:
 			n++
 		}
@@ -128,8 +127,7 @@ func (f *faults) resent(workers map[string]bool, during span) int {
 	return n
 }
 
-// handovers returns the longest time until the tasks of a worker that was killed, stopped or drained were
-// another's.
+// handovers returns the longest time until another worker had the tasks of one that was killed, stopped or drained.
 func (f *faults) handovers(j *journal) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,20 +138,20 @@ func (f *faults) handovers(j *journal) time.Duration {
 		}
 		took, taskID := j.handover(b.worker, b.from)
 		if took > ackWait {
-			_, _ = fmt.Fprintf(f.log, "%s after %s %s the last of its tasks, %s, was another's\n", took, b.what, b.worker, taskID)
+			_, _ = fmt.Fprintf(f.log, "%s after %s %s another worker had the last of its tasks, %s\n", took, b.what, b.worker, taskID)
 		}
 		slowest = max(slowest, took)
 	}
 	return slowest
 }
 
-// comeBack is how much longer than planned NATS may be away: a node starts, a leader is elected, a worker connects.
-const comeBack = 5 * time.Second
+// recoveryTime is how much longer than planned NATS may be down: a node starts, a leader is elected, a worker connects.
+const recoveryTime = 5 * time.Second
 
-// excuse reports whether a worker that was told to stop at a moment may end with an error. Where NATS was away
-// from then on, or just before, it may end with 1: what it held could not be given back and moves on after
-// ACK_WAIT. One that was itself stopped or killed ends as it can.
-func (f *faults) excuse(worker string, told time.Time, err error) bool {
+// excuse reports whether a worker that got SIGTERM at a moment may exit with an error. If NATS was down after that, or
+// just before, it may exit with 1: it could not hand its tasks over, so they move on after ACK_WAIT. A worker that was
+// itself stopped or killed may exit with any code.
+func (f *faults) excuse(worker string, signaled time.Time, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	exit, ended := errors.AsType[*exec.ExitError](err)
@@ -161,7 +159,7 @@ func (f *faults) excuse(worker string, told time.Time, err error) bool {
 		if b.worker != everyone && b.worker != worker {
 			return false
 		}
-		return b.stopped && b.overlaps(span{from: told}) ||
-			b.away && b.overlaps(span{from: told.Add(-comeBack)}) && ended && exit.ExitCode() == 1
+		return b.stopped && b.overlaps(span{from: signaled}) ||
+			b.outage && b.overlaps(span{from: signaled.Add(-recoveryTime)}) && ended && exit.ExitCode() == 1
 	})
 }

@@ -18,7 +18,7 @@ const workerPackage = "github.com/capstan-worker/capstan/cmd/worker"
 func prepare(ctx context.Context, o options, chosen []scenario) (*program, error) {
 	dir, err := os.MkdirTemp("", "capstan-chaos-")
 	if err != nil {
-		return nil, fmt.Errorf("make a folder: %w", err)
+		return nil, fmt.Errorf("create a folder: %w", err)
 	}
 	p := &program{dir: dir, worker: filepath.Join(dir, "worker"), race: o.race}
 	if p.self, err = os.Executable(); err != nil {
@@ -39,11 +39,11 @@ func prepare(ctx context.Context, o options, chosen []scenario) (*program, error
 			return nil, err
 		}
 	}
-	p.keeper, err = process.NewKeeper(ctx, p.self, childVariable+`={"role":"keeper"}`)
+	p.keeper, err = process.NewKeeper(ctx)
 	return p, err
 }
 
-// olderWorker returns the path of a worker of an older version: of the file with that name, or built from a commit.
+// olderWorker returns the path of an older worker: the file with that name, or one that it builds from that commit.
 func olderWorker(ctx context.Context, dir, name string) (path string, err error) {
 	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
 		return filepath.Abs(name)
@@ -62,7 +62,7 @@ func olderWorker(ctx context.Context, dir, name string) (path string, err error)
 	return path, nil
 }
 
-// command runs a program in a folder; empty: in this one.
+// command runs a program in a folder; empty: in the present one.
 func command(ctx context.Context, dir, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir

@@ -17,23 +17,22 @@ import (
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
 
-// The streams of the workers, by their default names.
+// The default names of the streams.
 const (
 	requestStream = "TASKS"
 	resultStream  = "TASK_RESULTS"
 	deadStream    = "TASK_DEAD"
 	recordStream  = "KV_task_tracker"
 	objectStream  = "OBJ_task_results"
-	objectBucket  = "task_results"
 
 	resultSubject = "tasks.result"
 )
 
-// collect gathers the evidence. No worker runs any more.
+// collect gathers the evidence, once no worker is running.
 func (w *world) collect(ctx context.Context) (verdict.Evidence, error) {
 	e := verdict.Evidence{Records: map[string]task.Record{}, Dead: map[string]int{}}
 	e.Doubt = func(id string) bool { return w.faults.explain(w.journal.windowsOf(id)) }
-	e.Forgotten = func(id string) bool { return w.journal.endedBefore(id, w.forgotten) }
+	e.Forgotten = func(id string) bool { return w.journal.endedBefore(id, w.deletions) }
 	e.Core, e.Older = w.core.evidence(w.faults), w.older != ""
 	var err error
 	if e.Runs, err = w.api.logs(ctx); err != nil {
@@ -46,7 +45,7 @@ func (w *world) collect(ctx context.Context) (verdict.Evidence, error) {
 	return e, err
 }
 
-// left is how many requests are on their stream.
+// left returns how many requests are on their stream.
 func (w *world) left(ctx context.Context) (uint64, error) {
 	s, err := w.stream(ctx, requestStream)
 	if err != nil {
@@ -64,7 +63,7 @@ func (w *world) collectEvents(ctx context.Context, e *verdict.Evidence) error {
 		if ref := ev.ResultRef; ref != nil {
 			var err error
 			if ev.Result, err = w.object(ctx, *ref); err != nil {
-				w.note("the result of %s cannot be had: %v", ev.TaskID, err)
+				w.note("the result of %s is missing: %v", ev.TaskID, err)
 			}
 		}
 		e.Events = append(e.Events, ev)
@@ -72,7 +71,7 @@ func (w *world) collectEvents(ctx context.Context, e *verdict.Evidence) error {
 	})
 }
 
-// object reads a result that no message could hold. The object store checks its digest.
+// object reads a result that was too large for a message. The object store checks its digest.
 func (w *world) object(ctx context.Context, ref task.ResultRef) ([]byte, error) {
 	store, err := w.js.ObjectStore(ctx, ref.Bucket)
 	if err != nil {
@@ -88,7 +87,7 @@ func (w *world) object(ctx context.Context, ref task.ResultRef) ([]byte, error) 
 func (w *world) collectRecords(ctx context.Context, e *verdict.Evidence) error {
 	return w.read(ctx, recordStream, func(m jetstream.Msg, seq uint64) error {
 		if strings.Contains(m.Subject(), "."+task.DeliveriesPrefix) {
-			return nil // a count of deliveries, and no record
+			return nil // a count of deliveries, not a record
 		}
 		rec, err := task.ParseRecord(m.Data())
 		if err != nil {
@@ -116,7 +115,7 @@ func (w *world) searchObjects(ctx context.Context) error {
 	return w.read(ctx, objectStream, func(jetstream.Msg, uint64) error { return nil })
 }
 
-// read calls f with every message of a stream, and looks for secrets in each.
+// read calls f with every message of a stream, and searches each for secrets.
 func (w *world) read(ctx context.Context, stream string, f func(m jetstream.Msg, seq uint64) error) error {
 	s, err := w.stream(ctx, stream)
 	if err != nil {
@@ -150,7 +149,7 @@ func (w *world) read(ctx context.Context, stream string, f func(m jetstream.Msg,
 	return nil
 }
 
-// search notes where a secret is found.
+// search notes a problem if a text contains a secret.
 func (w *world) search(place string, text []byte) {
 	if bytes.Contains(text, []byte(w.secret)) {
 		w.note("a task's secret is in %s", place)
@@ -160,7 +159,7 @@ func (w *world) search(place string, text []byte) {
 	}
 }
 
-// searchLogs looks for secrets, and for what no worker may log, in the logs of all workers.
+// searchLogs searches the logs of all workers for secrets and for panics.
 func (w *world) searchLogs() error {
 	for _, worker := range w.workers {
 		log, err := os.Open(worker.LogFile)

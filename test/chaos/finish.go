@@ -13,11 +13,11 @@ import (
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
 
-// settleTime is how long the last task may take when nothing is broken any more. Pauses last up to a minute, and
-// so does it take until a workflow counts as lost.
+// settleTime is how long the last task may take once nothing is broken any more. Pauses last up to a minute, and it takes
+// a minute until a workflow counts as lost.
 const settleTime = 3 * time.Minute
 
-// finish mends everything, waits until every task is done with, ends the workers and judges.
+// finish repairs everything, waits until every task has finished, stops the workers and judges.
 func (w *world) finish(ctx context.Context) (verdict.Count, error) {
 	if err := w.heal(ctx); err != nil {
 		return verdict.Count{}, err
@@ -39,8 +39,8 @@ func (w *world) finish(ctx context.Context) (verdict.Count, error) {
 	if err := w.searchLogs(); err != nil {
 		return verdict.Count{}, err
 	}
-	if w.look != nil {
-		w.look(evidence.Events)
+	if w.inspect != nil {
+		w.inspect(evidence.Events)
 	}
 	var tasks []verdict.Task
 	for _, a := range w.asked {
@@ -49,7 +49,7 @@ func (w *world) finish(ctx context.Context) (verdict.Count, error) {
 	return verdict.Judge(tasks, evidence), nil
 }
 
-// heal mends all links, wakes all workers, brings back all nodes, and starts a worker where there is none.
+// heal repairs all links, resumes all workers, starts all nodes, and starts a worker if there is none.
 func (w *world) heal(ctx context.Context) error {
 	for _, n := range w.nodes {
 		if !n.Alive() {
@@ -82,13 +82,9 @@ func (w *world) heal(ctx context.Context) error {
 
 // settle waits until there is an event for every task and no request is left.
 func (w *world) settle(ctx context.Context) error {
-	return process.Until(ctx, "every task is done with", settleTime, func() error {
-		s, err := w.stream(ctx, resultStream)
-		if err != nil {
+	return process.Until(ctx, "every task has finished", settleTime, func() error {
+		if err := w.finished(ctx, len(w.asked)); err != nil {
 			return err
-		}
-		if n := s.CachedInfo().State.Msgs; n < uint64(len(w.asked)) {
-			return fmt.Errorf("%d events of %d tasks", n, len(w.asked))
 		}
 		left, err := w.left(ctx)
 		if err == nil && left > 0 {
@@ -98,16 +94,25 @@ func (w *world) settle(ctx context.Context) error {
 	})
 }
 
-// restTime is how long a worker may take to come to rest: connections to the API are kept for some seconds.
+// finished returns an error while there are fewer than n events.
+func (w *world) finished(ctx context.Context, n int) error {
+	s, err := w.stream(ctx, resultStream)
+	if err == nil && s.CachedInfo().State.Msgs < uint64(n) {
+		err = fmt.Errorf("%d events of %d tasks", s.CachedInfo().State.Msgs, n)
+	}
+	return err
+}
+
+// restTime is how long a worker may take to free what its tasks used. It keeps connections to the API for some seconds.
 const restTime = 20 * time.Second
 
-// checkUsage waits until each worker takes hardly more than it did before it had tasks.
+// checkUsage waits until each worker uses hardly more than before it had tasks.
 func (w *world) checkUsage(ctx context.Context) error {
 	for _, worker := range w.workers {
 		if !worker.Alive() {
 			continue
 		}
-		err := process.Until(ctx, worker.Name+" has come to rest", restTime, func() error {
+		err := process.Until(ctx, worker.Name+" is at rest", restTime, func() error {
 			now, err := worker.usage(ctx)
 			if err == nil && (now.goroutines > worker.before.goroutines+w.slack.goroutines || now.heap > worker.before.heap+w.slack.heap) {
 				err = fmt.Errorf("it has %d goroutines and %d bytes, and before its tasks %d and %d",
@@ -125,22 +130,22 @@ func (w *world) checkUsage(ctx context.Context) error {
 	return nil
 }
 
-// drainAll ends all workers. One that does not end as it has to is a finding.
+// drainAll stops all workers. One that does not exit as it must is a problem.
 func (w *world) drainAll(ctx context.Context) {
-	running, told := w.living(), time.Now()
+	running, signaled := w.living(), time.Now()
 	for _, worker := range running {
 		if err := worker.terminate(ctx); err != nil {
 			w.note("%v", err)
 		}
 	}
 	for _, worker := range running {
-		if err := worker.exit(ctx, told, drainTimeout+5*time.Second); err != nil {
+		if err := worker.exit(ctx, signaled, drainTimeout+5*time.Second); err != nil {
 			w.note("%v", err)
 		}
 	}
 }
 
-// waitRunning waits until the last n tasks that were asked for run.
+// waitRunning waits until the last n tasks that were asked for are running.
 func (w *world) waitRunning(ctx context.Context, n int) error {
 	tasks := w.asked[len(w.asked)-n:]
 	return process.Until(ctx, fmt.Sprintf("%d tasks run", n), time.Minute, func() error {
@@ -153,7 +158,7 @@ func (w *world) waitRunning(ctx context.Context, n int) error {
 	})
 }
 
-// living returns the workers that run.
+// living returns the workers that have not ended.
 func (w *world) living() []*worker {
 	return slices.DeleteFunc(slices.Clone(w.workers), func(p *worker) bool { return !p.Alive() })
 }

@@ -14,22 +14,22 @@ import (
 // recordSubjects is where the workers write their records.
 const recordSubjects = "$KV.task_tracker."
 
-// span is a stretch of time. One that has not ended has a zero until.
+// span is a period. If it has not ended, until is zero.
 type span struct{ from, until time.Time }
 
 func (s span) overlaps(o span) bool {
 	return (s.until.IsZero() || !s.until.Before(o.from)) && (o.until.IsZero() || !o.until.Before(s.from))
 }
 
-// write is a record that the server has taken.
+// write is a write of a record that the server has accepted.
 type write struct {
 	at     time.Time
 	worker string
 	state  task.State
 }
 
-// journal notes each write of a record as it passes the workers' links to NATS, and from them the windows
-// of doubt: from the write that a submission leaves until its outcome is written.
+// journal notes each write of a record that passes the workers' links to NATS. It derives from them the windows of doubt:
+// from the write before a submission until the write of its outcome.
 type journal struct {
 	mu      sync.Mutex
 	pending map[string]pendingWrite // by the worker's name and the reply subject
@@ -51,7 +51,7 @@ func newJournal() *journal {
 	return &journal{pending: map[string]pendingWrite{}, writes: map[string][]write{}, windows: map[string][]*window{}}
 }
 
-// watch returns what a worker's links to NATS report to.
+// watch returns the function that gets all frames of a worker's links to NATS.
 func (j *journal) watch(worker string) func(link.Frame) {
 	return func(f link.Frame) {
 		switch {
@@ -63,8 +63,8 @@ func (j *journal) watch(worker string) func(link.Frame) {
 	}
 }
 
-// left notes a write that is under way. A submission may leave as soon as the server has it, which is
-// before this journal knows.
+// left notes a write that has left the worker. Its submission may leave as soon as the server has the write, which is
+// before the journal knows.
 func (j *journal) left(worker string, f link.Frame) {
 	rec, err := task.ParseRecord(f.Payload)
 	if err != nil {
@@ -79,7 +79,7 @@ func (j *journal) left(worker string, f link.Frame) {
 	}
 }
 
-// answered notes a write that the server has taken.
+// answered notes a write that the server has accepted.
 func (j *journal) answered(worker string, f link.Frame) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -102,7 +102,7 @@ func (j *journal) answered(worker string, f link.Frame) {
 	}
 }
 
-// open is to be called with mu held.
+// open returns the open window of a task and a worker, or nil. The caller holds mu.
 func (j *journal) open(taskID, worker string) *window {
 	for _, w := range j.windows[taskID] {
 		if w.worker == worker && w.until.IsZero() {
@@ -123,8 +123,8 @@ func (j *journal) windowsOf(taskID string) []window {
 	return all
 }
 
-// handover returns the longest time from a moment on until another worker had written one of the tasks
-// that a worker held then, and which it was; 0 where it held none.
+// handover returns the longest time from a moment until another worker had written one of the tasks that a worker held
+// then, and which task that was. It is 0 if the worker held none.
 func (j *journal) handover(worker string, at time.Time) (slowest time.Duration, taskID string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -139,7 +139,7 @@ func (j *journal) handover(worker string, at time.Time) (slowest time.Duration, 
 					slowest, taskID = took, id
 				}
 				held = false
-			case w.state.Ended(): // it could end it itself
+			case w.state.Ended(): // it finished the task itself
 				held = false
 			}
 		}
@@ -147,7 +147,7 @@ func (j *journal) handover(worker string, at time.Time) (slowest time.Duration, 
 	return slowest, taskID
 }
 
-// state is what a task's record says by the latest write; empty where there was none.
+// state returns the state of a task's latest record; empty: it has none.
 func (j *journal) state(taskID string) task.State {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -158,7 +158,7 @@ func (j *journal) state(taskID string) task.State {
 	return writes[len(writes)-1].state
 }
 
-// ended is how many tasks have a finished record.
+// ended returns how many tasks have a finished record.
 func (j *journal) ended() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -171,7 +171,7 @@ func (j *journal) ended() int {
 	return n
 }
 
-// endedBefore reports whether the latest write of a finished record came before one of the moments.
+// endedBefore reports whether a task had a finished record before one of the moments.
 func (j *journal) endedBefore(taskID string, moments []time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()

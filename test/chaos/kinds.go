@@ -12,13 +12,30 @@ import (
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
 
-// kind is a kind of task and how often it comes in a mixture.
-type kind struct {
+// kind is a kind of task.
+type kind = weighted[func(random *rand.Rand) recipe]
+
+// weighted is something to choose from, with its share.
+type weighted[T any] struct {
 	weight int
-	make   func(random *rand.Rand) recipe
+	do     T
 }
 
-// kinds are all kinds of tasks: where older workers take part, those that they end in the same way.
+// choose returns one at random. It is chosen more often if its weight is larger; a weight of 0 is never chosen.
+func choose[T any](random *rand.Rand, from []weighted[T]) weighted[T] {
+	total := 0
+	for _, w := range from {
+		total += w.weight
+	}
+	roll := random.IntN(total)
+	i := 0
+	for ; roll >= from[i].weight; i++ {
+		roll -= from[i].weight
+	}
+	return from[i]
+}
+
+// kinds returns all kinds of tasks. With older workers it leaves out those that they end differently.
 func (w *world) kinds() []kind {
 	all := slices.Concat(w.answers(), w.failures(), faulty())
 	if w.older == "" {
@@ -27,7 +44,7 @@ func (w *world) kinds() []kind {
 	return all
 }
 
-// answers are tasks that succeed, with results of every shape.
+// answers returns tasks that succeed, with results of every form.
 func (w *world) answers() []kind {
 	heading := json.RawMessage(`{"heading":"Hello"}`)
 	return []kind{
@@ -68,12 +85,12 @@ func withSchema(r recipe) recipe {
 	return r.with("output_schema", json.RawMessage(`{"type":"object","required":["heading"]}`))
 }
 
-// large is a task whose answer no message holds. The stand-in knows it by its short name.
+// large is a task whose result is too large for a message. The stand-in knows it by a short name.
 func large(run time.Duration) recipe {
 	return answered("large", run, largeName, string(largeResult()))
 }
 
-// failures are tasks that fail by themselves.
+// failures returns tasks that fail by themselves.
 func (w *world) failures() []kind {
 	invalid := failing("invalid", anchortest.Plan{}, task.InvalidRequest).with("max_steps", 0)
 	invalid.want.Invalid = true
@@ -84,16 +101,16 @@ func (w *world) failures() []kind {
 		fixed(2, failing("gaveup", anchortest.Plan{Result: json.RawMessage(`{"status":"failed","result":null}`)}, task.AgentFailed)),
 		fixed(2, misfit),
 		fixed(2, failing("refused", anchortest.Plan{Submit: []anchortest.Fault{anchortest.Answer(http.StatusUnprocessableEntity).Repeated(-1)}}, task.Rejected)),
-		fixed(w.seldom(), failing("lost", anchortest.Plan{Poll: []anchortest.Fault{anchortest.Answer(http.StatusNotFound).Repeated(-1)}}, task.WorkflowLost)),
+		fixed(w.slowWeight(), failing("lost", anchortest.Plan{Poll: []anchortest.Fault{anchortest.Answer(http.StatusNotFound).Repeated(-1)}}, task.WorkflowLost)),
 		fixed(2, failing("endless", anchortest.Plan{Run: time.Hour}, task.Timeout).with("timeout", "2s")),
 		fixed(1, failing("expired", anchortest.Plan{}, task.Expired).with("expires_at", "2020-01-01T00:00:00Z")),
 		fixed(2, invalid),
 	}
 }
 
-// seldom is the weight of a kind that takes more than a minute: 0, so that it is only in api-mixture, or 1 in a storm
-// that lasts longer.
-func (w *world) seldom() int {
+// slowWeight is the weight of a kind that takes more than a minute. It is 0, so that only api-mixture has it, except in a
+// storm that lasts longer.
+func (w *world) slowWeight() int {
 	if w.lasts > time.Minute {
 		return 1
 	}
@@ -108,8 +125,8 @@ func fixed(weight int, r recipe) kind {
 	return kind{weight, func(*rand.Rand) recipe { return r }}
 }
 
-// faulty are tasks whose calls fail: those that are held, those of which nobody knows whether they were
-// accepted, and those whose polls bring nothing for a while.
+// faulty returns tasks whose calls fail: submissions that are refused for a while, submissions with an unknown outcome,
+// and polls that fail for a while.
 func faulty() []kind {
 	return []kind{
 		{2, func(r *rand.Rand) recipe {
@@ -140,7 +157,7 @@ func faulty() []kind {
 	}
 }
 
-// doubt is one of the faults after which nobody knows whether the API accepted a task; it may have.
+// doubt returns a fault after which a worker cannot know whether the API accepted a task.
 func doubt(r *rand.Rand) anchortest.Fault {
 	f := pick(r,
 		anchortest.Answer(http.StatusInternalServerError), anchortest.HTML(http.StatusBadGateway), anchortest.HTML(http.StatusOK),
@@ -152,3 +169,58 @@ func doubt(r *rand.Rand) anchortest.Fault {
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+// odd returns tasks whose calls get answers that the API itself does not give, or malformed ones. None of them ends a
+// task.
+func odd() []kind {
+	return []kind{
+		{1, func(r *rand.Rand) recipe { return refusedFor(r, "page", gatewayPage(r)) }},
+		{2, func(r *rand.Rand) recipe {
+			return refusedFor(r, "waits", anchortest.RetryAfter(http.StatusServiceUnavailable, malformedWait(r)))
+		}},
+		{1, func(r *rand.Rand) recipe {
+			return refusedFor(r, "proxy", anchortest.HTML(http.StatusProxyAuthRequired))
+		}},
+		{3, func(r *rand.Rand) recipe {
+			young := plain(shortly(r))
+			young.kind, young.plan.Poll = "young", []anchortest.Fault{anchortest.NotYet().During(3 * time.Second)}
+			return young
+		}},
+		{3, func(r *rand.Rand) recipe {
+			marked := plain(shortly(r))
+			marked.kind = "marked"
+			marked.plan.Poll = []anchortest.Fault{gatewayPage(r).Repeated(7), anchortest.BOM().Repeated(-1)}
+			return marked
+		}},
+		{2, func(r *rand.Rand) recipe {
+			return answered("bytes", shortly(r), foreignBytesName, "{\"city\":\"Z\ufffdrich\"}")
+		}},
+		{1, func(r *rand.Rand) recipe {
+			huge := plain(0)
+			huge.kind, huge.want.Result = "huge", nil
+			huge.plan = anchortest.Plan{Poll: []anchortest.Fault{
+				anchortest.State("RUNNING").During(shortly(r)), {Size: 4 << 20, Chunked: r.IntN(2) == 0, Times: -1},
+			}}
+			return huge
+		}},
+	}
+}
+
+// refusedFor is a task whose first POST is refused.
+func refusedFor(r *rand.Rand, kind string, f anchortest.Fault) recipe {
+	refused := plain(shortly(r))
+	refused.kind, refused.plan.Submit = kind, []anchortest.Fault{f}
+	return refused
+}
+
+// gatewayPage is an answer of a gateway that cannot reach the API, or does not know it.
+func gatewayPage(r *rand.Rand) anchortest.Fault {
+	return pick(r, anchortest.NoBackend(), anchortest.HTML(http.StatusNotFound), anchortest.HTML(http.StatusBadRequest),
+		anchortest.Text(http.StatusForbidden, "blocked"))
+}
+
+// malformedWait is a Retry-After of about a second that RFC 9110 does not allow, though its meaning is clear.
+func malformedWait(r *rand.Rand) string {
+	at := time.Now().Add(2 * time.Second).UTC()
+	return pick(r, "1.5", "1, 1", at.Format("Mon, 02 Jan 2006 15:04:05 UTC"), "-1")
+}

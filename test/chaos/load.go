@@ -15,15 +15,15 @@ import (
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
 
-// recipe is a task as it is thought up: what the API does with it and what has to come of it.
+// recipe says what the API does with a task, and how the task must end.
 type recipe struct {
 	kind   string
 	plan   anchortest.Plan
-	fields map[string]any // of the request, besides the usual ones
+	fields map[string]any // of the request, in addition to the usual ones
 	want   verdict.Task
 }
 
-// asked is a task that is asked for.
+// asked is a task that was asked for.
 type asked struct {
 	recipe
 	id      string
@@ -39,7 +39,7 @@ func plain(run time.Duration) recipe {
 	}
 }
 
-// with is the recipe for a request with one more field.
+// with returns the recipe for a request with one more field.
 func (r recipe) with(field string, value any) recipe {
 	fields := map[string]any{field: value}
 	maps.Copy(fields, r.fields)
@@ -47,14 +47,14 @@ func (r recipe) with(field string, value any) recipe {
 	return r
 }
 
-// resubmitting is the recipe for a request that allows a second submission.
+// resubmitting returns the recipe for a request that allows a second submission.
 func (r recipe) resubmitting() recipe {
 	r = r.with("on_unknown_submission", "resubmit")
 	r.want.Resubmit = true
 	return r
 }
 
-// write makes the request of a recipe. What it returns holds until the next.
+// write creates the request of a recipe. The result is valid until the next call.
 func (w *world) write(r recipe) (*asked, error) {
 	a := asked{recipe: r, id: fmt.Sprintf("%s-%d", r.kind, len(w.asked)+1)}
 	prompt, err := anchortest.Prompt(a.id+" "+w.word, r.plan)
@@ -75,7 +75,7 @@ func (w *world) write(r recipe) (*asked, error) {
 	return &w.asked[len(w.asked)-1], nil
 }
 
-// ask publishes a request for each recipe, and again for the copies that are wanted.
+// ask publishes a request for each recipe, and its copies.
 func (w *world) ask(ctx context.Context, recipes ...recipe) error {
 	for _, r := range recipes {
 		a, err := w.write(r)
@@ -91,8 +91,7 @@ func (w *world) ask(ctx context.Context, recipes ...recipe) error {
 	return nil
 }
 
-// publish publishes a request until NATS has it, and notes where. The message id keeps repetitions from becoming
-// copies.
+// publish publishes a request until NATS has stored it, and notes where. The message id prevents unintended copies.
 func (w *world) publish(ctx context.Context, a *asked, copied int) error {
 	began := time.Now()
 	return untilNATS(ctx, "takes request "+a.id, func(ctx context.Context) error {
@@ -108,7 +107,7 @@ func (w *world) publish(ctx context.Context, a *asked, copied int) error {
 	})
 }
 
-// times returns a recipe so many times.
+// times returns a recipe n times.
 func times(n int, r recipe) []recipe {
 	all := make([]recipe, n)
 	for i := range all {
@@ -117,22 +116,12 @@ func times(n int, r recipe) []recipe {
 	return all
 }
 
-// mixed returns tasks of mixed lengths, results and faults.
+// mixed returns n tasks of all kinds.
 func (w *world) mixed(n int) []recipe {
 	kinds := w.kinds()
-	total := 0
-	for _, k := range kinds {
-		total += k.weight
-	}
 	var all []recipe
 	for range n {
-		roll := w.random.IntN(total)
-		for _, k := range kinds {
-			if roll -= k.weight; roll < 0 {
-				all = append(all, k.make(w.random))
-				break
-			}
-		}
+		all = append(all, choose(w.random, kinds).do(w.random))
 	}
 	return all
 }
@@ -141,12 +130,19 @@ func (w *world) mixed(n int) []recipe {
 func (w *world) each() []recipe {
 	var all []recipe
 	for _, k := range w.kinds() {
-		all = append(all, k.make(w.random))
+		all = append(all, k.do(w.random))
 	}
 	return all
 }
 
-// shortly returns a short time: how long most tasks run.
+// shortly returns a short time, for which most tasks run.
 func shortly(random *rand.Rand) time.Duration {
 	return time.Duration(random.Int64N(int64(3 * time.Second)))
+}
+
+// certain says that the submissions of all tasks so far are in no doubt: none may end with submission_unknown.
+func (w *world) certain() {
+	for i := range w.asked {
+		w.asked[i].want.Certain = true
+	}
 }

@@ -1,18 +1,17 @@
-// Command chaos proves what Capstan promises by breaking things: no task is lost, none is run twice behind
-// anybody's back, and each has one event.
+// Command chaos tests what Capstan promises by breaking things: no task is lost, none is run twice without consent, and
+// each has exactly one event.
 //
-// It starts the real programs, each in a process of its own: NATS, one node or three, workers, and the
-// stand-in for the API. It puts a load of tasks on them and breaks what can break, by plan at each moment
-// that matters, and at random. Then it counts. The verdict is the count: it prints a table, and ends with 1
-// and the seed where something is not as it must be.
+// It starts the real programs, each in a process of its own: NATS with one node or three, workers, and the stand-in for
+// the API. It gives them tasks and breaks everything that can break: at each moment that matters, and at random. Then
+// it counts. It prints a table, and exits with 1 and the seed if a promise was broken.
 //
-//	go run ./test/chaos -short          the fixed part that is run with every change
-//	go run ./test/chaos -minutes 10     all of it, and storms for ten minutes
-//	go run ./test/chaos -run '^kill-'   what has a name like that
-//	go run ./test/chaos -older 274fd09  every second worker as of that commit
+//	go run ./test/chaos -short          the fixed part that runs with every change
+//	go run ./test/chaos -minutes 10     all scenarios, and storms for ten minutes
+//	go run ./test/chaos -run '^kill-'   the scenarios with such a name
+//	go run ./test/chaos -older 274fd09  every second worker is built from that commit
 //
-// Nothing is built into the workers for this. Links between the processes are where a task is stopped at an
-// exact moment: see package link.
+// The workers contain no code for this. The links between the processes stop a task at an exact moment: see package
+// link.
 package main
 
 import (
@@ -26,13 +25,16 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/capstan-worker/capstan/test/process"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if text := os.Getenv(childVariable); text != "" {
-		exit(runChild(ctx, text))
+	isChild, err := process.RunChild(ctx, map[string]func(context.Context, []byte) error{standInRole: serveStandIn})
+	if isChild || err != nil {
+		exit(err)
 	}
 	o, err := readOptions(os.Args[1:])
 	if err == nil {
@@ -49,7 +51,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// options are what the user can choose.
+// options are the user's choices.
 type options struct {
 	tasks    int
 	workers  int
@@ -65,27 +67,27 @@ type options struct {
 	clocks   bool
 	older    string // a binary or a commit
 	run      *regexp.Regexp
-	unusual  []string // arguments that make a scenario's world another than the usual one
+	unusual  []string // the arguments that change the worlds
 }
 
 func readOptions(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("chaos", flag.ExitOnError)
-	flags.IntVar(&o.tasks, "tasks", 0, "tasks of a scenario, and of a storm in a minute (default 120, and of a storm 600)")
-	flags.IntVar(&o.workers, "workers", 3, "workers in a storm")
-	flags.Float64Var(&o.minutes, "minutes", 2, "how long the storms blow, together; 0: not at all")
-	flags.Uint64Var(&o.seed, "seed", 0, "what chance begins with (default: random; with -short, 1)")
-	flags.IntVar(&o.parallel, "parallel", 8, "scenarios at a time; those that measure time are run alone")
-	flags.BoolVar(&o.short, "short", false, "only the short run")
+	flags.IntVar(&o.tasks, "tasks", 0, "`number` of tasks in a scenario, and in a minute of a storm (default 120, in a storm 600)")
+	flags.IntVar(&o.workers, "workers", 3, "`number` of workers in a storm")
+	flags.Float64Var(&o.minutes, "minutes", 2, "length of all storms together; 0: no storms")
+	flags.Uint64Var(&o.seed, "seed", 0, "seed of the random choices (default: random; with -short, 1)")
+	flags.IntVar(&o.parallel, "parallel", 8, "`number` of scenarios at a time; those that measure time run alone")
+	flags.BoolVar(&o.short, "short", false, "run only the short scenarios")
 	flags.BoolVar(&o.cluster, "cluster", false, "three nodes of NATS in every scenario")
 	flags.BoolVar(&o.race, "race", false, "workers with the race detector")
 	flags.BoolVar(&o.sync, "sync", false, "NATS with sync_interval: always")
-	flags.BoolVar(&o.clocks, "clocks", true, "in storms that are not short, the clock of every third worker is off by two hours")
-	flags.StringVar(&o.older, "older", "", "every second worker is of an older version: the path of its binary, or a commit to build it from;\n"+
-		"the copies that a subscriber without JetStream gets are then not judged, what only newer versions promise is not tried")
-	flags.BoolVar(&o.keep, "keep", false, "keep the logs where nothing is wrong, too")
-	flags.BoolVar(&o.list, "list", false, "list the scenarios and end")
-	name := flags.String("run", "", "only scenarios whose name this regular expression matches")
+	flags.BoolVar(&o.clocks, "clocks", true, "in storms, the clock of every third worker is wrong by two hours (not with -short or -older)")
+	flags.StringVar(&o.older, "older", "", "every second worker is an older version: the `path` of its binary, or a commit to build it from;\n"+
+		"scenarios that only newer versions pass do not run, and copies for a subscriber without JetStream are not judged")
+	flags.BoolVar(&o.keep, "keep", false, "keep the logs even if nothing failed")
+	flags.BoolVar(&o.list, "list", false, "list the scenarios and exit")
+	name := flags.String("run", "", "run only the scenarios whose name this `regexp` matches")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -102,7 +104,7 @@ func readOptions(args []string) (options, error) {
 	return o, nil
 }
 
-// unusual returns the arguments that make a scenario's world, where they are not the defaults.
+// unusual returns the arguments that change the worlds, if they are not the defaults.
 func unusual(flags *flag.FlagSet) []string {
 	var args []string
 	for _, name := range []string{"short", "tasks", "workers", "cluster", "sync", "race", "clocks", "older"} {
@@ -119,7 +121,7 @@ func unusual(flags *flag.FlagSet) []string {
 	return args
 }
 
-// command repeats a scenario as it was. A storm lasts as long as it did among others.
+// command returns the command that repeats a scenario. A storm lasts as long as it did among others.
 func (o options) command(s scenario) string {
 	args := append([]string{"go run ./test/chaos"}, o.unusual...)
 	if s.storm {

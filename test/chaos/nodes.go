@@ -16,8 +16,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver"
 )
 
-// nodePatience is how long NATS may take to come up, with three nodes on a busy machine.
-const nodePatience = time.Minute
+// startTime is how long NATS may take to start, with three nodes on a busy machine.
+const startTime = time.Minute
 
 // node is a NATS server.
 type node struct {
@@ -28,9 +28,9 @@ type node struct {
 
 func (n *node) addr() string { return fmt.Sprintf("127.0.0.1:%d", n.cfg.Port) }
 
-// start starts the node, or starts it again with what it has stored.
+// start starts the node, with the streams that it has stored.
 func (n *node) start(ctx context.Context) error {
-	env, err := child{Role: "nats", NATS: n.cfg}.env()
+	env, err := process.ChildEnv(process.NATS, n.cfg)
 	if err != nil {
 		return err
 	}
@@ -97,18 +97,18 @@ func (w *world) natsReady(ctx context.Context) error {
 	})
 }
 
-// untilNATS repeats a call, of which each may take two seconds, until NATS has answered without an error.
+// untilNATS repeats a call, which may take two seconds each time, until NATS answers without an error.
 func untilNATS(ctx context.Context, what string, call func(ctx context.Context) error) error {
-	return process.Until(ctx, "NATS "+what, nodePatience, func() error {
+	return process.Until(ctx, "NATS "+what, startTime, func() error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		return call(ctx)
 	})
 }
 
-// stream looks at a stream.
+// stream returns a stream and its state.
 func (w *world) stream(ctx context.Context, name string) (s jetstream.Stream, err error) {
-	err = untilNATS(ctx, "tells of "+name, func(ctx context.Context) error {
+	err = untilNATS(ctx, "describes "+name, func(ctx context.Context) error {
 		s, err = w.js.Stream(ctx, name)
 		return err
 	})
@@ -130,18 +130,18 @@ func (w *world) leaderOf(ctx context.Context, stream string) (*node, error) {
 				return nil
 			}
 		}
-		return errors.New("it has none")
+		return errors.New("no node leads it")
 	})
 	return leader, err
 }
 
-// killNodes kills nodes with -9. end is to be called when they are back.
+// killNodes kills nodes with -9. The caller must call end when they have started again.
 func (w *world) killNodes(nodes ...*node) (end func(), err error) {
 	var names []string
 	for _, n := range nodes {
 		names = append(names, n.cfg.Name)
 	}
-	end = w.faults.note(fault{what: "kill -9 of " + strings.Join(names, ", "), away: true, resends: true, silent: len(w.nodes) > 1})
+	end = w.faults.note(fault{what: "kill -9 of " + strings.Join(names, ", "), outage: true, resends: true, silent: len(w.nodes) > 1})
 	for _, n := range nodes {
 		if err := n.Kill(); err != nil {
 			return end, err
@@ -150,7 +150,7 @@ func (w *world) killNodes(nodes ...*node) (end func(), err error) {
 	return end, nil
 }
 
-func startAgain(ctx context.Context, nodes ...*node) error {
+func restart(ctx context.Context, nodes ...*node) error {
 	for _, n := range nodes {
 		if err := n.start(ctx); err != nil {
 			return err
@@ -160,14 +160,14 @@ func startAgain(ctx context.Context, nodes ...*node) error {
 }
 
 // withoutNodes kills nodes with -9 and starts them again after a while.
-func (w *world) withoutNodes(ctx context.Context, away time.Duration, nodes ...*node) error {
+func (w *world) withoutNodes(ctx context.Context, downtime time.Duration, nodes ...*node) error {
 	end, err := w.killNodes(nodes...)
 	if err != nil {
 		return err
 	}
 	defer end()
-	if err := process.Pass(ctx, away); err != nil {
+	if err := process.Pass(ctx, downtime); err != nil {
 		return err
 	}
-	return startAgain(ctx, nodes...)
+	return restart(ctx, nodes...)
 }

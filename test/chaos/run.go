@@ -18,11 +18,10 @@ const (
 	usualTasks = 120             // of a scenario
 	stormTasks = 600             // of a storm, in a minute
 	shortStorm = 8 * time.Second // with -short
-	longest    = 6 * time.Minute // for a scenario, besides what a storm lasts
+	longest    = 6 * time.Minute // for a scenario, in addition to the length of a storm
 )
 
-// run carries out the scenarios that were chosen and prints what came of them. The error says that
-// something is not as it must be.
+// run runs the chosen scenarios and prints the result. It returns an error if one of them failed.
 func run(ctx context.Context, o options) error {
 	chosen := o.choose()
 	if o.list {
@@ -56,12 +55,12 @@ func (o options) choose() []scenario {
 	})
 }
 
-// runAll runs several scenarios at a time, and then those that measure time, one by one.
+// runAll runs several scenarios at a time, and then one by one those that measure time.
 func (p *program) runAll(ctx context.Context, o options, all []scenario) []row {
 	rows := make([]row, len(all))
 	var printing sync.Mutex
-	carryOut := func(i int) {
-		rows[i] = p.carryOut(ctx, o, all[i])
+	runOne := func(i int) {
+		rows[i] = p.runOne(ctx, o, all[i])
 		printing.Lock()
 		defer printing.Unlock()
 		fmt.Printf("%-22s %3.0fs  %d tasks, %d breaks\n", rows[i].scenario, rows[i].took.Seconds(), rows[i].Tasks, rows[i].breaks)
@@ -70,20 +69,20 @@ func (p *program) runAll(ctx context.Context, o options, all []scenario) []row {
 	group.SetLimit(max(1, o.parallel))
 	for i, s := range all {
 		if !s.alone {
-			group.Go(func() error { carryOut(i); return nil })
+			group.Go(func() error { runOne(i); return nil })
 		}
 	}
-	_ = group.Wait() // what went wrong is in the rows
+	_ = group.Wait() // the rows have the errors
 	for i, s := range all {
 		if s.alone && ctx.Err() == nil {
-			carryOut(i)
+			runOne(i)
 		}
 	}
 	return rows
 }
 
-// carryOut runs one scenario in a world of its own.
-func (p *program) carryOut(ctx context.Context, o options, s scenario) (r row) {
+// runOne runs one scenario in a world of its own.
+func (p *program) runOne(ctx context.Context, o options, s scenario) (r row) {
 	began := time.Now()
 	cfg := o.world(s)
 	r = row{scenario: s.name, repeat: o.command(s)}
@@ -92,7 +91,7 @@ func (p *program) carryOut(ctx context.Context, o options, s scenario) (r row) {
 	w, err := newWorld(ctx, p, s.name, cfg)
 	defer w.close()
 	if err == nil {
-		err = s.run(ctx, w)
+		err = catch(func() { s.run(ctx, w) })
 	}
 	if err == nil {
 		r.Count, err = w.finish(ctx)
@@ -111,7 +110,7 @@ func (p *program) carryOut(ctx context.Context, o options, s scenario) (r row) {
 	return r
 }
 
-// world says what a scenario's world is made of. The seed of each scenario is its own.
+// world returns the configuration of a scenario's world. Each scenario has a seed of its own.
 func (o options) world(s scenario) worldConfig {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(s.name))
@@ -138,7 +137,7 @@ func (o options) world(s scenario) worldConfig {
 	return cfg
 }
 
-// stormLasts is how long each storm blows, in whole milliseconds, so that it can be said in minutes.
+// stormLasts is how long each storm lasts, in whole milliseconds, so that -minutes can repeat it exactly.
 func (o options) stormLasts() time.Duration {
 	if o.short {
 		return shortStorm
@@ -153,21 +152,21 @@ func (o options) stormLasts() time.Duration {
 	return lasts.Round(time.Millisecond)
 }
 
-// report prints the table, and keeps the logs where something is wrong.
+// report prints the table, and deletes the logs unless something failed or the user keeps them.
 func report(dir string, keep bool, rows []row) error {
 	fmt.Println()
 	if err := printTable(os.Stdout, rows); err != nil {
 		return err
 	}
-	wrong := 0
+	failed := 0
 	for _, r := range rows {
 		printProblems(os.Stdout, r)
 		if !r.ok() {
-			wrong++
+			failed++
 		}
 	}
-	if wrong > 0 {
-		return fmt.Errorf("%d of %d scenarios failed; what the processes said is in %s", wrong, len(rows), dir)
+	if failed > 0 {
+		return fmt.Errorf("%d of %d scenarios failed; the logs of the processes are in %s", failed, len(rows), dir)
 	}
 	if keep {
 		return nil

@@ -15,17 +15,24 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 )
 
+// standInRole is the role of the child process that runs the stand-in.
+const standInRole = "api"
+
 // standInConfig says how the stand-in for the API is run.
 type standInConfig struct {
 	Addr   string `json:"addr"`
 	Key    string `json:"key"`
 	Seed   uint64 `json:"seed"`
-	Faults bool   `json:"faults"` // some calls fail by chance
+	Faults bool   `json:"faults"` // some calls fail at random
 }
 
-// serveStandIn is the stand-in's own main. Each worker has a link of its own, and so names another host: that tells
-// which worker polls what.
-func serveStandIn(ctx context.Context, cfg standInConfig) error {
+// serveStandIn is the stand-in's own main. Each worker has a link of its own and so sends another Host header, which
+// shows which worker polls what.
+func serveStandIn(ctx context.Context, config []byte) error {
+	var cfg standInConfig
+	if err := json.Unmarshal(config, &cfg); err != nil {
+		return fmt.Errorf("configure the stand-in: %w", err)
+	}
 	opts := []anchortest.Option{
 		anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName), anchortest.WithPlan(planOf),
 		anchortest.WithSessions(func(id string) bool { return !strings.HasPrefix(id, foreignSession) }),
@@ -51,8 +58,7 @@ func serveStandIn(ctx context.Context, cfg standInConfig) error {
 	return nil
 }
 
-// planOf is the plan in the prompt. The name of the large result stands for the result, which would not
-// fit into a request.
+// planOf returns the plan in the prompt. A short name stands for the large result, which would not fit into a request.
 func planOf(t anchortest.Task) anchortest.Plan {
 	p, err := anchortest.MarkedPlan(t)
 	if err != nil {
@@ -67,16 +73,16 @@ func planOf(t anchortest.Task) anchortest.Plan {
 	return p
 }
 
-// foreignBytesName stands in a plan for a result that is not UTF-8: a prompt cannot hold it.
+// foreignBytesName stands in a plan for a result that is not UTF-8, because a prompt cannot contain it.
 const foreignBytesName = `"not UTF-8"`
 
-// foreignSession begins the ids of the sessions that are somebody else's.
+// foreignSession begins the ids of other people's sessions.
 const foreignSession = "foreign-"
 
 // largeName stands for largeResult in a plan.
 const largeName = `"large"`
 
-// largeResult is a JSON string that no message holds, and of which no two parts are the same.
+// largeResult returns a JSON string that is too large for a message, and has no two equal parts.
 func largeResult() []byte {
 	const numbers = 200_000
 	result := []byte{'"'}
@@ -86,13 +92,13 @@ func largeResult() []byte {
 	return append(result, '"')
 }
 
-// taskName is the first word of a prompt: the task's id.
+// taskName returns the first word of a prompt, which is the task's id.
 func taskName(t anchortest.Task) string {
 	name, _, _ := strings.Cut(t.Prompt, " ")
 	return name
 }
 
-// submitChances are what may go wrong with any submission.
+// submitChances returns the faults of any submission.
 func submitChances() []anchortest.Chance {
 	return []anchortest.Chance{
 		{Probability: 0.01, Fault: anchortest.Reset().ButAccepted()},
@@ -102,7 +108,7 @@ func submitChances() []anchortest.Chance {
 	}
 }
 
-// pollChances are what may go wrong with any status call. None of it ends a task.
+// pollChances returns the faults of any status call. None of them ends a task.
 func pollChances() []anchortest.Chance {
 	return []anchortest.Chance{
 		{Probability: 0.02, Fault: anchortest.Answer(http.StatusInternalServerError)},
@@ -114,10 +120,10 @@ func pollChances() []anchortest.Chance {
 	}
 }
 
-// firstPolls notes when each worker first asked after each workflow.
+// firstPolls notes when each worker first polled each workflow.
 type firstPolls struct {
 	mu    sync.Mutex
-	first map[string]map[string]time.Time // by workflow, and by the host that the worker named; guarded by mu
+	first map[string]map[string]time.Time // by workflow, and by the host in the worker's request; guarded by mu
 }
 
 func (p *firstPolls) note(r *http.Request) {
@@ -146,17 +152,17 @@ func (p *firstPolls) show(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	_, _ = w.Write(answer) // a client that went away is its own business
+	_, _ = w.Write(answer) // fails only if the client has gone
 }
 
-// standIn is the stand-in as the rest of this program sees it.
+// standIn is the process of the stand-in.
 type standIn struct {
 	*process.Process
 	addr string
 	key  string
 }
 
-// logs returns what was asked, by task.
+// logs returns what workers asked, by task.
 func (s *standIn) logs(ctx context.Context) (map[string]anchortest.Log, error) {
 	var all struct {
 		Tasks map[string]anchortest.Log `json:"tasks"`
@@ -165,14 +171,14 @@ func (s *standIn) logs(ctx context.Context) (map[string]anchortest.Log, error) {
 	return all.Tasks, err
 }
 
-// polls returns when each worker first asked after each workflow, by the address of the worker's link.
+// polls returns when each worker first polled each workflow, by workflow and by the address of the worker's link.
 func (s *standIn) polls(ctx context.Context) (map[string]map[string]time.Time, error) {
 	var first map[string]map[string]time.Time
 	err := s.get(ctx, "/_chaos/polls", &first)
 	return first, err
 }
 
-// fail answers every call with the fault, until recover.
+// fail makes every call fail, until recover.
 func (s *standIn) fail(ctx context.Context, f anchortest.Fault) error {
 	text, err := json.Marshal(f)
 	if err != nil {

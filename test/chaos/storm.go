@@ -7,12 +7,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/capstan-worker/capstan/test/process"
-
 	"golang.org/x/sync/errgroup"
+
+	"github.com/capstan-worker/capstan/test/process"
 )
 
-// storms break everything at random, alone and together, under a load of all kinds of tasks.
+// storms returns the scenarios that break everything at random, one thing at a time and several together, under a
+// load of all kinds of tasks.
 func storms() []scenario {
 	return []scenario{
 		{name: "storm", about: "everything at random, one node of NATS", short: true, storm: true, run: runStorm},
@@ -20,36 +21,33 @@ func storms() []scenario {
 	}
 }
 
-// storm breaks one thing after the other, some before the last is mended. All of it happens in one
-// goroutine.
+// storm breaks one thing after the other, some of them before the last is repaired. One goroutine does it all.
 type storm struct {
 	*world
-	began  time.Time
-	random *rand.Rand
-	mends  []mend
-	broken map[string]bool // what cannot be broken twice, and is
+	began   time.Time
+	random  *rand.Rand
+	repairs []repair        // the earliest first
+	broken  map[string]bool // the things that are broken and cannot be broken twice
 }
 
-// mend is what ends something that is broken.
-type mend struct {
+// repair ends something that is broken.
+type repair struct {
 	at time.Time
 	do func(ctx context.Context) error
 }
 
-// runStorm asks for tasks all the time, and lets the storm blow.
-func runStorm(ctx context.Context, w *world) error {
-	if err := w.startWorkers(ctx, w.worldConfig.workers); err != nil {
-		return err
-	}
+// runStorm asks for tasks and breaks things at the same time.
+func runStorm(ctx context.Context, w *world) {
+	check(w.startWorkers(ctx, w.worldConfig.workers))
 	s := &storm{world: w, began: time.Now(), random: rand.New(rand.NewPCG(w.seed, 2)), broken: map[string]bool{}}
 	end := time.Now().Add(w.lasts)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.askUntil(ctx, end) })
 	group.Go(func() error { return s.blow(ctx, end) })
-	return group.Wait()
+	check(group.Wait())
 }
 
-// askUntil spreads the world's tasks over the time.
+// askUntil asks for the world's tasks, at equal intervals.
 func (w *world) askUntil(ctx context.Context, end time.Time) error {
 	began, tasks := time.Now(), w.mixed(w.tasks)
 	for i, r := range tasks {
@@ -64,26 +62,26 @@ func (w *world) askUntil(ctx context.Context, end time.Time) error {
 	return nil
 }
 
-// blow breaks and mends until the end, and then mends the rest.
+// blow breaks and repairs until the end, and then repairs the rest.
 func (s *storm) blow(ctx context.Context, end time.Time) error {
 	strike := time.Now()
 	for {
-		due, last := strike, s.next()
-		if last != nil && last.at.Before(strike) {
-			due = last.at
+		due, repairs := strike, len(s.repairs) > 0 && s.repairs[0].at.Before(strike)
+		if repairs {
+			due = s.repairs[0].at
 		}
 		if due.After(end) {
-			return s.mendAll(ctx)
+			return s.repairAll(ctx)
 		}
 		if err := process.Pass(ctx, time.Until(due)); err != nil {
 			return err
 		}
 		var err error
-		if due.Equal(strike) {
-			err = s.strike(ctx)
-			strike = time.Now().Add(s.upTo(1500 * time.Millisecond))
+		if repairs {
+			err = s.repairNext(ctx)
 		} else {
-			err = s.mendNext(ctx)
+			err = choose(s.random, s.blows()).do(ctx)
+			strike = time.Now().Add(s.upTo(1500 * time.Millisecond))
 		}
 		if err != nil {
 			return err
@@ -91,70 +89,44 @@ func (s *storm) blow(ctx context.Context, end time.Time) error {
 	}
 }
 
-// next is what is mended next; nil where nothing is broken.
-func (s *storm) next() *mend {
-	if len(s.mends) == 0 {
-		return nil
-	}
-	return &s.mends[0]
+func (s *storm) repairNext(ctx context.Context) error {
+	first := s.repairs[0]
+	s.repairs = s.repairs[1:]
+	return first.do(ctx)
 }
 
-func (s *storm) mendNext(ctx context.Context) error {
-	m := s.mends[0]
-	s.mends = s.mends[1:]
-	return m.do(ctx)
-}
-
-func (s *storm) mendAll(ctx context.Context) error {
+func (s *storm) repairAll(ctx context.Context) error {
 	var all []error
-	for len(s.mends) > 0 {
-		all = append(all, s.mendNext(ctx))
+	for len(s.repairs) > 0 {
+		all = append(all, s.repairNext(ctx))
 	}
 	return errors.Join(all...)
 }
 
-// later plans the end of something that is broken.
-func (s *storm) later(after time.Duration, do func(context.Context) error) {
-	s.mends = append(s.mends, mend{at: time.Now().Add(after), do: do})
-	slices.SortStableFunc(s.mends, func(a, b mend) int { return a.at.Compare(b.at) })
+// repairAfter plans a repair.
+func (s *storm) repairAfter(d time.Duration, do func(context.Context) error) {
+	s.repairs = append(s.repairs, repair{at: time.Now().Add(d), do: do})
+	slices.SortStableFunc(s.repairs, func(a, b repair) int { return a.at.Compare(b.at) })
 }
 
-// once breaks what cannot be broken twice, unless it is broken.
-func (s *storm) once(what string, during time.Duration, breaks, mends func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		if s.broken[what] {
-			return nil
-		}
-		if err := breaks(ctx); err != nil {
-			return err
-		}
-		s.broken[what] = true
-		s.later(during, func(ctx context.Context) error {
-			s.broken[what] = false
-			return mends(ctx)
-		})
+// breakOnce breaks a thing for a while, unless it is broken already.
+func (s *storm) breakOnce(ctx context.Context, thing string, during time.Duration, breaks, repairs func(context.Context) error) error {
+	if s.broken[thing] {
 		return nil
 	}
+	if err := breaks(ctx); err != nil {
+		return err
+	}
+	s.broken[thing] = true
+	s.repairAfter(during, func(ctx context.Context) error {
+		s.broken[thing] = false
+		return repairs(ctx)
+	})
+	return nil
 }
 
-// upTo is a random time, mostly a short one.
+// upTo returns a random time, more often a short one.
 func (s *storm) upTo(longest time.Duration) time.Duration {
 	part := s.random.Float64()
 	return time.Duration(part * part * float64(longest))
-}
-
-// strike breaks one thing.
-func (s *storm) strike(ctx context.Context) error {
-	blows := s.blows()
-	total := 0
-	for _, b := range blows {
-		total += b.weight
-	}
-	roll := s.random.IntN(total)
-	for _, b := range blows {
-		if roll -= b.weight; roll < 0 {
-			return b.strike(ctx)
-		}
-	}
-	return nil
 }

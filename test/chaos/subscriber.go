@@ -12,24 +12,24 @@ import (
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
 
-// subscriber listens to the events without JetStream, and counts how often it gets each. Its own connection is never
-// broken on purpose, but a NATS server that is killed takes it along.
+// subscriber gets the events without JetStream, and counts how often it gets each. No link breaks its connection, but it
+// loses it if its NATS server is killed.
 type subscriber struct {
 	nc *nats.Conn
 
 	mu   sync.Mutex         // guards all below
 	got  map[string]*copies // by message id
-	away bool               // the connection was lost at some time
+	lost bool               // the connection was lost at some time
 }
 
-// copies is what a subscriber got of one message.
+// copies are the copies of one message that a subscriber got.
 type copies struct {
 	n       int
 	workers map[string]bool // the names in the events
-	span                    // from the first to the latest
+	span                    // from the first copy to the latest
 }
 
-// subscribe subscribes to the events, straight from NATS.
+// subscribe subscribes to the subject of the events.
 func (w *world) subscribe() (*subscriber, error) {
 	s := &subscriber{got: map[string]*copies{}}
 	var servers []string
@@ -39,7 +39,7 @@ func (w *world) subscribe() (*subscriber, error) {
 	lost := func(*nats.Conn, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.away = true
+		s.lost = true
 	}
 	var err error
 	s.nc, err = nats.Connect(addrs(servers), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
@@ -62,7 +62,7 @@ func (w *world) subscribe() (*subscriber, error) {
 
 func (s *subscriber) count(m *nats.Msg) {
 	var ev task.Event
-	_ = json.Unmarshal(m.Data, &ev) // an event that cannot be read is found on the stream
+	_ = json.Unmarshal(m.Data, &ev) // the stream shows an event that cannot be read
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,15 +77,15 @@ func (s *subscriber) count(m *nats.Msg) {
 	c.workers[ev.Worker] = true
 }
 
-// publishTakes is how long a worker may wait for the stream's answer to an event before it publishes it again. A
-// fault in that time before the second copy explains the copy.
-const publishTakes = 5 * time.Second
+// republishTime is how long a worker may wait for a PubAck before it publishes an event again. A fault explains a copy if
+// it happened less than that before.
+const republishTime = 5 * time.Second
 
-// evidence is what the subscriber got, and which copies the faults explain.
+// evidence returns what the subscriber got, and which copies the faults explain.
 func (s *subscriber) evidence(f *faults) verdict.Core {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	core := verdict.Core{Got: map[string]int{}, Away: s.away}
+	core := verdict.Core{Got: map[string]int{}, Lost: s.lost}
 	for id, c := range s.got {
 		core.Got[id] = c.n
 	}
@@ -93,7 +93,7 @@ func (s *subscriber) evidence(f *faults) verdict.Core {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		c := s.got[id]
-		return f.resent(c.workers, span{from: c.from.Add(-publishTakes), until: c.until})
+		return f.resent(c.workers, span{from: c.from.Add(-republishTime), until: c.until})
 	}
 	return core
 }

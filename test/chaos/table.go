@@ -10,16 +10,16 @@ import (
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
 
-// row is what came of a scenario.
+// row is the result of a scenario.
 type row struct {
 	scenario string
 	repeat   string // the command that repeats it
 	verdict.Count
 	breaks   int
-	handover time.Duration // the slowest, by the records; 0 where nothing was handed over
-	measured []string      // other times, with their names
+	handover time.Duration // the slowest, by the records; 0: nothing was handed over
+	measured []string      // other measurements, with names
 	took     time.Duration
-	err      error // why it could not be carried out
+	err      error // why it could not run to its end
 }
 
 func (r row) ok() bool { return r.err == nil && len(r.Problems) == 0 }
@@ -34,7 +34,7 @@ func printTable(w io.Writer, rows []row) error {
 		sum = sum.plus(r)
 	}
 	printRow(table, sum)
-	if err := table.Flush(); err != nil { // tells of every write before it
+	if err := table.Flush(); err != nil { // also reports errors of earlier writes
 		return fmt.Errorf("print the table: %w", err)
 	}
 	return nil
@@ -78,21 +78,21 @@ func printRow(w io.Writer, r row) {
 		handover, measured, r.took.Seconds(), said)
 }
 
-// maxTold bounds the problems that are told of a scenario.
-const maxTold = 20
+// mostProblems is how many problems of a scenario are printed.
+const mostProblems = 20
 
-// printProblems tells what is wrong with a scenario, and how to repeat it.
+// printProblems prints the problems of a scenario, and how to repeat it.
 func printProblems(w io.Writer, r row) {
 	if r.ok() {
 		return
 	}
 	_, _ = fmt.Fprintf(w, "%s FAILED; to repeat it: %s\n", r.scenario, r.repeat)
 	if r.err != nil {
-		_, _ = fmt.Fprintf(w, "  it could not be carried out: %v\n", r.err)
+		_, _ = fmt.Fprintf(w, "  it did not run to its end: %v\n", r.err)
 	}
 	for i, problem := range r.Problems {
-		if i == maxTold {
-			_, _ = fmt.Fprintf(w, "  and %d more\n", len(r.Problems)-maxTold)
+		if i == mostProblems {
+			_, _ = fmt.Fprintf(w, "  and %d more\n", len(r.Problems)-mostProblems)
 			break
 		}
 		_, _ = fmt.Fprintf(w, "  %s\n", problem)

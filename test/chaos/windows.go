@@ -10,26 +10,25 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/test/process"
-
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/test/chaos/link"
+	"github.com/capstan-worker/capstan/test/process"
 )
 
-// windowTasks is how many tasks stand in a window together when the worker is broken.
+// windowTasks is how many tasks are in a window together when the worker is broken.
 const windowTasks = 5
 
-// moment is a moment in the life of a task to break its worker at.
+// moment is a moment in the life of a task at which its worker is broken.
 type moment struct {
 	name  string
 	about string
-	hold  func(*link.Link) *link.Hold // stops a task there; nil where the API does
+	hold  func(*link.Link) *link.Hold // stops a task there; nil: the API does
 	task  recipe
-	code  task.Code // how a task ends whose worker is killed there
+	code  task.Code // the error of a task whose worker is killed there; empty: it succeeds
 }
 
-// moments are all that differ in what the next worker finds, in the order in which a task meets them.
+// moments returns all moments that differ in what the next worker finds, in the order in which a task reaches them.
 func moments() []moment {
 	quick := plain(0)
 	return []moment{
@@ -48,17 +47,16 @@ func moments() []moment {
 	}
 }
 
-// momentNamed is one of moments.
+// momentNamed returns one of moments.
 func momentNamed(name string) moment {
 	all := moments()
 	return all[slices.IndexFunc(all, func(m moment) bool { return m.name == name })]
 }
 
-// holdPost is how long a POST is kept waiting to be killed: not longer than the worker waits, which has
-// to be broken in the middle.
+// holdPost delays a POST, so that its worker can be broken in the middle. It is shorter than the worker's timeout.
 const holdPost = 1500 * time.Millisecond
 
-// posting is a task whose first POST meets a delay.
+// posting is a task whose first POST meets a fault.
 func posting(f anchortest.Fault) recipe {
 	r := plain(0)
 	r.plan.Submit = []anchortest.Fault{f}
@@ -98,33 +96,42 @@ func ack(f link.Frame) (string, bool) {
 	return f.Subject, strings.HasPrefix(f.Subject, "$JS.ACK.TASKS.") && string(f.Payload) == "+ACK"
 }
 
-// bring starts a worker and brings tasks into the window.
-func (m moment) bring(ctx context.Context, w *world) (*worker, error) {
-	victim, err := w.startWorker(ctx)
-	if err != nil {
-		return nil, err
+// windows returns a scenario for each moment and each way to break a worker there.
+func windows() []scenario {
+	kills := []scenario{{name: "kill-idle", about: "kill -9 of a worker without tasks", short: true, run: killIdle}}
+	var stalls, cuts []scenario
+	for _, m := range moments() {
+		kills = append(kills, scenario{name: "kill-" + m.name, about: "kill -9 " + m.about, short: true, run: m.kill})
+		short := m.name == "before-id" || m.name == "before-event"
+		stalls = append(stalls, scenario{name: "stall-" + m.name, about: "SIGSTOP for longer than ACK_WAIT " + m.about, short: short, run: m.stall})
+		cuts = append(cuts, scenario{name: "cut-" + m.name, about: "no link to NATS for longer than ACK_WAIT " + m.about, run: m.cut})
 	}
+	kills = append(kills, scenario{name: "kill-forgotten", about: "kill -9 when the event was just stored, until its stream has forgotten the id", short: true, run: killForgotten})
+	return slices.Concat(kills, stalls, cuts)
+}
+
+// bring starts a worker and brings tasks into the window.
+func (m moment) bring(ctx context.Context, w *world) *worker {
+	victim := must(w.startWorker(ctx))
 	var holds []*link.Hold
 	for _, l := range victim.nats {
 		if m.hold != nil {
 			holds = append(holds, m.hold(l))
 		}
 	}
-	if err := w.ask(ctx, times(windowTasks, m.task)...); err != nil {
-		return nil, err
-	}
-	return victim, process.Until(ctx, "all tasks are "+m.name, 20*time.Second, func() error {
+	check(w.ask(ctx, times(windowTasks, m.task)...))
+	check(process.Until(ctx, "all tasks are "+m.name, 20*time.Second, func() error {
 		n, err := m.inside(ctx, w, holds)
 		if err == nil && n < windowTasks {
 			err = fmt.Errorf("%d of %d are", n, windowTasks)
 		}
 		return err
-	})
+	}))
+	return victim
 }
 
-// inside is how many tasks are in the window.
-func (m moment) inside(ctx context.Context, w *world, holds []*link.Hold) (int, error) {
-	n := 0
+// inside returns how many tasks are in the window.
+func (m moment) inside(ctx context.Context, w *world, holds []*link.Hold) (n int, err error) {
 	for _, h := range holds {
 		n += h.Held()
 	}
@@ -138,151 +145,73 @@ func (m moment) inside(ctx context.Context, w *world, holds []*link.Hold) (int, 
 	return n, err
 }
 
-// kills are the windows with kill -9, and a kill of a worker that has nothing to do.
-func kills() []scenario {
-	all := []scenario{{name: "kill-idle", about: "kill -9 of a worker that waits for tasks", short: true, run: killIdle}}
-	for _, m := range moments() {
-		all = append(all, scenario{name: "kill-" + m.name, about: "kill -9 " + m.about, short: true, run: m.kill})
-	}
-	return append(all, scenario{name: "kill-forgotten", about: "kill -9 when the event was just stored, until its stream has forgotten the id", short: true, run: killForgotten})
+func killIdle(ctx context.Context, w *world) {
+	check(must(w.startWorker(ctx)).Kill())
+	check(w.ask(ctx, times(windowTasks, plain(0))...))
+	must(w.startWorker(ctx))
 }
 
-func killIdle(ctx context.Context, w *world) error {
-	victim, err := w.startWorker(ctx)
-	if err != nil {
-		return err
-	}
-	if err := victim.Kill(); err != nil {
-		return err
-	}
-	if err := w.ask(ctx, times(windowTasks, plain(0))...); err != nil {
-		return err
-	}
-	_, err = w.startWorker(ctx)
-	return err
-}
-
-// kill kills the worker in the window, lets another go on, and looks whether the tasks end as they have to.
-func (m moment) kill(ctx context.Context, w *world) error {
-	victim, err := m.bring(ctx, w)
-	if err != nil {
-		return err
-	}
-	if err := victim.Kill(); err != nil {
-		return err
+// kill kills the worker in the window and starts another.
+func (m moment) kill(ctx context.Context, w *world) {
+	check(m.bring(ctx, w).Kill())
+	if m.code == "" {
+		w.certain()
 	}
 	for i := range w.asked {
-		if m.code != "" {
-			w.asked[i].want.Status, w.asked[i].want.Code, w.asked[i].want.Result = task.Failed, m.code, nil
-		} else {
-			w.asked[i].want.Certain = true
+		if want := &w.asked[i].want; m.code != "" {
+			want.Status, want.Code, want.Result = task.Failed, m.code, nil
 		}
 	}
-	_, err = w.startWorker(ctx)
-	return err
+	must(w.startWorker(ctx))
 }
 
-// killForgotten lets another worker go on when the results stream takes the events that it holds for new ones.
-// Workers leave the duplicate window of a stream as they find it.
-func killForgotten(ctx context.Context, w *world) error {
+// killForgotten starts another worker when the results stream no longer recognizes the events that it holds. Workers do not
+// change the duplicate window of a stream.
+func killForgotten(ctx context.Context, w *world) {
 	const window = time.Second
-	_, err := w.js.CreateStream(ctx, jetstream.StreamConfig{
-		Name: resultStream, Subjects: []string{resultSubject}, Replicas: w.size, Duplicates: window,
-	})
-	if err != nil {
-		return fmt.Errorf("make %s: %w", resultStream, err)
+	must(w.js.CreateStream(ctx, jetstream.StreamConfig{Name: resultStream, Subjects: []string{resultSubject}, Replicas: w.size, Duplicates: window}))
+	check(momentNamed("after-event").bring(ctx, w).Kill())
+	w.certain()
+	check(process.Pass(ctx, 2*window))
+	must(w.startWorker(ctx))
+	if got := must(w.stream(ctx, resultStream)).CachedInfo().Config.Duplicates; got != window {
+		check(fmt.Errorf("%s has a duplicate window of %v, so nothing was tested", resultStream, got))
 	}
-	victim, err := momentNamed("after-event").bring(ctx, w)
-	if err != nil {
-		return err
-	}
-	if err := victim.Kill(); err != nil {
-		return err
-	}
-	for i := range w.asked {
-		w.asked[i].want.Certain = true
-	}
-	if err := process.Pass(ctx, 2*window); err != nil {
-		return err
-	}
-	if _, err := w.startWorker(ctx); err != nil {
-		return err
-	}
-	s, err := w.stream(ctx, resultStream)
-	if err == nil && s.CachedInfo().Config.Duplicates != window {
-		err = fmt.Errorf("%s has a duplicate window of %v, and nothing was tried", resultStream, s.CachedInfo().Config.Duplicates)
-	}
-	return err
 }
 
-// stalls are the windows with SIGSTOP for longer than ACK_WAIT, and then SIGCONT.
-func stalls() []scenario {
-	var all []scenario
-	for _, m := range moments() {
-		short := m.name == "before-id" || m.name == "before-event"
-		all = append(all, scenario{name: "stall-" + m.name, about: "SIGSTOP for longer than ACK_WAIT " + m.about, short: short, run: m.stall})
-	}
-	return all
-}
-
-// ownerGrace is how long a task that is found in the middle of its submission is watched: as long as a
-// call may take, and 5 s; see docs/design.md.
-const ownerGrace = callTimeout + 5*time.Second
-
-// awayLonger is longer than ACK_WAIT, so that another worker takes the tasks over.
-const awayLonger = ackWait + 2*time.Second
-
-func (m moment) stall(ctx context.Context, w *world) error {
-	victim, err := m.bring(ctx, w)
-	if err != nil {
-		return err
-	}
-	resume, err := victim.stall()
-	if err != nil {
-		return err
-	}
-	if _, err := w.startWorker(ctx); err != nil {
-		return err
-	}
-	if err := process.Pass(ctx, m.away()); err != nil {
-		return err
-	}
+// stall stops the worker in the window with SIGSTOP, and lets it continue once another has its tasks.
+func (m moment) stall(ctx context.Context, w *world) {
+	victim := m.bring(ctx, w)
+	resume := must(victim.stall())
+	must(w.startWorker(ctx))
+	check(process.Pass(ctx, m.absence()))
 	for _, l := range victim.nats {
-		l.Heal() // what the stalled worker repeats arrives
+		l.Heal() // the messages that the stalled worker repeats arrive
 	}
-	return resume()
+	check(resume())
 }
 
-// cuts are the windows with a link to NATS that is down for longer than ACK_WAIT.
-func cuts() []scenario {
-	var all []scenario
-	for _, m := range moments() {
-		all = append(all, scenario{name: "cut-" + m.name, about: "no link to NATS for longer than ACK_WAIT " + m.about, run: m.cut})
-	}
-	return all
-}
-
-func (m moment) cut(ctx context.Context, w *world) error {
-	victim, err := m.bring(ctx, w)
-	if err != nil {
-		return err
-	}
-	heal := victim.breakNATS("down", (*link.Link).Down)
-	if _, err := w.startWorker(ctx); err != nil {
-		return err
-	}
-	if err := process.Pass(ctx, m.away()); err != nil {
-		return err
-	}
+// cut takes the link to NATS away from the worker in the window until another has its tasks.
+func (m moment) cut(ctx context.Context, w *world) {
+	heal := m.bring(ctx, w).breakNATS("down", (*link.Link).Down)
+	must(w.startWorker(ctx))
+	check(process.Pass(ctx, m.absence()))
 	heal()
-	return nil
 }
 
-// away is how long a worker is away that is to come back: until another has ended its tasks, which takes
-// longer where that one first waits for news of a submission.
-func (m moment) away() time.Duration {
+const (
+	// takeoverTime is longer than ACK_WAIT, so that another worker takes the tasks over.
+	takeoverTime = ackWait + 2*time.Second
+
+	// ownerGrace is how long a worker waits for the owner of a task that it finds in the middle of its submission: as
+	// long as a call may take, and 5 s; see docs/design.md.
+	ownerGrace = callTimeout + 5*time.Second
+)
+
+// absence is how long a worker is stopped or cut off: until another has finished its tasks.
+func (m moment) absence() time.Duration {
 	if m.code == task.SubmissionUnknown {
-		return awayLonger + ownerGrace
+		return takeoverTime + ownerGrace
 	}
-	return awayLonger
+	return takeoverTime
 }

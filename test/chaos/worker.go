@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -15,20 +13,19 @@ import (
 	"github.com/capstan-worker/capstan/test/chaos/link"
 )
 
-// Settings of the workers: DRAIN_TIMEOUT, and ANCHORBROWSER_REQUEST_TIMEOUT.
+// DRAIN_TIMEOUT and ANCHORBROWSER_REQUEST_TIMEOUT of the workers.
 const (
 	drainTimeout = 10 * time.Second
 	callTimeout  = 2 * time.Second
 )
 
-// worker is a worker's process and its links.
+// worker is the process of a worker, and its links.
 type worker struct {
 	*process.Process
 	w      *world
-	nats   []*link.Link // one to each node
+	nats   []*link.Link // one for each node
 	api    *link.Link
-	pod    *process.Pod // nil: its memory is not limited
-	admin  string       // host and port; empty until it is known
+	pod    *process.Pod // nil: its memory has no limit
 	before usage        // when it was ready
 }
 
@@ -38,14 +35,14 @@ func (w *world) startWorker(ctx context.Context, settings ...string) (*worker, e
 	if err != nil {
 		return p, err
 	}
-	if err := process.Until(ctx, p.Name+" is ready", time.Minute, func() error { return p.ready(ctx) }); err != nil {
+	if err := process.Until(ctx, p.Name+" is ready", time.Minute, func() error { return p.Ready(ctx) }); err != nil {
 		return p, err
 	}
 	p.before, err = p.usage(ctx)
 	return p, err
 }
 
-// launchWorker starts a worker with a name of its own, which no other has had.
+// launchWorker starts a worker with a new name.
 func (w *world) launchWorker(ctx context.Context, settings ...string) (*worker, error) {
 	p := &worker{w: w}
 	if len(w.workers) > 0 {
@@ -53,7 +50,7 @@ func (w *world) launchWorker(ctx context.Context, settings ...string) (*worker, 
 	}
 	w.workers = append(w.workers, p)
 	binary, name := w.version(len(w.workers))
-	if skew := w.skew(len(w.workers)); skew != 0 {
+	if skew := w.skewOf(len(w.workers)); skew != 0 {
 		settings = append(settings, skewed(skew))
 	}
 	if slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, process.SkewVariable) }) {
@@ -71,8 +68,8 @@ func (w *world) launchWorker(ctx context.Context, settings ...string) (*worker, 
 	return p, err
 }
 
-// version returns the binary and the name of the worker with that number: every second one is an older version where
-// there is one. The seed says which comes first.
+// version returns the binary and the name of the worker with that number. If there is an older version, every second
+// worker has it. The seed decides which comes first.
 func (w *world) version(number int) (binary, name string) {
 	if w.older != "" && (uint64(number)+w.seed)%2 == 0 {
 		return w.older, fmt.Sprintf("w%d-older", number)
@@ -102,8 +99,8 @@ func (p *worker) openLinks(ctx context.Context, name string) (err error) {
 	return err
 }
 
-// env is a worker's environment: quick where production is patient, and with all that can be logged, since the
-// logs are searched.
+// env is a worker's environment, with shorter times than in production. It logs everything, because the logs are
+// searched for secrets.
 func (p *worker) env(name string) []string {
 	var servers []string
 	for _, l := range p.nats {
@@ -118,66 +115,38 @@ func (p *worker) env(name string) []string {
 	}
 }
 
-// ready returns nil when the worker is.
-func (p *worker) ready(ctx context.Context) error {
-	if err := p.Running(); err != nil {
-		return err
-	}
-	_, err := p.ask(ctx, "/readyz")
-	return err
-}
-
-// ask asks the worker what operators ask.
-func (p *worker) ask(ctx context.Context, path string) ([]byte, error) {
-	if p.admin == "" {
-		var err error
-		if p.admin, err = p.AdminAddr(); err != nil {
-			return nil, err
-		}
-	}
-	return process.Call(ctx, http.MethodGet, "http://"+p.admin+path, nil)
-}
-
-// usage is what a worker takes of its machine.
+// usage is how much of the machine a worker uses.
 type usage struct {
 	goroutines int
-	heap       int // bytes that are reachable, or were a moment ago
+	heap       int // reachable bytes
 }
 
-// usage collects the worker's garbage and measures.
-func (p *worker) usage(ctx context.Context) (usage, error) {
-	if _, err := p.ask(ctx, "/debug/pprof/heap?gc=1"); err != nil {
-		return usage{}, err
+// usage collects the garbage of the worker and measures.
+func (p *worker) usage(ctx context.Context) (u usage, err error) {
+	if _, err = p.Admin(ctx, "/debug/pprof/heap?gc=1"); err != nil {
+		return u, err
 	}
-	text, err := p.ask(ctx, "/metrics")
+	goroutines, err := p.Metric(ctx, "go_goroutines")
 	if err != nil {
-		return usage{}, err
+		return u, err
 	}
-	gauge := func(name string) int {
-		for line := range strings.Lines(string(text)) {
-			value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" ")
-			if n, err := strconv.ParseFloat(value, 64); ok && err == nil {
-				return int(n)
-			}
-		}
-		return -1
-	}
-	return usage{goroutines: gauge("go_goroutines"), heap: gauge("go_memstats_heap_alloc_bytes")}, nil
+	heap, err := p.Metric(ctx, "go_memstats_heap_alloc_bytes")
+	return usage{goroutines: int(goroutines), heap: int(heap)}, err
 }
 
 // Kill is kill -9.
 func (p *worker) Kill() error {
-	p.w.faults.note(fault{worker: p.Name, what: "kill -9 of", doubt: true, over: true, stopped: true, resends: true}) // it has no end
+	p.w.faults.note(fault{worker: p.Name, what: "kill -9 of", doubt: true, over: true, stopped: true, resends: true}) // never over
 	return p.Process.Kill()
 }
 
-// listens reports whether the worker has come so far that it takes SIGTERM for a drain.
+// listens reports whether the worker has started far enough to drain.
 func (p *worker) listens() bool {
 	_, err := p.AdminAddr()
 	return err == nil
 }
 
-// terminate is SIGTERM, as soon as the worker has come so far that it takes that for a drain.
+// terminate is SIGTERM, as soon as the worker has started far enough to drain.
 func (p *worker) terminate(ctx context.Context) error {
 	err := process.Until(ctx, p.Name+" listens", time.Minute, func() error {
 		_, err := p.AdminAddr()
@@ -189,41 +158,41 @@ func (p *worker) terminate(ctx context.Context) error {
 	return p.Signal(syscall.SIGTERM)
 }
 
-// exit waits until a worker that was told to stop at a moment has ended: with 0, unless something else excuses it.
-func (p *worker) exit(ctx context.Context, told time.Time, within time.Duration) error {
+// exit waits until a worker exits that got SIGTERM at a moment. An exit code other than 0 needs a fault as an excuse.
+func (p *worker) exit(ctx context.Context, signaled time.Time, within time.Duration) error {
 	err := p.Exit(ctx, within)
-	if err != nil && ctx.Err() == nil && p.w.faults.excuse(p.Name, told, err) {
+	if err != nil && ctx.Err() == nil && p.w.faults.excuse(p.Name, signaled, err) {
 		return nil
 	}
 	return err
 }
 
-// drain is what a deploy does: SIGTERM, and the worker ends.
+// drain stops the worker as a deploy does, and waits until it exits.
 func (p *worker) drain(ctx context.Context) error {
-	told := time.Now()
+	signaled := time.Now()
 	end := p.w.faults.note(fault{worker: p.Name, what: "SIGTERM of", over: true})
 	defer end()
 	if err := p.terminate(ctx); err != nil {
 		return err
 	}
-	return p.exit(ctx, told, drainTimeout+5*time.Second)
+	return p.exit(ctx, signaled, drainTimeout+5*time.Second)
 }
 
-// stall is SIGSTOP. SIGCONT comes with the returned function, or at the end of the world.
+// stall is SIGSTOP. The returned function, or the end of the scenario, sends SIGCONT.
 func (p *worker) stall() (resume func() error, err error) {
-	end := p.w.faults.note(fault{worker: p.Name, what: "SIGSTOP of", doubt: true, over: true, away: true, stopped: true, resends: true})
+	end := p.w.faults.note(fault{worker: p.Name, what: "SIGSTOP of", doubt: true, over: true, outage: true, stopped: true, resends: true})
 	return func() error {
 		defer end()
 		return p.Signal(syscall.SIGCONT)
 	}, p.Signal(syscall.SIGSTOP)
 }
 
-// breakNATS does something to the worker's links to NATS, until heal is called.
+// breakNATS breaks the worker's links to NATS, until heal is called.
 func (p *worker) breakNATS(what string, do func(*link.Link)) (heal func()) {
-	return p.breakLinks(fault{what: "link to NATS " + what + ":", away: true, resends: true}, p.nats, do)
+	return p.breakLinks(fault{what: "link to NATS " + what + ":", outage: true, resends: true}, p.nats, do)
 }
 
-// breakAPI does something to the worker's link to the API, until heal is called.
+// breakAPI breaks the worker's link to the API, until heal is called.
 func (p *worker) breakAPI(what string, do func(*link.Link)) (heal func()) {
 	return p.breakLinks(fault{what: "link to the API " + what + ":"}, []*link.Link{p.api}, do)
 }
@@ -242,7 +211,7 @@ func (p *worker) breakLinks(kind fault, links []*link.Link, do func(*link.Link))
 	}
 }
 
-// close kills what is left and closes the links.
+// close kills the worker and closes its links.
 func (p *worker) close() {
 	if p.Process != nil {
 		_ = p.Process.Kill()

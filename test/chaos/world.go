@@ -18,66 +18,66 @@ import (
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
 
-// ackWait is ACK_WAIT of the workers, where a scenario does not say otherwise.
+// ackWait is ACK_WAIT of the workers, unless a scenario sets another.
 const ackWait = 3 * time.Second
 
-// program is what all worlds share.
+// program holds what all worlds share.
 type program struct {
 	self   string // the path of this program
 	worker string // the path of the worker
-	older  string // the path of an older version of the worker; empty: none takes part
-	skewed string // the path of a worker whose clock can be off; empty: it is not needed
+	older  string // the path of an older version of the worker; empty: all are of this one
+	skewed string // the path of a worker whose clock can be wrong; empty: no scenario needs it
 	keeper *process.Keeper
-	dir    string // where the worlds keep their logs
+	dir    string // folder of the logs
 	race   bool   // the workers have the race detector
 	ports  process.Ports
 }
 
-// worldConfig says what a world is made of.
+// worldConfig describes a world.
 type worldConfig struct {
 	size   int    // of NATS, in nodes
-	sync   bool   // NATS waits for the disk before it acknowledges a write
-	seed   uint64 // of all that is left to chance
-	unwell bool   // calls to the API fail by chance
-	tasks  int    // how many a scenario is to run, where that is up to the user
+	sync   bool   // NATS writes to the disk before it acknowledges
+	seed   uint64 // of all random choices
+	unwell bool   // calls to the API fail at random
+	tasks  int    // the size of a scenario, as the user chose it
 
-	workers int           // of a storm
-	lasts   time.Duration // a storm
-	clocks  bool          // of a storm: every third worker's clock is off
+	workers int           // in a storm
+	lasts   time.Duration // how long a storm lasts
+	clocks  bool          // in a storm, every third worker's clock is wrong
 }
 
-// world is a NATS server or cluster, the stand-in for the API, workers with breakable links to both, and
-// what is known of the tasks that were asked for.
+// world is a NATS server or cluster, the stand-in for the API, workers with breakable links to both, and the tasks
+// that were asked for.
 type world struct {
 	*program
 	worldConfig
 	dir          string
-	random       *rand.Rand // for one goroutine
+	random       *rand.Rand // only one goroutine may use it
 	secret       string     // in requests, and nowhere else
 	word         string     // in every prompt, and in no log
 	nodes        []*node
 	api          *standIn
 	workers      []*worker
 	pods         []*process.Pod
-	nc           *nats.Conn // around all links
+	nc           *nats.Conn // bypasses all links
 	js           jetstream.JetStream
 	journal      *journal
 	watching     sync.WaitGroup
 	stopWatching context.CancelFunc
 	faults       *faults
 	core         *subscriber
-	forgotten    []time.Time // when the bucket was deleted on purpose
+	deletions    []time.Time // when the bucket was deleted on purpose
 	asked        []asked
-	memory       int64    // limit of each worker that is started from now on, in bytes; 0: none
-	slack        usage    // how much more a worker may take after its tasks than before
-	notes        []string // findings of the scenario, besides the count
+	memory       int64    // limit for each worker that is started from now on, in bytes; 0: none
+	slack        usage    // how much more a worker may use after its tasks than before
+	notes        []string // problems that the scenario found, in addition to the verdict's
 
-	measured []string              // times that the scenario has taken, with their names
-	unjudged bool                  // they, or some of them, were not judged
-	look     func([]verdict.Event) // a scenario's own look at the events; nil where it has none
+	measured []string              // what the scenario has measured, with names
+	unjudged bool                  // some of it was not judged
+	inspect  func([]verdict.Event) // the scenario's own check of the events; nil: it has none
 }
 
-// newWorld starts NATS and the stand-in. close ends it, whether or not there was an error.
+// newWorld starts NATS and the stand-in. The caller must close the world, even after an error.
 func newWorld(ctx context.Context, p *program, name string, cfg worldConfig) (*world, error) {
 	w := &world{
 		program: p, worldConfig: cfg, dir: filepath.Join(p.dir, name),
@@ -86,11 +86,11 @@ func newWorld(ctx context.Context, p *program, name string, cfg worldConfig) (*w
 		slack: usage{goroutines: 25, heap: 16 << 20},
 	}
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
-		return w, fmt.Errorf("make a world: %w", err)
+		return w, fmt.Errorf("create a world: %w", err)
 	}
 	log, err := os.Create(filepath.Join(w.dir, "faults.log"))
 	if err != nil {
-		return w, fmt.Errorf("make a world: %w", err)
+		return w, fmt.Errorf("create a world: %w", err)
 	}
 	w.faults = &faults{log: log}
 	watchCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -125,7 +125,7 @@ func (w *world) close() {
 		worker.close()
 	}
 	for _, pod := range w.pods {
-		_ = pod.Close() // an empty control group that is left does no harm
+		_ = pod.Close() // an empty control group that remains does no harm
 	}
 	for _, n := range w.nodes {
 		if n.Process != nil {
@@ -143,9 +143,7 @@ func (w *world) startAPI(ctx context.Context) error {
 		return err
 	}
 	w.api = &standIn{addr: fmt.Sprintf("127.0.0.1:%d", port), key: fmt.Sprintf("key-%016x", rand.Uint64())}
-	env, err := child{Role: "api", API: standInConfig{
-		Addr: w.api.addr, Key: w.api.key, Seed: w.seed, Faults: w.unwell,
-	}}.env()
+	env, err := process.ChildEnv(standInRole, standInConfig{Addr: w.api.addr, Key: w.api.key, Seed: w.seed, Faults: w.unwell})
 	if err != nil {
 		return err
 	}
@@ -158,10 +156,10 @@ func (w *world) startAPI(ctx context.Context) error {
 	})
 }
 
-// note adds a finding that makes the scenario a failure.
+// note adds a problem: the scenario has failed.
 func (w *world) note(format string, args ...any) {
 	w.notes = append(w.notes, fmt.Sprintf(format, args...))
 }
 
-// addrs joins hosts and ports to a list of NATS servers.
+// addrs returns the URL of several NATS servers.
 func addrs(list []string) string { return "nats://" + strings.Join(list, ",nats://") }

@@ -12,7 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// together is a plan of results of that size which all end as long after their submission.
+// together is a plan with which tasks end at the same time after their submission, with the fault as the answer.
 func together(after time.Duration, f anchortest.Fault) anchortest.Plan {
 	return anchortest.Plan{Poll: []anchortest.Fault{anchortest.State("RUNNING").During(after), f.Repeated(-1)}}
 }
@@ -53,7 +53,7 @@ func TestLargeErrorsOfTheAPI(t *testing.T) {
 	}.run(t)
 }
 
-// bomb is an answer that is small until it is decompressed.
+// bomb returns an answer that is small until it is decompressed.
 func bomb(t *testing.T, size int) anchortest.Fault {
 	t.Helper()
 	var packed bytes.Buffer
@@ -86,7 +86,7 @@ func TestStatesThatAreLong(t *testing.T) {
 	attack{n: 40, answers: anchortest.Plan{Poll: []anchortest.Fault{state}}, want: []task.Code{""}}.run(t)
 }
 
-func TestResultsOfOddShape(t *testing.T) {
+func TestMalformedAndExtremeResults(t *testing.T) {
 	heavy(t)
 	nested := `"x"`
 	for range 12 {
@@ -129,11 +129,11 @@ func TestSubmissionsThatSwitchProtocols(t *testing.T) {
 	}.run(t, "ANCHORBROWSER_REQUEST_TIMEOUT=3s")
 }
 
-// What follows behind an answer is not shown: it may hold anything.
-func TestBytesBehindAnAnswerAreNotShown(t *testing.T) {
+// The bytes after the end of an answer may contain anything, so they must not be logged.
+func TestBytesAfterAnAnswerAreNotLogged(t *testing.T) {
 	w := newWorld(t)
-	const secret = "hunter2-behind-the-answer"
-	w.has(attackPlan, anchortest.Plan{Poll: []anchortest.Fault{{Behind: "HTTP/1.1 200 OK\r\n\r\n" + secret}}})
+	const secret = "hunter2-after-the-answer"
+	w.setPlan(attackPlan, anchortest.Plan{Poll: []anchortest.Fault{{Behind: "HTTP/1.1 200 OK\r\n\r\n" + secret}}})
 	w.start()
 	w.publish(request("a", attackPlan))
 	for _, ev := range w.await(time.Minute) {
@@ -141,6 +141,6 @@ func TestBytesBehindAnAnswerAreNotShown(t *testing.T) {
 	}
 	w.survived()
 	if strings.Contains(logOf(t, w), secret) {
-		t.Error("the worker's log holds what came behind an answer")
+		t.Error("the log contains bytes from after the end of an answer")
 	}
 }

@@ -10,27 +10,27 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// attack is a number of messages of one kind, and what the API answers to them.
+// attack is n messages of one kind, and the API's answers to them.
 type attack struct {
 	n       int                // messages
-	request func(i int) string // the message with that number; nil: a plain request of the plan "attack"
+	request func(i int) string // the message with that number; nil: a plain request
 	headers []string           // names and values in turn
-	answers anchortest.Plan    // of the plan "attack"
+	answers anchortest.Plan    // what the API does with the tasks
 	want    []task.Code        // how the messages may end; empty is success
-	beside  func(w *world)     // something that happens while they are answered
+	during  func(w *world)     // something that happens while they are answered; nil: nothing
 	within  time.Duration      // how long all may take; 0: two minutes
 }
 
 const attackPlan = "attack"
 
-// run sends the messages to a worker in a pod and judges what becomes of them and of honest tasks beside them.
+// run sends the messages to a worker in a pod, with honest tasks among them, and checks how all of them end.
 func (a attack) run(t *testing.T, settings ...string) {
 	t.Helper()
 	w := newWorld(t)
-	w.has(attackPlan, a.answers)
+	w.setPlan(attackPlan, a.answers)
 	w.start(settings...)
 	stop := func() {}
-	if a.beside == nil { // what happens may hold up all that came before
+	if a.during == nil { // otherwise earlier honest tasks may be late
 		stop = w.neighbors()
 		defer stop()
 	}
@@ -41,8 +41,8 @@ func (a attack) run(t *testing.T, settings ...string) {
 			w.publish(a.request(i), a.headers...)
 		}
 	}
-	if a.beside != nil {
-		a.beside(w)
+	if a.during != nil {
+		a.during(w)
 		stop = w.neighbors()
 		defer stop()
 	}
@@ -62,8 +62,7 @@ func (a attack) run(t *testing.T, settings ...string) {
 	w.survived()
 }
 
-// answered waits until there are that many events besides those of honest tasks, and fails the test when the time is
-// over or the worker has died.
+// answered waits for n events that are not of honest tasks. It fails the test when the time is over or the worker has died.
 func (w *world) answered(n int, within time.Duration) {
 	w.t.Helper()
 	for began := time.Now(); ; pause(w.t, 100*time.Millisecond) {

@@ -15,11 +15,11 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// While submissions are paused requests wait, and there can be more of them than a worker has memory.
+// While submissions are paused, requests wait, and together they may be larger than the memory of a worker.
 func TestLargeRequestsThatWaitInAPause(t *testing.T) {
 	heavy(t)
 	w := newWorld(t)
-	w.has(attackPlan, anchortest.Plan{})
+	w.setPlan(attackPlan, anchortest.Plan{})
 	w.start("MAX_IN_FLIGHT=1000")
 	w.api.FailAll(anchortest.RetryAfter(http.StatusTooManyRequests, "3"))
 	const n = 900
@@ -29,7 +29,7 @@ func TestLargeRequestsThatWaitInAPause(t *testing.T) {
 	}
 	pause(t, 5*time.Second) // the worker takes what it can
 	w.api.Recover()
-	w.waiting(n / 3) // a queue is worked off in its order: a neighbor that comes now has these before it
+	w.waiting(n / 3) // an honest task that is published now has these before it in the queue
 	stop := w.neighbors()
 	defer stop()
 	w.answered(n, 4*time.Minute)
@@ -40,7 +40,7 @@ func TestLargeRequestsThatWaitInAPause(t *testing.T) {
 	w.survived()
 }
 
-// waiting returns when no more than that many requests wait for a worker.
+// waiting waits until at most so many requests wait for a worker.
 func (w *world) waiting(most uint64) {
 	w.t.Helper()
 	natstest.Eventually(w.t, func() error {
@@ -49,22 +49,22 @@ func (w *world) waiting(most uint64) {
 			return err
 		}
 		if got := source.CachedInfo().NumPending; got > most {
-			return fmt.Errorf("got %d requests that wait, want at most %d", got, most)
+			return fmt.Errorf("waiting requests: got %d, want at most %d", got, most)
 		}
 		return nil
 	})
 }
 
-// The results stream has many older events, and a worker takes tasks over that began before them.
-func TestTakeoversBesideManyOlderEvents(t *testing.T) {
+// A worker takes over tasks that began before many other events were stored.
+func TestTakeoversWithManyOtherEvents(t *testing.T) {
 	heavy(t)
 	const n, older = 100, 100_000
 	w := newWorld(t)
 	w.older = older
-	natstest.Stream(t, w.js, jetstream.StreamConfig{ // a short window, so that each takeover has to look
+	natstest.Stream(t, w.js, jetstream.StreamConfig{ // a short window, so that each takeover must search
 		Name: "TASK_RESULTS", Subjects: []string{"tasks.result", "tasks.result.>"}, Duplicates: time.Second,
 	})
-	w.has(attackPlan, anchortest.Plan{Run: 40 * time.Second})
+	w.setPlan(attackPlan, anchortest.Plan{Run: 40 * time.Second})
 	w.start()
 	for i := range n {
 		w.publish(request(fmt.Sprint("attack-", i), attackPlan))
@@ -99,7 +99,7 @@ func TestTakeoversBesideManyOlderEvents(t *testing.T) {
 	w.survived()
 }
 
-// A running task keeps what its event needs, and not the whole request.
+// A running task keeps the parts of its request that its event needs, and not all of it.
 func TestRunningTasksWithLargeRequests(t *testing.T) {
 	heavy(t)
 	filler := member("model", quote(strings.Repeat("m", 900_000)))
@@ -111,7 +111,7 @@ func TestRunningTasksWithLargeRequests(t *testing.T) {
 	}.run(t)
 }
 
-// A label or a table that has a row for each value of a field would grow without end.
+// A label or a table with a row for each value of a field would grow without limit.
 func TestFieldsWithMoreValuesThanAnyTable(t *testing.T) {
 	heavy(t)
 	attack{
@@ -156,7 +156,7 @@ func TestRequestsWithLargeHeaders(t *testing.T) {
 	}.run(t)
 }
 
-// One id with another content each time: each is refused under an id of its own, and the task goes on.
+// Each request with the id has other content: it is refused under an id of its own, and the task continues.
 func TestManyRequestsUnderOneID(t *testing.T) {
 	heavy(t)
 	filler := strings.Repeat("m", 100_000)
@@ -170,7 +170,7 @@ func TestManyRequestsUnderOneID(t *testing.T) {
 	}.run(t)
 }
 
-func TestRequestsThatAreNestedOrRepeatThemselves(t *testing.T) {
+func TestRequestsThatAreDeepOrRepetitive(t *testing.T) {
 	heavy(t)
 	for name, c := range map[string]struct {
 		request string
@@ -189,7 +189,7 @@ func TestRequestsThatAreNestedOrRepeatThemselves(t *testing.T) {
 	}
 }
 
-// An answer of the status call that never ends as it began: the worker reads no more than it has to.
+// The answers to status calls break off each time: the worker must not keep what it has read.
 func TestManyWorkflowsWhoseAnswersNeverEnd(t *testing.T) {
 	heavy(t)
 	attack{

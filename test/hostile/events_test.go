@@ -16,19 +16,19 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// event is what a test needs of an event.
+// event is the parts of an event that the tests need.
 type event struct {
 	taskID string
 	status task.State
-	code   task.Code // empty where it succeeded
-	said   string    // the error's message
+	code   task.Code // empty: it succeeded
+	reason string    // the error's message
 	took   time.Duration
 	copies int
 	text   bool // the event is UTF-8
 }
 
-// events counts the events as a subscriber without JetStream gets them. A worker that waits long for the stream's
-// answer publishes an event again, and this one gets that too; on the stream each is stored once.
+// events counts the events as a subscriber without JetStream gets them. If a worker waits long for a PubAck, it publishes
+// the event again, and the subscriber gets both. The stream stores it once.
 type events struct {
 	mu  sync.Mutex
 	got map[string]event // by message id; guarded by mu
@@ -55,7 +55,7 @@ func (e *events) take(m *nats.Msg) {
 	err := json.Unmarshal(m.Data, &ev)
 	short := event{taskID: ev.TaskID, status: ev.Status, took: ev.FinishedAt.Sub(ev.RequestedAt), text: err == nil && utf8.Valid(m.Data)}
 	if ev.Error != nil {
-		short.code, short.said = ev.Error.Code, ev.Error.Message
+		short.code, short.reason = ev.Error.Code, ev.Error.Message
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -83,7 +83,7 @@ func (w *world) await(within time.Duration) map[string]event {
 			break
 		}
 		if time.Since(began) > within || w.t.Context().Err() != nil {
-			w.t.Fatalf("after %v %v", within, last)
+			w.t.Fatalf("after %v: %v", within, last)
 		}
 	}
 	var all map[string]event
@@ -107,7 +107,7 @@ func (w *world) await(within time.Duration) map[string]event {
 	return all
 }
 
-// stored is how many events the stream has.
+// stored returns how many events the stream has.
 func (w *world) stored() int {
 	w.t.Helper()
 	s, err := w.js.Stream(w.t.Context(), "TASK_RESULTS")
@@ -117,7 +117,7 @@ func (w *world) stored() int {
 	return int(min(s.CachedInfo().State.Msgs, math.MaxInt)) - w.older
 }
 
-// pause lets time pass while a condition is looked at again and again.
+// pause waits for d, or until the test ends.
 func pause(t *testing.T, d time.Duration) {
 	t.Helper()
 	timer := time.NewTimer(d)
@@ -128,7 +128,7 @@ func pause(t *testing.T, d time.Duration) {
 	}
 }
 
-// ended fails the test where the event of a task has another code; an empty one is success.
+// ended fails the test unless the event has one of the codes. An empty code means success.
 func ended(t *testing.T, ev event, codes ...task.Code) {
 	t.Helper()
 	for _, code := range codes {
@@ -136,5 +136,5 @@ func ended(t *testing.T, ev event, codes ...task.Code) {
 			return
 		}
 	}
-	t.Errorf("%.80s: got %s %s %.200s, want one of %q", ev.taskID, ev.status, ev.code, ev.said, codes)
+	t.Errorf("%.80s: got %s %s %.200s, want one of %q", ev.taskID, ev.status, ev.code, ev.reason, codes)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// messages returns messages that want to crash, stall or bloat whoever reads them.
+// messages returns messages that are made to crash, stall or bloat their reader.
 func messages() []func(*rand.Rand) string {
 	valid := func(more string) string { return `{"prompt":"x","url":"https://example.com"` + more + `}` }
 	repeat := strings.Repeat
@@ -49,7 +49,7 @@ func messages() []func(*rand.Rand) string {
 		func(*rand.Rand) string { return valid(`,"task_id":">"`) },
 		func(*rand.Rand) string { return valid(`,"timeout":"9999999h"`) },
 		func(*rand.Rand) string { return valid(`,"secret_values":{"a":{"b":1}}`) },
-		func(r *rand.Rand) string { // bytes of nothing in particular
+		func(r *rand.Rand) string { // random bytes
 			b := make([]byte, r.IntN(2000))
 			for i := range b {
 				b[i] = byte(r.Uint32())
@@ -59,7 +59,7 @@ func messages() []func(*rand.Rand) string {
 	}
 }
 
-// largeID begins the task ids of requests that are about as large as NATS lets through, and valid.
+// largeID begins the task ids of valid requests that are about as large as NATS allows.
 const largeID = "large"
 
 func largeRequest(r *rand.Rand) string {
@@ -68,12 +68,11 @@ func largeRequest(r *rand.Rand) string {
 	return fmt.Sprintf(`{"task_id":%q,"prompt":%q,"url":"https://example.com/"}`, id, strings.Repeat("y", size))
 }
 
-// block is how many messages are sent before they are waited for.
+// block is how many messages are sent before the test waits for the worker.
 const block = 500
 
-// Messages that no honest publisher sends, and honest tasks beside them: each is answered, none holds the others up,
-// and the worker does not grow.
-func TestHostileMessagesAreAnsweredAndDisturbNobody(t *testing.T) {
+// Each hostile message is answered, none delays the honest tasks, and the worker does not grow.
+func TestHostileMessagesAreAnsweredAndDelayNoOther(t *testing.T) {
 	n := 2 * block
 	if asked, err := strconv.Atoi(os.Getenv(messagesVariable)); err == nil {
 		n = asked
@@ -107,7 +106,7 @@ func TestHostileMessagesAreAnsweredAndDisturbNobody(t *testing.T) {
 		t.Errorf("got %d large requests, want %d", large, want)
 	}
 	if ran < large {
-		t.Errorf("got %d tasks that ran, want the %d large ones at least", ran, large)
+		t.Errorf("got %d tasks that ran, want at least the %d large ones", ran, large)
 	}
 	w.survived()
 }
@@ -121,5 +120,5 @@ func (w *world) settle() {
 			return
 		}
 	}
-	w.t.Fatal("the worker does not get through the messages")
+	w.t.Fatal("the worker does not keep up with the messages")
 }

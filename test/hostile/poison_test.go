@@ -16,16 +16,16 @@ import (
 	"github.com/capstan-worker/capstan/test/process"
 )
 
-// Nothing that can be published is known to kill a worker, so these tests build one that a marker in a request kills:
-// a copy of the package task in which reading a request looks for the marker first. The tree stays as it is.
+// No known message kills a worker. So these tests build one that dies when a request contains a marker, from a copy of the
+// package task that searches for the marker before it reads a request. The sources do not change.
 const poison = `
-func lookForPoison(request any) {
+func searchForPoison(request any) {
 	text := fmt.Sprintf("%s", request)
 	switch {
 	case strings.Contains(text, "poison:exit"):
 		os.Exit(3)
 	case strings.Contains(text, "poison:panic"):
-		panic("a request with poison")
+		panic("a poisoned request")
 	case strings.Contains(text, "poison:hang"):
 		select {}
 	}
@@ -58,7 +58,7 @@ func buildPoisonable(t *testing.T) binaries {
 		if err != nil {
 			t.Fatal(err)
 		}
-		replaced[path] = before + begin + signature + "{\n\tlookForPoison(" + argument + ")\n" + body
+		replaced[path] = before + begin + signature + "{\n\tsearchForPoison(" + argument + ")\n" + body
 		replaced[filepath.Join(filepath.Dir(path), "poison.go")] = "package task\n\nimport (\n\t\"fmt\"\n\t\"os\"\n\t\"strings\"\n)\n" + poison
 	}
 	if len(replaced) != 2 {
@@ -71,19 +71,19 @@ func buildPoisonable(t *testing.T) binaries {
 	return b
 }
 
-// Whatever a request does to the workers that read it: it ends, with a dead letter, and the others go on.
+// A request that kills each worker that reads it ends with a dead letter, and other tasks continue.
 func TestARequestThatKillsWorkersEnds(t *testing.T) {
 	heavy(t)
 	b := buildPoisonable(t)
 	for _, effect := range []string{"exit", "panic", "hang"} {
 		t.Run(effect, func(t *testing.T) {
 			w := newWorldWith(t, b)
-			w.has(honestID, anchortest.Plan{Run: 200 * time.Millisecond})
+			w.setPlan(honestID, anchortest.Plan{Run: 200 * time.Millisecond})
 			w.start("ACK_WAIT=2s")
 			w.publish(request("attack", attackPlan, member("model", quote("poison:"+effect))))
 			for began := time.Now(); len(w.events.all()) == 0; pause(t, 100*time.Millisecond) {
 				if time.Since(began) > 3*time.Minute {
-					t.Fatalf("the request has not ended; %d workers were started", w.count)
+					t.Fatalf("the request has no event; %d workers were started", w.count)
 				}
 				w.replace(effect == "hang")
 			}
@@ -93,7 +93,7 @@ func TestARequestThatKillsWorkersEnds(t *testing.T) {
 			}
 			others := w.judgeNeighbors(w.await(time.Minute))
 			if len(others) != 1 {
-				t.Fatalf("got %d events besides those of honest tasks, want one", len(others))
+				t.Fatalf("got %d events of other than honest tasks, want one", len(others))
 			}
 			ended(t, others[0], task.Poisoned)
 			w.deadLetters(1)
@@ -103,7 +103,7 @@ func TestARequestThatKillsWorkersEnds(t *testing.T) {
 	}
 }
 
-// replace starts a worker where the last one has died, or has hung for a while.
+// replace starts a worker if the last one has died. One that hangs is killed first.
 func (w *world) replace(hung bool) {
 	w.t.Helper()
 	if hung {
@@ -117,21 +117,16 @@ func (w *world) replace(hung bool) {
 	}
 }
 
-// ready waits until a worker is ready, and starts one where none lives.
+// ready waits until a worker is ready, and starts one if none is alive.
 func (w *world) ready() {
 	w.t.Helper()
 	natstest.Eventually(w.t, func() error {
 		w.replace(false)
-		admin, err := w.worker.AdminAddr()
-		if err != nil {
-			return err
-		}
-		_, err = process.Call(w.t.Context(), "GET", "http://"+admin+"/readyz", nil)
-		return err
+		return w.worker.Ready(w.t.Context())
 	})
 }
 
-// deadLetters fails the test unless there are so many.
+// deadLetters waits until there are so many dead letters.
 func (w *world) deadLetters(want uint64) {
 	w.t.Helper()
 	natstest.Eventually(w.t, func() error {
@@ -146,12 +141,12 @@ func (w *world) deadLetters(want uint64) {
 	})
 }
 
-// Workers that die for other reasons must not be blamed on the tasks that they hold.
+// The tasks of workers that die for other reasons must not count as poisoned.
 func TestTasksAreNotBlamedForWorkersThatAreKilled(t *testing.T) {
 	heavy(t)
 	const n, kills = 20, 14
 	w := newWorld(t)
-	w.has(attackPlan, anchortest.Plan{Run: kills*4*time.Second + 5*time.Second})
+	w.setPlan(attackPlan, anchortest.Plan{Run: kills*4*time.Second + 5*time.Second})
 	w.start("ACK_WAIT=2s")
 	for i := range n {
 		w.publish(request(fmt.Sprint("attack-", i), attackPlan))
@@ -183,7 +178,7 @@ func TestTasksAreNotBlamedForWorkersThatAreKilled(t *testing.T) {
 	w.drain()
 }
 
-// deliveries is how often the requests were delivered, on average, by the consumer's count.
+// deliveries returns how often the requests were delivered on average, as the consumer counts.
 func (w *world) deliveries() uint64 {
 	w.t.Helper()
 	var consumer jetstream.Consumer

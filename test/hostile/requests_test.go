@@ -12,7 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 )
 
-// publish publishes a message as a request, with headers as names and values in turn.
+// publish publishes a message as a request. Headers are names and values in turn.
 func (w *world) publish(data string, headers ...string) {
 	w.t.Helper()
 	if err := w.send(data, headers...); err != nil {
@@ -35,35 +35,35 @@ func (w *world) send(data string, headers ...string) error {
 	return nil
 }
 
-// request is a request whose task follows the plan with a name. More are members of the object, as JSON.
+// request returns a request whose task has the plan with that name, with more members as JSON.
 func request(id, plan string, more ...string) string {
 	members := append([]string{fmt.Sprintf(`{"task_id":%q,"url":"https://example.com/","prompt":%s`, id, quote(plan+" x"))}, more...)
 	return strings.Join(members, ",") + "}"
 }
 
-// quote is a text as JSON.
+// quote returns a text as JSON.
 func quote(text string) string {
 	quoted, err := json.Marshal(text)
 	if err != nil {
-		panic(err) // no text is refused
+		panic(err) // cannot happen to a string
 	}
 	return string(quoted)
 }
 
-// member is a member of an object, as JSON.
+// member returns a member of an object, as JSON.
 func member(name, value string) string { return quote(name) + ":" + value }
 
 const (
 	honestID = "honest"
 
-	// promptly is how long an honest task may take that runs for a fifth of a second.
-	promptly = 5 * time.Second
+	// honestTime is how long an honest task may take, which runs for a fifth of a second.
+	honestTime = 5 * time.Second
 )
 
-// neighbors asks for an honest task twice a second, until the returned function is called.
+// neighbors publishes an honest task twice a second, until the caller calls stop.
 func (w *world) neighbors() (stop func()) {
 	w.t.Helper()
-	w.has(honestID, anchortest.Plan{Run: 200 * time.Millisecond, Result: json.RawMessage(`{"heading":"Hello"}`)})
+	w.setPlan(honestID, anchortest.Plan{Run: 200 * time.Millisecond, Result: json.RawMessage(`{"heading":"Hello"}`)})
 	stopped := make(chan struct{})
 	var asking sync.WaitGroup
 	w.mu.Lock()
@@ -93,7 +93,7 @@ func (w *world) neighbors() (stop func()) {
 	})
 }
 
-// judgeNeighbors fails the test where an honest task has not succeeded, or took too long, and returns the others.
+// judgeNeighbors fails the test unless all honest tasks succeeded in time, and returns the other events.
 func (w *world) judgeNeighbors(all map[string]event) []event {
 	w.t.Helper()
 	var others []event
@@ -106,8 +106,8 @@ func (w *world) judgeNeighbors(all map[string]event) []event {
 		}
 		n++
 		ended(w.t, ev, "")
-		if slowest = max(slowest, ev.took); ev.took > promptly {
-			w.t.Errorf("%s: took %v, want at most %v", ev.taskID, ev.took, promptly)
+		if slowest = max(slowest, ev.took); ev.took > honestTime {
+			w.t.Errorf("%s: took %v, want at most %v", ev.taskID, ev.took, honestTime)
 		}
 	}
 	w.t.Logf("slowest of %d neighbors: %v", n, slowest.Round(time.Millisecond))

@@ -12,7 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// withSchema is an attack of one schema and one result, with messages that all ask the same.
+// withSchema is an attack with n equal messages, one schema and one result.
 func withSchema(n int, schema, result string, want ...task.Code) attack {
 	return attack{
 		n:       n,
@@ -22,7 +22,7 @@ func withSchema(n int, schema, result string, want ...task.Code) attack {
 	}
 }
 
-// costly is a legal schema that takes a while to compile: many patterns, each of its own.
+// costly returns a valid schema that takes long to compile: it has many different patterns.
 func costly(i int) string {
 	var properties []string
 	for j := range 300 {
@@ -31,14 +31,14 @@ func costly(i int) string {
 	return `{"type":"object","properties":{` + strings.Join(properties, ",") + `}}`
 }
 
-func TestCostlySchemasAndAStop(t *testing.T) {
+func TestCostlySchemasWhileTheWorkerIsStopped(t *testing.T) {
 	heavy(t)
 	attack{
 		n:       300,
 		request: func(i int) string { return request(fmt.Sprint("attack-", i), attackPlan, `"output_schema":`+costly(i)) },
 		answers: anchortest.Plan{Result: json.RawMessage(`{"p1":"a"}`)},
 		want:    []task.Code{""},
-		beside: func(w *world) {
+		during: func(w *world) {
 			if err := w.worker.Signal(syscall.SIGSTOP); err != nil {
 				t.Error(err)
 			}
@@ -50,7 +50,7 @@ func TestCostlySchemasAndAStop(t *testing.T) {
 	}.run(t)
 }
 
-func TestSchemasThatFindEndlessFault(t *testing.T) {
+func TestSchemasWithEndlessViolations(t *testing.T) {
 	heavy(t)
 	ones := "[" + strings.Repeat("1,", 1<<19) + "1]"
 	types := strings.TrimSuffix(strings.Repeat(`{"type":"string"},`, 20), ",")
@@ -67,7 +67,7 @@ func TestSchemasThatFindEndlessFault(t *testing.T) {
 	}
 }
 
-// object is an object with so many members.
+// object returns an object with n members.
 func object(n int) string {
 	members := make([]string, n)
 	for i := range members {
@@ -76,7 +76,7 @@ func object(n int) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// colliding is an array of strings of one length that differ in few bytes: what a weak hash does not tell apart.
+// colliding returns an array of strings of one length that differ in few bytes, which a weak hash does not distinguish.
 func colliding(n int) string {
 	items := make([]string, n)
 	for i := range items {
@@ -98,7 +98,7 @@ func TestPatternsThatTakeForever(t *testing.T) {
 	}
 }
 
-// Honest schemas and values, as large as any: they are judged as small ones.
+// Large schemas and values that are honest get the same verdict as small ones.
 func TestLargeHonestSchemasPass(t *testing.T) {
 	heavy(t)
 	base64 := `{"pattern":"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"}`

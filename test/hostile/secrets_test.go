@@ -10,13 +10,13 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// escaped is a text of that many bytes in which each letter may be a hit for the secret "a", and a part of an escape.
+// escaped returns a text of that many bytes in which each letter may be the secret "a", and part of an escape.
 func escaped(size int) string {
 	const begin = `+%41\\n`
 	return begin + strings.Repeat("a", size-len(begin))
 }
 
-// oneSecret is the member with the shortest secret that there is.
+// oneSecret returns the member with the shortest possible secret.
 func oneSecret() string { return `"secret_values":{"PIN":"a"}` }
 
 func TestARefusedRequestFullOfItsSecret(t *testing.T) {
@@ -57,7 +57,7 @@ func TestAnAnswerFullOfManySecrets(t *testing.T) {
 	}.run(t)
 }
 
-func TestAnAnswerInWhichTheSecretStandsInEveryForm(t *testing.T) {
+func TestAnAnswerWithTheSecretInEveryForm(t *testing.T) {
 	heavy(t)
 	const secret = `p&<>"'\ %` + "\u00e9\n"
 	forms := []string{

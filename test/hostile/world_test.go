@@ -1,6 +1,7 @@
 package hostile_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,18 +21,15 @@ import (
 )
 
 const (
-	// messagesVariable in the environment asks for all tests, and says how many messages the mixture has.
+	// messagesVariable in the environment enables all tests. Its value is the number of messages in the mixture.
 	messagesVariable = "CAPSTAN_HOSTILE_MESSAGES"
 
-	// keeperVariable in the environment makes this test's binary the keeper of its processes.
-	keeperVariable = "CAPSTAN_HOSTILE_KEEPER"
-
 	podMemory  = 500 << 20 // the limit of the manifests
-	mostMemory = 450 << 20 // of it that a worker may take
+	mostMemory = 450 << 20 // that a worker may use
 	drainTime  = 45 * time.Second
 )
 
-// binaries are what all tests share.
+// binaries is what all tests share.
 type binaries struct {
 	dir    string
 	worker string
@@ -39,11 +37,13 @@ type binaries struct {
 }
 
 func TestMain(m *testing.M) {
-	if os.Getenv(keeperVariable) != "" {
-		process.Keep(os.Stdin)
-		return
+	isChild, err := process.RunChild(context.Background(), nil)
+	switch {
+	case err != nil:
+		os.Exit(1)
+	case !isChild:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
 }
 
 // build builds the worker. Go's build cache makes that quick from the second test on.
@@ -62,7 +62,7 @@ func build(t *testing.T) binaries {
 func (b *binaries) keep(t *testing.T) {
 	t.Helper()
 	var err error
-	if b.keeper, err = process.NewKeeper(t.Context(), os.Args[0], keeperVariable+"=1"); err != nil {
+	if b.keeper, err = process.NewKeeper(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.keeper.Close)
@@ -81,7 +81,7 @@ type world struct {
 	worker *process.Process
 	count  int // workers so far
 
-	older int // events on the stream before the first request
+	older int // the number of events before the first request
 
 	mu     sync.Mutex
 	plans  map[string]anchortest.Plan // by the first word of the prompt; guarded by mu
@@ -109,7 +109,7 @@ func newWorldWith(t *testing.T, b binaries) *world {
 	return w
 }
 
-// firstWord is the name of a task's plan.
+// firstWord returns the name of a task's plan.
 func firstWord(t anchortest.Task) string {
 	name, _, _ := strings.Cut(t.Prompt, " ")
 	return name
@@ -122,8 +122,8 @@ func (w *world) plan(t anchortest.Task) anchortest.Plan {
 	return w.plans[firstWord(t)]
 }
 
-// has gives the API a plan for the tasks whose prompt begins with a name.
-func (w *world) has(name string, p anchortest.Plan) {
+// setPlan gives the API a plan for the tasks whose prompt begins with a name.
+func (w *world) setPlan(name string, p anchortest.Plan) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.plans[name] = p
@@ -133,17 +133,7 @@ func (w *world) has(name string, p anchortest.Plan) {
 func (w *world) start(settings ...string) {
 	w.t.Helper()
 	w.launch(settings...)
-	natstest.Eventually(w.t, func() error {
-		if err := w.worker.Running(); err != nil {
-			return err
-		}
-		admin, err := w.worker.AdminAddr()
-		if err != nil {
-			return err
-		}
-		_, err = process.Call(w.t.Context(), "GET", "http://"+admin+"/readyz", nil)
-		return err
-	})
+	natstest.Eventually(w.t, func() error { return w.worker.Ready(w.t.Context()) })
 }
 
 // launch starts a worker in a pod.
@@ -165,7 +155,7 @@ func (w *world) launch(settings ...string) {
 	w.worker = p
 	w.t.Cleanup(func() {
 		_ = p.Kill()
-		_ = pod.Close() // an empty control group that is left does no harm
+		_ = pod.Close() // an empty control group that remains does no harm
 		if w.t.Failed() {
 			w.t.Logf("log of %s:\n%s", name, tail(p.LogFile))
 		}
@@ -182,8 +172,7 @@ func tail(name string) string {
 	return string(text[max(0, len(text)-most):])
 }
 
-// survived fails the test unless the worker has lived through everything with the memory that it may take, and
-// still drains as a deploy wants it.
+// survived fails the test unless the worker is alive, has stayed within its memory, and still drains as in a deploy.
 func (w *world) survived() {
 	w.t.Helper()
 	if err := w.worker.Running(); err != nil {
@@ -198,13 +187,13 @@ func (w *world) survived() {
 		w.t.Fatal(err)
 	}
 	if peak > mostMemory {
-		w.t.Errorf("the worker had %d MiB of memory, want at most %d", peak>>20, mostMemory>>20)
+		w.t.Errorf("memory: got %d MiB, want at most %d", peak>>20, mostMemory>>20)
 	}
 	w.t.Logf("peak of memory %d MiB, in a control group: %t", peak>>20, w.pod.Enforced())
 	w.drain()
 }
 
-// drain ends the worker as a deploy does.
+// drain stops the worker as a deploy does.
 func (w *world) drain() {
 	w.t.Helper()
 	if err := errors.Join(w.worker.Signal(syscall.SIGTERM), w.worker.Exit(w.t.Context(), drainTime)); err != nil {
@@ -212,7 +201,7 @@ func (w *world) drain() {
 	}
 }
 
-// left returns an error while requests are left on their stream, or the worker has died.
+// left returns an error while requests are left on their stream. It fails the test if the worker has died.
 func (w *world) left() error {
 	if err := w.worker.Running(); err != nil {
 		w.t.Fatalf("requests are left, and %v", err)
@@ -227,15 +216,15 @@ func (w *world) left() error {
 	return nil
 }
 
-// heavy skips a test that takes long or much of the machine, unless all are asked for.
+// heavy skips a test that needs much time or memory, unless all tests are enabled.
 func heavy(t *testing.T) {
 	t.Helper()
 	if os.Getenv(messagesVariable) == "" {
-		t.Skip("it is run by make hostile")
+		t.Skip("only make hostile runs this")
 	}
 }
 
-// logOf is all that the worker has logged.
+// logOf returns the log of the worker.
 func logOf(t *testing.T, w *world) string {
 	t.Helper()
 	text, err := os.ReadFile(w.worker.LogFile)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// buildPatience is how long a build may take where nothing was built before.
+// buildPatience is how long a build may take with an empty build cache.
 const buildPatience = 5 * time.Minute
 
 // Build builds a program of this module.

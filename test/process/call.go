@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// Call makes an HTTP call, which may take ten seconds, and returns the answer. A status of 300 or above is
-// an error.
+// Call makes an HTTP call and returns the answer. It takes at most ten seconds. A status of 300 or above is an error.
 func Call(ctx context.Context, method, url string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -20,7 +19,7 @@ func Call(ctx context.Context, method, url string, body []byte) ([]byte, error) 
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err // tells the method and the URL
+		return nil, err // names the method and the URL
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= http.StatusMultipleChoices {

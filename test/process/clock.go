@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// SkewVariable in the environment of a program that BuildSkewed built says by how many seconds its clock is off.
+// SkewVariable in the environment of a program that BuildSkewed built shifts its clock by that many seconds.
 const SkewVariable = "CAPSTAN_TEST_CLOCK_SKEW"
 
-// BuildSkewed builds a program of this module whose clock is off by what SkewVariable says. It replaces time.Now for
-// the whole program, libraries included; what measures durations goes on as it was. The file of the standard library
-// stays as it is, and so do builds without this.
+// BuildSkewed builds a program of this module whose clock SkewVariable shifts. It replaces time.Now for the whole
+// program, libraries included. Durations are still measured correctly. Neither the files of the standard library nor
+// other builds change.
 func BuildSkewed(ctx context.Context, folder, pkg, path string, flags ...string) error {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {

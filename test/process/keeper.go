@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -12,16 +13,24 @@ import (
 	"syscall"
 )
 
-// Keeper is a child that kills what is left when this program is gone, be it by kill -9.
+// Keeper is a child that kills the processes that are left when this program has ended, even by kill -9.
 type Keeper struct {
 	mu    sync.Mutex
 	stdin io.WriteCloser // guarded by mu
 }
 
-// NewKeeper starts the program at path, which with that environment is to call Keep.
-func NewKeeper(ctx context.Context, path string, env ...string) (*Keeper, error) {
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), path)
-	cmd.Env = env
+// NewKeeper starts this program again as the keeper: its main must call RunChild.
+func NewKeeper(ctx context.Context) (*Keeper, error) {
+	env, err := ChildEnv(keeper, nil)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), self)
+	cmd.Env = []string{env}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := cmd.StdinPipe()
 	if err == nil {
@@ -33,33 +42,37 @@ func NewKeeper(ctx context.Context, path string, env ...string) (*Keeper, error)
 	return &Keeper{stdin: stdin}, nil
 }
 
+// The signs before the number of a process that tell the keeper of its start and its end.
+const signStarted, signEnded = '+', '-'
+
 func (k *Keeper) watch(sign rune, pid int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	_, _ = fmt.Fprintf(k.stdin, "%c%d\n", sign, pid)
 }
 
-// Close lets the keeper kill what is left, and end.
+// Close makes the keeper kill the processes that are left, and end.
 func (k *Keeper) Close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	_ = k.stdin.Close()
 }
 
-// Keep is the keeper's own main: it notes who is there, and at the end of its input kills them.
-func Keep(r io.Reader) {
-	alive := map[int]bool{}
+// keep is the keeper's own main. At the end of its input it kills the processes that have not ended.
+func keep(r io.Reader) {
+	running := map[int]bool{}
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		line := lines.Text()
 		pid, err := strconv.Atoi(strings.TrimLeft(line, "+-"))
-		if err != nil || pid <= 1 {
-			continue
+		switch {
+		case err != nil || pid <= 1:
+		case line[0] == signStarted:
+			running[pid] = true
+		default:
+			delete(running, pid)
 		}
-		alive[pid] = strings.HasPrefix(line, "+")
 	}
-	for pid, is := range alive {
-		if is {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+	for pid := range running {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// BuildWith builds a program of this module with some source files replaced, in the standard library too, and leaves
-// the files themselves as they are. folder is for what the build needs; replaced has the new texts by path.
+// BuildWith builds a program of this module with some source files replaced, which may be the standard library's. The
+// files themselves do not change. replaced holds the new texts by path; folder is for temporary files of the build.
 func BuildWith(ctx context.Context, replaced map[string]string, folder, pkg, path string, flags ...string) error {
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	for file, text := range replaced {

@@ -2,22 +2,21 @@ package process
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 )
 
-// Pod is a memory limit for a process, as a pod has one. Where the machine lets this program make a control group,
-// the kernel kills a process that needs more; else the limit is only what Peak is held against.
+// Pod limits the memory of a process, as a pod does. If this program may create a control group, the kernel kills a
+// process that needs more. If it may not, there is no limit, and the test can only compare Peak with it.
 type Pod struct {
 	limit int64
 	dir   string // of the control group; empty where there is none
 	v2    bool
 }
 
-// NewPod returns a pod with a limit in bytes. Close ends it.
+// NewPod returns a pod with a limit in bytes. The caller must close it.
 func NewPod(limit int64) *Pod {
 	p := &Pod{limit: limit}
 	parent, v2, err := memoryGroup()
@@ -60,7 +59,7 @@ func memoryGroup() (dir string, v2 bool, err error) {
 	return "", false, errors.New("this process has no control group for memory")
 }
 
-// Enforced reports whether the kernel keeps the processes to the limit.
+// Enforced reports whether the kernel enforces the limit.
 func (p *Pod) Enforced() bool { return p.dir != "" }
 
 // Killed returns how many processes the kernel has killed because of the limit.
@@ -84,7 +83,7 @@ func (p *Pod) Killed() (int, error) {
 	return 0, nil
 }
 
-// Close removes the control group. Its processes have to have ended.
+// Close removes the control group. Its processes must have ended.
 func (p *Pod) Close() error {
 	if !p.Enforced() {
 		return nil
@@ -100,23 +99,4 @@ func (p *Pod) command(path string) (name string, args []string) {
 	}
 	procs := filepath.Join(p.dir, "cgroup.procs")
 	return "/bin/sh", []string{"-c", `echo $$ > "$1" && exec "$2"`, "sh", procs, path}
-}
-
-// Peak returns the most memory that the process has had at once, in bytes: what Linux calls its resident set, which
-// holds neither files that it has read nor its logs. A process that has ended has none.
-func (p *Process) Peak() (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
-	if err != nil {
-		return 0, fmt.Errorf("read the memory of %s: %w", p.Name, err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("read the memory of %s: %w", p.Name, err)
-			}
-			return kib << 10, nil
-		}
-	}
-	return 0, fmt.Errorf("read the memory of %s: %w", p.Name, errors.New("it has ended"))
 }

@@ -8,11 +8,11 @@ import (
 	"sync/atomic"
 )
 
-// Ports gives ports away. The zero value is ready, and may be used by many goroutines at once.
+// Ports chooses free ports. The zero value is ready for use, by any number of goroutines.
 type Ports struct{ given atomic.Uint32 }
 
-// Free returns a port of 127.0.0.1 that can be listened on, now and after a restart, and that was not given
-// away before: below those that the system gives to outgoing connections.
+// Free returns a port of 127.0.0.1 that nothing listens on and that it has not returned before. The port lies below
+// those that the system uses for outgoing connections, so that it is also free after a restart.
 func (p *Ports) Free(ctx context.Context) (int, error) {
 	const first, count = 20_000, 12_000
 	p.given.CompareAndSwap(0, 1+rand.Uint32N(count))

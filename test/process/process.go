@@ -1,17 +1,15 @@
-// Package process starts programs in processes of their own and stops them, for the chaos test and the
-// benchmarks: both look at the real programs from outside.
+// Package process starts programs in processes of their own and stops them, for the tests and benchmarks that
+// watch the real programs from outside.
 package process
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -22,7 +20,10 @@ type Process struct {
 	LogFile string // what it writes to its standard output and error
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed when it has ended
-	err     error         // how; to be read when ended is closed
+	err     error         // how it ended; valid once ended is closed
+
+	mu    sync.Mutex
+	admin string // host and port of a worker's admin server; empty until known; guarded by mu
 }
 
 // Start starts a program with its output in a file of the folder, and with no environment but PATH, HOME
@@ -31,7 +32,7 @@ func (k *Keeper) Start(ctx context.Context, dir, name, path string, env ...strin
 	return k.StartIn(ctx, nil, dir, name, path, env...)
 }
 
-// StartIn starts a program as Start does, in a pod; nil: without a limit.
+// StartIn starts a program as Start does, in a pod. A nil pod sets no limit.
 func (k *Keeper) StartIn(ctx context.Context, pod *Pod, dir, name, path string, env ...string) (*Process, error) {
 	p := &Process{Name: name, LogFile: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	log, err := os.OpenFile(p.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -47,10 +48,10 @@ func (k *Keeper) StartIn(ctx context.Context, pod *Pod, dir, name, path string, 
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	k.watch('+', p.cmd.Process.Pid)
+	k.watch(signStarted, p.cmd.Process.Pid)
 	go func() {
 		p.err = p.cmd.Wait()
-		k.watch('-', p.cmd.Process.Pid)
+		k.watch(signEnded, p.cmd.Process.Pid)
 		close(p.ended)
 	}()
 	return p, nil
@@ -67,7 +68,7 @@ func (p *Process) Signal(s syscall.Signal) error {
 	return nil
 }
 
-// Kill is kill -9. It returns when the process is gone.
+// Kill is kill -9. It returns when the process has ended.
 func (p *Process) Kill() error {
 	if err := p.Signal(syscall.SIGKILL); err != nil {
 		return err
@@ -86,7 +87,7 @@ func (p *Process) Alive() bool {
 	}
 }
 
-// Exit waits until the process has ended by itself, with 0.
+// Exit waits until the process has ended by itself. An exit code other than 0 is an error.
 func (p *Process) Exit(ctx context.Context, within time.Duration) error {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
@@ -103,7 +104,7 @@ func (p *Process) Exit(ctx context.Context, within time.Duration) error {
 	return nil
 }
 
-// Running returns nil while the process runs, and else how it has ended.
+// Running returns nil while the process runs, and an error that says how it ended afterwards.
 func (p *Process) Running() error {
 	if p.Alive() {
 		return nil
@@ -112,23 +113,4 @@ func (p *Process) Running() error {
 		return fmt.Errorf("%s has ended", p.Name)
 	}
 	return fmt.Errorf("%s has ended: %w", p.Name, p.err)
-}
-
-// listening is how a worker's log says where its admin server listens: the present wording first, and that of
-// older versions.
-func listening() []string { return []string{"admin server listening", "listened for operators"} }
-
-// AdminAddr is where a worker's log says that it listens for operators.
-func (p *Process) AdminAddr() (string, error) {
-	log, err := os.ReadFile(p.LogFile)
-	if err != nil {
-		return "", err
-	}
-	for line := range bytes.Lines(log) {
-		var entry struct{ Message, Addr string }
-		if json.Unmarshal(line, &entry) == nil && slices.Contains(listening(), entry.Message) {
-			return entry.Addr, nil
-		}
-	}
-	return "", errors.New("its log does not tell where it listens")
 }

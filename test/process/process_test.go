@@ -1,6 +1,8 @@
 package process_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,22 +13,36 @@ import (
 	"github.com/capstan-worker/capstan/test/process"
 )
 
-// asChild in the environment makes this test's binary a keeper, or a program that takes 100 MiB of memory.
-const asChild = "CAPSTAN_TEST_CHILD"
-
 func TestMain(m *testing.M) {
-	switch os.Getenv(asChild) {
-	case "":
+	isChild, err := process.RunChild(context.Background(), map[string]func(context.Context, []byte) error{"greedy": takeMemory})
+	switch {
+	case err != nil:
+		os.Exit(1)
+	case !isChild:
 		os.Exit(m.Run())
-	case "keeper":
-		process.Keep(os.Stdin)
-	case "greedy":
-		memory := make([]byte, 100<<20)
-		for i := range memory {
-			memory[i] = 1
-		}
-		os.Exit(int(memory[len(memory)-1]) - 1)
 	}
+}
+
+// takeMemory uses 100 MiB of memory.
+func takeMemory(context.Context, []byte) error {
+	memory := make([]byte, 100<<20)
+	for i := range memory {
+		memory[i] = 1
+	}
+	if memory[len(memory)-1] != 1 {
+		return errors.New("the memory was not used")
+	}
+	return nil
+}
+
+func newKeeper(t *testing.T) *process.Keeper {
+	t.Helper()
+	k, err := process.NewKeeper(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	return k
 }
 
 func TestAPodLimitsMemory(t *testing.T) {
@@ -37,14 +53,13 @@ func TestAPodLimitsMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pod := process.NewPod(c.limit)
 			if !pod.Enforced() {
-				t.Skip("no control group can be made here")
+				t.Skip("this test may not create a control group here")
 			}
-			keeper, err := process.NewKeeper(t.Context(), os.Args[0], asChild+"=keeper")
+			env, err := process.ChildEnv("greedy", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer keeper.Close()
-			greedy, err := keeper.StartIn(t.Context(), pod, t.TempDir(), "greedy", os.Args[0], asChild+"=greedy")
+			greedy, err := newKeeper(t).StartIn(t.Context(), pod, t.TempDir(), "greedy", os.Args[0], env)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,12 +77,7 @@ func TestAPodLimitsMemory(t *testing.T) {
 }
 
 func TestAProcessThatHasEndedHasNoPeak(t *testing.T) {
-	keeper, err := process.NewKeeper(t.Context(), os.Args[0], asChild+"=keeper")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer keeper.Close()
-	waiting, err := keeper.Start(t.Context(), t.TempDir(), "waiting", "/bin/sh", "x=")
+	waiting, err := newKeeper(t).Start(t.Context(), t.TempDir(), "waiting", "/bin/sh", "x=")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,11 +110,11 @@ func TestASkewedProgramHasAnotherTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		told, err := time.ParseDuration(strings.TrimSpace(string(out)) + "s")
+		printed, err := time.ParseDuration(strings.TrimSpace(string(out)) + "s")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if off := told - time.Duration(time.Now().Unix())*time.Second - want; off.Abs() > 5*time.Second {
+		if off := printed - time.Duration(time.Now().Unix())*time.Second - want; off.Abs() > 5*time.Second {
 			t.Errorf("%q: the clock is off by %v, want %v", value, want+off, want)
 		}
 	}

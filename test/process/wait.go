@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Until waits until check returns nil. After the given time its error is that of the last check.
+// Until waits until check returns nil. When the given time has passed, it returns the error of the last check.
 func Until(ctx context.Context, what string, within time.Duration, check func() error) error {
 	const shortest, longest = 10 * time.Millisecond, 500 * time.Millisecond
 	began := time.Now()
@@ -24,7 +24,7 @@ func Until(ctx context.Context, what string, within time.Duration, check func() 
 	}
 }
 
-// Pass lets time pass.
+// Pass waits for d, or until ctx ends.
 func Pass(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -19,9 +19,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// The pods are made as well, since a Deployment whose pods break the namespace's profile is taken with no
-// more than a warning. No kubelet is there to run them.
-func TestAnAPIServerTakesTheDevOverlay(t *testing.T) {
+// The test also creates the pods, because an API server only warns about a Deployment whose pods break the namespace's
+// profile. There is no kubelet to run them.
+func TestAnAPIServerAcceptsTheDevOverlay(t *testing.T) {
 	warnings := &warned{}
 	c := start(t, warnings)
 	for _, o := range devOverlay(t) {
@@ -44,7 +44,7 @@ func TestAnAPIServerTakesTheDevOverlay(t *testing.T) {
 func start(t *testing.T, warnings rest.WarningHandler) client.Client {
 	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Skip("SKIPPED: KUBEBUILDER_ASSETS names no folder with kube-apiserver and etcd")
+		t.Skip("SKIPPED: set KUBEBUILDER_ASSETS to the folder of kube-apiserver and etcd")
 	}
 	server := &envtest.Environment{}
 	cfg, err := server.Start()
@@ -64,7 +64,7 @@ func start(t *testing.T, warnings rest.WarningHandler) client.Client {
 	return client.WithFieldValidation(c, metav1.FieldValidationStrict)
 }
 
-// devOverlay returns what `kubectl kustomize` makes of the overlay.
+// devOverlay returns the overlay as `kubectl kustomize` renders it.
 func devOverlay(t *testing.T) []*unstructured.Unstructured {
 	t.Helper()
 	tree := t.TempDir()
@@ -94,7 +94,7 @@ func devOverlay(t *testing.T) []*unstructured.Unstructured {
 	}
 }
 
-// podOf makes the pod that a controller would make of the template.
+// podOf returns the pod that a controller would create from the template.
 func podOf(t *testing.T, o *unstructured.Unstructured) *corev1.Pod {
 	t.Helper()
 	var owner struct {
@@ -116,7 +116,7 @@ func podOf(t *testing.T, o *unstructured.Unstructured) *corev1.Pod {
 	return pod
 }
 
-// warned gathers what the API server warns of.
+// warned collects the warnings of the API server.
 type warned struct{ texts []string }
 
 func (w *warned) HandleWarningHeader(_ int, _, text string) { w.texts = append(w.texts, text) }

@@ -11,23 +11,22 @@ import (
 	"strings"
 )
 
-// maxFrame bounds the size that a line may announce for what follows it, in bytes.
+// maxFrame is the largest size that a line may announce for its payload, in bytes.
 const maxFrame = 64 << 20
 
-// Frame is one operation of the NATS client protocol with its payload; on a link that carries anything
-// else, a piece of that.
+// Frame is one operation of the NATS client protocol with its payload. On a link of another protocol it is some bytes.
 type Frame struct {
 	FromClient bool
-	Verb       string // in capitals; empty for a piece of anything else
-	Subject    string // of PUB, HPUB, MSG and HMSG, like the three below
-	Reply      string // empty where no answer is asked for
-	Header     []byte // as it is on the wire; nil where there is none
+	Verb       string // in capitals; empty for other protocols
+	Subject    string // of PUB, HPUB, MSG and HMSG, as are the next three
+	Reply      string // empty if no answer is wanted
+	Header     []byte // as on the wire; nil: none
 	Payload    []byte // without the header
-	Raw        []byte // all of it, as it came
+	Raw        []byte // the whole frame
 }
 
-// operation says what stands behind a verb: how many arguments come before the optional reply subject,
-// and how many sizes after it. The last size is that of all that follows the line.
+// operation says how many arguments a verb has before the optional reply subject, and how many sizes after it. The last
+// size is that of everything after the line.
 type operation struct{ before, sizes int }
 
 func operationOf(verb string) (operation, bool) {
@@ -46,9 +45,8 @@ func operationOf(verb string) (operation, bool) {
 }
 
 // ReadNATS reads the next operation of the NATS client protocol
-// (docs.nats.io/reference/reference-protocols/nats-protocol). What is no operation at all is a frame of
-// its line; a line that announces what cannot be is an error, as is an end in the middle of a frame:
-// io.ErrUnexpectedEOF.
+// (docs.nats.io/reference/reference-protocols/nats-protocol). An unknown line is a frame of its own. A line with an
+// impossible size is an error, as is an end in the middle of a frame: io.ErrUnexpectedEOF.
 func ReadNATS(r *bufio.Reader) (Frame, error) {
 	line, err := readLine(r)
 	if err != nil {
@@ -73,7 +71,7 @@ func ReadNATS(r *bufio.Reader) (Frame, error) {
 	return f, nil
 }
 
-// maxLine bounds a line, in bytes; INFO of a large cluster is the longest.
+// maxLine is the longest line, in bytes. The longest in practice is INFO of a large cluster.
 const maxLine = 1 << 20
 
 func readLine(r *bufio.Reader) ([]byte, error) {
@@ -86,7 +84,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 			return line, nil
 		case errors.Is(err, bufio.ErrBufferFull) && len(line) <= maxLine:
 		case errors.Is(err, bufio.ErrBufferFull):
-			return nil, fmt.Errorf("read line: it is longer than %d bytes", maxLine)
+			return nil, fmt.Errorf("read line: longer than %d bytes", maxLine)
 		case errors.Is(err, io.EOF) && len(line) > 0:
 			return nil, io.ErrUnexpectedEOF
 		default:
@@ -102,24 +100,24 @@ func (f *Frame) readArguments(op operation, args []string) ([]int, error) {
 	case 1:
 		f.Reply = args[op.before]
 	default:
-		return nil, fmt.Errorf("it has %d arguments", len(args))
+		return nil, fmt.Errorf("unexpected number of arguments: %d", len(args))
 	}
 	f.Subject = args[0]
 	var sizes []int
 	for _, arg := range args[len(args)-op.sizes:] {
 		n, err := strconv.Atoi(arg)
 		if err != nil || n < 0 || n > maxFrame {
-			return nil, fmt.Errorf("%.20q is no size", arg)
+			return nil, fmt.Errorf("%.20q is not a size", arg)
 		}
 		sizes = append(sizes, n)
 	}
 	if !slices.IsSorted(sizes) {
-		return nil, errors.New("its header is longer than the whole")
+		return nil, errors.New("the header is longer than the message")
 	}
 	return sizes, nil
 }
 
-// readBody reads what follows the line, and the line end behind it.
+// readBody reads the header and the payload after the line, and the line end after them.
 func (f *Frame) readBody(r io.Reader, sizes []int) error {
 	total, end := sizes[len(sizes)-1], "\r\n"
 	body := make([]byte, total+len(end))
@@ -129,7 +127,7 @@ func (f *Frame) readBody(r io.Reader, sizes []int) error {
 		return err
 	}
 	if !bytes.HasSuffix(body, []byte(end)) {
-		return errors.New("no line end follows its payload")
+		return errors.New("no line end after the payload")
 	}
 	f.Raw = append(f.Raw, body...)
 	f.Payload = body[:total]
@@ -139,7 +137,7 @@ func (f *Frame) readBody(r io.Reader, sizes []int) error {
 	return nil
 }
 
-// readPiece reads whatever is there.
+// readPiece reads the bytes that have arrived.
 func readPiece(r *bufio.Reader) (Frame, error) {
 	if _, err := r.Peek(1); err != nil {
 		return Frame{}, err

@@ -2,11 +2,11 @@ package link
 
 import "sync"
 
-// Match says whether a message that a client publishes is one to hold, and under which key it counts.
+// Match reports whether a hold applies to a message that a client publishes, and the key under which it counts.
 type Match func(Frame) (key string, ok bool)
 
-// Hold takes messages out of a link: they never arrive, and everything else passes. A client that
-// repeats one that was taken out loses that as well.
+// Hold removes messages from a link: they never arrive, and everything else passes. If the client repeats one, the
+// repetition is removed as well.
 type Hold struct {
 	match   Match
 	answers bool
@@ -16,11 +16,11 @@ type Hold struct {
 	held     map[string]bool   // by key; guarded by mu
 }
 
-// Before takes out the messages that match, until the link is healed: the server never gets them.
+// Before removes the messages that match, until the link is healed: the server never gets them.
 func (l *Link) Before(match Match) *Hold { return l.hold(match, false) }
 
-// After takes out the server's answers to the messages that match, until the link is healed: the server
-// has done what was asked, and the client does not know.
+// After removes the server's answers to the messages that match, until the link is healed: the server has handled them,
+// and the client does not know.
 func (l *Link) After(match Match) *Hold { return l.hold(match, true) }
 
 func (l *Link) hold(match Match, answers bool) *Hold {
@@ -29,14 +29,14 @@ func (l *Link) hold(match Match, answers bool) *Hold {
 	return h
 }
 
-// Held is how many messages, told apart by their keys, were taken out by now.
+// Held returns how many messages with different keys it has removed.
 func (h *Hold) Held() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.held)
 }
 
-// holdBack reports whether a frame is to be taken out.
+// holdBack reports whether a hold removes the frame.
 func (l *Link) holdBack(f Frame) bool {
 	l.mu.Lock()
 	holds := l.holds

@@ -1,6 +1,6 @@
-// Package link is a TCP link between two programs that can be watched and broken: made slow, stalled, cut
-// at once or in the middle of a message, and held at one kind of message. It understands the NATS client
-// protocol, so that "the write of this record" is something to break it at; anything else passes as bytes.
+// Package link is a TCP link between two programs that a test can watch and break: it can be slow, stalled, or cut, also in
+// the middle of a message, and it can hold one kind of message back. It understands the NATS client protocol, so that a
+// test can break it at "the write of this record". Everything else passes as bytes.
 package link
 
 import (
@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// Link listens on 127.0.0.1 and passes on what it gets to its target, and back. Its methods may be
-// called by many goroutines at once.
+// Link listens on 127.0.0.1 and forwards bytes to its target, and back. Its methods are safe for concurrent use.
 type Link struct {
 	target   string
 	listener net.Listener
@@ -23,7 +22,7 @@ type Link struct {
 
 	mu      sync.Mutex // guards all below
 	pairs   map[*pair]struct{}
-	changed chan struct{} // closed and made anew when one of those below changes
+	changed chan struct{} // closed and replaced when one of the fields below changes
 	closed  bool
 	down    bool
 	stalled bool
@@ -32,7 +31,7 @@ type Link struct {
 	holds   []*Hold
 }
 
-// pair is the two connections of a client's.
+// pair is the connection of a client and the matching one to the target.
 type pair struct {
 	client, server net.Conn
 	once           sync.Once
@@ -47,13 +46,13 @@ func (p *pair) close() {
 	})
 }
 
-// NATS returns a link to a NATS server. watch, which may be nil, is called with every frame that is
-// about to be passed on, from several goroutines at once.
+// NATS returns a link to a NATS server. It calls watch, which may be nil, with every frame before it forwards it, from
+// several goroutines at once.
 func NATS(ctx context.Context, target string, watch func(Frame)) (*Link, error) {
 	return listen(ctx, target, ReadNATS, watch)
 }
 
-// TCP returns a link to any server.
+// TCP returns a link to any other server.
 func TCP(ctx context.Context, target string) (*Link, error) {
 	return listen(ctx, target, readPiece, nil)
 }
@@ -72,10 +71,10 @@ func listen(ctx context.Context, target string, read func(*bufio.Reader) (Frame,
 	return l, nil
 }
 
-// Addr is the host and port where clients connect.
+// Addr returns the host and port where clients connect.
 func (l *Link) Addr() string { return l.listener.Addr().String() }
 
-// Close cuts all connections, takes no new ones, and waits until nothing of the link runs.
+// Close cuts all connections, accepts no new ones, and waits until the goroutines of the link have ended.
 func (l *Link) Close() {
 	_ = l.listener.Close()
 	l.change(func() { l.closed = true })
@@ -93,7 +92,7 @@ func (l *Link) accept() {
 	}
 }
 
-// serve connects a client to the target. Where that cannot be reached the client is cut off.
+// serve connects a client to the target. If it cannot reach the target, it closes the client's connection.
 func (l *Link) serve(client net.Conn) {
 	dialer := net.Dialer{Timeout: time.Second}
 	server, err := dialer.Dial("tcp", l.target)
@@ -113,7 +112,7 @@ func (l *Link) serve(client net.Conn) {
 	l.remove(p)
 }
 
-// add reports whether the link takes connections.
+// add reports whether the link accepts connections.
 func (l *Link) add(p *pair) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,7 +129,7 @@ func (l *Link) remove(p *pair) {
 	delete(l.pairs, p)
 }
 
-// pump passes on what comes from one side, until either is closed.
+// pump forwards frames from one side to the other, until either is closed.
 func (l *Link) pump(p *pair, from, to net.Conn, fromClient bool) {
 	defer p.close()
 	r := bufio.NewReaderSize(from, 64<<10)
@@ -146,7 +145,7 @@ func (l *Link) pump(p *pair, from, to net.Conn, fromClient bool) {
 	}
 }
 
-// pass passes a frame on as the link is now, and reports whether the connection goes on.
+// pass forwards a frame, as the state of the link demands, and reports whether the connection stays open.
 func (l *Link) pass(p *pair, f Frame, to net.Conn) bool {
 	if !l.awaitPassage(p) {
 		return false
@@ -159,14 +158,13 @@ func (l *Link) pass(p *pair, f Frame, to net.Conn) bool {
 		return false
 	}
 	if l.watch != nil {
-		l.watch(f) // first, or the answer could be seen before what it answers
+		l.watch(f) // first, so that a request is seen before its answer
 	}
 	_, err := to.Write(f.Raw)
 	return err == nil
 }
 
-// awaitPassage waits as long as the link is stalled, or slow, and reports whether the connection is still
-// there.
+// awaitPassage waits while the link is stalled, or slow, and reports whether the connection is still open.
 func (l *Link) awaitPassage(p *pair) bool {
 	for {
 		stalled, delay, changed := l.hindrance()

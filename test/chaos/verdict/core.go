@@ -1,16 +1,16 @@
 package verdict
 
-// Core is what a subscriber without JetStream got: one that only has a subscription to the subject of the events.
+// Core is what a subscriber without JetStream got, which only subscribes to the subject of the events.
 type Core struct {
 	Got  map[string]int // how often, by message id
-	Away bool           // its connection was lost, so that it may have missed some
-	// Excuses returns how many copies of the message the faults explain, beyond the first: those after which a
-	// worker cannot know whether the stream has its event, and sends it once more. Nil: none.
+	Lost bool           // its connection was lost, so it may have missed some
+	// Excuses returns how many copies of the message the faults explain: after such a fault a worker cannot know whether
+	// the stream has its event, and publishes it again. Nil: none.
 	Excuses func(id string) int
 }
 
-// judgeCore holds what the subscriber got against the stream: each message once. A copy needs a fault of its own as
-// an explanation. Where Got is nil there was no such subscriber.
+// judgeCore checks that the subscriber got each message of the stream once. A fault must explain each copy. If Got is nil
+// there was no subscriber.
 func (c *Count) judgeCore(e Evidence) {
 	if e.Core.Got == nil {
 		return
@@ -19,7 +19,7 @@ func (c *Count) judgeCore(e Evidence) {
 	for _, ev := range e.Events {
 		id := ev.header("Nats-Msg-Id")
 		stored[id] = true
-		if e.Core.Got[id] == 0 && !e.Core.Away {
+		if e.Core.Got[id] == 0 && !e.Core.Lost {
 			c.complain("%s: event %d did not reach the subscriber without JetStream", ev.TaskID, ev.Seq)
 		}
 	}

@@ -26,7 +26,7 @@ func TestTheSubscriberWithoutJetStreamGetsEachEventOnce(t *testing.T) {
 		"once":                          {core: verdict.Core{Got: map[string]int{"a": 1}}},
 		"no subscriber":                 {},
 		"not at all":                    {core: verdict.Core{Got: map[string]int{}}, want: "event 7 did not reach"},
-		"not at all, and it was away":   {core: verdict.Core{Got: map[string]int{}, Away: true}},
+		"not at all, and it was away":   {core: verdict.Core{Got: map[string]int{}, Lost: true}},
 		"twice":                         {core: verdict.Core{Got: map[string]int{"a": 2}}, want: `got "a" 2 times, and faults explain 1`, copies: 1},
 		"as often as faults explain":    {core: verdict.Core{Got: map[string]int{"a": 6}, Excuses: fiveExcused}, copies: 5, excused: 5},
 		"more often than faults":        {core: verdict.Core{Got: map[string]int{"a": 11}, Excuses: fiveExcused}, want: `got "a" 11 times`, copies: 10, excused: 5},

@@ -10,7 +10,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// judgeForm holds an event against itself: what is said twice is the same, and in order.
+// judgeForm checks that the parts of an event agree with each other.
 func (c *Count) judgeForm(t Task, ev Event, older bool) {
 	c.judgeID(t, ev, older)
 	c.judgeHeaders(ev)
@@ -18,7 +18,7 @@ func (c *Count) judgeForm(t Task, ev Event, older bool) {
 		c.complain("%s: %s is retryable: %t, want %t", ev.TaskID, ev.Error.Code, ev.Error.Retryable, ev.Error.Code.Retryable())
 	}
 	submitted := ev.SubmittedAt
-	if submitted.IsZero() { // it never was
+	if submitted.IsZero() { // it never was submitted
 		submitted = ev.RequestedAt
 	}
 	if submitted.Before(ev.RequestedAt) || ev.FinishedAt.Before(submitted) {
@@ -26,9 +26,9 @@ func (c *Count) judgeForm(t Task, ev Event, older bool) {
 	}
 }
 
-// judgeID looks at the message id. The task's own event has the task id. An event beside it has the task id, the
-// sequence of the request that it answers, and when the stream stored that request in Unix milliseconds, with
-// slashes between them.
+// judgeID checks the message id. The task's own event has the task id. Any other event has the task id, the sequence of the
+// request that it answers, and the time when the stream stored that request in Unix milliseconds, separated by
+// slashes.
 func (c *Count) judgeID(t Task, ev Event, older bool) {
 	id := ev.header("Nats-Msg-Id")
 	if !ev.Replay && codeOf(ev) != task.DuplicateTask {
@@ -38,12 +38,12 @@ func (c *Count) judgeID(t Task, ev Event, older bool) {
 		return
 	}
 	if !slices.ContainsFunc(t.Requests, func(r Request) bool { return r.Names(t.ID, id, older) }) {
-		c.complain("%s: event %d has the message id %q, want %s/, the sequence of one of its requests, /, and when that was stored", t.ID, ev.Seq, id, t.ID)
+		c.complain("%s: event %d has the message id %q, want %s/SEQUENCE/TIME of one of its requests", t.ID, ev.Seq, id, t.ID)
 	}
 }
 
-// Names reports whether a message id is that of an event beside the task's own that answers this request. Workers of
-// an older version put a dot for the slash and no time.
+// Names reports whether a message id belongs to an event that answers this request, other than the task's own. Workers of
+// an older version use a dot and the sequence.
 func (r Request) Names(taskID, id string, older bool) bool {
 	if older && id == fmt.Sprintf("%s.%d", taskID, r.Seq) {
 		return true
@@ -53,7 +53,7 @@ func (r Request) Names(taskID, id string, older bool) bool {
 	return ok && err == nil && stored >= r.From.UnixMilli() && stored <= r.Until.UnixMilli()
 }
 
-// judgeHeaders holds the CloudEvents attributes against what the event says.
+// judgeHeaders compares the CloudEvents attributes with the event.
 func (c *Count) judgeHeaders(ev Event) {
 	for name, want := range map[string]string{
 		"ce-specversion": "1.0",
@@ -72,7 +72,7 @@ func (c *Count) judgeHeaders(ev Event) {
 	}
 }
 
-// judgeReplay holds the repetition of an event against the event.
+// judgeReplay compares a repeated event with the first.
 func (c *Count) judgeReplay(ev, first Event) {
 	if ev.Status != first.Status || codeOf(ev) != codeOf(first) || !same(ev.Result, first.Result) {
 		c.complain("%s: event %d repeats %s %s %.200s as %s %s %.200s", ev.TaskID, ev.Seq,
@@ -80,8 +80,7 @@ func (c *Count) judgeReplay(ev, first Event) {
 	}
 }
 
-// header is a header's value; empty where it is not there once. The names of NATS's headers are as they are
-// spelled.
+// header returns the value of a header, or nothing if it does not occur exactly once. Names are case-sensitive in NATS.
 func (ev Event) header(name string) string {
 	if values := ev.Header[name]; len(values) == 1 {
 		return values[0]

@@ -1,5 +1,5 @@
-// Package verdict holds what was asked against what became of it: whether a task was lost, run twice, or
-// answered twice, and whether each answer is the right one. It knows neither NATS nor processes.
+// Package verdict compares what was asked with what happened: whether a task was lost, run twice, or answered twice, and
+// whether each answer is the right one. It knows neither NATS nor processes.
 package verdict
 
 import (
@@ -13,18 +13,18 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Task is what was asked for, and what has to come of it where nothing leaves its submission in doubt.
+// Task is what was asked for, and how it must end if its submission is in no doubt.
 type Task struct {
 	ID       string
 	Status   task.State
 	Code     task.Code       // of the error; empty for success
-	Result   json.RawMessage // of success; nil: not looked at
+	Result   json.RawMessage // of success; nil: not checked
 	Metadata json.RawMessage
-	Resubmit bool      // it may be submitted once more where the outcome is unknown
-	Copies   int       // how often its request was published beyond the first time
-	Invalid  bool      // it is refused before it gets a record
-	Certain  bool      // its submission was in no doubt, whatever was broken
-	Requests []Request // its request and the copies, as their stream has stored them
+	Resubmit bool      // it may be submitted once more if the outcome is unknown
+	Copies   int       // how often its request was published after the first time
+	Invalid  bool      // it is refused and gets no record
+	Certain  bool      // its submission is in no doubt, whatever was broken
+	Requests []Request // the request and its copies, as their stream stored them
 }
 
 // Request is a request on its stream.
@@ -41,7 +41,7 @@ type Event struct {
 	Replay bool // marked as the repetition of an event
 }
 
-// Evidence is what is left when everything has come to rest.
+// Evidence is everything that is stored once all tasks have finished.
 type Evidence struct {
 	Events  []Event
 	Records map[string]task.Record    // by task id
@@ -49,35 +49,35 @@ type Evidence struct {
 	Dead    map[string]int            // dead letters, by task id
 	Left    uint64                    // requests that are still on their stream
 	Core    Core                      // what a subscriber without JetStream got
-	// Forgotten reports whether a task's record was deleted on purpose after the task had ended; nil: no record was.
+	// Forgotten reports whether a task's record was deleted on purpose after the task had finished; nil: none was.
 	Forgotten func(taskID string) bool
-	// Older says that workers of an older version took part. They name events beside a task's own in another form,
-	// and a subscriber without JetStream may get their events any number of times.
+	// Older says that there were workers of an older version. They give other message ids to repeated events, and a
+	// subscriber without JetStream may get their events any number of times.
 	Older bool
-	// Doubt reports whether something that was broken on purpose can have left the outcome of a task's
-	// submission unknown. What the API did itself is in Runs.
+	// Doubt reports whether a fault may have made the outcome of a task's submission unknown. Runs has the faults of
+	// the API itself.
 	Doubt func(taskID string) bool
 }
 
-// Count is the verdict. It is good where there are no Problems.
+// Count is the verdict. It is good if there are no Problems.
 type Count struct {
 	Tasks      int
-	Events     int      // of tasks, repetitions for copies of a request not counted
+	Events     int      // of tasks, without repetitions for copies of a request
 	ExtraRuns  int      // workflows beyond the first of a task
 	Lost       int      // tasks without an event
 	Duplicates int      // events too many
 	Unknown    int      // events that say submission_unknown
-	Explained  int      // those of them where it was unknown
-	Copies     int      // how often the subscriber without JetStream got an event, beyond the first time
+	Explained  int      // those of them whose outcome was unknown indeed
+	Copies     int      // how often the subscriber without JetStream got an event after the first time
 	Excused    int      // those of them that a fault explains
-	Problems   []string // what must not be, one line each
+	Problems   []string // broken promises, one line each
 }
 
 func (c *Count) complain(format string, args ...any) {
 	c.Problems = append(c.Problems, fmt.Sprintf(format, args...))
 }
 
-// Judge counts.
+// Judge compares the tasks with the evidence.
 func Judge(tasks []Task, e Evidence) Count {
 	c := Count{Tasks: len(tasks)}
 	first, replays := c.sort(e.Events)
@@ -87,7 +87,7 @@ func Judge(tasks []Task, e Evidence) Count {
 	}
 	c.judgeCore(e)
 	for id := range first {
-		c.complain("%s: an event of a task that nobody asked for", id)
+		c.complain("%s: an event of an unknown task", id)
 	}
 	if e.Left > 0 {
 		c.complain("%d requests are left on their stream", e.Left)
@@ -96,7 +96,7 @@ func Judge(tasks []Task, e Evidence) Count {
 	return c
 }
 
-// sort returns the events by task, and those that repeat one.
+// sort returns the events by task, and the repeated events by task.
 func (c *Count) sort(events []Event) (first, replays map[string][]Event) {
 	first, replays = map[string][]Event{}, map[string][]Event{}
 	for _, ev := range events {
@@ -142,8 +142,7 @@ func (c *Count) judgeRuns(t Task, log anchortest.Log) {
 	}
 }
 
-// judgeEvent holds the event against what was wanted. An unknown submission is right where there is a
-// reason for the doubt, whatever was wanted.
+// judgeEvent checks the outcome that the event reports. submission_unknown is right if there is a reason for doubt.
 func (c *Count) judgeEvent(t Task, e Evidence, ev Event) {
 	log := e.Runs[t.ID]
 	code := codeOf(ev)
@@ -167,11 +166,11 @@ func (c *Count) judgeEvent(t Task, e Evidence, ev Event) {
 		c.complain("%s: workflow %s was never started for it", t.ID, ev.WorkflowID)
 	}
 	if log.Posts > ev.Attempts {
-		c.complain("%s: %d POSTs, and its event tells of %d", t.ID, log.Posts, ev.Attempts)
+		c.complain("%s: %d POSTs, and its event reports %d", t.ID, log.Posts, ev.Attempts)
 	}
 }
 
-// judgeRecord holds the record against the event, or the dead letter of a request that has none.
+// judgeRecord compares the record with the event. A refused request has a dead letter instead.
 func (c *Count) judgeRecord(t Task, e Evidence, ev Event) {
 	if t.Invalid {
 		if e.Dead[t.ID] != 1 {
@@ -202,7 +201,7 @@ func codeOf(ev Event) task.Code {
 	return ev.Error.Code
 }
 
-// same reports whether two JSON values are.
+// same reports whether two JSON values are equal.
 func same(a, b json.RawMessage) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return len(a) == len(b)

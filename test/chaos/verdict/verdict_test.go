@@ -77,7 +77,7 @@ func TestATaskThatWentWellIsNoProblem(t *testing.T) {
 	}
 }
 
-func TestWhatMustNotBeIsAProblem(t *testing.T) {
+func TestABrokenPromiseIsAProblem(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		spoil func(*verdict.Task, *verdict.Evidence)
@@ -85,12 +85,12 @@ func TestWhatMustNotBeIsAProblem(t *testing.T) {
 	}{
 		{"lost", func(_ *verdict.Task, e *verdict.Evidence) { e.Events = nil }, "no event"},
 		{"two events", func(_ *verdict.Task, e *verdict.Evidence) { e.Events = append(e.Events, succeeded()) }, "1 events too many"},
-		{"a repetition nobody asked for", func(_ *verdict.Task, e *verdict.Evidence) {
+		{"a repetition without a copy of the request", func(_ *verdict.Task, e *verdict.Evidence) {
 			e.Events = append(e.Events, verdict.Event{Event: task.Event{TaskID: "a"}, Replay: true})
 		}, "1 events too many"},
-		{"somebody else's event", func(_ *verdict.Task, e *verdict.Evidence) {
+		{"an unknown task's event", func(_ *verdict.Task, e *verdict.Evidence) {
 			e.Events = append(e.Events, verdict.Event{Event: task.Event{TaskID: "b"}})
-		}, "nobody asked for"},
+		}, "unknown task"},
 		{"run twice", func(_ *verdict.Task, e *verdict.Evidence) {
 			e.Runs["a"] = anchortest.Log{Posts: 1, Accepted: 2, Workflows: []string{"wf", "wf2"}}
 		}, "run 2 times, at most 1"},
