@@ -115,7 +115,7 @@ func (f *faults) resent(workers map[string]bool, during span) int {
 	n := 0
 	for _, b := range f.all {
 		switch {
-		case !b.overlaps(during), b.worker != everyone && !workers[b.worker]:
+		case !b.overlaps(during), b.worker != everyone && !workers[b.worker] && !workers[everyone]:
 		case b.refuses:
 			n += manyCopies
 		case b.silent:

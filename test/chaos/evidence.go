@@ -31,7 +31,8 @@ const (
 // collect gathers the evidence, once no worker is running.
 func (w *world) collect(ctx context.Context) (verdict.Evidence, error) {
 	e := verdict.Evidence{Records: map[string]task.Record{}, Dead: map[string]int{}}
-	e.Doubt = func(id string) bool { return w.faults.explain(w.journal.windowsOf(id)) }
+	e.RecordLost = func(id string) bool { return w.journal.heldAt(id, w.deletions) }
+	e.Doubt = func(id string) bool { return w.faults.explain(w.journal.windowsOf(id)) || e.RecordLost(id) }
 	e.Forgotten = func(id string) bool { return w.journal.endedBefore(id, w.deletions) }
 	e.Core, e.Older = w.core.evidence(w.faults), w.older != ""
 	var err error
@@ -100,6 +101,9 @@ func (w *world) collectRecords(ctx context.Context, e *verdict.Evidence) error {
 
 func (w *world) collectDead(ctx context.Context, e *verdict.Evidence) error {
 	return w.read(ctx, deadStream, func(m jetstream.Msg, seq uint64) error {
+		if len(m.Data()) == 0 {
+			return nil // its body is withheld
+		}
 		var request struct {
 			TaskID string `json:"task_id"`
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
 )
@@ -25,7 +26,7 @@ type subscriber struct {
 // copies are the copies of one message that a subscriber got.
 type copies struct {
 	n       int
-	workers map[string]bool // the names in the events
+	workers map[string]bool // the names in the events; everyone: a repeated event names the worker of the first
 	span                    // from the first copy to the latest
 }
 
@@ -75,6 +76,9 @@ func (s *subscriber) count(m *nats.Msg) {
 	c.n++
 	c.until = now
 	c.workers[ev.Worker] = true
+	if m.Header.Get(publisher.ReplayHeader) != "" {
+		c.workers[everyone] = true
+	}
 }
 
 // republishTime is how long a worker may wait for a PubAck before it publishes an event again. A fault explains a copy if
