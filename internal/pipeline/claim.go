@@ -169,14 +169,20 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 	next.Owner = r.cfg.Worker
 	next.Epoch++
 	next.RequestSeq, next.RequestedAt = r.req.Delivery.Seq, r.req.Delivery.Stored
-	rec, err := r.save(ctx, next)
-	if err != nil {
-		return rec, err
+	// Unlike save, this never writes over a record that was not found: its owner may be alive, and this run has no claim
+	// to the task yet.
+	rec, err := r.Tracker.Save(context.WithoutCancel(ctx), next)
+	if errors.Is(err, task.ErrRecordLost) {
+		err = task.ErrNotOwner
 	}
+	if err != nil {
+		return &rec, err
+	}
+	r.saved = time.Now()
 	r.metrics.takeovers.Inc()
 	r.log.Info().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Str("state", string(rec.State)).
 		Str("from", found.Owner).Uint64("epoch", rec.Epoch).Msg("task taken over")
-	return rec, nil
+	return &rec, nil
 }
 
 // replay publishes the event of an ended task once more. If the event has expired, the request is refused: running the

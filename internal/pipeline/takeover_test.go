@@ -58,6 +58,40 @@ func TestACopyThatTakesOverALiveTaskPublishesNoSecondEvent(t *testing.T) {
 	w.wantOneEvent(success, 1)
 }
 
+// Two workers have the request, because NATS has forgotten a delivery. One of them reads the record, and takes the task
+// over only after the other has gone a step further.
+func TestATakeoverOfARecordThatHasChangedIsNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	deliver := w.request(body(`,"on_unknown_submission":"resubmit"`))
+	w.die("w1", &death{step: "submit"}, deliver(1))
+
+	handles := func(name string, does steps, d task.Delivery) (verdict <-chan error) {
+		p, verdicts := w.worker(name, does), make(chan error, 1)
+		go func() { verdicts <- handle(t.Context(), p, d) }()
+		return verdicts
+	}
+	waits, runs, late := newStall("save waiting"), newStall("status"), newStall("save waiting")
+	waits.after = true
+	ownerVerdict := handles("w2", stepFunc(func(step string, act func() error) error {
+		return waits.do(step, func() error { return runs.do(step, act) })
+	}), deliver(2))
+	<-waits.reached // the record says waiting, in epoch 2
+	lateVerdict := handles("w3", late, deliver(3))
+	<-late.reached // w3 is about to write epoch 3 over that
+	close(waits.resume)
+	<-runs.reached // the record says running
+	close(late.resume)
+	if err := <-lateVerdict; !errors.Is(err, task.ErrNotOwner) {
+		t.Errorf("got %v, want ErrNotOwner", err)
+	}
+	close(runs.resume)
+	if err := <-ownerVerdict; err != nil {
+		t.Error(err)
+	}
+	w.wantOneEvent(success, 1)
+}
+
 // remove deletes a request, as an operator would.
 func (w *world) remove(d task.Delivery) {
 	w.t.Helper()
