@@ -183,21 +183,6 @@ func (j *journal) endedBefore(taskID string, moments []time.Time) bool {
 	return last.state.Ended() && slices.ContainsFunc(moments, last.at.Before)
 }
 
-// heldAt reports whether a task had an unfinished record at one of the moments.
-func (j *journal) heldAt(taskID string, moments []time.Time) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return slices.ContainsFunc(moments, func(at time.Time) bool {
-		held := false
-		for _, w := range j.writes[taskID] {
-			if w.at.Before(at) {
-				held = !w.state.Ended()
-			}
-		}
-		return held
-	})
-}
-
 // unfinished returns the tasks whose latest record is not a finished one.
 func (j *journal) unfinished() []string {
 	j.mu.Lock()

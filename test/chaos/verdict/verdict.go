@@ -51,9 +51,9 @@ type Evidence struct {
 	Core    Core                      // what a subscriber without JetStream got
 	// Forgotten reports whether a task's record was deleted on purpose after the task had finished; nil: none was.
 	Forgotten func(taskID string) bool
-	// RecordLost reports whether a task's record was deleted on purpose while the task ran; nil: none was. With the record,
-	// the count of earlier submissions is lost.
-	RecordLost func(taskID string) bool
+	// BucketDeleted is when the bucket of records was deleted on purpose. What a record said of earlier submissions is lost
+	// with it, and the task may end as submission_unknown.
+	BucketDeleted []time.Time
 	// Older says that there were workers of an older version. They give other message ids to repeated events, and a
 	// subscriber without JetStream may get their events any number of times.
 	Older bool
@@ -152,7 +152,7 @@ func (c *Count) judgeEvent(t Task, e Evidence, ev Event) {
 	switch {
 	case code == task.SubmissionUnknown:
 		c.Unknown++
-		if t.Certain || log.Doubtful == 0 && !e.Doubt(t.ID) {
+		if t.Certain || log.Doubtful == 0 && !e.Doubt(t.ID) && !e.lostRecord(t, ev) {
 			c.complain("%s: submission_unknown, and nothing left it in doubt (%d POSTs, %d accepted): %s", t.ID, log.Posts, log.Accepted, ev.Error.Message)
 			break
 		}
@@ -168,9 +168,16 @@ func (c *Count) judgeEvent(t Task, e Evidence, ev Event) {
 	if ev.WorkflowID != "" && !slices.Contains(log.Workflows, ev.WorkflowID) {
 		c.complain("%s: workflow %s was never started for it", t.ID, ev.WorkflowID)
 	}
-	if log.Posts > ev.Attempts && (e.RecordLost == nil || !e.RecordLost(t.ID)) {
+	if log.Posts > ev.Attempts && !e.lostRecord(t, ev) {
 		c.complain("%s: %d POSTs, and its event reports %d", t.ID, log.Posts, ev.Attempts)
 	}
+}
+
+// lostRecord reports whether the bucket was deleted between the task's request and its event.
+func (e Evidence) lostRecord(t Task, ev Event) bool {
+	return len(t.Requests) > 0 && slices.ContainsFunc(e.BucketDeleted, func(at time.Time) bool {
+		return at.After(t.Requests[0].From) && at.Before(ev.FinishedAt.Add(time.Second))
+	})
 }
 
 // judgeRecord compares the record with the event. A refused request has a dead letter instead.
