@@ -109,19 +109,27 @@ func (r *run) begin(ctx context.Context) (*task.Record, error) {
 	case r.acquireSlot(ctx, patience) == nil && !r.expired():
 		first = r.asSubmitting(first)
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if r.req.Delivery.LostLease() {
-		return nil, task.ErrNotOwner
-	}
-	rec, err := r.create(ctx, first)
+	rec, err := r.createChecked(ctx, first)
 	if err != nil {
 		r.releaseSlot(task.ErrNotSubmitted)
 		return rec, err
 	}
 	r.log.Debug().Str("task", rec.TaskID).Str("state", string(rec.State)).Bool("record_lost", lost).Msg("task began")
 	return rec, nil
+}
+
+// createChecked creates the record, unless something has happened while the run waited for its slot.
+func (r *run) createChecked(ctx context.Context, first task.Record) (*task.Record, error) {
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case r.req.Delivery.LostLease():
+		return nil, task.ErrNotOwner
+	case r.restoreWait(ctx) > 0:
+		return nil, task.ErrBucketRecreated
+	default:
+		return r.create(ctx, first)
+	}
 }
 
 // isStored reports whether the request that a record names is still stored.

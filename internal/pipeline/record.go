@@ -23,11 +23,9 @@ func (r *run) create(ctx context.Context, first task.Record) (*task.Record, erro
 // save writes the record of a task that this run owns. If the bucket has lost the record, save writes it again:
 // another worker would find none and run the task a second time.
 func (r *run) save(ctx context.Context, next task.Record) (*task.Record, error) {
-	ctx = context.WithoutCancel(ctx)
-	rec, err := r.Tracker.Save(ctx, next)
-	if errors.Is(err, task.ErrRecordLost) && !r.req.Delivery.LostLease() {
-		r.log.Warn().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Msg("lost record written again")
-		rec, err = r.Tracker.Save(ctx, rec)
+	rec, err := r.Tracker.Save(context.WithoutCancel(ctx), next)
+	if errors.Is(err, task.ErrRecordLost) {
+		rec, err = r.saveLost(ctx, rec)
 	}
 	if errors.Is(err, task.ErrRecordLost) {
 		err = task.ErrNotOwner
@@ -36,6 +34,20 @@ func (r *run) save(ctx context.Context, next task.Record) (*task.Record, error) 
 		r.saved = time.Now()
 	}
 	return &rec, err
+}
+
+// saveLost writes a record that the bucket has lost. It returns task.ErrNotOwner if another worker may have the task.
+func (r *run) saveLost(ctx context.Context, rec task.Record) (task.Record, error) {
+	if r.req.Delivery.LostLease() {
+		return rec, task.ErrNotOwner
+	}
+	if rec.WorkflowID == "" && !rec.State.Ended() { // nothing is lost if another worker submits it
+		if err := r.awaitOthers(ctx, rec); err != nil {
+			return rec, err
+		}
+	}
+	r.log.Warn().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Msg("lost record written again")
+	return r.Tracker.Save(context.WithoutCancel(ctx), rec)
 }
 
 // advance writes a record that is a step forward for the task.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
@@ -42,6 +43,31 @@ func (r *run) recordMayBeLost(ctx context.Context) (bool, error) {
 	}
 	created, recreated, err := r.bucketCreated(ctx, laterMaxAge)
 	return recreated && created.After(r.req.Delivery.Stored), err
+}
+
+// awaitOthers returns task.ErrNotOwner if another worker has a task that this one has not submitted. Two workers have one
+// request when NATS has forgotten a delivery, and then only the record tells which of them may submit it. So before the
+// lost record is written again, the other one has its time to do that. If it has finished the task, the request is gone.
+func (r *run) awaitOthers(ctx context.Context, rec task.Record) error {
+	_, err := r.Requests.StoredAt(ctx, r.req.Delivery.Seq)
+	if errors.Is(err, task.ErrNoRequest) {
+		return task.ErrNotOwner
+	}
+	if err != nil {
+		return err
+	}
+	if err := sleep(ctx, r.restoreWait(ctx)); err != nil {
+		return err
+	}
+	found, err := r.Tracker.Get(ctx, rec.TaskID)
+	switch {
+	case errors.Is(err, task.ErrNoRecord), err == nil && found.Precedes(rec):
+		return nil
+	case err == nil:
+		return task.ErrNotOwner
+	default:
+		return err
+	}
 }
 
 // bucketCreated returns when the bucket of records was created, as of an answer that is no older than maxAge, and

@@ -1,9 +1,11 @@
 package pipeline_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -83,6 +85,45 @@ func TestACopyWaitsUntilTheRecordsAreWrittenAgain(t *testing.T) {
 			if got := w.api.Accepted("a"); got != 1 {
 				t.Errorf("got %d runs, want 1", got)
 			}
+		})
+	}
+}
+
+// Two workers have the request, because NATS has forgotten a delivery, and the bucket is deleted before the one that
+// waits to submit the task writes its record. The other one has finished the task, or runs it.
+func TestAWaitingTaskWhoseRecordIsLostIsNotSubmittedIfAnotherWorkerHasIt(t *testing.T) {
+	t.Parallel()
+	for name, finished := range map[string]bool{"finished": true, "running": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newAgedWorld(t)
+			deliver := w.request(w.planned(anchortest.Plan{Submit: []anchortest.Fault{anchortest.RateLimited(0)}}, ""))
+			slow := newStall("save submitting")
+			slowVerdict := w.start(slow, deliver(1)) // the first POST is refused, and the second one is about to be announced
+
+			runs, other := newStall("status"), make(chan error, 1)
+			second := w.worker("w2", runs)
+			go func() { other <- handle(t.Context(), second, deliver(2)) }()
+			<-runs.reached
+			if finished {
+				close(runs.resume)
+				if err := <-other; err != nil {
+					t.Fatal(err)
+				}
+				w.remove(deliver(2)) // acknowledged
+			}
+			w.loseRecords()
+			close(slow.resume)
+			if !finished {
+				close(runs.resume) // it writes its record again, with its next step
+				if err := <-other; err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := <-slowVerdict; !errors.Is(err, task.ErrNotOwner) {
+				t.Errorf("got %v, want ErrNotOwner", err)
+			}
+			w.wantOneEvent(success, 1)
 		})
 	}
 }

@@ -173,10 +173,11 @@ func (c *Count) judgeEvent(t Task, e Evidence, ev Event) {
 	}
 }
 
-// lostRecord reports whether the bucket was deleted between the task's request and its event.
+// lostRecord reports whether the bucket was deleted between the task's request and its event, or so shortly before that it was
+// created again only after the request.
 func (e Evidence) lostRecord(t Task, ev Event) bool {
 	return len(t.Requests) > 0 && slices.ContainsFunc(e.BucketDeleted, func(at time.Time) bool {
-		return at.After(t.Requests[0].From) && at.Before(ev.FinishedAt.Add(time.Second))
+		return at.After(t.Requests[0].From.Add(-5*time.Second)) && at.Before(ev.FinishedAt.Add(time.Second))
 	})
 }
 
