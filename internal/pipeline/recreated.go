@@ -77,9 +77,9 @@ func (r *run) bucketCreated(ctx context.Context, maxAge time.Duration) (created 
 	return created, created.Sub(r.Requests.Created(ctx)) > createdTogether, err
 }
 
-// asUnknown returns the first record of a task that an earlier delivery may have submitted. Nothing is submitted for it
-// unless the request allows a second submission.
+// asUnknown returns the first record of a task that an earlier delivery may have submitted. Nothing more is submitted for
+// it: the one repetition that its request may allow can have been used as well.
 func asUnknown(first task.Record) task.Record {
-	first.State, first.Attempts = task.Submitting, 1
+	first.State, first.Attempts, first.ErrorCode = task.Submitting, 1, task.SubmissionUnknown
 	return first
 }

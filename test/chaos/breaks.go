@@ -114,8 +114,12 @@ func (f *faults) resent(workers map[string]bool, during span) int {
 	defer f.mu.Unlock()
 	n := 0
 	for _, b := range f.all {
+		lasts := b.span
+		if b.silent && !lasts.until.IsZero() { // the nodes that came back elect a leader first
+			lasts.until = lasts.until.Add(recoveryTime)
+		}
 		switch {
-		case !b.overlaps(during), b.worker != everyone && !workers[b.worker] && !workers[everyone]:
+		case !lasts.overlaps(during), b.worker != everyone && !workers[b.worker] && !workers[everyone]:
 		case b.refuses:
 			n += manyCopies
 		case b.silent:
