@@ -31,10 +31,10 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 		rec, err := r.find(ctx, first)
 		mine := rec.BelongsTo(*d)
 		switch {
-		case errors.Is(err, task.ErrNoRecord) && !restored && r.restoreWait(ctx) > 0:
+		case errors.Is(err, task.ErrNoRecord) && !restored && r.restoreWait(ctx, firstMaxAge) > 0:
 			// The bucket was recreated a moment ago, and the record may be lost.
 			restored = true
-			if err := sleep(ctx, r.restoreWait(ctx)); err != nil {
+			if err := sleep(ctx, r.restoreWait(ctx, firstMaxAge)); err != nil {
 				return rec, false, err
 			}
 		case errors.Is(err, task.ErrNoRecord):
@@ -125,7 +125,7 @@ func (r *run) createChecked(ctx context.Context, first task.Record) (*task.Recor
 		return nil, ctx.Err()
 	case r.req.Delivery.LostLease():
 		return nil, task.ErrNotOwner
-	case r.restoreWait(ctx) > 0:
+	case r.restoreWait(ctx, firstMaxAge) > 0:
 		return nil, task.ErrBucketRecreated
 	default:
 		return r.create(ctx, first)

@@ -21,14 +21,15 @@ const (
 	// time: then there were no earlier runs.
 	createdTogether = 2 * time.Second
 
-	// How old the answer may be that says when the bucket was created, for a first delivery and for a later one.
+	// How old the answer may be that says when the bucket was created: for a first delivery, and where an earlier record may
+	// have been lost.
 	firstMaxAge, laterMaxAge = time.Second, 50 * time.Millisecond
 )
 
 // restoreWait returns how long the bucket is still so new that the record of a running task may not have been written
-// again; 0 or less if it is not.
-func (r *run) restoreWait(ctx context.Context) time.Duration {
-	created, recreated, err := r.bucketCreated(ctx, firstMaxAge)
+// again; 0 or less if it is not. The answer that says when it was created may be as old as maxAge.
+func (r *run) restoreWait(ctx context.Context, maxAge time.Duration) time.Duration {
+	created, recreated, err := r.bucketCreated(ctx, maxAge)
 	if err != nil || !recreated { // an error means that ctx has ended
 		return 0
 	}
@@ -56,7 +57,7 @@ func (r *run) awaitOthers(ctx context.Context, rec task.Record) error {
 	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, r.restoreWait(ctx)); err != nil {
+	if err := sleep(ctx, r.restoreWait(ctx, laterMaxAge)); err != nil {
 		return err
 	}
 	found, err := r.Tracker.Get(ctx, rec.TaskID)
