@@ -60,8 +60,9 @@ func (r *run) advance(ctx context.Context, next task.Record) (*task.Record, erro
 }
 
 // certainFor is how long a run trusts that the record which it wrote has not changed. A worker whose host was
-// suspended does not know that its lease has expired, but the wall clock has advanced.
-const certainFor = 10 * time.Minute
+// suspended does not know that its lease has expired, but the wall clock has advanced. And NATS may have forgotten the
+// delivery, so that another worker has the task. One read more for a task that took that long costs little.
+const certainFor = 30 * time.Second
 
 // confirm checks that this run still owns the task, if there is reason to doubt it.
 func (r *run) confirm(ctx context.Context, rec *task.Record) (*task.Record, error) {
