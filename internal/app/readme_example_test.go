@@ -15,19 +15,8 @@ import (
 // The README's program in Go is copied by people: it has to compile, and to do what the README says.
 func TestTheREADMEsProgramRunsAsPrinted(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	programs := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(readme, -1)
-	if len(programs) != 1 {
-		t.Fatalf("got %d programs, want one", len(programs))
-	}
-	dir := t.TempDir()
-	source, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "example")
-	if err := os.WriteFile(source, programs[0][1], 0o600); err != nil {
-		t.Fatal(err)
-	}
+	source := readmeProgram(t, "go", "main.go")
+	binary := filepath.Join(filepath.Dir(source), "example")
 	for _, args := range [][]string{{"vet", source}, {"build", "-o", binary, source}} {
 		if out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
 			t.Fatalf("go %s: %v\n%s", args[0], err, out)
@@ -67,4 +56,23 @@ func TestTheREADMEsProgramRunsAsPrinted(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// readmeProgram writes the README's one program in a language to a file with this name, in a folder of its own, and
+// returns its path.
+func readmeProgram(t *testing.T, language, name string) (source string) {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs := regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(readme, -1)
+	if len(programs) != 1 {
+		t.Fatalf("got %d programs in %s, want one", len(programs), language)
+	}
+	source = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(source, programs[0][1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return source
 }

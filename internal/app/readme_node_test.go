@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -18,19 +17,7 @@ const nodeModules = "CAPSTAN_NODE_MODULES"
 
 func TestTheREADMEsNodeProgramRunsAsPrinted(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	programs := regexp.MustCompile("(?s)```js\n(.*?)```").FindAllSubmatch(readme, -1)
-	if len(programs) != 1 {
-		t.Fatalf("got %d programs, want one", len(programs))
-	}
-	dir := t.TempDir()
-	source := filepath.Join(dir, "tasks.mjs")
-	if err := os.WriteFile(source, programs[0][1], 0o600); err != nil {
-		t.Fatal(err)
-	}
+	source := readmeProgram(t, "js", "tasks.mjs")
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("SKIPPED: node is not installed")
@@ -42,7 +29,7 @@ func TestTheREADMEsNodeProgramRunsAsPrinted(t *testing.T) {
 	if modules == "" {
 		t.Skipf("SKIPPED: only the syntax was checked, %s is not set", nodeModules)
 	}
-	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
+	if err := os.Symlink(modules, filepath.Join(filepath.Dir(source), "node_modules")); err != nil {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
