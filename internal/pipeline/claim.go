@@ -26,27 +26,21 @@ const (
 func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error) {
 	d := &r.req.Delivery
 	var orphan, overdue uint64 // revisions of a record whose request is not stored, and whose submission is over
-	restored := false          // the other workers have had the time to write lost records again
 	for first := d.Deliveries <= 1; ; first = false {
 		rec, err := r.find(ctx, first)
 		mine := rec.BelongsTo(*d)
 		switch {
-		case errors.Is(err, task.ErrNoRecord) && !restored && r.restoreWait(ctx, firstMaxAge) > 0:
-			// The bucket was recreated a moment ago, and the record may be lost.
-			restored = true
-			if err := sleep(ctx, r.restoreWait(ctx, firstMaxAge)); err != nil {
-				return rec, false, err
-			}
 		case errors.Is(err, task.ErrNoRecord):
 			// It is a new task. If another delivery creates the record first, the next turn finds that. If the bucket
-			// turns out to be another one, the task may have had a record.
+			// was recreated a moment ago, the record may be lost, and its owner has some time to write it again.
 			rec, err = r.begin(ctx)
 			switch {
-			case errors.Is(err, task.ErrBucketRecreated):
-				restored = false
-			case !errors.Is(err, task.ErrRecordExists):
-				return rec, false, err
+			case errors.Is(err, task.ErrRecordExists):
+				continue
+			case errors.Is(err, task.ErrBucketRecreated) && sleep(ctx, r.restoreWait(ctx, firstMaxAge)) == nil:
+				continue
 			}
+			return rec, false, err
 		case errors.Is(err, task.ErrNewerRecord):
 			// A worker of a newer version has the task, and another one will get the request.
 			r.log.Warn().Str("task", r.req.TaskID).Msg("record of a newer version left alone")
