@@ -31,22 +31,13 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 		mine := rec.BelongsTo(*d)
 		switch {
 		case errors.Is(err, task.ErrNoRecord):
-			// It is a new task. If another delivery creates the record first, the next turn finds that. If the bucket
-			// was recreated a moment ago, the record may be lost, and its owner has some time to write it again.
-			rec, err = r.begin(ctx)
-			switch {
-			case errors.Is(err, task.ErrRecordExists):
-				continue
-			case errors.Is(err, task.ErrBucketRecreated) && sleep(ctx, r.restoreWait(ctx, firstMaxAge)) == nil:
-				continue
+			// It is a new task. If another delivery creates the record first, the next turn finds that.
+			rec, created, err := r.begin(ctx)
+			if created || err != nil {
+				return rec, false, err
 			}
-			return rec, false, err
-		case errors.Is(err, task.ErrNewerRecord):
-			// A worker of a newer version has the task, and another one will get the request.
-			r.log.Warn().Str("task", r.req.TaskID).Msg("record of a newer version left alone")
-			return rec, false, err
 		case err != nil:
-			// The record cannot be read.
+			// The record cannot be read, or a worker of a newer version has the task.
 			return rec, false, err
 		case !mine && rec.Digest != r.req.Digest:
 			// Another request with other content has used the task id.
@@ -84,32 +75,55 @@ func (r *run) find(ctx context.Context, first bool) (*task.Record, error) {
 		return &task.Record{}, task.ErrNoRecord
 	}
 	rec, err := r.Tracker.Get(ctx, r.req.TaskID)
+	if errors.Is(err, task.ErrNewerRecord) {
+		r.log.Warn().Str("task", r.req.TaskID).Msg("record of a newer version left alone")
+	}
 	return &rec, err
 }
 
-// begin creates the record of a new task: submitting if it gets a slot soon, else waiting.
-func (r *run) begin(ctx context.Context) (*task.Record, error) {
+// begin creates the record of a new task. created is false if the record must be read first: another delivery has
+// created it, or the bucket was recreated a moment ago, so that the owner of a lost record may have written it again
+// by now.
+func (r *run) begin(ctx context.Context) (rec *task.Record, created bool, err error) {
+	first, err := r.firstRecord(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	rec, err = r.createChecked(ctx, first)
+	if err == nil {
+		r.log.Debug().Str("task", rec.TaskID).Str("state", string(rec.State)).
+			Bool("record_lost", rec.UnknownOnce()).Msg("task began")
+		return rec, true, nil
+	}
+	r.releaseSlot(task.ErrNotSubmitted)
+	switch {
+	case errors.Is(err, task.ErrRecordExists):
+		return rec, false, nil
+	case errors.Is(err, task.ErrBucketRecreated):
+		return rec, false, sleep(ctx, r.restoreWait(ctx, firstMaxAge))
+	default:
+		return rec, false, err
+	}
+}
+
+// firstRecord returns the record of a new task: submitting if it gets a slot soon, else waiting.
+func (r *run) firstRecord(ctx context.Context) (task.Record, error) {
 	first := task.Record{
 		TaskID: r.req.TaskID, State: task.Waiting, Owner: r.cfg.Worker, Epoch: 1,
 		RequestSeq: r.req.Delivery.Seq, RequestedAt: r.req.Delivery.Stored,
 		Digest: r.req.Digest, SessionID: r.req.SessionID,
 	}
-	lost, err := r.recordMayBeLost(ctx)
-	switch {
+	switch lost, err := r.recordMayBeLost(ctx); {
 	case err != nil:
-		return nil, err
+		return first, err
 	case lost:
-		first = asUnknown(first)
+		return asUnknown(first), nil
 	case r.acquireSlot(ctx, patience) == nil && !r.expired():
-		first = r.asSubmitting(first)
+		return r.asSubmitting(first), nil
+	default:
+		r.releaseSlot(task.ErrNotSubmitted) // it may have expired while it waited for the slot
+		return first, nil
 	}
-	rec, err := r.createChecked(ctx, first)
-	if err != nil {
-		r.releaseSlot(task.ErrNotSubmitted)
-		return rec, err
-	}
-	r.log.Debug().Str("task", rec.TaskID).Str("state", string(rec.State)).Bool("record_lost", lost).Msg("task began")
-	return rec, nil
 }
 
 // createChecked creates the record, unless something has happened while the run waited for its slot.
