@@ -60,9 +60,11 @@ type Tracker interface {
 
 // Poller waits for workflows.
 type Poller interface {
-	// Wait returns when the workflow has ended or is lost, when its time is up, or with the error of ctx. The outcome
-	// is never nil: it holds what was learned so far.
+	// Wait returns when the workflow has ended or is lost, when its time is up, with the error of ctx, or with
+	// task.ErrInterrupted. The outcome is never nil: it holds what was learned so far.
 	Wait(ctx context.Context, w *task.Watch) (*task.Outcome, error)
+	// Interrupt makes every Wait that has begun return task.ErrInterrupted.
+	Interrupt()
 }
 
 // Publisher stores events and dead letters.
@@ -112,14 +114,13 @@ type Pipeline struct {
 	log         zerolog.Logger
 	metrics     metrics
 	unsubmitted *unsubmitted
-	waits       *waits
 	keysOnly    keysOnly
 }
 
 // New returns a pipeline through these parts.
 func New(cfg Config, p Parts, reg prometheus.Registerer, log zerolog.Logger) *Pipeline {
 	u := newUnsubmitted()
-	return &Pipeline{Parts: p, cfg: cfg, log: log, metrics: newMetrics(reg, u.oldest), unsubmitted: u, waits: newWaits()}
+	return &Pipeline{Parts: p, cfg: cfg, log: log, metrics: newMetrics(reg, u.oldest), unsubmitted: u}
 }
 
 // Handle runs one request from its delivery to its event. It returns nil when the request is done: everything final

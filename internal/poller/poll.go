@@ -28,6 +28,7 @@ const copies = 4
 func (p *Poller) poll(ctx context.Context, w *wait) (over bool) {
 	ctx, cancel := context.WithDeadline(ctx, w.giveUp)
 	defer cancel()
+	defer w.interrupt.afterFunc(cancel)()
 	permit, err := p.acquire(ctx, w)
 	if err != nil { // ctx has ended, or would end before the call could leave
 		w.due = w.giveUp

@@ -60,6 +60,9 @@ type Poller struct {
 	limit   *rate.Limiter
 	resumes spread
 	breaker *breaker.Breaker
+
+	interrupts interrupts
+
 	log     zerolog.Logger
 	metrics metrics
 }
@@ -76,14 +79,16 @@ func New(cfg Config, api API, budgets Budgets, limit *rate.Limiter, reg promethe
 		limit:   limit,
 		breaker: breaker.New(longestPause),
 		log:     log,
+
+		interrupts: interrupts{latest: newInterruption()},
 	}
 	p.metrics = newMetrics(reg, p.pausedGauge)
 	return p
 }
 
 // Wait blocks until the workflow has ended, is lost, has an answer that is too large, or its deadline has come.
-// It returns ctx's error if that ends first. The outcome is never nil: it holds what was learned so far. An outcome
-// with a result holds memory, which the caller frees with Outcome.Release.
+// It returns ctx's error if that ends first, or task.ErrInterrupted after Interrupt. The outcome is never nil: it holds
+// what was learned so far. An outcome with a result holds memory, which the caller frees with Outcome.Release.
 //
 // A last poll is due shortly before the deadline. A resumed wait polls at least once, for which it has a few seconds
 // even after the deadline.
@@ -92,7 +97,7 @@ func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (*task.Outcome, er
 	defer p.end(w)
 	for over := false; !over; {
 		if err := w.sleep(ctx); err != nil {
-			return w.outcome, w.interrupted(err)
+			return w.outcome, w.unfinished(err)
 		}
 		if !time.Now().Before(w.giveUp) {
 			w.outcome.TimedOut = true

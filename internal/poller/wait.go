@@ -41,6 +41,7 @@ type wait struct {
 	taskID     string
 	workflowID string
 	answered   func() // called for each answer that does not end the wait
+	interrupt  *interruption
 	outcome    *task.Outcome
 
 	submitted time.Time
@@ -67,6 +68,7 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 		taskID:     watch.TaskID,
 		workflowID: watch.WorkflowID,
 		answered:   watch.Answered,
+		interrupt:  p.interrupts.next(),
 		outcome:    &task.Outcome{},
 		submitted:  submitted,
 		lastPoll:   deadline.Add(-min(lastPollLead, deadline.Sub(submitted)/10)),
@@ -88,23 +90,36 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 	return w
 }
 
-// sleep blocks until the next poll is due. It returns ctx's error if that ends first.
+// sleep blocks until the next poll is due. It returns ctx's error or task.ErrInterrupted if that comes first.
 func (w *wait) sleep(ctx context.Context) error {
 	rest := time.Until(w.due)
 	if rest <= 0 {
-		return ctx.Err()
+		return w.stopped(ctx)
 	}
 	w.timer.Reset(rest)
 	select {
 	case <-w.timer.C:
 		return nil
 	case <-ctx.Done():
+	case <-w.interrupt.begun:
+	}
+	return w.stopped(ctx)
+}
+
+// stopped returns ctx's error if that has ended, task.ErrInterrupted if the wait is interrupted, or nil.
+func (w *wait) stopped(ctx context.Context) error {
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case w.interrupt.isBegun():
+		return task.ErrInterrupted
+	default:
+		return nil
 	}
 }
 
-// interrupted returns the error of a wait whose context has ended.
-func (w *wait) interrupted(err error) error {
+// unfinished returns the error of a wait that stopped before the workflow ended.
+func (w *wait) unfinished(err error) error {
 	return fmt.Errorf("wait for workflow %s: %w", w.workflowID, err)
 }
 

@@ -95,15 +95,15 @@ func TestAPanicReleasesEverything(t *testing.T) {
 	})
 }
 
-// ctx can end before a wait begins, while it sleeps, while it waits in line, and during its call.
-func TestEndOfContextEndsAWaitAtAnyPoint(t *testing.T) {
+// A wait can be stopped while it sleeps, while it waits in line, and during its call.
+func TestAWaitStopsAtAnyPoint(t *testing.T) {
 	tests := map[string]struct {
 		answer api
 		limit  rate.Limit
 		memory poller.Budgets
 		after  time.Duration
 	}{
-		"before":       {running, rate.Inf, plenty(), 0},
+		"at once":      {running, rate.Inf, plenty(), 0},
 		"asleep":       {running, rate.Inf, plenty(), time.Second},
 		"asking":       {hanging, rate.Inf, plenty(), 5 * time.Second},
 		"for a slot":   {hanging, rate.Inf, plenty(), 5 * time.Second},
@@ -112,29 +112,53 @@ func TestEndOfContextEndsAWaitAtAnyPoint(t *testing.T) {
 		"deferred":     {script(status(429)), rate.Inf, plenty(), 2500 * time.Millisecond},
 	}
 	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				start := time.Now()
-				ctx, cancel := context.WithTimeout(t.Context(), tt.after)
-				defer cancel()
-				p := poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, tt.answer, tt.memory,
-					rate.NewLimiter(tt.limit, 1), prometheus.NewRegistry(), zerolog.Nop())
-				var all sync.WaitGroup
-				for range 300 {
-					all.Go(func() {
-						if _, err := p.Wait(ctx, fresh(time.Hour)); !errors.Is(err, context.DeadlineExceeded) {
-							t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+		for by, want := range map[string]error{"end of ctx": context.Canceled, "Interrupt": task.ErrInterrupted} {
+			t.Run(name+"/"+by, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					p := poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, tt.answer, tt.memory,
+						rate.NewLimiter(tt.limit, 1), prometheus.NewRegistry(), zerolog.Nop())
+					var all sync.WaitGroup
+					for range 300 {
+						all.Go(func() {
+							if _, err := p.Wait(ctx, fresh(time.Hour)); !errors.Is(err, want) {
+								t.Errorf("got %v, want %v", err, want)
+							}
+						})
+					}
+					synctest.Wait() // they have begun
+					start := time.Now()
+					time.AfterFunc(tt.after, func() {
+						if want == task.ErrInterrupted {
+							p.Interrupt()
+						} else {
+							cancel()
 						}
 					})
-				}
-				all.Wait()
-				if got := time.Since(start); got != tt.after {
-					t.Errorf("the waits ended after %v, want %v", got, tt.after)
-				}
-				wantFree(t, tt.memory)
+					all.Wait()
+					if got := time.Since(start); got != tt.after {
+						t.Errorf("the waits ended after %v, want %v", got, tt.after)
+					}
+					wantFree(t, tt.memory)
+				})
 			})
-		})
+		}
 	}
+}
+
+func TestAWaitThatBeginsAfterAnInterruptionGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPoller(func(context.Context, string) (task.Workflow, error) {
+			return task.Workflow{Status: "COMPLETED"}, nil
+		}, rate.Inf)
+		p.Interrupt()
+		outcome, err := p.Wait(t.Context(), fresh(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		outcome.Release()
+	})
 }
 
 // Waits that end in all ways at once release all slots and all memory.

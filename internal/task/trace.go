@@ -16,12 +16,11 @@ const (
 // traceOf returns the headers that carry the request's trace. As the standard requires, a traceparent that is not well
 // formed counts as missing, and so does a tracestate without traceparent.
 func traceOf(d Delivery) map[string][]string {
-	header := map[string][]string{}
 	parent := d.HeaderValue(traceParent)
 	if !isTraceParent(parent) {
-		return header
+		return nil
 	}
-	header[traceParent] = []string{parent}
+	header := map[string][]string{traceParent: {parent}}
 	if state := d.HeaderValue(traceState); state != "" && len(state) <= maxTraceState && isPrintable(state) {
 		header[traceState] = []string{state}
 	}

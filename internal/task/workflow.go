@@ -95,6 +95,9 @@ func Reasons() []Reason {
 	return []Reason{RateLimited, Unauthorized, NoCredits, Forbidden, Unavailable, Unready, Unreachable, ProxyLogin, NotTheAPI, Refusing, Failing}
 }
 
+// ErrInterrupted is the error of a wait that was interrupted. Its caller may wait again.
+var ErrInterrupted = errors.New("the wait was interrupted")
+
 // ErrNotSubmitted releases a submission slot that was acquired but not used: it says nothing about the API.
 var ErrNotSubmitted = errors.New("nothing was submitted")
 
