@@ -37,7 +37,8 @@ type Batcher struct {
 // message is a message that was queued.
 type message struct {
 	nats.Msg
-	id       uint64      // 0 if no answer is expected
+	// 0 if no answer is expected. Nothing waits for the fate of such a message, either.
+	id       uint64
 	answered chan answer // has capacity for the one answer
 }
 
@@ -75,7 +76,8 @@ func (b *Batcher) Publish(ctx context.Context, msg *nats.Msg) (PubAck, error) {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	if !b.withdraw(m.id) { // the answer came at the last moment
+	if !b.withdraw(m.id) {
+		// The answer came at the last moment.
 		a := <-m.answered
 		return a.ack, a.err
 	}
@@ -93,7 +95,8 @@ func (b *Batcher) Send(subject string, data []byte) {
 	}
 }
 
-// Flush returns when the server has received everything that was published or sent before.
+// Flush returns when the server has received everything that was published or sent before. The streams may
+// not have stored it yet. The error is nats.ErrTimeout after timeout, or that of a closed connection.
 func (b *Batcher) Flush(timeout time.Duration) error {
 	b.writeBatch()
 	return b.nc.FlushTimeout(timeout)
@@ -125,6 +128,7 @@ func (b *Batcher) enqueue(m *message) (isFirst bool) {
 
 // gatherAndWrite yields once, so that other goroutines can queue their messages, and then writes the batch.
 func (b *Batcher) gatherAndWrite() {
+	// A wait would make each message late, even if no other is coming.
 	runtime.Gosched()
 	b.writeBatch()
 }
@@ -155,7 +159,8 @@ func (b *Batcher) isWaiting(id uint64) bool {
 	return b.waiting[id] != nil
 }
 
-// receive handles the answer to a message. It ignores one to a subject that is not a message's.
+// receive handles the answer to a message. It ignores one to a subject that is not a message's. The
+// connection calls it for one answer after the other.
 func (b *Batcher) receive(msg *nats.Msg) {
 	id, err := strconv.ParseUint(strings.TrimPrefix(msg.Subject, b.inbox), 36, 64)
 	if err != nil {

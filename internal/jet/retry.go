@@ -89,6 +89,7 @@ func attemptOnce[T any](ctx context.Context, c *Call, try func(context.Context) 
 	if err := c.slots.Acquire(ctx, 1); err != nil {
 		return answer, err
 	}
+	// Only an attempt has a slot: a call that waits for the next one leaves it to others.
 	defer c.slots.Release(1)
 	if c.timeout > 0 {
 		var cancel context.CancelFunc

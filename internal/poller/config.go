@@ -13,7 +13,8 @@ type Config struct {
 	MaxInterval time.Duration `split_words:"true" default:"15s" desc:"longest time between two polls of a task"`
 }
 
-// Validate returns a line for each mistake.
+// Validate returns a line for each mistake, with the name of the setting; none means that the settings can
+// be used.
 func (c Config) Validate() []string {
 	var mistakes settings.Mistakes
 	mistakes.Require("POLL_INTERVAL", c.Interval, c.Interval >= time.Millisecond, `1ms or more, such as "2s"`)

@@ -34,8 +34,9 @@ const (
 	sooner = 0.45
 )
 
-// pace sets the intervals between polls for workflows of one kind, by the ages at which others ended: a poll is due when
-// the delay to expect without it is worth a call. docs/design.md has the reason.
+// pace sets the intervals between polls for workflows of one kind, by the ages at which others ended: a
+// poll is due when the delay to expect without it is worth a call. docs/adr/0005-learned-polling.md has the
+// reasoning. Many waits use a pace at once.
 type pace struct {
 	cfg Config
 
@@ -92,11 +93,13 @@ func (p *pace) ended(after, now time.Duration) {
 	defer p.mu.Unlock()
 	var hazards float64
 	eachBin(after, now, func(bin int, seconds float64) { hazards += p.hazard(bin) * seconds })
+	// The probability of an end between the two ages. Expm1 is exact for the small hazards of a short gap.
 	whole := -math.Expm1(-hazards)
 	left, survive := 1.0, 1.0
 	eachBin(after, now, func(bin int, seconds float64) {
 		survives := survive * math.Exp(-p.hazard(bin)*seconds)
 		ends := (survive - survives) / whole
+		// The part that ended in this bin ran for half of it, on average.
 		p.ran[bin] += seconds * (left - ends/2)
 		p.ends[bin] += ends
 		left, survive = left-ends, survives
@@ -107,7 +110,8 @@ func (p *pace) ended(after, now time.Duration) {
 	}
 }
 
-// hazard returns the rate, per second, at which workflows of an age end. The caller holds mu.
+// hazard returns the rate, per second, at which workflows of an age end. Without observations it is 1
+// divided by the age, as doubt says. The caller holds mu.
 func (p *pace) hazard(bin int) float64 {
 	width, middle := widthOf(bin), middleOf(bin)
 	return (p.ends[bin] + doubt*width/middle) / (p.ran[bin] + doubt*width)
@@ -140,6 +144,7 @@ func (p *pace) learn() {
 	// the delay to expect, h·gap²/2, is c²/2.
 	c := sooner * growing / steady
 	p.worth = c * c / 2
+	// An end that 200 others followed counts for about a third.
 	const fade = 1 - float64(relearnAfter)/remembered
 	for bin := range ageBins {
 		p.ends[bin] *= fade
@@ -154,6 +159,7 @@ func (p *pace) interval(age time.Duration) time.Duration {
 	defer p.mu.Unlock()
 	gap, shortest := p.cfg.growing(age.Seconds()), p.cfg.Interval.Seconds()
 	if p.seen >= enoughEnds {
+		// The age may be negative, if two workers know the server's time differently.
 		gap, shortest = p.gap(max(age.Seconds(), 0)), p.cfg.shortest()
 	}
 	return seconds(max(gap*(0.9+0.2*rand.Float64()), shortest))
@@ -163,7 +169,8 @@ func (p *pace) interval(age time.Duration) time.Duration {
 // The caller holds mu.
 func (p *pace) gap(age float64) float64 {
 	at, last := age, age+p.cfg.MaxInterval.Seconds()
-	runs, left := 1.0, p.worth // the fraction of the tasks that still run, and the delay that a call is still worth
+	// The fraction of the tasks that still run, and the delay that a call is still worth.
+	runs, left := 1.0, p.worth
 	for bin := binOf(age); bin < ageBins && at < last; bin++ {
 		h, span := p.hazards[bin], min(edge(bin+1), last)-at
 		if delay(runs, h, span) >= left {
@@ -191,6 +198,7 @@ func reach(runs, hazard, span, long float64) float64 {
 	return span
 }
 
+// seconds returns a number of seconds as a duration.
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // growing returns the interval at an age before anything is learned: a fifth of the age, within the bounds of the
@@ -205,7 +213,8 @@ func (c Config) shortest() float64 { return c.Interval.Seconds() / 4 }
 // maxKinds bounds the kinds with a pace of their own, about 2 KiB each.
 const maxKinds = 256
 
-// paces holds the paces of the maxKinds kinds that were used last.
+// paces holds the paces of the maxKinds kinds that were used last. The others are forgotten: their kinds
+// start over with the growing interval.
 type paces struct {
 	cfg Config
 
@@ -214,6 +223,7 @@ type paces struct {
 	uses   uint64               // guarded by mu
 }
 
+// usedPace is a pace, and when it was used.
 type usedPace struct {
 	pace
 	used uint64 // paces.uses when a wait of the kind last began; guarded by paces.mu

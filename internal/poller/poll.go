@@ -24,18 +24,23 @@ const (
 // result in them, the result as it is judged, and the event.
 const copies = 4
 
-// poll asks the API for the workflow once it may, sets when the next poll is due, and reports whether the wait is over.
+// poll asks the API for the workflow once it may, sets when the next poll is due, and reports whether the
+// wait is over. A failed call ends the wait only if the workflow is lost or its answer is too large.
 func (p *Poller) poll(ctx context.Context, w *wait) (over bool) {
 	ctx, cancel := context.WithDeadline(ctx, w.giveUp)
 	defer cancel()
 	defer w.interrupt.afterFunc(cancel)()
 	permit, err := p.acquire(ctx, w)
-	if err != nil { // ctx has ended, or would end before the call could leave
+	if err != nil {
+		// ctx has ended, or would end before the call could leave. Nothing else is due before the wait is
+		// given up.
 		w.due = w.giveUp
 		return false
 	}
-	defer func() { // after a panic of the API's client, too
-		p.breaker.Unused(permit.ticket) // has no effect if the answer was reported
+	// This also runs after a panic of the API's client.
+	defer func() {
+		// It has no effect if the answer was reported.
+		p.breaker.Unused(permit.ticket)
 		if !over || w.outcome.Free == nil {
 			permit.memory.Release()
 		}
@@ -47,13 +52,15 @@ func (p *Poller) poll(ctx context.Context, w *wait) (over bool) {
 		return w.pollFailed(failure)
 	}
 	if over = w.pollAnswered(began, workflow); over {
+		// The outcome keeps what its result needs. The rest is free at once.
 		permit.memory.Shrink(int64(len(workflow.Result)+len(workflow.Error)) * copies)
 		w.outcome.Free = permit.memory.Release
 	}
 	return over
 }
 
-// permit is what a poll has acquired for its call, besides the slot.
+// permit is what a poll has acquired for its call, besides the slot. Its holder must release the memory and
+// pass the ticket to the breaker.
 type permit struct {
 	ticket breaker.Ticket
 	memory *memory.Reservation
@@ -92,7 +99,8 @@ func (p *Poller) awaitBreaker(ctx context.Context, w *wait) error {
 		}
 		w.deferred = true
 		untilLast, cancel := context.WithDeadline(ctx, w.lastPoll)
-		_ = p.breaker.Wait(untilLast) // the next turn finds out which of the two came first
+		// The next turn finds out which of the two came first.
+		_ = p.breaker.Wait(untilLast)
 		cancel()
 		if err := ctx.Err(); err != nil {
 			return err
@@ -159,6 +167,7 @@ func (p *Poller) acquireSlot(ctx context.Context, w *wait, acquired *permit) (ok
 			return false, err
 		}
 	}
+	// The breaker may have opened while the poll waited. Then it must not take a token.
 	if !p.mayPoll(w) {
 		return false, nil
 	}
@@ -170,7 +179,7 @@ func (p *Poller) acquireSlot(ctx context.Context, w *wait, acquired *permit) (ok
 	return ok, nil
 }
 
-// answer is the result of a call.
+// answer is the result of a call. Exactly one of failure and panicked is set if there is no workflow.
 type answer struct {
 	workflow task.Workflow
 	failure  *task.StatusError
@@ -197,7 +206,8 @@ func (p *Poller) call(ctx context.Context, w *wait) (task.Workflow, *task.Status
 	p.metrics.inFlight.Dec()
 	p.slots.Release(1)
 	if a.panicked != nil {
-		panic(a.panicked) // in the goroutine of the task, whose root recovers
+		// In the goroutine of the task, whose root recovers.
+		panic(a.panicked)
 	}
 	if a.failure != nil {
 		p.log.Debug().Str("task", w.taskID).Str("workflow", id).Int("status", a.failure.HTTPStatus).Msg("poll failed")
@@ -225,17 +235,20 @@ func (p *Poller) report(ticket breaker.Ticket, failure *task.StatusError) {
 		return
 	}
 	if reason := breaker.OfPoll(failure); reason != "" {
+		// Only the first opening is logged: the probes of a long pause would repeat it.
 		first := p.breaker.Closed()
 		if wait, opened := p.breaker.Open(ticket, reason, failure.RetryAfter, 0); opened && first {
 			p.log.Warn().Str("reason", string(reason)).Int("status", failure.HTTPStatus).Stringer("wait", wait).Msg("polls paused")
 		}
 		return
 	}
+	// The API itself has judged the call, so calls may leave.
 	if failure.TooLarge || failure.OwnForm && failure.HTTPStatus < http.StatusInternalServerError {
 		p.logResumed(p.breaker.Answer(ticket))
 	}
 }
 
+// logResumed logs the end of a pause, with the reason that it had.
 func (p *Poller) logResumed(reason task.Reason, resumed bool) {
 	if resumed {
 		p.log.Info().Str("reason", string(reason)).Msg("polls resumed")

@@ -51,13 +51,17 @@ type Budgets struct {
 
 // Poller waits for workflows. Its methods may be called by many goroutines at once.
 type Poller struct {
+	// Set by New. Everything here may be used by many goroutines at once.
 	cfg     Config
 	paces   paces
 	api     API
 	budgets Budgets
-	line    *semaphore.Weighted // acquired by the first poll in line; first come, first served
-	slots   *semaphore.Weighted // one for each call under way
-	limit   *rate.Limiter
+	// Acquired by the first poll in line. First come, first served.
+	line  *semaphore.Weighted
+	slots *semaphore.Weighted // one for each call under way
+	// The rate of calls, which polls may share with submissions.
+	limit *rate.Limiter
+	// Turns for the first polls of resumed waits.
 	resumes spread
 	breaker *breaker.Breaker
 
@@ -108,11 +112,13 @@ func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (*task.Outcome, er
 	return w.outcome, nil
 }
 
+// begin counts a wait that begins. The caller ends it with end.
 func (p *Poller) begin(watch *task.Watch) *wait {
 	p.metrics.waiting.Inc()
 	return p.newWait(watch)
 }
 
+// end counts the wait as over and stops its timer.
 func (p *Poller) end(w *wait) {
 	w.timer.Stop()
 	p.metrics.waiting.Dec()
@@ -138,6 +144,7 @@ func (p *Poller) pausedGauge() float64 {
 	return 0
 }
 
+// metrics are what the polls themselves update. The gauge of paused polls asks the breaker.
 type metrics struct {
 	inFlight prometheus.Gauge
 	waiting  prometheus.Gauge

@@ -9,7 +9,8 @@ import (
 // resumesPerSecond is how many resumed waits have their first poll in a second, after a burst of the same number.
 const resumesPerSecond = 250
 
-// spread spreads the first polls of the waits that a worker takes over.
+// spread spreads the first polls of the waits that a worker takes over: from a worker that died it may take
+// over thousands at once. The zero value is ready to use.
 type spread struct {
 	mu   sync.Mutex
 	next time.Time // when the next wait has its turn; guarded by mu

@@ -49,7 +49,8 @@ type wait struct {
 	deadline  time.Time
 	due       time.Time // when the next poll is due
 	giveUp    time.Time // when that poll is given up: the deadline, or later
-	ranAt     time.Time // when the last call began that found the workflow running; before the first, submitted
+	// When the last call began that found the workflow running; before the first, submitted.
+	ranAt time.Time
 
 	size       int64     // bytes to read of the next answer
 	largeSince time.Time // when an answer was too large for a small one; zero: none was
@@ -139,7 +140,8 @@ func (w *wait) pollAnswered(began time.Time, workflow task.Workflow) (over bool)
 		w.ended()
 		return true
 	}
-	w.outcome.Workflow = task.Workflow{Status: workflow.Status} // the rest may be large, and means nothing yet
+	// The rest may be large, and means nothing yet.
+	w.outcome.Workflow = task.Workflow{Status: workflow.Status}
 	w.largeSince, w.size = time.Time{}, smallAnswer
 	w.pace.running(w.ranAt.Sub(w.submitted), began.Sub(w.submitted))
 	w.ranAt = began
@@ -196,11 +198,14 @@ func (w *wait) readMore(size int64) (over bool) {
 	if w.largeSince.IsZero() {
 		w.largeSince = now
 	}
+	// The size may be -1, for unknown. The second condition holds if the last call has read all that is
+	// ever read.
 	if size > maxAnswer || w.size == maxAnswer {
 		w.outcome.TooLarge = true
 		w.ended()
 		return true
 	}
+	// The size is unknown, or the last one was too small.
 	if w.size > smallAnswer || size <= w.size {
 		size = maxAnswer
 	}
@@ -237,6 +242,7 @@ func (w *wait) schedule() {
 	}
 }
 
+// earlier returns the earlier of two times.
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
@@ -244,6 +250,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
+// later returns the later of two times.
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b

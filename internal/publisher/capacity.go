@@ -13,22 +13,28 @@ import (
 	"github.com/capstan-worker/capstan/internal/jet"
 )
 
-// capacity reports whether the results stream has space for a message. It asks the stream a few times a second at most,
-// for all callers together.
+// capacity reports whether the results stream has space for a message. It asks the stream a few times a
+// second at most, for all callers together: check holds mu while it asks, so that callers that come
+// meanwhile get the same answer.
 type capacity struct {
 	results jetstream.Stream
 
-	mu    sync.Mutex
-	asked time.Time // guarded by mu
-	free  int64     // bytes that the stream could store then; guarded by mu
+	mu sync.Mutex
+	// When the stream answered last, or the zero time; guarded by mu.
+	asked time.Time
+	// The bytes that the stream could store then; guarded by mu.
+	free int64
 }
 
 // capacityMaxAge is how old an answer of the stream may be.
 const capacityMaxAge = 250 * time.Millisecond
 
+// errFull means that the stream would refuse the message. It is retried, until the age limit of the stream
+// or an operator makes space.
 var errFull = errors.New("results stream is full")
 
 // check returns nil if the stream has space for a message of this many bytes, and errFull if it does not.
+// Any other error is that of the question. Nil promises nothing: another worker may use the space first.
 func (c *capacity) check(ctx context.Context, size int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,11 +53,13 @@ func (c *capacity) check(ctx context.Context, size int64) error {
 	return nil
 }
 
-// freeBytes returns how many bytes a stream can store before it refuses more.
+// freeBytes returns how many bytes a stream can store before it refuses more. It is math.MaxInt64 if
+// nothing would be refused, and may be negative.
 func freeBytes(info *jetstream.StreamInfo) int64 {
 	cfg, state := info.Config, info.State
 	switch {
-	case cfg.Discard != jetstream.DiscardNew: // it discards old messages instead
+	// With any other policy it discards old messages instead.
+	case cfg.Discard != jetstream.DiscardNew:
 		return math.MaxInt64
 	case cfg.MaxMsgs > 0 && state.Msgs >= uint64(cfg.MaxMsgs):
 		return 0
@@ -74,7 +82,8 @@ func (p *Publisher) maxMessage() int64 {
 	return most
 }
 
-// messageSize returns how many bytes a message has, including its headers (NATS ADR-4).
+// messageSize returns how many bytes a message has, including its headers as they are sent (NATS ADR-4).
+// max_payload and max_msg_size count them, too.
 func messageSize(msg *nats.Msg) int64 {
 	size := len(msg.Data)
 	if len(msg.Header) > 0 {

@@ -11,8 +11,12 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// DeadLetter stores a request that cannot be run on the dead-letter stream, with the reason in a header. data is the
-// request's body without its secrets, or nil if the body must not be kept; then a header says so.
+// DeadLetter stores a request that cannot be run on the dead-letter stream, with the reason in a header.
+// data is the request's body without its secrets, or nil if the body must not be kept; then a header says
+// so. Parts that make the message too large go to the object store, and headers name the objects.
+//
+// The message id is that of the request, so that of several deliveries one dead letter is stored. A
+// delivery after the duplicate window of the stream stores another.
 func (p *Publisher) DeadLetter(ctx context.Context, d task.Delivery, data []byte, reason string) error {
 	msg := &nats.Msg{Subject: p.dead.Subject, Header: deadHeader(d, reason), Data: data}
 	if data == nil && len(d.Data) > 0 {
@@ -20,10 +24,12 @@ func (p *Publisher) DeadLetter(ctx context.Context, d task.Delivery, data []byte
 	}
 	err := p.storeDead(ctx, msg)
 	name := "dead/" + deadID(d)
-	if tooLarge(err) && len(data) > 0 { // the request fitted, but not with these additional headers
+	if tooLarge(err) && len(data) > 0 {
+		// The request fitted into a message, but not with these additional headers.
 		err = p.moveBody(ctx, msg, name)
 	}
-	if tooLarge(err) { // the headers alone are too large
+	if tooLarge(err) {
+		// The headers alone are too large.
 		err = p.moveHeaders(ctx, d, msg, name+"/headers")
 	}
 	if err != nil {
@@ -33,7 +39,8 @@ func (p *Publisher) DeadLetter(ctx context.Context, d task.Delivery, data []byte
 	return nil
 }
 
-// storeDead publishes to the dead-letter stream until the stream answers.
+// storeDead publishes to the dead-letter stream until the stream answers. It gives up if the message is too
+// large, if ctx ends, or if the connection is closed.
 func (p *Publisher) storeDead(ctx context.Context, msg *nats.Msg) error {
 	_, err := jet.Retry(ctx, p.calls.dead, func(ctx context.Context) (jet.PubAck, error) {
 		ack, err := p.batcher.Publish(ctx, msg)
@@ -45,7 +52,8 @@ func (p *Publisher) storeDead(ctx context.Context, msg *nats.Msg) error {
 	return err
 }
 
-// moveBody moves a dead letter's body to the object store, and publishes the rest.
+// moveBody moves a dead letter's body to the object store, and publishes the rest. It changes msg, which
+// has no body afterwards.
 func (p *Publisher) moveBody(ctx context.Context, msg *nats.Msg, name string) error {
 	if _, err := p.put(ctx, name, msg.Data); err != nil {
 		return err

@@ -12,11 +12,16 @@ import (
 
 // Headers of Capstan's own.
 const (
-	ReplayHeader  = "Capstan-Replay"  // "true" on an event that is published again for a repeated request
-	ReasonHeader  = "Capstan-Reason"  // on a dead letter: which field broke which rule
-	HeadersHeader = "Capstan-Headers" // on a dead letter: "<bucket>/<object>" that holds the request's headers, as JSON
-	ObjectHeader  = "Capstan-Object"  // on a dead letter without a body: "<bucket>/<object>" that holds it
-	BodyHeader    = "Capstan-Body"    // "withheld" on a dead letter whose body is not kept, since it may hold secrets
+	// "true" on an event that is published again for a repeated request.
+	ReplayHeader = "Capstan-Replay"
+	// On a dead letter: which field broke which rule.
+	ReasonHeader = "Capstan-Reason"
+	// On a dead letter: "<bucket>/<object>" that holds the request's headers, as JSON.
+	HeadersHeader = "Capstan-Headers"
+	// On a dead letter without a body: "<bucket>/<object>" that holds it.
+	ObjectHeader = "Capstan-Object"
+	// "withheld" on a dead letter whose body is not kept, since it may hold secrets.
+	BodyHeader = "Capstan-Body"
 
 	// originalPrefix is put before the request's headers whose names are reserved for NATS or Capstan. Unchanged, they
 	// would control how the dead letter is stored, or look as if a worker had written them.
@@ -54,7 +59,8 @@ func eventHeader(d task.Delivery, ev *task.Event, id string) nats.Header {
 	return h
 }
 
-// replayHeader returns a stored event's headers for a replay that answers d.
+// replayHeader returns a stored event's headers for a replay that answers d. It drops what controlled how
+// the stored event was stored, and its trace, which is that of the first request.
 func replayHeader(stored nats.Header, d task.Delivery, id string) nats.Header {
 	h := nats.Header{}
 	for name, values := range stored {
@@ -97,7 +103,8 @@ func deadID(d task.Delivery) string { return perRequestID(d.Stream, d) }
 // isCapstanHeader reports whether a header's name is reserved for Capstan.
 func isCapstanHeader(name string) bool { return strings.HasPrefix(strings.ToLower(name), "capstan-") }
 
-// controlsServer reports whether a header tells the NATS server what to do with a message.
+// controlsServer reports whether a header tells the NATS server what to do with a message. Their names
+// begin with "Nats-", in any case.
 func controlsServer(name string) bool { return strings.HasPrefix(strings.ToLower(name), "nats-") }
 
 // copyTrace copies the request's trace headers, unless they are too long.

@@ -26,17 +26,25 @@ type eventIndex struct {
 	call   *jet.Call
 	open   func(ctx context.Context, from position) (jetstream.Consumer, func(), error)
 	seed   maphash.Seed
-	unused *time.Timer // drops the index after unusedFor
+	// Drops the index after unusedFor.
+	unused *time.Timer
 
-	mu      sync.Mutex
-	waiting []*query // guarded by mu
+	mu sync.Mutex
+	// The queries that no caller has taken yet; guarded by mu.
+	waiting []*query
 
-	turn          chan struct{}     // has capacity for one; the caller that filled it owns the fields below
-	seqs          map[uint64]uint64 // sequence by the hash of the message id; nil: there is no index
-	from, to      position          // the index has all events stored from `from` to `to`
-	reserved      []*memory.Reservation
-	capacity      int  // entries that are reserved
-	exceedsBudget bool // until the index is dropped
+	// Has capacity for one. The caller that filled it owns the fields below until it empties it again.
+	turn chan struct{}
+	// Sequences by the hash of the message id. Nil means that there is no index.
+	seqs map[uint64]uint64
+	// The index has all events stored from `from` to `to`. `from` is a time, and `to` a sequence after the
+	// first read.
+	from, to position
+	// Parts of the budget for the index, and how many entries they allow.
+	reserved []*memory.Reservation
+	capacity int
+	// Set when the index did not fit. Until expire drops it, each search scans.
+	exceedsBudget bool
 }
 
 // unusedFor is how long an index is kept that is not used.
@@ -48,7 +56,8 @@ type position struct {
 	since time.Time
 }
 
-// query asks for the events with certain message ids that are stored from a position on.
+// query asks for the events with certain message ids that are stored from a position on. Its caller reads
+// the answer only while it has the turn.
 type query struct {
 	from     position
 	hashes   []uint64 // of the ids
@@ -56,18 +65,21 @@ type query struct {
 	answered bool     // owned by the caller that has the turn
 }
 
+// newEventIndex returns an index of the events in a stream. It reads nothing until the first search.
 func newEventIndex(js jetstream.JetStream, stream string, budget *memory.Budget, call *jet.Call) *eventIndex {
 	x := &eventIndex{budget: budget, call: call, seed: maphash.MakeSeed(), turn: make(chan struct{}, 1)}
 	x.open = func(ctx context.Context, from position) (jetstream.Consumer, func(), error) {
 		return openHeaders(ctx, js, stream, from)
 	}
 	x.unused = time.AfterFunc(unusedFor, x.expire)
+	// There is nothing to drop before the first search.
 	x.unused.Stop()
 	return x
 }
 
-// find returns the sequences of stored messages from a position on that may have one of these ids: two ids may have the
-// same hash.
+// find returns the sequences of stored messages from a position on that may have one of these ids: two ids
+// may have the same hash. The caller must read the events to find out. The error is ctx's, or that of a
+// closed connection.
 func (x *eventIndex) find(ctx context.Context, from position, ids ...string) ([]uint64, error) {
 	q := &query{from: from}
 	for _, id := range ids {
@@ -95,8 +107,12 @@ func (x *eventIndex) find(ctx context.Context, from position, ids ...string) ([]
 	return q.found, nil
 }
 
+// hash returns the hash of a message id. Its seed is random, so that no publisher can choose ids that
+// collide.
 func (x *eventIndex) hash(id string) uint64 { return maphash.String(x.seed, id) }
 
+// withdraw removes a query that needs no answer any more. If another caller is answering it, it changes
+// nothing.
 func (x *eventIndex) withdraw(q *query) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -111,6 +127,8 @@ func (x *eventIndex) answerAll(ctx context.Context) error {
 	x.mu.Unlock()
 	var bySequence, byTime []*query
 	for _, q := range queries {
+		// A query by sequence is for a message that was just sent. Few headers follow its position, so it
+		// needs no index.
 		if q.from.since.IsZero() {
 			bySequence = append(bySequence, q)
 		} else {
@@ -135,6 +153,7 @@ func (x *eventIndex) lookUp(ctx context.Context, queries []*query) error {
 	if len(queries) == 0 {
 		return nil
 	}
+	// An index that does not go back far enough is built again, from an earlier time.
 	if first := earliestOf(queries); x.seqs == nil || first.since.Before(x.from.since) {
 		exceedsBudget := x.exceedsBudget
 		x.drop()
@@ -155,6 +174,7 @@ func (x *eventIndex) lookUp(ctx context.Context, queries []*query) error {
 	for _, q := range queries {
 		q.found = nil
 		for _, hash := range q.hashes {
+			// Of several events with the same hash the index knows the last.
 			if seq, ok := x.seqs[hash]; ok {
 				q.found = append(q.found, seq)
 			}
@@ -196,13 +216,17 @@ func earliestOf(queries []*query) position {
 }
 
 const (
-	entrySize = 48   // bytes of an entry of the index, including the unused space of its map
-	entryStep = 4096 // entries that are reserved at once, at most
+	// The bytes that an entry of the index takes, including the unused space of its map.
+	entrySize = 48
+	// The most entries that are reserved at once.
+	entryStep = 4096
 )
 
+// errExceedsBudget means that the budget has no memory for another entry.
 var errExceedsBudget = errors.New("index of stored events exceeds its budget")
 
-// add adds an event to the index, or returns errExceedsBudget.
+// add adds an event to the index, or returns errExceedsBudget. It reserves memory for many entries at once,
+// but never more than the budget has left.
 func (x *eventIndex) add(hash, seq uint64) error {
 	if len(x.seqs) == x.capacity {
 		step := min(entryStep, int((x.budget.Size()-int64(x.capacity)*entrySize)/entrySize))
@@ -230,7 +254,7 @@ func (x *eventIndex) expire() {
 	}
 }
 
-// drop removes the index and releases its memory.
+// drop removes the index and releases its memory. The caller has the turn.
 func (x *eventIndex) drop() {
 	for _, part := range x.reserved {
 		part.Release()

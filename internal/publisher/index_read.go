@@ -33,6 +33,7 @@ func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(hash
 		return err
 	}
 	defer closeConsumer()
+	// Messages that are stored later belong to a later search.
 	pending := consumer.CachedInfo().NumPending
 	for read := uint64(0); read < pending; {
 		messages, err := consumer.Fetch(int(min(headersPerFetch, pending-read)), jetstream.FetchMaxWait(jet.Quick))
@@ -45,7 +46,8 @@ func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(hash
 			if err != nil {
 				return err
 			}
-			if meta.Sequence.Consumer != read+1 { // the consumer numbers what it delivers, without gaps
+			// The consumer numbers what it delivers, without gaps.
+			if meta.Sequence.Consumer != read+1 {
 				return errHeadersLost
 			}
 			if err := note(x.hash(msg.Headers().Get(nats.MsgIdHdr)), meta.Sequence.Stream); err != nil {
@@ -68,6 +70,7 @@ func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(hash
 // the server removes it after jet.Slow.
 func openHeaders(ctx context.Context, js jetstream.JetStream, stream string, from position) (jetstream.Consumer, func(), error) {
 	cfg := jetstream.ConsumerConfig{
+		// It need not outlive a restart of the server: read opens another one.
 		HeadersOnly: true, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: jet.Slow,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from.seq + 1,
 	}

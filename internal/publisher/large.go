@@ -15,8 +15,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// offload moves the result of an event, if there is one, to the object store, and leaves a reference to it. For a failed
-// task this is the raw result, which the API sent.
+// offload moves the result of an event, if there is one, to the object store, and leaves a reference to it.
+// For a failed task this is the raw result, which the API sent. The object has the name of a message id
+// that belongs to the request, so a retry overwrites its own object and no other.
 func (p *Publisher) offload(ctx context.Context, d task.Delivery, ev *task.Event) error {
 	result := ev.Result
 	if result == nil {
@@ -46,7 +47,8 @@ const (
 	longestUpload = 3 * time.Minute
 )
 
-// put uploads an object and verifies it. It waits for an upload slot first.
+// put uploads an object and verifies it. It waits for an upload slot first. It retries until the object is
+// stored and intact, ctx ends, or the connection is closed.
 func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
 	if err := p.uploads.Acquire(ctx, 1); err != nil {
 		return nil, fmt.Errorf("wait to upload: %w", err)
@@ -57,6 +59,7 @@ func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstre
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		defer func() {
+			// The attempt took too long, so the link may be slow.
 			if ctx.Err() != nil {
 				timeout = min(2*timeout, longestUpload)
 			}
@@ -101,7 +104,8 @@ func (p *Publisher) untilClosed(call func() (*jetstream.ObjectInfo, error)) (*je
 		err  error
 	}
 	answered := make(chan answer, 1)
-	go func() { // it ends with the call's time-out, also if nothing waits for it any longer
+	// It ends with the call's time-out, also if nothing waits for it any longer.
+	go func() {
 		info, err := call()
 		answered <- answer{info, err}
 	}()

@@ -17,6 +17,8 @@ type calls struct {
 	read   *jet.Call // reads a stored event
 }
 
+// newCalls returns the calls, with their time-outs; 0 is for those that bound themselves. It may be called
+// once for a registry.
 func newCalls(reg prometheus.Registerer, log zerolog.Logger) calls {
 	return calls{
 		event:  jet.NewCall("publish_event", 0, reg, log),

@@ -27,19 +27,24 @@ type Batcher interface {
 	Publish(ctx context.Context, msg *nats.Msg) (jet.PubAck, error)
 }
 
-// Parts are the things that a Publisher works with.
+// Parts are the things that a Publisher works with. All but Clock must be set.
 type Parts struct {
 	Conn      *nats.Conn
 	JetStream jetstream.JetStream
 	Batcher   Batcher
-	Results   jetstream.Stream      // of the events
-	Large     jetstream.ObjectStore // of results that are too large for a message
-	Index     *memory.Budget        // for the index of stored events; nothing else may reserve from it
-	Clock     *servertime.Clock     // nil: this machine's
+	// The stream of the events.
+	Results jetstream.Stream
+	// The object store for results that are too large for a message.
+	Large jetstream.ObjectStore
+	// For the index of stored events. Nothing else may reserve from it.
+	Index *memory.Budget
+	// The clock that the times of events come from: the server's. Nil stands for this machine's.
+	Clock *servertime.Clock
 }
 
-// Publisher publishes events. Its calls wait through an outage of NATS, a full stream and a missing object store. They
-// return when the event is stored, when ctx ends, or when the connection is closed.
+// Publisher publishes events. Its calls wait through an outage of NATS, a full stream and a missing object
+// store. They return when the event is stored, when ctx ends, or when the connection is closed. Many
+// goroutines may use it at once.
 type Publisher struct {
 	nc      *nats.Conn
 	batcher Batcher
@@ -53,15 +58,19 @@ type Publisher struct {
 
 	index    *eventIndex
 	capacity capacity
-	newest   atomic.Uint64       // the sequence of an event that was stored recently
-	uploads  *semaphore.Weighted // slots for uploads
-	reads    *semaphore.Weighted // slots for stored events in memory
+	// The sequence of an event that was stored recently. A search for an event that is sent later begins
+	// there.
+	newest  atomic.Uint64
+	uploads *semaphore.Weighted // slots for uploads
+	reads   *semaphore.Weighted // slots for stored events in memory
 }
 
 // Bounds of concurrent work, and so of the memory that it takes in addition to the events themselves.
 const (
-	maxUploads = 2 // each reads its object back
-	maxReads   = 8 // each is a message
+	// Each uploads a large result and reads it back.
+	maxUploads = 2
+	// Each holds a stored event, which is a message.
+	maxReads = 8
 )
 
 // New returns a publisher of events and of dead letters. It makes no call to NATS: what it knows of the streams is what
@@ -131,11 +140,13 @@ func (p *Publisher) Replay(ctx context.Context, d task.Delivery, taskID string, 
 	if err != nil {
 		return fmt.Errorf("read event of task %s: %w", taskID, err)
 	}
+	// The results stream may have been recreated, and have another task's event at this sequence.
 	if stored.Header.Get(subjectHeader) != taskID {
 		return fmt.Errorf("event %d is not of task %s: %w", seq, taskID, task.ErrNoEvent)
 	}
 	id := perRequestID(taskID, d)
 	ack, err := p.replayAs(ctx, d, stored, id)
+	// An earlier attempt may have published the replay, or another program used its id.
 	if err == nil && ack.Duplicate {
 		err = p.replayUnlessStored(ctx, d, stored, id, ack.Sequence)
 	}

@@ -20,6 +20,7 @@ var errIDInUse = errors.New("message id is used by another request's event")
 // storeOnce stores an event under a message id, unless it is stored already; then it replaces ev by the stored event. It
 // returns the sequence. Events are passed by their address, because a copy in each call would make the task's stack grow.
 func (p *Publisher) storeOnce(ctx context.Context, d task.Delivery, ev *task.Event, id string, redelivered bool) (uint64, error) {
+	// For a younger task the stream itself detects the duplicate.
 	if redelivered && p.mayBeForgotten(ev) {
 		seq, found, err := p.findStored(ctx, d, ev)
 		if found || err != nil {
@@ -43,8 +44,9 @@ func (p *Publisher) storeOnce(ctx context.Context, d task.Delivery, ev *task.Eve
 	return ack.Sequence, nil
 }
 
-// storeFitting publishes an event. As long as it does not fit into a message, it is made smaller: its result goes to the
-// object store, then its metadata is dropped, then its texts are shortened. ev becomes the event that is stored.
+// storeFitting publishes an event. As long as it does not fit into a message, it is made smaller: its
+// result goes to the object store, then its metadata is dropped, then its texts are shortened. ev becomes
+// the event that is stored. If that is not enough, it returns the error of a message that is too large.
 func (p *Publisher) storeFitting(ctx context.Context, call *jet.Call, d task.Delivery, ev *task.Event, header nats.Header) (eventAck, error) {
 	shrink := []func() error{
 		func() error { return p.offload(ctx, d, ev) },
@@ -66,7 +68,8 @@ func (p *Publisher) storeFitting(ctx context.Context, call *jet.Call, d task.Del
 // encodeAndStore publishes an event. The error of one that is too large satisfies tooLarge.
 func (p *Publisher) encodeAndStore(ctx context.Context, call *jet.Call, ev *task.Event, header nats.Header) (eventAck, error) {
 	if ev.ExceedsBytes(p.maxMessage()) {
-		return eventAck{}, nats.ErrMaxPayload // known without encoding 32 MiB
+		// It is known without encoding what may be 32 MiB.
+		return eventAck{}, nats.ErrMaxPayload
 	}
 	data, err := ev.JSON()
 	if err != nil {
@@ -75,8 +78,8 @@ func (p *Publisher) encodeAndStore(ctx context.Context, call *jet.Call, ev *task
 	return p.storeEvent(ctx, call, &nats.Msg{Subject: p.cfg.Subject, Header: header, Data: data})
 }
 
-// replayAs publishes a stored event again, under another message id. The event fitted into a message, but with the
-// header of a replay it may not.
+// replayAs publishes a stored event again, under another message id. The event fitted into a message, but
+// with the header of a replay it may not. Then it is made smaller like a new one.
 func (p *Publisher) replayAs(ctx context.Context, d task.Delivery, stored *jetstream.RawStreamMsg, id string) (eventAck, error) {
 	header := replayHeader(stored.Header, d, id)
 	msg := &nats.Msg{Subject: p.cfg.Subject, Header: header, Data: task.Portable(stored.Data)}
@@ -91,7 +94,8 @@ func (p *Publisher) replayAs(ctx context.Context, d task.Delivery, stored *jetst
 	return p.storeFitting(ctx, p.calls.replay, d, &ev, header)
 }
 
-// tooLarge reports whether a message exceeded the server's max_payload or the stream's max_msg_size.
+// tooLarge reports whether a message exceeded the server's max_payload or the stream's max_msg_size. The
+// client finds out about the first, and the stream about the second.
 func tooLarge(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum)
 }
@@ -126,14 +130,16 @@ func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Ms
 			}
 		}
 		ack, err := p.batcher.Publish(ctx, msg)
-		sent = sent || mayBeStored(err) // stays true: a later refusal says nothing about this attempt
+		// It stays true: a later refusal says nothing about this attempt.
+		sent = sent || mayBeStored(err)
 		refused = isRefusal(err)
 		if tooLarge(err) {
 			err = jet.Final(err)
 		}
 		return ack, err
 	})
-	if err == nil && !ack.Duplicate { // a duplicate's sequence may be old, and searches would start there
+	// The sequence of a duplicate may be old, and searches would begin there.
+	if err == nil && !ack.Duplicate {
 		p.newest.Store(ack.Sequence)
 	}
 	return eventAck{PubAck: ack, mayBeResent: sent}, err
@@ -160,7 +166,8 @@ func (p *Publisher) findSent(ctx context.Context, start position, id string) ([]
 	}
 }
 
-// duplicateOf returns what the stream would answer to an event that it has under one of these sequences.
+// duplicateOf returns what the stream would answer to an event that it has under one of these sequences. If
+// there are none, that is the zero PubAck.
 func duplicateOf(found []uint64) jet.PubAck {
 	if len(found) == 0 {
 		return jet.PubAck{}

@@ -13,8 +13,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// mayBeForgotten reports whether the stream may have forgotten the id of an event that an earlier delivery stored. It
-// compares times of the server. For a task younger than half of the duplicate window no search is needed.
+// mayBeForgotten reports whether the stream may have forgotten the id of an event that an earlier delivery
+// stored. It compares times of the server. For a task younger than half of the duplicate window no search
+// is needed. The other half is a margin, since the event is stored some time after this question.
 func (p *Publisher) mayBeForgotten(ev *task.Event) bool {
 	return p.clock.Now().Sub(earliest(ev)) > p.results.CachedInfo().Config.Duplicates/2
 }
@@ -32,7 +33,8 @@ func earliest(ev *task.Event) time.Time {
 	return ev.RequestedAt
 }
 
-// findStored searches for the event that an earlier delivery of d stored. If it finds one, it replaces ev by it.
+// findStored searches for the event that an earlier delivery of d stored. If it finds one, it replaces ev
+// by it. It looks for both ids under which Publish may have stored it. found is false if err is not nil.
 func (p *Publisher) findStored(ctx context.Context, d task.Delivery, ev *task.Event) (seq uint64, found bool, err error) {
 	seqs, err := p.index.find(ctx, position{since: earliest(ev)}, ev.TaskID, perRequestID(ev.TaskID, d))
 	if err != nil {
@@ -40,6 +42,8 @@ func (p *Publisher) findStored(ctx context.Context, d task.Delivery, ev *task.Ev
 	}
 	for _, seq := range seqs {
 		adopted, err := p.adopt(ctx, seq, ev)
+		// An event that has just been deleted is like one that was not found: the next may be the right
+		// one.
 		if adopted || err != nil && !errors.Is(err, task.ErrNoEvent) {
 			return seq, adopted, err
 		}
@@ -86,7 +90,8 @@ func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool
 	}
 	var stored task.Event
 	if json.Unmarshal(msg.Data, &stored) != nil {
-		return false, nil // another program's message
+		// It is another program's message.
+		return false, nil
 	}
 	// Two events without a workflow id are not of the same run.
 	sameRun := stored.WorkflowID != "" && stored.WorkflowID == ev.WorkflowID

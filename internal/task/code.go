@@ -1,10 +1,11 @@
 package task
 
-// Error says why a task failed.
+// Error says why a task failed. It is a part of the event.
 type Error struct {
-	Code      Code   `json:"code"`
-	Message   string `json:"message"`   // for people
-	Retryable bool   `json:"retryable"` // whether the same request may succeed under another task id
+	Code    Code   `json:"code"`
+	Message string `json:"message"` // for people
+	// Whether the same request may succeed under another task id; see Code.Retryable.
+	Retryable bool `json:"retryable"`
 }
 
 // NewError returns an error whose Retryable is that of the code.

@@ -51,8 +51,8 @@ func (d Delivery) ReportSize(bytes int) {
 	}
 }
 
-// WhileBusy calls f between two calls of OnBusy: first with true, then with false. Wrap everything in it whose time
-// depends on the content of a request or of its answer.
+// WhileBusy calls f between two calls of OnBusy: first with true, then with false. Wrap everything in it
+// whose time depends on the content of a request or of its answer. The second call comes even if f panics.
 func (d Delivery) WhileBusy(f func()) {
 	if d.OnBusy != nil {
 		d.OnBusy(true)
@@ -61,7 +61,8 @@ func (d Delivery) WhileBusy(f func()) {
 	f()
 }
 
-// withoutContent returns the delivery without its data and headers, except for the trace.
+// withoutContent returns the delivery without its data and headers, except for the trace, so that a request
+// does not keep the memory of its message.
 func (d Delivery) withoutContent() Delivery {
 	d.Data, d.Header = nil, traceOf(d)
 	return d

@@ -28,7 +28,8 @@ func digest(all []member, taskID string) string {
 	sum := sha256.New()
 	separator := "{"
 	for _, m := range content {
-		sum.Write([]byte(separator + `"` + m.name + `":`)) // known names need no escapes
+		// The names of fields need no escapes.
+		sum.Write([]byte(separator + `"` + m.name + `":`))
 		sum.Write(canonical(jsontext.Value(m.value)))
 		separator = ","
 	}
@@ -52,6 +53,7 @@ func appendCanonical(b []byte, dec *jsontext.Decoder) []byte {
 	case '[':
 		_, _ = dec.ReadToken()
 		separator := byte('[')
+		// A request that was read before has no invalid part. If it had one, the loop would still end.
 		for kind := dec.PeekKind(); kind != ']' && kind != jsontext.KindInvalid; kind = dec.PeekKind() {
 			b = appendCanonical(append(b, separator), dec)
 			separator = ','
@@ -63,6 +65,7 @@ func appendCanonical(b []byte, dec *jsontext.Decoder) []byte {
 	}
 }
 
+// appendCanonicalLiteral appends a string in the canonical form, and any other literal as it was written.
 func appendCanonicalLiteral(b []byte, literal jsontext.Value) []byte {
 	if literal.Kind() == '"' {
 		return appendCanonicalString(b, literal)
@@ -70,6 +73,8 @@ func appendCanonicalLiteral(b []byte, literal jsontext.Value) []byte {
 	return append(b, literal...)
 }
 
+// appendCanonicalObject appends an object with its members sorted by the text of their names, as bytes in
+// UTF-8.
 func appendCanonicalObject(b []byte, dec *jsontext.Decoder) []byte {
 	type member struct{ name, text []byte } // the text is that of name and value
 	var all []member
@@ -102,6 +107,7 @@ func appendEnd(b []byte, dec *jsontext.Decoder, separator byte) []byte {
 // lower case.
 func appendCanonicalString(b, literal []byte) []byte {
 	asMarshal := []jsontext.Options{jsontext.EscapeForHTML(true), jsontext.EscapeForJS(true)}
+	// It fails only for a half of a surrogate pair, which has no text in UTF-8.
 	if formatted, err := jsontext.AppendFormat(b, literal, asMarshal...); err == nil {
 		return formatted
 	}

@@ -19,23 +19,27 @@ type Event struct {
 	WorkflowID     string          `json:"workflow_id,omitempty"`
 	WorkflowStatus string          `json:"workflow_status,omitempty"` // as the API spelled it
 	Result         json.RawMessage `json:"result,omitzero"`           // the agent's answer without its wrappings
-	ResultRef      *ResultRef      `json:"result_ref,omitempty"`      // where the result is, if it does not fit into a message
-	RawResult      json.RawMessage `json:"raw_result,omitzero"`       // what the API sent, if it differs or the task failed
-	Error          *Error          `json:"error,omitempty"`           // set exactly when Status is Failed
-	Metadata       json.RawMessage `json:"metadata,omitzero"`         // the request's, as it came
-	Dropped        []string        `json:"dropped,omitempty"`         // members that were left out, because the event did not fit into a message
-	RequestedAt    time.Time       `json:"requested_at"`
-	SubmittedAt    time.Time       `json:"submitted_at,omitzero"`
-	FinishedAt     time.Time       `json:"finished_at"`
-	Attempts       int             `json:"attempts"` // number of POSTs begun
-	Polls          int             `json:"polls"`
-	UnnoticedMS    int64           `json:"unnoticed_ms,omitzero"` // upper bound on the delay between the workflow's end and its detection, in milliseconds
-	Worker         string          `json:"worker"`
+	// Where the result is, if it does not fit into a message.
+	ResultRef *ResultRef      `json:"result_ref,omitempty"`
+	RawResult json.RawMessage `json:"raw_result,omitzero"` // what the API sent, if it differs or the task failed
+	Error     *Error          `json:"error,omitempty"`     // set exactly when Status is Failed
+	Metadata  json.RawMessage `json:"metadata,omitzero"`   // the request's, as it came
+	// Members that were left out, because the event did not fit into a message.
+	Dropped     []string  `json:"dropped,omitempty"`
+	RequestedAt time.Time `json:"requested_at"`
+	SubmittedAt time.Time `json:"submitted_at,omitzero"`
+	FinishedAt  time.Time `json:"finished_at"`
+	Attempts    int       `json:"attempts"` // number of POSTs begun
+	Polls       int       `json:"polls"`
+	// Upper bound on the delay between the workflow's end and its detection, in milliseconds.
+	UnnoticedMS int64  `json:"unnoticed_ms,omitzero"`
+	Worker      string `json:"worker"`
 }
 
 // JSON returns the event as subscribers get it: in UTF-8, without space between its parts and in a form that every reader
 // accepts, see Portable. The error names the field that holds no JSON, or the time whose year has more than four digits.
 func (e *Event) JSON() ([]byte, error) {
+	// 768 bytes are for everything but these three.
 	portable, size := *e, 768
 	for _, raw := range []*json.RawMessage{&portable.Result, &portable.RawResult, &portable.Metadata} {
 		if *raw = Portable(*raw); len(*raw) == 0 {
@@ -55,11 +59,13 @@ func (e *Event) JSON() ([]byte, error) {
 }
 
 // ExceedsBytes reports whether the event is certainly longer than a number of bytes. It does not encode it.
+// Only its results and its metadata count, without the space between their parts.
 func (e *Event) ExceedsBytes(limit int64) bool {
 	var size, compact int64
 	for _, raw := range []json.RawMessage{e.Result, e.RawResult, e.Metadata} {
 		size += int64(len(raw))
 	}
+	// Most events are known to fit without a look at their values.
 	if size <= limit {
 		return false
 	}
@@ -79,8 +85,10 @@ func (e *Event) DropMetadata() {
 
 // Lengths of texts in an event that would not fit into a message otherwise.
 const (
-	keptText    = 256 // bytes, and an ellipsis
-	keptMessage = 512 // bytes of an error's message, and an ellipsis
+	// In bytes, without the ellipsis.
+	keptText = 256
+	// For the message of an error; in bytes, without the ellipsis.
+	keptMessage = 512
 )
 
 // ShortenTexts truncates the texts that can be long. A workflow id that is too long is left out, because half of it would
@@ -94,6 +102,7 @@ func (e *Event) ShortenTexts() {
 	e.WorkflowStatus = shorten(e.WorkflowStatus, keptText)
 	e.Worker = shorten(e.Worker, keptText)
 	if e.Error != nil {
+		// Copies of the event may share the error.
 		short := *e.Error
 		short.Message = shorten(short.Message, keptMessage)
 		e.Error = &short

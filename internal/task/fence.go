@@ -24,10 +24,13 @@ func unfence(text []byte) []byte {
 	closing := len(inside) - len(body)
 	info, rest, lines := bytes.Cut(body, []byte("\n"))
 	switch {
+	// The closing fence is too short, or a single line has none.
 	case closing < opening && (closing > 0 || !lines):
 		return text
+	// The fence and its content are one line.
 	case !lines:
 		return bytes.TrimSpace(withoutLanguage(body))
+	// No language has such a name: the content begins right after the fence.
 	case bytes.ContainsAny(info, "`{}[]\""):
 		return bytes.TrimSpace(body)
 	default:
@@ -38,6 +41,7 @@ func unfence(text []byte) []byte {
 // withoutLanguage returns the content of a fence on a single line without the name of its language.
 func withoutLanguage(line []byte) []byte {
 	line = bytes.TrimSpace(line)
+	// The name ends at a blank or where JSON begins, as in ```json{}```. Any other word is content.
 	end := bytes.IndexAny(line, " \t{[\"")
 	languages := []string{"json", "jsonc", "json5", "javascript", "js", "text", "txt", "plaintext"}
 	if end > 0 && slices.Contains(languages, strings.ToLower(string(line[:end]))) {

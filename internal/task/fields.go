@@ -19,9 +19,11 @@ import (
 
 // Bounds of single fields. Those of secret_values are in secrets.go.
 const (
-	maxSessionID = 256 // bytes. It becomes part of the record
+	// In bytes. It becomes part of the record.
+	maxSessionID = 256
 	maxTimeout   = 30 * 24 * time.Hour
-	maxMetadata  = 64 << 10 // bytes. It is returned on the event, together with the result
+	// In bytes. It is returned on the event, together with the result.
+	maxMetadata = 64 << 10
 )
 
 // secretValues is the field whose content is never shown.
@@ -30,7 +32,10 @@ const secretValues = "secret_values"
 // field is a row of the request's table.
 type field struct {
 	name string
-	sent bool // it is part of the body that the API gets, as it came
+	// It is part of the body that the API gets, as it came.
+	sent bool
+	// Checks the value and takes it into the request if the worker needs it. The error is a *violation that
+	// does not name the field yet.
 	read func(r *Request, value json.RawMessage) error
 }
 
@@ -73,7 +78,8 @@ func isVendorField(name string) bool {
 	}
 }
 
-// read checks one member and takes it into the request.
+// read checks one member and takes it into the request. A field that is not known is a violation whose text
+// proposes the most similar one.
 func (r *Request) read(known []field, m member) error {
 	i := slices.IndexFunc(known, func(f field) bool { return f.name == m.name })
 	if i < 0 {
@@ -82,6 +88,7 @@ func (r *Request) read(known []field, m member) error {
 	return inField(m.name, known[i].read(r, m.value))
 }
 
+// isField reports whether a request can have a field of this name. Case counts.
 func isField(name string) bool {
 	return slices.ContainsFunc(fields(), func(f field) bool { return f.name == name })
 }
@@ -108,12 +115,15 @@ func mustBe(kind string, value json.RawMessage) error {
 // stringIn returns the text of a value that must be a string.
 func stringIn(value json.RawMessage) (string, error) { return textOf(value), mustBe("a string", value) }
 
+// checkString accepts every string: what it says is up to the API. checkBool and checkObject look no
+// further, either.
 func checkString(_ *Request, value json.RawMessage) error { return mustBe("a string", value) }
 
 func checkBool(_ *Request, value json.RawMessage) error { return mustBe("a boolean", value) }
 
 func checkObject(_ *Request, value json.RawMessage) error { return mustBe("an object", value) }
 
+// checkPrompt accepts a text that is not blank.
 func checkPrompt(_ *Request, value json.RawMessage) error {
 	text, err := stringIn(value)
 	if err == nil && strings.TrimSpace(text) == "" {
@@ -122,6 +132,7 @@ func checkPrompt(_ *Request, value json.RawMessage) error {
 	return err
 }
 
+// readSessionID takes the browser session to run in. It is not blank: an empty id would count as none.
 func (r *Request) readSessionID(value json.RawMessage) (err error) {
 	r.SessionID, err = stringIn(value)
 	switch {
@@ -148,6 +159,8 @@ func checkMaxSteps(_ *Request, value json.RawMessage) error {
 	return nil
 }
 
+// readSecrets takes the values that the agent is given and that must not be shown. They must be strings; an
+// empty one is allowed.
 func (r *Request) readSecrets(value json.RawMessage) error {
 	if err := checkObject(r, value); err != nil {
 		return err
@@ -163,6 +176,7 @@ func (r *Request) readSecrets(value json.RawMessage) error {
 			err = &violation{rule: fmt.Sprintf("must have a name of at most %d bytes", maxSecretName)}
 		}
 		if err != nil {
+			// The value is not shown, and neither is a name that contains a secret.
 			return inField("."+m.name, err)
 		}
 		secrets = append(secrets, redact.Secret{Name: m.name, Value: text})
@@ -171,10 +185,13 @@ func (r *Request) readSecrets(value json.RawMessage) error {
 	return nil
 }
 
+// readOutputSchema takes the schema, which must be one that results can be checked against.
 func (r *Request) readOutputSchema(value json.RawMessage) error {
 	if err := checkObject(r, value); err != nil {
 		return err
 	}
+	// It may have to wait for its turn. Each check before it is bounded, so the wait needs no bound of its
+	// own.
 	if err := r.schemas.Validate(context.Background(), value); err != nil {
 		return &violation{rule: "is not a valid JSON Schema", detail: err.Error()}
 	}
@@ -182,6 +199,7 @@ func (r *Request) readOutputSchema(value json.RawMessage) error {
 	return nil
 }
 
+// readTimeout takes the maximum run time, in the notation of time.ParseDuration.
 func (r *Request) readTimeout(value json.RawMessage) error {
 	text, err := stringIn(value)
 	if err != nil {
@@ -194,8 +212,11 @@ func (r *Request) readTimeout(value json.RawMessage) error {
 	return nil
 }
 
+// rfc3339 is stricter than time.Parse; readExpiresAt says where.
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
 
+// readExpiresAt takes the time after which the task must not be submitted. It may be in the past: then the
+// task expires.
 func (r *Request) readExpiresAt(value json.RawMessage) error {
 	text, err := stringIn(value)
 	if err != nil {
@@ -211,6 +232,8 @@ func (r *Request) readExpiresAt(value json.RawMessage) error {
 	return nil
 }
 
+// readOnUnknown takes the choice of what happens after a submission with an unknown outcome, instead of the
+// worker's default.
 func (r *Request) readOnUnknown(value json.RawMessage) error {
 	text, err := stringIn(value)
 	if err != nil {
@@ -223,6 +246,7 @@ func (r *Request) readOnUnknown(value json.RawMessage) error {
 	return nil
 }
 
+// readMetadata takes what the event returns unchanged.
 func (r *Request) readMetadata(value json.RawMessage) error {
 	if err := checkMetadata(value); err != nil {
 		return err
@@ -231,6 +255,8 @@ func (r *Request) readMetadata(value json.RawMessage) error {
 	return nil
 }
 
+// checkMetadata is also for requests that break another rule: their event returns the metadata as well, if
+// it is valid.
 func checkMetadata(value json.RawMessage) error {
 	if len(value) > maxMetadata {
 		return &violation{rule: fmt.Sprintf("must be at most %d bytes (got %d)", maxMetadata, len(value))}

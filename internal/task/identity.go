@@ -13,9 +13,12 @@ import (
 // msgIDHeader is the header by which JetStream detects duplicates.
 const msgIDHeader = "Nats-Msg-Id"
 
-const maxTaskID = 128 // bytes
+// maxTaskID is the length of the longest task id, in bytes.
+const maxTaskID = 128
 
-// wellFormed reports whether an id is safe as a key of a KV bucket, as a message id and in a file name.
+// wellFormed reports whether an id is safe as a key of a KV bucket, as a message id and in a file name. The
+// key is a part of a subject, whose tokens must not be empty (NATS ADR-8): so dots stand neither at an end
+// nor next to each other.
 func wellFormed(id string) bool {
 	const (
 		ends   = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -40,6 +43,7 @@ func (d Delivery) checkIdentity(id string) error {
 	return &violation{rule: "must not be of the form " + d.Stream + "-<number>, which is for requests without an id", got: id}
 }
 
+// checkTaskID accepts an id that is well formed and is not the default of another request.
 func checkTaskID(r *Request, value json.RawMessage) error {
 	id, err := stringIn(value)
 	if err != nil {
@@ -88,7 +92,7 @@ func taskKind(all []member) string {
 	return textOrHash(valueOf(all, "agent")) + " " + textOrHash(valueOf(all, "model")) + " " + stepClass(valueOf(all, "max_steps"))
 }
 
-// textOrHash returns the text, or a hash of a long one.
+// textOrHash returns the text, or a hash of one that is longer than 64 bytes: half of its SHA-256, in hex.
 func textOrHash(text []byte) string {
 	const longest = 64
 	if len(text) <= longest {

@@ -14,9 +14,11 @@ import (
 
 // InvalidError says why a message is not a request that can be run.
 type InvalidError struct {
-	TaskID   string          // the request's own id if it can be read, else the delivery's default
-	Field    string          // "prompt", "secret_values.PIN"; empty if no single field is wrong
-	Message  string          // which field must be what, and what it is. It shows no secret
+	TaskID string // the request's own id if it can be read, else the delivery's default
+	// Such as "prompt" or "secret_values.PIN"; empty if no single field is wrong.
+	Field string
+	// Which field must be what, and what it is. It shows no secret.
+	Message  string
 	Metadata json.RawMessage // the request's, if it can be read and is valid; else nil
 }
 
@@ -27,9 +29,11 @@ func (e *InvalidError) Error() string { return e.Message }
 type violation struct {
 	field   string // empty if no single field is wrong
 	unknown bool   // there is no such field
-	rule    string // our own words: what must hold for the field, or a whole sentence if field is empty
-	got     string // from the request: the text that breaks the rule. Empty if showing it does not help
-	detail  string // more about it, in words that may quote the request
+	// Our own words: what must hold for the field, or a whole sentence if field is empty.
+	rule string
+	// The text of the request that breaks the rule; empty if showing it does not help.
+	got    string
+	detail string // more about it, in words that may quote the request
 }
 
 // Error returns the rule. Nothing of the request is in it.
@@ -43,9 +47,12 @@ func inField(name string, err error) error {
 	return err
 }
 
+// Bounds of what an error shows.
 const (
-	maxShown   = 80      // bytes of a field's content that a message shows
-	maxMessage = 2 << 10 // bytes of an error's message: it may quote the request or the API
+	// Bytes of a field's content that a message shows.
+	maxShown = 80
+	// Bytes of an error's message, which may quote the request or the API.
+	maxMessage = 2 << 10
 )
 
 // invalid returns the violation as an error that may be shown: short, without secrets, and with what can still be read of
@@ -73,6 +80,8 @@ func (v *violation) invalid(d Delivery) *InvalidError {
 	if v.detail != "" {
 		e.Message += ": " + truncate(clean(v.detail), maxMessage)
 	}
+	// The event of the refusal returns the metadata, so it must keep the rules that it would have to keep
+	// in a valid request.
 	if metadata := valueOf(all, "metadata"); utf8.Valid(metadata) && checkMetadata(metadata) == nil && checkTokens(metadata) == nil {
 		e.Metadata = bytes.Clone(metadata)
 	}
@@ -84,6 +93,7 @@ func (v *violation) invalid(d Delivery) *InvalidError {
 func redactorOf(data []byte) func(text string) string {
 	secrets, ok := secretsIn(data)
 	if !ok {
+		// A text could contain any of those that are not searched for.
 		return func(string) string { return redact.Bare }
 	}
 	return secrets.Redactor().Text

@@ -117,7 +117,7 @@ func quote(text string) []byte {
 	return quoted
 }
 
-// kindName names the kind of a JSON value for people.
+// kindName names the kind of a JSON value for people, with its article. It is "null" for anything else.
 func kindName(raw []byte) string {
 	switch jsontext.Value(raw).Kind() {
 	case '{':
@@ -143,4 +143,5 @@ func isJSON(data []byte) bool {
 // byteOrderMark may come before JSON, and a reader may ignore it: RFC 8259, section 8.1.
 const byteOrderMark = "\ufeff"
 
+// withoutMark returns the data after the byte order mark, if it begins with one.
 func withoutMark(data []byte) []byte { return bytes.TrimPrefix(data, []byte(byteOrderMark)) }

@@ -42,6 +42,7 @@ func repair(raw json.RawMessage) (fixed json.RawMessage, ordinary bool) {
 		end := int(dec.InputOffset())
 		begin := end - len(literal)
 		switch {
+		// A bracket. The depth is the one after it.
 		case literal == nil:
 			ordinary = ordinary && dec.StackDepth() <= maxDepth
 		case literal.Kind() == '"':
@@ -61,7 +62,8 @@ func repair(raw json.RawMessage) (fixed json.RawMessage, ordinary bool) {
 // edit is a text with replacements. It copies the text at the first one.
 type edit struct {
 	raw, out []byte
-	copied   int // up to here, raw is in out
+	// How much of raw is in out, as it is or replaced.
+	copied int
 }
 
 // replace puts a text in the place of raw[from:to]. Calls must come in the order of their places.
@@ -73,6 +75,7 @@ func (e *edit) replace(from, to int, by string) {
 	e.copied = to
 }
 
+// bytes returns the text with its replacements, or raw itself if there are none.
 func (e *edit) bytes() []byte {
 	if e.out == nil {
 		return e.raw
@@ -126,12 +129,14 @@ func escapedUnit(text []byte) rune {
 	if len(text) < len(`\u0000`) || text[0] != '\\' || text[1] != 'u' {
 		return 0
 	}
+	// In JSON, four digits follow.
 	unit, _ := strconv.ParseUint(string(text[2:6]), 16, 16)
 	return rune(unit)
 }
 
-// isLegalNumber reports whether a JSON number fits into a float64 and is written in a way that exact arithmetic can
-// afford: the schema validator computes 10 to the power of any exponent that it meets.
+// isLegalNumber reports whether a JSON number fits into a float64 and is written in a way that exact
+// arithmetic can afford: the schema validator computes 10 to the power of any exponent that it meets. It
+// accepts the same numbers as the schema package does.
 func isLegalNumber(literal string) bool {
 	const alwaysFits = 308 // digits of a number without exponent
 	at := strings.IndexAny(literal, "eE")

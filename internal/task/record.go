@@ -68,7 +68,8 @@ func (r Record) BelongsTo(d Delivery) bool {
 	return r.RequestSeq == d.Seq && r.RequestedAt.Equal(d.Stored)
 }
 
-// Finished returns the record of a task whose event is stored at this sequence of the results stream.
+// Finished returns the record of a task whose event is stored at this sequence of the results stream. A
+// mark of an unknown submission is removed: it is only for tasks that have not ended.
 func (r Record) Finished(ev Event, seq uint64) Record {
 	r.State, r.FinishedAt, r.ResultSeq, r.Polls, r.ErrorCode, r.PostUntil = ev.Status, ev.FinishedAt, seq, ev.Polls, "", time.Time{}
 	if ev.Error != nil {
@@ -113,7 +114,8 @@ func (r Record) JSON() []byte {
 	if err != nil {
 		panic(fmt.Sprintf("write record %s: %v", r.TaskID, err))
 	}
-	if r.Unknown != "" { // byte for byte
+	if r.Unknown != "" {
+		// Both are objects, which become one. The unknown members keep their bytes.
 		written = append(written[:len(written)-1], ","+r.Unknown[1:]...)
 	}
 	return written
@@ -127,6 +129,7 @@ func (r Record) JSON() []byte {
 func ParseRecord(value []byte) (Record, error) {
 	var all struct {
 		Record
+		// Takes the members that Record has no field for.
 		Unknown jsontext.Value `json:",embed"`
 	}
 	asV1 := jsonv2.JoinOptions(
@@ -151,8 +154,8 @@ func ParseRecord(value []byte) (Record, error) {
 	return r, nil
 }
 
-// Precedes reports whether this is an earlier record of the run of a task that next belongs to: of the same request, and of
-// the same owner and epoch or of an earlier epoch.
+// Precedes reports whether this is an earlier record of the run of a task that next belongs to: of the same
+// request, and of the same owner and epoch or of an earlier epoch. A record that has ended precedes none.
 func (r Record) Precedes(next Record) bool {
 	sameRequest := r.TaskID == next.TaskID && r.RequestSeq == next.RequestSeq && r.RequestedAt.Equal(next.RequestedAt)
 	return sameRequest && !r.State.Ended() && (r.Epoch < next.Epoch || r.Epoch == next.Epoch && r.Owner == next.Owner)

@@ -51,7 +51,8 @@ func secretsIn(data []byte) (redact.Secrets, bool) {
 	return redact.New(s.values()...), !s.tooMany
 }
 
-// mentionsSecrets reports whether a text has the name secret_values, in any spelling, escaped or not, in ASCII or UTF-16.
+// mentionsSecrets reports whether a text has the name secret_values, in any spelling, escaped or not, in
+// ASCII or UTF-16. It drops the zero bytes, which leaves the ASCII of UTF-16.
 func mentionsSecrets(data []byte) bool {
 	text := make([]byte, 0, len(data))
 	for _, b := range data {
@@ -66,6 +67,8 @@ func mentionsSecrets(data []byte) bool {
 	return names.Redactor().Finds(text) || secretText.Match(text)
 }
 
+// secretName matches a name that announces secrets. secretText matches such a name in a text that may be
+// JSON: escaped or not, in quotes or not, with a colon after it.
 var (
 	secretName = regexp.MustCompile(`(?i)^(secret[_-]?values?|secrets)$`)
 	secretText = regexp.MustCompile(`(?i)(secret[_-]?values?|secrets)\\*["']?\s*:`)
@@ -83,6 +86,7 @@ func eachSecret(data []byte, value func(name string, from, to int), inner func(t
 		case literal.Kind() != '"':
 		case lastWasName(dec):
 			name := textOf(literal)
+			// At this depth a name is that of a field.
 			if dec.StackDepth() == 1 {
 				top = name
 			}
@@ -116,12 +120,14 @@ type secretSearch struct {
 	names   map[string]string // by the value
 }
 
+// searchSecrets collects the secrets of data, which must be JSON.
 func searchSecrets(data []byte) *secretSearch {
 	s := &secretSearch{names: map[string]string{}}
 	s.search(data)
 	return s
 }
 
+// search also looks into strings that are JSON themselves, however deep.
 func (s *secretSearch) search(data []byte) {
 	eachSecret(data,
 		func(name string, from, to int) {
@@ -145,6 +151,8 @@ func (s *secretSearch) add(name string, value []byte) {
 	}
 }
 
+// addLiteral notes a string or a number. true, false and null are no secrets: redacting them would destroy
+// the whole text.
 func (s *secretSearch) addLiteral(name string, literal jsontext.Value) {
 	if literal.Kind() == '0' {
 		s.note(name, string(literal))
@@ -152,11 +160,13 @@ func (s *secretSearch) addLiteral(name string, literal jsontext.Value) {
 	if literal.Kind() == '"' {
 		s.note(name, textOf(literal))
 		if !utf8.Valid(literal) {
-			s.note(name, string(literal[1:len(literal)-1])) // a text that is not JSON repeats it as it came
+			// A text that is not JSON repeats it as it came.
+			s.note(name, string(literal[1:len(literal)-1]))
 		}
 	}
 }
 
+// note keeps the first name that a value comes with.
 func (s *secretSearch) note(name, value string) {
 	if _, known := s.names[value]; known || value == "" || s.tooMany {
 		return
@@ -165,6 +175,7 @@ func (s *secretSearch) note(name, value string) {
 	s.tooMany = len(s.names) > maxRedacted
 }
 
+// values returns the secrets in no order; redact.New sorts them.
 func (s *secretSearch) values() []redact.Secret {
 	all := make([]redact.Secret, 0, len(s.names))
 	for value, name := range s.names {
@@ -177,6 +188,7 @@ func (s *secretSearch) values() []redact.Secret {
 func redactJSON(r *redact.Redactor, data []byte) []byte {
 	return r.Compose(len(data), func(b *redact.Builder) {
 		written := 0 // of data
+		// Everything before the secret is searched for the same values.
 		replace := func(from, to int) {
 			b.JSON(data[written:from])
 			written = to

@@ -29,7 +29,9 @@ type Request struct {
 	TaskID    string // the request's own, else its publisher's message id, else the delivery's default
 	Digest    string // hex SHA-256 of the content; see digest
 	SessionID string // the browser session to run in; empty for a new one
-	Kind      string // agent, model and rough number of steps: tasks of one kind take about the same time. At most 150 bytes
+	// Agent, model and rough number of steps, in at most 150 bytes. Tasks of one kind take about the same
+	// time.
+	Kind string
 
 	// UnusedMessageID is the publisher's Nats-Msg-Id, truncated, if the request has no task_id and this one cannot be a task
 	// id. TaskID is the default then, so a copy of the request after the stream's duplicate window is another task.
@@ -68,6 +70,7 @@ func ParseRequest(d Delivery, defaults Defaults) (*Request, error) {
 	return nil, v.invalid(d)
 }
 
+// parse does the work of ParseRequest. Its violations may quote secrets.
 func parse(d Delivery, defaults Defaults) (*Request, error) {
 	data := withoutMark(d.Data)
 	if err := checkShape(data); err != nil {
@@ -86,6 +89,7 @@ func parse(d Delivery, defaults Defaults) (*Request, error) {
 	if err := r.checkTogether(d, known, all); err != nil {
 		return nil, err
 	}
+	// Only now is every value known to be of its type.
 	r.Body = body(known, all)
 	r.Kind = taskKind(all)
 	r.Digest = digest(all, r.TaskID)
@@ -124,8 +128,9 @@ func checkExtra(known []field, all []member) error {
 	return nil
 }
 
-// body returns the JSON to post. Names and values keep their bytes, so that numbers and escapes arrive as they were
-// written.
+// body returns the JSON to post. Names and values keep their bytes, so that numbers and escapes arrive as
+// they were written. It takes no field twice, because checkExtra has refused those of extra that are fields
+// as well.
 func body(known []field, all []member) []byte {
 	const begin = `{"async":true`
 	size := len(begin)

@@ -9,8 +9,9 @@ import (
 
 // Bounds of secret_values. Everything that leaves the worker is searched for each of them.
 const (
-	maxSecrets    = 100
-	maxSecretName = 64 // bytes. The name appears wherever its value was
+	maxSecrets = 100
+	// In bytes. The name appears wherever its value was.
+	maxSecretName = 64
 )
 
 // Secrets are the values that a request gives to its agent, and that must not be shown. They print as [redacted] in every way. The
@@ -23,8 +24,8 @@ func (s Secrets) With(keys ...string) Secrets { return Secrets{s.Secrets.With(ke
 // Prepared returns the same secrets in a form that redacts many events faster.
 func (s Secrets) Prepared() Secrets { return Secrets{s.Secrets.Prepared()} }
 
-// Event returns the event with the secrets redacted in its results and in its error's message. Its metadata is the user's
-// own and stays as it is.
+// Event returns the event with the secrets redacted in its results and in its error's message. Its metadata
+// is the user's own and stays as it is. The event that it was given does not change.
 func (s Secrets) Event(e Event) Event {
 	r := s.Redactor()
 	e.Result, e.RawResult = r.JSON(e.Result), r.JSON(e.RawResult)

@@ -13,9 +13,12 @@ import (
 
 // Bounds of a request. They are far above what a task needs, and bound what one message can cost.
 const (
-	maxRequest = 4 << 20 // bytes. A request is in memory until it is submitted
-	maxDepth   = 100     // objects and arrays inside one another
-	maxNumber  = 400     // bytes of a number's literal, and its largest exponent either way
+	// In bytes. A request is in memory until it is submitted.
+	maxRequest = 4 << 20
+	// Objects and arrays inside one another.
+	maxDepth = 100
+	// Bytes of a number's literal, and its largest exponent either way.
+	maxNumber = 400
 )
 
 // checkShape refuses bytes that are not one JSON object, and JSON that two readers could understand differently or that
@@ -74,8 +77,10 @@ func (w *walk) check(literal jsontext.Value) error {
 	switch {
 	case literal == nil && depth > maxDepth:
 		return &violation{field: w.top, rule: fmt.Sprintf("must not be nested more than %d levels deep", maxDepth)}
+	// An object or array begins.
 	case literal == nil && depth == len(w.objects):
 		w.objects = append(w.objects, len(w.names))
+	// It ends.
 	case literal == nil:
 		return w.checkNames(depth + 1)
 	case literal.Kind() == '0' && !isLegalNumber(string(literal)):
@@ -91,9 +96,11 @@ func (w *walk) check(literal jsontext.Value) error {
 	return nil
 }
 
+// illegalNumber returns the violation by a number. It shows the number unless that may be a secret of the
+// wrong type.
 func (w *walk) illegalNumber(literal string) error {
 	if w.top == secretValues {
-		literal = "" // it may be a secret, of the wrong type
+		literal = ""
 	}
 	rule := fmt.Sprintf("must have only numbers that fit into a float64, written in at most %d characters", maxNumber)
 	return &violation{field: w.top, rule: rule, got: literal}
@@ -104,6 +111,7 @@ func (w *walk) checkNames(depth int) error {
 	begin := w.objects[depth]
 	names := w.names[begin:]
 	w.names, w.objects = w.names[:begin], w.objects[:depth]
+	// Sorting needs no memory of its own, unlike a map of all names.
 	slices.SortFunc(names, bytes.Compare)
 	for i := 1; i < len(names); i++ {
 		switch name := names[i]; {

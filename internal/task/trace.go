@@ -9,8 +9,10 @@ const (
 )
 
 const (
-	maxTraceParent = 128 // bytes. Version 00 has 55, later ones may have more
-	maxTraceState  = 512 // bytes that every system must at least pass on
+	// In bytes. Version 00 has 55, and later ones may have more.
+	maxTraceParent = 128
+	// In bytes: what every system must at least pass on.
+	maxTraceState = 512
 )
 
 // traceOf returns the headers that carry the request's trace. As the standard requires, a traceparent that is not well
@@ -43,6 +45,7 @@ func isTraceParent(header string) bool {
 		return false
 	}
 	for i, size := range []int{2, 32, 16, 2} {
+		// An id of zeros is invalid, but a version or flags of zeros are not.
 		isID := size > 2
 		if len(parts[i]) != size || strings.Trim(parts[i], "0123456789abcdef") != "" || isID && strings.Trim(parts[i], "0") == "" {
 			return false

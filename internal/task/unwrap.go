@@ -9,7 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxEnvelopes bounds how many envelopes are taken off a result.
+// maxEnvelopes bounds how many envelopes are taken off a result. What is inside the last one counts as the
+// answer, even if it is like an envelope.
 const maxEnvelopes = 3
 
 // layers is a result with everything that was found inside its wrappings.
@@ -106,7 +107,8 @@ type envelope struct {
 	reason string          // from its error or message
 }
 
-// readEnvelope reads an object that has only names that an envelope may have, and at least one.
+// readEnvelope reads an object that has only names that an envelope may have, and at least one. Of a name
+// that comes twice, the first value counts.
 func readEnvelope(raw json.RawMessage) (envelope, bool) {
 	parts := map[string]json.RawMessage{}
 	for m := range eachMember(raw) {
@@ -180,7 +182,8 @@ func meansNoError(text string) bool {
 	}
 }
 
-// isEmpty reports whether a value has no content: a missing one, null, a blank string, an empty object or array.
+// isEmpty reports whether a value has no content: a missing one, null, a blank string, an empty object or
+// array. An array that holds only empty objects and arrays is empty, too.
 func isEmpty(raw json.RawMessage) bool {
 	switch jsontext.Value(raw).Kind() {
 	case jsontext.KindInvalid, 'n':

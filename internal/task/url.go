@@ -6,6 +6,7 @@ import (
 	"strings"
 )
 
+// checkURL accepts a URL that a browser would open over HTTP. The error shows no password.
 func checkURL(_ *Request, value json.RawMessage) error {
 	text, err := stringIn(value)
 	if err != nil {
@@ -14,7 +15,8 @@ func checkURL(_ *Request, value json.RawMessage) error {
 	const rule = "must be an absolute URL that begins with http:// or https://"
 	u, err := url.Parse(asBrowserReads(text))
 	if err != nil {
-		return &violation{rule: rule} // without what it is: that may hold a password
+		// The text is not shown: a URL that cannot be parsed may hold a password that cannot be found.
+		return &violation{rule: rule}
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return &violation{rule: rule, got: u.Redacted()}

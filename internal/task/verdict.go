@@ -32,6 +32,7 @@ func (r *Request) Judge(ctx context.Context, o Outcome) (Verdict, error) {
 		return r.failed(WorkflowLost, nil, "the API no longer knows the workflow"), nil
 	case o.TimedOut:
 		return r.failed(Timeout, nil, r.timeoutMessage(o.LastError)), nil
+	// A workflow that max_steps stopped is FAILED, and only its error says why.
 	case o.Ended() && o.status() != "COMPLETED" && saysStepLimit(o.Error):
 		return r.failed(StepLimit, raw, "stopped by max_steps: "+o.Error), nil
 	case o.status() == "COMPLETED":
@@ -57,12 +58,14 @@ func (r *Request) judgeResult(ctx context.Context, raw json.RawMessage, apiError
 	l := unwrap(raw, r.OutputSchema != nil)
 	l.addError(apiError)
 	switch {
+	// The report would fit any schema that accepts a string.
 	case l.onlyStepLimit:
 		return r.failed(StepLimit, raw, "stopped by max_steps"), nil
 	case r.OutputSchema != nil:
 		return r.judgeBySchema(ctx, raw, l)
 	case l.reportsFailure():
 		return r.failedAgent(raw, l), nil
+	// An empty array is an answer: the agent looked for something and found none.
 	case jsontext.Value(l.innermost()).Kind() != '[' && isEmpty(l.innermost()):
 		return r.failed(AgentFailed, raw, "the result is empty"), nil
 	}
@@ -76,6 +79,7 @@ func (r *Request) judgeBySchema(ctx context.Context, raw json.RawMessage, l *lay
 	switch {
 	case err == nil:
 		return succeeded(raw, l.values[fits]), nil
+	// Nothing is known about the result, so there is no verdict.
 	case ctx.Err() != nil && !isMisfit:
 		return Verdict{}, err
 	case isMisfit && l.reportsFailure():
@@ -117,6 +121,7 @@ func (r *Request) failedAgent(raw json.RawMessage, l *layers) Verdict {
 	return r.failed(AgentFailed, raw, withReason("the agent reported a failure", l.reason))
 }
 
+// succeeded returns the verdict of a success, with the raw result only if it differs from the answer.
 func succeeded(raw, result json.RawMessage) Verdict {
 	v := Verdict{Result: readable(result)}
 	if !bytes.Equal(raw, result) {

@@ -32,13 +32,15 @@ func (w Workflow) status() string { return strings.ToUpper(w.Status) }
 
 // Outcome is how the wait for a workflow ended: the workflow ended, its time was up, or it was lost.
 type Outcome struct {
-	Workflow                     // the last report
-	TimedOut       bool          // the task's time was up first
-	Lost           bool          // the API reported several times that it does not know the workflow
-	TooLarge       bool          // the answer was larger than what the worker reads
-	Polls          int           // status calls that were answered
-	DetectionDelay time.Duration // upper bound on the delay between the end of the workflow and its detection
-	LastError      string        // of the last status call, if it brought no report; it may quote the API
+	Workflow      // the last report
+	TimedOut bool // the task's time was up first
+	Lost     bool // the API reported several times that it does not know the workflow
+	TooLarge bool // the answer was larger than what the worker reads
+	Polls    int  // status calls that were answered
+	// Upper bound on the delay between the end of the workflow and its detection.
+	DetectionDelay time.Duration
+	// Of the last status call, if it brought no report. It may quote the API.
+	LastError string
 
 	// Free releases the memory that is reserved for the result, once the event is stored. It may be nil.
 	Free func()
@@ -81,7 +83,7 @@ const (
 	Unauthorized Reason = "unauthorized" // 401: the key
 	NoCredits    Reason = "no_credits"   // 402
 	Forbidden    Reason = "forbidden"    // 403: the cost limit, or a session of another account
-	Unavailable  Reason = "unavailable"  // 503 with Retry-After
+	Unavailable  Reason = "unavailable"  // 503 or 529, with Retry-After
 	Unready      Reason = "unready"      // 408 and 425: the request was not read
 	Unreachable  Reason = "unreachable"  // no connection: the request was never sent
 	ProxyLogin   Reason = "proxy_login"  // 407: a proxy asks for a login and did not forward the request
@@ -132,6 +134,7 @@ func (e *StatusError) UnknownWorkflow() bool {
 	return e.OwnForm && (e.HTTPStatus == http.StatusNotFound || e.HTTPStatus == http.StatusBadRequest)
 }
 
+// withHTTPStatus puts the status before the message, unless it is 0.
 func withHTTPStatus(status int, message string) string {
 	if status == 0 {
 		return message

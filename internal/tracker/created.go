@@ -11,7 +11,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/jet"
 )
 
-// creation remembers when the bucket was created.
+// creation remembers when the bucket was created. mu is held while the server is asked, so that calls that
+// come meanwhile share the answer.
 type creation struct {
 	mu    sync.Mutex
 	at    time.Time // guarded by mu

@@ -14,9 +14,11 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+// How long a count is stored.
 const (
-	countTTL = 7 * 24 * time.Hour // of a count of deliveries, from its last write
-	resetTTL = time.Minute        // of a count that was reset
+	// From the last write of a count.
+	countTTL = 7 * 24 * time.Hour
+	resetTTL = time.Minute // of a count that was reset
 )
 
 // deliveriesKey returns the key of the count of a request's deliveries.
@@ -44,7 +46,8 @@ func (t *Tracker) Deliveries(ctx context.Context, d task.Delivery) (task.Deliver
 	if err := json.Unmarshal(msg.Data, &found); err == nil && found.BelongsTo(d) {
 		return found, nil
 	}
-	return none, nil // it counts another request's deliveries, or no worker wrote it
+	// It counts another request's deliveries, or no worker wrote it.
+	return none, nil
 }
 
 // SaveDeliveries writes a count over the stored one. A count of 0 expires after a minute.

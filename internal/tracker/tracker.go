@@ -25,8 +25,8 @@ type Batcher interface {
 	Publish(ctx context.Context, msg *nats.Msg) (jet.PubAck, error)
 }
 
-// Tracker reads and writes records. Its calls are retried during an outage of NATS: they return when the server has
-// answered, when ctx ends, or when the connection is closed.
+// Tracker reads and writes records. Its calls are retried during an outage of NATS: they return when the
+// server has answered, when ctx ends, or when the connection is closed. Many goroutines may use it at once.
 type Tracker struct {
 	batcher Batcher
 	stream  jetstream.Stream
@@ -35,7 +35,9 @@ type Tracker struct {
 	save    *jet.Call
 
 	creation creation
-	newest   atomic.Uint64 // revision that the bucket is known to have had
+	// The greatest revision that the bucket is known to have had. Create lowers it after the bucket was
+	// recreated.
+	newest atomic.Uint64
 }
 
 // Stream returns the name of the stream behind the bucket (NATS ADR-8).
@@ -59,12 +61,14 @@ func New(batcher Batcher, stream jetstream.Stream, cfg Config, reg prometheus.Re
 // task.ErrBucketRecreated: the task may have had a record in the bucket before.
 func (t *Tracker) Create(ctx context.Context, rec task.Record) (task.Record, error) {
 	rec.Revision = 0
+	// It is read before the write, because the writes of other goroutines raise it.
 	newest := t.newest.Load()
 	rec, err := t.write(ctx, rec)
 	switch {
 	case errors.Is(err, task.ErrNotOwner):
 		return rec, fmt.Errorf("create record of task %s: %w", rec.TaskID, task.ErrRecordExists)
-	case err == nil && rec.Revision <= newest: // revisions only grow, unless they start over
+	// Revisions only grow, unless the bucket was recreated and they start over.
+	case err == nil && rec.Revision <= newest:
 		t.newest.CompareAndSwap(newest, rec.Revision)
 		t.forgetCreation()
 		return rec, errors.Join(task.ErrBucketRecreated, t.remove(ctx, rec))
@@ -81,7 +85,8 @@ func (t *Tracker) remove(ctx context.Context, rec task.Record) error {
 	}}
 	_, err := jet.Retry(ctx, t.save, func(ctx context.Context) (jet.PubAck, error) {
 		ack, err := t.batcher.Publish(ctx, msg)
-		if isConflict(err) { // it is removed already, or another worker has written over it
+		if isConflict(err) {
+			// It is removed already, or another worker has written over it.
 			return ack, nil
 		}
 		return ack, err
@@ -145,7 +150,8 @@ func (t *Tracker) write(ctx context.Context, rec task.Record) (task.Record, erro
 	return rec, nil
 }
 
-// observe notes the newest revision that the bucket is known to have had.
+// observe notes the newest revision that the bucket is known to have had. Revisions may arrive in any
+// order.
 func (t *Tracker) observe(revision uint64) {
 	for {
 		newest := t.newest.Load()
@@ -155,7 +161,8 @@ func (t *Tracker) observe(revision uint64) {
 	}
 }
 
-// message returns the message that writes a record, only over the record's revision.
+// message returns the message that writes a record, only over the record's revision. Once the task has
+// ended, the server deletes the record after Config.TTL (NATS ADR-43).
 func (t *Tracker) message(rec task.Record, value []byte) *nats.Msg {
 	header := nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(rec.Revision, 10)}}
 	if rec.State.Ended() {

@@ -12,16 +12,20 @@ import (
 // The states of a secret have consecutive numbers, so that most transitions need no table, and a state takes 8 bytes. Only
 // the transitions where two secrets part are in a map.
 type automaton struct {
-	label  []byte               // the byte that leads to a state
-	fail   []int32              // the state of its longest proper suffix that is a prefix of a secret
-	found  []uint16             // the index of the longest secret that is a suffix of it; 0: none
-	flags  []uint8              // ends, branches
-	root   [256]int32           // the transitions of state 0
-	extra  map[transition]int32 // the transitions of states with the flag branches
-	chains []chain              // the states in their order
-	length []int                // bytes of the secret with each index
+	label []byte // the byte that leads to a state
+	// The state of its longest proper suffix that is a prefix of a secret.
+	fail []int32
+	// The index of the longest secret that is a suffix of it; 0 means that none is.
+	found []uint16
+	flags []uint8    // ends, branches
+	root  [256]int32 // the transitions of state 0
+	// The transitions of states with the flag branches, except for those to the next state of their chain.
+	extra  map[transition]int32
+	chains []chain // the states in their order
+	length []int   // bytes of the secret with each index
 }
 
+// The flags of a state.
 const (
 	ends     uint8 = 1 << iota // it is the last state of its chain
 	branches                   // it has transitions in extra
@@ -33,14 +37,15 @@ type transition struct {
 	next  byte
 }
 
-// chain is a run of consecutive states. Each leads to the next.
+// chain is a run of consecutive states. Each leads to the next. A secret has at most one: the states that
+// it shares with secrets before it are in their chains.
 type chain struct {
 	first, end int32 // end is the number after the last
 	parent     int32 // the state that leads to first
 	depth      int   // the length of the prefix that first stands for
 }
 
-// maxSecrets is the greatest number of secrets: an index has 16 bits.
+// maxSecrets is the greatest number of secrets: an index has 16 bits. Index 0 means no secret.
 const maxSecrets = math.MaxUint16
 
 // newAutomaton builds the automaton for at most maxSecrets secrets. The longest must be first.
@@ -59,6 +64,7 @@ func newAutomaton(all []Secret) *automaton {
 		index++
 		a.length = append(a.length, len(s.Value))
 		last, next := a.insert(s.Value, end)
+		// Two secrets may lead to the same state, because + and a blank are the same byte.
 		if a.found[last] == 0 {
 			a.found[last] = index
 		}
@@ -103,6 +109,7 @@ func (a *automaton) insert(value string, end int32) (last, newEnd int32) {
 
 // link sets fail and found of all states. It visits them by depth, because each depends on states that are less deep.
 func (a *automaton) link() {
+	// Chains that have not begun yet, and those whose states are being visited.
 	waiting := slices.SortedFunc(slices.Values(a.chains), func(a, b chain) int { return cmp.Compare(a.depth, b.depth) })
 	var active []chain
 	for depth := 1; len(active)+len(waiting) > 0; depth++ {
@@ -111,6 +118,7 @@ func (a *automaton) link() {
 		}
 		left := active[:0]
 		for _, c := range active {
+			// The suffix of a single byte is the empty prefix, which is state 0.
 			if state := c.first; c.parent != 0 {
 				a.fail[state] = a.step(a.fail[c.parent], a.label[state])
 			}
@@ -159,6 +167,7 @@ func (a *automaton) depth(state int32) int {
 		return 0
 	}
 	i, found := slices.BinarySearchFunc(a.chains, state, func(c chain, state int32) int { return cmp.Compare(c.first, state) })
+	// It is inside the chain before.
 	if !found {
 		i--
 	}

@@ -13,12 +13,15 @@ const shortMark = "*"
 type Builder struct {
 	redactor *Redactor
 	bytes    []byte
-	size     int  // bytes of the original
-	short    bool // every mark is shortMark
-	tooLong  bool // the limit was exceeded; what was written does not count
+	size     int // bytes of the original
+	// Every mark is shortMark, so that nothing becomes longer.
+	short bool
+	// The limit was exceeded: Compose drops what was written.
+	tooLong bool
 }
 
-// limit returns how many bytes may be written. The constant lets short texts keep their full marks.
+// limit returns how many bytes may be written before the marks count as too long. The constant lets short
+// texts keep their full marks.
 func (b *Builder) limit() int { return 2*b.size + 16<<10 }
 
 // Raw writes bytes unchanged.
@@ -56,7 +59,8 @@ func (b *Builder) reserve(n int) {
 	if need <= cap(b.bytes) {
 		return
 	}
-	most := b.limit() + 1<<10 // one mark may exceed the limit
+	// One mark may exceed the limit.
+	most := b.limit() + 1<<10
 	size := max(need, min(2*cap(b.bytes), most), b.size+b.size/16+64)
 	b.bytes = append(make([]byte, 0, size), b.bytes...)
 }
@@ -94,6 +98,8 @@ func (b *Builder) JSON(part []byte) {
 	}
 	switch {
 	case b.tooLong:
+	// Nothing was redacted: the original is the result. Without spare capacity, so that an append copies
+	// it.
 	case written == 0 && len(b.bytes) == 0:
 		b.bytes = slices.Clip(part)
 	default:
@@ -111,7 +117,8 @@ func (b *Builder) replace(text []byte, marks []string) {
 			return
 		}
 		mark := b.mark(marks, secret)
-		if begin > written || mark != last { // adjacent hits with the same mark get one
+		// Adjacent hits with the same mark get one.
+		if begin > written || mark != last {
 			b.Raw(text[written:begin])
 			b.text(mark)
 		}
@@ -138,13 +145,15 @@ func stringEnd(data []byte, from int) int {
 		}
 		end += next
 		inside := data[begin:end]
+		// After an even number of backslashes, these escape one another and not the quote.
 		if backslashes := len(inside) - len(bytes.TrimRight(inside, `\`)); backslashes%2 == 0 {
 			return end + 1
 		}
 	}
 }
 
-// numberEnd returns where the JSON number that begins at from ends.
+// numberEnd returns where the JSON number that begins at from ends. It accepts more than numbers, which
+// does not matter in JSON.
 func numberEnd(data []byte, from int) int {
 	end := from + 1
 	for end < len(data) && (beginsNumber(data[end]) || strings.IndexByte("+.eE", data[end]) >= 0) {

@@ -22,7 +22,8 @@ const kinds = `\%&`
 // longestEscape is the width of the longest escape in bytes: two UTF-16 code units in JSON. Numbers in HTML are shorter.
 const longestEscape = len(`\ud83d\ude00`)
 
-// maxWidth returns the greatest width of an escape that begins with these two bytes.
+// maxWidth returns the greatest width in bytes of an escape that begins with these two bytes. A layer looks
+// no further ahead.
 func maxWidth(first, second byte) int {
 	switch {
 	case first == inURL:
@@ -54,7 +55,8 @@ func unescape(dst, text []byte) (decoded []byte, width int) {
 	}
 }
 
-// unescapeJSON also decodes \', which JavaScript has and JSON does not.
+// unescapeJSON also decodes \', which JavaScript has and JSON does not. The width is 0 for any other
+// escape, which then stays as it is.
 func unescapeJSON(dst, text []byte) (decoded []byte, width int) {
 	if len(text) < 2 {
 		return dst, 0
@@ -84,6 +86,7 @@ func unescapeUTF16(dst, text []byte) (decoded []byte, width int) {
 			return utf8.AppendRune(dst, r), 2 * one
 		}
 	}
+	// AppendRune writes U+FFFD for a surrogate.
 	return utf8.AppendRune(dst, first), one
 }
 
@@ -116,7 +119,7 @@ func unescapeHTML(dst, text []byte) (decoded []byte, width int) {
 	return dst, 0
 }
 
-// namedCharacter knows the names that serializers of HTML write.
+// namedCharacter returns the character for one of the names that serializers of HTML write, or "".
 func namedCharacter(name string) string {
 	switch name {
 	case "amp":
@@ -136,7 +139,8 @@ func namedCharacter(name string) string {
 	}
 }
 
-// characterNumber parses a number that is decimal or, after an x, hexadecimal.
+// characterNumber parses a number that is decimal or, after an x, hexadecimal. Characters above U+10FFFF do
+// not exist.
 func characterNumber(digits string) (r rune, ok bool) {
 	base := 10
 	if digits != "" && digits[0]|0x20 == 'x' {

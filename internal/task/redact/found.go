@@ -7,9 +7,11 @@ import "math/bits"
 type found struct {
 	size    int // bytes of the text
 	any     bool
-	covered bitmap   // bytes of hits
-	joined  bitmap   // bytes that belong to the same hit as the byte before them
-	longest []uint16 // the longest secret of a piece, recorded at one of the piece's bytes; 0 elsewhere
+	covered bitmap // bytes of hits
+	// Bytes that belong to the same hit as the byte before them: two hits may touch without overlapping.
+	joined bitmap
+	// The longest secret of a piece, recorded at one of the piece's bytes; 0 elsewhere.
+	longest []uint16
 }
 
 // bitmap is a set of bytes of a text, by their index.
@@ -18,7 +20,7 @@ type bitmap []uint64
 func (b bitmap) set(i int)      { b[i>>6] |= 1 << (i & 63) }
 func (b bitmap) has(i int) bool { return b[i>>6]>>(i&63)&1 != 0 }
 
-// reset prepares for a text of that many bytes.
+// reset prepares for a text of that many bytes. It keeps the memory, and cover clears it if there is a hit.
 func (f *found) reset(size int) { f.size, f.any = size, false }
 
 // cover records the bytes of a hit, or of a part of it: joined means that the byte before them belongs to the same hit.

@@ -3,9 +3,11 @@ package redact
 // unit is one byte of a text after some layers of escaping were removed, and the stretch of the original text that it
 // comes from. All bytes of one escape have the same stretch.
 type unit struct {
-	b         byte
-	unescaped bool // by the outermost layer
-	from, to  int
+	b byte
+	// The outermost layer has removed an escape here.
+	unescaped bool
+	// The stretch.
+	from, to int
 }
 
 // layer removes one kind of escaping from a text, byte by byte. It returns everything that is not an escape unchanged.
@@ -15,13 +17,18 @@ type layer struct {
 	text  []byte
 	at    int // index of the next byte of the text
 
-	ahead   [2 * longestEscape]unit // ahead[head:head+n] were read from inner and not returned yet
+	// ahead[head:head+n] were read from inner and not returned yet. A layer that reads the text looks ahead
+	// in the text itself.
+	ahead   [2 * longestEscape]unit
 	head, n int
 
-	decoded     [4]byte // the bytes of the last escape: at most one character in UTF-8
-	decodedNext int     // index of the next byte to return
+	// The bytes of the last escape: at most one character in UTF-8. Those from decodedNext on were not
+	// returned yet.
+	decoded     [4]byte
+	decodedNext int // index of the next byte to return
 	decodedEnd  int
-	from, to    int // the stretch of that escape
+	// The stretch of that escape.
+	from, to int
 }
 
 // next returns the next byte, or false at the end of the text.
@@ -36,6 +43,7 @@ func (l *layer) next() (unit, bool) {
 	}
 	if first.b == l.kind {
 		var escape [longestEscape]byte
+		// Two bytes say how many more an escape can have. Most of what begins like one is none.
 		n := l.peekBytes(&escape, 2)
 		if n == 2 {
 			n = l.peekBytes(&escape, maxWidth(escape[0], escape[1]))
@@ -48,6 +56,7 @@ func (l *layer) next() (unit, bool) {
 		}
 	}
 	l.skip(1)
+	// The inner layer may have unescaped it, but this one has not.
 	first.unescaped = false
 	return first, true
 }

@@ -11,12 +11,15 @@ import (
 type pass struct {
 	machine *automaton
 	found   *found
-	all     bool // record hits without an escape of the outermost layer too; otherwise another pass finds those
+	// Record hits without an escape of the outermost layer, too. Other passes leave those out, because an
+	// earlier one has found them.
+	all bool
 
-	state   int32
-	end     int // where the last unit ended
-	units   int // how many were read
-	escaped int // number of the last unit that the outermost layer unescaped, counted from 1
+	state int32
+	end   int // where the last unit ended
+	units int // how many were read
+	// The number of the last unit that the outermost layer unescaped, counted from 1; 0 means none.
+	escaped int
 
 	// window holds the units that a hit may still cover: those since the automaton was in state 0, or the last of them.
 	window []seen
@@ -38,7 +41,8 @@ const smallWindow = 1 << 10
 func (p *pass) readPlain(text []byte, from, to int) {
 	p.end = from
 	for at := from; at < to; at++ {
-		if p.state == 0 { // skip what no secret begins with
+		// Skip what no secret begins with: this is where nearly all of a text is read.
+		if p.state == 0 {
 			for at < to && p.machine.root[fold(text[at])] == 0 {
 				at++
 			}
@@ -64,10 +68,12 @@ func (p *pass) read(u unit) {
 		p.end = u.to
 		return
 	}
+	// A hit without an escape of this layer in it belongs to the pass without the layer.
 	secret := p.machine.found[p.state]
 	if secret != 0 && !p.all && p.escaped <= p.units-p.machine.length[secret] {
 		secret = 0
 	}
+	// The bytes of one escape have the same stretch. Only the first adds its width.
 	begin := p.end
 	if len(p.window) == 0 {
 		begin = u.from
@@ -141,6 +147,7 @@ func (p *pass) run(text []byte, layers []layer) {
 	}
 	outer := &layers[len(layers)-1]
 	for {
+		// Nearly all of a text has no escapes, and is read without the layers.
 		if outer.isIdle() {
 			from := layers[0].at
 			layers[0].at = plainEnd(text, from)

@@ -17,12 +17,15 @@ type Redactor struct {
 	layers []layer
 }
 
-// tables are what a search needs to know about the secrets. Redactors may share them.
+// tables are what a search needs to know about the secrets. Redactors may share them. They do not change.
 type tables struct {
-	machine *automaton        // nil without secrets
-	marks   []string          // by the secret's index, which counts from 1
-	quoted  []string          // the same marks as they are written in a JSON string
-	numbers map[string]uint16 // the secrets that may be JSON numbers
+	// Nil if there are no secrets.
+	machine *automaton
+	// By the secret's index, which counts from 1.
+	marks  []string
+	quoted []string // the same marks as they are written in a JSON string
+	// The secrets that may be JSON numbers, with their indexes.
+	numbers map[string]uint16
 }
 
 // maxLayers is the greatest number of layers of escaping that are removed: that of the JSON string and two in it.
@@ -135,6 +138,8 @@ func (r *Redactor) search(text []byte, quoted bool) bool {
 		if !plain.produced[i] {
 			continue
 		}
+		// The text without one kind of escapes, and then without each kind that has come to light inside of
+		// those.
 		once := r.pass(text, false, base, kinds[i])
 		for k := range kinds {
 			if once.changed && once.produced[k] {
@@ -160,6 +165,7 @@ func (r *Redactor) pass(text []byte, all bool, base []byte, more ...byte) pass {
 			n++
 		}
 	}
+	// The window keeps its memory from one pass to the next.
 	p := pass{machine: r.machine, found: &r.found, window: r.window[:0], bound: smallWindow, all: all}
 	p.run(text, r.layers[:n])
 	r.window = p.window[:0]
@@ -172,7 +178,8 @@ func inString(text string) string {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(text); err != nil {
-		panic(err) // every string can be encoded
+		// Every string can be encoded.
+		panic(err)
 	}
 	quoted := strings.TrimSuffix(b.String(), "\n")
 	return quoted[1 : len(quoted)-1]

@@ -21,7 +21,8 @@ type Secrets struct {
 	tables *tables  // nil unless the secrets are Prepared
 }
 
-// New returns the secrets whose value is not empty. Of several with the same value it keeps one.
+// New returns the secrets whose value is not empty. Of several with the same value it keeps one. Its name
+// is the first in alphabetical order, so that the result does not depend on the order of the secrets.
 func New(all ...Secret) Secrets {
 	all = slices.DeleteFunc(slices.Clone(all), func(s Secret) bool { return s.Value == "" })
 	slices.SortFunc(all, func(a, b Secret) int {

@@ -19,19 +19,23 @@ import (
 // the children in a fixed order, stops after a few violations, and keeps no more of those that each child has.
 type children struct {
 	meter *meter
-	draft int // 4, 6, 7, 2019 or 2020
+	// The year of the draft, or its number if it is older than 2019: 4, 6, 7, 2019 or 2020.
+	draft int
 
 	// For objects.
 	properties map[string]*jsonschema.Schema
 	patterns   map[jsonschema.Regexp]*jsonschema.Schema
-	additional any                // additionalProperties: nil, bool or *jsonschema.Schema
+	// The keyword additionalProperties: nil, bool or *jsonschema.Schema.
+	additional any
 	names      *jsonschema.Schema // propertyNames
 
 	// For arrays. Up to 2019-09, prefix is a list in items, and items is additionalItems.
-	prefix      []*jsonschema.Schema
-	items       any // for the items after prefix: nil, bool or *jsonschema.Schema
-	contains    *jsonschema.Schema
-	least, most *int // minContains and maxContains
+	prefix []*jsonschema.Schema
+	// For the items after prefix: nil, bool or *jsonschema.Schema.
+	items    any
+	contains *jsonschema.Schema
+	// minContains and maxContains. They mean nothing without contains.
+	least, most *int
 	unique      bool
 }
 
@@ -43,10 +47,12 @@ func newChildren(m *meter, s *jsonschema.Schema) *children {
 		additional: s.AdditionalProperties, names: s.PropertyNames, prefix: s.PrefixItems,
 		contains: s.Contains, least: s.MinContains, most: s.MaxContains, unique: s.UniqueItems,
 	}
+	// A nil *Schema in an interface would not be nil.
 	if s.Items2020 != nil {
 		c.items = s.Items2020
 	}
-	if s.DraftVersion < 2020 { // items was a list or a schema, and additionalItems the rest
+	// Before 2020-12, items was a list or a schema, and additionalItems was for the items after the list.
+	if s.DraftVersion < 2020 {
 		c.items = s.Items
 		if list, ok := s.Items.([]*jsonschema.Schema); ok {
 			c.prefix, c.items = list, s.AdditionalItems
@@ -62,7 +68,9 @@ func newChildren(m *meter, s *jsonschema.Schema) *children {
 	return c
 }
 
-// Validate implements jsonschema.SchemaExt. The validator calls it with each value that the schema is applied to.
+// Validate implements jsonschema.SchemaExt. The validator calls it with each value that the schema is
+// applied to, after its own keywords and before unevaluatedItems and -Properties. Values without children
+// always fit.
 func (c *children) Validate(ctx *jsonschema.ValidatorContext, v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -79,19 +87,23 @@ type found struct {
 	kept []*jsonschema.ValidationError
 }
 
-// check checks one child.
+// check checks one child and keeps its violations. place is the child's name or index: the last token of
+// its JSON pointer.
 func (f *found) check(s *jsonschema.Schema, v any, place string) {
 	f.keep(f.validate(f.ctx, s, v, place))
 }
 
-// validate checks a child with the validator. Its violations are not held until found.keep has chosen a few.
+// validate checks a child with the validator, and returns its violations. It resets the meter's count of
+// held violations afterwards: those of the child are garbage, except for the few that found.keep chooses.
 func (c *children) validate(ctx *jsonschema.ValidatorContext, s *jsonschema.Schema, v any, place string) error {
 	kept := c.meter.kept
 	defer func() { c.meter.kept = kept }()
+	// A large child is decoded only now, so that it can be freed before the next one is decoded.
 	return ctx.Validate(s, c.meter.instance.resolve(v), []string{place})
 }
 
-// keep keeps the leaves of the violations of one child.
+// keep keeps the leaves of the violations of one child. The tree that they were in is not kept: it has a
+// node for each level of the schema.
 func (f *found) keep(err error) {
 	if broken, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		few := leaves(broken, nil)
@@ -116,7 +128,8 @@ func (f *found) report(unseen bool) {
 // more is a violation that says that there may be others.
 type more struct{ worded }
 
-// worded is a violation with a text of our own. It implements jsonschema.ErrorKind.
+// worded is a violation with a text of our own. It implements jsonschema.ErrorKind. The validator's kinds
+// for minContains and maxContains are not used, because they hold the index of each item that matches.
 type worded string
 
 // KeywordPath returns nothing, because it is not printed.
@@ -138,6 +151,8 @@ func (c *children) object(ctx *jsonschema.ValidatorContext, object map[string]an
 		seen++
 		f.checkName(name)
 		evaluated := f.member(name, object[name])
+		// additionalProperties, whatever its value, evaluates each member that the other two keywords
+		// leave.
 		switch additional := c.additional.(type) {
 		case *jsonschema.Schema:
 			if !evaluated {
@@ -167,9 +182,13 @@ func (f *found) checkName(name string) {
 		return
 	}
 	kept := f.meter.kept
+	// A name is not a child, so it is checked on its own, and the place of a violation is that of the
+	// object.
 	err := f.names.Validate(name)
 	f.meter.kept = kept
 	if broken, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
+		// The validator uses the memory of the location again for the next value. The reason why the name
+		// does not fit is dropped.
 		broken.InstanceLocation = slices.Clone(f.ctx.ValueLocation())
 		broken.ErrorKind, broken.Causes = &kind.PropertyNames{Property: name}, nil
 		f.keep(broken)
@@ -182,6 +201,7 @@ func (f *found) member(name string, v any) bool {
 	if evaluated {
 		f.check(s, v, name)
 	}
+	// All patterns that match apply, also to a member in properties.
 	for pattern, s := range f.patterns {
 		if pattern.MatchString(name) {
 			evaluated = true
@@ -227,11 +247,13 @@ func (c *children) array(ctx *jsonschema.ValidatorContext, array []any) {
 func (c *children) checkContains(ctx *jsonschema.ValidatorContext, array []any) {
 	count := 0
 	for i, item := range array {
+		// An item that does not match is no violation, so what is wrong with it is dropped at once.
 		if c.validate(ctx, c.contains, item, strconv.Itoa(i)) != nil {
 			continue
 		}
 		count++
-		if c.draft >= 2020 { // in 2019-09, contains does not evaluate items
+		// In 2019-09, contains does not evaluate items.
+		if c.draft >= 2020 {
 			ctx.EvaluatedItem(i)
 		}
 	}
@@ -257,7 +279,8 @@ func (c *children) checkUnique(ctx *jsonschema.ValidatorContext, array []any) {
 		sum.Reset()
 		c.writeTo(&sum, item)
 		first, ok := seen[sum.Sum64()]
-		if ok && c.meter.equal(array[first], item) { // not only the same hash
+		// The same hash alone does not make two items equal.
+		if ok && c.meter.equal(array[first], item) {
 			c.meter.keep(1)
 			ctx.AddError(&kind.UniqueItems{Duplicates: [2]int{first, i}})
 			return
@@ -271,6 +294,7 @@ func (c *children) writeTo(sum *maphash.Hash, v any) {
 	c.meter.spend(1)
 	switch v := c.meter.instance.resolve(v).(type) {
 	case json.Number:
+		// 1 and 1.0 are equal.
 		writeText(sum, '0', canonicalNumber(v))
 	case string:
 		c.meter.spend(len(v) / 4096)
@@ -282,6 +306,7 @@ func (c *children) writeTo(sum *maphash.Hash, v any) {
 		}
 	case map[string]any:
 		writeText(sum, '{', strconv.Itoa(len(v)))
+		// The order of members means nothing (RFC 8259, section 1).
 		for _, name := range slices.Sorted(maps.Keys(v)) {
 			writeText(sum, '"', name)
 			c.writeTo(sum, v[name])

@@ -11,9 +11,12 @@ import (
 
 // Bounds of a schema. The validator's compiler takes time proportional to the square of the number of subschemas.
 const (
-	maxSchema       = 256 << 10 // bytes
-	maxSchemaValues = 10_000    // JSON values in it
-	compileSquare   = 200       // compiling takes a step for each pair of values divided by this
+	// The longest text of a schema, in bytes.
+	maxSchema = 256 << 10
+	// The most JSON values in a schema, including those inside others.
+	maxSchemaValues = 10_000
+	// Compiling costs a step for each pair of values, divided by this.
+	compileSquare = 200
 )
 
 // The URL of the schema for the compiler, and the beginning of references without a host. Nothing is loaded from them.
@@ -25,20 +28,24 @@ const (
 // compiled is a schema that values can be checked against. It takes many times the memory of its text. Only one goroutine may
 // use it at a time.
 type compiled struct {
-	root      *jsonschema.Schema
-	meter     *meter
-	chain     int  // how many subschemas at most are applied inside one another to the same value
-	evaluates bool // it contains unevaluatedProperties or unevaluatedItems
-	unique    bool // it contains uniqueItems
+	root  *jsonschema.Schema
+	meter *meter
+	// How many subschemas at most are applied inside one another to the same value.
+	chain int
+	// The schema uses unevaluatedProperties or unevaluatedItems.
+	evaluates bool
+	// The schema uses uniqueItems.
+	unique bool
 }
 
-// noLoader refuses to load other documents.
+// noLoader refuses to load other documents, so that no $ref makes the worker read a file or call a server.
 type noLoader struct{}
 
 // Load implements jsonschema.URLLoader.
 func (noLoader) Load(string) (any, error) { return nil, errors.New("no other document is loaded") }
 
-// measureSchema measures a schema. It returns an error if it is too large.
+// measureSchema measures a schema. It returns an error if the schema is not JSON or is too large. compile
+// must get what it returns.
 func measureSchema(raw []byte) (measure, error) {
 	if len(raw) > maxSchema {
 		return measure{}, fmt.Errorf("it is %d bytes long; at most %d are allowed", len(raw), maxSchema)
@@ -58,6 +65,7 @@ func compile(raw []byte, in measure, m *meter) (c *compiled, err error) {
 			c, err = nil, asError(broken)
 		}
 	}()
+	// The compiler cannot be stopped while it does most of its work, so that is paid for in advance.
 	m.spend(in.values * (1 + in.values/compileSquare))
 	doc, err := decodeJSON(raw, m)
 	if err != nil {
@@ -72,7 +80,8 @@ func compile(raw []byte, in measure, m *meter) (c *compiled, err error) {
 	return c, nil
 }
 
-// compile sets the root and returns all subschemas.
+// compile sets the root and returns all subschemas, except those that are only true or false. The error is
+// for the author of the schema.
 func (c *compiled) compile(doc any) ([]*jsonschema.Schema, error) {
 	var all []*jsonschema.Schema
 	engine := &patterns{meter: c.meter, known: map[string]*pattern{}}
@@ -85,6 +94,8 @@ func (c *compiled) compile(doc any) ([]*jsonschema.Schema, error) {
 		c.meter.spend(1)
 		all = append(all, each)
 	}))
+	// Without this, the vocabulary would have no effect in drafts since 2019-09, whose metaschemas do not
+	// name it.
 	compiler.AssertVocabs()
 	if err := compiler.AddResource(schemaURL, doc); err != nil {
 		return nil, fmt.Errorf("add it: %w", err)
@@ -99,6 +110,7 @@ func (c *compiled) compile(doc any) ([]*jsonschema.Schema, error) {
 	if err != nil { // its text contains our URL, which means nothing to the author of the schema
 		return nil, errors.New(strings.NewReplacer(schemaURL, "", schemaBase, "").Replace(err.Error()))
 	}
+	// From now on only values with "format": "regex" bring new patterns.
 	c.root, engine.complete = root, true
 	return all, nil
 }
@@ -121,12 +133,14 @@ func (c *compiled) install(all []*jsonschema.Schema) {
 	known := map[*jsonschema.Schema]bool{}
 	for _, s := range all {
 		known[s] = true
+		// The keywords must be looked at now: meter.install takes uniqueItems from the schema.
 		c.chain = max(c.chain, chains.height(s))
 		c.evaluates = c.evaluates || s.UnevaluatedItems != nil || s.UnevaluatedProperties != nil
 		c.unique = c.unique || s.UniqueItems
 	}
 	if chains.open {
-		c.chain = len(all) // the validator stops when a schema is applied inside itself to the same value
+		// The validator stops when a schema is applied inside itself to the same value.
+		c.chain = len(all)
 	}
 	for _, s := range all { // without those that are appended here, which have no children
 		for _, child := range append(inside(s), inPlace(s)...) {
@@ -146,11 +160,15 @@ func (c *compiled) install(all []*jsonschema.Schema) {
 
 // chains computes how many schemas can be applied inside one another to the same value.
 type chains struct {
-	heights map[*jsonschema.Schema]int // 0 while it is being computed
-	open    bool                       // there is no bound: a cycle, or a dynamic reference
+	// By schema; 0 while the height is being computed.
+	heights map[*jsonschema.Schema]int
+	// There is no bound: the schemas refer to one another in a cycle, or a dynamic reference may lead
+	// anywhere.
+	open bool
 }
 
-// height returns the number for one schema, including itself.
+// height returns the number for one schema, which counts itself. It sets open if it meets a cycle; the
+// number is then of no use.
 func (c *chains) height(s *jsonschema.Schema) int {
 	if height, ok := c.heights[s]; ok {
 		c.open = c.open || height == 0
@@ -166,7 +184,8 @@ func (c *chains) height(s *jsonschema.Schema) int {
 	return below + 1
 }
 
-// inPlace returns the schemas that a schema applies to the same value.
+// inPlace returns the schemas that a schema applies to the same value. Of a dynamic reference it returns
+// the target that the validator begins with; the validator may choose another one.
 func inPlace(s *jsonschema.Schema) []*jsonschema.Schema {
 	all := []*jsonschema.Schema{s.Ref, s.RecursiveRef, s.Not, s.If, s.Then, s.Else}
 	if s.DynamicRef != nil {
@@ -184,7 +203,8 @@ func inPlace(s *jsonschema.Schema) []*jsonschema.Schema {
 	return slices.DeleteFunc(all, isNil)
 }
 
-// inside returns the schemas that a schema applies to the inside of a value.
+// inside returns the schemas that a schema applies to the inside of a value: to members and their names, to
+// items, and to the content of strings.
 func inside(s *jsonschema.Schema) []*jsonschema.Schema {
 	all := append([]*jsonschema.Schema{s.PropertyNames, s.UnevaluatedProperties, s.UnevaluatedItems, s.Contains, s.Items2020, s.ContentSchema}, s.PrefixItems...)
 	for _, each := range s.Properties {
@@ -207,8 +227,9 @@ func inside(s *jsonschema.Schema) []*jsonschema.Schema {
 // isNil reports whether a keyword is not set.
 func isNil(s *jsonschema.Schema) bool { return s == nil }
 
-// check returns nil if a JSON value, which was measured, fits the schema. The error says why it does not fit: places are JSON
-// pointers (RFC 6901), and no part of the value is quoted except the names in them.
+// check returns nil if a JSON value, which was measured, fits the schema. The error says why it does not
+// fit: places are JSON pointers (RFC 6901), and no part of the value is quoted except the names in them.
+// errCostly and errLong are returned as they are.
 func (c *compiled) check(raw []byte, in measure) (err error) {
 	defer func() {
 		if broken := recover(); broken != nil {
@@ -229,7 +250,8 @@ func (c *compiled) check(raw []byte, in measure) (err error) {
 	return err
 }
 
-// asError turns a recovered panic into an error.
+// asError turns a recovered panic into an error. It hides the text of any panic but the meter's: that text
+// means nothing to a user, and may quote the value.
 func asError(panicked any) error {
 	if err, ok := panicked.(error); ok && (errors.Is(err, errCostly) || errors.Is(err, errLong)) {
 		return err

@@ -9,7 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// newDecoder is lenient like encoding/json: names may be repeated, and strings need not be valid UTF-8.
+// newDecoder is lenient like encoding/json: names may be repeated, and strings need not be valid UTF-8. It
+// reads from raw without copying it, because the decoder knows bytes.Buffer.
 func newDecoder(raw []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
@@ -22,7 +23,7 @@ func notJSON(err error) error {
 	return fmt.Errorf("it is not JSON: %w", err)
 }
 
-// shorten returns the beginning of a text, for an error.
+// shorten returns a text for an error: the first 80 bytes and an ellipsis if it is longer.
 func shorten(text string) string {
 	const most = 80
 	if len(text) <= most {
@@ -35,18 +36,24 @@ func shorten(text string) string {
 // are decoded when they are checked, one after the other, because a decoded value can take fifty times its text.
 const eager = 64 << 10
 
-// undecoded stands for an object or array that is not decoded yet: a part of the text.
+// undecoded stands for an object or array that is not decoded yet: a part of the text. from and to are
+// offsets in decoder.text; the byte at to is not a part of it.
 type undecoded struct{ from, to int }
 
 // decoder decodes a JSON value for the validator. Numbers, strings and names share the memory of the text.
+// Only one goroutine may use it.
 type decoder struct {
 	*jsontext.Decoder
 	meter *meter
-	raw   []byte
-	text  string
-	base  int   // index in text where the current decoding began
-	items []any // of all arrays that are being read; reused
-	lazy  bool  // leave objects and arrays in large ones undecoded
+	// The same text twice: jsontext reads bytes, and the values are parts of a string.
+	raw  []byte
+	text string
+	base int // index in text where the current decoding began
+	// The items of all arrays that are being read, those of the innermost at the end. The memory is used
+	// again.
+	items []any
+	// Leave the objects and arrays in large ones undecoded.
+	lazy bool
 }
 
 // newInstance returns a decoder for a value. A lazy one leaves parts of a large value undecoded.
@@ -60,6 +67,7 @@ func decodeJSON(raw []byte, m *meter) (any, error) {
 }
 
 // resolve decodes a value if it is undecoded. It panics if the text is not JSON, which was checked before.
+// compile and check recover.
 func (d *decoder) resolve(v any) any {
 	part, ok := v.(undecoded)
 	if !ok {
@@ -74,7 +82,8 @@ func (d *decoder) resolve(v any) any {
 
 // decode decodes a part of the text. Of a large part it decodes only the first level if d is lazy.
 func (d *decoder) decode(part undecoded) (any, error) {
-	d.meter.spend(1 + (part.to-part.from)/64) // a part is decoded for each subschema that looks inside
+	// A part is decoded again for each subschema that looks inside, because nothing keeps the values.
+	d.meter.spend(1 + (part.to-part.from)/64)
 	d.base = part.from
 	d.Reset(bytes.NewBuffer(d.raw[part.from:part.to]), d.Options())
 	return d.value(!d.lazy || part.to-part.from <= eager)
@@ -118,7 +127,8 @@ func (d *decoder) string(literal []byte) string {
 	if isVerbatim(literal) {
 		return d.text[d.end()-len(literal)+1 : d.end()-1]
 	}
-	text, _ := jsontext.AppendUnquote(nil, literal) // it only fails for invalid UTF-8, which becomes U+FFFD
+	// The only error is for invalid UTF-8, which becomes U+FFFD.
+	text, _ := jsontext.AppendUnquote(nil, literal)
 	return string(text)
 }
 
@@ -140,6 +150,7 @@ func (d *decoder) object(all bool) (any, error) {
 		return nil, notJSON(err)
 	}
 	object := map[string]any{}
+	// A syntax error does not end the loop by itself: the next read returns it.
 	for d.PeekKind() != '}' {
 		name, err := d.ReadValue()
 		if err != nil {
@@ -176,7 +187,8 @@ func (d *decoder) array(all bool) (any, error) {
 	return items, err
 }
 
-// countValues returns the number of JSON values in a decoded value, including itself.
+// countValues returns the number of JSON values in a decoded value, including itself. It must not have
+// undecoded parts.
 func countValues(v any) int {
 	n := 1
 	switch v := v.(type) {

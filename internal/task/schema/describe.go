@@ -6,7 +6,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// describes returns how the schema describes a member. The keywords for members have been moved to children.
+// describes returns how the schema describes a member. It looks for properties among the children, because
+// install has moved them there.
 func (c *compiled) describes(member string) Description {
 	if own := childrenOf(c.root); own != nil && own.properties[member] != nil {
 		return Outright
@@ -24,6 +25,7 @@ func implies(s *jsonschema.Schema, member string, seen map[*jsonschema.Schema]bo
 		return false
 	}
 	seen[s] = true
+	// unevaluatedProperties describes each member that no other keyword does.
 	if slices.Contains(s.Required, member) || s.UnevaluatedProperties != nil {
 		return true
 	}

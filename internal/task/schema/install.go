@@ -14,24 +14,32 @@ import (
 // visit takes the place of the subschema's format, which the validator checks early. The keywords that it would check even
 // earlier (type, enum, const) are taken from the subschema and checked by the visit, too.
 type visit struct {
-	meter     *meter
-	schema    *jsonschema.Schema
-	cost      int // steps that do not depend on the value
-	perName   int // steps for each member of an object
-	keeps     int // how many violations the keywords left to the validator can find at once
+	meter  *meter
+	schema *jsonschema.Schema
+	// Steps of a visit that do not depend on the value.
+	cost int
+	// Steps for each member of an object.
+	perName int
+	// How many violations the keywords left to the validator can find in one value.
+	keeps     int
 	evaluates bool
-	never     bool // the schema is false
-	types     *jsonschema.Types
-	values    []any // of enum or const; nil if there is neither
-	sizes     []int // of the values, in JSON values
-	misfit    jsonschema.ErrorKind
-	format    *jsonschema.Format
+	// No value fits: the schema is false, or its const is not in its enum.
+	never bool
+	types *jsonschema.Types
+	// The values of enum or const; nil if there is neither.
+	values []any
+	// How many JSON values each of these has.
+	sizes []int
+	// What is reported if the value is none of these.
+	misfit jsonschema.ErrorKind
+	// The schema's own format, or nil.
+	format *jsonschema.Format
 }
 
 // misfit is a violation of a keyword that a visit checks.
 type misfit struct{ kind jsonschema.ErrorKind }
 
-// Error implements error. describe uses the kind instead.
+// Error implements error. Its text is never shown: describe uses the kind.
 func (*misfit) Error() string { return "it does not fit" }
 
 // install moves those keywords of a compiled schema to a visit and to children whose cost the validator does not bound.
@@ -41,7 +49,8 @@ func (m *meter) install(s *jsonschema.Schema, chain int, evaluates bool) {
 		if *s.Bool {
 			return // true checks nothing
 		}
-		v.never, s.Bool = true, nil // or the validator would not get to the format
+		// The validator looks at nothing else of a schema that is false, and so would not call the visit.
+		v.never, s.Bool = true, nil
 	}
 	v.takeValues()
 	v.count(chain)
@@ -60,7 +69,8 @@ func (m *meter) install(s *jsonschema.Schema, chain int, evaluates bool) {
 func (v *visit) takeValues() {
 	s := v.schema
 	if s.DraftVersion < 2019 && s.Ref != nil {
-		s.Enum, s.Const = nil, nil // these drafts ignore everything next to $ref
+		// Drafts 4 to 7 ignore everything next to $ref, but the compiler sets const all the same.
+		s.Enum, s.Const = nil, nil
 		return
 	}
 	if s.Const != nil {
@@ -106,7 +116,8 @@ func (v *visit) count(chain int) {
 	v.keeps += (len(s.Required)+7)/8 + len(s.DependentRequired) + len(s.Dependencies)
 }
 
-// validate replaces the validator of the format. It counts the visit and checks the keywords that were moved to it.
+// validate takes the place of the format's validator. It counts the visit and checks the keywords that were
+// moved to it. The error is a *misfit, or that of the real format.
 func (v *visit) validate(value any) error {
 	v.meter.spend(v.cost + v.sizeOf(value))
 	v.meter.keep(v.keeps)
@@ -152,7 +163,7 @@ func (v *visit) check(value any) error {
 	return v.format.Validate(value)
 }
 
-// typeOf returns the type of a value as JSON Schema calls it. An integer is a number.
+// typeOf returns the type of a decoded value as JSON Schema calls it, where integers are numbers.
 func typeOf(value any) string {
 	switch value.(type) {
 	case nil:
@@ -186,7 +197,8 @@ func (v *visit) allows(t string, value any) bool {
 	return int(*v.types)&int(integer) != 0 && isInteger(number)
 }
 
-// isInteger reports whether a number has no fraction: 1.0 and 1e2 have none.
+// isInteger reports whether a number has no fraction. 1.0 and 1e2 have none (JSON Schema 2020-12,
+// Validation, section 6.1.1).
 func isInteger(n json.Number) bool {
 	if !strings.ContainsAny(string(n), ".eE") {
 		return true
@@ -216,7 +228,9 @@ func (v *visit) isChoice(value any) bool {
 	return false
 }
 
-// equal reports whether two values are equal. Numbers are equal if their values are: 1 and 1.0.
+// equal reports whether two values are equal as JSON Schema defines it (2020-12, Core, section 4.2.2).
+// Numbers are equal if their mathematical values are, such as 1 and 1.0, and the order of members does not
+// matter.
 func (m *meter) equal(a, b any) bool {
 	if m.instance != nil {
 		a, b = m.instance.resolve(a), m.instance.resolve(b)
@@ -256,7 +270,8 @@ func (m *meter) equal(a, b any) bool {
 	}
 }
 
-// canonicalNumber returns the same text for equal numbers.
+// canonicalNumber returns the same text for equal numbers. measureJSON has refused numbers whose exact
+// value would be costly.
 func canonicalNumber(n json.Number) string {
 	if !strings.ContainsAny(string(n), ".eE") && n != "-0" {
 		return string(n)

@@ -9,10 +9,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Bounds of a JSON value.
+// Bounds of a JSON value, for schemas and for what is checked against them.
 const (
-	maxDepth  = 1000 // objects and arrays inside one another
-	maxNumber = 400  // bytes of a number's literal, and the absolute value of its exponent
+	// How many objects and arrays may be inside one another.
+	maxDepth = 1000
+	// How long the literal of a number may be in bytes, and how large its exponent, either way.
+	maxNumber = 400
 )
 
 // measure is the size of a JSON value, found without decoding it.
@@ -20,8 +22,11 @@ type measure struct {
 	length int // bytes of its text
 	values int // JSON values in it, including itself
 	depth  int // objects and arrays inside one another
-	whole  int // estimate of its memory if it is decoded at once
-	most   int // estimate of its memory if large objects and arrays are decoded one after the other (see eager)
+	// Estimate of its memory in bytes if it is decoded at once.
+	whole int
+	// Estimate of its memory in bytes if large objects and arrays are decoded one after the other; see
+	// eager.
+	most int
 }
 
 // Sizes of decoded values in bytes, with Go 1.26 on a 64-bit machine.
@@ -37,9 +42,11 @@ const (
 // sum adds up their most, and most is the largest.
 type part struct{ from, whole, sum, most int }
 
-// measureJSON measures a JSON value. The error says why it cannot be checked against any schema.
+// measureJSON measures a JSON value. The error says why it cannot be checked against any schema. What
+// follows the first value in raw is not read.
 func measureJSON(raw []byte) (measure, error) {
 	in := measure{length: len(raw)}
+	// The first part stands for what contains the whole value. It is never complete.
 	parts := []part{{}}
 	dec := newDecoder(raw)
 	for {
@@ -47,7 +54,8 @@ func measureJSON(raw []byte) (measure, error) {
 		if err != nil {
 			return measure{}, err
 		}
-		top := &parts[len(parts)-1] // the object or array that contains it
+		// The object or array that contains what was read.
+		top := &parts[len(parts)-1]
 		top.whole += done.whole
 		top.sum += done.most
 		top.most = max(top.most, done.most)
@@ -88,7 +96,8 @@ func (in *measure) readToken(dec *jsontext.Decoder, parts *[]part) (part, error)
 	if end-done.from <= eager { // it will be decoded at once
 		return part{whole: own + done.whole, most: own + done.sum}, nil
 	}
-	// Its objects and arrays stay undecoded, which takes a box each, until one of them is checked.
+	// Its objects and arrays stay undecoded, which takes a box each. One of them at a time is decoded to be
+	// checked, and the largest counts.
 	return part{whole: own + done.whole, most: own + boxSize*int(length) + done.most}, nil
 }
 

@@ -10,8 +10,9 @@ import (
 const (
 	baseSteps  = 250_000 // for every check
 	valueSteps = 25      // more for each JSON value in the instance, and one more for two bytes of it
-	smallSteps = 20_000  // of a job that need not wait for the large ones
-	opsPerStep = 64      // operations of a pattern's search
+	// Steps of a job that need not wait for the large ones.
+	smallSteps = 20_000
+	opsPerStep = 64 // operations of a pattern's search
 )
 
 // The violations that a check holds at the same time are bounded by their number: each takes at least errorSize bytes, and
@@ -28,19 +29,26 @@ var (
 	errLong = errors.New("it takes more than a moment")
 )
 
-// meter counts the steps of a job and the violations that it holds. If there are too many it panics with errCostly or
-// errLong, because there is no other way to stop the validator. compile and check recover.
+// meter counts the steps of a job and the violations that it holds. If there are too many it panics with
+// errCostly or errLong, because there is no other way to stop the validator. compile and check recover. A
+// meter belongs to one job, and so to one goroutine.
 type meter struct {
-	left      int // steps of this check
-	leftSmall int // steps of the whole job until it counts as large
-	ops       int // less than opsPerStep
-	kept      int // upper bound of the violations that are held now
-	maxKept   int
+	// Steps that this check may still take. There is no bound until start sets one.
+	left int
+	// Steps that the whole job may still take before it counts as large.
+	leftSmall int
+	// Operations that do not make up a step yet: fewer than opsPerStep.
+	ops int
+	// Upper bound of the violations that are held now.
+	kept    int
+	maxKept int
 
-	instance *decoder // of the instance
+	// Decodes the instance; nil while the schema is compiled.
+	instance *decoder
 }
 
-// newMeter returns a meter for a job that counts as large after that many steps.
+// newMeter returns a meter for a job that counts as large after this many steps. Compiling a schema has no
+// other bound of steps, since measureSchema has bounded its size.
 func newMeter(small int) *meter {
 	return &meter{left: math.MaxInt, leftSmall: small, maxKept: maxErrorMemory / errorSize}
 }
@@ -51,7 +59,7 @@ func (m *meter) start(in measure) {
 	m.kept, m.maxKept = 0, maxErrorMemory/(errorSize+16*in.depth)
 }
 
-// spend counts steps.
+// spend counts steps. It panics with errLong or errCostly if there are none left.
 func (m *meter) spend(steps int) {
 	if m.leftSmall -= steps; m.leftSmall < 0 {
 		panic(errLong)
@@ -69,7 +77,7 @@ func (m *meter) op(n int) {
 	}
 }
 
-// keep counts violations that are held from now on.
+// keep counts violations that are held from now on. It panics with errCostly if they are too many.
 func (m *meter) keep(violations int) {
 	if m.kept += violations; m.kept > m.maxKept {
 		panic(errCostly)

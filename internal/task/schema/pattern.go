@@ -13,17 +13,23 @@ import (
 
 // Bounds of the patterns of a schema.
 const (
-	maxPattern      = 4096    // bytes of a pattern
-	maxGroups       = 100     // opening parentheses of a pattern: the parser takes the cube of the nested ones
-	maxInstructions = 200_000 // of all programs: a{1000} takes 1000
+	// The longest pattern, in bytes.
+	maxPattern = 4096
+	// The most opening parentheses of a pattern. The parser takes time by the cube of the nested ones.
+	maxGroups = 100
+	// The most instructions of all programs of a schema. a{1000} takes 1000.
+	maxInstructions = 200_000
 )
 
 // pattern is a compiled regular expression of ECMA-262 with the flag u, as JSON Schema recommends. It implements
 // jsonschema.Regexp.
 type pattern struct {
+	// Its source.
 	text  string
 	meter *meter
-	find  func(text string, m *meter) bool
+	// The search: by a program or, for a pattern with back-references, by backtracking. It panics with the
+	// error of the meter that it is given.
+	find func(text string, m *meter) bool
 }
 
 // MatchString reports whether the pattern matches any part of the text. It panics with the meter's error if that takes too
@@ -33,14 +39,16 @@ func (p *pattern) MatchString(text string) bool {
 	return p.find(text, p.meter)
 }
 
-// matchesName is MatchString within a small budget of its own. A search that exceeds it counts as no match.
+// matchesName is MatchString within a small budget of its own, so that describing a schema never stops a
+// check. A search that exceeds it counts as no match.
 func (p *pattern) matchesName(name string) (found bool) {
 	defer func() {
 		if broken := recover(); broken != nil && broken != any(errCostly) {
 			panic(broken)
 		}
 	}()
-	m := newMeter(math.MaxInt) // the schema's own meter has no budget before a check begins
+	// The schema's own meter has no budget before a check begins.
+	m := newMeter(math.MaxInt)
 	m.left = smallSteps
 	return p.find(name, m)
 }
@@ -52,15 +60,18 @@ func (p *pattern) String() string { return p.text }
 type patterns struct {
 	meter        *meter
 	known        map[string]*pattern
-	instructions int  // of all programs
-	complete     bool // the schema is compiled: a pattern is now a value with "format": "regex", and is not kept
+	instructions int // of all programs
+	// The schema is compiled. A pattern is now a value with "format": "regex", and is not kept.
+	complete bool
 }
 
-// compile implements jsonschema.RegexpEngine.
+// compile implements jsonschema.RegexpEngine. The error says what is wrong with the pattern, for the author
+// of the schema.
 func (all *patterns) compile(text string) (jsonschema.Regexp, error) {
 	if p := all.known[text]; p != nil {
 		return p, nil
 	}
+	// The parser has no bounds of its own.
 	if len(text) > maxPattern || strings.Count(text, "(") > maxGroups {
 		return nil, fmt.Errorf("it is longer than %d bytes, or has more than %d groups", maxPattern, maxGroups)
 	}
@@ -120,6 +131,7 @@ func checkNodes(n *syntax.RegexNode) error {
 		return fmt.Errorf("%s is not part of ECMA-262", n.Description())
 	default:
 	}
+	// In .NET, (?<a-b>…) removes a capture of b. The parser puts the number of b into N.
 	if n.T == syntax.NtCapture && n.N >= 0 {
 		return errors.New("balancing groups are not part of ECMA-262")
 	}

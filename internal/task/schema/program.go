@@ -26,11 +26,15 @@ type look struct {
 
 // instruction is one state of the automaton.
 type instruction struct {
-	op   opcode
-	x, y int32 // the rune; the targets of split and jump; the index of the look; the options of an assertion
+	op opcode
+	// By op: the rune, the targets of a split or a jump, the index of the look, or the options of an
+	// assertion.
+	x, y int32
 	set  *syntax.CharSet
 }
 
+// opcode says what an instruction does. Those that read a rune continue at the next instruction, and so do
+// assertions that hold.
 type opcode uint8
 
 const (
@@ -41,6 +45,7 @@ const (
 	opJump                  // continues at x
 	opBegin                 // asserts the beginning of the text
 	opEnd                   // asserts its end
+	// Lines end at the four terminators of ECMA-262, section 12.3: LF, CR, U+2028 and U+2029.
 	opLineBegin
 	opLineEnd
 	opBoundary
@@ -62,7 +67,7 @@ func runeInstruction(n *syntax.RegexNode) instruction {
 	}
 }
 
-// matches reports whether an instruction that reads a rune accepts r.
+// matches reports whether an instruction that reads a rune accepts r. Other instructions must not be asked.
 func (i *instruction) matches(r rune) bool {
 	switch i.op {
 	case opRune:
@@ -74,10 +79,12 @@ func (i *instruction) matches(r rune) bool {
 	}
 }
 
+// errLarge means that the programs of a schema would have more than maxInstructions instructions.
 var errLarge = errors.New("it has too many repetitions and alternatives; use smaller counts")
 
 // newProgram compiles a pattern to at most limit instructions, or returns errLarge.
 func newProgram(root *syntax.RegexNode, limit int) (p *program, err error) {
+	// builder.add panics with errLarge from deep inside the recursion.
 	defer func() {
 		if broken := recover(); broken != nil {
 			p, err = nil, errLarge
@@ -94,6 +101,7 @@ func buildProgram(root *syntax.RegexNode, reverse bool, left *int) *program {
 	b := &builder{p: &program{reverse: reverse}, left: left}
 	b.node(root)
 	b.add(instruction{op: opMatch})
+	// Every other pattern counts as one that may match anywhere, which costs time but changes no answer.
 	b.p.anchored = b.p.code[0].op == opBegin
 	return b.p
 }
@@ -191,7 +199,7 @@ func (b *builder) inReadingOrder(n *syntax.RegexNode) []*syntax.RegexNode {
 // isReverse reports whether the node is part of a look-behind.
 func isReverse(n *syntax.RegexNode) bool { return n.Options&syntax.RightToLeft != 0 }
 
-// text writes a sequence of runes.
+// text writes a sequence of runes, from the last to the first if the program reads in reverse.
 func (b *builder) text(n *syntax.RegexNode) {
 	runes := slices.Clone(n.Str)
 	if b.p.reverse {
@@ -219,7 +227,9 @@ func (b *builder) alternate(n *syntax.RegexNode) {
 	}
 }
 
-// repeat writes a loop. Greedy and lazy loops are the same here, because only the existence of a match counts.
+// repeat writes a loop: its body as often as it must match, and then once in a loop without end or, if
+// there is a maximum, as often as it may match in addition. Greedy and lazy loops are the same here,
+// because only the existence of a match counts.
 func (b *builder) repeat(n *syntax.RegexNode, body func()) {
 	for range n.M {
 		body()
@@ -239,6 +249,7 @@ func (b *builder) repeat(n *syntax.RegexNode, body func()) {
 		splits = append(splits, split)
 		body()
 	}
+	// Each optional repetition may be left out, together with all that follow it.
 	for _, split := range splits {
 		b.p.code[split].y = b.end()
 	}

@@ -15,24 +15,30 @@ import (
 
 // How many jobs run at the same time. Small jobs do not wait for large ones.
 const (
-	smallJobs  = 2
-	largeJobs  = 2
-	smallBytes = 8 << 20 // the most memory that a small job takes
+	smallJobs = 2
+	largeJobs = 2
+	// The most memory that a small job takes, in bytes.
+	smallBytes = 8 << 20
 )
 
 // Memory of a check, in bytes. The sizes were measured with Go 1.26 and rounded up.
 const (
-	maxMemory       = 128 << 20 // for a decoded value and the stack to check it; one that needs more does not fit
-	frameSize       = 3 << 10   // stack for each subschema that is applied inside another one
-	schemaValueSize = 3 << 10   // for each JSON value of a compiled schema
+	// For a decoded value and the stack to check it. A value that needs more does not fit.
+	maxMemory = 128 << 20
+	// Stack for each subschema that is applied inside another one.
+	frameSize = 3 << 10
+	// For each JSON value of a compiled schema.
+	schemaValueSize = 3 << 10
 )
 
 // Checker compiles schemas and checks values against them. It runs a few jobs at a time, and large ones only while there is
 // memory for them. A nil Checker works without these limits. The methods may be called by many goroutines at once.
 type Checker struct {
+	// Reserved only for large jobs: two small ones take at most 16 MiB.
 	memory *memory.Budget
-	small  *semaphore.Weighted
-	large  *semaphore.Weighted
+	// Slots for jobs, small and large.
+	small *semaphore.Weighted
+	large *semaphore.Weighted
 }
 
 // NewChecker returns a Checker that reserves the memory for large jobs from the budget.
@@ -55,7 +61,8 @@ func (c *Checker) Validate(ctx context.Context, schema json.RawMessage) error {
 
 // MisfitError means that no value fits the schema.
 type MisfitError struct {
-	Reason error // why the first value does not fit; it contains no part of the value but names of members
+	// Why the first value does not fit. It contains no part of the value but names of members.
+	Reason error
 }
 
 // Error returns the reason.
@@ -78,8 +85,9 @@ const (
 // a member.
 type Order func(describes func(member string) Description) []int
 
-// FirstFit returns the index of the first value, in the order of order, that fits the schema. The error is a *MisfitError if
-// none fits; otherwise it is ctx's, or says why the schema cannot be used.
+// FirstFit returns the index of the first value, in the order of order, that fits the schema. The error is
+// a *MisfitError if none fits; otherwise it is ctx's, or says why the schema cannot be used. The schema is
+// compiled again for each call.
 func (c *Checker) FirstFit(ctx context.Context, schema json.RawMessage, values []json.RawMessage, order Order) (int, error) {
 	in, err := measureSchema(schema)
 	if err != nil {
@@ -88,6 +96,7 @@ func (c *Checker) FirstFit(ctx context.Context, schema json.RawMessage, values [
 	instances := make([]instance, len(values))
 	most := 0
 	for i, value := range values {
+		// A value that cannot be measured does not fit, but the others may.
 		size, err := measureJSON(value)
 		instances[i] = instance{raw: value, measure: size, err: err}
 		most = max(most, checkSize(schema, in, size))
@@ -183,6 +192,7 @@ func (c *Checker) run(ctx context.Context, size int, job func(*meter) error) err
 		return err
 	}
 	defer c.large.Release(1)
+	// The slot is acquired first, so that a job that waits for its turn holds no memory.
 	reserved, err := c.memory.Reserve(ctx, int64(size))
 	if err != nil {
 		return err

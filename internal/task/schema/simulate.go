@@ -6,8 +6,8 @@ import (
 	"github.com/dlclark/regexp2/v2/syntax"
 )
 
-// find reports whether the program matches any part of the text. The steps are bounded by the product of the lengths of
-// program and text.
+// find reports whether the program matches any part of the text. The steps are bounded by the product of
+// the lengths of program and text. It panics with the meter's error if they are too many.
 func (p *program) find(text string, m *meter) bool {
 	found := false
 	p.scan(text, m, func(int) bool {
@@ -17,7 +17,7 @@ func (p *program) find(text string, m *meter) bool {
 	return found
 }
 
-// positions returns the byte offsets of the text where the look holds.
+// positions returns the byte offsets of the text where the look holds, from 0 to its length.
 func (l *look) positions(text string, m *meter) bitmap {
 	m.spend(len(text) / (8 * opsPerStep))
 	holds := newBitmap(len(text) + 1)
@@ -34,12 +34,14 @@ func (l *look) positions(text string, m *meter) bitmap {
 // simulation runs a program over a text, following all paths at once.
 type simulation struct {
 	*program
-	text    string
-	meter   *meter
-	holds   []bitmap // by look: where it holds
+	text  string
+	meter *meter
+	// For each look, where it holds.
+	holds   []bitmap
 	threads threads
-	stack   []int32 // of follow
-	matched bool    // a match ends at the current position
+	// The work that is left to follow. It is kept only to use its memory again.
+	stack   []int32
+	matched bool // a match ends at the current position
 }
 
 // scan calls found with each position where a match ends, until found returns false. Unless the program is anchored, a
@@ -50,6 +52,7 @@ func (p *program) scan(text string, m *meter, found func(pos int) bool) {
 	for _, l := range p.looks {
 		s.holds = append(s.holds, l.positions(text, m))
 	}
+	// Two sets take turns, so that no step needs a new one.
 	previous := newThreads(len(p.code))
 	pos := 0
 	if p.reverse {
@@ -64,7 +67,8 @@ func (p *program) scan(text string, m *meter, found func(pos int) bool) {
 		}
 		r, width := s.read(pos)
 		if width == 0 || p.anchored && !p.reverse && len(s.threads.list) == 0 {
-			return // the end of the text, or no thread is left and none can begin
+			// The text has ended, or no thread is left and none can begin.
+			return
 		}
 		pos += width
 		previous, s.threads = s.threads, previous
@@ -107,7 +111,8 @@ func (s *simulation) follow(pc int32, pos int) {
 		case opRune, opNotRune, opSet:
 			s.threads.list = append(s.threads.list, pc)
 		case opSplit:
-			s.stack = append(s.stack, i.y, i.x) // the order does not matter
+			// The order of the two does not matter, because only the existence of a match counts.
+			s.stack = append(s.stack, i.y, i.x)
 		case opJump:
 			s.stack = append(s.stack, i.x)
 		case opMatch:
@@ -157,6 +162,8 @@ type threads struct {
 	round   uint32   // counts the runes of a text, which is shorter than 4 GiB
 }
 
+// newThreads returns an empty set for a program of this many instructions. Round 0 is not used, because
+// visited is 0 at first.
 func newThreads(size int) threads { return threads{visited: make([]uint32, size), round: 1} }
 
 // clear removes all threads and begins a new round, so that visited need not be cleared.
@@ -177,12 +184,14 @@ func (t *threads) visit(pc int32) bool {
 // bitmap is a set of positions.
 type bitmap []uint64
 
+// newBitmap returns an empty set for positions from 0 to size.
 func newBitmap(size int) bitmap { return make(bitmap, size/64+1) }
 
 func (b bitmap) set(pos int) { b[pos/64] |= 1 << (pos % 64) }
 
 func (b bitmap) has(pos int) bool { return b[pos/64]&(1<<(pos%64)) != 0 }
 
+// invert also sets the unused bits at the end, which nothing reads.
 func (b bitmap) invert() {
 	for i := range b {
 		b[i] = ^b[i]

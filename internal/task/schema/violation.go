@@ -16,7 +16,8 @@ import (
 // Bounds of an error's length.
 const (
 	maxViolations = 5
-	maxChoices    = 10 // values of an enum that are listed
+	// How many values of an enum an error lists. Of a longer enum it says only how long it is.
+	maxChoices = 10
 )
 
 // violations returns the violations as one error, ordered by their place: "/heading: is required; /price: got string, want
@@ -34,6 +35,7 @@ func violations(e *jsonschema.ValidationError) error {
 		texts = append(texts, describe(all[0])...)
 		all = all[1:]
 	}
+	// describe may return several texts for one violation.
 	rest := len(all) + max(0, len(texts)-maxViolations)
 	texts = texts[:min(len(texts), maxViolations)]
 	switch {
@@ -55,6 +57,7 @@ func isMore(e *jsonschema.ValidationError) bool {
 // failed: why each failed does not say which was meant.
 func leaves(e *jsonschema.ValidationError, to []*jsonschema.ValidationError) []*jsonschema.ValidationError {
 	switch e.ErrorKind.(type) {
+	// Memory is freed with the causes: each alternative has a tree of its own.
 	case *kind.AnyOf, *kind.OneOf, *kind.PropertyNames:
 		e.Causes = nil
 		return append(to, e)
@@ -73,7 +76,8 @@ func leaves(e *jsonschema.ValidationError, to []*jsonschema.ValidationError) []*
 func describe(e *jsonschema.ValidationError) []string {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Format:
-		if own, ok := errors.AsType[*misfit](k.Err); ok { // a visit found it in the place of the format
+		if own, ok := errors.AsType[*misfit](k.Err); ok {
+			// A visit found it, in the place of the format.
 			return describe(&jsonschema.ValidationError{InstanceLocation: e.InstanceLocation, ErrorKind: own.kind})
 		}
 		if k.Want == "regex" {
@@ -101,6 +105,7 @@ func describe(e *jsonschema.ValidationError) []string {
 	if text := describeNumber(e.ErrorKind); text != "" {
 		return located(e, text)
 	}
+	// The validator has English texts for all other kinds. Without the place it adds nothing to them.
 	withoutPlace := jsonschema.ValidationError{ErrorKind: e.ErrorKind}
 	return located(e, withoutPlace.DetailedOutput().Error.String())
 }
@@ -123,7 +128,8 @@ func describeNumber(violated jsonschema.ErrorKind) string {
 	}
 }
 
-// located returns the violation with its place in front, or one text for each of the names in that place.
+// located returns a text for a violation, with its place in front. If there are names, it returns one text
+// for each, with the place of the member that has the name.
 func located(e *jsonschema.ValidationError, what string, names ...string) []string {
 	place := pointer(e.InstanceLocation)
 	if len(names) == 0 && place == "" {
@@ -139,13 +145,13 @@ func located(e *jsonschema.ValidationError, what string, names ...string) []stri
 	return all
 }
 
-// number writes a number of the schema as people would.
+// number writes a number of the schema as people would: 0.1 instead of 1/10.
 func number(n *big.Rat) string {
 	f, _ := n.Float64()
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// pointer returns a JSON pointer (RFC 6901).
+// pointer returns a JSON pointer (RFC 6901). It is empty for the whole value.
 func pointer(names []string) string {
 	escape := strings.NewReplacer("~", "~0", "/", "~1")
 	var b strings.Builder
