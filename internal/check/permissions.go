@@ -108,9 +108,8 @@ func (c *checker) explain(violation error) error {
 }
 
 // ask makes one call. It returns a permissionError rather than no answer if the server reports a violation
-// during the call. Other errors that a user can act on are explained. A call that does not return in time
-// is given up: it may still run and write to what it captured, so the caller must not read that after an
-// error.
+// during the call. Other errors that a user can act on are explained. After a violation the call may still
+// run, until its context ends, and write to what it captured: the caller must not read that after an error.
 func (c *checker) ask(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
