@@ -56,8 +56,8 @@ func (c Check) run() (ok bool, detail string) {
 	return c.Ready()
 }
 
-// index lists the paths, for a person who opens the address in a browser. It does not list what this server
-// does not serve.
+// index lists the paths, for a person who opens the address in a browser. Profiles are listed only if they
+// are served.
 func index(version string, profiles bool) http.HandlerFunc {
 	text := "capstan worker " + version + "\n\n" +
 		"/livez         ok while the process answers\n" +
