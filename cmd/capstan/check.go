@@ -14,7 +14,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/settings"
 )
 
-// checkCmd checks everything that a worker needs. It reads the worker's settings, so run it where the worker runs.
+// checkCmd checks everything that a worker needs. It reads the worker's settings, so run it where the
+// worker runs, with the same environment, files and network.
 type checkCmd struct {
 	Timeout time.Duration `default:"60s" help:"Overall timeout. Default: 60s."`
 }
@@ -29,7 +30,8 @@ An API that cannot be reached is only a warning: workers wait for it, and must b
 an outage. A key that the API refuses is BAD, and so is a base URL at which something else answers.`
 }
 
-// Run runs the command.
+// Run prints each result as it comes. It returns an error, and so the exit status 1, if at least one result
+// is BAD. A check that the timeout interrupts reports that in its own words.
 func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 	if c.Timeout <= 0 {
 		return usageError{fmt.Errorf("--timeout must be a duration above 0, such as 60s (got %v)", c.Timeout)}
@@ -56,14 +58,15 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 	}
 }
 
-// reportMisspellings reports each variable that looks like a misspelled setting, which a worker ignores.
+// reportMisspellings reports each variable that looks like a misspelled setting, which a worker ignores. It
+// is only a warning: the variable may belong to another program.
 func reportMisspellings(report func(check.Result)) {
 	for _, m := range settings.Misspelled(app.Settings(), os.Environ()) {
 		report(check.Result{Level: check.Warn, Subject: "settings", Text: m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"})
 	}
 }
 
-// printResult prints a result on one line.
+// printResult prints a result on one line. The marks have the same width, so that the columns line up.
 func printResult(t *terminal, r check.Result) {
 	mark, c := "ok  ", color.FgGreen
 	switch r.Level {

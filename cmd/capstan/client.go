@@ -15,14 +15,17 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// client is a connection to the queue.
+// client is a connection to the queue, and the settings that name its streams and buckets. The commands use
+// it from one goroutine. connect creates it, and whoever does so closes nc.
 type client struct {
 	cfg app.Config
 	nc  *nats.Conn
 	js  jetstream.JetStream
 }
 
-// connect connects with the settings of the environment. The caller must close nc.
+// connect connects with the settings of the environment, and gives up if no server answers within five
+// seconds. opts are added to the options of every tool. A usageError names the settings that cannot be
+// used. The caller must close nc.
 func connect(opts ...nats.Option) (*client, error) {
 	cfg, err := app.LoadToolConfig()
 	if err != nil {
@@ -40,17 +43,25 @@ func connect(opts ...nats.Option) (*client, error) {
 	return &client{cfg: cfg, nc: nc, js: js}, nil
 }
 
-// url is the address of the connected server, without a login.
+// url is the address of the connected server, without a login, so that it can be shown in messages.
 func (c *client) url() string { return c.nc.ConnectedUrlRedacted() }
 
-// published is a request that was stored.
+// published is a request that was stored, and all that is needed to recognize its event.
 type published struct {
+	// taskID is the id that a worker will give the task: the one in the request, or else the default, which
+	// contains the name of the stream and the sequence.
 	taskID string
-	seq    uint64 // in the stream of requests
+	// seq is the sequence in the stream of requests. It is part of the message id of an event that answers
+	// this one request only.
+	seq uint64
 }
 
-// publish stores a valid request. It sets no Nats-Msg-Id: the stream would silently drop a second request with the same
-// one, while a worker answers it, with the event of the task or with duplicate_task.
+// publish stores a valid request and returns the id of its task. It sets no Nats-Msg-Id: the stream would
+// silently drop a second request with the same one, while a worker answers it, with the event of the task
+// or with duplicate_task.
+//
+// The error says whether the request may be stored. A lost answer leaves that open; publishing again is
+// then safe if the request has a task_id, since a given id runs at most once.
 func (c *client) publish(ctx context.Context, request []byte) (published, error) {
 	ack, err := c.js.Publish(ctx, c.cfg.Request.Subject, request)
 	switch {
@@ -65,6 +76,7 @@ func (c *client) publish(ctx context.Context, request []byte) (published, error)
 	if err != nil {
 		return published{}, fmt.Errorf("publish to %s at %s (the request may or may not be stored): %w", c.cfg.Request.Subject, c.url(), err)
 	}
+	// The default id contains the sequence, so the id is known only now.
 	stored, err := task.ParseRequest(task.Delivery{Stream: ack.Stream, Seq: ack.Sequence, Data: request}, defaults(c.cfg))
 	if err != nil {
 		return published{}, fmt.Errorf("read the stored request: %w", err)
@@ -72,7 +84,9 @@ func (c *client) publish(ctx context.Context, request []byte) (published, error)
 	return published{taskID: stored.TaskID, seq: ack.Sequence}, nil
 }
 
-// checkRequest returns an error for a request that a worker would refuse, or that has already expired.
+// checkRequest returns a usageError for a request that a worker would refuse, or that has already expired.
+// It applies the same rules as a worker, so the user learns at once what would otherwise arrive as a failed
+// event.
 func checkRequest(cfg app.Config, request []byte) error {
 	r, err := task.ParseRequest(task.Delivery{Stream: cfg.Request.Stream, Data: request}, defaults(cfg))
 	if err != nil {
@@ -85,7 +99,9 @@ func checkRequest(cfg app.Config, request []byte) error {
 	return nil
 }
 
-// checkTaskID returns an error for an id that no task can have.
+// checkTaskID returns a usageError for an id that no task can have. It puts the id into a minimal request,
+// because the rule belongs to the package that reads requests. Without this check, the user would only
+// learn that there is no record of the id, or that it is no valid key.
 func checkTaskID(id string) error {
 	request, err := json.Marshal(map[string]string{"prompt": "p", "url": "https://example.com", "task_id": id})
 	if err != nil {
@@ -97,10 +113,12 @@ func checkTaskID(id string) error {
 	return nil
 }
 
-// defaults do not matter to a client: a worker uses its own.
+// defaults returns the defaults for reading a request here. They have no effect on the task: the worker
+// that runs it uses its own.
 func defaults(cfg app.Config) task.Defaults { return task.Defaults{Timeout: cfg.Task.Timeout} }
 
-// missing is the error for a stream or bucket that does not exist.
+// missing is the error for a stream or bucket that does not exist. Workers create them, so most often none
+// has run yet, or NATS_URL names another server than theirs.
 func (c *client) missing(what, name string) error {
 	return fmt.Errorf("no %s %s at %s; start a worker first, it creates the streams", what, name, c.url())
 }

@@ -18,8 +18,9 @@ import (
 // demoHelp is the demo's line in the list of commands.
 const demoHelp = "Try it: NATS, a worker and a fake API in one process, nothing to install."
 
-// demoCmd runs all of Capstan in one process: a NATS server, a stand-in for Anchor's API unless there is a key for the
-// real one, and the same worker as in production. It submits three tasks.
+// demoCmd runs all of Capstan in one process: a NATS server, a stand-in for Anchor's API unless there is a
+// key for the real one, and the same worker as in production. It submits three tasks. The build tag nodemo
+// leaves it out; see demo_absent.go.
 type demoCmd struct {
 	Exit bool   `help:"Exit when the three tasks have finished."`
 	Data string `placeholder:"DIR" help:"Keep the streams in this folder. Default: a temporary folder."`
@@ -38,7 +39,9 @@ extracts text. If it is set, the tasks run on Anchor Browser and use your credit
 The demo always starts its own NATS server and ignores NATS_*. All other worker settings apply.`
 }
 
-// Run runs the command. It starts each part, and stops them in the opposite order.
+// Run runs the command. It starts each part, and stops them in the opposite order: the worker hands over
+// its tasks while NATS still runs. The parts take their settings from the environment of this process,
+// which Run changes.
 func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 	if d.Port < 0 || d.Port > maxPort {
 		return usageError{fmt.Errorf("--port must be from 0 to %d (got %d)", maxPort, d.Port)}
@@ -91,7 +94,9 @@ func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 	return d.result(ctx, err)
 }
 
-// result returns the error of the worker if it failed, and else err. An interrupt is an error only with --exit.
+// result returns the error of the worker if it failed, and else err. ctx is that of the worker. An
+// interrupt is an error only with --exit: a script then must not take it for success, while a person who
+// presses Ctrl-C just ends the demo.
 func (d *demoCmd) result(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	switch {
@@ -107,7 +112,8 @@ func (d *demoCmd) result(ctx context.Context, err error) error {
 	return nil
 }
 
-// folder creates the folder of the streams. remove removes it if it is temporary.
+// folder creates the folder of the streams. remove removes it if it is temporary, and does nothing if the
+// user named it with --data.
 func (d *demoCmd) folder() (dir string, remove func(), err error) {
 	if d.Data != "" {
 		if err := os.MkdirAll(d.Data, 0o750); err != nil {
@@ -121,7 +127,8 @@ func (d *demoCmd) folder() (dir string, remove func(), err error) {
 	return dir, func() { _ = os.RemoveAll(dir) }, nil
 }
 
-// logger is for the worker: with --log as its settings say, else for errors only.
+// logger is for the worker: with --log as its settings say, else for errors only, so that the log does not
+// bury the story of the three tasks.
 func (d *demoCmd) logger(w io.Writer, cfg app.Config) zerolog.Logger {
 	level := zerolog.LevelErrorValue
 	if d.Log {
@@ -130,7 +137,8 @@ func (d *demoCmd) logger(w io.Writer, cfg app.Config) zerolog.Logger {
 	return app.NewLogger(w, level, cfg.Log.Format)
 }
 
-// introduce prints which parts run where, and the three tasks.
+// introduce prints which parts run where, and the three tasks. With the real API it says that the tasks use
+// credits, before the first one is submitted.
 func introduce(t *terminal, d *demoCmd, cfg app.Config, api demoAPI, tasks []demoTask) {
 	kept := "the queue; its streams are in a temporary folder"
 	if d.Data != "" {
@@ -159,7 +167,9 @@ func introduce(t *terminal, d *demoCmd, cfg app.Config, api demoAPI, tasks []dem
 	t.printf("\n")
 }
 
-// invite prints commands to try in another terminal.
+// invite prints commands to try in another terminal, as they must be typed there: with NATS_URL if the
+// default or the variable of the user's shell would lead to another server, and with go run if that started
+// the demo.
 func invite(t *terminal, cfg app.Config, api demoAPI, taskID string, setNATS bool) {
 	capstan := os.Args[0]
 	if strings.Contains(capstan, "go-build") { // started by go run

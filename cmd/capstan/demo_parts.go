@@ -22,12 +22,17 @@ import (
 )
 
 const (
-	maxPort    = 65535
-	adminPort  = 8080                    // if it is free
-	defaultURL = "nats://127.0.0.1:4222" // of NATS_URL
+	maxPort = 65535
+
+	// adminPort is the preferred port of the worker's admin server, the one in the default of ADMIN_ADDR.
+	adminPort = 8080
+
+	// defaultURL is the default of NATS_URL. At this address the commands need no settings.
+	defaultURL = "nats://127.0.0.1:4222"
 )
 
-// freePort returns a free port of 127.0.0.1: the preferred one if possible.
+// freePort returns a free port of 127.0.0.1: the preferred one if possible. It closes the port again, so
+// another program can take it before the server listens; the server then reports that.
 func freePort(ctx context.Context, preferred int) (int, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", preferred))
@@ -47,7 +52,7 @@ func freePort(ctx context.Context, preferred int) (int, error) {
 	return strconv.Atoi(port)
 }
 
-// startNATS starts the demo's server.
+// startNATS starts the demo's server, which keeps its streams in dir. The error has the server's reason.
 func startNATS(ctx context.Context, dir string, preferred int) (*natsserver.Server, error) {
 	port, err := freePort(ctx, preferred)
 	if err != nil {
@@ -60,12 +65,13 @@ func startNATS(ctx context.Context, dir string, preferred int) (*natsserver.Serv
 	return server, nil
 }
 
-// demoAPI is the API that the worker uses, and pages for its tasks.
+// demoAPI is the API that the worker uses, and pages for its tasks. close stops what startAPI started.
 type demoAPI struct {
 	real    bool // Anchor Browser itself
 	page    string
 	another string
-	missing string // a page that does not exist
+	// missing is the address of a page that does not exist.
+	missing string
 	close   func()
 }
 
@@ -101,14 +107,15 @@ func startAPI(ctx context.Context) (demoAPI, error) {
 	}, setenv(map[string]string{"ANCHORBROWSER_API_KEY": standIn.Key(), "ANCHORBROWSER_BASE_URL": "http://" + api.Addr})
 }
 
-// pace makes each task run for 2 to 4 seconds, so that people can follow it.
+// pace makes each task run for 2 to 4 seconds, so that people can follow it. The time depends on the
+// content of the task alone, because a plan must be the same each time (see anchortest.WithPlan).
 func pace(t anchortest.Task) anchortest.Plan {
 	sum := fnv.New32a()
 	_, _ = sum.Write(t.Body)
 	return anchortest.Plan{Run: 2*time.Second + time.Duration(sum.Sum32()%2000)*time.Millisecond}
 }
 
-// serve starts a server. Its Addr is where it listens.
+// serve starts a server on a free port. Its Addr is where it listens. Close stops it.
 func serve(ctx context.Context, handler http.Handler) (*http.Server, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -149,7 +156,8 @@ func demoConfig(ctx context.Context, natsURL string) (app.Config, error) {
 	return app.LoadConfig()
 }
 
-// setenv sets environment variables. The demo configures the worker as a user does, so that it runs the same code.
+// setenv sets environment variables. The demo configures the worker as a user does, so that it runs the
+// same code. Call it before the worker starts: it changes the environment of the whole process.
 func setenv(variables map[string]string) error {
 	for name, value := range variables {
 		if err := os.Setenv(name, value); err != nil {

@@ -17,12 +17,19 @@ import (
 )
 
 const (
-	quietTime     = 5 * time.Second  // without news, after which the demo says what the worker waits for
-	startup       = 30 * time.Second // maximum time for the worker to create its streams
-	workflowWidth = 40               // columns for a workflow id, enough to distinguish two
+	// quietTime is how long nothing happens before the demo says what the worker waits for.
+	quietTime = 5 * time.Second
+
+	// startup is the maximum time for the worker to create its streams.
+	startup = 30 * time.Second
+
+	// workflowWidth is the number of columns for a workflow id. An id of the API has 101 characters; its
+	// beginning is enough to distinguish two.
+	workflowWidth = 40
 )
 
-// show prints what happens to tasks. It sees what every user can see: changes in the tracker's bucket, and events.
+// show prints what happens to tasks. It sees what every user can see: changes in the tracker's bucket, and
+// events. One goroutine uses it.
 type show struct {
 	t       *terminal
 	client  *client
@@ -37,7 +44,8 @@ type show struct {
 	explained string                       // the explanation that was printed last
 }
 
-// newShow waits until the worker has created the streams, and begins to watch them.
+// newShow waits until the worker has created the streams, and begins to watch them. What happens from then
+// on is shown, and nothing that a folder of --data holds from an earlier demo.
 func (c *client) newShow(ctx context.Context, t *terminal, tasks []demoTask, explain func(context.Context) string) (*show, error) {
 	bucket, err := c.awaitBucket(ctx)
 	if err != nil {
@@ -57,7 +65,8 @@ func (c *client) newShow(ctx context.Context, t *terminal, tasks []demoTask, exp
 	}, nil
 }
 
-// awaitBucket waits for the tracker's bucket. The worker creates it after the streams of requests and results.
+// awaitBucket waits for the tracker's bucket, up to startup. The worker creates it after the streams of
+// requests and results, so these exist as well. The error is that of the last attempt.
 func (c *client) awaitBucket(ctx context.Context) (jetstream.KeyValue, error) {
 	ctx, cancel := context.WithTimeout(ctx, startup)
 	defer cancel()
@@ -127,7 +136,8 @@ func (s *show) printNext(ctx context.Context) bool {
 	return true
 }
 
-// explainWait prints why tasks wait, once for each reason.
+// explainWait prints why tasks wait, once for each reason. It asks only while a task is unfinished, because
+// a worker without tasks waits for nothing.
 func (s *show) explainWait(ctx context.Context) {
 	if len(s.tasks) == 0 && len(s.states) == 0 {
 		return
@@ -140,7 +150,9 @@ func (s *show) explainWait(ctx context.Context) {
 	}
 }
 
-// record prints a change of state, except for the last one, which the event reports.
+// record prints a change of state, except for the last one, which the event reports. A record is also
+// written without a change of state, for example when another worker takes over the task. Each state is
+// printed once.
 func (s *show) record(entry jetstream.KeyValueEntry) {
 	if entry == nil || entry.Operation() != jetstream.KeyValuePut {
 		return
@@ -153,7 +165,8 @@ func (s *show) record(entry jetstream.KeyValueEntry) {
 	s.line(rec.TaskID, rec.RequestedAt, statusCell(rec.State, "  "+string(rec.State)), faint(oneLine(rec.WorkflowID, workflowWidth)))
 }
 
-// event prints how a task ended, and judges it if it is one of the demo.
+// event prints how a task ended, and judges it if it is one of the demo's own. Tasks that the user submits
+// meanwhile are only printed.
 func (s *show) event(ev received) {
 	delete(s.states, ev.TaskID)
 	s.line(ev.TaskID, ev.RequestedAt, statusCell(ev.Status, describeStatus(ev.Event)), ev.answer())
@@ -167,7 +180,8 @@ func (s *show) event(ev received) {
 	}
 }
 
-// line prints the time since the request, the task, its status and a detail.
+// line prints the time since the request, the task, its status and a detail. The parts are padded to
+// columns, and the blanks at the end of the line are removed.
 func (s *show) line(id string, requested time.Time, status, detail string) {
 	age := fmt.Sprintf("%8s", "+"+rounded(time.Since(requested)))
 	line := fmt.Sprintf("%s  %s  %s  %s", faint(age), taskCell(id), status, detail)

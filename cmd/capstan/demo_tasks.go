@@ -16,11 +16,12 @@ type demoTask struct {
 	prompt string
 	url    string
 	schema jsonText
-	ends   task.State // empty: any
+	// ends is the state in which the task should end, or empty if either will do.
+	ends task.State
 }
 
-// demoTasks returns two tasks that succeed and one that fails, because its page does not exist. A real agent may treat
-// such a page as it likes.
+// demoTasks returns two tasks that succeed and one that fails, because its page does not exist. A real
+// agent may treat such a page as it likes. The ids are new in each demo.
 func demoTasks(api demoAPI) []demoTask {
 	const schema = `{"type":"object","properties":{"heading":{"type":"string"}},"required":["heading"]}`
 	run := strings.ToLower(rand.Text()[:5]) // with --data there are ids of earlier demos
@@ -35,12 +36,14 @@ func demoTasks(api demoAPI) []demoTask {
 	}
 }
 
-// request is the JSON to publish.
+// request is the JSON to publish. It is encoded like the flags of capstan submit, so the demo shows nothing
+// that a user cannot do.
 func (d demoTask) request() ([]byte, error) {
 	return fields{Prompt: &d.prompt, URL: &d.url, TaskID: &d.id, OutputSchema: d.schema}.encode()
 }
 
-// judge returns an error if the task did not end as expected.
+// judge returns an error if the task did not end as expected. The demo then exits with status 1, which
+// makes it a smoke test of the whole program.
 func (d demoTask) judge(ev task.Event) error {
 	if d.ends == "" || d.ends == ev.Status {
 		return nil

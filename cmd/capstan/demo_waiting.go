@@ -31,6 +31,7 @@ func whyWaiting(ctx context.Context, cfg app.Config) string {
 		return ""
 	}
 	defer answer.Body.Close()
+	// The limit guards against another server at this address.
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
 	if err != nil {
 		return ""

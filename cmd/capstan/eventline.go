@@ -11,16 +11,23 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Widths in columns of the terminal.
+// Widths in columns of the terminal. A longer id pushes its line to the right rather than lose characters that
+// a user may want to copy.
 const (
-	idWidth     = 16
-	statusWidth = 20 // "✗ submission_unknown"
+	idWidth = 16
+
+	// statusWidth is the width of the longest status, "✗ submission_unknown".
+	statusWidth = 20
+
 	answerWidth = 100
 
-	messageWidth = 2048 // for texts that are shown whole, within reason
+	// messageWidth bounds texts that are shown whole. They come from elsewhere and could be of any length.
+	messageWidth = 2048
 )
 
-// eventLine is an event on one line: when the task finished, its id, its status, its run time, and its result or error.
+// eventLine is an event on one line: when the task finished, its id, its status, its run time, and its
+// result or error. The line has no line break and nothing that could control a terminal, whatever the event
+// contains.
 func eventLine(ev received) string {
 	return fmt.Sprintf("%s  %s  %s  %7s  %s",
 		faint(clock(ev.FinishedAt)), taskCell(ev.TaskID), statusCell(ev.Status, describeStatus(ev.Event)), runTime(ev.Event), ev.answer())
@@ -46,7 +53,8 @@ func colorOf(s task.State) *color.Color {
 	}
 }
 
-// describeStatus is "✓ succeeded", or "✗" with the error's code.
+// describeStatus is "✓ succeeded", or "✗" with the error's code. The code is cut to the column: a newer
+// worker may use one that is longer than those of this version.
 func describeStatus(ev task.Event) string {
 	if ev.Error == nil {
 		return "✓ " + string(ev.Status)
@@ -54,7 +62,8 @@ func describeStatus(ev task.Event) string {
 	return oneLine("✗ "+string(ev.Error.Code), statusWidth)
 }
 
-// clock is the local time of day, with the date unless it is today's.
+// clock is the local time of day, with the date unless it is today's, in whichever zone the event has its
+// times.
 func clock(at time.Time) string {
 	at = at.Local()
 	if now := time.Now(); at.YearDay() == now.YearDay() && at.Year() == now.Year() {
@@ -63,7 +72,8 @@ func clock(at time.Time) string {
 	return at.Format(time.DateTime)
 }
 
-// runTime is the time from submission to the end, or "-" for a task that was never submitted.
+// runTime is the time from submission to the end, or "-" for a task that was never submitted. It includes
+// the detection delay: the event has no time at which the workflow itself ended.
 func runTime(ev task.Event) string {
 	if ev.SubmittedAt.IsZero() {
 		return "-"
@@ -71,7 +81,8 @@ func runTime(ev task.Event) string {
 	return rounded(ev.FinishedAt.Sub(ev.SubmittedAt))
 }
 
-// rounded is a duration with about three digits.
+// rounded is a duration with about three digits: hundredths below ten seconds, tenths below a minute, and
+// whole seconds from there on.
 func rounded(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:
@@ -83,7 +94,8 @@ func rounded(d time.Duration) string {
 	}
 }
 
-// answer is the result or the error on one line.
+// answer is the result or the error on one line, of at most about answerWidth columns. It does not fetch a
+// large result, and names the object that holds it.
 func (ev received) answer() string {
 	prefix := ""
 	if ev.replay {

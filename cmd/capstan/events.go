@@ -15,22 +15,28 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// received is an event as it was stored.
+// received is an event as it was stored: what it says, and what its message says about it.
 type received struct {
 	task.Event
-	raw    []byte
-	id     string // the message id
-	replay bool   // a stored event that was published again for a repeated request
+	// raw is the body of the message, for output that must not lose members which this version does not
+	// know.
+	raw []byte
+	// id is the message id, by which NATS detects duplicates. It tells which request the event answers.
+	id string
+	// replay is set for a stored event that was published again, because a request repeats a finished task.
+	replay bool
 }
 
-// readEvent returns false for a message that is not an event.
+// readEvent reads a message of the results stream. It returns false for a message that is not an event:
+// anyone who may publish to the subject can store something else there.
 func readEvent(header nats.Header, data []byte) (received, bool) {
 	r := received{raw: data, id: header.Get(nats.MsgIdHdr), replay: header.Get(publisher.ReplayHeader) == "true"}
 	err := json.Unmarshal(data, &r.Event)
 	return r, err == nil && r.TaskID != "" && r.Status.Ended()
 }
 
-// startAt configures a consumer to start at one of the stored events. last is the stream's last sequence.
+// startAt configures a consumer to start at one of the stored events. last is the stream's last sequence, 0
+// if it never had a message.
 type startAt func(last uint64, cfg *jetstream.OrderedConsumerConfig)
 
 // fromNow skips all stored events. It names the next sequence, so that a consumer that is recreated before the first
@@ -41,7 +47,8 @@ func fromNow() startAt {
 	}
 }
 
-// since starts with the first event that was stored after a time.
+// since starts with the first event that was stored at or after a time. The server compares it with its own
+// clock, so a clock that is off shifts the start.
 func since(moment time.Time) startAt {
 	return func(_ uint64, cfg *jetstream.OrderedConsumerConfig) {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &moment
@@ -53,8 +60,10 @@ func fromStart() startAt {
 	return func(_ uint64, cfg *jetstream.OrderedConsumerConfig) { cfg.DeliverPolicy = jetstream.DeliverAllPolicy }
 }
 
-// follow sends events in their order until ctx ends. Every event that is stored after follow has returned arrives, even
-// through outages of NATS.
+// follow sends events in their order until ctx ends. Every event that is stored after follow has returned
+// arrives, even through outages of NATS: an ordered consumer notices a gap and starts again behind the last
+// event that it delivered. The channel is never closed, so the receiver must also wait for ctx. While the
+// caller does not receive, later events wait at the server.
 func (c *client) follow(ctx context.Context, from startAt) (<-chan received, error) {
 	stream, err := c.js.Stream(ctx, c.cfg.Result.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -72,6 +81,7 @@ func (c *client) follow(ctx context.Context, from startAt) (<-chan received, err
 	events := make(chan received)
 	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
 		if ev, ok := readEvent(msg.Headers(), msg.Data()); ok {
+			// Without ctx, a receiver that has stopped would block the goroutine of the subscription forever.
 			select {
 			case events <- ev:
 			case <-ctx.Done():
@@ -85,7 +95,9 @@ func (c *client) follow(ctx context.Context, from startAt) (<-chan received, err
 	return events, nil
 }
 
-// await waits for the event that answers the request. At the end of ctx, its error says how to find the event later.
+// await waits for the event that answers the request. events must come from a follow that began before the
+// request was published, or a quick answer is missed. At the end of ctx, its error says how to find the
+// event later: the task keeps running.
 func (p published) await(ctx context.Context, events <-chan received) (task.Event, error) {
 	for {
 		select {
@@ -107,7 +119,9 @@ func (p published) isAnswered(ev received) bool {
 		(strings.HasPrefix(ev.id, fmt.Sprintf("%s/%d/", p.taskID, p.seq)) || ev.id == fmt.Sprintf("%s.%d", p.taskID, p.seq))
 }
 
-// fetchResult fetches a result that did not fit into the event, and puts it there.
+// fetchResult fetches a result that did not fit into the event, and puts it there: in Result, or in
+// RawResult if the task failed. ResultRef stays set. It does nothing for an event that has its result, and
+// leaves the event unchanged if the object cannot be read. The object store verifies the digest.
 func (c *client) fetchResult(ctx context.Context, ev *task.Event) error {
 	ref := ev.ResultRef
 	if ref == nil {

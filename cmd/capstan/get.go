@@ -11,16 +11,19 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// getCmd shows the record of a task, and its event once it has finished.
+// getCmd shows the record of a task, and its event once it has finished. It reads from the bucket and the
+// stream, and asks no worker: it works while all workers are stopped.
 type getCmd struct {
 	Task string `arg:"" help:"Task id."`
 	JSON bool   `name:"json" help:"Print the record and the event as JSON."`
 }
 
-// stored is everything that is stored about a task.
+// stored is everything that is stored about a task. It is also the output of --json, so its names are part
+// of the interface.
 type stored struct {
 	Record task.Record `json:"record"`
-	Event  *task.Event `json:"event,omitempty"` // nil until the task has finished, and after the event has expired
+	// Event is nil until the task has finished, and after the event has expired.
+	Event *task.Event `json:"event,omitempty"`
 }
 
 // Help is printed below the flags.
@@ -31,7 +34,9 @@ func (*getCmd) Help() string {
   capstan get ord-1842 --json | jq .event.result`
 }
 
-// Run runs the command.
+// Run shows the task. It returns an error if there is no record of the task. An event that has expired and
+// a large result that cannot be fetched are only noted: the record is still worth showing. A task that
+// failed is no error here.
 func (g *getCmd) Run(ctx context.Context, t *terminal) error {
 	if err := checkTaskID(g.Task); err != nil {
 		return err
@@ -62,7 +67,9 @@ func (g *getCmd) Run(ctx context.Context, t *terminal) error {
 	return k.print(t)
 }
 
-// record reads the task's record from the tracker's bucket.
+// record reads the task's record from the tracker's bucket, under the task id. A task has no record before
+// a worker claims it, after TRACKER_TTL, and if its request was invalid; the error lists these reasons,
+// because NATS cannot tell them apart.
 func (c *client) record(ctx context.Context, id string) (task.Record, error) {
 	bucket, err := c.js.KeyValue(ctx, c.cfg.Tracker.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
@@ -82,8 +89,8 @@ func (c *client) record(ctx context.Context, id string) (task.Record, error) {
 	return task.ParseRecord(entry.Value())
 }
 
-// event reads the event that a record names. It returns nil if the task has not finished, and task.ErrNoEvent if the
-// stream no longer holds the event.
+// event reads the event that a record names, by its sequence in the results stream. It returns nil if the
+// task has not finished, and task.ErrNoEvent if the stream no longer holds the event.
 func (c *client) event(ctx context.Context, rec task.Record) (*task.Event, error) {
 	if !rec.State.Ended() {
 		return nil, nil
@@ -104,12 +111,14 @@ func (c *client) event(ctx context.Context, rec task.Record) (*task.Event, error
 	}
 	ev, ok := readEvent(msg.Header, msg.Data)
 	if !ok || ev.TaskID != rec.TaskID {
-		return nil, task.ErrNoEvent // the stream was recreated
+		// The stream was recreated, and its sequences start again from 1: this is the event of another task.
+		return nil, task.ErrNoEvent
 	}
 	return &ev.Event, nil
 }
 
-// print shows the task as a list of names and values.
+// print shows the task as a list of names and values. Values that the task does not have yet are left out.
+// Times are followed by their distance from the request.
 func (k stored) print(t *terminal) error {
 	row := func(name, format string, args ...any) {
 		t.printf("%s  %s\n", faint(fmt.Sprintf("%-9s", name)), fmt.Sprintf(format, args...))
@@ -137,7 +146,8 @@ func (k stored) print(t *terminal) error {
 	return k.printAnswer(t)
 }
 
-// state is the state of the record, with the code of a failure.
+// state is the state of the record, with the code of a failure. The event takes precedence. If it has
+// expired, the code in the record is all that is left of it.
 func (k stored) state() string {
 	switch {
 	case k.Event != nil:
@@ -149,7 +159,8 @@ func (k stored) state() string {
 	}
 }
 
-// printAnswer prints the result, or the error and what the agent sent.
+// printAnswer prints the result. For a failed task it prints the error and, if the agent sent anything,
+// what it sent: that often shows why the task failed.
 func (k stored) printAnswer(t *terminal) error {
 	if k.Event == nil {
 		return nil

@@ -21,6 +21,7 @@ import (
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
 var version = "dev"
 
+// The text that capstan --help prints above the flags. Scripts may rely on the exit statuses in it.
 const description = `Submit web tasks and follow their results.
 
 Configured by the worker's environment variables (see worker -help).
@@ -33,14 +34,20 @@ Examples:
   capstan submit --wait --url https://example.com "Extract the main heading"
   capstan watch --since 1h`
 
-// The exit statuses.
+// The exit statuses, as the help states them. A script that gets exitUsage knows that nothing was sent. After
+// exitFailed the request may be stored, and the task may run.
 const (
-	exitOK     = 0
+	exitOK = 0
+
+	// exitFailed means that a task or a check failed, or that NATS or another part could not be used.
 	exitFailed = 1
-	exitUsage  = 2
+
+	// exitUsage means that the command line, a request or a setting must be corrected first.
+	exitUsage = 2
 )
 
-// cli is the command line.
+// cli is the command line. Kong, the library that parses it, derives the names of commands and flags from
+// the names and tags of the fields, and calls the method Run of the command that was chosen.
 type cli struct {
 	Demo   demoCmd   `cmd:"" help:"${demo}"`
 	Submit submitCmd `cmd:"" help:"Publish a task request."`
@@ -52,7 +59,9 @@ type cli struct {
 	Version kong.VersionFlag `help:"Print the version."`
 }
 
-// AfterApply sets the environment variable to the value of the flag.
+// AfterApply sets NATS_URL to the value of --nats-url. Kong calls it after parsing and before Run, so a
+// command reads the address from the environment as a worker does, and the flag needs no path of its own.
+// With neither the flag nor the variable, the default of the setting applies.
 func (c *cli) AfterApply() error {
 	if c.NATSURL == "" {
 		return nil
@@ -60,10 +69,12 @@ func (c *cli) AfterApply() error {
 	return os.Setenv("NATS_URL", c.NATSURL)
 }
 
-// usageError is a mistake in the command line, a request or a setting. Nothing was sent.
+// usageError is a mistake in the command line, a request or a setting. Nothing was sent, and the exit
+// status is exitUsage.
 type usageError struct{ error }
 
-// errTaskFailed makes the exit status 1. The event has been printed already.
+// errTaskFailed makes the exit status exitFailed without a message, because the event that describes the
+// failure has been printed already.
 var errTaskFailed = errors.New("the task failed")
 
 func main() {
@@ -74,6 +85,7 @@ func main() {
 		}
 		args = args[1:] // docker run IMAGE capstan check: the entry point of the image is the worker
 	}
+	// net/http logs unexpected bytes of an answer there, and they may contain secrets.
 	log.SetOutput(anchor.LogFilter(os.Stderr))
 	// The first signal lets the command finish cleanly. After stop, a second one kills the process.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -81,7 +93,9 @@ func main() {
 	os.Exit(run(ctx, args, newTerminal()))
 }
 
-// run runs the command line args and returns the exit status. Without arguments it prints the help.
+// run runs the command line args and returns the exit status. Without arguments it prints the help. The
+// command should return soon after ctx has ended. Errors go to t.err, with a hint if the arguments could
+// not be parsed.
 func run(ctx context.Context, args []string, t *terminal) int {
 	parser := newParser(t)
 	if len(args) == 0 {
@@ -93,6 +107,8 @@ func run(ctx context.Context, args []string, t *terminal) int {
 		t.note("Try: capstan --help")
 		return exitUsage
 	}
+	// Kong passes arguments to Run by their type. It must be told that ctx is to be passed as a
+	// context.Context, and the nil pointer carries that type.
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(t)
 	switch _, wrongUsage := errors.AsType[usageError](err); {
@@ -109,7 +125,8 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	}
 }
 
-// newParser returns the parser of the command line. It panics if the tags of cli are wrong.
+// newParser returns the parser of the command line. Help and version go to t.out. It panics if the tags of
+// cli are wrong, which is a programmer's mistake that every test of a command finds.
 func newParser(t *terminal) *kong.Kong {
 	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description),
 		kong.Vars{"version": version, "demo": demoHelp}, kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))

@@ -9,17 +9,22 @@ import (
 	"strings"
 )
 
-// fields are the flags for the fields of a request, and its JSON. The request has no field for a flag that is not given.
+// fields are the flags for the fields of a request, and its JSON. The request has no field for a flag that
+// is not given. That is why most are pointers: a zero or an empty text that was given is sent, and a worker
+// judges it.
 type fields struct {
 	Prompt *string `arg:"" optional:"" json:"prompt,omitempty" help:"What the agent should do."`
 
+	// A prompt that begins with a dash would be read as a flag, so it can also be given as --prompt=TEXT.
+	// encode moves the value to Prompt.
 	PromptFlag *string `name:"prompt" json:"-" placeholder:"TEXT" help:"The prompt, as a flag." group:"Task"`
 	URL        *string `name:"url" json:"url,omitempty" placeholder:"URL" help:"Start URL. Required unless --session-id is given." group:"Task"`
 	SessionID  *string `name:"session-id" json:"sessionId,omitempty" placeholder:"ID" help:"Run in this existing browser session." group:"Task"`
 	MaxSteps   *int    `json:"max_steps,omitempty" placeholder:"N" help:"Maximum number of agent steps." group:"Task"`
 
 	OutputSchema jsonText `json:"output_schema,omitempty" placeholder:"JSON" help:"JSON Schema that the result must match, or @FILE." group:"Task"`
-	Secrets      []secret `name:"secret" sep:"none" json:"-" placeholder:"NAME" help:"A secret for the agent: NAME reads the environment variable of that name, NAME=@FILE reads a file; NAME=VALUE is visible in ps." group:"Task"`
+	// Kong splits the value of a list at its commas unless sep is none, and secrets may contain commas.
+	Secrets []secret `name:"secret" sep:"none" json:"-" placeholder:"NAME" help:"A secret for the agent: NAME reads the environment variable of that name, NAME=@FILE reads a file; NAME=VALUE is visible in ps." group:"Task"`
 
 	Agent             *string  `json:"agent,omitempty" placeholder:"NAME" help:"Agent, for example browser-use or openai-cua." group:"Agent"`
 	Provider          *string  `json:"provider,omitempty" placeholder:"NAME" help:"Model provider, for example openai or gemini." group:"Agent"`
@@ -39,10 +44,13 @@ type fields struct {
 	OnUnknownSubmission *string  `json:"on_unknown_submission,omitempty" placeholder:"fail|resubmit" help:"What to do if it is unknown whether Anchor accepted the task: fail, or submit it once more." group:"Queue"`
 	Metadata            jsonText `json:"metadata,omitempty" placeholder:"JSON" help:"Returned on the event unchanged: a JSON object, or @FILE." group:"Queue"`
 
+	// SecretValues is no flag. encode fills it from Secrets.
 	SecretValues map[string]string `kong:"-" json:"secret_values,omitempty"`
 }
 
-// encode returns the request, or nil if no flag was given.
+// encode returns the request, or nil if no flag was given: the request then comes from a file or from
+// standard input. The error names the flag that was given twice. It does not check the request; see
+// checkRequest.
 func (f fields) encode() ([]byte, error) {
 	if f.PromptFlag != nil {
 		if f.Prompt != nil {
@@ -59,21 +67,25 @@ func (f fields) encode() ([]byte, error) {
 	}
 	var request bytes.Buffer
 	encoder := json.NewEncoder(&request)
+	// A prompt that contains < or & is sent as it was typed.
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(f); err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
 	data := bytes.TrimSpace(request.Bytes())
+	// omitempty leaves out every flag that was not given.
 	if string(data) == "{}" {
 		return nil, nil
 	}
 	return data, nil
 }
 
-// jsonText is a flag whose value is JSON, or @ and the name of a file with JSON.
+// jsonText is a flag whose value is JSON, or @ and the name of a file with JSON. It is nil if the flag was
+// not given.
 type jsonText json.RawMessage
 
-// UnmarshalText reads the flag.
+// UnmarshalText reads the flag. Kong adds the name of the flag to its errors. Whether the JSON fits the
+// field is up to checkRequest.
 func (j *jsonText) UnmarshalText(text []byte) error {
 	if name, ok := strings.CutPrefix(string(text), "@"); ok {
 		data, err := os.ReadFile(name)
@@ -89,10 +101,11 @@ func (j *jsonText) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalJSON returns the JSON.
+// MarshalJSON returns the JSON as it was given: numbers keep their digits, and objects their order.
 func (j jsonText) MarshalJSON() ([]byte, error) { return j, nil }
 
-// secret is a flag that contains a secret, or says where to read it.
+// secret is a flag that contains a secret, or says where to read it. A value on the command line is visible
+// to every user of the machine, and stays in the history of the shell.
 type secret struct{ name, value string }
 
 // UnmarshalText reads the flag. Its errors never show the value. The last line break of a file is not part of the secret.
@@ -117,5 +130,5 @@ func (s *secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String hides the value.
+// String hides the value, wherever a secret is printed, such as in an error or by a failing test.
 func (s secret) String() string { return s.name + "=[redacted]" }

@@ -13,7 +13,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// submitCmd publishes a request and prints the task id, or with --wait the event.
+// submitCmd publishes a request and prints the task id, or with --wait the event. It prints nothing else to
+// standard output, so a script can read the id or the JSON from there.
 type submitCmd struct {
 	fields
 
@@ -35,7 +36,8 @@ Examples:
   jq -n '{prompt: "Extract the main heading", url: "https://example.com"}' | capstan submit`
 }
 
-// Run runs the command.
+// Run checks the request, connects, and publishes it. The check comes first: a mistake is reported even if
+// NATS is down, and never leaves a request behind.
 func (s *submitCmd) Run(ctx context.Context, t *terminal) error {
 	request, err := s.request(t.in)
 	if err != nil {
@@ -64,7 +66,9 @@ func (s *submitCmd) Run(ctx context.Context, t *terminal) error {
 	return nil
 }
 
-// request returns the request from the flags, the file or standard input.
+// request returns the request from the flags, the file or standard input, in this order. Flags take
+// precedence over standard input, because that is no terminal in a cron job either and may be empty there.
+// A prompt and -f together are a mistake, since one of them would be ignored.
 func (s *submitCmd) request(stdin io.Reader) ([]byte, error) {
 	switch {
 	case s.WaitTimeout < 0:
@@ -96,19 +100,24 @@ func (s *submitCmd) request(stdin io.Reader) ([]byte, error) {
 	return withoutBOM(request), nil
 }
 
+// errNoRequest shows how to give a request, because a user who runs capstan submit alone most likely wants
+// to see that.
 var errNoRequest = errors.New(`no request: try capstan submit --url https://example.com "Extract the main heading", or -f FILE`)
 
 // withoutBOM removes the byte order mark that some editors write at the beginning of UTF-8. RFC 8259, section 8.1, forbids
 // it in JSON that is sent.
 func withoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff")) }
 
-// wait publishes the request, waits for the event that answers it, and prints the event.
+// wait publishes the request, waits for the event that answers it, and prints the event. It returns
+// errTaskFailed if the task failed. --wait-timeout also bounds the publishing. When it ends, the task keeps
+// running.
 func (s *submitCmd) wait(ctx context.Context, t *terminal, c *client, request []byte) error {
 	if s.WaitTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.WaitTimeout)
 		defer cancel()
 	}
+	// Follow first: an event that is stored between the two calls would otherwise be missed.
 	events, err := c.follow(ctx, fromNow())
 	if err != nil {
 		return err
@@ -122,6 +131,8 @@ func (s *submitCmd) wait(ctx context.Context, t *terminal, c *client, request []
 	if err != nil {
 		return err
 	}
+	// The event is worth printing without its large result, so this failure does not decide the exit
+	// status.
 	if err := c.fetchResult(ctx, &ev); err != nil {
 		t.complain(err)
 	}

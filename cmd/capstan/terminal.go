@@ -14,14 +14,18 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// terminal is where the user is: results go to out, everything else to err. The package color decides whether there are
-// colors: only if standard output is a terminal, and not if NO_COLOR is set.
+// terminal is where the user is. Results go to out and everything else to err, so that the output can be
+// piped into another program. The package color decides whether there are colors: only if standard output
+// is a terminal, and not if NO_COLOR is set (no-color.org).
 type terminal struct {
-	in       io.Reader // nil if a person would have to type
+	// in is nil if a person would have to type. A command then reports the missing input and does not wait
+	// for it.
+	in       io.Reader
 	out, err io.Writer
 }
 
-// newTerminal returns the terminal of the process.
+// newTerminal returns the terminal of the process. The writer color.Output translates colors for consoles
+// of Windows that do not understand them.
 func newTerminal() *terminal {
 	t := &terminal{out: color.Output, err: os.Stderr}
 	if !isatty.IsTerminal(os.Stdin.Fd()) {
@@ -33,20 +37,22 @@ func newTerminal() *terminal {
 // printf writes a result to out. Errors of writing are ignored: there is nowhere to report them.
 func (t *terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
 
-// note writes a line to err, so that it is not in the way of a program that reads the results.
+// note writes a line to err, so that it does not mix with the results that a program may read from out.
 func (t *terminal) note(format string, args ...any) { _, _ = fmt.Fprintf(t.err, format+"\n", args...) }
 
-// complain writes an error to err.
+// complain writes an error to err, after the name of the program as is the custom on Unix.
 func (t *terminal) complain(err error) { t.note("capstan: %v", err) }
 
-// faint is for details that a reader may skip.
+// faint is for details that a reader may skip, such as a time. It returns the text unchanged where there
+// are no colors.
 func faint(text string) string { return color.New(color.Faint).Sprint(text) }
 
-// bold is for headings.
+// bold is for headings and for the name of what is shown.
 func bold(text string) string { return color.New(color.Bold).Sprint(text) }
 
-// oneLine makes a text from elsewhere fit for one line of at most width columns. It replaces white space by single
-// spaces, and removes characters that could control a terminal.
+// oneLine makes a text from elsewhere fit for one line of at most width columns. It replaces white space by
+// single spaces, and removes characters that could control a terminal: a page can make an agent return any
+// text. Wide characters count as two columns, and a text that is too long ends in an ellipsis.
 func oneLine(text string, width int) string {
 	printable := strings.Map(func(r rune) rune {
 		switch {
@@ -60,11 +66,13 @@ func oneLine(text string, width int) string {
 	return runewidth.Truncate(strings.Join(strings.Fields(printable), " "), width, "…")
 }
 
-// printJSON prints a value as indented JSON, for people and for programs. It escapes characters that could control a
-// terminal, which does not change the value.
+// printJSON prints a value as indented JSON, for people and for programs. It escapes characters that could
+// control a terminal, which does not change the value. The error means that the value cannot be encoded,
+// and then nothing is printed.
 func (t *terminal) printJSON(v any) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
+	// The output is not HTML. The escape \u003c for < would make markup hard to read.
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(v); err != nil {
@@ -74,7 +82,9 @@ func (t *terminal) printJSON(v any) error {
 	return nil
 }
 
-// escapeControls escapes the control and format characters that JSON allows in strings.
+// escapeControls escapes the control and format characters that JSON allows in strings (RFC 8259, section
+// 7, requires it only below U+0020), such as U+009B, which begins a terminal sequence, and U+202E, which
+// reverses the text after it. Characters beyond U+FFFF would need two escapes and stay unchanged.
 func escapeControls(text string) []byte {
 	var b []byte
 	for _, r := range text {

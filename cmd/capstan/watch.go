@@ -10,7 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// watchCmd prints events until it is interrupted.
+// watchCmd prints events until it is interrupted. It reads through a consumer of its own, which
+// acknowledges nothing and takes no event away from a subscriber.
 type watchCmd struct {
 	Since time.Duration `xor:"from" placeholder:"DURATION" help:"Start with events from this long ago, for example 10m. Default: only new events."`
 	All   bool          `xor:"from" help:"Start with the oldest stored event."`
@@ -26,13 +27,15 @@ func (*watchCmd) Help() string {
   capstan watch --json | jq 'select(.status == "failed")'`
 }
 
-// Run runs the command.
+// Run prints events until ctx ends, and then returns nil. An outage of NATS is noted and does not end it:
+// printing continues with the next event once NATS is back.
 func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 	if w.Since < 0 {
 		return usageError{fmt.Errorf("--since must be a duration above 0, such as 10m (got %v)", w.Since)}
 	}
 	c, err := connect(
 		nats.DisconnectErrHandler(func(nc *nats.Conn, _ error) {
+			// The connection also ends when the command does, which is not worth a line.
 			if ctx.Err() == nil && !nc.IsClosed() {
 				t.note("disconnected from NATS, reconnecting")
 			}
@@ -58,7 +61,7 @@ func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 	}
 }
 
-// start is the first event to print.
+// start is the first event to print. The flags --all and --since exclude each other.
 func (w *watchCmd) start() startAt {
 	switch {
 	case w.All:
@@ -70,7 +73,9 @@ func (w *watchCmd) start() startAt {
 	}
 }
 
-// print prints an event as a line for people or, with --json, as it was published.
+// print prints an event as a line for people or, with --json, as it was published: with members that this
+// version does not know, and without the white space that another publisher may have put in, so that each
+// event stays on one line.
 func (w *watchCmd) print(t *terminal, ev received) {
 	if !w.JSON {
 		t.printf("%s\n", eventLine(ev))

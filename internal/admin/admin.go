@@ -37,7 +37,8 @@ type Check struct {
 	Info func() string
 }
 
-// Server is the admin server. Create it with New.
+// Server is the admin server. Create it with New, and call Run once. A Server that is never run keeps its
+// port until the process ends.
 type Server struct {
 	listener net.Listener
 	http     *http.Server

@@ -40,7 +40,9 @@ func canBeBearer(t Token) bool {
 	return !strings.ContainsFunc(string(t), func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII })
 }
 
-// Token is what operators show to see more than the probes and the metrics. It prints as [redacted].
+// Token is what operators show to see more than the probes and the metrics. Whatever prints or encodes it
+// gets [redacted]. Empty means that no token is required; then profiles are served only on a loopback
+// address.
 type Token string
 
 // Format writes [redacted] in place of the token, whatever the verb. As everywhere in fmt, it ignores errors of the

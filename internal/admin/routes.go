@@ -27,10 +27,12 @@ func routes(token Token, version string, g prometheus.Gatherer, checks []Check, 
 	return open
 }
 
-// livez answers ok: a worker that is not ready is alive.
+// livez answers ok as long as the process answers at all: a worker that is not ready is alive, and to
+// restart it would not bring back what it waits for.
 func livez(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") }
 
-// readyz answers with a line for each check, and with status 503 if one of them is not ready.
+// readyz answers with a line for each check, and with status 503 if one of them is not ready. All checks
+// run each time, so an operator sees every problem at once.
 func readyz(checks []Check) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		status := http.StatusOK
@@ -54,7 +56,8 @@ func (c Check) run() (ok bool, detail string) {
 	return c.Ready()
 }
 
-// index lists the paths.
+// index lists the paths, for a person who opens the address in a browser. Profiles are listed only if they
+// are served.
 func index(version string, profiles bool) http.HandlerFunc {
 	text := "capstan worker " + version + "\n\n" +
 		"/livez         ok while the process answers\n" +
@@ -94,7 +97,8 @@ func requireToken(token Token, next http.Handler) http.Handler {
 	})
 }
 
-// writeText ignores errors of writing: the client has gone.
+// writeText answers with a text that no browser may cache or take for HTML. It ignores errors of writing:
+// the client has gone.
 func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff") // details contain texts from NATS and from the API

@@ -14,28 +14,40 @@ const (
 	// MaxAnswer is the largest limit that Status accepts.
 	MaxAnswer = 32 << 20
 
-	maxSmall = 1 << 20  // for answers to Submit and Plan
-	maxError = 64 << 10 // for every error
+	// maxSmall is for answers to Submit and Plan, which are short.
+	maxSmall = 1 << 20
+
+	// maxError is for every error, of which only the message matters.
+	maxError = 64 << 10
 )
 
-// maxText bounds texts of the API that are passed on, such as an error's message, in bytes.
+// maxText bounds texts of the API that are passed on, such as an error's message, in bytes. They end up in
+// events, records and logs.
 const maxText = 2 << 10
 
-// answer is the API's answer to one request.
+// answer is the API's answer to one request. It belongs to the goroutine that made the call. A body that is
+// cut off may still have what is needed: see readWorkflowID and parseError.
 type answer struct {
 	status int
 	header http.Header
-	path   string // of the request
-	body   []byte
-	size   int64    // Content-Length, or -1 if it is not known
-	err    error    // why body is incomplete; nil if it is complete
-	keys   []string // API keys that texts must not contain
+
+	// path is that of the request, without its query. See fromAPI.
+	path string
+	body []byte
+	size int64 // Content-Length, or -1 if it is not known
+
+	// err says why body is incomplete. It is nil if body is complete.
+	err error
+
+	// keys are the API keys that texts must not contain, of which the first one was sent.
+	keys []string
 }
 
 // isSuccess reports whether the status is 2xx.
 func (a answer) isSuccess() bool { return a.status >= 200 && a.status <= 299 }
 
 // message returns what an error says to people: its own message, or else the meaning of the HTTP status.
+// The text is bounded, has no API key, and may quote the request.
 func (a answer) message() string {
 	text := a.parseError().text
 	if text == "" && strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") {
@@ -113,7 +125,8 @@ func readAtMost(r io.Reader, size, limit int64) (data []byte, err error) {
 	return data, nil
 }
 
-// publicText removes API keys from a text and truncates it.
+// publicText removes API keys from a text and truncates it. It removes them first: a key that is cut in
+// half would not be found.
 func publicText(text string, keys []string) string {
 	for _, key := range keys {
 		text = strings.ReplaceAll(text, key, redacted)
@@ -121,7 +134,8 @@ func publicText(text string, keys []string) string {
 	return truncate(text)
 }
 
-// truncate returns the first maxText bytes of a text, as valid UTF-8. It copies them, so that the rest can be freed.
+// truncate returns the first maxText bytes of a text, as valid UTF-8: a character that is cut in half is
+// left out. It copies them, so that the rest can be freed.
 func truncate(text string) string {
 	if len(text) > maxText {
 		text = strings.Clone(text[:maxText])

@@ -10,13 +10,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxErrorDepth bounds how deeply errors may be nested in errors.
+// maxErrorDepth bounds how deeply errors may be nested in errors. The documented form has one error in an
+// object.
 const maxErrorDepth = 3
 
 // apiError is what the body of an error says.
 type apiError struct {
-	text    string // its message, or its JSON if it has none
-	ownForm bool   // it has the form of the API's errors
+	// text is its message, or its JSON if it has none. It is not truncated, and may contain the API key.
+	text string
+
+	// ownForm is set if it has the form of the API's errors, so that the API itself answered, and no
+	// gateway.
+	ownForm bool
 }
 
 // parseError reads the body of an error. The documented form is {"error":{"code","message"}}. In practice there are also a
@@ -95,7 +100,8 @@ func isListOfStrings(value []byte) bool {
 	return ok && bytes.HasPrefix(bytes.TrimSpace(list), []byte(`"`))
 }
 
-// compactJSON returns JSON without white space, or "" if it is not JSON.
+// compactJSON returns JSON without white space, so that it fits on one line of a log, or "" if it is not
+// JSON.
 func compactJSON(value []byte) string {
 	var b bytes.Buffer
 	if json.Compact(&b, value) != nil {

@@ -14,9 +14,13 @@ import (
 
 // Plan is what the account of the API key may use.
 type Plan struct {
-	Tier     string
-	Credits  float64 // left
-	Browsers int     // at the same time; -1: no limit, 0: the API did not say
+	Tier string
+
+	// Credits is what is left of them. Without any, the API answers submissions with 402.
+	Credits float64
+
+	// Browsers is how many may run at the same time. -1 means no limit, and 0 that the API did not say.
+	Browsers int
 }
 
 // RefusedError means that the API answered with 401, 402 or 403: the key is wrong, the credits are used up, or a cost
@@ -64,7 +68,9 @@ func (c *Client) Plan(ctx context.Context) (Plan, error) {
 	return a.readPlan()
 }
 
-// readPlan reads {"data":{"tier","credits","max_concurrent_browsers"}}. A field that is missing or null is zero.
+// readPlan reads {"data":{"tier","credits","max_concurrent_browsers"}}. A field that is missing or null is
+// zero. HTML is a *NotTheAPIError: some web servers answer 200 to any path. The errors do not quote the
+// answer.
 func (a answer) readPlan() (Plan, error) {
 	body := trimBOM(a.body)
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) { // HTML

@@ -17,18 +17,23 @@ import (
 // webTask is the path of a submission, and the beginning of the path of a status call.
 const webTask = "/v1/tools/perform-web-task"
 
-// Client calls the API. Its methods may be called by many goroutines at once.
+// Client calls the API. Its methods may be called by many goroutines at once: no field changes after New,
+// except that keys holds a new key when the key file changes.
 type Client struct {
-	transport  *http.Transport // not an http.Client, which follows redirects and sends the key to the new host
-	base       string          // URL without a slash at its end
-	userAgent  string
-	timeout    time.Duration // of a call, including its body
-	errTimeout error         // the cause of a context that ends by the timeout
+	transport *http.Transport // not an http.Client, which follows redirects and sends the key to the new host
+	base      string          // URL without a slash at its end
+	userAgent string
+
+	// timeout bounds a call, from the wait for a connection to the end of the answer's body.
+	timeout    time.Duration
+	errTimeout error // the cause of a context that ends by the timeout
 	keys       *keySource
 	metrics    metrics
 }
 
-// New returns a client whose User-Agent is capstan/version. The error names every mistake in cfg, one on each line.
+// New returns a client whose User-Agent is capstan/version, and registers its metrics with reg, which must
+// not have them yet. It makes no call. The error names every mistake in cfg, one on each line. A key file
+// is read, and later only Run reads it again.
 func New(cfg Config, version string, reg prometheus.Registerer) (*Client, error) {
 	if mistakes := cfg.Validate(); len(mistakes) > 0 {
 		return nil, errors.New(strings.Join(mistakes, "\n"))
@@ -51,11 +56,13 @@ func New(cfg Config, version string, reg prometheus.Registerer) (*Client, error)
 // Close closes idle connections. It does not interrupt calls.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Timeout returns how long a call may take.
+// Timeout returns how long a call may take. A call that has not ended by then fails, and the outcome of a
+// submission may be unknown.
 func (c *Client) Timeout() time.Duration { return c.timeout }
 
-// call sends one request and reads the answer, within the client's timeout. It reads at most limit bytes of a success.
-// It returns an error if there is no answer; if the body of an answer is incomplete, answer.err says why.
+// call sends one request and reads the answer, within the client's timeout. It reads at most limit bytes of
+// a success. It returns an error if there is no answer; if the body of an answer is incomplete, answer.err
+// says why. The caller judges the status.
 func (c *Client) call(ctx context.Context, method, target string, body []byte, limit int64) (answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.errTimeout)
 	defer cancel()
@@ -66,6 +73,7 @@ func (c *Client) call(ctx context.Context, method, target string, body []byte, l
 		return answer{}, err
 	}
 	resp, err := c.transport.RoundTrip(req)
+	// A proxy that wants a login is not an API that cannot be reached: an operator must act.
 	if proxy, ok := errors.AsType[*proxyError](err); ok && proxy.status == http.StatusProxyAuthRequired {
 		a.status = proxy.status // as if the proxy had answered the request itself
 		return a, nil
@@ -105,5 +113,6 @@ func (c *Client) newRequest(ctx context.Context, method, target string, body []b
 	return req, nil
 }
 
-// message returns the error's text for people, without API keys.
+// message returns the error's text for people, without API keys, and truncated. Errors of net/http can
+// quote parts of an answer.
 func (c *Client) message(err error) string { return publicText(err.Error(), c.keys.all()) }

@@ -14,6 +14,7 @@ import (
 // Secret is a setting that prints as [redacted].
 type Secret = task.Secret
 
+// redacted stands for a secret in a text.
 const redacted = "[redacted]"
 
 // Config says where the API is and how it may be used. Its tags are for envconfig with the prefix ANCHORBROWSER.
@@ -56,7 +57,8 @@ func (c Config) keyMistake() string {
 	return ""
 }
 
-// urlMistake accepts a base URL only if the paths of the calls can be appended to it.
+// urlMistake accepts a base URL only if the paths of the calls can be appended to it. The documented base
+// URL has no path; one with /v1 would repeat it in every call.
 func (c Config) urlMistake() string {
 	u, err := url.Parse(c.BaseURL)
 	var rule string
@@ -88,6 +90,7 @@ func redactUser(address string) string {
 	return address
 }
 
+// timeoutMistake refuses 0 and less, which would end every call before it begins.
 func (c Config) timeoutMistake() string {
 	if c.RequestTimeout > 0 {
 		return ""
@@ -95,6 +98,7 @@ func (c Config) timeoutMistake() string {
 	return fmt.Sprintf("ANCHORBROWSER_REQUEST_TIMEOUT must be a duration above 0, such as 30s (got %v)", c.RequestTimeout)
 }
 
+// rateMistake refuses negative numbers, infinity and NaN, all of which strconv.ParseFloat accepts.
 func (c Config) rateMistake() string {
 	if c.RateLimit >= 0 && !math.IsInf(c.RateLimit, 1) { // false for NaN
 		return ""

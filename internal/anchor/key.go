@@ -8,9 +8,12 @@ import (
 	"strings"
 )
 
-const maxKey = 4 << 10 // bytes
+// maxKey bounds a key in bytes, in case the setting names a wrong and large file.
+const maxKey = 4 << 10
 
-// readKey reads a key file. It refuses everything but a regular file: opening a named pipe would block.
+// readKey reads a key file. It refuses everything but a regular file: opening a named pipe would block. The
+// error names the file and never contains a part of it. White space around the key, such as the last line
+// break, is allowed.
 func readKey(name string) (string, error) {
 	if info, err := os.Stat(name); err != nil {
 		return "", err

@@ -11,16 +11,28 @@ import (
 )
 
 const (
-	keyInterval = time.Second // between two readings of the key file
-	keptKeys    = 3           // the current key and those before it
+	// keyInterval is the time between two readings of the key file. It is read whether it changed or not,
+	// which works for every way to replace a file, such as the symbolic links of a Kubernetes Secret.
+	keyInterval = time.Second
+
+	// keptKeys is the number of keys to redact: the current one and those before it, which calls in
+	// progress may still use.
+	keptKeys = 3
 )
 
-// keySource holds the API key. Client.Run reads a key file again when it changes; while the file is invalid, the last
-// valid key stays in use.
+// keySource holds the API key. Client.Run reads a key file again when it changes; while the file is
+// invalid, the last valid key stays in use. After newKeySource only Run writes its fields, and any
+// goroutine may read them.
 type keySource struct {
-	file    string                   // empty if the key is a setting
-	keys    atomic.Pointer[[]string] // those used in this process, the current one first; at most keptKeys
-	problem atomic.Pointer[string]   // why the file is invalid; nil if it is valid
+	// file is empty if the key is a setting, which never changes.
+	file string
+
+	// keys points to those used in this process, the current one first; at most keptKeys. A slice that is
+	// stored here is never changed.
+	keys atomic.Pointer[[]string]
+
+	// problem says why the file is invalid. It is nil if the file is valid.
+	problem atomic.Pointer[string]
 }
 
 // newKeySource returns an error, which never contains a key, if there is no valid key.
@@ -37,8 +49,9 @@ func newKeySource(cfg Config) (*keySource, error) {
 // all returns the keys used in this process, the current one first. The caller must not change the slice.
 func (s *keySource) all() []string { return *s.keys.Load() }
 
-// Run reads the key file again every second until ctx ends. After a new key was taken, it calls changed on its own
-// goroutine. It logs a file that became invalid once for each change of the file.
+// Run reads the key file again every second until ctx ends. After a new key was taken, it calls changed on
+// its own goroutine. It logs a file that became invalid once for each change of the file. Call it once.
+// Without a key file it only waits. Run logs no key.
 func (c *Client) Run(ctx context.Context, log zerolog.Logger, changed func()) {
 	if c.keys.file == "" {
 		<-ctx.Done()
@@ -80,7 +93,8 @@ func (s *keySource) reload(log zerolog.Logger, last string, changed func()) stri
 	return ""
 }
 
-// modTime tells two versions of an invalid file apart.
+// modTime tells two versions of an invalid file apart, so that each is logged once. It returns "" for a
+// file that is missing.
 func (s *keySource) modTime() string {
 	info, err := os.Stat(s.file)
 	if err != nil {
@@ -89,7 +103,8 @@ func (s *keySource) modTime() string {
 	return info.ModTime().String()
 }
 
-// use makes key the current one.
+// use makes key the current one. A key that was in use before moves to the front. Only one goroutine may
+// call it.
 func (s *keySource) use(key string) {
 	keys := append([]string{key}, slices.DeleteFunc(slices.Clone(s.all()), func(old string) bool { return old == key })...)
 	keys = keys[:min(len(keys), keptKeys)]

@@ -44,11 +44,14 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	return m
 }
 
+// submitted counts a submission whose error is e, or nil, and observes how long it took. A call that never
+// left the client counts as well.
 func (m metrics) submitted(e *task.SubmitError, took time.Duration) {
 	m.submissions.WithLabelValues(submitResult(e)).Inc()
 	m.seconds.WithLabelValues("submit").Observe(took.Seconds())
 }
 
+// polled counts a status call, and observes how long it took. If e is nil, w is what it returned.
 func (m metrics) polled(w task.Workflow, e *task.StatusError, took time.Duration) {
 	m.polls.WithLabelValues(pollResult(w, e)).Inc()
 	m.seconds.WithLabelValues("status").Observe(took.Seconds())

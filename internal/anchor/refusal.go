@@ -24,7 +24,8 @@ func (a answer) submitError() *task.SubmitError {
 	return e
 }
 
-// notNowReason returns why the API did not accept a task that it may accept later, or "" if neither is certain.
+// notNowReason returns why the API did not accept a task that it may accept later, or "" if neither is
+// certain. Status and Plan use it, too, to say why a call failed.
 func (a answer) notNowReason() task.Reason {
 	switch a.status {
 	case http.StatusUnauthorized:

@@ -68,7 +68,8 @@ func retryAfter(h http.Header) (wait time.Duration, ok bool) {
 	return wait, wait > math.MinInt64
 }
 
-// answerTime returns when the server answered, by its own clock if the answer has a Date.
+// answerTime returns when the server answered, by its own clock if the answer has a Date. The difference of
+// two of the server's times is right even if this machine's clock is not.
 func answerTime(h http.Header) time.Time {
 	if date, ok := parseDate(h.Get("Date")); ok {
 		return date
@@ -93,7 +94,8 @@ func parseDate(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// parseSeconds reads a number of seconds, which may have a fraction, and limits it to ±maxWait.
+// parseSeconds reads a number of seconds, which may have a fraction, and limits it to ±maxWait. The limit
+// comes before the conversion, which overflows for large numbers.
 func parseSeconds(text string) (time.Duration, bool) {
 	n, err := strconv.ParseFloat(strings.Trim(text, " \t\""), 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(n) {

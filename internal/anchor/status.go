@@ -29,6 +29,7 @@ func (c *Client) Status(ctx context.Context, workflowID string, limit int64) (ta
 	return workflow, nil
 }
 
+// status does the work of Status without the metrics. limit is from 0 to MaxAnswer.
 func (c *Client) status(ctx context.Context, workflowID string, limit int64) (task.Workflow, *task.StatusError) {
 	if err := checkWorkflowID(workflowID); err != nil {
 		return task.Workflow{}, &task.StatusError{Message: err.Error()}
@@ -77,7 +78,8 @@ func readWorkflow(body []byte) (w task.Workflow, err error) {
 	return w, err
 }
 
-// readWorkflowMember reads one member of data. If a name is repeated, the last one counts.
+// readWorkflowMember reads one member of data, whose name is in lower case. If a name is repeated, the last
+// one counts. Members that are not documented are skipped.
 func readWorkflowMember(d *jsontext.Decoder, body []byte, name string, w *task.Workflow) error {
 	switch name {
 	case "status":

@@ -29,7 +29,8 @@ func (c *Client) Submit(ctx context.Context, sessionID string, body []byte) (wor
 	return workflowID, nil
 }
 
-// submit does the work of Submit without the metrics.
+// submit does the work of Submit without the metrics. A success without a workflow id is never a refusal:
+// the workflow may run, so the outcome is unknown.
 func (c *Client) submit(ctx context.Context, sessionID string, body []byte) (string, *task.SubmitError) {
 	target := webTask
 	if sessionID != "" {

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	dialTimeout = 10 * time.Second // for the connection, and again for the TLS handshake
+	// dialTimeout bounds the connection, and again the TLS handshake.
+	dialTimeout = 10 * time.Second
 
 	// maxConns bounds the connections to the API, and so the concurrent calls. Further calls wait.
 	maxConns = 512
@@ -65,13 +66,15 @@ func checkProxyResponse(_ context.Context, _ *url.URL, _ *http.Request, resp *ht
 	return nil
 }
 
-// countingConn counts the writes that may have sent something.
+// countingConn counts the writes that may have sent something. The goroutine of net/http that writes to the
+// connection adds to the count, and the one that made the request reads it, so it is atomic.
 type countingConn struct {
 	net.Conn
 	writes atomic.Int64
 }
 
-// Write counts itself before it writes, so that the count is never too low.
+// Write counts itself before it writes, so that the count is never too low. A write that failed without a
+// byte is taken back.
 func (c *countingConn) Write(b []byte) (int, error) {
 	c.writes.Add(1)
 	n, err := c.Conn.Write(b)
@@ -81,11 +84,15 @@ func (c *countingConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// sending observes whether any byte of one request may have left.
+// sending observes whether any byte of one request may have left. It belongs to the goroutine that makes
+// the request.
 type sending struct {
 	connected bool
-	conn      *countingConn // nil if it was not found below the layers of TLS
-	before    int64         // writes to conn before the request
+
+	// conn is nil if it was not found below the layers of TLS. The request then counts as sent as soon as
+	// it has a connection.
+	conn   *countingConn
+	before int64 // writes to conn before the request
 }
 
 // watchSending returns a context for a single request, and its observer. net/http calls GotConn on the goroutine that

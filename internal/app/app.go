@@ -71,7 +71,8 @@ func Run(ctx context.Context, cfg Config, version string, log zerolog.Logger) (e
 	return w.work(ctx, stop)
 }
 
-// worker holds the parts that are created before the streams can be used.
+// worker holds the parts that are created before the streams can be used. No field is written after
+// newWorker. Its parts may be used by many goroutines at once.
 type worker struct {
 	cfg        Config
 	nc         *nats.Conn
@@ -82,13 +83,15 @@ type worker struct {
 	admission  *admission.Admission          // decides when a submission may be sent
 	poller     *poller.Poller                // waits for workflows
 	budgets    memory.Budgets                // shares of the memory limit
-	tracer     trace.Tracer                  // nil: no traces
-	reg        *prometheus.Registry
-	log        zerolog.Logger
+	// tracer is nil if the environment asks for no traces.
+	tracer trace.Tracer
+	reg    *prometheus.Registry
+	log    zerolog.Logger
 }
 
-// newWorker creates the parts that need no streams, and adds their clean-ups to stop. Nothing in it waits for NATS or for
-// the API. An error means that a setting cannot be used.
+// newWorker creates the parts that need no streams, and adds their clean-ups to stop. Nothing in it waits
+// for NATS or for the API: a worker must be able to start during an outage. An error means that a setting
+// cannot be used. What was created before the error is cleaned up by the caller, through stop.
 func newWorker(ctx context.Context, cfg Config, version string, log zerolog.Logger, stop *cleanups) (*worker, error) {
 	w := &worker{cfg: cfg, clock: &servertime.Clock{}, reg: prometheus.NewRegistry(), log: log}
 	// The runtime's and the process's own metrics come with every worker.
@@ -125,7 +128,9 @@ func newWorker(ctx context.Context, cfg Config, version string, log zerolog.Logg
 	return w, nil
 }
 
-// rateLimit limits the calls of submissions and polls together. 0 is no limit.
+// rateLimit limits the calls of submissions and polls together, which the API counts together. 0 is no
+// limit. The burst is what one second allows, and at least one call, without which a rate below one a
+// second would never let a call pass.
 func rateLimit(perSecond float64) *rate.Limiter {
 	if perSecond <= 0 {
 		return rate.NewLimiter(rate.Inf, 0)
@@ -134,6 +139,8 @@ func rateLimit(perSecond float64) *rate.Limiter {
 }
 
 // work wires request → submit → track → poll → publish, and runs it until ctx ends and the drain is over.
+// It is called once, after the streams were found. The error is ErrDrainTimeout, or says that the
+// connection cannot be used.
 func (w *worker) work(ctx context.Context, stop *cleanups) error {
 	found := w.binding.Found()
 	batcher, err := jet.NewBatcher(w.nc, jet.Quick)
@@ -154,6 +161,7 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 	}, w.reg, w.log)
 	tasks := consumer.New(w.cfg.Config, consumer.Parts{
 		Conn: w.nc, Batcher: batcher, Source: found.Consumer, Stream: requests, Handler: line, Memory: w.budgets.Requests,
+		// A bucket that is full takes no records, and a task without a record must not be submitted.
 		MayPull: func() bool { return !w.binding.TrackerFull() },
 		Pulled:  w.notePull,
 	}, w.reg, w.log)
@@ -176,7 +184,8 @@ const (
 	ownerGrace = 5 * time.Second
 )
 
-// pipelineConfig is the configuration of the pipeline, which has no settings of its own.
+// pipelineConfig is the configuration of the pipeline, which has no settings of its own: it follows from
+// those of other packages.
 func (w *worker) pipelineConfig() pipeline.Config {
 	return pipeline.Config{
 		Worker: w.cfg.Worker.Name,
@@ -199,8 +208,9 @@ func (w *worker) notePull(ctx context.Context, refused error) {
 	_ = w.binding.Check(ctx) // the binding logs the error and is not ready
 }
 
-// watch starts everything that runs until ctx ends, alongside the tasks: it keeps the streams bound, notices a bucket of
-// records that was lost or restored, counts the backlog, and rereads the API key. wait waits for the end of all of it.
+// watch starts everything that runs until ctx ends, alongside the tasks: it keeps the streams bound,
+// notices a bucket of records that was lost or restored, counts the backlog, and rereads the API key. wait
+// waits for the end of all of it and returns no error.
 func (w *worker) watch(ctx context.Context, line *pipeline.Pipeline, backlog *consumer.Backlog) (wait func() error) {
 	var running sync.WaitGroup
 	running.Go(func() { w.binding.Keep(ctx) })
@@ -208,6 +218,7 @@ func (w *worker) watch(ctx context.Context, line *pipeline.Pipeline, backlog *co
 	running.Go(func() { restoreRecords(ctx, w.binding, line) })
 	running.Go(func() { backlog.Run(ctx) })
 	running.Go(func() {
+		// A pause that began because the key was rejected ends with a new key, not only at its own end.
 		w.api.Run(ctx, w.log, func() {
 			w.admission.KeyChanged()
 			w.poller.KeyChanged()
@@ -216,7 +227,8 @@ func (w *worker) watch(ctx context.Context, line *pipeline.Pipeline, backlog *co
 	return func() error { running.Wait(); return nil }
 }
 
-// restoreRecords makes the pipeline write its records again whenever the bucket may have lost them.
+// restoreRecords makes the pipeline write its records again whenever the bucket may have lost them, until
+// ctx ends. Without its record, a task that is redelivered to another worker would look new, and run twice.
 func restoreRecords(ctx context.Context, binding *streams.Binding, line *pipeline.Pipeline) {
 	for {
 		select {
@@ -228,8 +240,9 @@ func restoreRecords(ctx context.Context, binding *streams.Binding, line *pipelin
 	}
 }
 
-// limitDrain closes the connection to NATS when the drain, which begins with the end of ctx, takes longer than
-// DRAIN_TIMEOUT: that interrupts every call that still waits for NATS. cancel ends the limit.
+// limitDrain closes the connection to NATS when the drain, which begins with the end of ctx, takes longer
+// than DRAIN_TIMEOUT: that interrupts every call that still waits for NATS. cancel ends the limit, and must
+// be called exactly once, when the drain is over.
 func (w *worker) limitDrain(ctx context.Context) (cancel func() error) {
 	drained := make(chan struct{})
 	context.AfterFunc(ctx, func() {

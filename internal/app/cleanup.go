@@ -8,13 +8,15 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// cleanups are the steps of a shutdown. Each is added right where the thing that it stops is created, and they run in
-// the opposite order.
+// cleanups are the steps of a shutdown. Each is added right where the thing that it stops is created, and
+// they run in the opposite order: a part may use everything that was created before it until it has
+// stopped. One goroutine uses it.
 type cleanups struct {
 	steps []cleanup
 	log   zerolog.Logger
 }
 
+// cleanup is one step of a shutdown.
 type cleanup struct {
 	name string // of the thing that it stops, for the log
 	stop func() error

@@ -40,23 +40,26 @@ type Config struct {
 	Worker              WorkerConfig
 }
 
-// TaskConfig holds the defaults of requests.
+// TaskConfig holds the defaults of requests. A request that sets a value of its own overrides them.
 type TaskConfig struct {
 	Timeout time.Duration `split_words:"true" default:"1h" desc:"maximum run time of a task without a timeout of its own, from submission"`
 }
 
-// DrainConfig bounds the shutdown of a worker.
+// DrainConfig bounds the shutdown of a worker. It allows for one call to the API that is in progress when
+// the worker is told to stop: a POST is not interrupted, because its outcome would then be unknown.
 type DrainConfig struct {
 	Timeout time.Duration `split_words:"true" default:"40s" desc:"maximum time for a graceful stop; at least the request timeout plus 1 s"`
 }
 
-// LogConfig says how much is logged, and in which form.
+// LogConfig says how much is logged, and in which form. See NewLogger.
 type LogConfig struct {
 	Level  string `split_words:"true" default:"info" desc:"trace, debug, info, warn or error"`
 	Format string `split_words:"true" default:"json" desc:"json, or console for people"`
 }
 
-// WorkerConfig names the worker. If the name is empty, the functions that load set it to the host name.
+// WorkerConfig names the worker. If the name is empty, the functions that load set it to the host name,
+// which in Kubernetes is the name of the pod. Each worker should have a name of its own, or no record,
+// event and log line tells them apart.
 type WorkerConfig struct {
 	Name string `split_words:"true" desc:"name used in records, events and logs; default: the host name"`
 }
@@ -70,7 +73,8 @@ func (c Config) Validate() []string {
 	)
 }
 
-// ownMistakes are those in the settings of this package, and in settings of two packages that must fit together.
+// ownMistakes are those in the settings of this package, and in settings of two packages that must fit
+// together. Neither of the two packages knows the other, so the rule stands here.
 func (c Config) ownMistakes() []string {
 	var mistakes settings.Mistakes
 	mistakes.Require("TRACKER_TTL", c.Tracker.TTL, c.Tracker.TTL >= minAckWaits*c.AckWait,
@@ -86,15 +90,18 @@ func (c Config) ownMistakes() []string {
 	return mistakes
 }
 
-// minAckWaits is how often a request can be redelivered, at least, before its record may expire.
+// minAckWaits is how often a request can be redelivered, at least, before its record may expire. A worker
+// that finds no record takes the request for a new one.
 const minAckWaits = 10
 
-// isPrintable reports whether a name can be read in a log and in a table.
+// isPrintable reports whether a name can be read in a log and in a table: it is not blank, and
+// unicode.IsPrint accepts each character.
 func isPrintable(s string) bool {
 	return strings.TrimSpace(s) != "" && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// Streams returns the settings of everything that a worker uses in NATS.
+// Streams returns the settings of everything that a worker uses in NATS, which are spread over the parts of
+// Config, in the form in which package streams checks and provisions it.
 func (c Config) Streams() streams.Config {
 	return streams.Config{
 		NATS:          c.NATS,

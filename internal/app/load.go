@@ -37,7 +37,8 @@ func LoadToolConfig() (Config, error) {
 	return cfg, asError(cfg.Streams().Validate())
 }
 
-// asError returns nil for no mistakes.
+// asError joins the mistakes, a line for each, so that a user can correct all of them at once. It returns
+// nil for no mistakes.
 func asError(mistakes []string) error {
 	if len(mistakes) == 0 {
 		return nil
@@ -45,10 +46,12 @@ func asError(mistakes []string) error {
 	return errors.New(strings.Join(mistakes, "\n"))
 }
 
-// Settings returns all settings of a worker, in the order of Config.
+// Settings returns all settings of a worker, in the order of Config. The OTEL_* variables are not among
+// them: the packages of OpenTelemetry read those.
 func Settings() []settings.Setting { return settings.List(&Config{}) }
 
-// WriteHelp writes the help of the command worker: a table of its settings.
+// WriteHelp writes the help of the command worker: a table of its settings, with their defaults and
+// meanings from the tags of Config. The error is that of w.
 func WriteHelp(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprint(table, `worker runs AI browser tasks: it takes requests from a NATS JetStream queue, runs them on Anchor Browser, and

@@ -9,8 +9,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// NewLogger returns a logger that writes lines of JSON or, with the format "console", lines for people, with colors if w
-// is a terminal. An unknown level means info.
+// NewLogger returns a logger that writes lines of JSON or, with the format "console", lines for people,
+// with colors if w is a terminal. An unknown or empty level means info. Each line has the time of this
+// machine's clock, which may differ from that in events.
 func NewLogger(w io.Writer, level, format string) zerolog.Logger {
 	if format == "console" {
 		file, isFile := w.(*os.File)

@@ -20,12 +20,16 @@ import (
 
 // The exit statuses of the worker.
 const (
-	exitOK     = 0
-	exitFailed = 1 // a setting is wrong, or the drain took too long
-	exitUsage  = 2 // the command line is wrong
+	exitOK = 0
+
+	// exitFailed means that a setting is wrong, that the admin server failed, or that the drain took too long.
+	exitFailed = 1
+
+	// exitUsage means that the command line is wrong.
+	exitUsage = 2
 )
 
-// usageError is a mistake in the command line.
+// usageError is a mistake in the command line. It is found before anything starts.
 type usageError struct{ error }
 
 // Main is the command worker: it reads the settings, creates the logger, and calls Run until a signal arrives. Its only
@@ -44,7 +48,8 @@ func Main(args []string, version string, out, errOut io.Writer) int {
 	return exitFailed
 }
 
-// command parses the arguments and runs the worker. Its errors are for people.
+// command parses the arguments and runs the worker until a signal arrives. The help and the version, which
+// are not errors, go to out and return nil. Its errors are for people.
 func command(args []string, version string, out io.Writer) error {
 	flags := flag.NewFlagSet("worker", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // Parse returns the error
@@ -75,7 +80,8 @@ func command(args []string, version string, out io.Writer) error {
 	return Run(ctx, cfg, version, log)
 }
 
-// warnOfMisspellings logs each environment variable that looks like a misspelled setting.
+// warnOfMisspellings logs each environment variable that looks like a misspelled setting. The worker starts
+// nevertheless: the variable may belong to another program in the same environment.
 func warnOfMisspellings(log zerolog.Logger) {
 	for _, m := range settings.Misspelled(Settings(), os.Environ()) {
 		log.Warn().Str("variable", m.Variable).Str("did_you_mean", m.Nearest).Msg("unknown setting ignored")

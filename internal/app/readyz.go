@@ -9,8 +9,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// checks returns the lines of /readyz: first what a worker needs to be ready, then what an operator should know. A
-// worker whose submissions or polls are paused is ready: its tasks wait, and it resumes by itself.
+// checks returns the lines of /readyz: first what a worker needs to be ready, then what an operator should
+// know. A worker whose submissions or polls are paused is ready: its tasks wait, and it resumes by itself.
+// ctx is the one whose end begins the drain.
 func (w *worker) checks(ctx context.Context) []admin.Check {
 	return []admin.Check{
 		{Name: "nats", Ready: func() (bool, string) { return w.nc.IsConnected(), w.nc.Status().String() }},
@@ -28,8 +29,9 @@ func (w *worker) checks(ctx context.Context) []admin.Check {
 	}
 }
 
-// describePause returns "ok", or the end of a pause and its reason. If the API rejected the key and the key file cannot be
-// read either, it names that problem: it is what the operator must fix.
+// describePause returns "ok", or the end of a pause in UTC and its reason. When the pause ends, the worker
+// tries again, and a new pause may follow. If the API rejected the key and the key file cannot be read
+// either, it names that problem: it is what the operator must fix.
 func describePause(state func() (task.Reason, time.Time, bool), keyProblem func() string) string {
 	reason, until, paused := state()
 	if !paused {

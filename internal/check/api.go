@@ -10,11 +10,14 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor"
 )
 
-// mostPending is the number of pending messages beyond which a consumer redelivers a dead worker's tasks too late.
+// mostPending is the number of pending messages beyond which a consumer redelivers a dead worker's tasks
+// too late: the server searches all of them for expired leases. The rule of package streams allows more, so
+// this is only a warning.
 const mostPending = 50_000
 
-// api checks that the API accepts the key. It reports an API that cannot be reached as a warning: a worker waits for it,
-// and must be able to start during the outage.
+// api checks that the API accepts the key. It reports an API that cannot be reached as a warning: a worker
+// waits for it, and must be able to start during the outage. Its only call is free of charge and starts
+// nothing (see anchor.Client.Plan).
 func (c *checker) api(ctx context.Context, version string) {
 	const subject = "API"
 	client, err := anchor.New(c.cfg.Anchor, version, prometheus.NewRegistry())
@@ -23,6 +26,7 @@ func (c *checker) api(ctx context.Context, version string) {
 		return
 	}
 	defer client.Close()
+	// The first call needs a name lookup, a connection and a TLS handshake.
 	ctx, cancel := context.WithTimeout(ctx, 3*callTimeout)
 	defer cancel()
 	plan, err := client.Plan(ctx)
@@ -44,8 +48,9 @@ func (c *checker) api(ctx context.Context, version string) {
 	}
 }
 
-// capacity compares the number of tasks in progress on all workers with what the plan and NATS allow. plan.Browsers is 0 if
-// the API did not say how many browsers run at once, and below 0 if there is no limit.
+// capacity compares the number of tasks in progress on all workers with what the plan and NATS allow.
+// plan.Browsers is 0 if the API did not say how many browsers run at once, and below 0 if there is no
+// limit. It reports one line, about the first of them that does not fit.
 func (c *checker) capacity(plan anchor.Plan) {
 	const subject = "MAX_IN_FLIGHT_TOTAL"
 	total := c.cfg.MaxInFlightTotal
@@ -71,6 +76,8 @@ func (c *checker) survivors() string {
 	if c.cfg.MaxInFlight < 1 { // reported among the settings
 		return ""
 	}
+	// So many workers, rounded up, have enough slots for all tasks in progress. One more makes up for a
+	// dead one.
 	full := (c.cfg.MaxInFlightTotal + c.cfg.MaxInFlight - 1) / c.cfg.MaxInFlight
 	return fmt.Sprintf("With %d or more workers there is always room for a dead worker's tasks", full+1)
 }

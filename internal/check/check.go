@@ -15,7 +15,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// Level is how bad a result is.
+// Level is how bad a result is. A higher level is worse, so the worst of several is their maximum.
 type Level int
 
 // The levels of a result.
@@ -25,11 +25,15 @@ const (
 	Bad        // a worker does not work
 )
 
-// Result is what was found about one thing that a worker needs.
+// Result is what was found about one thing that a worker needs. It is meant for people: no program should
+// parse its texts.
 type Result struct {
 	Level   Level
 	Subject string // as in "stream TASKS"
-	Text    string // and what to do, unless it is OK
+
+	// Text is one sentence or several, and says what to do unless the level is OK. It may contain texts of
+	// NATS and of the API, so print it with care.
+	Text string
 }
 
 // callTimeout bounds one call of a check.
@@ -58,13 +62,17 @@ func Run(ctx context.Context, cfg app.Config, mistakes []string, version string,
 	c.api(ctx, version)
 }
 
-// checker runs the checks one after the other, and reports what they find.
+// checker runs the checks one after the other, and reports what they find. Run owns it. Only violations is
+// shared with a goroutine of the NATS client.
 type checker struct {
-	cfg        app.Config
-	report     func(Result)
-	nc         *nats.Conn
-	clock      servertime.Clock
-	violations chan string // missing permissions, as the server reports them apart from the call
+	cfg    app.Config
+	report func(Result)
+	nc     *nats.Conn
+	clock  servertime.Clock
+
+	// violations holds a missing permission: the server reports it apart from the call, which gets no
+	// answer.
+	violations chan string
 }
 
 // add reports a result at once, so that a user sees progress while a later check waits for an answer.
@@ -72,8 +80,9 @@ func (c *checker) add(level Level, subject, format string, args ...any) {
 	c.report(Result{Level: level, Subject: subject, Text: fmt.Sprintf(format, args...)})
 }
 
-// connect connects to NATS. It returns an error if the server cannot be asked about anything: no server, an old one, or a
-// login that may not receive replies. Without replies each later check would wait in vain.
+// connect connects to NATS. It returns an error if the server cannot be asked about anything: no server, an
+// old one, or a login that may not receive replies. Without replies each later check would wait in vain. It
+// leaves nc set even if a later step fails, so that Run closes it.
 func (c *checker) connect(ctx context.Context) error {
 	nc, err := streams.ConnectTool(c.cfg.NATS, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) {
@@ -94,6 +103,7 @@ func (c *checker) connect(ctx context.Context) error {
 	if err != nil || ctx.Err() != nil {
 		return fmt.Errorf("no answer from %s", nc.ConnectedUrlRedacted())
 	}
+	// A subscription is denied without an answer, and each request would then time out.
 	if err := c.ask(ctx, c.subscribe); err != nil {
 		return fmt.Errorf("cannot receive replies: %w. Grant it, or set NATS_INBOX_PREFIX to a prefix that the login may subscribe to", err)
 	}

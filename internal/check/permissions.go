@@ -21,7 +21,9 @@ const (
 	probeCall  = `{"batch":` // which is not JSON, and so is refused before anything is done
 )
 
-// permissions tests what a worker sends, in addition to what the other checks have asked.
+// permissions tests what a worker sends, in addition to what the other checks have asked. It reports one
+// line for each missing permission, or that none is missing. That line names what cannot be tested without
+// an effect.
 func (c *checker) permissions(ctx context.Context) {
 	const subject = "permissions"
 	missing := c.missingPermissions(ctx)
@@ -76,7 +78,8 @@ func (c *checker) missingPermissions(ctx context.Context) []string {
 	return missing
 }
 
-// missingPermission makes a call that has no effect, and names the permission that it lacks, or returns "".
+// missingPermission makes a call that has no effect, and names the permission that it lacks. It returns ""
+// if the server refuses the call for another reason, and if no answer comes.
 func (c *checker) missingPermission(ctx context.Context, subject string) string {
 	body := probeCall
 	if strings.Contains(subject, ".MSG.NEXT.") {
@@ -92,7 +95,8 @@ func (c *checker) missingPermission(ctx context.Context, subject string) string 
 	return ""
 }
 
-// permissionError names a permission that the login lacks, and is the text of a result.
+// permissionError names a permission that the login lacks, and is the text of a result. It tells such an
+// error from all others, which say nothing about permissions.
 type permissionError struct{ text string }
 
 // Error implements error.
@@ -103,11 +107,14 @@ func (c *checker) explain(violation error) error {
 	return &permissionError{c.cfg.Streams().MissingPermission(violation)}
 }
 
-// ask makes one call. It returns a permissionError rather than no answer if the server reports a violation during the call.
+// ask makes one call. It returns a permissionError rather than no answer if the server reports a violation
+// during the call. Other errors that a user can act on are explained. After a violation the call may still
+// run, until its context ends, and write to what it captured: the caller must not read that after an error.
 func (c *checker) ask(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	for len(c.violations) > 0 { // by an earlier call
+	// A late report about an earlier call must not be blamed on this one.
+	for len(c.violations) > 0 {
 		<-c.violations
 	}
 	done := make(chan error, 1)
@@ -143,7 +150,8 @@ func (c *checker) send(ctx context.Context, probe *nats.Msg) error {
 	return err
 }
 
-// subscribe tries to subscribe to an inbox, as each call does.
+// subscribe tries to subscribe to an inbox, as each call does. A login without this permission hears no
+// answer at all.
 func (c *checker) subscribe(ctx context.Context) error {
 	inbox := c.nc.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
@@ -154,7 +162,9 @@ func (c *checker) subscribe(ctx context.Context) error {
 	return c.flush(ctx, inbox)
 }
 
-// flush waits until the server has read what was sent. It returns the server's refusal if that is about the subject.
+// flush waits until the server has read what was sent. It returns the server's refusal if that is about the
+// subject. The client keeps only the last error, so a refusal about another subject may hide this one; but
+// only one probe is in progress at a time.
 func (c *checker) flush(ctx context.Context, subject string) error {
 	if err := c.nc.FlushWithContext(ctx); err != nil {
 		return err

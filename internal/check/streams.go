@@ -34,8 +34,9 @@ func (c *checker) streams(ctx context.Context) {
 	}
 }
 
-// addReport reports one resource, at the level of its worst problem. A problem that a worker will repair is no more than
-// a warning, unless the login lacks the permission.
+// addReport reports one resource, at the level of its worst problem. A problem that a worker will repair is
+// no more than a warning, unless the login lacks the permission. What is merely missing and will be created
+// is no warning: that is how every new installation begins.
 func (c *checker) addReport(ctx context.Context, r *streams.Report) {
 	level, isRepaired := OK, false
 	var texts []string
@@ -77,8 +78,9 @@ func (c *checker) duplicates(results *jetstream.StreamInfo) {
 	}
 }
 
-// domain reports the JetStream domain of the streams, and warns if the server chose it. A worker at a server of another
-// domain would create streams of its own there, and each request would run twice.
+// domain reports the JetStream domain of the streams, and warns if the server chose it. A worker at a
+// server of another domain would create streams of its own there, and each request would run twice. Without
+// a domain, which is the usual case, it reports nothing.
 func (c *checker) domain(domain string) {
 	const subject = "JetStream domain"
 	switch {
@@ -90,8 +92,9 @@ func (c *checker) domain(domain string) {
 	}
 }
 
-// sync compares this machine's clock with the time in the server's answers. A worker corrects the difference itself, but
-// logs and traces have this machine's time.
+// sync compares this machine's clock with the time in the server's answers. A worker corrects the
+// difference itself, but logs and traces have this machine's time. It needs at least one answer about a
+// stream.
 func (c *checker) sync() {
 	const subject = "clock"
 	if skew := streams.DescribeSkew(c.clock.Skew()); skew != "" {

@@ -38,7 +38,8 @@ type Cluster struct {
 	Routes []string // of all nodes, as in "nats://127.0.0.1:6222"
 }
 
-// Server is a running NATS server.
+// Server is a running NATS server, which only clients on this machine can reach. Start returns one, and
+// Stop ends it for good: to start again with the same folder and port, call Start.
 type Server struct {
 	server *server.Server
 	cfg    Config
@@ -65,7 +66,8 @@ func Start(cfg Config) (*Server, error) {
 	return &Server{server: s, cfg: cfg}, nil
 }
 
-// awaitReady returns when a server accepts connections, or when it has given up.
+// awaitReady returns when a server accepts connections and has JetStream, or when it has given up. A server
+// that has given up never becomes ready, so it looks for both in turn.
 func awaitReady(s *server.Server, log fatalLog) error {
 	for began := time.Now(); ; {
 		ready := s.ReadyForConnections(100*time.Millisecond) && s.JetStreamEnabled()
@@ -100,7 +102,8 @@ func (fatalLog) Errorf(string, ...any)  {}
 func (fatalLog) Debugf(string, ...any)  {}
 func (fatalLog) Tracef(string, ...any)  {}
 
-// Reload reads the configuration file again, as SIGHUP does.
+// Reload reads the configuration file again, as SIGHUP does. Settings that NATS cannot change while it runs
+// are an error, and nothing changes then.
 func (s *Server) Reload() error {
 	opts, err := s.cfg.options()
 	if err != nil {
@@ -112,6 +115,8 @@ func (s *Server) Reload() error {
 	return nil
 }
 
+// options returns the server's options: those of the file, overridden by the fields. The server handles no
+// signals, because they are for the process as a whole, and writes no log.
 func (c Config) options() (*server.Options, error) {
 	opts := &server.Options{}
 	if c.File != "" {
@@ -133,7 +138,8 @@ func (c Config) options() (*server.Options, error) {
 // URL returns the address for clients.
 func (s *Server) URL() string { return s.server.ClientURL() }
 
-// Port returns the port that the server listens on. A server that is started with it has the same address.
+// Port returns the port that the server listens on, or 0 if it does not listen. A server that is started
+// with it has the same address.
 func (s *Server) Port() int {
 	addr, ok := s.server.Addr().(*net.TCPAddr)
 	if !ok {

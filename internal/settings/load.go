@@ -45,7 +45,8 @@ func Load(cfg any) (mistakes Mistakes) {
 	}
 }
 
-// wantOfType describes the values that a field of a type can have.
+// wantOfType describes the values that a field of a type can have, so that it completes the sentence "NAME
+// must be". Every type but those listed counts as a number.
 func wantOfType(name string) string {
 	switch name {
 	case "bool":
@@ -59,14 +60,17 @@ func wantOfType(name string) string {
 	}
 }
 
-// Setting is a variable that Load reads.
+// Setting is a variable that Load reads, as a help text shows it.
 type Setting struct {
-	Name        string
-	Default     string // empty if there is none
+	Name string
+
+	// Default is empty if there is none: a variable that is not set then leaves the zero value.
+	Default     string
 	Description string
 }
 
-// List returns all settings of a struct like the one that cfg points to, in the order of its fields.
+// List returns all settings of a struct like the one that cfg points to, in the order of its fields. It
+// reads no variable: only the tags count.
 func List(cfg any) []Setting {
 	const row = "{{range .}}{{usage_key .}}\t{{usage_default .}}\t{{usage_description .}}\n{{end}}"
 	var table bytes.Buffer

@@ -18,7 +18,7 @@ func (m *Mistakes) Require(variable string, got any, ok bool, want string) {
 	}
 }
 
-// RequireBetween adds a line unless got is from low to high.
+// RequireBetween adds a line unless got is from low to high. Both ends are allowed.
 func (m *Mistakes) RequireBetween(variable string, got, low, high int) {
 	m.Require(variable, got, low <= got && got <= high, fmt.Sprintf("a whole number from %d to %d", low, high))
 }

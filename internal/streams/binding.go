@@ -27,26 +27,34 @@ const (
 // errNotConnected is returned if there is no server to ask.
 var errNotConnected = errors.New("no connection to NATS")
 
-// Binding keeps a worker bound to its streams: it checks them until they can be used, and from then on twice a minute. Its
-// methods may be called by many goroutines at once.
+// Binding keeps a worker bound to its streams: it checks them until they can be used, and from then on
+// twice a minute. Its methods may be called by many goroutines at once.
 //
-// It creates those that are missing, even later: a server that came back
-// empty has none. It repairs violations only when the worker starts. Otherwise, during a deploy, workers with different
-// settings would undo each other's changes.
+// It creates those that are missing, even later: a server that came back empty has none. It repairs
+// violations only when the worker starts. Otherwise, during a deploy, workers with different settings would
+// undo each other's changes.
 type Binding struct {
 	nc         *nats.Conn
 	cfg        Config
 	violations *PermissionViolations
 	clock      *servertime.Clock
 	log        zerolog.Logger
-	recreated  chan struct{}
 
-	checking sync.Mutex // held during a check, so that an older result does not replace a newer one
+	// recreated has room for one value, so that a check never waits for its receiver.
+	recreated chan struct{}
 
-	mu        sync.Mutex
-	found     *Resources // by the first check without a problem; written with checking and mu held, never after Await
-	readiness readiness  // guarded by mu
-	observed  observed   // guarded by mu
+	// checking is held during a check, so that an older result does not replace a newer one. Lock it before
+	// mu.
+	checking sync.Mutex
+
+	mu sync.Mutex
+
+	// found is set by the first check without a problem. It is written once, with checking and mu held, and
+	// never after Await has returned, so Found reads it without a lock.
+	found *Resources
+
+	readiness readiness // guarded by mu
+	observed  observed  // guarded by mu
 }
 
 // NewBinding returns a Binding that has not checked anything. With each check clock learns the server's time; it may be
@@ -61,7 +69,8 @@ func NewBinding(nc *nats.Conn, cfg Config, violations *PermissionViolations, clo
 // Found returns the resources. It may be called only after Await has returned nil.
 func (b *Binding) Found() *Resources { return b.found }
 
-// Await checks the streams until they can be used. It returns ctx's error if ctx ends first.
+// Await checks the streams until they can be used. It returns ctx's error if ctx ends first. It logs what
+// it waits for, as Check does.
 func (b *Binding) Await(ctx context.Context) error {
 	waits := backoff.NewExponentialBackOff()
 	waits.InitialInterval, waits.MaxInterval = minCheckWait, maxCheckWait
@@ -110,8 +119,10 @@ func (b *Binding) Check(ctx context.Context) error {
 	if ctx.Err() != nil { // the worker stops, and what is unanswered says nothing
 		return ctx.Err()
 	}
+	// After a denied subscription no reply arrives, even once the permission is granted: the client
+	// subscribes again only on a new connection.
 	if errors.Is(callCtx.Err(), context.DeadlineExceeded) && b.violations.ofSubscription() {
-		_ = b.nc.ForceReconnect() // only a new connection subscribes again to the replies
+		_ = b.nc.ForceReconnect()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,6 +146,8 @@ func (b *Binding) Check(ctx context.Context) error {
 }
 
 // provision walks over the rules, as a worker that starts or as one that runs. The caller holds b.checking.
+// The error means that no resource could be asked about: the server is too old, or a setting cannot be
+// used.
 func (b *Binding) provision(ctx context.Context) (*Resources, []*Report, error) {
 	if err := CheckServer(b.nc); err != nil {
 		return nil, nil, err
@@ -179,7 +192,8 @@ func (b *Binding) TrackerFull() bool {
 	return b.observed.trackerFull
 }
 
-// Clock describes whether this machine's clock is in sync with NATS'.
+// Clock describes whether this machine's clock is in sync with NATS', as a line for /readyz. A difference
+// does not make the worker unready, because the worker corrects it.
 func (b *Binding) Clock() string {
 	if skew := DescribeSkew(b.clock.Skew()); skew != "" {
 		return skew

@@ -91,17 +91,20 @@ func unlimitedPerSubject(want string) streamRule {
 	}
 }
 
-// minAge is the rule that a stream keeps its messages for an hour or more. Above that the operator decides.
+// minAge is the rule that a stream keeps its messages for an hour or more. With less, they would expire
+// while a subscriber restarts. Above that the operator decides.
 func minAge(what string) streamRule {
 	return atLeast[streamConfig]("MaxAge", DuplicateWindow, fmt.Sprintf("max age must be at least %v, or %s expire before they are read", DuplicateWindow, what)).fixable(byOperator)
 }
 
-// minMessageSize is the rule on the largest message, in bytes.
+// minMessageSize is the rule on the largest message, in bytes. NATS refuses a larger one, so a record or an
+// event could never be stored. The limit is the operator's choice, and a worker does not change it.
 func minMessageSize(least int, what string) streamRule {
 	return atLeast[streamConfig]("MaxMsgSize", least, fmt.Sprintf("max message size must be unlimited or at least %d bytes, enough for %s", least, what)).fixable(byOperator)
 }
 
-// noMarkers is the rule that NATS stores no messages of its own. It precedes noRollup, because markers require rollup.
+// noMarkers is the rule that NATS stores no messages of its own: a delete marker has no body, and would be
+// read as a request, an event or a dead letter. It precedes noRollup, because markers require rollup.
 func noMarkers() streamRule {
 	return exactly[streamConfig]("SubjectDeleteMarkerTTL", 0, "delete markers must be off, or one is taken for a message")
 }
@@ -112,7 +115,8 @@ func noRollup(what string) streamRule {
 	return exactly[streamConfig]("AllowRollup", false, fmt.Sprintf("rollup must be off, or a publisher's Nats-Rollup removes %s", what))
 }
 
-// noSources is the rule that a bucket has only messages of its own clients.
+// noSources is the rule that a bucket has only messages of its own clients. A worker does not remove
+// sources: an operator configured them on purpose.
 func noSources(what string) streamRule {
 	return streamRule{
 		fields: []string{"Sources"}, want: "sources must be empty, or " + what + " are taken for this one's", fixer: byOperator,

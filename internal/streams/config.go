@@ -14,21 +14,31 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Config names all that a worker uses in NATS, and how it must be configured.
+// Config names all that a worker uses in NATS, and how it must be configured. Workers that share a queue
+// should agree on the names and on the values of the consumer. It is not changed once it is in use, so
+// goroutines may share it.
 type Config struct {
-	NATS          NATSConfig
-	Requests      Stream
-	Results       Stream
-	Dead          Stream
-	Tracker       string        // KV bucket of the records
-	Large         string        // object store of large results
-	Consumer      string        // durable pull consumer of Requests
-	TrackerTTL    time.Duration // how long a finished record is kept
-	AckWait       time.Duration // of the consumer
-	MaxAckPending int           // of the consumer
+	NATS     NATSConfig
+	Requests Stream
+	Results  Stream
+	Dead     Stream
+	Tracker  string // KV bucket of the records
+	Large    string // object store of large results
+	Consumer string // durable pull consumer of Requests
+
+	// TrackerTTL is how long a finished record is kept. The results stream should keep events for as long.
+	TrackerTTL time.Duration
+
+	// AckWait is the ack wait of the consumer: how long a worker may be silent before its requests are
+	// redelivered.
+	AckWait time.Duration
+
+	// MaxAckPending is that of the consumer: the most requests in progress on all workers together.
+	MaxAckPending int
 }
 
-// Stream is a stream, and the one of its subjects that a worker uses.
+// Stream is a stream, and the one of its subjects that a worker uses. The stream may have other subjects,
+// too.
 type Stream struct{ Name, Subject string }
 
 // TrackerStream is the name of the stream behind the bucket of records (ADR-8).
@@ -56,7 +66,8 @@ type NATSConfig struct {
 	Replicas     int    `split_words:"true" default:"1" desc:"replicas of what it creates, 1 to 5"`
 }
 
-// Format implements fmt.Formatter.
+// Format implements fmt.Formatter, so that no verb prints the login of the URL. The other secrets hide
+// themselves.
 func (c NATSConfig) Format(f fmt.State, verb rune) {
 	type plain NATSConfig // the same without this method
 	c.URL = withoutLogin(c.URL)

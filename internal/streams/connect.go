@@ -15,7 +15,8 @@ import (
 // them, in 15 s; ACK_WAIT must be longer, or the requests of a worker that still lives are redelivered.
 const pingInterval = 5 * time.Second
 
-// Waits between two tries to reconnect, with jitter.
+// Waits between two tries to reconnect to the servers, with jitter: after an outage, all workers must not
+// log in at the same moment.
 const (
 	reconnectWait   = 250 * time.Millisecond
 	reconnectJitter = 250 * time.Millisecond
@@ -33,7 +34,11 @@ func Connect(cfg NATSConfig, name string, report func(error) bool, log zerolog.L
 	nc, err := nats.Connect(cfg.URL, append(commonOptions(cfg),
 		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
-		nats.ReconnectBufSize(-1), // publishing fails at once while disconnected: a buffered copy would be sent in addition to its retry
+		// Publishing fails at once while disconnected: a buffered copy would be sent in addition to its
+		// retry.
+		nats.ReconnectBufSize(-1),
+		// Without it the client gives up after the same server has refused the login twice, which happens
+		// while a login is being replaced.
 		nats.IgnoreAuthErrorAbort(),
 		nats.MaxPingsOutstanding(2),
 		nats.ConnectHandler(func(nc *nats.Conn) {
@@ -70,7 +75,8 @@ func ConnectTool(cfg NATSConfig, opts ...nats.Option) (*nats.Conn, error) {
 	}
 }
 
-// JetStream returns the interface to JetStream, in the domain of the settings.
+// JetStream returns the interface to JetStream, in the domain of the settings. Without a domain, that is
+// the one of the connected server.
 func (c NATSConfig) JetStream(nc *nats.Conn) (jetstream.JetStream, error) {
 	js, err := jetstream.New(nc)
 	if c.JSDomain != "" {
@@ -82,7 +88,8 @@ func (c NATSConfig) JetStream(nc *nats.Conn) (jetstream.JetStream, error) {
 	return js, nil
 }
 
-// CheckServer returns an error if the server lacks a feature that Capstan uses: per-message TTL came with 2.11.
+// CheckServer returns an error if the server lacks a feature that Capstan uses: per-message TTL came with
+// 2.11 (NATS' ADR-43). The server that is connected stands for its cluster.
 func CheckServer(nc *nats.Conn) error {
 	var major, minor int
 	version := nc.ConnectedServerVersion()
@@ -118,7 +125,8 @@ func logErrors(report func(error) bool, log zerolog.Logger) nats.ErrHandler {
 	}
 }
 
-// isRefusal reports whether NATS refused the login, or reached a limit of the account.
+// isRefusal reports whether NATS refused the login, or the account reached its limit of subscriptions. Both
+// last until a person changes something.
 func isRefusal(err error) bool {
 	return slices.ContainsFunc([]error{
 		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired, nats.ErrMaxSubscriptionsExceeded,

@@ -15,7 +15,7 @@ const (
 	maxWaiting = 4096
 	minWaiting = 512
 
-	// pullBatch and pullWait are the most that one pull of a worker asks for.
+	// pullBatch and pullWait are the most that one pull of a worker asks for, in requests and in time.
 	pullBatch = 64
 	pullWait  = time.Second
 
@@ -63,7 +63,8 @@ func filterRules(subject string, stored []string) []consumerRule {
 	}
 }
 
-// delivers reports whether the consumer's filters overlap with one of the patterns.
+// delivers reports whether the consumer's filters overlap with one of the patterns. A consumer without a
+// filter delivers everything.
 func delivers(c consumerConfig, patterns ...string) bool {
 	filters := filtersOf(c)
 	return len(filters) == 0 || slices.ContainsFunc(filters, func(f string) bool {
@@ -71,6 +72,7 @@ func delivers(c consumerConfig, patterns ...string) bool {
 	})
 }
 
+// filtersOf returns the filters of a consumer, which may have one, a list of them, or none.
 func filtersOf(c consumerConfig) []string {
 	if c.FilterSubject != "" {
 		return []string{c.FilterSubject}
@@ -129,7 +131,8 @@ func deliveryRules() []consumerRule {
 	}
 }
 
-// pullRules say what a pull may ask for, and how many may wait. NATS refuses a pull that asks for more.
+// pullRules say what a pull may ask for, and how many may wait. NATS refuses a pull that asks for more, and
+// a worker whose pulls are refused takes no requests.
 func pullRules() []consumerRule {
 	return []consumerRule{
 		atLeast[consumerConfig]("MaxRequestBatch", pullBatch, fmt.Sprintf("max batch must be unlimited or at least %d: workers pull that many", pullBatch)),

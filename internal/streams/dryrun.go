@@ -13,8 +13,10 @@ import (
 
 // DryRun reports what a worker would do when it starts, and changes nothing.
 type DryRun struct {
-	Conn  *nats.Conn
-	Clock *servertime.Clock // learns the server's time
+	Conn *nats.Conn
+
+	// Clock learns the server's time from every answer about a stream.
+	Clock *servertime.Clock
 
 	// Ask makes one call. It may bound the call and explain its error.
 	Ask func(ctx context.Context, call func(context.Context) error) error
@@ -38,8 +40,9 @@ func (d DryRun) Run(ctx context.Context, cfg Config) ([]*Report, error) {
 	return p.reports, nil
 }
 
-// addOverlap reports the streams whose subjects overlap with those that a worker would add to the role's stream. NATS
-// refuses to store a message in two streams.
+// addOverlap reports the streams whose subjects overlap with those that a worker would add to the role's
+// stream. NATS refuses to store a message in two streams. A stream whose subjects stay as they are is not
+// asked about.
 func (p *provisioner) addOverlap(ctx context.Context, role role, report *Report) {
 	cfg := streamConfig{} // of a stream that is missing
 	if report.Stream != nil {
@@ -127,7 +130,8 @@ func (p *provisioner) checkAccount(ctx context.Context) {
 	}
 }
 
-// addStreamLimits reports limits that prevent the creation of the missing streams, or the storing of anything.
+// addStreamLimits reports limits that prevent the creation of the missing streams, or the storing of
+// anything. Limits of 0 or less are none.
 func addStreamLimits(report *Report, used jetstream.Tier, missing int) {
 	limits := used.Limits
 	if limits.MaxStreams > 0 && used.Streams+missing > limits.MaxStreams {

@@ -19,7 +19,8 @@ func isLogin(s string) bool {
 	return strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// haveValidLogins applies isLogin to the users and passwords in the addresses of NATS_URL.
+// haveValidLogins applies isLogin to the users and passwords in the addresses of NATS_URL. An address that
+// cannot be parsed violates another rule.
 func haveValidLogins(servers string) bool {
 	for server := range strings.SplitSeq(servers, ",") {
 		u, err := parseServer(server)
@@ -33,8 +34,9 @@ func haveValidLogins(servers string) bool {
 	return true
 }
 
-// isCredentials reports whether a text has the JWT of a user and the seed of the same user's NKey, as the NATS client
-// reads them from a credentials file.
+// isCredentials reports whether a text has the JWT of a user and the seed of the same user's NKey, as the
+// NATS client reads them from a credentials file. With the seed of another user, the client could not sign
+// the server's challenge.
 func isCredentials(text []byte) bool {
 	user := publicKey(text)
 	token, err := nkeys.ParseDecoratedJWT(text)
@@ -44,7 +46,8 @@ func isCredentials(text []byte) bool {
 // isSeed reports whether a text has the seed of a user's NKey.
 func isSeed(text []byte) bool { return publicKey(text) != "" }
 
-// publicKey returns the public key of the user whose seed is in a text, or "" if there is none.
+// publicKey returns the public key of the user whose seed is in a text, or "" if there is none. It wipes
+// the seed from the key pair afterwards.
 func publicKey(text []byte) string {
 	pair, err := nkeys.ParseDecoratedUserNKey(text)
 	if err != nil {
@@ -58,7 +61,9 @@ func publicKey(text []byte) string {
 	return key
 }
 
-// jwtSubject returns the subject of a JWT (RFC 7519, section 4.1.2), or "" if the text is not a JWT.
+// jwtSubject returns the subject of a JWT (RFC 7519, section 4.1.2), or "" if the text is not a JWT. The
+// subject of a user's JWT is the user's public key. It does not verify the signature: that is up to the
+// server.
 func jwtSubject(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -77,7 +82,7 @@ func jwtSubject(token string) string {
 	return claims.Subject
 }
 
-// isCertificate reports whether a text has a certificate in PEM.
+// isCertificate reports whether a text has at least one certificate in PEM.
 func isCertificate(text []byte) bool { return x509.NewCertPool().AppendCertsFromPEM(text) }
 
 // isKeyOf returns a function that reports whether a text has the private key of the certificate in a file. Without a

@@ -15,9 +15,10 @@ const (
 	recordsTimeout  = 2 * time.Second
 )
 
-// observed is what the checks saw of the streams, apart from right and wrong. The creation times tell a stream from an
-// earlier one of the same name. A last sequence that became lower means that NATS has lost messages, for example because
-// it was restored from a backup.
+// observed is what the checks saw of the streams, apart from right and wrong. The creation times tell a
+// stream from an earlier one of the same name, and are zero until the stream was seen. A last sequence that
+// became lower means that NATS has lost messages, for example because it was restored from a backup.
+// Binding.mu guards it.
 type observed struct {
 	domain          string // of JetStream
 	requestsCreated time.Time
@@ -26,7 +27,8 @@ type observed struct {
 	trackerFull     bool
 }
 
-// update takes the reports of a check, and reports whether a stream was recreated or has lost its last messages.
+// update takes the reports of a check, and reports whether a stream was recreated or has lost its last
+// messages. A stream without an answer keeps what was observed of it before.
 func (o *observed) update(reports []*Report, cfg Config) (isOther bool) {
 	before := *o
 	for _, r := range reports {
@@ -67,7 +69,8 @@ func (b *Binding) WatchRecords(ctx context.Context) {
 	}
 }
 
-// recordsLost reports whether the bucket is missing, recreated or rolled back. It returns false if no answer comes.
+// recordsLost reports whether the bucket is missing, recreated or rolled back. It returns false if no
+// answer comes, which says nothing about the bucket. It may be called only after Await has returned nil.
 func (b *Binding) recordsLost(ctx context.Context) bool {
 	if !b.nc.IsConnected() {
 		return false

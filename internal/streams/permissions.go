@@ -30,7 +30,8 @@ func (c Config) Permissions() []string {
 	}
 }
 
-// API returns the subject of a call of JetStream's API, in the domain of the settings.
+// API returns the subject of a call of JetStream's API, in the domain of the settings. call is the rest of
+// the subject, such as STREAM.INFO.TASKS.
 func (c Config) API(call string) string {
 	if c.NATS.JSDomain != "" {
 		return "$JS." + c.NATS.JSDomain + ".API." + call
@@ -38,8 +39,9 @@ func (c Config) API(call string) string {
 	return "$JS.API." + call
 }
 
-// permission returns the permission that would allow a worker to use a subject. Its subject has wildcards for the parts
-// that belong to one task or one delivery.
+// permission returns the permission that would allow a worker to use a subject. Its subject has wildcards
+// for the parts that belong to one task or one delivery. A subject that no known permission covers stands
+// for itself.
 func (c Config) permission(o operation, subject string) permission {
 	if o == subscribe {
 		prefix := c.NATS.InboxPrefix

@@ -39,8 +39,11 @@ type provisioner struct {
 	// ask makes one call. A dry run bounds it and explains its error.
 	ask func(context.Context, func(context.Context) error) error
 
-	cannotMark bool // the login may not update streams: another try would take markTimeout
-	reports    []*Report
+	// cannotMark is set if the login may not update streams: another try would take markTimeout.
+	cannotMark bool
+
+	// reports has one report for each resource, and those of a dry run about the account and the replicas.
+	reports []*Report
 }
 
 // run walks over all resources, whatever is wrong with one of them, and returns them. One that has a problem other than
@@ -59,14 +62,15 @@ func (p *provisioner) run(ctx context.Context) *Resources {
 	return r
 }
 
-// newReport adds an empty report.
+// newReport adds an empty report, in the order in which the resources are checked. The caller fills it in.
 func (p *provisioner) newReport(resource string) *Report {
 	r := &Report{Resource: resource}
 	p.reports = append(p.reports, r)
 	return r
 }
 
-// stream returns a stream that can be used, or nil.
+// stream checks the stream of a role, and returns it if it can be used, else nil. The report has the state
+// of the stream even if it belongs to another application.
 func (p *provisioner) stream(ctx context.Context, role role) jetstream.Stream {
 	report := p.newReport(role.title)
 	s, usable := reconcile(ctx, p, p.streamResource(role), report)

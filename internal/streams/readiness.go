@@ -21,7 +21,8 @@ const (
 // errNoAnswer is returned by a check that found nothing wrong, and got no answer about a part of the streams.
 var errNoAnswer = errors.New("no answer about the streams")
 
-// readiness is what the last checks and pulls found. A check is answered if it found a problem, or got all answers.
+// readiness is what the last checks and pulls found. A check is answered if it found a problem, or got all
+// answers. Binding.mu guards it.
 type readiness struct {
 	isAnswered      bool      // by at least one check
 	problems        string    // of the last check that was answered
@@ -32,8 +33,9 @@ type readiness struct {
 	refusal         string    // of the last of them
 }
 
-// judge takes the reports of a check. A check that found nothing wrong, but got no answer about a part of the streams,
-// does not replace the last result.
+// judge takes the reports of a check, and returns nil if a worker can use the streams. A check that found
+// nothing wrong, but got no answer about a part of the streams, returns errNoAnswer and does not replace
+// the last result.
 func (r *readiness) judge(reports []*Report, log zerolog.Logger) error {
 	var problems, warnings, unanswered []string
 	for _, report := range reports {
@@ -63,7 +65,8 @@ func (r *readiness) judge(reports []*Report, log zerolog.Logger) error {
 	return nil
 }
 
-// answered takes the result of a check that was answered, and logs what is new.
+// answered takes the result of a check that was answered. It logs problems and warnings only when they
+// change, since the check is repeated twice a minute. Empty texts mean that there are none.
 func (r *readiness) answered(problems, warnings string, log zerolog.Logger) {
 	if problems != "" && problems != r.problems {
 		log.Error().Str("error", problems).Msg("streams missing or misconfigured, retrying")
@@ -108,7 +111,7 @@ func (b *Binding) PullRefused(err error) {
 	b.readiness.refusal = err.Error()
 }
 
-// PullOK notes that a pull was answered, with requests or without.
+// PullOK notes that a pull was answered, with requests or without: the consumer exists and accepts pulls.
 func (b *Binding) PullOK() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

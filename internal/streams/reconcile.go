@@ -9,12 +9,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// resource is a stream or the consumer, with the calls that find, create and update it. C is its configuration, and H is
-// the handle that jetstream returns for it.
+// resource is a stream or the consumer, with the calls that find, create and update it. C is its
+// configuration, and H is the handle that jetstream returns for it. The two kinds share reconcile, which is
+// why it is generic.
 type resource[H, C any] struct {
 	purpose string // the value of the mark
 	rules   []rule[C]
-	rename  string // advice for a user whose name another application uses
+
+	// rename is advice for a user whose name another application uses.
+	rename string
 
 	find     func(context.Context) (H, error) // ErrStreamNotFound or ErrConsumerNotFound if it is missing
 	create   func(context.Context, C) (H, error)
@@ -25,7 +28,8 @@ type resource[H, C any] struct {
 
 	createCall, updateCall string // see Report.RepairCall
 
-	isReadOnly bool // neither created nor repaired
+	// isReadOnly means that the resource is neither created nor repaired, whatever the settings say.
+	isReadOnly bool
 }
 
 // reconcile finds, creates or repairs one resource, and reports what remains wrong. usable is false if the resource is

@@ -38,7 +38,8 @@ func (r *Report) add(s severity, format string, args ...any) {
 	r.Problems = append(r.Problems, Problem{Text: fmt.Sprintf(format, args...), Warning: s == warning})
 }
 
-// addError adds the error of a call. doing says what was being done, as in "update: ".
+// addError adds the error of a call. doing says what was being done, as in "update: ". The problem counts
+// as unanswered if the error says nothing about the resource.
 func (r *Report) addError(doing string, err error) {
 	r.Problems = append(r.Problems, Problem{Text: doing + err.Error(), Unanswered: isUnanswered(err)})
 }
@@ -53,8 +54,9 @@ func (r *Report) addMissing(willBeCreated bool) {
 	r.Problems = append(r.Problems, Problem{Text: text, Repairable: willBeCreated})
 }
 
-// addViolations adds the rules that a configuration violates. canRepair says that a worker with these settings repairs
-// what it may; the result says whether it would repair at least one of the violations.
+// addViolations adds the rules that a configuration violates, in the order of the rules; a violated
+// preference is not reported. canRepair says that a worker with these settings repairs what it may; the
+// result says whether it would repair at least one of the violations.
 func addViolations[C any](r *Report, rules []rule[C], c C, canRepair bool) (repairable bool) {
 	for _, violation := range violated(rules, c) {
 		if violation.severity == preference {

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// streamResource returns a role's stream for reconcile.
+// streamResource returns a role's stream for reconcile. Its calls are bounded by their context.
 func (p *provisioner) streamResource(role role) resource[jetstream.Stream, streamConfig] {
 	// timed makes a call, and the clock learns the server's time from the answer. A worker trusts only the leader of the
 	// request stream, because the clocks of other servers may differ. A dry run takes any answer: it only warns.

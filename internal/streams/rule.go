@@ -32,11 +32,18 @@ const (
 // rule is one requirement on a configuration C. Provisioning, readiness and the dry run of capstan check read the
 // same rules.
 type rule[C any] struct {
-	fields   []string       // of C, that the rule reads
-	want     string         // as in "max age must be 0, or running tasks are cut off"
-	got      func(C) string // prints the value that violates the rule; nil if want says it all
-	ok       func(C) bool
-	set      func(*C) // makes C comply; nil if that is impossible
+	fields []string // of C, that the rule reads
+
+	// want states the rule, and often what would happen otherwise, as in "max age must be 0, or running
+	// tasks are cut off".
+	want string
+
+	// got prints the value that violates the rule. It is nil if want says it all.
+	got func(C) string
+	ok  func(C) bool
+
+	// set makes C comply. It is nil if that is impossible or up to an operator.
+	set      func(*C)
 	fixer    fixer
 	severity severity
 
@@ -57,7 +64,7 @@ func (r rule[C]) fixable(by fixer) rule[C] {
 	return r
 }
 
-// withSeverity sets what a violation means.
+// withSeverity sets what a violation means. Without it, a violation is fatal.
 func (r rule[C]) withSeverity(s severity) rule[C] {
 	r.severity = s
 	return r
@@ -69,7 +76,8 @@ func (r rule[C]) identifiesOwner() rule[C] {
 	return r
 }
 
-// okIf replaces the condition under which a configuration complies.
+// okIf replaces the condition under which a configuration complies. It is for rules that accept more than
+// the one value that a worker sets.
 func (r rule[C]) okIf(ok func(C) bool) rule[C] {
 	r.ok = ok
 	return r
@@ -119,7 +127,7 @@ func (r rule[C]) violation(c C) string {
 	return text
 }
 
-// violated returns the rules that a configuration violates.
+// violated returns the rules that a configuration violates, preferences included, in their order.
 func violated[C any](rules []rule[C], c C) []rule[C] {
 	var all []rule[C]
 	for _, r := range rules {
@@ -163,7 +171,8 @@ func foreign[C any](rules []rule[C], c C, metadata map[string]string, purpose st
 	return strings.Join(reasons, ", ")
 }
 
-// printed prints a value as NATS' tools do: on and off, durations with units, policies in lower case.
+// printed prints a value as NATS' tools do: on and off, durations with units, policies in lower case. A
+// user then finds the words of a report in the output of the nats command.
 func printed(value any) string {
 	switch v := value.(type) {
 	case bool:

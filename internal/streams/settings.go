@@ -75,7 +75,8 @@ func requireFile(mistakes *settings.Mistakes, variable, name string, isValid fun
 	mistakes.Require(variable, name, name == "" || isValid(text), want)
 }
 
-// readOptional reads a file. Without a name it returns nothing and no error.
+// readOptional reads a file. Without a name it returns nothing and no error, because the setting is
+// optional.
 func readOptional(name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
@@ -104,7 +105,8 @@ func (c NATSConfig) logins() []string {
 	return set
 }
 
-// areServers reports whether a list holds addresses of NATS servers, with commas between them.
+// areServers reports whether a list holds addresses of NATS servers, with commas between them. The schemes
+// are those of the NATS client; an address without one is a nats address.
 func areServers(list string) bool {
 	for server := range strings.SplitSeq(list, ",") {
 		u, err := parseServer(server)
@@ -115,7 +117,8 @@ func areServers(list string) bool {
 	return true
 }
 
-// isName reports whether s can be the name of a stream or a consumer.
+// isName reports whether s can be the name of a stream or a consumer: it is not empty, and each of its
+// characters may be part of a subject and of a file name.
 func isName(s string) bool { return s != "" && !strings.ContainsFunc(s, isForbidden) }
 
 // maxReplicas is the server's limit for a stream.

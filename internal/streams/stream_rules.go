@@ -8,13 +8,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// How long events, large results and dead letters are kept in the streams that a worker creates.
+// How long events, large results and dead letters are kept in the streams that a worker creates. An
+// operator may change both; a worker does not set them back.
 const (
 	resultsAge = 7 * 24 * time.Hour
 	deadAge    = 30 * 24 * time.Hour
 )
 
-// DuplicateWindow is for how long the streams that a worker creates recognize a second copy of an event.
+// DuplicateWindow is for how long the streams that a worker creates recognize a second copy of an event, by
+// its header Nats-Msg-Id. With a shorter one, workers search the stream more often before they publish an
+// event again.
 const DuplicateWindow = time.Hour
 
 type (
@@ -24,11 +27,13 @@ type (
 
 // role is a stream that a worker uses, and what for.
 type role struct {
-	title      string // in messages, as in "bucket task_tracker"
-	name       string // of the stream
-	purpose    string // the value of the mark
-	rules      []streamRule
-	fullIs     severity // what it means that the stream is full
+	title   string // in messages, as in "bucket task_tracker"
+	name    string // of the stream
+	purpose string // the value of the mark
+	rules   []streamRule
+	fullIs  severity // what it means that the stream is full
+
+	// isRequests marks the stream whose leader sets the worker's clock.
 	isRequests bool
 }
 
@@ -79,7 +84,7 @@ func resultRules(cfg Config) []streamRule {
 	})
 }
 
-// deadRules keep dead letters. Workers only write them.
+// deadRules keep dead letters. Workers only write them, so nothing depends on how long they are kept.
 func deadRules(cfg Config) []streamRule {
 	return slices.Concat(subjectRules(cfg.Dead.Subject), renamingRules(cfg.Dead.Subject), durabilityRules(cfg, "dead letters"), logRules("dead letters"), []streamRule{
 		initially[streamConfig]("MaxAge", deadAge),

@@ -22,7 +22,7 @@ func matchesAll(pattern, subject string) bool {
 	return len(want) == len(have)
 }
 
-// overlaps reports whether there is a subject that both patterns match.
+// overlaps reports whether there is a subject that both patterns match. Either of them may have wildcards.
 func overlaps(a, b string) bool {
 	left, right := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range min(len(left), len(right)) {

@@ -28,18 +28,23 @@ const (
 	subscribe operation = "subscribe"
 )
 
-// PermissionViolations keeps the permissions that the worker's login lacks. Its methods may be called by many goroutines
-// at once. NATS reports a violation apart from the
-// call, which gets no answer and is retried: without this type a worker would retry forever, and no log line would say why.
+// PermissionViolations keeps the permissions that the worker's login lacks. NATS reports a violation apart
+// from the call, which gets no answer and is retried: without this type a worker would retry forever, and
+// no log line would say why. Its methods may be called by many goroutines at once.
 type PermissionViolations struct {
 	cfg   Config
 	log   zerolog.Logger
 	total *prometheus.CounterVec
 
-	subscriptionDenied chan struct{} // receives after a violation by a subscription
+	// subscriptionDenied receives after a violation by a subscription. It has room for one value, so that
+	// Note, which the NATS client calls, never waits.
+	subscriptionDenied chan struct{}
 
-	mu     sync.Mutex
-	recent map[permission]violationTimes // guarded by mu; bounded by the permissions of a worker
+	mu sync.Mutex
+
+	// recent is guarded by mu. Its size is bounded by the number of permissions that a worker needs, since
+	// a permission has wildcards for the parts that differ between tasks. Ready removes what is too old.
+	recent map[permission]violationTimes
 }
 
 // permission is what a login lacks.
@@ -122,7 +127,8 @@ func parseViolation(err error) (operation, string) {
 	}
 }
 
-// Ready is a readiness check. It names the permission that was missed last.
+// Ready is a readiness check. It names the permission that was missed last. A permission counts as missing
+// for 90 seconds after the last violation: NATS does not report that it was granted.
 func (v *PermissionViolations) Ready() (ok bool, detail string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -52,7 +52,8 @@ func Validate() []string {
 	return mistakes
 }
 
-// areHeaders reports whether the exporter can read these headers. It would print those that it cannot read.
+// areHeaders reports whether the exporter can read these headers: pairs of a name and a percent-encoded
+// value. The exporter would print those that it cannot read, with their secrets.
 func areHeaders(list string) bool {
 	for pair := range strings.SplitSeq(list, ",") {
 		name, value, found := strings.Cut(pair, "=")
@@ -68,7 +69,8 @@ func areHeaders(list string) bool {
 // headerName is the form of a header's name (RFC 9110, section 5.6.2).
 const headerName = "^[0-9A-Za-z!#$%&'*+.^_`|~-]+$"
 
-// isEndpoint reports whether the exporter can read this endpoint, or it is empty. It would print one that it cannot read.
+// isEndpoint reports whether the exporter can read this endpoint, or it is empty. The exporter would print
+// one that it cannot read, with its password.
 func isEndpoint(endpoint string) bool {
 	u, err := url.Parse(endpoint)
 	return endpoint == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
@@ -82,7 +84,8 @@ func IsOn() bool {
 	return !disabled() && (exporter == "otlp" || exporter == "" && endpoint != "")
 }
 
-// disabled reports whether the variable that switches off all of OpenTelemetry is true.
+// disabled reports whether the variable that switches off all of OpenTelemetry is true, in any case of
+// letters, as its specification says.
 func disabled() bool { return strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") }
 
 // Start returns the tracer of a worker, and stop, which sends the last spans within two seconds. If the environment asks
@@ -107,6 +110,7 @@ func Start(ctx context.Context, worker, version string, log zerolog.Logger) (tra
 	quiet := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { quiet.Warn().Err(err).Msg("spans were lost") }))
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
+	// ctx has usually ended by now, and the last spans must be sent nevertheless.
 	stop = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 		defer cancel()

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// success is an answer of the documented form {"data":…}.
+// success is an answer of the documented form {"data":…}. If the value cannot be encoded, such as a planned
+// result that is not JSON, it is an error with status 500.
 func success(v any) Fault {
 	body, err := json.Marshal(map[string]any{"data": v})
 	if err != nil {
@@ -44,6 +45,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, f Fault) {
 }
 
 // takeConn takes the connection from net/http. If that fails, it aborts the handler in the documented way.
+// net/http then no longer writes to it or closes it, so the caller must close it.
 func takeConn(w http.ResponseWriter) net.Conn {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -52,7 +54,8 @@ func takeConn(w http.ResponseWriter) net.Conn {
 	return conn
 }
 
-// reset closes the connection so that the client sees "connection reset by peer".
+// reset closes the connection so that the client sees "connection reset by peer". A client that waits for
+// an answer then sees an error at once, and cannot tell how far its request came.
 func reset(w http.ResponseWriter) {
 	conn := takeConn(w)
 	if tcp, ok := conn.(*net.TCPConn); ok {
@@ -79,7 +82,8 @@ func (s *Server) switchProtocols(w http.ResponseWriter) {
 	}
 }
 
-// sleep returns after d, or when the server closes.
+// sleep returns after d, or when the server closes. It does not notice that the client has gone: a POST is
+// accepted after its delay nevertheless.
 func (s *Server) sleep(d time.Duration) {
 	if d <= 0 {
 		return

@@ -9,7 +9,8 @@ type blocks struct {
 
 func newBlocks() blocks { return blocks{waiting: map[string][]func(){}, released: map[string]bool{}} }
 
-// add calls start when the task is released, at once if it has been released.
+// add calls start when the task is released, at once if it has been released. start is called with the
+// server's mutex held.
 func (b *blocks) add(name string, start func()) {
 	if b.releasedAll || b.released[name] {
 		start()

@@ -2,7 +2,8 @@ package anchortest
 
 import "math/rand/v2"
 
-// Chance is a fault that strikes a call with a probability from 0 to 1.
+// Chance is a fault that strikes a call with a probability from 0 to 1. The probabilities of a list should
+// add up to 1 at most: chances beyond that never strike.
 type Chance struct {
 	Probability float64
 	Fault       Fault
@@ -22,6 +23,8 @@ type dice struct {
 	chances map[callKind][]Chance
 }
 
+// newDice returns dice with one list of chances for submissions and one for polls. Their sequence of
+// numbers depends on the seed alone.
 func newDice(seed uint64, submits, polls []Chance) *dice {
 	return &dice{
 		random:  rand.New(rand.NewPCG(seed, seed)),

@@ -5,7 +5,8 @@ import (
 	"net/http"
 )
 
-// handleLog answers GET /_stand-in/log.
+// handleLog answers GET /_stand-in/log: with the log of the task in the query, which is empty for an
+// unknown task, or with all logs and their totals.
 func (s *Server) handleLog(w http.ResponseWriter, r *http.Request) {
 	var log any = struct {
 		Totals Totals         `json:"totals"`
@@ -18,7 +19,7 @@ func (s *Server) handleLog(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(log) // ignore a client that closed the connection
 }
 
-// handleRelease answers PUT /_stand-in/release.
+// handleRelease answers PUT /_stand-in/release: for the task in the query, or for all tasks.
 func (s *Server) handleRelease(w http.ResponseWriter, r *http.Request) {
 	if query := r.URL.Query(); query.Has("task") {
 		s.Release(query.Get("task"))
@@ -28,7 +29,9 @@ func (s *Server) handleRelease(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// handleOutage answers PUT and DELETE /_stand-in/outage.
+// handleOutage answers PUT and DELETE /_stand-in/outage. A new outage replaces the one before. A body that
+// is not a Fault is answered with 400, and changes nothing. These calls need no key, and an outage does not
+// strike them.
 func (s *Server) handleOutage(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodDelete {
 		s.Recover()

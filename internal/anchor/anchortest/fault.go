@@ -10,8 +10,10 @@ import (
 // Fault is what goes wrong with a call. A fault that only delays the call, or changes bytes around the answer, ends in the
 // documented answer; any other replaces it. As JSON, durations are spelled as in Go: "1.5s".
 type Fault struct {
-	Times int           `json:"times,omitempty"` // number of calls that it strikes; 0 and 1: one call, -1: all further calls
-	Until time.Duration `json:"-"`               // strikes calls for that long, instead of Times; see During
+	Times int `json:"times,omitempty"` // number of calls that it strikes; 0 and 1: one call, -1: all further calls
+
+	// Until is how long it strikes calls, instead of Times; see During.
+	Until time.Duration `json:"-"`
 
 	Status  int               `json:"status,omitempty"`  // of the answer; 0: 200 if Body or Size is set
 	Header  map[string]string `json:"header,omitempty"`  // of the answer
@@ -33,7 +35,8 @@ type Fault struct {
 	After    time.Duration `json:"-"`                  // delay before the answer
 }
 
-// ButAccepted returns the same fault of a POST that starts its workflow nevertheless.
+// ButAccepted returns the same fault of a POST that starts its workflow nevertheless. The client gets the
+// same answer as without it.
 func (f Fault) ButAccepted() Fault {
 	f.Accepted = true
 	return f
@@ -52,15 +55,19 @@ func (f Fault) During(d time.Duration) Fault {
 	return f
 }
 
-// replacesAnswer reports whether the fault replaces the documented answer.
+// replacesAnswer reports whether the fault replaces the documented answer. Header alone does not: it
+// belongs to the answer that a fault sends itself.
 func (f Fault) replacesAnswer() bool {
 	return f.Status != 0 || f.Body != "" || f.Size > 0 || f.Reset || f.Hang
 }
 
-// allowsAccept reports whether a POST that meets the fault can start its workflow.
+// allowsAccept reports whether a POST that meets the fault can start its workflow. Whether it does still
+// depends on the key, the session and the task.
 func (f Fault) allowsAccept() bool { return f.Accepted || !f.replacesAnswer() }
 
-// leavesDoubt reports whether a client cannot know after this fault whether its POST was accepted.
+// leavesDoubt reports whether a client cannot know after this fault whether its POST was accepted. A 503
+// with Retry-After leaves no doubt: the server turned the request away on purpose. Other 5xx do, and so
+// does a success that is not the documented answer.
 func (f Fault) leavesDoubt() bool {
 	switch {
 	case !f.replacesAnswer():

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// Answer is an error of the documented form with an HTTP status.
+// Answer is an error of the documented form with an HTTP status. Its message is the meaning of the status.
 func Answer(status int) Fault { return Fault{Status: status} }
 
 // RateLimited is 429 with the header of the plan's limit of five sessions a minute, which is reset after that many seconds:
@@ -30,7 +30,8 @@ func RetryAfter(status int, value string) Fault {
 	return Fault{Status: status, Header: map[string]string{"Retry-After": value}}
 }
 
-// HTML is a page of a gateway in front of the API.
+// HTML is a page of a gateway in front of the API, with any status. A client must not take it for the API's
+// own answer.
 func HTML(status int) Fault {
 	return Fault{
 		Status: status, Header: map[string]string{"Content-Type": "text/html"},
@@ -46,7 +47,8 @@ func Text(status int, text string) Fault {
 // NoBackend is the answer of a Kubernetes ingress that has no backend for a path.
 func NoBackend() Fault { return Text(http.StatusNotFound, "default backend - 404") }
 
-// Redirect is 307 to another address.
+// Redirect is 307 to another address. A client that follows it would send the key and the task to that
+// address.
 func Redirect(location string) Fault {
 	return Fault{Status: http.StatusTemporaryRedirect, Header: map[string]string{"Location": location}}
 }
@@ -62,19 +64,21 @@ func NotYet() Fault { return refusal(http.StatusNotFound, "workflow not found") 
 // Large is an answer to a poll for a completed workflow, with that many bytes. It takes little memory to send.
 func Large(size int) Fault { return Fault{Size: size} }
 
-// NoID is a success without a workflow id.
+// NoID is a success without a workflow id. As a fault it starts no workflow; with ButAccepted it does.
 func NoID() Fault { return Fault{Body: `{"data":{"status":"running"}}`} }
 
-// Garbage is 200 with a body that is not JSON.
+// Garbage is 200 with a body that is neither JSON nor UTF-8.
 func Garbage() Fault { return Fault{Body: "\x00\xff{not JSON"} }
 
-// BOM is the documented answer after a byte order mark.
+// BOM is the documented answer after a byte order mark, which a JSON parser may ignore (RFC 8259, section
+// 8.1).
 func BOM() Fault { return Fault{Prefix: "\ufeff"} }
 
 // Reset resets the connection instead of an answer.
 func Reset() Fault { return Fault{Reset: true} }
 
-// Hang never answers.
+// Hang never answers. The connection ends when the client closes it, for example because its time is up, or
+// when the server closes.
 func Hang() Fault { return Fault{Hang: true} }
 
 // Switching is 101 Switching Protocols: the connection stays open, and nothing follows.

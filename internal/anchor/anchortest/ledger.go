@@ -35,7 +35,8 @@ type entry struct {
 	posts int       // POSTs that count for Fault.Times: without those struck by a fault with Until
 }
 
-// ledger counts the calls. The server's mutex guards it.
+// ledger counts the calls, and keeps all tasks and workflows. The server's mutex guards it. It only grows,
+// so a test that runs for hours needs the memory for it.
 type ledger struct {
 	tasks     map[string]*entry
 	workflows map[string]*workflow
@@ -78,12 +79,14 @@ func (l *ledger) addWorkflow(e *entry, plan Plan) *workflow {
 	return wf
 }
 
+// end records how a workflow ended. It must be called once for each workflow.
 func (l *ledger) end(wf *workflow, e ending) {
 	l.running--
 	wf.ended, wf.state, wf.result, wf.err = true, e.state, e.result, e.err
 }
 
-// copy returns a Log that does not change any more.
+// copy returns a Log that does not change any more, and that the caller may change. The bodies themselves
+// are shared, and nothing writes to them.
 func (e *entry) copy() Log {
 	log := e.Log
 	log.Workflows, log.Sessions, log.Bodies = slices.Clone(e.Workflows), slices.Clone(e.Sessions), slices.Clone(e.Bodies)
@@ -112,7 +115,7 @@ func (s *Server) Log(name string) Log {
 // Accepted returns how many workflows were started for the task of that name: more than one if it ran twice.
 func (s *Server) Accepted(name string) int { return s.Log(name).Accepted }
 
-// Logs returns the logs of all tasks, by name.
+// Logs returns the logs of all tasks, by name. All of them are of the same moment.
 func (s *Server) Logs() map[string]Log {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +126,8 @@ func (s *Server) Logs() map[string]Log {
 	return logs
 }
 
-// StartedTwice returns the names of the tasks with more than one workflow, sorted.
+// StartedTwice returns the names of the tasks with more than one workflow, sorted. It is empty if no task
+// ran twice.
 func (s *Server) StartedTwice() []string {
 	logs := s.Logs()
 	maps.DeleteFunc(logs, func(_ string, log Log) bool { return log.Accepted < 2 })

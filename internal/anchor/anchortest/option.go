@@ -3,7 +3,8 @@ package anchortest
 // Option changes the server that New returns.
 type Option func(*Server)
 
-// WithKey sets the API key that the server accepts.
+// WithKey sets the API key that the server accepts. It answers calls with another key, or without one, with
+// 401. Default: a key that Server.Key returns.
 func WithKey(key string) Option { return func(s *Server) { s.key = key } }
 
 // WithPlan sets the function that plans each task. It is called once for each submission, from many goroutines at once,
@@ -15,12 +16,15 @@ func WithPlan(plan func(Task) Plan) Option {
 }
 
 // WithTaskName sets the function that names the task of a submission in the log. Default: the whole prompt.
+// It is called with the server's mutex held, and must not call the server.
 func WithTaskName(name func(Task) string) Option { return func(s *Server) { s.name = name } }
 
-// WithAgent lets an agent find the result of each task whose plan has no State, Result or Error.
+// WithAgent lets an agent find the result of each task whose plan has no State, Result or Error. Without an
+// agent such a task is completed with the result "done".
 func WithAgent(agent Agent) Option { return func(s *Server) { s.agent = agent } }
 
-// WithMaxRunning answers a submission with 429, without Retry-After, while n workflows run. GET /v1/billing shows n.
+// WithMaxRunning answers a submission with 429, without Retry-After, while n workflows run. GET /v1/billing
+// shows n. Default: no limit.
 func WithMaxRunning(n int) Option { return func(s *Server) { s.maxRunning = n } }
 
 // WithRandomFaults makes calls fail at random if neither an outage nor their plan has a fault for them. The same seed

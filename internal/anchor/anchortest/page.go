@@ -14,12 +14,17 @@ import (
 )
 
 const (
+	// pageTimeout bounds the time for one page.
 	pageTimeout = 10 * time.Second
-	maxPage     = 5 << 20 // bytes
-	maxLinks    = 50
+
+	// maxPage is the number of bytes that are read of a page. The rest is ignored.
+	maxPage = 5 << 20
+
+	// maxLinks is the number of links that are returned, the first ones of the page.
+	maxLinks = 50
 )
 
-// page is what PageReader finds on a page.
+// page is what PageReader finds on a page. Parts that the page does not have are empty.
 type page struct {
 	title     string
 	heading   string // the first h1
@@ -27,6 +32,7 @@ type page struct {
 	links     []link
 }
 
+// link is a link of a page, as it appears in the result of a task.
 type link struct {
 	Text string `json:"text"`
 	URL  string `json:"url"` // absolute
@@ -52,7 +58,7 @@ func PageReader(ctx context.Context, t Task) (any, error) {
 	return p.mentionedIn(t.Prompt), nil
 }
 
-// readPage fetches and parses a page.
+// readPage fetches and parses a page. It follows redirects, and returns an error for any status but 200.
 func readPage(ctx context.Context, address string) (page, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
@@ -78,7 +84,8 @@ func readPage(ctx context.Context, address string) (page, error) {
 	return parsePage(document, resp.Request.URL), nil
 }
 
-// parsePage collects the parts of a document. base is its address, for relative links.
+// parsePage collects the parts of a document. base is its address, for relative links. Links with another
+// scheme than http and https are left out.
 func parsePage(document *goquery.Document, base *url.URL) page {
 	p := page{
 		title:   text(document.Find("title").First()),

@@ -16,7 +16,8 @@ func schemaProperties(schema json.RawMessage) map[string]json.RawMessage {
 	return s.Properties
 }
 
-// fill returns values for the properties whose names it knows, and leaves out the others.
+// fill returns values for the properties whose names it knows, and leaves out the others. The names are
+// matched without regard to case, underscores, hyphens and blanks.
 func (p page) fill(properties map[string]json.RawMessage) map[string]any {
 	answer := map[string]any{}
 	for name, want := range properties {
@@ -34,7 +35,8 @@ func (p page) fill(properties map[string]json.RawMessage) map[string]any {
 	return answer
 }
 
-// linksFor returns only the addresses if the items of the schema are strings.
+// linksFor returns the links of the page as the property's schema wants them: as addresses alone if its
+// items are strings, else as objects with text and url.
 func (p page) linksFor(schema json.RawMessage) any {
 	var want struct {
 		Items struct {

@@ -25,7 +25,8 @@ type Plan struct {
 // marker begins the plan in a prompt. The object begins with its last byte.
 const marker = "plan:{"
 
-// Prompt returns a prompt that contains the plan, which MarkedPlan finds in it.
+// Prompt returns a prompt that contains the plan, which MarkedPlan finds in it. The error means that the
+// plan cannot be JSON, for example because its result is not.
 func Prompt(text string, p Plan) (string, error) {
 	plan, err := json.Marshal(p)
 	if err != nil {
@@ -48,8 +49,9 @@ func MarkedPlan(t Task) (Plan, error) {
 	return p, nil
 }
 
-// faultAt returns the fault of the list that strikes call number n, counted from 0. age is the time since the task's first
-// POST or, for a poll, since the workflow was accepted.
+// faultAt returns the fault of the list that strikes call number n, counted from 0. age is the time since
+// the task's first POST or, for a poll, since the workflow was accepted. A fault that is counted uses up
+// its number of calls before the next one of the list can strike.
 func faultAt(faults []Fault, n int, age time.Duration) (Fault, bool) {
 	for _, f := range faults {
 		if f.Until > 0 {
@@ -95,14 +97,18 @@ func (p *Plan) UnmarshalJSON(data []byte) error {
 // duration is a time.Duration that is spelled as in Go in JSON, such as "1.5s".
 type duration time.Duration
 
+// MarshalText spells the duration as time.Duration.String does.
 func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
+// UnmarshalText reads what time.ParseDuration reads.
 func (d *duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	*d = duration(parsed)
 	return err
 }
 
+// unmarshalStrict reads JSON and refuses fields that v does not have: a misspelled field of a plan would
+// otherwise make a test pass that tests nothing.
 func unmarshalStrict(data []byte, v any) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()

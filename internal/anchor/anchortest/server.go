@@ -20,6 +20,8 @@ const (
 // Server is the stand-in. It is an http.Handler, and after Start it is a server of its own. Its methods may be called by
 // many goroutines at once.
 type Server struct {
+	// These are set by New and its options, and not changed later. The dice change when they roll, with mu
+	// held.
 	mux         *http.ServeMux
 	name        func(Task) string
 	plan        func(Task) (Plan, error)
@@ -27,7 +29,10 @@ type Server struct {
 	agent       Agent
 	maxRunning  int // -1: no limit
 	dice        *dice
-	agents      sync.WaitGroup
+
+	// agents counts the running agents, which Close waits for. It grows only with mu held and before Close
+	// has begun.
+	agents sync.WaitGroup
 
 	mu     sync.Mutex // guards everything below
 	key    string
@@ -40,7 +45,9 @@ type Server struct {
 	closed chan struct{} // closed by Close; Start creates a new one
 }
 
-// New returns a stand-in without tasks that does not listen yet.
+// New returns a stand-in without tasks that does not listen yet. Use it as an http.Handler, or call Start.
+// Without options, the prompt of a task is its name in the log and may contain its plan, and there are no
+// limits and no random faults.
 func New(opts ...Option) *Server {
 	s := &Server{
 		mux:         http.NewServeMux(),
@@ -110,7 +117,8 @@ func (s *Server) Close() {
 	s.agents.Wait()
 }
 
-// beginClose reports whether there is something to close.
+// beginClose closes the channel closed, and returns the server to shut down, or nil without Start. ok is
+// false if there is nothing to close, because Close was called since the last Start.
 func (s *Server) beginClose() (server *http.Server, served chan struct{}, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,7 +141,8 @@ func (s *Server) isClosed() bool {
 	}
 }
 
-// closing returns a channel that Close closes.
+// closing returns a channel that Close closes. After another Start it is a new channel, so get it when a
+// wait begins.
 func (s *Server) closing() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,21 +166,23 @@ func (s *Server) Key() string {
 	return s.key
 }
 
-// SetKey replaces the API key. The server answers calls with the old one with 401.
+// SetKey replaces the API key, like a key that is rotated. The server answers calls with the old one with
+// 401.
 func (s *Server) SetKey(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.key = key
 }
 
-// FailAll begins an outage: every call meets the fault, until Recover.
+// FailAll begins an outage: every call meets the fault, until Recover. Its Times has no effect. Workflows
+// that run continue.
 func (s *Server) FailAll(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.outage = &f
 }
 
-// Recover ends the outage.
+// Recover ends the outage. Without one it does nothing.
 func (s *Server) Recover() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

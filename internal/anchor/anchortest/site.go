@@ -29,6 +29,7 @@ func SampleSite() http.Handler {
 	return mux
 }
 
+// serve returns a handler that answers each request with the same page.
 func serve(page string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -36,6 +37,7 @@ func serve(page string) http.HandlerFunc {
 	}
 }
 
+// samplePage is a complete page around a body of HTML, which is not escaped.
 func samplePage(title, body string) string {
 	return `<!doctype html>
 <html lang="en">

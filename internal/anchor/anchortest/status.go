@@ -51,6 +51,8 @@ func (s *Server) handleBilling(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, s.bill(r))
 }
 
+// bill returns the answer to a call for the plan. Of faults only an outage strikes it, and only one that
+// replaces the answer. All numbers but the limit are made up.
 func (s *Server) bill(r *http.Request) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,6 +22,8 @@ func (s *Server) handleSubmit(w http.ResponseWriter, r *http.Request) {
 		invalid = invalidPlan
 	}
 	log, fault := s.logPost(t, plan)
+	// The client may have given up by now: the task is accepted nevertheless, as by an API whose answer is
+	// lost.
 	s.sleep(fault.Before)
 	answer := fault
 	if fault.allowsAccept() {
@@ -31,7 +33,8 @@ func (s *Server) handleSubmit(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, answer)
 }
 
-// logPost counts a POST and returns the fault that strikes it.
+// logPost counts a POST and returns the fault that strikes it. It counts the POST before its delay, so that
+// a test can see a call that is still in progress.
 func (s *Server) logPost(t Task, plan Plan) (*entry, Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,7 +19,8 @@ type Task struct {
 	Body         []byte          // the bytes that were sent
 }
 
-// readTask reads what it can, and returns an error if the API would answer with 400.
+// readTask reads what it can, and returns an error if the API would answer with 400. The task has what
+// could be read even then, so that the log can name it.
 func readTask(body []byte, sessionID string) (Task, error) {
 	t := Task{SessionID: sessionID, Body: body}
 	var fields map[string]json.RawMessage
@@ -65,7 +66,7 @@ func checkField(name string, value json.RawMessage) error {
 	return fmt.Errorf("%s is not a documented field", name)
 }
 
-// mustBe refuses null as well.
+// mustBe checks the type of a field. It refuses null as well.
 func mustBe[T any](name string, value json.RawMessage) error {
 	var v T
 	if bytes.Equal(value, []byte("null")) || json.Unmarshal(value, &v) != nil {

@@ -13,7 +13,8 @@ const agentTimeout = time.Minute
 // with the error's text. It must return when ctx ends.
 type Agent func(ctx context.Context, t Task) (result any, err error)
 
-// workflow is one run of a task. The server's mutex guards it.
+// workflow is one run of a task. The server's mutex guards it. Its id, log, plan and beginning never
+// change.
 type workflow struct {
 	id    string
 	log   *entry
@@ -36,6 +37,7 @@ func (s *Server) run(wf *workflow, t Task) {
 		s.ledger.end(wf, wf.plan.ending())
 		return
 	}
+	// Close does not stop the timer: a workflow ends even while the API cannot be reached.
 	time.AfterFunc(wf.plan.Run, end)
 }
 
@@ -102,8 +104,10 @@ type ending struct {
 	err    string
 }
 
+// failed is the ending of a workflow whose agent gave no result.
 func failed(err string) ending { return ending{state: "FAILED", err: err} }
 
+// end ends the workflow for the polls that follow. The caller does not hold mu.
 func (s *Server) end(wf *workflow, e ending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

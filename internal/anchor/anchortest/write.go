@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// write sends the answer that f describes.
+// write sends the answer that f describes. Cut sends half of the body, but the Content-Length of all of it,
+// and resets the connection.
 func write(w http.ResponseWriter, f Fault) {
 	c := f.content()
 	header := w.Header()
@@ -44,6 +45,7 @@ func writeTooMuch(w http.ResponseWriter, f Fault) {
 	_, _ = conn.Write(answer.Bytes()) // ignore a client that closed the connection
 }
 
+// status is the HTTP status of the answer: 200 if the fault names none.
 func (f Fault) status() int {
 	if f.Status == 0 {
 		return http.StatusOK
@@ -77,6 +79,7 @@ func (f Fault) content() content {
 	return c
 }
 
+// length is the number of bytes of the whole body.
 func (c content) length() int { return len(c.begin) + c.filled + len(c.end) }
 
 // writeTo writes the first n bytes. It stops if a write fails, because the client closed the connection.
@@ -91,12 +94,13 @@ func (c content) writeTo(w io.Writer, n int) {
 	_, _ = io.CopyN(w, io.MultiReader(readers...), int64(n))
 }
 
-// repeater reads a text again and again.
+// repeater reads a text again and again, without an end.
 type repeater struct {
 	text string
 	next int // index in text
 }
 
+// Read implements io.Reader. It never fails.
 func (r *repeater) Read(p []byte) (int, error) {
 	n := copy(p, r.text[r.next:])
 	r.next = (r.next + n) % len(r.text)

@@ -14,14 +14,18 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver"
 )
 
-// patience is how long a test waits for what must happen, however busy the machine is.
+// patience is how long a test waits for what must happen, however busy the machine is. A test that passes
+// never waits that long.
 const patience = time.Minute
 
-// Server is a server that a test may stop and start again at the same address.
+// Server is a server that a test may stop and start again at the same address. Its methods are for the
+// goroutine of the test, since they fail it.
 type Server struct {
 	*natsserver.Server
-	tb      testing.TB
-	cfg     natsserver.Config
+	tb  testing.TB
+	cfg natsserver.Config
+
+	// clients are the connections that Connect returned, which Restart waits for.
 	clients []*nats.Conn
 }
 
@@ -31,7 +35,8 @@ func Start(tb testing.TB) *Server {
 	return StartWith(tb, natsserver.Config{})
 }
 
-// StartWith starts a server with these settings. The default folder is one of the test's, the default port a free one.
+// StartWith starts a server with these settings, and stops it when the test ends. The default folder is one
+// of the test's, the default port a free one. A restart uses the same folder and the same port.
 func StartWith(tb testing.TB, cfg natsserver.Config) *Server {
 	tb.Helper()
 	if cfg.Dir == "" {
@@ -47,8 +52,9 @@ func StartWith(tb testing.TB, cfg natsserver.Config) *Server {
 	return s
 }
 
-// Restart starts a stopped server again with what it had stored. It returns when the test's connections are restored:
-// a call over an old one would be lost, and time out only after patience.
+// Restart starts a stopped server again with what it had stored. It returns when the test's connections are
+// restored: a call over an old one would be lost, and time out only after patience. Call it after Stop: two
+// servers cannot share a port and a folder.
 func (s *Server) Restart() {
 	s.tb.Helper()
 	server, err := natsserver.Start(s.cfg)
@@ -66,8 +72,9 @@ func (s *Server) Restart() {
 	}
 }
 
-// Connect connects to the server, and closes the connection when the test ends. Like a worker's, the connection is
-// restored after a restart.
+// Connect connects to the server, and closes the connection when the test ends. Like a worker's, the
+// connection is restored after a restart. A publish while the server is down fails at once, and opts take
+// precedence over all of this.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
 	s.tb.Helper()
 	opts = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(50 * time.Millisecond), nats.Timeout(patience)}, opts...)
@@ -85,7 +92,7 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) 
 	return nc, js
 }
 
-// Batcher returns a batcher on a connection, with a worker's time-out.
+// Batcher returns a batcher on a connection, with a worker's time-out for each PubAck.
 func Batcher(tb testing.TB, nc *nats.Conn) *jet.Batcher {
 	tb.Helper()
 	b, err := jet.NewBatcher(nc, jet.Quick)
@@ -95,7 +102,8 @@ func Batcher(tb testing.TB, nc *nats.Conn) *jet.Batcher {
 	return b
 }
 
-// Stream creates a stream. The server may still be busy deleting an earlier one of that name.
+// Stream creates a stream, or fails the test if that takes longer than a minute. The server may still be
+// busy deleting an earlier one of that name.
 func Stream(tb testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) (s jetstream.Stream) {
 	tb.Helper()
 	Eventually(tb, func() (err error) {
@@ -105,8 +113,9 @@ func Stream(tb testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) (
 	return s
 }
 
-// Eventually waits until check returns nil. If that takes longer than a minute, it fails the test with check's last
-// error.
+// Eventually waits until check returns nil. If that takes longer than a minute, it fails the test with
+// check's last error. check is called every few milliseconds, on the goroutine of the test, and should
+// return soon.
 func Eventually(tb testing.TB, check func() error) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), patience)
