@@ -194,7 +194,7 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 	if err != nil {
 		return &rec, err
 	}
-	r.saved = time.Now()
+	r.certain = time.Now()
 	r.metrics.takeovers.Inc()
 	r.log.Info().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Str("state", string(rec.State)).
 		Str("from", found.Owner).Uint64("epoch", rec.Epoch).Msg("task taken over")

@@ -1,9 +1,13 @@
 package pipeline_test
 
 import (
+	"errors"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/capstan-worker/capstan/internal/pipeline"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // The body is needed for the submission only, and a wait may be long: the consumer may pull more once it is dropped.
@@ -81,5 +85,50 @@ func TestPollsAreCountedOverInterruptedWaits(t *testing.T) {
 	}
 	if ev := w.wantOneEvent(success, 1); ev.Polls != 3 || ev.Attempts != 1 {
 		t.Errorf("got %d polls and %d POSTs, want 3 and 1", ev.Polls, ev.Attempts)
+	}
+}
+
+// Two workers have a task when NATS has forgotten a delivery. The first one notices before it publishes: a subscriber
+// without a consumer would see the event twice. That includes the time that the upload of a large result took.
+func TestAWorkerWhoseTaskWasTakenOverPublishesNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		step  string // before or after which it is slow
+		after bool
+		until func(expire func())
+	}{
+		"its lease expired while it waited":           {"status", false, func(expire func()) { expire() }},
+		"its lease expired during an upload":          {"offload", true, func(expire func()) { expire() }},
+		"it waited long and its lease seemed valid":   {"status", false, func(func()) { <-time.After(2100 * time.Millisecond) }},
+		"it uploaded long and its lease seemed valid": {"offload", true, func(func()) { <-time.After(2100 * time.Millisecond) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			nc, _ := w.server.Connect()
+			seen, err := nc.SubscribeSync("tasks.result")
+			if err = errors.Join(err, nc.Flush()); err != nil {
+				t.Fatal(err)
+			}
+			deliver := w.request(body(""))
+			first := deliver(1)
+			var expired atomic.Bool
+			first.LeaseExpired = expired.Load
+			slow := newStall(c.step)
+			slow.after = c.after
+			verdict := w.start(slow, first)
+			c.until(func() { expired.Store(true) })
+			w.finish("w2", deliver(2))
+			close(slow.resume)
+			if err := <-verdict; !errors.Is(err, task.ErrNotOwner) {
+				t.Errorf("got %v, want ErrNotOwner", err)
+			}
+			w.wantOneEvent(success, 1)
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			if n, _, err := seen.Pending(); n != 1 || err != nil {
+				t.Errorf("got %d messages, %v, want 1", n, err)
+			}
+		})
 	}
 }

@@ -153,6 +153,11 @@ func (p parts) Publish(ctx context.Context, d task.Delivery, ev task.Event, agai
 	return out, seq, err
 }
 
+func (p parts) Offload(ctx context.Context, d task.Delivery, ev task.Event) (out task.Event, err error) {
+	err = p.do("offload", func() (err error) { out, err = p.Publisher.Offload(ctx, d, ev); return err })
+	return out, err
+}
+
 func (p parts) PublishPerRequest(ctx context.Context, d task.Delivery, ev task.Event, again bool) error {
 	return p.do("publish per request", func() error { return p.Publisher.PublishPerRequest(ctx, d, ev, again) })
 }

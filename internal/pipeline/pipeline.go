@@ -69,6 +69,8 @@ type Poller interface {
 
 // Publisher stores events and dead letters.
 type Publisher interface {
+	// Offload stores the result of an event elsewhere if it is too large for a message, which may take long.
+	Offload(ctx context.Context, d task.Delivery, ev task.Event) (task.Event, error)
 	// Publish stores the task's event and returns the one that is stored: an earlier delivery may have published
 	// another. again reports that an earlier delivery may have published.
 	Publish(ctx context.Context, d task.Delivery, ev task.Event, again bool) (stored task.Event, seq uint64, err error)

@@ -25,6 +25,12 @@ func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outco
 	}
 	var ev task.Event
 	r.req.Delivery.WhileBusy(func() { ev = r.event(rec, outcome, verdict) })
+	if ev, err = r.Publisher.Offload(ctx, r.req.Delivery, ev); err != nil {
+		return err
+	}
+	if rec, err = r.confirm(ctx, rec); err != nil { // the result may have taken long
+		return err
+	}
 	ev, seq, err := r.Publisher.Publish(ctx, r.req.Delivery, ev, rec.Epoch > 1)
 	if err != nil {
 		return err

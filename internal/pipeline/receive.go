@@ -13,12 +13,12 @@ import (
 // in the bucket, and returns the one that it wrote.
 type run struct {
 	*Pipeline
-	req   *task.Request
-	count task.DeliveryCount // of deliveries without a step forward; its Count is 0 if none are counted
-	saved time.Time          // when this run last wrote the record, by this machine's clock
-	slot  func(error)        // releases the submission slot; nil while the run has none
-	own   ownRefusals
-	span  trace.Span // of the task; nil without a Tracer
+	req     *task.Request
+	count   task.DeliveryCount // of deliveries without a step forward; its Count is 0 if none are counted
+	certain time.Time          // when the record was certainly this run's for the last time, by this machine's clock
+	slot    func(error)        // releases the submission slot; nil while the run has none
+	own     ownRefusals
+	span    trace.Span // of the task; nil without a Tracer
 
 	step  step      // for the metrics
 	since time.Time // when the step began

@@ -14,7 +14,7 @@ import (
 func (r *run) create(ctx context.Context, first task.Record) (*task.Record, error) {
 	rec, err := r.Tracker.Create(context.WithoutCancel(ctx), first)
 	if err == nil {
-		r.saved = time.Now()
+		r.certain = time.Now()
 		r.resetCount(ctx)
 	}
 	return &rec, err
@@ -31,7 +31,7 @@ func (r *run) save(ctx context.Context, next task.Record) (*task.Record, error) 
 		err = task.ErrNotOwner
 	}
 	if err == nil {
-		r.saved = time.Now()
+		r.certain = time.Now()
 	}
 	return &rec, err
 }
@@ -59,14 +59,14 @@ func (r *run) advance(ctx context.Context, next task.Record) (*task.Record, erro
 	return rec, err
 }
 
-// certainFor is how long a run trusts that the record which it wrote has not changed. A worker whose host was
+// certainFor is how long a run trusts that the record which it wrote or read has not changed. A worker whose host was
 // suspended does not know that its lease has expired, but the wall clock has advanced. And NATS may have forgotten the
-// delivery, so that another worker has the task. One read more for a task that took that long costs little.
-const certainFor = 30 * time.Second
+// delivery, so that another worker has the task. Tasks take longer than this, and one read more costs little.
+const certainFor = 2 * time.Second
 
 // confirm checks that this run still owns the task, if there is reason to doubt it.
 func (r *run) confirm(ctx context.Context, rec *task.Record) (*task.Record, error) {
-	if !r.req.Delivery.LostLease() && time.Now().Round(0).Sub(r.saved.Round(0)) < certainFor {
+	if !r.req.Delivery.LostLease() && time.Now().Round(0).Sub(r.certain.Round(0)) < certainFor {
 		return rec, nil
 	}
 	return r.restore(ctx, rec)
@@ -81,6 +81,7 @@ func (r *run) restore(ctx context.Context, rec *task.Record) (*task.Record, erro
 		return rec, task.ErrNotOwner
 	case err == nil && found.Revision == rec.Revision:
 		// The record is as this run wrote it.
+		r.certain = time.Now()
 		return rec, nil
 	case err != nil && !errors.Is(err, task.ErrNoRecord):
 		return rec, err

@@ -2,6 +2,7 @@ package publisher_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -148,5 +149,40 @@ func TestAnEventIsNotSentToAFullStreamAgainAndAgain(t *testing.T) {
 	}
 	if n := seen(2)["second"]; n != 2 {
 		t.Errorf("the subscriber got %d copies, want 2: the one that was refused, and the one that was stored", n)
+	}
+}
+
+// Two workers have a task when NATS has forgotten a delivery. One of them is cut off while the other publishes the event.
+func TestAnEventThatAnotherWorkerStoredInAnOutageIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	cutOff, l := h.overLink()
+	seen := h.subscribe()
+	l.Down()
+	natstest.Eventually(t, func() error {
+		if h.parts.Conn.IsConnected() {
+			return errors.New("still connected")
+		}
+		return nil
+	})
+	stored := make(chan uint64, 1)
+	go func() {
+		_, seq, err := cutOff.Publish(context.WithoutCancel(t.Context()), delivery(1), event("a"), false)
+		if err != nil {
+			t.Error(err)
+		}
+		stored <- seq
+	}()
+	<-time.After(200 * time.Millisecond) // it tries, and is not connected
+	_, want, err := h.Publish(t.Context(), delivery(1), event("a"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Heal()
+	if got := <-stored; got != want {
+		t.Errorf("got event %d, want the one that is stored, %d", got, want)
+	}
+	if n := seen(1)["a"]; n != 1 {
+		t.Errorf("the subscriber got %d copies, want 1", n)
 	}
 }

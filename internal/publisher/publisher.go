@@ -87,6 +87,16 @@ func New(parts Parts, cfg ResultConfig, dead DeadConfig, reg prometheus.Register
 	return p
 }
 
+// Offload moves the result of an event that is too large for a message to the object store. That may take long. Publish
+// would do the same, but between the two calls the caller can check that the task is still its own.
+func (p *Publisher) Offload(ctx context.Context, d task.Delivery, ev task.Event) (task.Event, error) {
+	if !ev.ExceedsBytes(p.maxMessage()) {
+		return ev, nil
+	}
+	err := p.offload(ctx, d, &ev)
+	return ev, err
+}
+
 // Publish stores the one event of a task. It returns the stored event and its sequence in the results stream.
 //
 // Publishing an event again stores nothing: the stream detects the duplicate by its message id, which is the task id.

@@ -109,26 +109,28 @@ type eventAck struct {
 // storeEvent publishes to the results stream until the stream answers.
 //
 // The stream detects copies of an event by their id. A subscriber without a consumer does not: it sees each message that
-// reaches the server. So if an attempt may have stored the event, the stream is asked for it before it is sent again. If
-// the stream refused it as full, it is sent again only when the stream has capacity.
+// reaches the server. So the stream is asked for the event before each further attempt: an attempt without an answer may
+// have stored it, or, in the meantime, another worker. If the stream refused it as full, it is sent again only when the
+// stream has capacity.
 func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Msg) (eventAck, error) {
 	if messageSize(msg) > p.maxMessage() {
 		return eventAck{}, nats.ErrMaxPayload
 	}
 	start := position{seq: p.newest.Load()} // the event can only be stored after it
-	var sent, refused bool
+	var tried, sent, refused bool
 	ack, err := jet.Retry(ctx, call, func(ctx context.Context) (jet.PubAck, error) {
 		if refused {
 			if err := p.capacity.check(ctx, messageSize(msg)); err != nil {
 				return jet.PubAck{}, err
 			}
 		}
-		if sent {
-			found, err := p.findSent(ctx, start, msg.Header.Get(nats.MsgIdHdr))
+		if tried {
+			found, err := p.findSent(ctx, start, msg.Header.Get(nats.MsgIdHdr), sent)
 			if err != nil || len(found) > 0 {
 				return duplicateOf(found), err
 			}
 		}
+		tried = true
 		ack, err := p.batcher.Publish(ctx, msg)
 		// It stays true: a later refusal says nothing about this attempt.
 		sent = sent || mayBeStored(err)
@@ -150,10 +152,11 @@ func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Ms
 const storeTime = 500 * time.Millisecond
 
 // findSent searches for an event that may have been stored after a position. When the server answers, it has received
-// everything that was sent before. If the first search came too early for the event, the second finds it.
-func (p *Publisher) findSent(ctx context.Context, start position, id string) ([]uint64, error) {
+// everything that was sent before. If this worker may have sent it and the first search came too early for it, the
+// second finds it.
+func (p *Publisher) findSent(ctx context.Context, start position, id string, sent bool) ([]uint64, error) {
 	found, err := p.index.find(ctx, start, id)
-	if err != nil || len(found) > 0 {
+	if err != nil || len(found) > 0 || !sent {
 		return found, err
 	}
 	timer := time.NewTimer(storeTime)
