@@ -83,7 +83,7 @@ func (r *run) find(ctx context.Context, first bool) (*task.Record, error) {
 
 // begin creates the record of a new task. created is false if the record must be read first: another delivery has
 // created it, or the bucket was recreated a moment ago, so that the owner of a lost record may have written it again
-// by now.
+// by now. It is also false if the task has ended and only its record was lost.
 func (r *run) begin(ctx context.Context) (rec *task.Record, created bool, err error) {
 	first, err := r.firstRecord(ctx)
 	if err != nil {
@@ -92,8 +92,8 @@ func (r *run) begin(ctx context.Context) (rec *task.Record, created bool, err er
 	rec, err = r.createChecked(ctx, first)
 	if err == nil {
 		r.log.Debug().Str("task", rec.TaskID).Str("state", string(rec.State)).
-			Bool("record_lost", rec.UnknownOnce()).Msg("task began")
-		return rec, true, nil
+			Bool("record_lost", rec.UnknownOnce() || rec.State.Ended()).Msg("task began")
+		return rec, !rec.State.Ended(), nil
 	}
 	r.releaseSlot(task.ErrNotSubmitted)
 	switch {
@@ -106,24 +106,31 @@ func (r *run) begin(ctx context.Context) (rec *task.Record, created bool, err er
 	}
 }
 
-// firstRecord returns the record of a new task: submitting if it gets a slot soon, else waiting.
+// firstRecord returns the record of a new task: submitting if it gets a slot soon, else waiting. If the record may have
+// been lost, it returns what can still be known about the task.
 func (r *run) firstRecord(ctx context.Context) (task.Record, error) {
+	d := &r.req.Delivery
 	first := task.Record{
 		TaskID: r.req.TaskID, State: task.Waiting, Owner: r.cfg.Worker, Epoch: 1,
-		RequestSeq: r.req.Delivery.Seq, RequestedAt: r.req.Delivery.Stored,
-		Digest: r.req.Digest, SessionID: r.req.SessionID,
+		RequestSeq: d.Seq, RequestedAt: d.Stored, Digest: r.req.Digest, SessionID: r.req.SessionID,
 	}
 	switch lost, err := r.recordMayBeLost(ctx); {
 	case err != nil:
 		return first, err
 	case lost:
-		return asUnknown(first), nil
-	case r.acquireSlot(ctx, patience) == nil && !r.expired():
-		return r.asSubmitting(first), nil
-	default:
-		r.releaseSlot(task.ErrNotSubmitted) // it may have expired while it waited for the slot
-		return first, nil
+		ended, err := r.endedRecord(ctx, first)
+		if !errors.Is(err, task.ErrNoEvent) {
+			return ended, err
+		}
+		if d.Deliveries > 1 {
+			return asUnknown(first), nil
+		}
 	}
+	if r.acquireSlot(ctx, patience) == nil && !r.expired() {
+		return r.asSubmitting(first), nil
+	}
+	r.releaseSlot(task.ErrNotSubmitted) // it may have expired while it waited for the slot
+	return first, nil
 }
 
 // createChecked creates the record, unless something has happened while the run waited for its slot.

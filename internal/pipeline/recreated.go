@@ -36,14 +36,30 @@ func (r *run) restoreWait(ctx context.Context, maxAge time.Duration) time.Durati
 	return min(restoreTime, created.Add(restoreTime).Sub(r.cfg.Clock.Now()))
 }
 
-// recordMayBeLost reports whether an earlier delivery of the request may have submitted the task although there is no
-// record: the bucket was created after the request was stored.
+// recordMayBeLost reports whether the task may have had a record although there is none: the bucket was created after
+// the request was stored.
 func (r *run) recordMayBeLost(ctx context.Context) (bool, error) {
-	if r.req.Delivery.Deliveries <= 1 {
-		return false, nil
+	maxAge := firstMaxAge
+	if r.req.Delivery.Deliveries > 1 {
+		maxAge = laterMaxAge
 	}
-	created, recreated, err := r.bucketCreated(ctx, laterMaxAge)
+	created, recreated, err := r.bucketCreated(ctx, maxAge)
 	return recreated && created.After(r.req.Delivery.Stored), err
+}
+
+// endedRecord returns the record of a task that has ended, as far as its stored event tells. The error is
+// task.ErrNoEvent if none was stored since the request. NATS can forget that a request was delivered or acknowledged, so
+// this may be the request of the event, or a copy that came with it.
+func (r *run) endedRecord(ctx context.Context, first task.Record) (task.Record, error) {
+	ev, seq, err := r.Publisher.Find(ctx, first.TaskID, first.RequestedAt)
+	if err != nil {
+		return first, err
+	}
+	if !ev.RequestedAt.Equal(first.RequestedAt) {
+		first.RequestSeq, first.RequestedAt = 0, ev.RequestedAt // of a request that is not known
+	}
+	first.WorkflowID, first.SubmittedAt, first.Attempts = ev.WorkflowID, ev.SubmittedAt, ev.Attempts
+	return first.Finished(ev, seq), nil
 }
 
 // awaitOthers returns task.ErrNotOwner if another worker has a task that this one has not submitted. Two workers have one

@@ -37,6 +37,57 @@ func TestATaskWhoseRecordAndWorkerAreLostIsNotRunAgain(t *testing.T) {
 	}
 }
 
+// The bucket is deleted after a task has ended, and NATS has forgotten what it knew of the request or of a copy: that it
+// was acknowledged, or even that it was delivered. The stored event tells that the task has ended.
+func TestATaskThatHasEndedIsNotRunAgainThoughItsRecordIsLost(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		copied     bool
+		deliveries uint64
+		events     int
+	}{
+		"the request is redelivered":            {false, 2, 1},
+		"the request is delivered as if never":  {false, 1, 1},
+		"a copy of it is redelivered":           {true, 2, 2},
+		"a copy of it is delivered as if never": {true, 1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newAgedWorld(t)
+			deliver := w.request(body(""))
+			again := deliver
+			if c.copied {
+				again = w.request(body(""))
+			}
+			w.finish("w1", deliver(1))
+			w.loseRecords()
+			w.finish("w2", again(c.deliveries))
+			events := w.events()
+			if got := w.api.Totals().Accepted; got != 1 || len(events) != c.events {
+				t.Fatalf("got %d workflows and %d events, want 1 and %d", got, len(events), c.events)
+			}
+			for _, ev := range events {
+				if ev.WorkflowID != events[0].WorkflowID || ev.Status != task.Succeeded {
+					t.Errorf("got event %+v, want a repetition of the first", ev)
+				}
+			}
+		})
+	}
+}
+
+// The event of a refused request does not say that the task with its id has ended.
+func TestARefusedRequestDoesNotEndATaskWhoseRecordMayBeLost(t *testing.T) {
+	t.Parallel()
+	w := newAgedWorld(t)
+	deliver := w.request(body(""))
+	w.finish("w1", w.request(body(`,"max_steps":0`))(1))
+	w.loseRecords()
+	w.finish("w2", deliver(1))
+	if events := w.events(); len(events) != 2 || events[1].Status != task.Succeeded {
+		t.Errorf("got events %+v, want a refusal and a success", events)
+	}
+}
+
 // A request that was stored after the bucket was created cannot have had a record in an earlier bucket.
 func TestANewTaskOfARecreatedBucketIsRun(t *testing.T) {
 	t.Parallel()

@@ -80,18 +80,9 @@ func (p *Publisher) isStored(ctx context.Context, ack eventAck, ev *task.Event, 
 // report the same workflow: a copy of a request may have taken over its task. It reports whether it did. The error is
 // task.ErrNoEvent if the message no longer exists.
 func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool, error) {
-	if err := p.reads.Acquire(ctx, 1); err != nil {
-		return false, fmt.Errorf("wait to read event %d: %w", seq, err)
-	}
-	defer p.reads.Release(1)
-	msg, err := p.read(ctx, seq)
+	stored, err := p.readEvent(ctx, seq)
 	if err != nil {
 		return false, err
-	}
-	var stored task.Event
-	if json.Unmarshal(msg.Data, &stored) != nil {
-		// It is another program's message.
-		return false, nil
 	}
 	// Two events without a workflow id are not of the same run.
 	sameRun := stored.WorkflowID != "" && stored.WorkflowID == ev.WorkflowID
@@ -100,6 +91,43 @@ func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool
 		*ev = stored
 	}
 	return same, nil
+}
+
+// Find returns the event of a task that was stored at some time after since, by the server's clock, and its sequence. A
+// refusal of a request is not the event of its task. The error is task.ErrNoEvent if there is none.
+func (p *Publisher) Find(ctx context.Context, taskID string, since time.Time) (task.Event, uint64, error) {
+	seqs, err := p.index.find(ctx, position{since: since}, taskID)
+	if err != nil {
+		return task.Event{}, 0, err
+	}
+	for _, seq := range seqs {
+		ev, err := p.readEvent(ctx, seq)
+		switch {
+		case err == nil && ev.TaskID == taskID && !ev.RefusesRequest():
+			return ev, seq, nil
+		case err != nil && !errors.Is(err, task.ErrNoEvent):
+			return task.Event{}, 0, err
+		}
+	}
+	return task.Event{}, 0, task.ErrNoEvent
+}
+
+// readEvent reads a stored event, or returns task.ErrNoEvent if the message no longer exists. The message of another
+// program is an event without a task.
+func (p *Publisher) readEvent(ctx context.Context, seq uint64) (task.Event, error) {
+	if err := p.reads.Acquire(ctx, 1); err != nil {
+		return task.Event{}, fmt.Errorf("wait to read event %d: %w", seq, err)
+	}
+	defer p.reads.Release(1)
+	msg, err := p.read(ctx, seq)
+	if err != nil {
+		return task.Event{}, err
+	}
+	var ev task.Event
+	if json.Unmarshal(msg.Data, &ev) != nil {
+		return task.Event{}, nil
+	}
+	return ev, nil
 }
 
 // nextAfter returns the first event after a sequence, or task.ErrNoEvent.

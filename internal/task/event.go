@@ -36,6 +36,12 @@ type Event struct {
 	Worker      string `json:"worker"`
 }
 
+// RefusesRequest reports whether the event answers a request that was not run because of what it said. Such an event is
+// not that of the task whose id the request names.
+func (e *Event) RefusesRequest() bool {
+	return e.Error != nil && (e.Error.Code == InvalidRequest || e.Error.Code == DuplicateTask)
+}
+
 // JSON returns the event as subscribers get it: in UTF-8, without space between its parts and in a form that every reader
 // accepts, see Portable. The error names the field that holds no JSON, or the time whose year has more than four digits.
 func (e *Event) JSON() ([]byte, error) {
