@@ -46,6 +46,28 @@ func connect(opts ...nats.Option) (*client, error) {
 // url is the address of the connected server, without a login, so that it can be shown in messages.
 func (c *client) url() string { return c.nc.ConnectedUrlRedacted() }
 
+// whileConnected returns a context that ends with ctx, and also when the connection is closed for good: a
+// client gives up if a server refuses its login twice. Its cause is then an error for the user.
+func (c *client) whileConnected(ctx context.Context) (_ context.Context, stop context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	url := c.url()
+	c.nc.SetClosedHandler(func(nc *nats.Conn) { cancel(closedError{url: url, reason: nc.LastError()}) })
+	return ctx, func() { cancel(context.Canceled) }
+}
+
+// closedError says that the connection to NATS was closed for good.
+type closedError struct {
+	url    string
+	reason error // may be nil
+}
+
+func (e closedError) Error() string {
+	if e.reason == nil {
+		return "the connection to NATS at " + e.url + " was closed"
+	}
+	return fmt.Sprintf("the connection to NATS at %s was closed: %v", e.url, e.reason)
+}
+
 // published is a request that was stored, and all that is needed to recognize its event.
 type published struct {
 	// taskID is the id that a worker will give the task: the one in the request, or else the default, which

@@ -106,7 +106,11 @@ func (p published) await(ctx context.Context, events <-chan received) (task.Even
 				return ev.Event, nil
 			}
 		case <-ctx.Done():
-			return task.Event{}, fmt.Errorf("task %s is still running; check it with: capstan get %s", p.taskID, p.taskID)
+			err := fmt.Errorf("task %s is still running; check it with: capstan get %s", p.taskID, p.taskID)
+			if closed, ok := errors.AsType[closedError](context.Cause(ctx)); ok {
+				err = fmt.Errorf("%w; %w", closed, err)
+			}
+			return task.Event{}, err
 		}
 	}
 }

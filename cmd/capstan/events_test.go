@@ -94,6 +94,24 @@ func TestWaitSurvivesARestartOfNATS(t *testing.T) {
 	}
 }
 
+// A server that refuses a login twice ends the connection for good.
+func TestWaitEndsWithTheConnection(t *testing.T) {
+	c := newClient(t, natstest.Start(t))
+	ctx, stop := c.whileConnected(t.Context())
+	defer stop()
+	events, err := c.follow(ctx, fromNow())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.nc.Close()
+	_, err = published{taskID: "a", seq: 1}.await(ctx, events)
+	for _, want := range []string{"the connection to NATS at nats://", "was closed", "capstan get a"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want it to say %q", err, want)
+		}
+	}
+}
+
 func TestWaitEndsWithItsTimeout(t *testing.T) {
 	newClient(t, natstest.Start(t))
 	term, out := testTerminal(nil)

@@ -117,6 +117,8 @@ func (s *submitCmd) wait(ctx context.Context, t *terminal, c *client, request []
 		ctx, cancel = context.WithTimeout(ctx, s.WaitTimeout)
 		defer cancel()
 	}
+	ctx, stop := c.whileConnected(ctx)
+	defer stop()
 	// Follow first: an event that is stored between the two calls would otherwise be missed.
 	events, err := c.follow(ctx, fromNow())
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,7 +29,7 @@ func (*watchCmd) Help() string {
 }
 
 // Run prints events until ctx ends, and then returns nil. An outage of NATS is noted and does not end it:
-// printing continues with the next event once NATS is back.
+// printing continues with the next event once NATS is back. A login that NATS refuses from then on is an error.
 func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 	if w.Since < 0 {
 		return usageError{fmt.Errorf("--since must be a duration above 0, such as 10m (got %v)", w.Since)}
@@ -46,6 +47,8 @@ func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer c.nc.Close()
+	ctx, stop := c.whileConnected(ctx)
+	defer stop()
 	events, err := c.follow(ctx, w.start())
 	if err != nil {
 		return err
@@ -56,6 +59,9 @@ func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 		case ev := <-events:
 			w.print(t, ev)
 		case <-ctx.Done():
+			if closed, ok := errors.AsType[closedError](context.Cause(ctx)); ok {
+				return closed
+			}
 			return nil
 		}
 	}

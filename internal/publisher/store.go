@@ -189,5 +189,5 @@ func mayBeStored(err error) bool {
 // isRefusal reports whether the stream answered that it did not store a message.
 func isRefusal(err error) bool {
 	_, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && !errors.Is(err, jetstream.ErrNoStreamResponse)
+	return ok
 }
