@@ -148,8 +148,8 @@ func (p parts) SaveDeliveries(ctx context.Context, count task.DeliveryCount) err
 	return p.do(fmt.Sprint("count ", count.Count), func() error { return p.Tracker.SaveDeliveries(ctx, count) })
 }
 
-func (p parts) Publish(ctx context.Context, d task.Delivery, ev task.Event, again bool) (out task.Event, seq uint64, err error) {
-	err = p.do("publish", func() (err error) { out, seq, err = p.Publisher.Publish(ctx, d, ev, again); return err })
+func (p parts) Publish(ctx context.Context, d task.Delivery, ev task.Event, redelivered bool) (out task.Event, seq uint64, err error) {
+	err = p.do("publish", func() (err error) { out, seq, err = p.Publisher.Publish(ctx, d, ev, redelivered); return err })
 	return out, seq, err
 }
 
@@ -158,8 +158,8 @@ func (p parts) Offload(ctx context.Context, d task.Delivery, ev task.Event) (out
 	return out, err
 }
 
-func (p parts) PublishPerRequest(ctx context.Context, d task.Delivery, ev task.Event, again bool) error {
-	return p.do("publish per request", func() error { return p.Publisher.PublishPerRequest(ctx, d, ev, again) })
+func (p parts) PublishPerRequest(ctx context.Context, d task.Delivery, ev task.Event, redelivered bool) error {
+	return p.do("publish per request", func() error { return p.Publisher.PublishPerRequest(ctx, d, ev, redelivered) })
 }
 
 func (p parts) Replay(ctx context.Context, d task.Delivery, id string, seq uint64) error {

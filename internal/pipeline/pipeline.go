@@ -72,10 +72,10 @@ type Publisher interface {
 	// Offload stores the result of an event elsewhere if it is too large for a message, which may take long.
 	Offload(ctx context.Context, d task.Delivery, ev task.Event) (task.Event, error)
 	// Publish stores the task's event and returns the one that is stored: an earlier delivery may have published
-	// another. again reports that an earlier delivery may have published.
-	Publish(ctx context.Context, d task.Delivery, ev task.Event, again bool) (stored task.Event, seq uint64, err error)
+	// another. redelivered reports that an earlier delivery may have published.
+	Publish(ctx context.Context, d task.Delivery, ev task.Event, redelivered bool) (stored task.Event, seq uint64, err error)
 	// PublishPerRequest stores an event under a message id of this request, because the task id is another task's.
-	PublishPerRequest(ctx context.Context, d task.Delivery, ev task.Event, again bool) error
+	PublishPerRequest(ctx context.Context, d task.Delivery, ev task.Event, redelivered bool) error
 	// Find returns the event of a task that was stored since then, and its sequence, or task.ErrNoEvent.
 	Find(ctx context.Context, taskID string, since time.Time) (task.Event, uint64, error)
 	// Replay publishes the stored event with this sequence once more, or returns task.ErrNoEvent.

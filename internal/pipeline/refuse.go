@@ -38,14 +38,14 @@ func (p *Pipeline) refuse(ctx context.Context, d *task.Delivery, why error) erro
 // publishRefusal stores the event of a refused request. If another request uses the id, the event gets a message id of
 // its own, so that the other task's event is not dropped as its duplicate.
 func (p *Pipeline) publishRefusal(ctx context.Context, d *task.Delivery, ev task.Event) error {
-	again := d.Deliveries > 1
+	redelivered := d.Deliveries > 1
 	rec, err := p.Tracker.Get(ctx, ev.TaskID)
 	switch {
 	case errors.Is(err, task.ErrNoRecord), err == nil && rec.BelongsTo(*d):
-		_, _, err = p.Publisher.Publish(ctx, *d, ev, again)
+		_, _, err = p.Publisher.Publish(ctx, *d, ev, redelivered)
 		return err
 	case err == nil, errors.Is(err, task.ErrNewerRecord):
-		return p.Publisher.PublishPerRequest(ctx, *d, ev, again)
+		return p.Publisher.PublishPerRequest(ctx, *d, ev, redelivered)
 	default:
 		return err
 	}
