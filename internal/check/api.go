@@ -71,7 +71,7 @@ func (c *checker) capacity(plan anchor.Plan) {
 }
 
 // survivors says how many workers are needed so that a dead worker's tasks find free slots at once, even if all others
-// are full. With fewer, only the slots that each worker reserves for them are free.
+// are full. With fewer, they wait until a slot is free.
 func (c *checker) survivors() string {
 	if c.cfg.MaxInFlight < 1 { // reported among the settings
 		return ""

@@ -10,7 +10,7 @@ const (
 	// maxPending is the largest useful MaxAckPending: with more, NATS redelivers a dead worker's requests too late.
 	maxPending = 100_000
 
-	// maxInFlight lets one worker hold all of maxPending, although it reserves a tenth of its slots.
+	// maxInFlight lets one worker hold all of maxPending, and still have free slots.
 	maxInFlight = 120_000
 )
 
