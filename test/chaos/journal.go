@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -86,6 +87,7 @@ func (j *journal) answered(worker string, f link.Frame) {
 	key := worker + " " + f.Subject
 	p, ok := j.pending[key]
 	if !ok {
+		j.read(f.Payload)
 		return
 	}
 	delete(j.pending, key)
@@ -99,6 +101,30 @@ func (j *journal) answered(worker string, f link.Frame) {
 	j.writes[p.taskID] = append(j.writes[p.taskID], p.write)
 	if w := j.open(p.taskID, worker); w != nil && p.state != task.Submitting {
 		w.until = p.at
+	}
+}
+
+// read notes a finished record that a worker reads: its write was accepted, but the answer was lost. The caller holds mu.
+func (j *journal) read(payload []byte) {
+	if !bytes.HasPrefix(payload, []byte(`{"type":"io.nats.jetstream.api.v1.stream_msg_get_response"`)) {
+		return
+	}
+	var got struct {
+		Message struct {
+			Subject string `json:"subject"`
+			Data    []byte `json:"data"`
+		} `json:"message"`
+	}
+	if json.Unmarshal(payload, &got) != nil || !strings.HasPrefix(got.Message.Subject, recordSubjects) {
+		return
+	}
+	rec, err := task.ParseRecord(got.Message.Data)
+	if err != nil || !rec.State.Ended() {
+		return
+	}
+	writes := j.writes[rec.TaskID]
+	if len(writes) > 0 && !writes[len(writes)-1].state.Ended() {
+		j.writes[rec.TaskID] = append(writes, write{at: time.Now(), worker: rec.Owner, state: rec.State})
 	}
 }
 
