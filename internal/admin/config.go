@@ -14,7 +14,7 @@ import (
 // Config says where the admin server listens, and who may see more than the probes and the metrics.
 type Config struct {
 	Addr  string `split_words:"true" default:"127.0.0.1:8080" desc:"address of the admin server: /livez, /readyz, /metrics"`
-	Token Token  `split_words:"true" desc:"if set, required for everything except probes and /metrics"`
+	Token Token  `split_words:"true" desc:"if set, this bearer token is required for everything except probes and /metrics"`
 }
 
 // Validate returns a line for each mistake. It never shows the token.
