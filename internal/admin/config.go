@@ -21,7 +21,7 @@ type Config struct {
 func (c Config) Validate() []string {
 	var mistakes settings.Mistakes
 	mistakes.Require("ADMIN_ADDR", c.Addr, isAddress(c.Addr), `host:port or :port, such as "127.0.0.1:8080"`)
-	mistakes.Require("ADMIN_TOKEN", c.Token, canBeBearer(c.Token), "printable ASCII without spaces or line ends")
+	mistakes.Require("ADMIN_TOKEN", c.Token, canBeBearer(c.Token), "printable ASCII without spaces or line breaks")
 	return mistakes
 }
 

@@ -1,5 +1,5 @@
-// Package streams holds what must exist in NATS for a worker: how it connects, the rules on streams, consumer and
-// buckets, how they are created and repaired, and which permissions a worker needs.
+// Package streams describes what a worker needs in NATS: how it connects, the rules on streams, consumer and buckets,
+// how these are created and repaired, and which permissions a worker needs.
 //
 // The rules are tables, in the files that end in _rules.go. One walk over them, in provision.go, serves a worker that
 // starts, a worker that runs, and capstan check.
