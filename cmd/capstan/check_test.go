@@ -161,7 +161,7 @@ func TestCheckNamesEachMistake(t *testing.T) {
 	}{
 		{"MAX_IN_FLIGHT=many", exitFailed, `BAD   settings                   MAX_IN_FLIGHT must be a whole number (got "many")`},
 		{"MAX_INFLIGHT=10", exitOK, "warn  settings                   MAX_INFLIGHT is ignored: no setting has this name. Did you mean MAX_IN_FLIGHT?"},
-		{"NATS_TOKEN=t0ken\n", exitFailed, `BAD   settings                   NATS_TOKEN must be a value without spaces or line ends around it (got "[redacted]")`},
+		{"NATS_TOKEN=t0ken\n", exitFailed, `BAD   settings                   NATS_TOKEN must be a value without spaces or line breaks around it (got "[redacted]")`},
 		{"NATS_URL=nats://127.0.0.1:1", exitFailed, "BAD   NATS                       no NATS at"},
 		{"ANCHORBROWSER_API_KEY=other", exitFailed, "BAD   API                        401: Invalid API Key"},
 		{"ANCHORBROWSER_BASE_URL=http://127.0.0.1:1", exitOK, "warn  API "},
@@ -195,7 +195,7 @@ func TestCheckTellsARefusedKeyFromAnOutage(t *testing.T) {
 		{anchortest.Answer(403), exitFailed, "BAD   API"},
 		{anchortest.Answer(500), exitOK, "warn  API"},
 		{anchortest.HTML(502), exitOK, "warn  API"},
-		{anchortest.Garbage(), exitOK, "does not have the documented form"},
+		{anchortest.Garbage(), exitOK, "does not have the documented format"},
 		{anchortest.Fault{Body: `{}`}, exitOK, "has no data"},
 		{anchortest.Fault{Body: `{"data":{"credits":1}}`}, exitOK, "the API did not say how many"},
 		{anchortest.Reset(), exitOK, "warn  API"},

@@ -145,7 +145,7 @@ func (s *show) explainWait(ctx context.Context) {
 	if why := s.explain(ctx); why != s.explained {
 		s.explained = why
 		if why != "" {
-			s.t.printf("%8s  %s\n", "", color.YellowString("%s", "the worker waits: "+oneLine(why, messageWidth)))
+			s.t.printf("%8s  %s\n", "", color.YellowString("%s", "the worker is waiting: "+oneLine(why, messageWidth)))
 		}
 	}
 }

@@ -173,7 +173,7 @@ func TestDemoSaysWhyItWaits(t *testing.T) {
 	t.Parallel()
 	demo := newTool(t, []string{"ANCHORBROWSER_API_KEY=k", "ANCHORBROWSER_BASE_URL=http://127.0.0.1:1"}, "demo", "--port=0")
 	demo.begin(t)
-	demo.out.await(t, "the worker waits: submissions: paused: unreachable (API: http://127.0.0.1:1)")
+	demo.out.await(t, "the worker is waiting: submissions: paused: unreachable (API: http://127.0.0.1:1)")
 	stop(t, demo)
 }
 

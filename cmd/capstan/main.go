@@ -26,7 +26,7 @@ const description = `Submit web tasks and follow their results.
 
 Configured by the worker's environment variables (see worker -help).
 
-Exit status: 0 success, 1 task failed or error, 2 invalid usage; nothing was sent.
+Exit status: 0 success, 1 task failed or error, 2 invalid usage (nothing was sent).
 
 Examples:
 

@@ -176,7 +176,7 @@ func TestExitStatusTellsUsageFromFailure(t *testing.T) {
 		{"a task id with a blank", submit("--task-id=a b"), nowhere, exitUsage, "task_id"},
 		{"a task id that is empty", submit("--task-id="), nowhere, exitUsage, "task_id"},
 		{"no task has such an id", []string{"get", "a b"}, nowhere, exitUsage, "task_id"},
-		{"no NATS to submit to", submit(), nowhere, exitFailed, "no NATS at nats://127.0.0.1:1: wait until it"},
+		{"no NATS to submit to", submit(), nowhere, exitFailed, "no NATS at nats://127.0.0.1:1: start it"},
 		{"wrong setting", []string{"get", "x"}, []string{"TRACKER_BUCKET=a.b"}, exitUsage, "TRACKER_BUCKET"},
 		{"no NATS", []string{"get", "x"}, nowhere, exitFailed, "no NATS at nats://127.0.0.1:1"},
 		{"no NATS by flag", []string{"--nats-url", "nats://127.0.0.1:2", "get", "x"}, nowhere, exitFailed, "no NATS at nats://127.0.0.1:2"},

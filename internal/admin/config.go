@@ -14,14 +14,14 @@ import (
 // Config says where the admin server listens, and who may see more than the probes and the metrics.
 type Config struct {
 	Addr  string `split_words:"true" default:"127.0.0.1:8080" desc:"address of the admin server: /livez, /readyz, /metrics"`
-	Token Token  `split_words:"true" desc:"if set, required for everything except probes and /metrics"`
+	Token Token  `split_words:"true" desc:"if set, this bearer token is required for everything except probes and /metrics"`
 }
 
 // Validate returns a line for each mistake. It never shows the token.
 func (c Config) Validate() []string {
 	var mistakes settings.Mistakes
 	mistakes.Require("ADMIN_ADDR", c.Addr, isAddress(c.Addr), `host:port or :port, such as "127.0.0.1:8080"`)
-	mistakes.Require("ADMIN_TOKEN", c.Token, canBeBearer(c.Token), "printable ASCII without spaces or line ends")
+	mistakes.Require("ADMIN_TOKEN", c.Token, canBeBearer(c.Token), "printable ASCII without spaces or line breaks")
 	return mistakes
 }
 

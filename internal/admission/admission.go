@@ -1,11 +1,11 @@
 // Package admission decides when a submission may leave the worker.
 //
 // Submissions wait in one line, first come, first served; a task that acquires again goes to the back. The first in line
-// waits for a free slot, then for the end of a pause, and last for a token of the rate; the others wait behind it.
+// waits for a free slot, then for the end of a pause, and last for a token of the rate limit; the others wait behind it.
 //
 // A circuit breaker pauses submissions: package breaker describes its states, its open times, and the answers that open
-// it. After a pause one submission leaves as the probe. If it is accepted or refused, the API judges tasks again, and
-// the pause is over. If its outcome is unknown, or nothing was submitted, the next in line is the probe: while the API
+// it. After a pause one submission leaves as the probe. If it is accepted or refused, the API works again, and the
+// pause is over. If its outcome is unknown, or nothing was submitted, the next in line is the probe: while the API
 // fails, at most one task at a time is at risk.
 //
 // # Answers that end a task
@@ -15,8 +15,8 @@
 // was accepted since the first (task.Failing, task.Refusing), and each further one opens it again until a submission is
 // accepted. A kind is "unknown", or the HTTP status of a refusal.
 //
-// A refused probe ends its task, so a queue of requests that deserve to be refused advances by one task per pause. The
-// longest pause depends on the possible causes of the status:
+// A refused probe ends its task, so a queue of bad requests advances by one task per pause. The longest pause depends
+// on the possible causes of the status:
 //
 //   - 400, 409, 413 and 422 can be the fault of the request. A queue full of bad requests is as likely as a broken API.
 //     The pauses grow to 5 s: 2,000 bad requests take less than three hours, and a broken API costs at most 12 tasks a
@@ -124,7 +124,7 @@ func (a *Admission) KeyChanged() {
 	a.streaks.forbidden = map[string]struct{}{}
 	all, sessions := a.all.Retry(breaker.OfKey()...), a.sessions.Retry(breaker.OfKey()...)
 	if all || sessions {
-		a.log.Info().Msg("submissions probed with changed API key")
+		a.log.Info().Msg("pause of submissions cut short, API key changed")
 	}
 }
 

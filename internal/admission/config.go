@@ -7,7 +7,7 @@ const maxConcurrency = 100_000
 
 // Config bounds the submissions of a worker.
 type Config struct {
-	Concurrency int `split_words:"true" default:"16" desc:"concurrent submissions"`
+	Concurrency int `split_words:"true" default:"16" desc:"maximum number of concurrent submissions"`
 }
 
 // Validate returns a line for each mistake.

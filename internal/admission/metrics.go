@@ -20,21 +20,21 @@ func newMetrics(reg prometheus.Registerer, slots int, paused func(task.Reason) b
 	auto := promauto.With(reg)
 	m := metrics{
 		pauses: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "capstan_pauses_total", Help: "Pauses of submissions that began.",
+			Name: "capstan_pauses_total", Help: "Pauses of submissions, by reason.",
 		}, []string{"reason"}),
 		inUse: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_submit_slots_in_use", Help: "Submissions under way.",
+			Name: "capstan_submit_slots_in_use", Help: "Submissions in progress.",
 		}),
 		waiting: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_submissions_waiting", Help: "Tasks that wait for a submission slot, the end of a pause, or the rate.",
+			Name: "capstan_submissions_waiting", Help: "Tasks waiting for a submission slot, the end of a pause, or the rate limit.",
 		}),
 		waited: auto.NewHistogram(prometheus.HistogramOpts{
-			Name: "capstan_submission_wait_seconds", Help: "Time that a submission waited for its slot, a pause and the rate.",
+			Name: "capstan_submission_wait_seconds", Help: "Time that a submission waited for a slot, the end of a pause, and the rate limit.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 11),
 		}),
 	}
 	auto.NewGauge(prometheus.GaugeOpts{
-		Name: "capstan_submit_slots_limit", Help: "Most submissions under way at once (SUBMIT_CONCURRENCY).",
+		Name: "capstan_submit_slots_limit", Help: "Maximum number of concurrent submissions (SUBMIT_CONCURRENCY).",
 	}).Set(float64(slots))
 	for _, reason := range task.Reasons() {
 		m.pauses.WithLabelValues(string(reason))

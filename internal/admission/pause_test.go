@@ -220,7 +220,7 @@ func TestEachPauseIsLoggedOnce(t *testing.T) {
 func wantMetrics(t *testing.T, reg prometheus.Gatherer, unauthorized string, inUse int) {
 	t.Helper()
 	want := `
-# HELP capstan_pauses_total Pauses of submissions that began.
+# HELP capstan_pauses_total Pauses of submissions, by reason.
 # TYPE capstan_pauses_total counter
 capstan_pauses_total{reason="failing"} 0
 capstan_pauses_total{reason="forbidden"} 0
@@ -246,7 +246,7 @@ capstan_submissions_paused{reason="refusing"} 0
 capstan_submissions_paused{reason="unavailable"} 0
 capstan_submissions_paused{reason="unreachable"} 0
 capstan_submissions_paused{reason="unready"} 0
-# HELP capstan_submit_slots_in_use Submissions under way.
+# HELP capstan_submit_slots_in_use Submissions in progress.
 # TYPE capstan_submit_slots_in_use gauge
 capstan_submit_slots_in_use ` + strconv.Itoa(inUse) + "\n"
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "capstan_pauses_total", "capstan_submissions_paused", "capstan_submit_slots_in_use"); err != nil {

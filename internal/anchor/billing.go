@@ -45,7 +45,7 @@ func (e *NotTheAPIError) Error() string {
 	if e.Location != "" {
 		return fmt.Sprintf("%d: a redirect to %s, and redirects are not followed", e.Status, e.Location)
 	}
-	return fmt.Sprintf("%d: the answer is not in the API's form", e.Status)
+	return fmt.Sprintf("%d: the answer is not in the API's format", e.Status)
 }
 
 // Plan asks for the account's plan (GET /v1/billing). The call is free and shows whether the key is valid. The error is
@@ -84,7 +84,7 @@ func (a answer) readPlan() (Plan, error) {
 		}
 	}
 	if err := json.Unmarshal(body, &parsed); err != nil {
-		return Plan{}, errors.New("ask for the plan: the answer does not have the documented form")
+		return Plan{}, errors.New("ask for the plan: the answer does not have the documented format")
 	}
 	if parsed.Data == nil {
 		return Plan{}, errors.New("ask for the plan: the answer has no data")

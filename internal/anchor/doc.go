@@ -1,6 +1,6 @@
-// Package anchor is a client for Anchor Browser's API. It submits web tasks and asks how their workflows are.
+// Package anchor is a client for Anchor Browser's API. It submits web tasks and asks for the status of their workflows.
 //
-// One call of a method is at most one request on the wire. Nothing here waits or retries: a submission starts an agent
+// One method call is at most one request on the wire. Nothing here waits or retries: a submission starts an agent
 // that costs money and acts on web sites, and the API has neither an idempotency key nor a list of workflows. So the
 // error says what is known, and the caller decides.
 //
@@ -8,10 +8,10 @@
 //
 //   - Refused: the API itself refused the task, with a 4xx in the form of its own errors, or answered with a redirect.
 //     The same request would be refused again.
-//   - NotNow: nothing was accepted, and the task may be accepted later. The request never left; or the answer is 401,
+//   - NotNow: nothing was accepted, and the task may be accepted later. The request was never sent; or the answer is 401,
 //     402, 403, 407, 408, 425, 429, a 503 or 529 with Retry-After, or a 4xx that a gateway in front of the API gave.
-//   - Unknown: the task may or may not run. The connection broke or the time ran out after a part of the request had
-//     left; or the answer is any other 5xx, or a success without a workflow id.
+//   - Unknown: the task may or may not run. The connection broke or the time ran out after a part of the request was
+//     sent; or the answer is any other 5xx, or a success without a workflow id.
 //
 // [Client.Status] returns a [task.StatusError] that says nothing about the workflow, unless the API itself does not
 // know the workflow (see [task.StatusError.UnknownWorkflow]).

@@ -24,7 +24,7 @@ func eachMember(d *jsontext.Decoder, read func(name string) error) error {
 		return err
 	}
 	if begin.Kind() != '{' {
-		return errors.New("got no object where one is documented")
+		return errors.New("expected a JSON object")
 	}
 	for d.PeekKind() != '}' {
 		name, err := d.ReadToken()
@@ -48,7 +48,7 @@ func readString(d *jsontext.Decoder) (string, error) {
 	case token.Kind() == 'n':
 		return "", nil
 	case token.Kind() != '"':
-		return "", errors.New("got no string where one is documented")
+		return "", errors.New("expected a string")
 	}
 	return token.String(), nil
 }

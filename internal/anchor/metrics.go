@@ -28,7 +28,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Name: "capstan_polls_total", Help: "Status calls, by result.",
 		}, []string{"result"}),
 		seconds: auto.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "capstan_api_request_seconds", Help: "Time from the start of a call to the end of its answer, or to its failure.",
+			Name: "capstan_api_request_seconds", Help: "Time from the start of a call to the API to the end of its answer, or to its failure.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"call"}),
 	}

@@ -1,4 +1,4 @@
-// Package app is the worker as a whole: its settings, and Run.
+// Package app puts the worker together: its settings, and Run.
 package app
 
 import (

@@ -54,7 +54,7 @@ type DrainConfig struct {
 // LogConfig says how much is logged, and in which form. See NewLogger.
 type LogConfig struct {
 	Level  string `split_words:"true" default:"info" desc:"trace, debug, info, warn or error"`
-	Format string `split_words:"true" default:"json" desc:"json, or console for people"`
+	Format string `split_words:"true" default:"json" desc:"json, or console for a terminal"`
 }
 
 // WorkerConfig names the worker. If the name is empty, the functions that load set it to the host name,

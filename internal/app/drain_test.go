@@ -55,7 +55,7 @@ func TestADrainThatIsTooLongIsAnError(t *testing.T) {
 	if !ok || exit.ExitCode() != 1 {
 		t.Errorf("got %v, want exit status 1", exit)
 	}
-	if err := errors.Join(p.logged("tasks were not handed over"), p.logged(fmt.Sprint(app.ErrDrainTimeout))); err != nil {
+	if err := errors.Join(p.logged("tasks not handed over"), p.logged(fmt.Sprint(app.ErrDrainTimeout))); err != nil {
 		t.Error(err)
 	}
 	w.nats.Restart()

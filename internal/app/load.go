@@ -57,8 +57,8 @@ func WriteHelp(w io.Writer) error {
 	_, _ = fmt.Fprint(table, `worker runs AI browser tasks: it takes requests from a NATS JetStream queue, runs them on Anchor Browser, and
 publishes one result event for each. To check that a worker can run with its settings: capstan check
 
-OTEL_EXPORTER_OTLP_ENDPOINT switches traces on; the other OTEL_* variables of OpenTelemetry work too.
-It takes no arguments and is configured by these environment variables:
+The worker takes no arguments and is configured by the variables below. OTEL_EXPORTER_OTLP_ENDPOINT turns traces
+on; the other OTEL_* variables of OpenTelemetry work too.
 
 VARIABLE	DEFAULT	MEANING
 `)

@@ -1,11 +1,11 @@
-// Package breaker is a circuit breaker: it holds calls back while the API does not want them.
+// Package breaker is a circuit breaker: it holds back calls that would fail anyway.
 //
-// A [Breaker] is closed, open until a moment, or half-open. While it is closed, every call may leave. An answer that
-// concerns all calls opens it: no call leaves until the open time is over. Then it is half-open: one call leaves as
-// the probe, and the others wait for its answer, which closes the breaker or opens it again.
+// A [Breaker] is closed, open until a certain time, or half-open. While it is closed, every call may leave. An answer
+// that concerns all calls opens it: no call leaves until the open time is over. Then it is half-open: one call leaves
+// as the probe, and the others wait for its answer, which closes the breaker or opens it again.
 //
 // A breaker stays open for as long as the API asked. If the API did not ask, the open times double from 1 s to 60 s
-// and start over after a success. They have jitter, so that workers do not come back together.
+// and start over after a success. They have jitter, so that workers do not all retry at once.
 //
 // An answer to a call that left before the latest opening is stale. It neither opens nor closes the breaker, but it
 // can extend the open time until a later moment that the API asked for.
@@ -23,7 +23,7 @@
 //	407: a proxy requires a login        proxy_login    all                               all
 //	503, 529 with a Retry-After          unavailable    all                               all
 //	408, 425: the request was not read   unready        all                               that poll
-//	4xx that is no answer of the API     not_the_api    all                               that poll
+//	4xx that is not from the API         not_the_api    all                               that poll
 //	no connection                        unreachable    all                               that poll
 //	5xx, no answer                       -              that task: the outcome is unknown that poll
 //	any other 4xx                        -              that task: it is refused          that poll: about its workflow

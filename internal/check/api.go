@@ -58,9 +58,9 @@ func (c *checker) capacity(plan anchor.Plan) {
 	case total > mostPending:
 		c.add(Warn, subject, "%d: above %d NATS redelivers a dead worker's tasks too late. Set %d or less", total, mostPending, mostPending)
 	case plan.Browsers > 0 && total > plan.Browsers:
-		c.add(Warn, subject, "%d: the plan runs %d browsers at once, and the API answers 429 beyond. Set %d or less", total, plan.Browsers, plan.Browsers)
+		c.add(Warn, subject, "%d: the plan runs %d browsers at once, and the API answers 429 above that. Set %d or less", total, plan.Browsers, plan.Browsers)
 	case total < c.cfg.MaxInFlight:
-		c.add(Warn, subject, "%d is less than MAX_IN_FLIGHT, %d: one worker cannot use all its slots. Set workers × MAX_IN_FLIGHT", total, c.cfg.MaxInFlight)
+		c.add(Warn, subject, "%d is less than MAX_IN_FLIGHT, %d: one worker cannot use all its slots. Set it to workers × MAX_IN_FLIGHT", total, c.cfg.MaxInFlight)
 	case plan.Browsers == 0:
 		c.add(OK, subject, "%d; the API did not say how many browsers the plan runs at once. %s", total, c.survivors())
 	case plan.Browsers < 0:

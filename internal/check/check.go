@@ -1,5 +1,5 @@
-// Package check is capstan check: it checks that a worker with these settings could do its work, and reports what
-// streams, anchor and the settings find.
+// Package check is the command capstan check: it checks that a worker with these settings can run, and reports what the
+// packages streams, anchor and settings find.
 package check
 
 import (

@@ -116,7 +116,7 @@ func TestABaseURLWithoutTheAPIIsBad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.api.FailAll(anchortest.HTML(404))
-	w.finds(w.check(), "BAD API: 404: the answer is not in the API's form. Check ANCHORBROWSER_BASE_URL")
+	w.finds(w.check(), "BAD API: 404: the answer is not in the API's format. Check ANCHORBROWSER_BASE_URL")
 	w.api.FailAll(anchortest.HTML(502)) // a gateway whose backend is down
 	w.finds(w.check(), "warn API: cannot be reached: ")
 }

@@ -35,7 +35,7 @@ func (c *checker) permissions(ctx context.Context) {
 	err := c.send(ctx, &nats.Msg{Subject: longForm, Data: []byte("+WPI")})
 	switch {
 	case err != nil:
-		c.add(Warn, subject, "%v. NATS needs it to accept acknowledgments with its feature flag js_ack_fc_v2", err)
+		c.add(Warn, subject, "%v. Servers with the feature flag js_ack_fc_v2 need it for acknowledgments", err)
 	case len(missing) == 0:
 		c.add(OK, subject, "all required permissions granted (not tested: purging large results, flow control)")
 	}

@@ -98,7 +98,7 @@ func (c *checker) domain(domain string) {
 func (c *checker) sync() {
 	const subject = "clock"
 	if skew := streams.DescribeSkew(c.clock.Skew()); skew != "" {
-		c.add(Warn, subject, "%s. Synchronize it by NTP: the ages of tasks are measured by NATS' clock", skew)
+		c.add(Warn, subject, "%s. Synchronize it with NTP: the ages of tasks are measured by NATS' clock", skew)
 	} else {
 		c.add(OK, subject, "in sync with NATS")
 	}

@@ -37,7 +37,7 @@ func NewBacklog(stream jetstream.Stream, source jetstream.Consumer, subject stri
 			Name: "capstan_requests_waiting", Help: "Requests waiting in the stream for a worker (sampled every 15 s).",
 		}),
 		oldest: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_oldest_waiting_seconds", Help: "Age of the oldest request whose workflow has not begun.",
+			Name: "capstan_oldest_waiting_seconds", Help: "Age of the oldest request whose workflow has not started.",
 			ConstLabels: prometheus.Labels{"where": "stream"},
 		}),
 	}

@@ -17,8 +17,8 @@ const (
 // Config says how many requests a worker holds, and how long each one is leased to it.
 type Config struct {
 	Consumer         string        `split_words:"true" default:"worker" desc:"durable pull consumer, shared by all workers"`
-	MaxInFlight      int           `split_words:"true" default:"1000" desc:"tasks in progress on this worker"`
-	MaxInFlightTotal int           `split_words:"true" default:"10000" desc:"tasks in progress on all workers together (the consumer's MaxAckPending)"`
+	MaxInFlight      int           `split_words:"true" default:"1000" desc:"maximum number of tasks in progress on this worker"`
+	MaxInFlightTotal int           `split_words:"true" default:"10000" desc:"maximum number of tasks in progress on all workers together (the consumer's MaxAckPending)"`
 	AckWait          time.Duration `split_words:"true" default:"60s" desc:"a dead worker's tasks are taken over after this; set it longer than the NATS outages you want to survive"`
 }
 

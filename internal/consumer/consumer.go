@@ -1,8 +1,8 @@
-// Package consumer pulls requests from their stream, and keeps each of them un-acknowledged until its handler returns
-// a verdict. The un-acked message is queue, lease and cap in one: a request is redelivered after a crash although
-// nothing else survived it.
+// Package consumer pulls requests from their stream, and keeps each of them un-acknowledged until its handler returns a
+// verdict. The un-acked message is queue, lease and limit in one: it is redelivered after a crash even if nothing else
+// survived.
 //
-// The way of a request is pull → fetch → start → [Handler] → release. A consumer pulls no more than it has slots and
+// A request passes through pull → fetch → start → [Handler] → release. A consumer pulls no more than it has slots and
 // memory for. It extends the leases of all its requests with one burst of heartbeats, three times per ACK_WAIT. When
 // it is stopped, it hands its requests over to the other workers at once.
 package consumer

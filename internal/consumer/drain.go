@@ -61,7 +61,7 @@ func (c *Consumer) awaitHandlers() {
 	select {
 	case <-returned:
 	case <-time.After(closedWait):
-		c.log.Error().Int("in_progress", c.InProgress()).Msg("handlers did not end, abandoned")
+		c.log.Error().Int("in_progress", c.InProgress()).Msg("handlers did not return, abandoned")
 	}
 }
 
@@ -84,7 +84,7 @@ func (c *Consumer) confirmHandOver(ctx context.Context, reconnects uint64) {
 		c.log.Warn().Err(err).Msg("could not hand over tasks, retrying")
 		for !c.Conn.IsConnected() {
 			if c.Conn.IsClosed() {
-				c.log.Warn().Msg("tasks were not handed over, they are redelivered after ACK_WAIT")
+				c.log.Warn().Msg("tasks not handed over, will be redelivered after ACK_WAIT")
 				return
 			}
 			sleep(ctx, retryWait/10)

@@ -43,7 +43,7 @@ func newMetrics(reg prometheus.Registerer, limit int, inProgress func() float64)
 		pullErrors:   counter("capstan_pull_errors_total", "Pulls that failed."),
 		panics:       counter("capstan_handler_panics_total", "Panics of handlers. The worker survives them."),
 		released: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "capstan_requests_released_total", Help: "Requests that are no longer in progress here, by how they were released.",
+			Name: "capstan_requests_released_total", Help: "Requests that this worker released, by verdict.",
 		}, []string{"verdict"}),
 		heartbeatSeconds: auto.NewHistogram(prometheus.HistogramOpts{
 			Name: "capstan_heartbeat_burst_seconds", Help: "Time to send the heartbeats of all requests in progress.",

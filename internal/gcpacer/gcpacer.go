@@ -1,8 +1,9 @@
 // Package gcpacer sets how often Go's garbage collector runs.
 //
-// By default it runs whenever the heap has doubled. For a worker with few tasks that is too often: with a few MiB in
-// use it would run thirty times a second at full speed, and scan the stacks of all waiting tasks each time. For a
-// worker with very many tasks, which allocates little, it is too rare: half of its memory would be garbage.
+// By default a collection starts whenever the heap has doubled. For a worker with few tasks that is too often: with a
+// few MiB in use there would be thirty collections a second at full speed, and each scans the stacks of all waiting
+// tasks. For a worker with very many tasks, which allocates little, it is too rare: half of its memory would be
+// garbage.
 package gcpacer
 
 import (

@@ -2,10 +2,10 @@
 //
 // Each write to the connection is expensive, and so is a subscription for each answer. A [Batcher] writes the messages
 // that many goroutines publish at about the same time with one write, and receives the answers over one subscription.
-// On the wire, and in what it promises, it equals jetstream.PublishMsg.
+// On the wire and in its guarantees, this is the same as jetstream.PublishMsg.
 //
-// [Retry] repeats a call until the server answers. An outage of NATS delays what a worker has to store, but never
-// loses it.
+// [Retry] repeats a call until the server answers. After an outage of NATS, what a worker has to store is late but not
+// lost.
 package jet
 
 import (

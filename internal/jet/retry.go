@@ -52,14 +52,14 @@ func NewCall(name string, timeout time.Duration, reg prometheus.Registerer, log 
 		name: name, timeout: timeout, slots: semaphore.NewWeighted(maxConcurrent),
 		log: log.Sample(&zerolog.BurstSampler{Burst: 1, Period: 10 * time.Second}),
 		seconds: auto.NewHistogram(prometheus.HistogramOpts{
-			Name: "capstan_nats_call_seconds", Help: "Time of a call to NATS until it was answered, including its retries.",
+			Name: "capstan_nats_call_seconds", Help: "Time until a call to NATS was answered, including retries.",
 			ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.0005, 4, 10),
 		}),
 		retries: auto.NewCounter(prometheus.CounterOpts{
 			Name: "capstan_nats_retries_total", Help: "Retries of calls to NATS.", ConstLabels: labels,
 		}),
 		inFlight: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_nats_calls_in_flight", Help: "Calls to NATS that have not been answered.", ConstLabels: labels,
+			Name: "capstan_nats_calls_in_flight", Help: "Calls to NATS in progress.", ConstLabels: labels,
 		}),
 	}
 }

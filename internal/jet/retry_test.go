@@ -111,7 +111,7 @@ func TestACallIsMeasuredOnceWithItsRetries(t *testing.T) {
 				return struct{}{}, errNoAnswer
 			}
 			return struct{}{}, testutil.GatherAndCompare(reg, strings.NewReader(`
-# HELP capstan_nats_calls_in_flight Calls to NATS that have not been answered.
+# HELP capstan_nats_calls_in_flight Calls to NATS in progress.
 # TYPE capstan_nats_calls_in_flight gauge
 capstan_nats_calls_in_flight{call="test"} 1
 # HELP capstan_nats_retries_total Retries of calls to NATS.

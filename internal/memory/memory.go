@@ -1,5 +1,5 @@
-// Package memory divides the memory that a worker may use, so that neither requests nor answers can use up all of it.
-// What does not fit into its share waits.
+// Package memory divides the memory that a worker may use, so that neither requests nor answers can use all of it. What
+// does not fit into its share waits.
 //
 // The limit is GOMEMLIMIT or, if that is not set, 90 % of the memory of the control group or of the machine. It is
 // divided like this; the last column is for a container of 512 MiB, whose limit is 460 MiB:
@@ -59,10 +59,10 @@ func (b Budgets) Register(reg prometheus.Registerer) {
 	} {
 		labels := prometheus.Labels{"share": share}
 		auto.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "capstan_memory_budget_bytes", Help: "Memory that may be reserved for this purpose.", ConstLabels: labels,
+			Name: "capstan_memory_budget_bytes", Help: "Memory that may be reserved, by share.", ConstLabels: labels,
 		}, func() float64 { return float64(budget.Size()) })
 		auto.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "capstan_memory_reserved_bytes", Help: "Memory that is reserved for this purpose.", ConstLabels: labels,
+			Name: "capstan_memory_reserved_bytes", Help: "Memory that is reserved, by share.", ConstLabels: labels,
 		}, func() float64 { return float64(budget.Reserved()) })
 	}
 }

@@ -84,14 +84,14 @@ func TestEachShareIsMeasured(t *testing.T) {
 	b.Register(reg)
 	defer b.Answers.TryReserve(70).Release()
 	const want = `
-# HELP capstan_memory_budget_bytes Memory that may be reserved for this purpose.
+# HELP capstan_memory_budget_bytes Memory that may be reserved, by share.
 # TYPE capstan_memory_budget_bytes gauge
 capstan_memory_budget_bytes{share="answers"} 300
 capstan_memory_budget_bytes{share="checks"} 100
 capstan_memory_budget_bytes{share="index"} 50
 capstan_memory_budget_bytes{share="polls"} 100
 capstan_memory_budget_bytes{share="requests"} 200
-# HELP capstan_memory_reserved_bytes Memory that is reserved for this purpose.
+# HELP capstan_memory_reserved_bytes Memory that is reserved, by share.
 # TYPE capstan_memory_reserved_bytes gauge
 capstan_memory_reserved_bytes{share="answers"} 70
 capstan_memory_reserved_bytes{share="checks"} 0

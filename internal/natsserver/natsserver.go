@@ -1,5 +1,5 @@
-// Package natsserver runs a NATS server with JetStream inside the process: the real one, for tests and the demo. The
-// worker does not import it.
+// Package natsserver runs a real NATS server with JetStream inside the process, for tests and the demo. The worker does
+// not import it.
 package natsserver
 
 import (

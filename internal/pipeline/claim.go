@@ -41,7 +41,7 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 			return rec, false, err
 		case !mine && rec.Digest != r.req.Digest:
 			// Another request with other content has used the task id.
-			return rec, true, r.refuseDuplicate(ctx, "was used by another request with other content; choose another one")
+			return rec, true, r.refuseDuplicate(ctx, "was already used by a request with different content; choose another id")
 		case !mine && rec.State.Ended():
 			// It is a copy of a request whose task has ended: its event is published again.
 			return rec, true, r.replay(ctx, rec)
@@ -213,7 +213,7 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 func (r *run) replay(ctx context.Context, rec *task.Record) error {
 	err := r.Publisher.Replay(context.WithoutCancel(ctx), r.req.Delivery, rec.TaskID, rec.ResultSeq)
 	if errors.Is(err, task.ErrNoEvent) {
-		return r.refuseDuplicate(ctx, fmt.Sprintf("ended as %s at %s and its event is not stored any more; choose another one to run it again",
+		return r.refuseDuplicate(ctx, fmt.Sprintf("ended as %s at %s and its event is no longer stored; choose another id to run it again",
 			rec.State, rec.FinishedAt.Format(time.RFC3339)))
 	}
 	if err != nil {

@@ -78,16 +78,16 @@ func newMetrics(reg prometheus.Registerer, oldest func() float64) metrics {
 		ran: histogram("capstan_task_run_seconds", "Time from the start of the workflow to the task's event.",
 			prometheus.ExponentialBuckets(0.5, 2, 15)),
 		detectionDelay: histogram("capstan_task_detection_delay_seconds",
-			"Upper bound of the time from the workflow's end to its stored event: since the last poll that found it running.",
+			"Upper bound on the time from the workflow's end to the stored event: since the last poll that found it running.",
 			prometheus.ExponentialBuckets(0.01, 2, 13)),
-		polls: histogram("capstan_task_polls", "Status calls of a task.", prometheus.ExponentialBuckets(1, 2, 12)),
+		polls: histogram("capstan_task_polls", "Status calls per task.", prometheus.ExponentialBuckets(1, 2, 12)),
 		steps: f.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "capstan_step_seconds", Help: "Time of a task in a step, until the next step or the end of the delivery.",
+			Name: "capstan_step_seconds", Help: "Time that a task spent in a step, until the next step or the end of the delivery.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 12),
 		}, []string{"step"}),
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "capstan_oldest_waiting_seconds", Help: "Age of the oldest request whose workflow has not begun.",
+		Name: "capstan_oldest_waiting_seconds", Help: "Age of the oldest request whose workflow has not started.",
 		ConstLabels: prometheus.Labels{"where": "worker"},
 	}, oldest)
 	m.createSeries()

@@ -1,8 +1,8 @@
-// Package pipeline is the program's straight line: request → submit → track → poll → publish. Read
-// Handle first; each other file of the package is one of its words.
+// Package pipeline is the program's straight line: request → submit → track → poll → publish. Read Handle first; each
+// other file of the package is a part of it.
 //
-// A request stays unacknowledged until its event is stored, and the record says how far its task has
-// come. Nothing else needs to survive a crash. docs/design.md lists what happens when a worker dies at each step.
+// A request stays unacknowledged until its event is stored, and the record says how far its task has got. Nothing else
+// needs to survive a crash. docs/design.md lists what happens when a worker dies at each step.
 package pipeline
 
 import (

@@ -67,7 +67,7 @@ func (p *Pipeline) endPoisoned(ctx context.Context, d *task.Delivery, count task
 	if err != nil || rec.State.Ended() { // if it has ended, only the acknowledgement was lost
 		return err
 	}
-	why := task.NewError(task.Poisoned, fmt.Sprintf("%d deliveries ended without a step forward: the request kills or hangs workers", count.Count))
+	why := task.NewError(task.Poisoned, fmt.Sprintf("%d deliveries ended without progress: the request kills or hangs workers", count.Count))
 	if err := p.Publisher.DeadLetter(ctx, *d, withoutSecrets(d.Data), why.Message); err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (r *run) admit(ctx context.Context, rec *task.Record) (*task.Record, *task.
 	err := r.acquireSlot(ctx, 0)
 	if r.expired() {
 		r.releaseSlot(task.ErrNotSubmitted)
-		return rec, failed(rec, task.Expired, "expires_at, "+r.req.ExpiresAt.Format(time.RFC3339Nano)+", had passed before it could be submitted"), nil
+		return rec, failed(rec, task.Expired, "expires_at, "+r.req.ExpiresAt.Format(time.RFC3339Nano)+", passed before the task could be submitted"), nil
 	}
 	if err != nil {
 		return rec, nil, err

@@ -1,13 +1,14 @@
 // Package poller waits until workflows end.
 //
-// A wait is a loop in the goroutine of its task: a timer, a slot among the calls, a call, and a judgement of its answer.
-// There may be a hundred thousand. The interval between two polls depends on how long the workflow has run, so that a
-// wait that another worker resumes continues at the same pace. It grows until enough tasks of the same kind have ended
-// to know when to expect the end.
+// A wait is a loop in the goroutine of its task: a timer, a slot among the calls, a call, and a judgement of its
+// answer. There may be a hundred thousand of them. The interval between two polls depends on how long the workflow has
+// run, so that a wait that another worker resumes continues at the same pace. It grows until enough tasks of the same
+// kind have ended to know when to expect the end.
 //
-// All waits share the rate, the slots, the memory for answers, and a circuit breaker: while the API wants no calls, a
-// probe at least once a minute finds out whether that has changed. Failed calls never end a wait. Its deadline ends it
-// on time, whatever the API does, after a last poll that leaves even while the breaker is open.
+// All waits share the rate limit, the slots, the memory for answers, and a circuit breaker: while the API asks for no
+// calls, a probe at least once a minute finds out whether that has changed. Failed calls do not end a wait, unless the
+// API keeps saying that it does not know the workflow. The deadline ends it on time, whatever the API does, after a
+// last poll that is sent even while the breaker is open.
 package poller
 
 import (
@@ -127,7 +128,7 @@ func (p *Poller) end(w *wait) {
 // KeyChanged lets a poll leave at once if polls are paused because of the key or its account.
 func (p *Poller) KeyChanged() {
 	if p.breaker.Retry(breaker.OfKey()...) {
-		p.log.Info().Msg("polls probed with changed API key")
+		p.log.Info().Msg("pause of polls cut short, API key changed")
 	}
 }
 
@@ -155,17 +156,17 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, paused func() float64) metrics {
 	auto := promauto.With(reg)
 	auto.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "capstan_polls_paused", Help: "1 while polls are paused at the API's request.",
+		Name: "capstan_polls_paused", Help: "1 while polls are paused, because the API asked for it or rejects the key.",
 	}, paused)
 	return metrics{
 		inFlight: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_polls_in_flight", Help: "Polls under way.",
+			Name: "capstan_polls_in_flight", Help: "Polls in progress.",
 		}),
 		waiting: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "capstan_workflows_waiting", Help: "Workflows that this worker waits for.",
 		}),
 		due: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_polls_due", Help: "Polls that are due and wait for memory, a slot or the rate.",
+			Name: "capstan_polls_due", Help: "Polls that are due and waiting for memory, a slot or the rate limit.",
 		}),
 		delay: auto.NewHistogram(prometheus.HistogramOpts{
 			Name: "capstan_poll_delay_seconds", Help: "Delay between a poll being due and being sent.",

@@ -119,10 +119,10 @@ func TestAPauseIsLoggedOnce(t *testing.T) {
 func wantMetrics(t *testing.T, reg prometheus.Gatherer, paused, waiting int) {
 	t.Helper()
 	want := fmt.Sprintf(`
-# HELP capstan_polls_paused 1 while polls are paused at the API's request.
+# HELP capstan_polls_paused 1 while polls are paused, because the API asked for it or rejects the key.
 # TYPE capstan_polls_paused gauge
 capstan_polls_paused %d
-# HELP capstan_polls_in_flight Polls under way.
+# HELP capstan_polls_in_flight Polls in progress.
 # TYPE capstan_polls_in_flight gauge
 capstan_polls_in_flight 0
 # HELP capstan_workflows_waiting Workflows that this worker waits for.

@@ -1,8 +1,8 @@
 // Package servertime is the clock of the NATS server, which all workers share.
 //
-// Records carry times that other workers read, such as when a workflow began, and so when its time is up. The clocks of
-// two machines may differ by hours. Answers of JetStream's API carry the server's time, and a Clock keeps its difference
-// to this machine's.
+// Records carry times that other workers read. An example is when a workflow began, which decides when it times out.
+// The clocks of two machines may differ by hours. Answers of JetStream's API carry the server's time, and a Clock keeps
+// its difference from this machine's.
 package servertime
 
 import (

@@ -1,4 +1,4 @@
-// Package settings reads a program's settings from environment variables, and words the mistakes that it finds in
+// Package settings reads a program's settings from environment variables, and describes the mistakes that it finds in
 // them: values of the wrong type, values that break a rule, and misspelled names.
 //
 // The settings are the fields of a struct with the tags of envconfig. A field's variable is its path in capitals:

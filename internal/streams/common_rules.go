@@ -106,7 +106,7 @@ func minMessageSize(least int, what string) streamRule {
 // noMarkers is the rule that NATS stores no messages of its own: a delete marker has no body, and would be
 // read as a request, an event or a dead letter. It precedes noRollup, because markers require rollup.
 func noMarkers() streamRule {
-	return exactly[streamConfig]("SubjectDeleteMarkerTTL", 0, "delete markers must be off, or one is taken for a message")
+	return exactly[streamConfig]("SubjectDeleteMarkerTTL", 0, "delete markers must be off, or they are taken for messages")
 }
 
 // noRollup is the rule that no publisher can remove stored messages: one with the header Nats-Rollup replaces all of a

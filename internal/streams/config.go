@@ -1,5 +1,5 @@
-// Package streams holds what must exist in NATS for a worker: how it connects, the rules on streams, consumer and
-// buckets, how they are created and repaired, and which permissions a worker needs.
+// Package streams describes what a worker needs in NATS: how it connects, the rules on streams, consumer and buckets,
+// how these are created and repaired, and which permissions a worker needs.
 //
 // The rules are tables, in the files that end in _rules.go. One walk over them, in provision.go, serves a worker that
 // starts, a worker that runs, and capstan check.
@@ -63,7 +63,7 @@ type NATSConfig struct {
 	InboxPrefix  string `split_words:"true" desc:"prefix of reply subjects; default: _INBOX"`
 	JSDomain     string `split_words:"true" desc:"JetStream domain of the streams, for workers at a leaf node; default: the server's own"`
 	Provision    bool   `split_words:"true" default:"true" desc:"create and repair streams, consumer and buckets; false: only verify"`
-	Replicas     int    `split_words:"true" default:"1" desc:"replicas of what it creates, 1 to 5"`
+	Replicas     int    `split_words:"true" default:"1" desc:"replicas of the streams and buckets that a worker creates, 1 to 5"`
 }
 
 // Format implements fmt.Formatter, so that no verb prints the login of the URL. The other secrets hide

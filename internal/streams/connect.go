@@ -69,7 +69,7 @@ func ConnectTool(cfg NATSConfig, opts ...nats.Option) (*nats.Conn, error) {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		return nil, fmt.Errorf("NATS at %s refused the login: %w. Set NATS_CREDS_FILE, NATS_NKEY_SEED_FILE, NATS_USER or NATS_TOKEN", withoutLogin(cfg.URL), err)
 	case errors.Is(err, nats.ErrNoServers):
-		return nil, fmt.Errorf("no NATS at %s: wait until it is up, and any port-forward to it; or set NATS_URL, or try: capstan demo", withoutLogin(cfg.URL))
+		return nil, fmt.Errorf("no NATS at %s: start it (or a port-forward to it), set NATS_URL, or try: capstan demo", withoutLogin(cfg.URL))
 	default:
 		return nil, fmt.Errorf("connect to NATS at %s: %w", withoutLogin(cfg.URL), err)
 	}

@@ -16,8 +16,8 @@ import (
 // buckets. It never shows a login.
 func (c Config) Validate() []string {
 	mistakes := settings.Mistakes(c.NATS.Validate())
-	const name = "a name without spaces, dots, slashes and wildcards"
-	const subject = "a subject without spaces and wildcards"
+	const name = "a name without spaces, dots, slashes or wildcards"
+	const subject = "a subject without spaces or wildcards"
 	const bucket = "letters, digits, _ and - only"
 	mistakes.Require("REQUEST_STREAM", c.Requests.Name, isName(c.Requests.Name), name)
 	mistakes.Require("REQUEST_SUBJECT", c.Requests.Subject, isSubject(c.Requests.Subject), subject)
@@ -38,14 +38,14 @@ func (c Config) Validate() []string {
 // Validate returns a line for each mistake. It reads the files that the settings name, because a login that can never
 // work should stop a worker at its start. It never shows a login.
 func (c NATSConfig) Validate() []string {
-	const login = "a value without spaces or line ends around it"
+	const login = "a value without spaces or line breaks around it"
 	const certificates = "a PEM file with a certificate"
 	var mistakes settings.Mistakes
 	if logins := c.logins(); len(logins) > 1 {
 		mistakes = append(mistakes, "set only one of "+strings.Join(logins, " and "))
 	}
 	mistakes.Require("NATS_URL", task.Secret(c.URL), areServers(c.URL), "nats://host:port, or several of these separated by commas")
-	mistakes.Require("NATS_URL", task.Secret(c.URL), haveValidLogins(c.URL), "an address whose user and password have no spaces or line ends around them")
+	mistakes.Require("NATS_URL", task.Secret(c.URL), haveValidLogins(c.URL), "an address whose user and password have no spaces or line breaks around them")
 	requireFile(&mistakes, "NATS_CREDS_FILE", c.CredsFile, isCredentials, "a file with a user's JWT and NKey seed, as `nsc generate creds` writes it")
 	requireFile(&mistakes, "NATS_NKEY_SEED_FILE", c.NkeySeedFile, isSeed, "a file with the seed of a user's NKey, which begins with SU")
 	mistakes.Require("NATS_USER", c.User, isLogin(c.User), login)
@@ -57,7 +57,7 @@ func (c NATSConfig) Validate() []string {
 	requireFile(&mistakes, "NATS_TLS_KEY_FILE", c.TLS.KeyFile, isKeyOf(c.TLS.CertFile), "a PEM file with the private key of the certificate in NATS_TLS_CERT_FILE")
 	mistakes.Require("NATS_TLS_KEY_FILE", c.TLS.KeyFile, (c.TLS.KeyFile == "") == (c.TLS.CertFile == ""), "set together with NATS_TLS_CERT_FILE")
 	mistakes.Require("NATS_INBOX_PREFIX", c.InboxPrefix, c.InboxPrefix == "" || isSubject(c.InboxPrefix), "a subject without wildcards")
-	mistakes.Require("NATS_JS_DOMAIN", c.JSDomain, c.JSDomain == "" || isName(c.JSDomain), "a name without spaces, dots, slashes and wildcards")
+	mistakes.Require("NATS_JS_DOMAIN", c.JSDomain, c.JSDomain == "" || isName(c.JSDomain), "a name without spaces, dots, slashes or wildcards")
 	mistakes.RequireBetween("NATS_REPLICAS", c.Replicas, 1, maxReplicas)
 	return mistakes
 }

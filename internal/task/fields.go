@@ -227,7 +227,7 @@ func (r *Request) readExpiresAt(value json.RawMessage) error {
 	upper := strings.ToUpper(text)
 	r.ExpiresAt, err = time.Parse(time.RFC3339, upper)
 	if err != nil || !rfc3339.MatchString(upper) || r.ExpiresAt.IsZero() {
-		return &violation{rule: `must be a time as in RFC 3339, such as "2026-01-02T15:04:05Z", or left out`, got: text}
+		return &violation{rule: `must be an RFC 3339 time, such as "2026-01-02T15:04:05Z", or left out`, got: text}
 	}
 	return nil
 }

@@ -18,8 +18,8 @@ var violations = []struct{ data, want string }{
 	{`{"prompt":"` + "\xff" + `"}`, `request is not valid UTF-8`},
 	{strings.Repeat(" ", 4<<20) + `{}`, `request must be at most 4194304 bytes (got 4194306)`},
 	{`{"prompt":"a","prompt":"b"}`, `prompt is given twice`},
-	{with(`"metadata":{"a":[{"b":1,"\u0062":2}]}`), `metadata must not have a name twice: b`},
-	{with(`"secret_values":{"PIN":"1","PIN":"2"}`), `secret_values must not have a name twice`},
+	{with(`"metadata":{"a":[{"b":1,"\u0062":2}]}`), `metadata must not contain the same name twice: b`},
+	{with(`"secret_values":{"PIN":"1","PIN":"2"}`), `secret_values must not contain the same name twice`},
 	{with(`"metadata":{"a":` + deep + `}`), `metadata must not be nested more than 100 levels deep`},
 	{with(`"metadata":{"a":1e400}`), `metadata must have only numbers that fit into a float64, written in at most 400 characters (got "1e400")`},
 	{with(`"metadata":{"a":1e-99999999}`), `metadata must have only numbers that fit into a float64, written in at most 400 characters (got "1e-99999999")`},
@@ -36,7 +36,7 @@ var violations = []struct{ data, want string }{
 	{with(`"extended_system_message":true`), `extended_system_message must be a string (got a boolean)`},
 	{with(`"use_vision":true,"extra":{"use_vision":true}`), `extra.use_vision must not repeat a known field; set use_vision itself`},
 	{with(`"extra":{"Use_Vision":true}`), `extra.Use_Vision must not repeat a known field; set use_vision itself`},
-	{with(`"metadata":{"\ud83d":1,"\uD83D":2}`), `metadata must not have a name twice: \ud83d`},
+	{with(`"metadata":{"\ud83d":1,"\uD83D":2}`), `metadata must not contain the same name twice: \ud83d`},
 	{`{"url":"https://a.example"}`, `prompt is required`},
 	{`{"prompt":"p"}`, `set url or sessionId`},
 	{`{"prompt":" \n","url":"https://a.example"}`, `prompt must not be blank`},
@@ -80,7 +80,7 @@ var violations = []struct{ data, want string }{
 	{with(`"timeout":"-1s"`), `timeout must be a duration above 0, such as "90s" or "1h30m", and at most 720h0m0s (got "-1s")`},
 	{with(`"timeout":"0s"`), `timeout must be a duration above 0, such as "90s" or "1h30m", and at most 720h0m0s (got "0s")`},
 	{with(`"timeout":"721h"`), `timeout must be a duration above 0, such as "90s" or "1h30m", and at most 720h0m0s (got "721h")`},
-	{with(`"expires_at":"tomorrow"`), `expires_at must be a time as in RFC 3339, such as "2026-01-02T15:04:05Z", or left out (got "tomorrow")`},
+	{with(`"expires_at":"tomorrow"`), `expires_at must be an RFC 3339 time, such as "2026-01-02T15:04:05Z", or left out (got "tomorrow")`},
 	{with(`"expires_at":"2026-11-27T10:00:00,5Z"`), timeRule + ` (got "2026-11-27T10:00:00,5Z")`},
 	{with(`"expires_at":"2026-11-27T1:00:00Z"`), timeRule + ` (got "2026-11-27T1:00:00Z")`},
 	{with(`"expires_at":"2026-11-27 10:00:00Z"`), timeRule + ` (got "2026-11-27 10:00:00Z")`},
@@ -94,7 +94,7 @@ var violations = []struct{ data, want string }{
 
 const (
 	taskIDRule = `task_id must be 1 to 128 letters, digits, '.', '_', '-' or '=', begin and end with a letter or digit, and have no '..'`
-	timeRule   = `expires_at must be a time as in RFC 3339, such as "2026-01-02T15:04:05Z", or left out`
+	timeRule   = `expires_at must be an RFC 3339 time, such as "2026-01-02T15:04:05Z", or left out`
 )
 
 func TestEveryRuleIsEnforced(t *testing.T) {
@@ -158,7 +158,7 @@ func TestANameMayRepeatInAnotherObject(t *testing.T) {
 		`{"x":[[[{"a":1,"b":{"a":1},"a":1}]]]}`,
 	} {
 		e := refuse(t, delivery(with(`"metadata":`+metadata)))
-		if want := "metadata must not have a name twice: a"; e.Message != want || e.Field != "metadata" {
+		if want := "metadata must not contain the same name twice: a"; e.Message != want || e.Field != "metadata" {
 			t.Errorf("%s: got %s, want %s", metadata, e.Message, want)
 		}
 	}

@@ -119,9 +119,9 @@ func (w *walk) checkNames(depth int) error {
 		case depth == 1:
 			return &violation{field: showHalves(name), rule: "is given twice"}
 		case w.top == secretValues: // the name may be a secret, by mistake
-			return &violation{field: w.top, rule: "must not have a name twice"}
+			return &violation{field: w.top, rule: "must not contain the same name twice"}
 		default:
-			return &violation{field: w.top, rule: "must not have a name twice", detail: showHalves(name)}
+			return &violation{field: w.top, rule: "must not contain the same name twice", detail: showHalves(name)}
 		}
 	}
 	return nil

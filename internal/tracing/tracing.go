@@ -1,5 +1,5 @@
 // Package tracing sends the spans of tasks to a collector by OTLP over HTTP. OpenTelemetry's standard variables OTEL_*
-// switch it on and configure it. Without them it creates and runs nothing.
+// switch it on and configure it. Without them the package does nothing.
 package tracing
 
 import (
@@ -108,14 +108,14 @@ func Start(ctx context.Context, worker, version string, log zerolog.Logger) (tra
 	}
 	// The exporter retries by itself, and reports one error for each batch that it gives up.
 	quiet := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { quiet.Warn().Err(err).Msg("spans were lost") }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { quiet.Warn().Err(err).Msg("spans lost") }))
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
 	// ctx has usually ended by now, and the last spans must be sent nevertheless.
 	stop = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 		defer cancel()
 		if err := provider.Shutdown(ctx); err != nil {
-			quiet.Warn().Err(err).Msg("spans were lost")
+			quiet.Warn().Err(err).Msg("spans lost")
 		}
 	}
 	return provider.Tracer("github.com/capstan-worker/capstan"), stop, nil

@@ -1,5 +1,5 @@
 // Package tracker stores the record of each task in a JetStream KV bucket. Each write is a compare-and-set on the
-// revision that was read before: of two workers that write the same record, one loses and drops the task.
+// revision that was read before. If two workers write the same record, one of them loses and drops the task.
 package tracker
 
 import (

@@ -3,16 +3,16 @@
 // # Why a budget
 //
 // A schema and the value to check come from strangers: the author of a request, and the agent that answered it. A small
-// schema can make any validator run for years, and a small pattern too; a value of a few megabytes can produce gigabytes of
-// violations. The validator (santhosh-tekuri/jsonschema) has no limits of its own, and a time limit would make the verdict
-// depend on how busy the machine is. So this package lets the validator do what is cheap, and puts itself in the place of
-// the keywords whose cost or whose violations have no bound:
+// schema can make any validator run for years, and a small pattern too; a value of a few megabytes can produce
+// gigabytes of violations. The validator (santhosh-tekuri/jsonschema) has no limits of its own, and a time limit would
+// make the verdict depend on how busy the machine is. So this package leaves the cheap work to the validator, and
+// replaces the keywords whose cost or number of violations has no bound:
 //
 //   - Every subschema has a [visit] that counts steps before anything else is checked. It also checks type, enum and const.
 //   - Keywords for the inside of objects and arrays, such as properties and items, are checked by [children], which
 //     decodes large values piece by piece and stops after a few violations.
 //   - Patterns are compiled to a [program] that reads a text once. The validator would use Go's regexp, which is not
-//     ECMA-262, and knows no look-around.
+//     ECMA-262 and has no look-around.
 //
 // # Steps
 //
