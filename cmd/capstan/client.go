@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,9 +19,10 @@ import (
 // client is a connection to the queue, and the settings that name its streams and buckets. The commands use
 // it from one goroutine. connect creates it, and whoever does so closes nc.
 type client struct {
-	cfg app.Config
-	nc  *nats.Conn
-	js  jetstream.JetStream
+	cfg    app.Config
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	server string // the address that it connected to first, without a login
 }
 
 // connect connects with the settings of the environment, and gives up if no server answers within five
@@ -40,19 +42,32 @@ func connect(opts ...nats.Option) (*client, error) {
 		nc.Close()
 		return nil, err
 	}
-	return &client{cfg: cfg, nc: nc, js: js}, nil
+	return &client{cfg: cfg, nc: nc, js: js, server: nc.ConnectedUrlRedacted()}, nil
 }
 
-// url is the address of the connected server, without a login, so that it can be shown in messages.
-func (c *client) url() string { return c.nc.ConnectedUrlRedacted() }
+// url is the address of the connected server, or of the first one while there is none. It has no login, so that it can be
+// shown in messages.
+func (c *client) url() string { return cmp.Or(c.nc.ConnectedUrlRedacted(), c.server) }
 
 // whileConnected returns a context that ends with ctx, and also when the connection is closed for good: a
 // client gives up if a server refuses its login twice. Its cause is then an error for the user.
 func (c *client) whileConnected(ctx context.Context) (_ context.Context, stop context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	url := c.url()
-	c.nc.SetClosedHandler(func(nc *nats.Conn) { cancel(closedError{url: url, reason: nc.LastError()}) })
+	end := func(nc *nats.Conn) { cancel(closedError{url: c.server, reason: nc.LastError()}) }
+	c.nc.SetClosedHandler(end)
+	if c.nc.IsClosed() { // before it had the handler
+		end(c.nc)
+	}
 	return ctx, func() { cancel(context.Canceled) }
+}
+
+// causeOf returns the error of a call that ended with ctx: that the connection was closed, if that is why ctx has ended,
+// or else err.
+func causeOf(ctx context.Context, err error) error {
+	if closed, ok := errors.AsType[closedError](context.Cause(ctx)); ok {
+		return closed
+	}
+	return err
 }
 
 // closedError says that the connection to NATS was closed for good.
@@ -96,7 +111,7 @@ func (c *client) publish(ctx context.Context, request []byte) (published, error)
 		return published{}, fmt.Errorf("%s refused the request, nothing is stored: %s (%d)", c.url(), refusal.Description, refusal.ErrorCode)
 	}
 	if err != nil {
-		return published{}, fmt.Errorf("publish to %s at %s (the request may or may not be stored): %w", c.cfg.Request.Subject, c.url(), err)
+		return published{}, fmt.Errorf("publish to %s at %s (the request may or may not be stored): %w", c.cfg.Request.Subject, c.url(), causeOf(ctx, err))
 	}
 	// The default id contains the sequence, so the id is known only now.
 	stored, err := task.ParseRequest(task.Delivery{Stream: ack.Stream, Seq: ack.Sequence, Data: request}, defaults(c.cfg))

@@ -110,6 +110,15 @@ func TestWaitEndsWithTheConnection(t *testing.T) {
 			t.Errorf("got %v, want it to say %q", err, want)
 		}
 	}
+	_, published := c.publish(ctx, []byte(`{"prompt":"a","url":"https://example.com"}`))
+	again, stopAgain := c.whileConnected(t.Context()) // it is closed already
+	defer stopAgain()
+	_, followed := c.follow(again, fromNow())
+	for _, err := range []error{published, followed} {
+		if err == nil || !strings.Contains(err.Error(), "the connection to NATS at nats://") {
+			t.Errorf("got %v, want it to say that the connection was closed", err)
+		}
+	}
 }
 
 func TestWaitEndsWithItsTimeout(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -47,9 +46,9 @@ func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer c.nc.Close()
-	ctx, stop := c.whileConnected(ctx)
+	connected, stop := c.whileConnected(ctx)
 	defer stop()
-	events, err := c.follow(ctx, w.start())
+	events, err := c.follow(connected, w.start())
 	if err != nil {
 		return err
 	}
@@ -58,11 +57,8 @@ func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 		select {
 		case ev := <-events:
 			w.print(t, ev)
-		case <-ctx.Done():
-			if closed, ok := errors.AsType[closedError](context.Cause(ctx)); ok {
-				return closed
-			}
-			return nil
+		case <-connected.Done():
+			return causeOf(connected, nil)
 		}
 	}
 }

@@ -23,7 +23,7 @@ const (
 //
 // Each turn of the loop reads the record and decides by it. A turn that learns something about the record without
 // writing it notes the record's revision, so that the next turn skips that case.
-func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error) {
+func (r *run) claim(ctx context.Context) (_ *task.Record, done bool, _ error) {
 	d := &r.req.Delivery
 	var orphan, overdue uint64 // revisions of a record whose request is not stored, and whose submission is over
 	for first := d.Deliveries <= 1; ; first = false {
@@ -31,10 +31,10 @@ func (r *run) claim(ctx context.Context) (rec *task.Record, done bool, err error
 		mine := rec.BelongsTo(*d)
 		switch {
 		case errors.Is(err, task.ErrNoRecord):
-			// It is a new task. If another delivery creates the record first, the next turn finds that.
-			rec, created, err := r.begin(ctx)
-			if created || err != nil {
-				return rec, false, err
+			// It is a new task, or its record was lost.
+			rec, found, err := r.begin(ctx)
+			if err != nil || found != recordChanged {
+				return rec, found == taskAnswered, err
 			}
 		case err != nil:
 			// The record cannot be read, or a worker of a newer version has the task.
@@ -81,56 +81,65 @@ func (r *run) find(ctx context.Context, first bool) (*task.Record, error) {
 	return &rec, err
 }
 
-// begin creates the record of a new task. created is false if the record must be read first: another delivery has
-// created it, or the bucket was recreated a moment ago, so that the owner of a lost record may have written it again
-// by now. It is also false if the task has ended and only its record was lost.
-func (r *run) begin(ctx context.Context) (rec *task.Record, created bool, err error) {
-	first, err := r.firstRecord(ctx)
-	if err != nil {
-		return nil, false, err
+// beginning is what begin finds.
+type beginning int
+
+const (
+	taskBegan     beginning = iota // the task is new, and this run has created its record
+	taskAnswered                   // the request has its event, and needs only its acknowledgement
+	recordChanged                  // there may be a record by now, so it must be read
+)
+
+// begin creates the record of a task that has none. If the record may have been lost, begin looks for the task's event
+// first.
+func (r *run) begin(ctx context.Context) (*task.Record, beginning, error) {
+	first, found, err := r.firstRecord(ctx)
+	if err != nil || found == taskAnswered {
+		return &first, found, err
 	}
-	rec, err = r.createChecked(ctx, first)
+	rec, err := r.createChecked(ctx, first)
 	if err == nil {
-		r.log.Debug().Str("task", rec.TaskID).Str("state", string(rec.State)).
-			Bool("record_lost", rec.UnknownOnce() || rec.State.Ended()).Msg("task began")
-		return rec, !rec.State.Ended(), nil
+		r.log.Debug().Str("task", rec.TaskID).Str("state", string(rec.State)).Bool("record_lost", rec.UnknownOnce()).Msg("task began")
+		return rec, found, nil
 	}
 	r.releaseSlot(task.ErrNotSubmitted)
 	switch {
 	case errors.Is(err, task.ErrRecordExists):
-		return rec, false, nil
+		return rec, recordChanged, nil
 	case errors.Is(err, task.ErrBucketRecreated):
-		return rec, false, sleep(ctx, r.restoreWait(ctx, firstMaxAge))
+		// The owner of a lost record has some time to write it again.
+		return rec, recordChanged, sleep(ctx, r.restoreWait(ctx, firstMaxAge))
 	default:
-		return rec, false, err
+		return rec, taskBegan, err
 	}
 }
 
-// firstRecord returns the record of a new task: submitting if it gets a slot soon, else waiting. If the record may have
-// been lost, it returns what can still be known about the task.
-func (r *run) firstRecord(ctx context.Context) (task.Record, error) {
+// firstRecord returns the first record of the task: submitting if it gets a slot soon, else waiting. If an event says that
+// the task has ended, it returns the record of its end, which is to be read like one that was not lost.
+func (r *run) firstRecord(ctx context.Context) (task.Record, beginning, error) {
 	d := &r.req.Delivery
 	first := task.Record{
 		TaskID: r.req.TaskID, State: task.Waiting, Owner: r.cfg.Worker, Epoch: 1,
 		RequestSeq: d.Seq, RequestedAt: d.Stored, Digest: r.req.Digest, SessionID: r.req.SessionID,
 	}
-	switch lost, err := r.recordMayBeLost(ctx); {
-	case err != nil:
-		return first, err
-	case lost:
-		ended, err := r.endedRecord(ctx, first)
-		if !errors.Is(err, task.ErrNoEvent) {
-			return ended, err
+	loss, err := r.recordLoss(ctx)
+	if err != nil {
+		return first, taskBegan, err
+	}
+	if loss != notLost {
+		ended, found, err := r.endedRecord(ctx, first)
+		if err != nil || found != taskBegan {
+			return ended, found, err
 		}
-		if d.Deliveries > 1 {
-			return asUnknown(first), nil
-		}
+	}
+	if loss == maybeSubmitted {
+		return asUnknown(first), taskBegan, nil
 	}
 	if r.acquireSlot(ctx, patience) == nil && !r.expired() {
-		return r.asSubmitting(first), nil
+		return r.asSubmitting(first), taskBegan, nil
 	}
 	r.releaseSlot(task.ErrNotSubmitted) // it may have expired while it waited for the slot
-	return first, nil
+	return first, taskBegan, nil
 }
 
 // createChecked creates the record, unless something has happened while the run waited for its slot.
@@ -140,7 +149,7 @@ func (r *run) createChecked(ctx context.Context, first task.Record) (*task.Recor
 		return nil, ctx.Err()
 	case r.req.Delivery.LostLease():
 		return nil, task.ErrNotOwner
-	case r.restoreWait(ctx, firstMaxAge) > 0:
+	case !first.State.Ended() && r.restoreWait(ctx, firstMaxAge) > 0:
 		return nil, task.ErrBucketRecreated
 	default:
 		return r.create(ctx, first)

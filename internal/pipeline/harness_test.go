@@ -193,6 +193,8 @@ type world struct {
 	tracker tracker.Config
 	keys    func() []string   // of the API; nil: none to be redacted
 	clock   *servertime.Clock // of the workers; nil: the server's time is theirs
+
+	postTimeout time.Duration // of the workers
 }
 
 func newWorld(t *testing.T) *world {
@@ -201,7 +203,7 @@ func newWorld(t *testing.T) *world {
 		t: t, server: natstest.Start(t), api: anchortest.New(),
 		results: publisher.ResultConfig{Stream: "TASK_RESULTS", Subject: "tasks.result", Bucket: "task_results"},
 		dead:    publisher.DeadConfig{Stream: "TASK_DEAD", Subject: "tasks.dead"},
-		tracker: tracker.Config{Bucket: "task_tracker", TTL: time.Hour},
+		tracker: tracker.Config{Bucket: "task_tracker", TTL: time.Hour}, postTimeout: 100 * time.Millisecond,
 	}
 	err := w.api.Start("127.0.0.1:0")
 	t.Cleanup(w.api.Close)
@@ -255,7 +257,7 @@ func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 func (w *world) config(name string) pipeline.Config {
 	return pipeline.Config{
 		Worker: name, Defaults: task.Defaults{Timeout: time.Minute},
-		PostTimeout: 100 * time.Millisecond, OwnerGrace: 100 * time.Millisecond, Clock: w.clock, Keys: w.keys,
+		PostTimeout: w.postTimeout, OwnerGrace: 100 * time.Millisecond, Clock: w.clock, Keys: w.keys,
 	}
 }
 

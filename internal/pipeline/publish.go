@@ -28,10 +28,10 @@ func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outco
 	if ev, err = r.Publisher.Offload(ctx, r.req.Delivery, ev); err != nil {
 		return err
 	}
-	if rec, err = r.confirm(ctx, rec); err != nil { // the result may have taken long
+	if rec, err = r.confirm(ctx, rec); err != nil { // the upload may have taken long
 		return err
 	}
-	ev, seq, err := r.Publisher.Publish(ctx, r.req.Delivery, ev, rec.Epoch > 1)
+	ev, seq, err := r.Publisher.Publish(ctx, r.req.Delivery, ev, rec.Epoch > 1 || rec.UnknownOnce())
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (r *run) event(rec *task.Record, outcome *task.Outcome, verdict *task.Verdi
 		WorkflowID: rec.WorkflowID,
 		Result:     verdict.Result, RawResult: verdict.RawResult, Error: verdict.Error, Metadata: r.req.Metadata,
 		RequestedAt: rec.RequestedAt, SubmittedAt: rec.SubmittedAt, FinishedAt: notBefore(r.cfg.Clock.Now(), rec.SubmittedAt, rec.RequestedAt),
-		Attempts: rec.Attempts, Polls: rec.Polls, Worker: r.cfg.Worker,
+		Attempts: rec.Attempts, Polls: rec.Polls, Worker: r.cfg.Worker, Digest: rec.Digest,
 	}
 	if outcome != nil {
 		ev.WorkflowStatus, ev.UnnoticedMS = outcome.Status, outcome.DetectionDelay.Milliseconds()

@@ -12,9 +12,10 @@ import (
 
 // create writes the first record of the task.
 func (r *run) create(ctx context.Context, first task.Record) (*task.Record, error) {
+	began := time.Now()
 	rec, err := r.Tracker.Create(context.WithoutCancel(ctx), first)
 	if err == nil {
-		r.certain = time.Now()
+		r.certain = began
 		r.resetCount(ctx)
 	}
 	return &rec, err
@@ -23,15 +24,17 @@ func (r *run) create(ctx context.Context, first task.Record) (*task.Record, erro
 // save writes the record of a task that this run owns. If the bucket has lost the record, save writes it again:
 // another worker would find none and run the task a second time.
 func (r *run) save(ctx context.Context, next task.Record) (*task.Record, error) {
+	began := time.Now()
 	rec, err := r.Tracker.Save(context.WithoutCancel(ctx), next)
 	if errors.Is(err, task.ErrRecordLost) {
+		began = time.Now()
 		rec, err = r.saveLost(ctx, rec)
 	}
 	if errors.Is(err, task.ErrRecordLost) {
 		err = task.ErrNotOwner
 	}
 	if err == nil {
-		r.certain = time.Now()
+		r.certain = began
 	}
 	return &rec, err
 }
@@ -61,7 +64,8 @@ func (r *run) advance(ctx context.Context, next task.Record) (*task.Record, erro
 
 // certainFor is how long a run trusts that the record which it wrote or read has not changed. A worker whose host was
 // suspended does not know that its lease has expired, but the wall clock has advanced. And NATS may have forgotten the
-// delivery, so that another worker has the task. Tasks take longer than this, and one read more costs little.
+// delivery, so that another worker has the task. A submission takes less, so it costs no extra read. A workflow runs for
+// longer, and one read before its event costs little.
 const certainFor = 2 * time.Second
 
 // confirm checks that this run still owns the task, if there is reason to doubt it.
@@ -74,6 +78,7 @@ func (r *run) confirm(ctx context.Context, rec *task.Record) (*task.Record, erro
 
 // restore checks that the bucket holds the record as this run wrote it, and writes it again if it was lost.
 func (r *run) restore(ctx context.Context, rec *task.Record) (*task.Record, error) {
+	began := time.Now()
 	found, err := r.Tracker.Get(ctx, rec.TaskID)
 	switch {
 	case err == nil && found.Revision == rec.Revision && (found.Owner != rec.Owner || found.Epoch != rec.Epoch):
@@ -81,7 +86,7 @@ func (r *run) restore(ctx context.Context, rec *task.Record) (*task.Record, erro
 		return rec, task.ErrNotOwner
 	case err == nil && found.Revision == rec.Revision:
 		// The record is as this run wrote it.
-		r.certain = time.Now()
+		r.certain = began
 		return rec, nil
 	case err != nil && !errors.Is(err, task.ErrNoRecord):
 		return rec, err

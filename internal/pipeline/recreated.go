@@ -9,13 +9,19 @@ import (
 )
 
 // When the bucket of records is deleted and created again, a running task has no record until its worker writes it
-// again, and a task whose worker died has none at all. A worker that finds no record must not run such a task a second
-// time. So for a while after the bucket was created, it does not take a task without a record for a new one.
+// again, a task whose worker died has none at all, and a task that has ended is forgotten. A worker that finds no record
+// must not run such a task a second time. So for a while after the bucket was created, it does not take a task without a
+// record for a new one, and it looks for the task's event.
 
 const (
-	// restoreTime is how long a worker waits for the record of a task after the bucket was created. The other workers
-	// check the bucket every two seconds.
+	// restoreTime is how long a worker waits for the record of a task after the bucket was created, in addition to
+	// PostTimeout. The other workers check the bucket every two seconds, but one in the middle of a POST writes its record
+	// only after that.
 	restoreTime = 5 * time.Second
+
+	// copiesWithin is how long before or after its task's end a copy of a request may be published. Later ones are taken
+	// for new requests if the bucket has forgotten the task.
+	copiesWithin = time.Hour
 
 	// createdTogether is the largest age difference of the request stream and a bucket that were created for the first
 	// time: then there were no earlier runs.
@@ -30,36 +36,63 @@ const (
 // again; 0 or less if it is not. The answer that says when it was created may be as old as maxAge.
 func (r *run) restoreWait(ctx context.Context, maxAge time.Duration) time.Duration {
 	created, recreated, err := r.bucketCreated(ctx, maxAge)
-	if err != nil || !recreated { // an error means that ctx has ended
+	if err != nil || !recreated { // an error means that no call of this run will succeed
 		return 0
 	}
-	return min(restoreTime, created.Add(restoreTime).Sub(r.cfg.Clock.Now()))
+	longest := restoreTime + r.cfg.PostTimeout
+	return min(longest, created.Add(longest).Sub(r.cfg.Clock.Now()))
 }
 
-// recordMayBeLost reports whether the task may have had a record although there is none: the bucket was created after
-// the request was stored.
-func (r *run) recordMayBeLost(ctx context.Context) (bool, error) {
+// loss says what may be lost of a task that has no record.
+type loss int
+
+const (
+	notLost        loss = iota
+	maybeEnded          // the bucket may have forgotten the end of a task with this id
+	maybeSubmitted      // and an earlier delivery of the request may have submitted the task
+)
+
+// recordLoss finds out by the ages of the bucket and of the request whether the task may have had a record.
+func (r *run) recordLoss(ctx context.Context) (loss, error) {
+	d := &r.req.Delivery
 	maxAge := firstMaxAge
-	if r.req.Delivery.Deliveries > 1 {
+	if d.Deliveries > 1 {
 		maxAge = laterMaxAge
 	}
 	created, recreated, err := r.bucketCreated(ctx, maxAge)
-	return recreated && created.After(r.req.Delivery.Stored), err
+	switch {
+	case err != nil || !recreated || created.Before(d.Stored.Add(-copiesWithin)):
+		return notLost, err
+	case d.Deliveries > 1 && created.After(d.Stored):
+		return maybeSubmitted, nil
+	default:
+		return maybeEnded, nil
+	}
 }
 
-// endedRecord returns the record of a task that has ended, as far as its stored event tells. The error is
-// task.ErrNoEvent if none was stored since the request. NATS can forget that a request was delivered or acknowledged, so
-// this may be the request of the event, or a copy that came with it.
-func (r *run) endedRecord(ctx context.Context, first task.Record) (task.Record, error) {
-	ev, seq, err := r.Publisher.Find(ctx, first.TaskID, first.RequestedAt)
-	if err != nil {
-		return first, err
+// endedRecord returns the record of a task that has ended, by an event that is stored. NATS can forget that it has
+// delivered a request, or that it was acknowledged, so the event may be this request's own. found is taskBegan if there
+// is no event.
+//
+// The event of another request with the same task id does not say which request that was, so the record has no request's
+// sequence. Nor does an event of an older version say what the content was: then this request counts as one with other
+// content.
+func (r *run) endedRecord(ctx context.Context, first task.Record) (_ task.Record, found beginning, _ error) {
+	ev, seq, answered, err := r.Publisher.Find(ctx, r.req.Delivery, first.TaskID)
+	isOwn := ev.RequestedAt.Equal(first.RequestedAt) && !ev.RefusesRequest()
+	switch {
+	case errors.Is(err, task.ErrNoEvent):
+		return first, taskBegan, nil
+	case err != nil:
+		return first, taskBegan, err
+	case answered && !isOwn: // a refusal, or another task's event
+		return first, taskAnswered, nil
+	case !answered:
+		first.RequestSeq, first.RequestedAt, first.Digest = 0, ev.RequestedAt, ev.Digest
 	}
-	if !ev.RequestedAt.Equal(first.RequestedAt) {
-		first.RequestSeq, first.RequestedAt = 0, ev.RequestedAt // of a request that is not known
-	}
+	r.log.Info().Str("task", first.TaskID).Uint64("event", seq).Msg("record of a finished task was lost, written again")
 	first.WorkflowID, first.SubmittedAt, first.Attempts = ev.WorkflowID, ev.SubmittedAt, ev.Attempts
-	return first.Finished(ev, seq), nil
+	return first.Finished(ev, seq), recordChanged, nil
 }
 
 // awaitOthers returns task.ErrNotOwner if another worker has a task that this one has not submitted. Two workers have one

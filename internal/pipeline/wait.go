@@ -18,9 +18,9 @@ import (
 func (r *run) wait(ctx context.Context, rec *task.Record) (*task.Record, *task.Outcome, error) {
 	r.enterStep(stepPoll)
 	polls := rec.Polls
-	for {
+	for resumed := rec.Epoch > 1; ; resumed = true {
 		waitCtx, endSpan := r.beginSpan(ctx, "wait", trace.SpanKindInternal)
-		outcome, err := r.Poller.Wait(waitCtx, r.watch(ctx, rec))
+		outcome, err := r.Poller.Wait(waitCtx, r.watch(ctx, rec, resumed))
 		traceWait(waitCtx, rec.WorkflowID, outcome.Polls)
 		endSpan(err)
 		polls += outcome.Polls
@@ -44,12 +44,12 @@ func withPolls(rec *task.Record, polls int) *task.Record {
 }
 
 // watch describes the workflow for the poller. The record's times are by the server's clock, the poller's by this
-// machine's.
-func (r *run) watch(ctx context.Context, rec *task.Record) *task.Watch {
+// machine's. A wait that is resumed polls at least once, even after the deadline: the workflow may have ended in time.
+func (r *run) watch(ctx context.Context, rec *task.Record, resumed bool) *task.Watch {
 	submitted := rec.SubmittedAt.Add(-r.cfg.Clock.Skew())
 	return &task.Watch{
 		TaskID: rec.TaskID, WorkflowID: rec.WorkflowID, Kind: r.req.Kind,
-		Submitted: submitted, Deadline: submitted.Add(r.req.Timeout), Resumed: rec.Epoch > 1,
+		Submitted: submitted, Deadline: submitted.Add(r.req.Timeout), Resumed: resumed,
 		Answered: func() { r.resetCount(ctx) },
 	}
 }

@@ -2,6 +2,7 @@ package publisher_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -166,4 +167,30 @@ func (h *harness) event(seq uint64) task.Event {
 		h.t.Fatal(err)
 	}
 	return ev
+}
+
+// After Offload the caller checks that the task is still its own: Publish must not upload anything then.
+func TestOffloadLeavesNothingToUploadForPublish(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	for name, result := range map[string]string{
+		"nearly as large as a message": `"` + strings.Repeat("a", 1<<20-100) + `"`,
+		"grows":                        `"` + strings.Repeat("\xff", 900_000) + `"`,
+	} {
+		ev := event("a")
+		ev.TaskID = fmt.Sprint("t", len(result))
+		ev.Result = json.RawMessage(result)
+		ev, err := h.Offload(t.Context(), delivery(1), ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		uploaded := ev.ResultRef != nil
+		ev, _, err = h.Publish(t.Context(), delivery(1), ev, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !uploaded && ev.ResultRef != nil {
+			t.Errorf("%s: Publish uploaded the result", name)
+		}
+	}
 }

@@ -14,6 +14,8 @@ import (
 const (
 	// "true" on an event that is published again for a repeated request.
 	ReplayHeader = "Capstan-Replay"
+	// On an event: the digest of its request's content, by which copies of the request are recognized.
+	DigestHeader = "Capstan-Digest"
 	// On a dead letter: which field broke which rule.
 	ReasonHeader = "Capstan-Reason"
 	// On a dead letter: "<bucket>/<object>" that holds the request's headers, as JSON.
@@ -55,6 +57,9 @@ func eventHeader(d task.Delivery, ev *task.Event, id string) nats.Header {
 	h.Set("ce-type", "dev.capstan.task."+string(ev.Status))
 	h.Set("ce-time", ev.FinishedAt.Format(time.RFC3339Nano))
 	h.Set(subjectHeader, ev.TaskID)
+	if ev.Digest != "" {
+		h.Set(DigestHeader, ev.Digest)
+	}
 	copyTrace(h, d)
 	return h
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/jet"
@@ -35,8 +36,10 @@ type eventIndex struct {
 
 	// Has capacity for one. The caller that filled it owns the fields below until it empties it again.
 	turn chan struct{}
-	// Sequences by the hash of the message id. Nil means that there is no index.
+	// The latest sequence by the hash of a message id or of a task id. Nil means that there is no index.
 	seqs map[uint64]uint64
+	// By a hash and one of its sequences: the sequence before it with the same hash.
+	earlier map[entry]uint64
 	// The index has all events stored from `from` to `to`. `from` is a time, and `to` a sequence after the
 	// first read.
 	from, to position
@@ -47,6 +50,9 @@ type eventIndex struct {
 	exceedsBudget bool
 }
 
+// entry is a hash and the sequence of one of its events.
+type entry struct{ hash, seq uint64 }
+
 // unusedFor is how long an index is kept that is not used.
 const unusedFor = time.Minute
 
@@ -56,11 +62,11 @@ type position struct {
 	since time.Time
 }
 
-// query asks for the events with certain message ids that are stored from a position on. Its caller reads
+// query asks for the events with certain ids that are stored from a position on. Its caller reads
 // the answer only while it has the turn.
 type query struct {
 	from     position
-	hashes   []uint64 // of the ids
+	hashes   []uint64 // of the message ids and task ids
 	found    []uint64 // sequences; owned by the caller that has the turn
 	answered bool     // owned by the caller that has the turn
 }
@@ -77,9 +83,10 @@ func newEventIndex(js jetstream.JetStream, stream string, budget *memory.Budget,
 	return x
 }
 
-// find returns the sequences of stored messages from a position on that may have one of these ids: two ids
-// may have the same hash. The caller must read the events to find out. The error is ctx's, or that of a
-// closed connection.
+// find returns the sequences of stored messages from a position on that may have one of these message ids. By time it
+// also finds the events of tasks with one of these ids, whatever their message ids, but not their replays. Two ids may
+// have the same hash, so the caller must read the events to find out. The error is ctx's, that of a closed connection, or
+// a *jetstream.APIError if NATS refuses the search.
 func (x *eventIndex) find(ctx context.Context, from position, ids ...string) ([]uint64, error) {
 	q := &query{from: from}
 	for _, id := range ids {
@@ -135,7 +142,7 @@ func (x *eventIndex) answerAll(ctx context.Context) error {
 			byTime = append(byTime, q)
 		}
 	}
-	err := errors.Join(x.scan(ctx, bySequence), x.lookUp(ctx, byTime))
+	err := errors.Join(x.scan(ctx, bySequence, x.idKey), x.lookUp(ctx, byTime))
 	for _, q := range queries {
 		q.answered = err == nil
 	}
@@ -157,16 +164,16 @@ func (x *eventIndex) lookUp(ctx context.Context, queries []*query) error {
 	if first := earliestOf(queries); x.seqs == nil || first.since.Before(x.from.since) {
 		exceedsBudget := x.exceedsBudget
 		x.drop()
-		x.seqs, x.from, x.to, x.exceedsBudget = map[uint64]uint64{}, first, first, exceedsBudget
+		x.seqs, x.earlier, x.from, x.to, x.exceedsBudget = map[uint64]uint64{}, map[entry]uint64{}, first, first, exceedsBudget
 	}
 	if x.exceedsBudget {
-		return x.scan(ctx, queries)
+		return x.scan(ctx, queries, x.keys)
 	}
 	err := x.read(ctx, &x.to, x.add)
 	if errors.Is(err, errExceedsBudget) {
 		x.drop()
 		x.exceedsBudget = true
-		return x.scan(ctx, queries)
+		return x.scan(ctx, queries, x.keys)
 	}
 	if err != nil {
 		return err
@@ -174,8 +181,7 @@ func (x *eventIndex) lookUp(ctx context.Context, queries []*query) error {
 	for _, q := range queries {
 		q.found = nil
 		for _, hash := range q.hashes {
-			// Of several events with the same hash the index knows the last.
-			if seq, ok := x.seqs[hash]; ok {
+			for seq, ok := x.seqs[hash]; ok; seq, ok = x.earlier[entry{hash, seq}] {
 				q.found = append(q.found, seq)
 			}
 		}
@@ -183,8 +189,21 @@ func (x *eventIndex) lookUp(ctx context.Context, queries []*query) error {
 	return nil
 }
 
-// scan answers queries by reading headers that it does not keep.
-func (x *eventIndex) scan(ctx context.Context, queries []*query) error {
+// keys returns the hashes under which an event is found by time: of its message id and, unless it is a replay, of its
+// task's id. The two are the same for most events.
+func (x *eventIndex) keys(h nats.Header) []uint64 {
+	id, taskID := h.Get(nats.MsgIdHdr), h.Get(subjectHeader)
+	if taskID == "" || taskID == id || h.Get(ReplayHeader) != "" {
+		return []uint64{x.hash(id)}
+	}
+	return []uint64{x.hash(id), x.hash(taskID)}
+}
+
+// idKey returns the hash under which an event is found by sequence: of its message id.
+func (x *eventIndex) idKey(h nats.Header) []uint64 { return []uint64{x.hash(h.Get(nats.MsgIdHdr))} }
+
+// scan answers queries by reading headers that it does not keep. keys are the hashes under which an event is found.
+func (x *eventIndex) scan(ctx context.Context, queries []*query, keys func(nats.Header) []uint64) error {
 	if len(queries) == 0 {
 		return nil
 	}
@@ -196,9 +215,11 @@ func (x *eventIndex) scan(ctx context.Context, queries []*query) error {
 		}
 	}
 	start := earliestOf(queries)
-	return x.read(ctx, &start, func(hash, seq uint64) error {
-		for _, q := range wanted[hash] {
-			q.found = append(q.found, seq)
+	return x.read(ctx, &start, func(h nats.Header, seq uint64) error {
+		for _, hash := range keys(h) {
+			for _, q := range wanted[hash] {
+				q.found = append(q.found, seq)
+			}
 		}
 		return nil
 	})
@@ -216,8 +237,8 @@ func earliestOf(queries []*query) position {
 }
 
 const (
-	// The bytes that an entry of the index takes, including the unused space of its map.
-	entrySize = 48
+	// The bytes that an entry of either map of the index takes, including unused space.
+	entrySize = 64
 	// The most entries that are reserved at once.
 	entryStep = 4096
 )
@@ -225,22 +246,36 @@ const (
 // errExceedsBudget means that the budget has no memory for another entry.
 var errExceedsBudget = errors.New("index of stored events exceeds its budget")
 
-// add adds an event to the index, or returns errExceedsBudget. It reserves memory for many entries at once,
-// but never more than the budget has left.
-func (x *eventIndex) add(hash, seq uint64) error {
-	if len(x.seqs) == x.capacity {
-		step := min(entryStep, int((x.budget.Size()-int64(x.capacity)*entrySize)/entrySize))
-		if step <= 0 {
-			return errExceedsBudget
+// add adds an event to the index, or returns errExceedsBudget.
+func (x *eventIndex) add(h nats.Header, seq uint64) error {
+	for _, hash := range x.keys(h) {
+		if err := x.reserveEntry(); err != nil {
+			return err
 		}
-		part := x.budget.TryReserve(int64(step) * entrySize)
-		if part == nil {
-			return errExceedsBudget
+		if before, ok := x.seqs[hash]; ok {
+			x.earlier[entry{hash, seq}] = before
 		}
-		x.reserved = append(x.reserved, part)
-		x.capacity += step
+		x.seqs[hash] = seq
 	}
-	x.seqs[hash] = seq
+	return nil
+}
+
+// reserveEntry makes sure that there is memory for one more entry. It reserves memory for many entries at once, but never
+// more than the budget has left.
+func (x *eventIndex) reserveEntry() error {
+	if len(x.seqs)+len(x.earlier) < x.capacity {
+		return nil
+	}
+	size := min(entryStep, int((x.budget.Size()-int64(x.capacity)*entrySize)/entrySize))
+	if size <= 0 {
+		return errExceedsBudget
+	}
+	part := x.budget.TryReserve(int64(size) * entrySize)
+	if part == nil {
+		return errExceedsBudget
+	}
+	x.reserved = append(x.reserved, part)
+	x.capacity += size
 	return nil
 }
 
@@ -259,5 +294,5 @@ func (x *eventIndex) drop() {
 	for _, part := range x.reserved {
 		part.Release()
 	}
-	x.seqs, x.reserved, x.capacity, x.exceedsBudget = nil, nil, 0, false
+	x.seqs, x.earlier, x.reserved, x.capacity, x.exceedsBudget = nil, nil, nil, 0, false
 }

@@ -16,9 +16,10 @@ const headersPerFetch = 500
 // errHeadersLost says that headers were lost on their way. The next attempt continues after the last one received.
 var errHeadersLost = errors.New("headers were lost on the way")
 
-// read calls note with the hash of the id and with the sequence of each message, from pos to the last message that is
-// stored when read begins. It advances pos. It retries until it is done, and returns early only with an error of note.
-func (x *eventIndex) read(ctx context.Context, pos *position, note func(hash, seq uint64) error) error {
+// read calls note with the headers and the sequence of each message, from pos to the last message that is stored when
+// read begins. It advances pos. It retries until it is done, and returns early only with an error of note, or if NATS
+// refuses the search: the account or the stream may have no consumer left.
+func (x *eventIndex) read(ctx context.Context, pos *position, note func(h nats.Header, seq uint64) error) error {
 	_, err := jet.Retry(ctx, x.call, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, x.readOnce(ctx, pos, note)
 	})
@@ -27,8 +28,11 @@ func (x *eventIndex) read(ctx context.Context, pos *position, note func(hash, se
 
 // readOnce reads until an answer is lost. It waits for each answer no longer than a quick call: all queries wait for this
 // one search.
-func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(hash, seq uint64) error) error {
+func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(h nats.Header, seq uint64) error) error {
 	consumer, closeConsumer, err := x.open(ctx, *pos)
+	if isRefusal(err) {
+		return jet.Final(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -50,7 +54,7 @@ func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(hash
 			if meta.Sequence.Consumer != read+1 {
 				return errHeadersLost
 			}
-			if err := note(x.hash(msg.Headers().Get(nats.MsgIdHdr)), meta.Sequence.Stream); err != nil {
+			if err := note(msg.Headers(), meta.Sequence.Stream); err != nil {
 				return jet.Final(err)
 			}
 			*pos = position{seq: meta.Sequence.Stream}

@@ -205,7 +205,7 @@ func TestTheAgeOfATaskIsByTheServersClock(t *testing.T) {
 func TestEventsAreFoundWithoutMemoryForAnIndex(t *testing.T) {
 	t.Parallel()
 	const tasks = 300
-	for name, size := range map[string]int64{"memory for none": 1, "memory for some": 100 * 48, "memory for all": 1 << 20} {
+	for name, size := range map[string]int64{"memory for none": 1, "memory for some": 100 * 64, "memory for all": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t, natsserver.Config{})
@@ -219,7 +219,7 @@ func TestEventsAreFoundWithoutMemoryForAnIndex(t *testing.T) {
 			if got := h.lastSeq(); got != tasks {
 				t.Errorf("got %d events, want each once: %d", got, tasks)
 			}
-			if reserved := h.parts.Index.Reserved(); reserved > size || (reserved > 0) != (size > tasks*48) {
+			if reserved := h.parts.Index.Reserved(); reserved > size || (reserved > 0) != (size > tasks*64) {
 				t.Errorf("got %d bytes of %d reserved, want some only where all fits", reserved, size)
 			}
 			if got := searches.created.Load(); got > tasks/3 {

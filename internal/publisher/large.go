@@ -3,6 +3,8 @@ package publisher
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +18,9 @@ import (
 )
 
 // offload moves the result of an event, if there is one, to the object store, and leaves a reference to it.
-// For a failed task this is the raw result, which the API sent. The object has the name of a message id
-// that belongs to the request, so a retry overwrites its own object and no other.
+// For a failed task this is the raw result, which the API sent. The object's name consists of a message id
+// that belongs to the request, and of a hash of the content: two workers that have one request cannot
+// overwrite what the other's event refers to.
 func (p *Publisher) offload(ctx context.Context, d task.Delivery, ev *task.Event) error {
 	result := ev.Result
 	if result == nil {
@@ -26,8 +29,10 @@ func (p *Publisher) offload(ctx context.Context, d task.Delivery, ev *task.Event
 	if result == nil {
 		return nil
 	}
-	name := perRequestID(ev.TaskID, d)
-	info, err := p.put(ctx, name, task.Portable(result))
+	result = task.Portable(result)
+	sum := sha256.Sum256(result)
+	name := perRequestID(ev.TaskID, d) + "/" + hex.EncodeToString(sum[:8])
+	info, err := p.put(ctx, name, result)
 	if err != nil {
 		return fmt.Errorf("store result: %w", err)
 	}
@@ -69,8 +74,12 @@ func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstre
 }
 
 // upload stores an object in chunks that fit into a message, and reads it back. It must be read back because nats.go 1.55
-// retries a chunk that met no responder from a buffer that holds another chunk by then.
+// retries a chunk that met no responder from a buffer that holds another chunk by then. An object that is there already,
+// and intact, stays: an event may refer to it.
 func (p *Publisher) upload(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
+	if info, err := p.large.GetInfo(ctx, name); err == nil && p.readBack(ctx, name) == nil {
+		return info, nil
+	}
 	// Half of max_payload leaves space for the headers of a chunk.
 	size := uint32(min(max(p.nc.MaxPayload()/2, 1), chunkSize))
 	meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}

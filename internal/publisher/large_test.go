@@ -150,6 +150,10 @@ func (discard) Get(context.Context, string, ...jetstream.GetObjectOpt) (jetstrea
 	return emptyObject{strings.NewReader("")}, nil
 }
 
+func (discard) GetInfo(context.Context, string, ...jetstream.GetObjectInfoOpt) (*jetstream.ObjectInfo, error) {
+	return nil, jetstream.ErrObjectNotFound
+}
+
 type emptyObject struct{ io.Reader }
 
 func (emptyObject) Close() error                         { return nil }
@@ -207,4 +211,29 @@ func (h *hanging) Get(ctx context.Context, _ string, _ ...jetstream.GetObjectOpt
 	close(h.reached)
 	<-ctx.Done()
 	return nil, ctx.Err()
+}
+
+// An event may refer to the object already, and a reader may be about to read it.
+func TestAnIntactObjectIsNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	ev := event("a")
+	ev.Result = json.RawMessage(`"` + strings.Repeat("x", 2<<20) + `"`)
+	var first string
+	for range 2 {
+		stored, err := h.Offload(t.Context(), delivery(7), ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := h.large.GetInfo(t.Context(), stored.ResultRef.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == "" {
+			first = info.NUID
+		}
+		if info.NUID != first {
+			t.Errorf("got another object after the second upload, want the first")
+		}
+	}
 }

@@ -15,6 +15,7 @@ type calls struct {
 	dead   *jet.Call // publishes a dead letter
 	object *jet.Call // uploads an object and reads it back
 	read   *jet.Call // reads a stored event
+	search *jet.Call // searches for stored events
 }
 
 // newCalls returns the calls, with their time-outs; 0 is for those that bound themselves. It may be called
@@ -26,6 +27,7 @@ func newCalls(reg prometheus.Registerer, log zerolog.Logger) calls {
 		dead:   jet.NewCall("publish_dead_letter", 0, reg, log),
 		object: jet.NewCall("store_object", longestUpload, reg, log),
 		read:   jet.NewCall("read_event", jet.Quick, reg, log),
+		search: jet.NewCall("search_events", 0, reg, log),
 	}
 }
 

@@ -186,3 +186,40 @@ func TestAnEventThatAnotherWorkerStoredInAnOutageIsNotSentAgain(t *testing.T) {
 		t.Errorf("the subscriber got %d copies, want 1", n)
 	}
 }
+
+// The stream refuses the event as full, and then refuses the search's consumer although it has space for the event.
+func TestARefusedEventIsStoredThoughNoConsumerCanBeCreated(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	cfg := h.results.CachedInfo().Config
+	cfg.MaxConsumers, cfg.MaxMsgs, cfg.Discard = 1, 1, jetstream.DiscardNew
+	if err := h.js.DeleteStream(t.Context(), cfg.Name); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if h.results, err = h.js.CreateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.results.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "subscriber"}); err != nil {
+		t.Fatal(err)
+	}
+	h.parts.Results = h.results
+	p := newPublisher(h.parts)
+	if _, _, err := p.Publish(t.Context(), delivery(1), event("first"), false); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	stored := make(chan error, 1)
+	go func() {
+		_, _, err := p.Publish(ctx, delivery(2), event("second"), false)
+		stored <- err
+	}()
+	<-time.After(time.Second)
+	if err := h.results.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-stored; err != nil {
+		t.Errorf("got %v 14 s after there was space", err)
+	}
+}

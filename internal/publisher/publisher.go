@@ -87,14 +87,35 @@ func New(parts Parts, cfg ResultConfig, dead DeadConfig, reg prometheus.Register
 	return p
 }
 
-// Offload moves the result of an event that is too large for a message to the object store. That may take long. Publish
-// would do the same, but between the two calls the caller can check that the task is still its own.
+// Offload moves the result of an event that is too large for a message to the object store. That may take as long as an
+// outage, and after it the caller can check that the task is still its own. Publish does the same only if the largest
+// message becomes smaller between the two calls.
 func (p *Publisher) Offload(ctx context.Context, d task.Delivery, ev task.Event) (task.Event, error) {
-	if !ev.ExceedsBytes(p.maxMessage()) {
-		return ev, nil
+	fits, err := p.fits(d, &ev)
+	if err == nil && !fits {
+		err = p.offload(ctx, d, &ev)
 	}
-	err := p.offload(ctx, d, &ev)
 	return ev, err
+}
+
+// mostGrowth is how many times longer a value can get when it is made portable: a byte becomes three.
+const mostGrowth = 3
+
+// fits reports whether an event fits into a message under the longest of its ids. It encodes only an event that is large.
+func (p *Publisher) fits(d task.Delivery, ev *task.Event) (bool, error) {
+	most := p.maxMessage()
+	if ev.ExceedsBytes(most) {
+		return false, nil
+	}
+	if !ev.ExceedsBytes(most / mostGrowth / 2) {
+		return true, nil
+	}
+	data, err := ev.JSON()
+	if err != nil {
+		return false, fmt.Errorf("encode event of task %s: %w", ev.TaskID, err)
+	}
+	id := perRequestID(ev.TaskID, d) + "/" + rand.Text()
+	return messageSize(&nats.Msg{Subject: p.cfg.Subject, Header: eventHeader(d, ev, id), Data: data}) <= most, nil
 }
 
 // Publish stores the one event of a task. It returns the stored event and its sequence in the results stream.

@@ -126,6 +126,9 @@ func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Ms
 		}
 		if tried {
 			found, err := p.findSent(ctx, start, msg.Header.Get(nats.MsgIdHdr), sent)
+			if isRefusal(err) { // the stream itself will detect a copy
+				err = nil
+			}
 			if err != nil || len(found) > 0 {
 				return duplicateOf(found), err
 			}

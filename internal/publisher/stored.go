@@ -33,10 +33,10 @@ func earliest(ev *task.Event) time.Time {
 	return ev.RequestedAt
 }
 
-// findStored searches for the event that an earlier delivery of d stored. If it finds one, it replaces ev
-// by it. It looks for both ids under which Publish may have stored it. found is false if err is not nil.
+// findStored searches for the event that an earlier delivery of d stored, under whatever id. If it finds one, it replaces
+// ev by it. found is false if err is not nil.
 func (p *Publisher) findStored(ctx context.Context, d task.Delivery, ev *task.Event) (seq uint64, found bool, err error) {
-	seqs, err := p.index.find(ctx, position{since: earliest(ev)}, ev.TaskID, perRequestID(ev.TaskID, d))
+	seqs, err := p.search(ctx, earliest(ev), ev.TaskID, perRequestID(ev.TaskID, d))
 	if err != nil {
 		return 0, false, err
 	}
@@ -49,6 +49,14 @@ func (p *Publisher) findStored(ctx context.Context, d task.Delivery, ev *task.Ev
 		}
 	}
 	return 0, false, nil
+}
+
+// search finds the events with these ids that were stored since a time of the server's clock. It waits while NATS refuses
+// the search: without it, an event could be stored twice.
+func (p *Publisher) search(ctx context.Context, since time.Time, ids ...string) ([]uint64, error) {
+	return jet.Retry(ctx, p.calls.search, func(ctx context.Context) ([]uint64, error) {
+		return p.index.find(ctx, position{since: since}, ids...)
+	})
 }
 
 // isStored decides whether ev is stored, after the stream answered that it is a duplicate. If so, it replaces ev by the
@@ -80,7 +88,7 @@ func (p *Publisher) isStored(ctx context.Context, ack eventAck, ev *task.Event, 
 // report the same workflow: a copy of a request may have taken over its task. It reports whether it did. The error is
 // task.ErrNoEvent if the message no longer exists.
 func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool, error) {
-	stored, err := p.readEvent(ctx, seq)
+	stored, _, err := p.readEvent(ctx, seq)
 	if err != nil {
 		return false, err
 	}
@@ -93,41 +101,57 @@ func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool
 	return same, nil
 }
 
-// Find returns the event of a task that was stored at some time after since, by the server's clock, and its sequence. A
-// refusal of a request is not the event of its task. The error is task.ErrNoEvent if there is none.
-func (p *Publisher) Find(ctx context.Context, taskID string, since time.Time) (task.Event, uint64, error) {
-	seqs, err := p.index.find(ctx, position{since: since}, taskID)
+// copiesWithin is the time within which the copies of a request are published, before or after its event is stored. It is
+// that in which the streams of events recognize a second copy of an event.
+const copiesWithin = time.Hour
+
+// Find searches for an event that tells how a request was answered, or how the task with its id ended. It looks at those
+// that were stored since an hour before the request. answered reports that the event answers this request, also as a
+// refusal or a replay. Otherwise it is of another request with the same task id, whose content may differ. The error is
+// task.ErrNoEvent if there is none.
+func (p *Publisher) Find(ctx context.Context, d task.Delivery, taskID string) (ev task.Event, seq uint64, answered bool, err error) {
+	own := perRequestID(taskID, d)
+	seqs, err := p.search(ctx, d.Stored.Add(-copiesWithin), own, taskID)
 	if err != nil {
-		return task.Event{}, 0, err
+		return task.Event{}, 0, false, err
 	}
+	other, otherSeq := task.Event{}, uint64(0)
 	for _, seq := range seqs {
-		ev, err := p.readEvent(ctx, seq)
+		stored, id, err := p.readEvent(ctx, seq)
 		switch {
-		case err == nil && ev.TaskID == taskID && !ev.RefusesRequest():
-			return ev, seq, nil
-		case err != nil && !errors.Is(err, task.ErrNoEvent):
-			return task.Event{}, 0, err
+		case errors.Is(err, task.ErrNoEvent), err == nil && (stored.TaskID != taskID || !stored.Status.Ended()):
+			// It no longer exists, or is another task's or another program's.
+		case err != nil:
+			return task.Event{}, 0, false, err
+		case id == own || stored.RequestedAt.Equal(d.Stored):
+			return stored, seq, true, nil
+		case !stored.RefusesRequest():
+			other, otherSeq = stored, seq
 		}
 	}
-	return task.Event{}, 0, task.ErrNoEvent
+	if otherSeq == 0 {
+		return task.Event{}, 0, false, task.ErrNoEvent
+	}
+	return other, otherSeq, false, nil
 }
 
-// readEvent reads a stored event, or returns task.ErrNoEvent if the message no longer exists. The message of another
-// program is an event without a task.
-func (p *Publisher) readEvent(ctx context.Context, seq uint64) (task.Event, error) {
+// readEvent reads a stored event, with the digest of its request's content, and its message id. The error is
+// task.ErrNoEvent if the message no longer exists. The message of another program is an event without a task.
+func (p *Publisher) readEvent(ctx context.Context, seq uint64) (ev task.Event, id string, err error) {
 	if err := p.reads.Acquire(ctx, 1); err != nil {
-		return task.Event{}, fmt.Errorf("wait to read event %d: %w", seq, err)
+		return task.Event{}, "", fmt.Errorf("wait to read event %d: %w", seq, err)
 	}
 	defer p.reads.Release(1)
 	msg, err := p.read(ctx, seq)
 	if err != nil {
-		return task.Event{}, err
+		return task.Event{}, "", err
 	}
-	var ev task.Event
+	id = msg.Header.Get(idHeader)
 	if json.Unmarshal(msg.Data, &ev) != nil {
-		return task.Event{}, nil
+		return task.Event{}, id, nil
 	}
-	return ev, nil
+	ev.Digest = msg.Header.Get(DigestHeader)
+	return ev, id, nil
 }
 
 // nextAfter returns the first event after a sequence, or task.ErrNoEvent.

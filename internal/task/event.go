@@ -34,6 +34,9 @@ type Event struct {
 	// Upper bound on the delay between the workflow's end and its detection, in milliseconds.
 	UnnoticedMS int64  `json:"unnoticed_ms,omitzero"`
 	Worker      string `json:"worker"`
+	// Of the request's content; see Request.Digest. A header of the event's message has it, and not the event itself.
+	// Empty for a refusal, and for an event of an older version.
+	Digest string `json:"-"`
 }
 
 // RefusesRequest reports whether the event answers a request that was not run because of what it said. Such an event is

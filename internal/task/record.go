@@ -63,9 +63,9 @@ type Record struct {
 func (r Record) UnknownOnce() bool { return r.ErrorCode == SubmissionUnknown }
 
 // BelongsTo reports whether the record is of the same message as the delivery. The sequence alone does not identify a
-// message: a stream that was recreated starts again from 1.
+// message: a stream that was recreated starts again from 1. A record that was written again by its event has no sequence.
 func (r Record) BelongsTo(d Delivery) bool {
-	return r.RequestSeq == d.Seq && r.RequestedAt.Equal(d.Stored)
+	return (r.RequestSeq == d.Seq || r.RequestSeq == 0) && r.RequestedAt.Equal(d.Stored)
 }
 
 // Finished returns the record of a task whose event is stored at this sequence of the results stream. A

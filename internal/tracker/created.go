@@ -32,6 +32,7 @@ func (t *Tracker) Created(ctx context.Context, maxAge time.Duration) (time.Time,
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read when the bucket of records was created: %w", err)
 	}
+	t.observe(info.State.LastSeq) // Create knows by it that the bucket was recreated since, also if it never wrote
 	t.creation.at, t.creation.asked = info.Created, asked
 	return info.Created, nil
 }

@@ -209,13 +209,13 @@ func (j *journal) endedBefore(taskID string, moments []time.Time) bool {
 	return last.state.Ended() && slices.ContainsFunc(moments, last.at.Before)
 }
 
-// unfinished returns the tasks whose latest record is not a finished one.
-func (j *journal) unfinished() []string {
+// running returns the tasks whose latest record says that their workflow runs.
+func (j *journal) running() []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var ids []string
 	for id, writes := range j.writes {
-		if !writes[len(writes)-1].state.Ended() {
+		if writes[len(writes)-1].state == task.Running {
 			ids = append(ids, id)
 		}
 	}

@@ -104,7 +104,7 @@ const rewriteTime = 20 * time.Second
 
 // deleteBucket deletes the bucket, and waits until every unfinished task has a record again.
 func (w *world) deleteBucket(ctx context.Context) error {
-	held := w.journal.unfinished()
+	running := w.journal.running() // a task that waits is written with its next step, which a pause can delay
 	deleted := time.Now()
 	end := w.faults.note(fault{what: "bucket deleted"})
 	defer end()
@@ -112,9 +112,9 @@ func (w *world) deleteBucket(ctx context.Context) error {
 		return err
 	}
 	w.deletions = append(w.deletions, deleted)
-	err := process.Until(ctx, "all records are written again", rewriteTime, func() error {
-		if n := w.journal.writtenSince(held, deleted); n < len(held) {
-			return fmt.Errorf("%d of %d are", n, len(held))
+	err := process.Until(ctx, "the records of all running tasks are written again", rewriteTime, func() error {
+		if n := w.journal.writtenSince(running, deleted); n < len(running) {
+			return fmt.Errorf("%d of %d are", n, len(running))
 		}
 		return nil
 	})
