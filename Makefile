@@ -52,7 +52,6 @@ lint: ## run golangci-lint and go fix; both must find nothing
 	$(LINT) run ./...
 	$(LINT) run --build-tags nodemo --tests=false ./cmd/... # as in the image
 	cd k8s/test && go tool -modfile=../../tools/go.mod golangci-lint run ./...
-	cd k8s/test/apiserver && go tool -modfile=../../../tools/go.mod golangci-lint run ./...
 	go fix -diff ./...
 
 vuln: ## search the linked modules for known vulnerabilities
@@ -71,13 +70,9 @@ tidy: ## check that every go.mod and go.sum is tidy
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
 	cd k8s/test && go mod tidy -diff
-	cd k8s/test/apiserver && go mod tidy -diff
 
 k8s: ## check the manifests against the API's types and this worker; needs no cluster
 	cd k8s/test && go test -shuffle=on ./...
-	cd k8s/test/apiserver && go vet ./... # it must compile, even if it is skipped
-	@if [ -n "$$KUBEBUILDER_ASSETS" ]; then cd k8s/test/apiserver && go test ./...; \
-	else echo "SKIPPED  k8s/test/apiserver: set KUBEBUILDER_ASSETS to the folder of kube-apiserver and etcd"; fi
 
 image: ## build the image capstan:dev with Docker or buildah; GO_IMAGE pins its base
 	k8s/image.sh
