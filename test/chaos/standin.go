@@ -34,7 +34,7 @@ func serveStandIn(ctx context.Context, config []byte) error {
 		return fmt.Errorf("configure the stand-in: %w", err)
 	}
 	opts := []anchortest.Option{
-		anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName), anchortest.WithPlan(planOf),
+		anchortest.WithKey(cfg.Key), anchortest.WithTaskName(anchortest.FirstWord), anchortest.WithPlan(planOf),
 		anchortest.WithSessions(func(id string) bool { return !strings.HasPrefix(id, foreignSession) }),
 	}
 	if cfg.Faults {
@@ -90,12 +90,6 @@ func largeResult() []byte {
 		result = fmt.Appendf(result, "%d ", i)
 	}
 	return append(result, '"')
-}
-
-// taskName returns the first word of a prompt, which is the task's id.
-func taskName(t anchortest.Task) string {
-	name, _, _ := strings.Cut(t.Prompt, " ")
-	return name
 }
 
 // submitChances returns the faults of any submission.
