@@ -95,7 +95,7 @@ func (p *worker) openLinks(ctx context.Context, name string) (err error) {
 		}
 		p.nats = append(p.nats, l)
 	}
-	p.api, err = link.TCP(ctx, p.w.api.addr)
+	p.api, err = link.TCP(ctx, p.w.api.Addr)
 	return err
 }
 

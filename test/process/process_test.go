@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	isChild, err := process.RunChild(context.Background(), map[string]func(context.Context, []byte) error{"greedy": takeMemory})
+	isChild, err := process.RunChild(context.Background(), map[string]process.Role{"greedy": takeMemory})
 	switch {
 	case err != nil:
 		os.Exit(1)
