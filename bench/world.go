@@ -87,7 +87,7 @@ func (w *world) launch(ctx context.Context, name, program string, settings ...st
 	if program == w.worker && name != provisioner {
 		env = append(env, w.set...)
 	}
-	p := process.Must(w.keeper.Start(ctx, w.dir, name, program, env...))
+	p := process.Must(w.keeper.Start(ctx, nil, w.dir, name, program, env...))
 	w.started = append(w.started, p)
 	return p
 }

@@ -140,7 +140,7 @@ func (w *world) launch(settings ...string) {
 		"ANCHORBROWSER_BASE_URL=" + w.api.URL(), "POLL_INTERVAL=200ms", "POLL_MAX_INTERVAL=1s", "ACK_WAIT=10s",
 		"ADMIN_ADDR=127.0.0.1:0", "GOMEMLIMIT=450MiB",
 	}, settings...)
-	p, err := w.keeper.StartIn(w.t.Context(), w.pod, w.logs, name, w.binaries.worker, env...)
+	p, err := w.keeper.Start(w.t.Context(), w.pod, w.logs, name, w.binaries.worker, env...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func (k *Keeper) StartChild(ctx context.Context, dir, name, role string, config 
 	if err != nil {
 		return nil, err
 	}
-	return k.Start(ctx, dir, name, k.self, append(env, variable)...)
+	return k.Start(ctx, nil, dir, name, k.self, append(env, variable)...)
 }
 
 // ChildEnv returns the variable that makes this program a child with that role. The configuration must be a value
