@@ -7,13 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/capstan-worker/capstan/bench/figure"
-	"github.com/capstan-worker/capstan/bench/standin"
-	"github.com/capstan-worker/capstan/internal/anchor"
-	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/test/process"
 )
 
@@ -41,10 +36,10 @@ type workload struct {
 func workloads() []workload {
 	short, long := logNormal(0.8, 0.2), logNormal(6, 0.2)
 	return []workload{
-		{"log-normal, σ 0.25", "narrow", 0.44, logNormal(2, 0.25)},
-		{"log-normal, σ 0.5", "wide", 0.73, logNormal(2, 0.5)},
-		{"log-normal, σ 1", "wider", 0.95, logNormal(2, 1)},
-		{"0.8 s and 6 s, 70:30, σ 0.2", "mixed", 0.44, func(r *rand.Rand) time.Duration {
+		{"log-normal, σ 0.25", "browser-use", 0.44, logNormal(2, 0.25)},
+		{"log-normal, σ 0.5", "openai-cua", 0.73, logNormal(2, 0.5)},
+		{"log-normal, σ 1", "gemini-computer-use", 0.95, logNormal(2, 1)},
+		{"0.8 s and 6 s, 70:30, σ 0.2", "yutori", 0.44, func(r *rand.Rand) time.Duration {
 			if r.IntN(10) < 7 {
 				return short(r)
 			}
@@ -60,13 +55,61 @@ func logNormal(median, sigma float64) func(*rand.Rand) time.Duration {
 	}
 }
 
+// polls has the worker run all workloads at once, and compares its cost for each with that of a fixed interval.
+func polls(ctx context.Context, l *lab) {
+	for round := range l.rounds {
+		random := rand.New(rand.NewPCG(uint64(round+1), 1))
+		runs := make([][]time.Duration, len(workloads())) // of each workload's tasks
+		for range pollTasks {
+			for i, load := range workloads() {
+				runs[i] = append(runs[i], load.run(random))
+			}
+		}
+		logs := l.runWorkloads(ctx, runs)
+		for i, load := range workloads() {
+			var worker cost
+			for number := pollLearn; number < pollTasks; number++ {
+				log := logs[pollTask(load, number)]
+				worker.add(log.Polls, log.Answered.Sub(log.Ended))
+			}
+			// A fixed interval delays by half of it.
+			fixed := fixedInterval(runs[i][pollLearn:], time.Duration(2*worker.mean()*float64(time.Millisecond)))
+			l.addCosts(load, worker, fixed)
+		}
+	}
+}
+
+// runWorkloads runs tasks with these run times, by workload, and returns what the stand-in noted of each.
+func (l *lab) runWorkloads(ctx context.Context, runs [][]time.Duration) map[string]anchortest.Log {
+	settings := []string{
+		"POLL_INTERVAL=" + shortestInterval.String(), "POLL_MAX_INTERVAL=" + longestInterval.String(),
+		fmt.Sprintf("MAX_IN_FLIGHT=%d", pollsHeld*10/9+1),
+	}
+	w := l.newWorld(ctx, settings...)
+	defer w.close()
+	n := pollTasks * len(runs)
+	w.publish(ctx, n, func(i int) []byte {
+		load, number := workloads()[i%len(runs)], i/len(runs)
+		return request(pollTask(load, number), load.agent, &anchortest.Plan{Run: runs[i%len(runs)][number]})
+	})
+	w.reach(ctx, w.startWorker(ctx, "worker", settings...), n)
+	return process.Must(w.api.Logs(ctx))
+}
+
+func pollTask(load workload, number int) string { return fmt.Sprintf("%s-%d", load.agent, number) }
+
 // cost is the cost of noticing the ends of tasks.
 type cost struct {
-	calls  float64   // of a task, on average
+	calls  int
 	delays []float64 // from the end of each task to the answer that reported it, in milliseconds
 }
 
-func (c cost) mean() float64 {
+func (c *cost) add(calls int, delay time.Duration) {
+	c.calls += calls
+	c.delays = append(c.delays, milliseconds(delay))
+}
+
+func (c *cost) mean() float64 {
 	sum := 0.0
 	for _, d := range c.delays {
 		sum += d
@@ -74,130 +117,30 @@ func (c cost) mean() float64 {
 	return sum / float64(len(c.delays))
 }
 
-func (c cost) product() float64 { return c.calls * c.mean() }
+// product returns the calls of a task times its delay, both on average.
+func (c *cost) product() float64 { return float64(c.calls) / float64(len(c.delays)) * c.mean() }
 
-func (c cost) p95() float64 { return figure.Quantile(c.delays, 0.95) }
-
-func polls(ctx context.Context, l *lab) ([]figure.Row, error) {
-	worker, fixed := make([][]cost, len(workloads())), make([][]cost, len(workloads()))
-	for round := range l.rounds {
-		w, f, err := l.pollCosts(ctx, round)
-		if err != nil {
-			return nil, err
-		}
-		for i, load := range workloads() {
-			worker[i], fixed[i] = append(worker[i], w[i]), append(fixed[i], f[i])
-			fmt.Printf("round %d  %-8s %.2f of a fixed interval's calls × delay\n", round+1, load.agent, w[i].product()/f[i].product())
-		}
+// fixedInterval returns the cost of a loop that polls tasks with these run times, and needs no time for a call.
+func fixedInterval(runs []time.Duration, interval time.Duration) (c cost) {
+	for _, run := range runs {
+		calls := math.Ceil(float64(run) / float64(interval))
+		c.add(int(calls), time.Duration(calls*float64(interval))-run)
 	}
-	var rows []figure.Row
-	for i, load := range workloads() {
-		row := func(what, unit string, most float64, value func(cost) float64) {
-			rows = append(rows, figure.Row{
-				What: load.name + ": " + what, Unit: unit, Of: "worker", Values: each(worker[i], value),
-				Than: "fixed interval", Others: each(fixed[i], value), Goal: figure.Goal{Most: most},
-			})
-		}
-		row(fmt.Sprintf("calls × delay, at best %.2f", load.optimum), "ms a task", nearBest*load.optimum, cost.product)
-		row("mean delay", "ms", 0, cost.mean)
-		row("p95 of the delay", "ms", 1.5, cost.p95)
-	}
-	return rows, nil
+	return c
 }
 
-// pollCosts has the worker run all workloads at once, and returns its cost for each and that of a fixed interval.
-func (l *lab) pollCosts(ctx context.Context, round int) (worker, fixed []cost, err error) {
-	settings := []string{
-		"POLL_INTERVAL=" + shortestInterval.String(), "POLL_MAX_INTERVAL=" + longestInterval.String(),
-		fmt.Sprintf("MAX_IN_FLIGHT=%d", pollsHeld*10/9+1),
+func (l *lab) addCosts(load workload, worker, fixed cost) {
+	for _, row := range []struct {
+		what, unit string
+		most       float64
+		value      func(*cost) float64
+	}{
+		{fmt.Sprintf("calls × delay, at best %.2f", load.optimum), "ms a task", nearBest * load.optimum, (*cost).product},
+		{"mean delay", "ms", 0, (*cost).mean},
+		{"p95 of the delay", "ms", 1.5, func(c *cost) float64 { return figure.Quantile(c.delays, 0.95) }},
+	} {
+		r := figure.Row{What: load.name + ": " + row.what, Unit: row.unit, Goal: figure.Goal{Most: row.most}}
+		l.add("worker", row.value(&worker), r)
+		l.add("fixed interval", row.value(&fixed), r)
 	}
-	w, err := l.newWorld(ctx, standin.Config{Times: true}, settings...)
-	defer w.close()
-	if err != nil {
-		return nil, nil, err
-	}
-	loads, random := workloads(), rand.New(rand.NewPCG(uint64(round+1), 1))
-	err = w.publish(ctx, pollTasks*len(loads), func(i int) []byte {
-		load := loads[i%len(loads)]
-		id := pollTask(load, i/len(loads))
-		return fmt.Appendf(nil, `{"task_id":%q,"url":"https://example.com/","agent":%q,"prompt":"%s %s and done"}`, id, load.agent, id, load.run(random))
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := w.startWorker(ctx, "worker", settings...)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := w.finish(ctx, p, pollTasks*len(loads)); err != nil {
-		return nil, nil, err
-	}
-	if worker, err = w.pollCost(ctx, ""); err != nil {
-		return nil, nil, err
-	}
-	if err := w.replay(ctx, worker); err != nil {
-		return nil, nil, err
-	}
-	fixed, err = w.pollCost(ctx, "fixed-")
-	return worker, fixed, err
-}
-
-func pollTask(load workload, number int) string { return fmt.Sprintf("%s-%d", load.agent, number) }
-
-// pollCost returns the cost of each workload, for the tasks whose ids have this prefix.
-func (w *world) pollCost(ctx context.Context, prefix string) ([]cost, error) {
-	times, err := w.times(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var all []cost
-	for _, load := range workloads() {
-		var c cost
-		for i := pollLearn; i < pollTasks; i++ {
-			noted := times[prefix+pollTask(load, i)]
-			c.calls += float64(noted.Polls) / (pollTasks - pollLearn)
-			c.delays = append(c.delays, milliseconds(noted.Answered-noted.Posted-noted.Run))
-		}
-		all = append(all, c)
-	}
-	return all, nil
-}
-
-// replay runs the counted tasks again, with a loop that polls at a fixed interval. For each workload the interval is
-// twice the worker's mean delay, so that the mean delay of the loop is the same. A busy machine delays both.
-func (w *world) replay(ctx context.Context, worker []cost) error {
-	times, err := w.times(ctx)
-	if err != nil {
-		return err
-	}
-	client, err := anchor.New(anchor.Config{APIKey: "bench", BaseURL: w.apiURL, RequestTimeout: startTime}, "bench", prometheus.NewRegistry())
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(pollsHeld)
-	for i := pollLearn; i < pollTasks; i++ {
-		for k, load := range workloads() {
-			id := pollTask(load, i)
-			body := fmt.Appendf(nil, `{"async":true,"prompt":"fixed-%s %s and done"}`, id, time.Duration(times[id].Run))
-			interval := time.Duration(2 * worker[k].mean() * float64(time.Millisecond))
-			group.Go(func() error { return submitAndPoll(ctx, client, body, interval) })
-		}
-	}
-	return group.Wait()
-}
-
-func submitAndPoll(ctx context.Context, client *anchor.Client, body []byte, interval time.Duration) error {
-	id, err := client.Submit(ctx, "", body)
-	for err == nil {
-		if err = process.Pass(ctx, interval); err != nil {
-			break
-		}
-		var workflow task.Workflow
-		if workflow, err = client.Status(ctx, id, anchor.MaxAnswer); workflow.Ended() {
-			break
-		}
-	}
-	return err
 }

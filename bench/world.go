@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,14 +14,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/bench/standin"
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/natsserver"
 	"github.com/capstan-worker/capstan/test/process"
 )
 
-// The names that a worker gives to its streams by default.
+// The names that a worker uses by default.
 const (
-	requestStream  = "TASKS"
 	requestSubject = "tasks.request"
 	resultStream   = "TASK_RESULTS"
 )
@@ -39,212 +36,124 @@ type world struct {
 	*lab
 	dir     string
 	server  *process.Process
-	api     *process.Process
+	api     *process.StandIn
 	natsURL string
-	apiURL  string
 	nc      *nats.Conn
 	js      jetstream.JetStream
-	started []*process.Process
+	started []*process.Process // all of them
 }
 
 // newWorld starts NATS and the stand-in, and has a worker with these settings create the streams. The caller must
-// close the world, even after an error.
-func (l *lab) newWorld(ctx context.Context, api standin.Config, settings ...string) (*world, error) {
+// close the world.
+func (l *lab) newWorld(ctx context.Context, settings ...string) *world {
 	l.worlds++
 	w := &world{lab: l, dir: filepath.Join(l.dir, fmt.Sprintf("world-%d", l.worlds))}
-	if err := os.MkdirAll(w.dir, 0o700); err != nil {
-		return w, fmt.Errorf("create a folder: %w", err)
-	}
-	if err := w.startServer(ctx); err != nil {
-		return w, err
-	}
-	if err := w.startAPI(ctx, api); err != nil {
-		return w, err
-	}
-	p, err := w.startWorker(ctx, provisioner, settings...)
-	if err != nil {
-		return w, err
-	}
-	err = w.stop(ctx, p)
-	return w, err
+	process.Check(os.MkdirAll(w.dir, 0o700))
+	w.startServer(ctx)
+	// The stand-in collects garbage less often than usual, to leave more time to the others.
+	addr := fmt.Sprintf("127.0.0.1:%d", process.Must(l.ports.Free(ctx)))
+	w.api = process.Must(l.keeper.StartStandIn(ctx, w.dir, addr, nil, "GOGC=400"))
+	w.started = append(w.started, w.api.Process)
+	w.stop(ctx, w.startWorker(ctx, provisioner, settings...))
+	return w
 }
 
-// filledWorld is a new world with n requests on its stream.
-func (l *lab) filledWorld(ctx context.Context, n int, api standin.Config, settings ...string) (*world, error) {
-	w, err := l.newWorld(ctx, api, settings...)
-	if err == nil {
-		err = w.publish(ctx, n, func(i int) []byte { return request(fmt.Sprintf("task-%07d", i)) })
-	}
-	return w, err
-}
-
-func (w *world) startServer(ctx context.Context) error {
-	port, err := w.ports.Free(ctx)
-	if err != nil {
-		return err
-	}
-	env, err := process.ChildEnv(process.NATS, natsserver.Config{Dir: filepath.Join(w.dir, "store"), Port: port})
-	if err != nil {
-		return err
-	}
-	if w.server, err = w.keeper.Start(ctx, w.dir, "nats", w.self, env); err != nil {
-		return err
-	}
+func (w *world) startServer(ctx context.Context) {
+	port := process.Must(w.ports.Free(ctx))
+	w.server = process.Must(w.keeper.StartChild(ctx, w.dir, "nats", process.NATS, natsserver.Config{Dir: filepath.Join(w.dir, "store"), Port: port}))
+	w.started = append(w.started, w.server)
 	w.natsURL = fmt.Sprintf("nats://127.0.0.1:%d", port)
-	err = process.Until(ctx, "NATS answers", startTime, func() error {
+	process.Check(process.Until(ctx, "NATS answers", startTime, func() (err error) {
 		w.nc, err = nats.Connect(w.natsURL)
 		return errors.Join(err, w.server.Running())
-	})
-	if err != nil {
-		return err
-	}
-	w.js, err = jetstream.New(w.nc)
-	return err
-}
-
-func (w *world) startAPI(ctx context.Context, cfg standin.Config) error {
-	port, err := w.ports.Free(ctx)
-	if err != nil {
-		return err
-	}
-	cfg.Addr = fmt.Sprintf("127.0.0.1:%d", port)
-	env, err := process.ChildEnv(standin.Role, cfg)
-	if err != nil {
-		return err
-	}
-	if w.api, err = w.keeper.Start(ctx, w.dir, "api", w.self, env); err != nil {
-		return err
-	}
-	w.apiURL = "http://" + cfg.Addr
-	return process.Until(ctx, "the stand-in answers", startTime, func() error {
-		_, err := w.polls(ctx)
-		return err
-	})
+	}))
+	w.js = process.Must(jetstream.New(w.nc))
 }
 
 // startWorker starts a worker and waits until it is ready.
-func (w *world) startWorker(ctx context.Context, name string, settings ...string) (*process.Process, error) {
-	p, err := w.launch(ctx, name, w.worker, settings...)
-	if err != nil {
-		return p, err
-	}
-	return p, process.Until(ctx, name+" is ready", startTime, func() error { return p.Ready(ctx) })
+func (w *world) startWorker(ctx context.Context, name string, settings ...string) *process.Process {
+	p := w.launch(ctx, name, w.worker, settings...)
+	process.Check(process.Until(ctx, name+" is ready", startTime, func() error { return p.Ready(ctx) }))
+	return p
 }
 
 // launch starts a worker or the floor. The settings take precedence over those of all benchmarks, and the user's over
 // both.
-func (w *world) launch(ctx context.Context, name, program string, settings ...string) (*process.Process, error) {
+func (w *world) launch(ctx context.Context, name, program string, settings ...string) *process.Process {
 	env := append([]string{
-		"NATS_URL=" + w.natsURL, "ANCHORBROWSER_BASE_URL=" + w.apiURL, "ANCHORBROWSER_API_KEY=bench", "WORKER_NAME=" + name, "ADMIN_ADDR=127.0.0.1:0",
+		"NATS_URL=" + w.natsURL, "ANCHORBROWSER_BASE_URL=http://" + w.api.Addr, "ANCHORBROWSER_API_KEY=" + apiKey,
+		"WORKER_NAME=" + name, "ADMIN_ADDR=127.0.0.1:0",
 	}, settings...)
 	if program == w.worker && name != provisioner {
 		env = append(env, w.set...)
 	}
-	p, err := w.keeper.Start(ctx, w.dir, name, program, env...)
-	if err == nil {
-		w.started = append(w.started, p)
-	}
-	return p, err
+	p := process.Must(w.keeper.Start(ctx, nil, w.dir, name, program, env...))
+	w.started = append(w.started, p)
+	return p
 }
 
 // stop ends a process as a deploy does.
-func (*world) stop(ctx context.Context, p *process.Process) error {
-	if err := p.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	return p.Exit(ctx, time.Minute)
-}
-
-// polls returns how many status calls the stand-in has answered.
-func (w *world) polls(ctx context.Context) (n int, err error) {
-	err = w.askAPI(ctx, standin.PollsPath, &n)
-	return n, err
-}
-
-// times returns what the stand-in noted of each task.
-func (w *world) times(ctx context.Context) (all map[string]standin.Times, err error) {
-	err = w.askAPI(ctx, standin.TimesPath, &all)
-	return all, err
-}
-
-func (w *world) askAPI(ctx context.Context, path string, into any) error {
-	answer, err := process.Call(ctx, http.MethodGet, w.apiURL+path, nil)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(answer, into)
+func (*world) stop(ctx context.Context, p *process.Process) {
+	process.Check(p.Signal(syscall.SIGTERM))
+	process.Check(p.Exit(ctx, time.Minute))
 }
 
 // close kills all processes and deletes the streams.
 func (w *world) close() {
-	if w.nc != nil {
-		w.nc.Close()
-	}
-	for _, p := range append(w.started, w.api, w.server) {
-		if p != nil {
-			_ = p.Kill()
-		}
+	w.nc.Close()
+	for _, p := range w.started {
+		_ = p.Kill()
 	}
 	_ = os.RemoveAll(filepath.Join(w.dir, "store"))
 }
 
-// request returns a task request of 300 bytes.
-func request(id string) []byte {
-	const size, end = 300, `"}`
-	begin := fmt.Sprintf(`{"task_id":%q,"url":"https://example.com/","prompt":"%s `, id, id)
-	return []byte(begin + strings.Repeat("x", max(0, size-len(begin)-len(end))) + end)
+func taskID(number int) string { return fmt.Sprintf("task-%07d", number) }
+
+// request returns a task request of 300 bytes. Its workflow runs as planned; without a plan it ends at once.
+func request(id, agent string, plan *anchortest.Plan) []byte {
+	const size = 300
+	r := struct {
+		ID     string `json:"task_id"` // the floor wants it first
+		URL    string `json:"url"`
+		Agent  string `json:"agent,omitempty"`
+		Prompt string `json:"prompt"`
+	}{id, "https://example.com/", agent, id}
+	if plan != nil {
+		r.Prompt = process.Must(anchortest.Prompt(id, *plan))
+	}
+	r.Prompt += " "
+	r.Prompt += strings.Repeat("x", max(0, size-len(process.Must(json.Marshal(r)))))
+	return process.Must(json.Marshal(r))
 }
 
 // publish publishes n requests and returns when all are stored.
-func (w *world) publish(ctx context.Context, n int, request func(i int) []byte) error {
-	const window = 2000
-	js, err := jetstream.New(w.nc, jetstream.WithPublishAsyncMaxPending(window))
-	if err != nil {
-		return err
+func (w *world) publish(ctx context.Context, n int, request func(i int) []byte) {
+	acks := make([]jetstream.PubAckFuture, n)
+	for i := range acks {
+		acks[i] = process.Must(w.js.PublishAsync(requestSubject, request(i), jetstream.WithStallWait(time.Minute)))
 	}
-	var pending []jetstream.PubAckFuture
-	for i := range n {
-		ack, err := js.PublishAsync(requestSubject, request(i), jetstream.WithStallWait(time.Minute))
-		if err != nil {
-			return fmt.Errorf("publish: %w", err)
+	for _, ack := range acks {
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			process.Check(fmt.Errorf("publish: %w", err))
+		case <-ctx.Done():
+			process.Check(ctx.Err())
 		}
-		if pending = append(pending, ack); len(pending) < window && i < n-1 {
-			continue
-		}
-		for _, ack := range pending {
-			select {
-			case <-ack.Ok():
-			case err := <-ack.Err():
-				return fmt.Errorf("publish: %w", err)
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		pending = pending[:0]
 	}
-	return nil
 }
 
-// finish waits until n events are stored and no request is left.
-func (w *world) finish(ctx context.Context, p *process.Process, n int) error {
-	return process.Until(ctx, fmt.Sprintf("%d tasks have finished", n), 5*time.Minute, func() error {
-		requests, err := w.messages(ctx, requestStream)
+// reach waits until n events are stored at least, and returns how many there are.
+func (w *world) reach(ctx context.Context, p *process.Process, n int) (events int) {
+	process.Check(process.Until(ctx, fmt.Sprintf("%d tasks have finished", n), 5*time.Minute, func() error {
+		s, err := w.js.Stream(ctx, resultStream)
 		if err != nil {
-			return err
+			return fmt.Errorf("read the events: %w", err)
 		}
-		events, err := w.messages(ctx, resultStream)
-		if err == nil && (requests > 0 || events != n) {
-			err = fmt.Errorf("%d requests are left, and there are %d events", requests, events)
+		if events = int(s.CachedInfo().State.Msgs); events < n {
+			err = fmt.Errorf("there are %d events", events)
 		}
 		return errors.Join(err, p.Running())
-	})
-}
-
-// messages returns how many messages a stream holds.
-func (w *world) messages(ctx context.Context, stream string) (int, error) {
-	s, err := w.js.Stream(ctx, stream)
-	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", stream, err)
-	}
-	return int(min(s.CachedInfo().State.Msgs, math.MaxInt32)), nil
+	}))
+	return events
 }

@@ -58,8 +58,6 @@ func (r Row) Met() bool {
 // bound writes the goal, as in "≥ 0.80".
 func (g Goal) bound() string {
 	switch {
-	case g.Least != 0 && g.Most != 0:
-		return Short(g.Least) + " to " + Short(g.Most)
 	case g.Least != 0:
 		return "≥ " + Short(g.Least)
 	case g.Most != 0:

@@ -63,11 +63,15 @@ func TestADocumentShowsTheLatestReports(t *testing.T) {
 	if err := os.WriteFile(document, []byte(head+tail), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rows := []figure.Row{
-		{What: "rate", Unit: "tasks/s", Of: "worker", Values: []float64{50, 70}, Than: "floor", Others: []float64{100, 100}, Goal: figure.Goal{Least: 0.8}, Headline: "through one worker"},
-		{What: "memory", Unit: "KiB", Of: "worker", Values: []float64{4}, Goal: figure.Goal{Most: 6}},
+	var old, a, b figure.Report
+	old.Name, old.About, a.Name, b.Name = "a", "an older report", "a", "b"
+	for _, round := range []struct{ worker, floor float64 }{{50, 100}, {70, 100}} {
+		row := figure.Row{What: "rate", Unit: "tasks/s", Goal: figure.Goal{Least: 0.8}, Headline: "through one worker"}
+		a.Add("worker", round.worker, row)
+		a.Add("floor", round.floor, row)
 	}
-	for _, r := range []figure.Report{{Name: "a", About: "an older report"}, {Name: "b", Rows: rows[1:]}, {Name: "a", Rows: rows[:1]}} {
+	b.Add("worker", 4, figure.Row{What: "memory", Unit: "KiB", Goal: figure.Goal{Most: 6}})
+	for _, r := range []figure.Report{old, b, a} {
 		if err := figure.Save(figures, r); err != nil {
 			t.Fatal(err)
 		}

@@ -25,6 +25,21 @@ type Report struct {
 	Rows    []Row     `json:"rows"`
 }
 
+// Add adds a value of a program to the row with that name. The row's first value creates it, and what has a value
+// later is compared with the program of the first one.
+func (r *Report) Add(of string, value float64, row Row) {
+	i := slices.IndexFunc(r.Rows, func(old Row) bool { return old.What == row.What })
+	if i < 0 {
+		row.Of, i = of, len(r.Rows)
+		r.Rows = append(r.Rows, row)
+	}
+	if added := &r.Rows[i]; added.Of == of {
+		added.Values = append(added.Values, value)
+	} else {
+		added.Than, added.Others = of, append(added.Others, value)
+	}
+}
+
 // ThisMachine describes the machine and the versions in this program. It leaves out what it cannot find.
 func ThisMachine() string {
 	parts := []string{
@@ -53,7 +68,7 @@ func valueIn(file, name string) string {
 }
 
 // Table writes a report as a table in Markdown, followed by the command, the machine and the versions.
-func (r Report) Table() string {
+func (r *Report) Table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### %s\n\n%s\n\n", r.Name, r.About)
 	b.WriteString("| what | measured | compared with | ratio, median (least–most) | goal | |\n| --- | --- | --- | --- | --- | --- |\n")

@@ -12,8 +12,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,27 +30,19 @@ const (
 
 func main() {
 	cfg, err := app.LoadConfig()
-	if err == nil {
-		err = run(cfg)
-	}
+	check(err)
+	nc, err := nats.Connect(cfg.NATS.URL)
+	check(err)
+	api, err := anchor.New(cfg.Anchor, "floor", prometheus.NewRegistry())
+	check(err)
+	newLine(nc, api, cfg.MaxInFlight).run(context.Background(), cfg.Submit.Concurrency)
+	select {}
+}
+
+// check ends the program if something has failed.
+func check(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-}
-
-func run(cfg app.Config) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	nc, err := nats.Connect(cfg.NATS.URL)
-	if err != nil {
-		return fmt.Errorf("connect to NATS: %w", err)
-	}
-	defer nc.Close()
-	api, err := anchor.New(cfg.Anchor, "floor", prometheus.NewRegistry())
-	if err != nil {
-		return err
-	}
-	defer api.Close()
-	return newLine(nc, api, cfg.MaxInFlight).run(ctx, cfg.Submit.Concurrency)
 }

@@ -21,9 +21,6 @@ func prepare(ctx context.Context, o options, chosen []scenario) (*program, error
 		return nil, fmt.Errorf("create a folder: %w", err)
 	}
 	p := &program{dir: dir, worker: filepath.Join(dir, "worker"), race: o.race}
-	if p.self, err = os.Executable(); err != nil {
-		return nil, fmt.Errorf("find this program: %w", err)
-	}
 	race := fmt.Sprintf("-race=%t", o.race)
 	if err := process.Build(ctx, workerPackage, p.worker, race); err != nil {
 		return nil, err

@@ -36,7 +36,7 @@ func (w *world) collect(ctx context.Context) (verdict.Evidence, error) {
 	e.Forgotten = func(id string) bool { return w.journal.endedBefore(id, w.deletions) }
 	e.Core, e.Older = w.core.evidence(w.faults), w.older != ""
 	var err error
-	if e.Runs, err = w.api.logs(ctx); err != nil {
+	if e.Runs, err = w.api.Logs(ctx); err != nil {
 		return e, err
 	}
 	if e.Left, err = w.left(ctx); err != nil {

@@ -32,7 +32,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	isChild, err := process.RunChild(ctx, map[string]func(context.Context, []byte) error{standInRole: serveStandIn})
+	isChild, err := process.RunChild(ctx, map[string]process.Role{process.StandInRole: process.ServeStandIn(newStandIn)})
 	if isChild || err != nil {
 		exit(err)
 	}

@@ -29,12 +29,8 @@ type node struct {
 func (n *node) addr() string { return fmt.Sprintf("127.0.0.1:%d", n.cfg.Port) }
 
 // start starts the node, with the streams that it has stored.
-func (n *node) start(ctx context.Context) error {
-	env, err := process.ChildEnv(process.NATS, n.cfg)
-	if err != nil {
-		return err
-	}
-	n.Process, err = n.w.keeper.Start(ctx, n.w.dir, n.cfg.Name, n.w.self, env)
+func (n *node) start(ctx context.Context) (err error) {
+	n.Process, err = n.w.keeper.StartChild(ctx, n.w.dir, n.cfg.Name, process.NATS, n.cfg)
 	return err
 }
 

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/capstan-worker/capstan/test/process"
+
 	"golang.org/x/sync/errgroup"
 )
 
@@ -91,7 +93,7 @@ func (p *program) runOne(ctx context.Context, o options, s scenario) (r row) {
 	w, err := newWorld(ctx, p, s.name, cfg)
 	defer w.close()
 	if err == nil {
-		err = catch(func() { s.run(ctx, w) })
+		err = process.Catch(func() { s.run(ctx, w) })
 	}
 	if err == nil {
 		r.Count, err = w.finish(ctx)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"slices"
+
+	"github.com/capstan-worker/capstan/test/process"
 )
 
 // scenario is one way to break the world.
@@ -26,33 +28,8 @@ func scenarios() []scenario {
 	return slices.Concat(windows(), stops(), outages(), clusters(), apiFaults(), streamFaults(), machines(), handovers(), storms())
 }
 
-// failure is the panic with which a scenario ends early, as FailNow ends a test.
-type failure struct{ err error }
-
 // check ends the scenario if err is not nil.
-func check(err error) {
-	if err != nil {
-		panic(failure{err})
-	}
-}
+func check(err error) { process.Check(err) }
 
 // must returns v, or ends the scenario if err is not nil.
-func must[T any](v T, err error) T {
-	check(err)
-	return v
-}
-
-// catch runs part of a scenario and returns the error that ended it.
-func catch(part func()) (err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case failure:
-			err = p.err
-		default:
-			panic(p)
-		}
-	}()
-	part()
-	return nil
-}
+func must[T any](v T, err error) T { return process.Must(v, err) }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,26 +14,22 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 )
 
-// standInRole is the role of the child process that runs the stand-in.
-const standInRole = "api"
-
 // standInConfig says how the stand-in for the API is run.
 type standInConfig struct {
-	Addr   string `json:"addr"`
 	Key    string `json:"key"`
 	Seed   uint64 `json:"seed"`
 	Faults bool   `json:"faults"` // some calls fail at random
 }
 
-// serveStandIn is the stand-in's own main. Each worker has a link of its own and so sends another Host header, which
+// newStandIn returns the handler of the stand-in's process. Each worker has a link of its own and so sends another Host header, which
 // shows which worker polls what.
-func serveStandIn(ctx context.Context, config []byte) error {
+func newStandIn(config []byte) (http.Handler, error) {
 	var cfg standInConfig
 	if err := json.Unmarshal(config, &cfg); err != nil {
-		return fmt.Errorf("configure the stand-in: %w", err)
+		return nil, err
 	}
 	opts := []anchortest.Option{
-		anchortest.WithKey(cfg.Key), anchortest.WithTaskName(taskName), anchortest.WithPlan(planOf),
+		anchortest.WithKey(cfg.Key), anchortest.WithTaskName(anchortest.FirstWord), anchortest.WithPlan(planOf),
 		anchortest.WithSessions(func(id string) bool { return !strings.HasPrefix(id, foreignSession) }),
 	}
 	if cfg.Faults {
@@ -49,13 +44,7 @@ func serveStandIn(ctx context.Context, config []byte) error {
 		polls.note(r)
 		api.ServeHTTP(w, r)
 	})
-	server := &http.Server{Addr: cfg.Addr, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve the stand-in: %w", err)
-	}
-	return nil
+	return mux, nil
 }
 
 // planOf returns the plan in the prompt. A short name stands for the large result, which would not fit into a request.
@@ -90,12 +79,6 @@ func largeResult() []byte {
 		result = fmt.Appendf(result, "%d ", i)
 	}
 	return append(result, '"')
-}
-
-// taskName returns the first word of a prompt, which is the task's id.
-func taskName(t anchortest.Task) string {
-	name, _, _ := strings.Cut(t.Prompt, " ")
-	return name
 }
 
 // submitChances returns the faults of any submission.
@@ -157,24 +140,14 @@ func (p *firstPolls) show(w http.ResponseWriter, _ *http.Request) {
 
 // standIn is the process of the stand-in.
 type standIn struct {
-	*process.Process
-	addr string
-	key  string
-}
-
-// logs returns what workers asked, by task.
-func (s *standIn) logs(ctx context.Context) (map[string]anchortest.Log, error) {
-	var all struct {
-		Tasks map[string]anchortest.Log `json:"tasks"`
-	}
-	err := s.get(ctx, "/_stand-in/log", &all)
-	return all.Tasks, err
+	*process.StandIn
+	key string
 }
 
 // polls returns when each worker first polled each workflow, by workflow and by the address of the worker's link.
 func (s *standIn) polls(ctx context.Context) (map[string]map[string]time.Time, error) {
 	var first map[string]map[string]time.Time
-	err := s.get(ctx, "/_chaos/polls", &first)
+	err := s.Get(ctx, "/_chaos/polls", &first)
 	return first, err
 }
 
@@ -184,22 +157,11 @@ func (s *standIn) fail(ctx context.Context, f anchortest.Fault) error {
 	if err != nil {
 		return fmt.Errorf("begin an outage: %w", err)
 	}
-	_, err = process.Call(ctx, http.MethodPut, "http://"+s.addr+"/_stand-in/outage", text)
+	_, err = process.Call(ctx, http.MethodPut, "http://"+s.Addr+"/_stand-in/outage", text)
 	return err
 }
 
 func (s *standIn) recover(ctx context.Context) error {
-	_, err := process.Call(ctx, http.MethodDelete, "http://"+s.addr+"/_stand-in/outage", nil)
+	_, err := process.Call(ctx, http.MethodDelete, "http://"+s.Addr+"/_stand-in/outage", nil)
 	return err
-}
-
-func (s *standIn) get(ctx context.Context, path string, into any) error {
-	answer, err := process.Call(ctx, http.MethodGet, "http://"+s.addr+path, nil)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(answer, into); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", path, err)
-	}
-	return nil
 }

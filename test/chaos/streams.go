@@ -32,7 +32,7 @@ func full(stream string, r recipe) func(context.Context, *world) {
 		check(w.startWorkers(ctx, 2))
 		check(w.ask(ctx, times(n, r)...))
 		check(process.Until(ctx, "all tasks are posted", 20*time.Second, func() error {
-			logs, err := w.api.logs(ctx)
+			logs, err := w.api.Logs(ctx)
 			if err == nil && len(logs) < n {
 				err = fmt.Errorf("%d of %d are", len(logs), n)
 			}

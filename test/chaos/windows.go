@@ -138,7 +138,7 @@ func (m moment) inside(ctx context.Context, w *world, holds []*link.Hold) (n int
 	if m.hold != nil {
 		return n, nil
 	}
-	logs, err := w.api.logs(ctx)
+	logs, err := w.api.Logs(ctx)
 	for _, log := range logs {
 		n += log.Posts
 	}

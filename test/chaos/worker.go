@@ -64,7 +64,7 @@ func (w *world) launchWorker(ctx context.Context, settings ...string) (*worker, 
 		w.pods = append(w.pods, p.pod)
 	}
 	var err error
-	p.Process, err = w.keeper.StartIn(ctx, p.pod, w.dir, name, binary, append(p.env(name), settings...)...)
+	p.Process, err = w.keeper.Start(ctx, p.pod, w.dir, name, binary, append(p.env(name), settings...)...)
 	return p, err
 }
 
@@ -95,7 +95,7 @@ func (p *worker) openLinks(ctx context.Context, name string) (err error) {
 		}
 		p.nats = append(p.nats, l)
 	}
-	p.api, err = link.TCP(ctx, p.w.api.addr)
+	p.api, err = link.TCP(ctx, p.w.api.Addr)
 	return err
 }
 

@@ -23,7 +23,6 @@ const ackWait = 3 * time.Second
 
 // program holds what all worlds share.
 type program struct {
-	self   string // the path of this program
 	worker string // the path of the worker
 	older  string // the path of an older version of the worker; empty: all are of this one
 	skewed string // the path of a worker whose clock can be wrong; empty: no scenario needs it
@@ -132,7 +131,7 @@ func (w *world) close() {
 			_ = n.Kill()
 		}
 	}
-	if w.api != nil && w.api.Process != nil {
+	if w.api != nil && w.api.StandIn != nil {
 		_ = w.api.Kill()
 	}
 }
@@ -142,18 +141,10 @@ func (w *world) startAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.api = &standIn{addr: fmt.Sprintf("127.0.0.1:%d", port), key: fmt.Sprintf("key-%016x", rand.Uint64())}
-	env, err := process.ChildEnv(standInRole, standInConfig{Addr: w.api.addr, Key: w.api.key, Seed: w.seed, Faults: w.unwell})
-	if err != nil {
-		return err
-	}
-	if w.api.Process, err = w.keeper.Start(ctx, w.dir, "api", w.self, env); err != nil {
-		return err
-	}
-	return process.Until(ctx, "the stand-in answers", 20*time.Second, func() error {
-		_, err := w.api.logs(ctx)
-		return err
-	})
+	w.api = &standIn{key: fmt.Sprintf("key-%016x", rand.Uint64())}
+	cfg := standInConfig{Key: w.api.key, Seed: w.seed, Faults: w.unwell}
+	w.api.StandIn, err = w.keeper.StartStandIn(ctx, w.dir, fmt.Sprintf("127.0.0.1:%d", port), cfg)
+	return err
 }
 
 // note adds a problem: the scenario has failed.

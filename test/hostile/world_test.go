@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -98,7 +97,7 @@ func newWorld(t *testing.T) *world {
 func newWorldWith(t *testing.T, b binaries) *world {
 	t.Helper()
 	w := &world{binaries: b, t: t, logs: t.TempDir(), nats: natstest.Start(t), plans: map[string]anchortest.Plan{}}
-	w.api = anchortest.New(anchortest.WithPlan(w.plan), anchortest.WithTaskName(firstWord))
+	w.api = anchortest.New(anchortest.WithPlan(w.plan), anchortest.WithTaskName(anchortest.FirstWord))
 	if err := w.api.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -109,17 +108,11 @@ func newWorldWith(t *testing.T, b binaries) *world {
 	return w
 }
 
-// firstWord returns the name of a task's plan.
-func firstWord(t anchortest.Task) string {
-	name, _, _ := strings.Cut(t.Prompt, " ")
-	return name
-}
-
 // plan returns the plan that the prompt names.
 func (w *world) plan(t anchortest.Task) anchortest.Plan {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.plans[firstWord(t)]
+	return w.plans[anchortest.FirstWord(t)]
 }
 
 // setPlan gives the API a plan for the tasks whose prompt begins with a name.
@@ -147,7 +140,7 @@ func (w *world) launch(settings ...string) {
 		"ANCHORBROWSER_BASE_URL=" + w.api.URL(), "POLL_INTERVAL=200ms", "POLL_MAX_INTERVAL=1s", "ACK_WAIT=10s",
 		"ADMIN_ADDR=127.0.0.1:0", "GOMEMLIMIT=450MiB",
 	}, settings...)
-	p, err := w.keeper.StartIn(w.t.Context(), w.pod, w.logs, name, w.binaries.worker, env...)
+	p, err := w.keeper.Start(w.t.Context(), w.pod, w.logs, name, w.binaries.worker, env...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

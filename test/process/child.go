@@ -14,13 +14,27 @@ const childVariable = "CAPSTAN_TEST_CHILD"
 
 // The roles that every program can give to its children. It may add its own: see RunChild.
 const (
-	NATS   = "nats" // its configuration is a natsserver.Config
-	keeper = "keeper"
+	NATS        = "nats" // its configuration is a natsserver.Config
+	StandInRole = "api"  // the program gives its function to RunChild: see ServeStandIn
+	keeper      = "keeper"
 )
+
+// Role plays the part of a child until ctx ends. The configuration is JSON.
+type Role func(ctx context.Context, config []byte) error
 
 type child struct {
 	Role   string          `json:"role"`
 	Config json.RawMessage `json:"config,omitempty"`
+}
+
+// StartChild starts this program again as a child with that role. The configuration must be a value that JSON can
+// carry. Everything else is as in Start.
+func (k *Keeper) StartChild(ctx context.Context, dir, name, role string, config any, env ...string) (*Process, error) {
+	variable, err := ChildEnv(role, config)
+	if err != nil {
+		return nil, err
+	}
+	return k.Start(ctx, nil, dir, name, k.self, append(env, variable)...)
 }
 
 // ChildEnv returns the variable that makes this program a child with that role. The configuration must be a value
@@ -38,7 +52,7 @@ func ChildEnv(role string, config any) (string, error) {
 
 // RunChild plays the part of a child until ctx ends, and reports whether this process is one. Each role that is not
 // one of this package's own has its function in roles.
-func RunChild(ctx context.Context, roles map[string]func(ctx context.Context, config []byte) error) (isChild bool, err error) {
+func RunChild(ctx context.Context, roles map[string]Role) (isChild bool, err error) {
 	text := os.Getenv(childVariable)
 	if text == "" {
 		return false, nil

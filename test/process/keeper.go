@@ -15,6 +15,7 @@ import (
 
 // Keeper is a child that kills the processes that are left when this program has ended, even by kill -9.
 type Keeper struct {
+	self  string // path of this program
 	mu    sync.Mutex
 	stdin io.WriteCloser // guarded by mu
 }
@@ -39,7 +40,7 @@ func NewKeeper(ctx context.Context) (*Keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the keeper: %w", err)
 	}
-	return &Keeper{stdin: stdin}, nil
+	return &Keeper{self: self, stdin: stdin}, nil
 }
 
 // The signs before the number of a process that tell the keeper of its start and its end.

@@ -27,13 +27,8 @@ type Process struct {
 }
 
 // Start starts a program with its output in a file of the folder, and with no environment but PATH, HOME
-// and env. It outlives ctx, and dies with this program.
-func (k *Keeper) Start(ctx context.Context, dir, name, path string, env ...string) (*Process, error) {
-	return k.StartIn(ctx, nil, dir, name, path, env...)
-}
-
-// StartIn starts a program as Start does, in a pod. A nil pod sets no limit.
-func (k *Keeper) StartIn(ctx context.Context, pod *Pod, dir, name, path string, env ...string) (*Process, error) {
+// and env. It outlives ctx, and dies with this program. A nil pod sets no limit.
+func (k *Keeper) Start(ctx context.Context, pod *Pod, dir, name, path string, env ...string) (*Process, error) {
 	p := &Process{Name: name, LogFile: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	log, err := os.OpenFile(p.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -56,9 +51,6 @@ func (k *Keeper) StartIn(ctx context.Context, pod *Pod, dir, name, path string, 
 	}()
 	return p, nil
 }
-
-// PID is the process's number, also of one that has ended.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Signal sends a signal; to a process that has ended it does nothing.
 func (p *Process) Signal(s syscall.Signal) error {

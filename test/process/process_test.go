@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	isChild, err := process.RunChild(context.Background(), map[string]func(context.Context, []byte) error{"greedy": takeMemory})
+	isChild, err := process.RunChild(context.Background(), map[string]process.Role{"greedy": takeMemory})
 	switch {
 	case err != nil:
 		os.Exit(1)
@@ -59,7 +59,7 @@ func TestAPodLimitsMemory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			greedy, err := newKeeper(t).StartIn(t.Context(), pod, t.TempDir(), "greedy", os.Args[0], env)
+			greedy, err := newKeeper(t).Start(t.Context(), pod, t.TempDir(), "greedy", os.Args[0], env)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +77,7 @@ func TestAPodLimitsMemory(t *testing.T) {
 }
 
 func TestAProcessThatHasEndedHasNoPeak(t *testing.T) {
-	waiting, err := newKeeper(t).Start(t.Context(), t.TempDir(), "waiting", "/bin/sh", "x=")
+	waiting, err := newKeeper(t).Start(t.Context(), nil, t.TempDir(), "waiting", "/bin/sh", "x=")
 	if err != nil {
 		t.Fatal(err)
 	}

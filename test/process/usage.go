@@ -14,7 +14,7 @@ const tick = 10 * time.Millisecond
 
 // CPU returns the processor time that the process has used, user and system.
 func (p *Process) CPU() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, fmt.Errorf("measure %s: %w", p.Name, err)
 	}
@@ -42,7 +42,7 @@ func (p *Process) Peak() (int64, error) { return p.status("VmHWM") }
 
 // status returns a size of /proc/PID/status in bytes. A process that has ended has none.
 func (p *Process) status(name string) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, fmt.Errorf("read the memory of %s: %w", p.Name, err)
 	}

@@ -8,10 +8,20 @@ import (
 	"time"
 )
 
+// data is what the API says of a workflow.
+type data struct {
+	Error    string          `json:"error,omitempty"`
+	Result   json.RawMessage `json:"result,omitempty"`
+	Status   string          `json:"status"`
+	Workflow string          `json:"workflow_id,omitempty"`
+}
+
 // success is an answer of the documented form {"data":…}. If the value cannot be encoded, such as a planned
 // result that is not JSON, it is an error with status 500.
 func success(v any) Fault {
-	body, err := json.Marshal(map[string]any{"data": v})
+	body, err := json.Marshal(struct {
+		Data any `json:"data"`
+	}{v})
 	if err != nil {
 		return refusal(http.StatusInternalServerError, err.Error())
 	}

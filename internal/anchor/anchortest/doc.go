@@ -19,9 +19,10 @@
 // # The log
 //
 // The stand-in counts the calls for each task: a task with one accepted submission was neither lost nor run twice (see
-// [Server.Log] and [Server.StartedTwice]). Other processes have the same over HTTP:
+// [Server.Log] and [Server.StartedTwice]). It also notes when a task was posted, ended, and was seen to have ended. Other processes have the same over HTTP:
 //
 //	GET    /_stand-in/log        the log of all tasks, or of ?task=NAME
+//	GET    /_stand-in/totals     the sums over all tasks
 //	PUT    /_stand-in/release    releases all blocked workflows, or those of ?task=NAME
 //	PUT    /_stand-in/outage     begins an outage with the Fault in the body (JSON)
 //	DELETE /_stand-in/outage     ends it

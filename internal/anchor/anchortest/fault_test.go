@@ -183,4 +183,35 @@ func TestAnotherProcessCanReadTheLog(t *testing.T) {
 	if strings.Contains(answer, "prompt") {
 		t.Errorf("got %s, want no bodies in it", answer)
 	}
+	if _, answer, _, err := call(t, s, "GET", "/_stand-in/totals", ""); err != nil || !strings.Contains(answer, `"accepted":1`) {
+		t.Errorf("got totals %s, %v, want one workflow", answer, err)
+	}
+}
+
+func TestTheLogHasTheTimesOfATask(t *testing.T) {
+	t.Parallel()
+	s := start(t, anchortest.WithTaskName(anchortest.FirstWord), planned(anchortest.Plan{
+		Block: true, Poll: []anchortest.Fault{{}, anchortest.Answer(500)},
+	}))
+	before := time.Now()
+	_, id := submit(t, s, body("task-1 and more"))
+	_ = poll(t, s, id)
+	if log := s.Log("task-1"); log.Posted.Before(before) || !log.Ended.IsZero() || !log.Answered.IsZero() {
+		t.Errorf("got %+v while it runs, want only when it was posted", log)
+	}
+	s.Release("task-1")
+	_ = poll(t, s, id) // fails
+	ended := s.Log("task-1")
+	if ended.Ended.Before(ended.Posted) || !ended.Answered.IsZero() {
+		t.Errorf("got %+v after a poll that failed, want only when it was posted and ended", ended)
+	}
+	_ = poll(t, s, id)
+	first := s.Log("task-1")
+	if first.Answered.Before(first.Ended) {
+		t.Errorf("got answered %v, want it after the end at %v", first.Answered, first.Ended)
+	}
+	_ = poll(t, s, id)
+	if got := s.Log("task-1"); !got.Answered.Equal(first.Answered) || got.Polls != 4 {
+		t.Errorf("got %+v, want the first answer to count", got)
+	}
 }

@@ -2,7 +2,7 @@ package anchortest
 
 import (
 	"crypto/rand"
-	"fmt"
+	"encoding/hex"
 	"maps"
 	"slices"
 	"time"
@@ -17,6 +17,10 @@ type Log struct {
 	Workflows []string `json:"workflows"`          // their ids, in order
 	Sessions  []string `json:"sessions,omitempty"` // the session of each POST that named one
 	Bodies    [][]byte `json:"-"`                  // of all POSTs; they may contain secrets
+
+	Posted   time.Time `json:"posted,omitzero"`   // when the first POST arrived
+	Ended    time.Time `json:"ended,omitzero"`    // when a workflow first ended
+	Answered time.Time `json:"answered,omitzero"` // when a status call first found a workflow that had ended, and got its answer
 }
 
 // Totals counts the calls for all tasks together.
@@ -31,8 +35,7 @@ type Totals struct {
 // entry is the log of one task, and what its plan's faults depend on.
 type entry struct {
 	Log
-	first time.Time // when the first POST arrived
-	posts int       // POSTs that count for Fault.Times: without those struck by a fault with Until
+	posts int // POSTs that count for Fault.Times: without those struck by a fault with Until
 }
 
 // ledger counts the calls, and keeps all tasks and workflows. The server's mutex guards it. It only grows,
@@ -49,24 +52,20 @@ func newLedger() ledger {
 	return ledger{tasks: map[string]*entry{}, workflows: map[string]*workflow{}}
 }
 
-// entry returns the entry of a task. It creates the entry if the task is new.
-func (l *ledger) entry(name string) *entry {
+// addPost counts a POST, whatever becomes of it, and returns the entry of its task.
+func (l *ledger) addPost(name string, t Task) *entry {
 	e := l.tasks[name]
 	if e == nil {
-		e = &entry{}
+		e = &entry{Log: Log{Posted: time.Now()}}
 		l.tasks[name] = e
 	}
-	return e
-}
-
-// addPost counts a POST, whatever becomes of it.
-func (l *ledger) addPost(e *entry, t Task) {
 	l.posts++
 	e.Posts++
 	e.Bodies = append(e.Bodies, t.Body)
 	if t.SessionID != "" {
 		e.Sessions = append(e.Sessions, t.SessionID)
 	}
+	return e
 }
 
 // addWorkflow counts an accepted POST. The id of its workflow has the form of the real ones.
@@ -82,6 +81,9 @@ func (l *ledger) addWorkflow(e *entry, plan Plan) *workflow {
 // end records how a workflow ended. It must be called once for each workflow.
 func (l *ledger) end(wf *workflow, e ending) {
 	l.running--
+	if wf.log.Ended.IsZero() {
+		wf.log.Ended = time.Now()
+	}
 	wf.ended, wf.state, wf.result, wf.err = true, e.state, e.result, e.err
 }
 
@@ -99,7 +101,8 @@ func newUUID() string {
 	_, _ = rand.Read(b[:]) // never fails
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	digits := hex.EncodeToString(b[:])
+	return digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:]
 }
 
 // Log returns the log of the task of that name. It is zero for a task that was never submitted.

@@ -67,6 +67,7 @@ func New(opts ...Option) *Server {
 	s.mux.HandleFunc("GET /v1/tools/perform-web-task/{workflow}/status", s.handleStatus)
 	s.mux.HandleFunc("GET /v1/billing", s.handleBilling)
 	s.mux.HandleFunc("GET /_stand-in/log", s.handleLog)
+	s.mux.HandleFunc("GET /_stand-in/totals", s.handleTotals)
 	s.mux.HandleFunc("PUT /_stand-in/release", s.handleRelease)
 	s.mux.HandleFunc("PUT /_stand-in/outage", s.handleOutage)
 	s.mux.HandleFunc("DELETE /_stand-in/outage", s.handleOutage)

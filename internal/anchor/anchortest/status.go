@@ -29,6 +29,9 @@ func (s *Server) poll(r *http.Request) (documented, fault Fault) {
 	if !s.hasKey(r) {
 		return refusal(http.StatusUnauthorized, "Invalid API Key"), fault
 	}
+	if wf.ended && wf.log.Answered.IsZero() && !fault.replacesAnswer() {
+		wf.log.Answered = time.Now()
+	}
 	return wf.documented(), fault
 }
 
@@ -36,13 +39,13 @@ func (s *Server) poll(r *http.Request) (documented, fault Fault) {
 func (wf *workflow) documented() Fault {
 	switch {
 	case !wf.ended && wf.plan.Interim != "":
-		return success(map[string]any{"status": wf.plan.Interim})
+		return success(data{Status: wf.plan.Interim})
 	case !wf.ended:
-		return success(map[string]any{"status": "RUNNING"})
+		return success(data{Status: "RUNNING"})
 	case wf.state == "COMPLETED":
-		return success(map[string]any{"status": wf.state, "result": wf.result})
+		return success(data{Status: wf.state, Result: wf.result})
 	default:
-		return success(map[string]any{"status": wf.state, "error": wf.err})
+		return success(data{Status: wf.state, Error: wf.err})
 	}
 }
 

@@ -38,15 +38,11 @@ func (s *Server) handleSubmit(w http.ResponseWriter, r *http.Request) {
 func (s *Server) logPost(t Task, plan Plan) (*entry, Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	log := s.ledger.entry(s.name(t))
-	if log.Posts == 0 {
-		log.first = time.Now()
-	}
-	fault := s.faultFor(plan.Submit, log.posts, time.Since(log.first), submitCall)
+	log := s.ledger.addPost(s.name(t), t)
+	fault := s.faultFor(plan.Submit, log.posts, time.Since(log.Posted), submitCall)
 	if fault.Until == 0 {
 		log.posts++
 	}
-	s.ledger.addPost(log, t)
 	if fault.leavesDoubt() && !fault.allowsAccept() {
 		log.Doubtful++
 	}
@@ -90,7 +86,7 @@ func (s *Server) accept(r *http.Request, invalid error, t Task, plan Plan, fault
 	} else {
 		s.run(wf, t)
 	}
-	return fault.onto(success(map[string]string{"status": "running", "workflow_id": wf.id}))
+	return fault.onto(success(data{Status: "running", Workflow: wf.id}))
 }
 
 // hasKey reports whether a call has the API key. The caller holds mu.

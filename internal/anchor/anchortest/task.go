@@ -19,6 +19,12 @@ type Task struct {
 	Body         []byte          // the bytes that were sent
 }
 
+// FirstWord returns the first word of a prompt. It is for WithTaskName, if tests begin their prompts with the task's id.
+func FirstWord(t Task) string {
+	name, _, _ := strings.Cut(t.Prompt, " ")
+	return name
+}
+
 // readTask reads what it can, and returns an error if the API would answer with 400. The task has what
 // could be read even then, so that the log can name it.
 func readTask(body []byte, sessionID string) (Task, error) {

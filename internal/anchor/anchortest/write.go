@@ -84,14 +84,14 @@ func (c content) length() int { return len(c.begin) + c.filled + len(c.end) }
 
 // writeTo writes the first n bytes. It stops if a write fails, because the client closed the connection.
 func (c content) writeTo(w io.Writer, n int) {
-	readers := []io.Reader{strings.NewReader(c.begin)}
-	if c.filled > 0 {
-		const piece = 32 << 10 // bytes for each write
-		fill := &repeater{text: strings.Repeat(c.fill, piece/len(c.fill)+1)}
-		readers = append(readers, io.LimitReader(fill, int64(c.filled)))
+	if c.filled == 0 {
+		_, _ = io.WriteString(w, (c.begin + c.end)[:n])
+		return
 	}
-	readers = append(readers, strings.NewReader(c.end))
-	_, _ = io.CopyN(w, io.MultiReader(readers...), int64(n))
+	const piece = 32 << 10 // bytes for each write
+	fill := &repeater{text: strings.Repeat(c.fill, piece/len(c.fill)+1)}
+	all := io.MultiReader(strings.NewReader(c.begin), io.LimitReader(fill, int64(c.filled)), strings.NewReader(c.end))
+	_, _ = io.CopyN(w, all, int64(n))
 }
 
 // repeater reads a text again and again, without an end.
