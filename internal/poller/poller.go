@@ -76,7 +76,7 @@ type Poller struct {
 func New(cfg Config, api API, budgets Budgets, limit *rate.Limiter, reg prometheus.Registerer, log zerolog.Logger) *Poller {
 	p := &Poller{
 		cfg:     cfg,
-		paces:   paces{cfg: cfg, byKind: map[string]*usedPace{}},
+		paces:   paces{cfg: cfg, byKind: map[string]*usedPace{}, added: make(chan struct{}, 1)},
 		api:     api,
 		budgets: budgets,
 		line:    semaphore.NewWeighted(1),
