@@ -18,6 +18,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/consumer"
+	"github.com/capstan-worker/capstan/internal/control"
 	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/pipeline"
@@ -209,14 +210,17 @@ func (w *worker) notePull(ctx context.Context, refused error) {
 }
 
 // watch starts everything that runs until ctx ends, alongside the tasks: it keeps the streams bound,
-// notices a bucket of records that was lost or restored, counts the backlog, and rereads the API key. wait
-// waits for the end of all of it and returns no error.
+// notices a bucket of records that was lost or restored, counts the backlog, shares what the poller learns,
+// and rereads the API key. wait waits for the end of all of it and returns no error.
 func (w *worker) watch(ctx context.Context, line *pipeline.Pipeline, backlog *consumer.Backlog) (wait func() error) {
 	var running sync.WaitGroup
 	running.Go(func() { w.binding.Keep(ctx) })
 	running.Go(func() { w.binding.WatchRecords(ctx) })
 	running.Go(func() { restoreRecords(ctx, w.binding, line) })
 	running.Go(func() { backlog.Run(ctx) })
+	running.Go(func() {
+		w.poller.Share(ctx, control.New(w.binding.Found().JS, w.cfg.Control, w.cfg.Tracker.TTL, w.binding.ControlUsable))
+	})
 	running.Go(func() {
 		// A pause that began because the key was rejected ends with a new key, not only at its own end.
 		w.api.Run(ctx, w.log, func() {

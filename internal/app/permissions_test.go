@@ -304,6 +304,33 @@ func TestADeniedEventIsToldAndStoredOnceItIsAllowed(t *testing.T) {
 	}
 }
 
+// Workers of a login from before the bucket existed go on, and say what they could be granted.
+func TestAWorkerWorksWithoutThePermissionsForTheControlBucket(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	g.provision()
+	text := regexp.MustCompile(`(?m)^.*task_control.*\n`).ReplaceAllString(g.text, "")
+	if strings.Contains(text, "task_control") || text == g.text {
+		t.Fatal("got a configuration with the bucket, want one without")
+	}
+	g.reload(text)
+	p := g.start("w1", g.guardedEnv()...)
+	natstest.Eventually(t, func() error { return p.logged("worker is ready") })
+	g.submit("a", done)
+	if ev := g.waitEvents(1)[0]; ev.Status != task.Succeeded {
+		t.Errorf("got %+v", ev.Event)
+	}
+	g.waitQuiet()
+	for _, line := range p.denials() {
+		if !strings.Contains(line, "task_control") || !strings.Contains(line, `"level":"warn"`) {
+			t.Errorf("got %s, want warnings about the bucket only", line)
+		}
+	}
+	if got := p.get("/readyz"); !strings.Contains(got, "bucket task_control") {
+		t.Errorf("got %s, want it to name the bucket", got)
+	}
+}
+
 // What the log says to grant has to be what the documentation lists.
 func TestTheDocumentedPermissionsAreTheOnesThatTheLogNames(t *testing.T) {
 	t.Parallel()

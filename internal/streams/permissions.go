@@ -19,6 +19,7 @@ func (c Config) Permissions() []string {
 		"$JS.ACK." + requests + "." + c.Consumer + ".>", "$JS.ACK.*.*." + requests + "." + c.Consumer + ".>",
 		api + "STREAM.MSG.GET." + requests,
 		api + "STREAM.MSG.GET." + records, c.RecordSubject(">"),
+		api + "STREAM.INFO." + c.ControlStream(), api + "STREAM.MSG.GET." + c.ControlStream(), "$KV." + c.Control + ".>",
 		c.Results.Subject, c.Dead.Subject,
 		api + "STREAM.MSG.GET." + results,
 		api + "CONSUMER.CREATE." + results + ".*", api + "CONSUMER.MSG.NEXT." + results + ".*", api + "CONSUMER.DELETE." + results + ".*",
@@ -37,6 +38,12 @@ func (c Config) API(call string) string {
 		return "$JS." + c.NATS.JSDomain + ".API." + call
 	}
 	return "$JS.API." + call
+}
+
+// isOptional reports whether a worker can do without a permission: it concerns only the bucket in which workers share
+// what they learn.
+func (c Config) isOptional(p permission) bool {
+	return strings.HasSuffix(p.subject, "."+c.ControlStream()) || strings.HasPrefix(p.subject, "$KV."+c.Control+".")
 }
 
 // permission returns the permission that would allow a worker to use a subject. Its subject has wildcards

@@ -96,7 +96,11 @@ func (v *PermissionViolations) Note(err error) bool {
 	times.last = now
 	if now.Sub(times.logged) >= violationLogInterval {
 		times.logged = now
-		v.log.Error().Str("operation", string(o)).Str("subject", subject).Str("permission", missing.subject).
+		level := zerolog.ErrorLevel
+		if v.cfg.isOptional(missing) {
+			level = zerolog.WarnLevel
+		}
+		v.log.WithLevel(level).Str("operation", string(o)).Str("subject", subject).Str("permission", missing.subject).
 			Msg("NATS reported permission violation, retrying")
 	}
 	v.recent[missing] = times
@@ -127,20 +131,26 @@ func parseViolation(err error) (operation, string) {
 	}
 }
 
-// Ready is a readiness check. It names the permission that was missed last. A permission counts as missing
+// Ready is a readiness check. It names the permission that was missed last, of those that a worker needs. A permission counts as missing
 // for 90 seconds after the last violation: NATS does not report that it was granted.
 func (v *PermissionViolations) Ready() (ok bool, detail string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var latest permission
+	others := -1
 	for missing, times := range v.recent {
-		if time.Since(times.last) > violationLasts {
+		switch {
+		case time.Since(times.last) > violationLasts:
 			delete(v.recent, missing)
-		} else if latest.subject == "" || times.last.After(v.recent[latest].last) {
-			latest = missing
+		case v.cfg.isOptional(missing):
+		default:
+			others++
+			if latest.subject == "" || times.last.After(v.recent[latest].last) {
+				latest = missing
+			}
 		}
 	}
-	switch others := len(v.recent) - 1; {
+	switch {
 	case others < 0:
 		return true, "ok"
 	case others == 0:
