@@ -82,13 +82,13 @@ func (v *PermissionViolations) Note(err error) bool {
 	}
 	o, subject := parseViolation(err)
 	v.total.WithLabelValues(string(o)).Inc()
-	if o == subscribe {
+	missing := v.cfg.permission(o, subject)
+	if o == subscribe && !v.cfg.isOptional(missing) {
 		select {
 		case v.subscriptionDenied <- struct{}{}:
 		default:
 		}
 	}
-	missing := v.cfg.permission(o, subject)
 	now := time.Now()
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -160,12 +160,12 @@ func (v *PermissionViolations) Ready() (ok bool, detail string) {
 	}
 }
 
-// ofSubscription reports whether a subscription was denied lately. The client does not retry it until it reconnects.
+// ofSubscription reports whether a subscription that a worker needs was denied lately. The client does not retry it until it reconnects.
 func (v *PermissionViolations) ofSubscription() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for missing, times := range v.recent {
-		if missing.operation == subscribe && time.Since(times.last) <= violationLasts {
+		if missing.operation == subscribe && !v.cfg.isOptional(missing) && time.Since(times.last) <= violationLasts {
 			return true
 		}
 	}
