@@ -1,5 +1,5 @@
 // Package fleet shows all workers that run, each as a service of NATS' micro framework (NATS' ADR-32): `nats service ls`
-// counts them, and `nats service stats capstan-worker` says what each of them does.
+// lists them, and each answers on StatusSubject with what it does.
 package fleet
 
 import (
@@ -41,7 +41,7 @@ func Join(nc *nats.Conn, version string, status func() Status) (leave func() err
 	service, err := micro.AddService(nc, micro.Config{
 		Name: Service, Version: semver(version), Description: "runs Anchor Browser web tasks from a queue",
 		QueueGroupDisabled: true, // all workers answer
-		Metadata:           map[string]string{"worker": status().Worker},
+		Metadata:           map[string]string{"worker": status().Worker, "version": version},
 		StatsHandler:       func(*micro.Endpoint) any { return status() },
 	})
 	if err == nil {

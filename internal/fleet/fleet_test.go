@@ -71,7 +71,7 @@ func TestWorkersThatRunAreListed(t *testing.T) {
 	want("c")
 }
 
-// What `nats service stats capstan-worker` shows.
+// What `nats service info capstan-worker` shows.
 func TestTheStatusIsPartOfTheStatistics(t *testing.T) {
 	server := natstest.Start(t)
 	asker, _ := server.Connect()
