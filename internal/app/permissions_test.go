@@ -3,7 +3,6 @@ package app_test
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/app"
-	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -304,72 +302,6 @@ func TestADeniedEventIsToldAndStoredOnceItIsAllowed(t *testing.T) {
 			g.waitQuiet()
 		})
 	}
-}
-
-// A login may be older than the bucket in which workers share what they learn, or than their service. Workers go on
-// without both, and say what they could be granted.
-func TestAWorkerWorksWithoutTheOptionalPermissions(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct{ granted, instead, missed string }{
-		"control bucket": {`(?m)^.*task_control.*\n`, "", "task_control"},
-		"service":        {`(?m)"_INBOX_worker.>" .*\n.*"\$SRV.*$`, `"_INBOX_worker.>"]`, `"subscribe"`},
-		"answers":        {`(?m)^ *allow_responses: true.*\n`, "", "_INBOX_operator"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			g := newGuarded(t)
-			g.provision()
-			text := regexp.MustCompile(c.granted).ReplaceAllString(g.text, c.instead)
-			if text == g.text {
-				t.Fatalf("got no %s in the configuration, want it", c.granted)
-			}
-			g.reload(text)
-			p := g.start("w1", g.guardedEnv()...)
-			natstest.Eventually(t, func() error { return p.logged("worker is ready") })
-			asker, _ := g.as("OPERATOR")
-			if _, err := fleet.All(t.Context(), asker); err != nil {
-				t.Error(err)
-			}
-			g.submit("a", done)
-			if ev := g.waitEvents(1)[0]; ev.Status != task.Succeeded {
-				t.Errorf("got %+v", ev.Event)
-			}
-			g.waitQuiet()
-			natstest.Eventually(t, func() error {
-				if len(p.denials()) == 0 {
-					return errors.New("nothing was denied")
-				}
-				return nil
-			})
-			for _, line := range p.denials() {
-				if !strings.Contains(line, c.missed) || !strings.Contains(line, `"level":"warn"`) {
-					t.Errorf("got %s, want warnings about %s only", line, c.missed)
-				}
-			}
-			if got := p.get("/readyz"); !strings.Contains(got, "permissions: ok") {
-				t.Errorf("got %s, want a worker that is ready", got)
-			}
-		})
-	}
-}
-
-// An operator sees all workers that run.
-func TestTheOperatorListsTheWorkers(t *testing.T) {
-	t.Parallel()
-	g := newGuarded(t)
-	g.provision()
-	for _, name := range []string{"w1", "w2"} {
-		p := g.start(name, g.guardedEnv()...)
-		natstest.Eventually(t, func() error { return p.logged("worker is ready") })
-	}
-	asker, _ := g.as("OPERATOR")
-	natstest.Eventually(t, func() error {
-		all, err := fleet.All(t.Context(), asker)
-		if err == nil && (len(all) != 2 || all[0].MaxInFlight == 0 || all[0].Submissions != "ok") {
-			err = fmt.Errorf("got %+v, want two workers", all)
-		}
-		return err
-	})
 }
 
 // What the log says to grant has to be what the documentation lists.
