@@ -122,17 +122,17 @@ func (r *run) firstRecord(ctx context.Context) (task.Record, beginning, error) {
 		TaskID: r.req.TaskID, State: task.Waiting, Owner: r.cfg.Worker, Epoch: 1,
 		RequestSeq: d.Seq, RequestedAt: d.Stored, Digest: r.req.Digest, SessionID: r.req.SessionID,
 	}
-	loss, err := r.recordLoss(ctx)
+	lost, err := r.recordLoss(ctx)
 	if err != nil {
 		return first, taskBegan, err
 	}
-	if loss != notLost {
+	if lost != notLost {
 		ended, found, err := r.endedRecord(ctx, first)
 		if err != nil || found != taskBegan {
 			return ended, found, err
 		}
 	}
-	if loss == maybeSubmitted {
+	if lost == maybeSubmitted {
 		return asUnknown(first), taskBegan, nil
 	}
 	if r.acquireSlot(ctx, patience) == nil && !r.expired() {
