@@ -11,22 +11,17 @@ type interrupts struct {
 	latest *interruption // of the waits that begin now; guarded by mu
 }
 
-// interruption is what the waits that began between two calls of Interrupt have in common. There may be a hundred
-// thousand, so none of them has a context or a channel of its own.
+// interruption ends the waits that began between two calls of Interrupt. A wait that sleeps has nothing of its own for
+// that, because there may be a hundred thousand.
 type interruption struct {
-	begin context.CancelFunc
-	begun <-chan struct{} // closed by begin
+	happened chan struct{} // closed when it happens
 
-	// afterFunc calls f in a goroutine of its own once the interruption has begun, unless stop is called before.
-	afterFunc func(f func()) (stop func() bool)
+	mu    sync.Mutex
+	polls map[*context.CancelFunc]struct{} // cancel the polls under way; guarded by mu
 }
 
 func newInterruption() *interruption {
-	ctx, cancel := context.WithCancel(context.Background())
-	return &interruption{
-		begin: cancel, begun: ctx.Done(),
-		afterFunc: func(f func()) func() bool { return context.AfterFunc(ctx, f) },
-	}
+	return &interruption{happened: make(chan struct{}), polls: map[*context.CancelFunc]struct{}{}}
 }
 
 // next returns the interruption that ends a wait which begins now.
@@ -36,20 +31,44 @@ func (i *interrupts) next() *interruption {
 	return i.latest
 }
 
-// Interrupt makes every Wait that has begun return task.ErrInterrupted soon, also in the middle of a call.
+// Interrupt makes every Wait that has begun return task.ErrInterrupted soon, also in the middle of a poll.
 func (p *Poller) Interrupt() {
 	p.interrupts.mu.Lock()
-	defer p.interrupts.mu.Unlock()
-	p.interrupts.latest.begin()
+	latest := p.interrupts.latest
 	p.interrupts.latest = newInterruption()
+	p.interrupts.mu.Unlock()
+
+	close(latest.happened)
+	latest.mu.Lock()
+	defer latest.mu.Unlock()
+	for cancel := range latest.polls {
+		(*cancel)()
+	}
 }
 
-// isBegun reports whether the waits are interrupted.
-func (i *interruption) isBegun() bool {
+// hasHappened reports whether the waits are interrupted.
+func (i *interruption) hasHappened() bool {
 	select {
-	case <-i.begun:
+	case <-i.happened:
 		return true
 	default:
 		return false
+	}
+}
+
+// context returns a context that ends with ctx, with end, or when the interruption happens.
+func (i *interruption) context(ctx context.Context) (_ context.Context, end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.polls[&cancel] = struct{}{}
+	if i.hasHappened() {
+		cancel()
+	}
+	return ctx, func() {
+		cancel()
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		delete(i.polls, &cancel)
 	}
 }

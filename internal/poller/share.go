@@ -145,12 +145,12 @@ func parseLearned(value []byte) (l learned, err error) {
 const mostLearned = 1e12
 
 // rounded returns the same with four digits after the point, and with no more ends than count.
-func (l learned) rounded() learned {
+func (l *learned) rounded() learned {
+	short := learned{Seen: min(l.Seen, remembered)}
 	for bin := range ageBins {
-		l.Ends[bin], l.Ran[bin] = round(l.Ends[bin]), round(l.Ran[bin])
+		short.Ends[bin], short.Ran[bin] = round(l.Ends[bin]), round(l.Ran[bin])
 	}
-	l.Seen = min(l.Seen, remembered)
-	return l
+	return short
 }
 
 func round(n float64) float64 { return math.Round(n*1e4) / 1e4 }

@@ -91,7 +91,8 @@ func TestWhatSeveralWorkersLearnIsAddedUp(t *testing.T) {
 		store := newBucket()
 		conflicts := 0
 		store.before = func(string) error { // every other write is too late
-			if conflicts++; conflicts%2 == 1 {
+			conflicts++
+			if conflicts%2 == 1 {
 				return task.ErrConflict
 			}
 			return nil

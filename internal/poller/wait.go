@@ -102,7 +102,7 @@ func (w *wait) sleep(ctx context.Context) error {
 	case <-w.timer.C:
 		return nil
 	case <-ctx.Done():
-	case <-w.interrupt.begun:
+	case <-w.interrupt.happened:
 	}
 	return w.stopped(ctx)
 }
@@ -112,7 +112,7 @@ func (w *wait) stopped(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case w.interrupt.isBegun():
+	case w.interrupt.hasHappened():
 		return task.ErrInterrupted
 	default:
 		return nil

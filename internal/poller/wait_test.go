@@ -130,7 +130,7 @@ func TestAWaitStopsAtAnyPoint(t *testing.T) {
 					synctest.Wait() // they have begun
 					start := time.Now()
 					time.AfterFunc(tt.after, func() {
-						if want == task.ErrInterrupted {
+						if by == "Interrupt" {
 							p.Interrupt()
 						} else {
 							cancel()
