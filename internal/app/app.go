@@ -214,7 +214,8 @@ func (w *worker) pipelineConfig() pipeline.Config {
 			Timeout: w.cfg.Task.Timeout, Resubmit: w.cfg.OnUnknownSubmission == "resubmit", Schemas: schema.NewChecker(w.budgets.Checks),
 		},
 		PostTimeout: w.cfg.Anchor.RequestTimeout + postMargin, OwnerGrace: ownerGrace,
-		Keys: w.api.Keys, Clock: w.clock, Tracer: w.tracer,
+		Reconnects: func() uint64 { return w.nc.Stats().Reconnects },
+		Keys:       w.api.Keys, Clock: w.clock, Tracer: w.tracer,
 	}
 }
 

@@ -94,12 +94,14 @@ func TestAWorkerWhoseTaskWasTakenOverPublishesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		step  string // before or after which it is slow
 		after bool
-		until func(expire func())
+		doubt func(expired *atomic.Bool, reconnects *atomic.Uint64)
 	}{
-		"its lease expired while it waited":           {"status", false, func(expire func()) { expire() }},
-		"its lease expired during an upload":          {"offload", true, func(expire func()) { expire() }},
-		"it waited long and its lease seemed valid":   {"status", false, func(func()) { <-time.After(2100 * time.Millisecond) }},
-		"it uploaded long and its lease seemed valid": {"offload", true, func(func()) { <-time.After(2100 * time.Millisecond) }},
+		"its lease expired while it waited":           {"status", false, leaseExpires},
+		"its lease expired during an upload":          {"offload", true, leaseExpires},
+		"NATS was restarted while it waited":          {"status", false, reconnected},
+		"NATS was restarted during an upload":         {"offload", true, reconnected},
+		"it waited long and its lease seemed valid":   {"status", false, timePasses},
+		"it uploaded long and its lease seemed valid": {"offload", true, timePasses},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -112,11 +114,12 @@ func TestAWorkerWhoseTaskWasTakenOverPublishesNothing(t *testing.T) {
 			deliver := w.request(body(""))
 			first := deliver(1)
 			var expired atomic.Bool
-			first.LeaseExpired = expired.Load
+			var reconnects atomic.Uint64
+			first.LeaseExpired, w.reconnects = expired.Load, reconnects.Load
 			slow := newStall(c.step)
 			slow.after = c.after
 			verdict := w.start(slow, first)
-			c.until(func() { expired.Store(true) })
+			c.doubt(&expired, &reconnects)
 			w.finish("w2", deliver(2))
 			close(slow.resume)
 			if err := <-verdict; !errors.Is(err, task.ErrNotOwner) {
@@ -132,3 +135,9 @@ func TestAWorkerWhoseTaskWasTakenOverPublishesNothing(t *testing.T) {
 		})
 	}
 }
+
+func leaseExpires(expired *atomic.Bool, _ *atomic.Uint64) { expired.Store(true) }
+
+func reconnected(_ *atomic.Bool, reconnects *atomic.Uint64) { reconnects.Add(1) }
+
+func timePasses(*atomic.Bool, *atomic.Uint64) { <-time.After(1100 * time.Millisecond) }

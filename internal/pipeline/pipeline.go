@@ -97,6 +97,10 @@ type Config struct {
 	// the owner may be alive, cut off from NATS, and about to record the answer.
 	OwnerGrace time.Duration
 
+	// Reconnects counts how often the connection to NATS was made again; nil: never. A server that was restarted may have
+	// forgotten a delivery, and give the request to another worker at once.
+	Reconnects func() uint64
+
 	Keys   func() []string   // the API keys of this worker, which no event may show; nil: none
 	Clock  *servertime.Clock // of the NATS server
 	Tracer trace.Tracer      // creates the spans of tasks; nil: there are none

@@ -13,12 +13,13 @@ import (
 // in the bucket, and returns the one that it wrote.
 type run struct {
 	*Pipeline
-	req     *task.Request
-	count   task.DeliveryCount // of deliveries without a step forward; its Count is 0 if none are counted
-	certain time.Time          // when the record was certainly this run's for the last time, by this machine's clock
-	slot    func(error)        // releases the submission slot; nil while the run has none
-	own     ownRefusals
-	span    trace.Span // of the task; nil without a Tracer
+	req        *task.Request
+	count      task.DeliveryCount // of deliveries without a step forward; its Count is 0 if none are counted
+	certain    time.Time          // when the record was certainly this run's for the last time, by this machine's clock
+	reconnects uint64             // when the request was delivered
+	slot       func(error)        // releases the submission slot; nil while the run has none
+	own        ownRefusals
+	span       trace.Span // of the task; nil without a Tracer
 
 	step  step      // for the metrics
 	since time.Time // when the step began
@@ -27,6 +28,7 @@ type run struct {
 // receive counts the delivery and reads the request. It returns no run if that already answers the request: it is
 // poisoned, or it breaks a rule.
 func (p *Pipeline) receive(ctx context.Context, d *task.Delivery) (*run, error) {
+	reconnects := p.countReconnects()
 	count, poisoned, err := p.countDelivery(ctx, d)
 	if err != nil {
 		return nil, err
@@ -47,7 +49,7 @@ func (p *Pipeline) receive(ctx context.Context, d *task.Delivery) (*run, error) 
 	if err := p.nameCount(ctx, &count, req.TaskID); err != nil {
 		return nil, err
 	}
-	r := &run{Pipeline: p, req: req, count: count}
+	r := &run{Pipeline: p, req: req, count: count, reconnects: reconnects}
 	r.enterStep(stepClaim)
 	return r, nil
 }

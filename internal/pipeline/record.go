@@ -63,17 +63,26 @@ func (r *run) advance(ctx context.Context, next task.Record) (*task.Record, erro
 }
 
 // certainFor is how long a run trusts that the record which it wrote or read has not changed. A worker whose host was
-// suspended does not know that its lease has expired, but the wall clock has advanced. And NATS may have forgotten the
-// delivery, so that another worker has the task. A submission takes less, so it costs no extra read. A workflow runs for
-// longer, and one read before its event costs little.
-const certainFor = 2 * time.Second
+// suspended does not know that its lease has expired, but the wall clock has advanced. And a cluster of NATS may have
+// forgotten the delivery without a break of this worker's connection. A submission takes less, so it costs no extra read.
+// A workflow runs for longer, and one read before its event costs little.
+const certainFor = time.Second
 
 // confirm checks that this run still owns the task, if there is reason to doubt it.
 func (r *run) confirm(ctx context.Context, rec *task.Record) (*task.Record, error) {
-	if !r.req.Delivery.LostLease() && time.Now().Round(0).Sub(r.certain.Round(0)) < certainFor {
+	isCertain := time.Now().Round(0).Sub(r.certain.Round(0)) < certainFor
+	if isCertain && !r.req.Delivery.LostLease() && r.reconnects == r.countReconnects() {
 		return rec, nil
 	}
 	return r.restore(ctx, rec)
+}
+
+// countReconnects returns how often the connection to NATS was made again.
+func (p *Pipeline) countReconnects() uint64 {
+	if p.cfg.Reconnects == nil {
+		return 0
+	}
+	return p.cfg.Reconnects()
 }
 
 // restore checks that the bucket holds the record as this run wrote it, and writes it again if it was lost.
