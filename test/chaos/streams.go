@@ -99,8 +99,10 @@ func bucketDeleted(ctx context.Context, w *world) {
 	check(w.workers[0].Kill()) // the other continues from the records
 }
 
-// rewriteTime is how long workers may take to write the records of their tasks again.
-const rewriteTime = 20 * time.Second
+// rewriteTime is how long workers may take to write the records of running tasks again. They write their own at once. The
+// record of a task whose worker has died is written by another one, after ACK_WAIT and after the time in which a POST
+// could still be in progress.
+const rewriteTime = 45 * time.Second
 
 // deleteBucket deletes the bucket, and waits until every unfinished task has a record again.
 func (w *world) deleteBucket(ctx context.Context) error {
