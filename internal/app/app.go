@@ -18,8 +18,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/consumer"
-	"github.com/capstan-worker/capstan/internal/control"
-	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/pipeline"
@@ -86,17 +84,16 @@ type worker struct {
 	poller     *poller.Poller                // waits for workflows
 	budgets    memory.Budgets                // shares of the memory limit
 	// tracer is nil if the environment asks for no traces.
-	tracer  trace.Tracer
-	reg     *prometheus.Registry
-	version string
-	log     zerolog.Logger
+	tracer trace.Tracer
+	reg    *prometheus.Registry
+	log    zerolog.Logger
 }
 
 // newWorker creates the parts that need no streams, and adds their clean-ups to stop. Nothing in it waits
 // for NATS or for the API: a worker must be able to start during an outage. An error means that a setting
 // cannot be used. What was created before the error is cleaned up by the caller, through stop.
 func newWorker(ctx context.Context, cfg Config, version string, log zerolog.Logger, stop *cleanups) (*worker, error) {
-	w := &worker{cfg: cfg, clock: &servertime.Clock{}, reg: prometheus.NewRegistry(), version: version, log: log}
+	w := &worker{cfg: cfg, clock: &servertime.Clock{}, reg: prometheus.NewRegistry(), log: log}
 	// The runtime's and the process's own metrics come with every worker.
 	w.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -169,7 +166,6 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 		Pulled:  w.notePull,
 	}, w.reg, w.log)
 
-	w.joinFleet(ctx, tasks, stop)
 	// The drain happens in tasks.Run, after the end of ctx. Then the limit on it is lifted, and the watchers are awaited.
 	stop.add("watchers", w.watch(ctx, line, consumer.NewBacklog(found.Requests, found.Consumer, w.cfg.Request.Subject, w.reg)))
 	stop.add("drain timeout", w.limitDrain(ctx))
@@ -178,23 +174,6 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 		return ErrDrainTimeout
 	}
 	return nil
-}
-
-// joinFleet makes the worker visible beside the others until ctx ends. It can do without that.
-func (w *worker) joinFleet(ctx context.Context, tasks *consumer.Consumer, stop *cleanups) {
-	leave, err := fleet.Join(w.nc, w.version, func() fleet.Status {
-		return fleet.Status{
-			Worker: w.cfg.Worker.Name, Version: w.version,
-			InProgress: tasks.InProgress(), Running: w.poller.Waiting(), MaxInFlight: w.cfg.MaxInFlight,
-			Submissions: describePause(w.admission.Paused, w.api.KeyProblem), Polls: describePause(w.poller.Paused, w.api.KeyProblem),
-		}
-	})
-	if err != nil {
-		w.log.Warn().Err(err).Msg("worker not listed as a service")
-		return
-	}
-	stop.add("service", leave)
-	context.AfterFunc(ctx, func() { _ = leave() }) // a worker that drains takes no more tasks
 }
 
 const (
@@ -231,17 +210,14 @@ func (w *worker) notePull(ctx context.Context, refused error) {
 }
 
 // watch starts everything that runs until ctx ends, alongside the tasks: it keeps the streams bound,
-// notices a bucket of records that was lost or restored, counts the backlog, shares what the poller learns,
-// and rereads the API key. wait waits for the end of all of it and returns no error.
+// notices a bucket of records that was lost or restored, counts the backlog, and rereads the API key. wait
+// waits for the end of all of it and returns no error.
 func (w *worker) watch(ctx context.Context, line *pipeline.Pipeline, backlog *consumer.Backlog) (wait func() error) {
 	var running sync.WaitGroup
 	running.Go(func() { w.binding.Keep(ctx) })
 	running.Go(func() { w.binding.WatchRecords(ctx) })
 	running.Go(func() { restoreRecords(ctx, w.binding, line) })
 	running.Go(func() { backlog.Run(ctx) })
-	running.Go(func() {
-		w.poller.Share(ctx, control.New(w.binding.Found().JS, w.cfg.Control, w.cfg.Tracker.TTL, w.binding.ControlUsable))
-	})
 	running.Go(func() {
 		// A pause that began because the key was rejected ends with a new key, not only at its own end.
 		w.api.Run(ctx, w.log, func() {

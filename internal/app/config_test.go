@@ -43,7 +43,6 @@ func contract() []setting {
 		{"RESULT_SUBJECT", "tasks.result", "jobs.out", func(c app.Config) any { return c.Result.Subject }},
 		{"RESULT_BUCKET", "task_results", "ends", func(c app.Config) any { return c.Result.Bucket }},
 		{"DEAD_STREAM", "TASK_DEAD", "DEAD", func(c app.Config) any { return c.Dead.Stream }},
-		{"CONTROL_BUCKET", "task_control", "jobs_control", func(c app.Config) any { return c.Control.Bucket }},
 		{"DEAD_SUBJECT", "tasks.dead", "jobs.dead", func(c app.Config) any { return c.Dead.Subject }},
 		{"TRACKER_BUCKET", "task_tracker", "jobs", func(c app.Config) any { return c.Tracker.Bucket }},
 		{"TRACKER_TTL", "168h0m0s", "24h0m0s", func(c app.Config) any { return c.Tracker.TTL }},

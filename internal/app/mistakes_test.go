@@ -81,8 +81,6 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 		{"DEAD_STREAM": ""},
 		{"DEAD_STREAM": "TASK_RESULTS"},
 		{"DEAD_SUBJECT": ""},
-		{"CONTROL_BUCKET": "a.b"},
-		{"CONTROL_BUCKET": "task_tracker"},
 		{"DEAD_SUBJECT": "tasks.request"},
 		{"TRACKER_BUCKET": "é"},
 		{"TRACKER_TTL": "999ms"},

@@ -41,18 +41,11 @@ type pace struct {
 	cfg Config
 
 	mu      sync.Mutex
-	shared  learned          // by all workers, as of the last exchange; guarded by mu
-	own     learned          // by this worker since then; guarded by mu
-	fades   int              // how often both have faded since then; guarded by mu
-	hazards [ageBins]float64 // ends per second and running task at that age, when last computed; guarded by mu
+	ends    [ageBins]float64 // tasks that ended at that age; guarded by mu
+	ran     [ageBins]float64 // seconds that tasks were seen to run at that age; guarded by mu
+	hazards [ageBins]float64 // ends per second and running task at that age, when last learned; guarded by mu
 	worth   float64          // of a call, in seconds of delay; guarded by mu
-}
-
-// learned is what was seen of the tasks of one kind.
-type learned struct {
-	Seen int              `json:"seen"` // ends so far
-	Ends [ageBins]float64 `json:"ends"` // tasks that ended at that age
-	Ran  [ageBins]float64 `json:"ran"`  // seconds that tasks were seen to run at that age
+	seen    int              // ends so far; guarded by mu
 }
 
 // edge returns the age at which a bin begins, in seconds.
@@ -90,7 +83,7 @@ func eachBin(from, to time.Duration, f func(bin int, seconds float64)) {
 func (p *pace) running(before, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	eachBin(before, now, func(bin int, seconds float64) { p.own.Ran[bin] += seconds })
+	eachBin(before, now, func(bin int, seconds float64) { p.ran[bin] += seconds })
 }
 
 // ended records that a workflow ended between two ages. Its end is divided among the bins between them, by the
@@ -107,14 +100,13 @@ func (p *pace) ended(after, now time.Duration) {
 		survives := survive * math.Exp(-p.hazard(bin)*seconds)
 		ends := (survive - survives) / whole
 		// The part that ended in this bin ran for half of it, on average.
-		p.own.Ran[bin] += seconds * (left - ends/2)
-		p.own.Ends[bin] += ends
+		p.ran[bin] += seconds * (left - ends/2)
+		p.ends[bin] += ends
 		left, survive = left-ends, survives
 	})
-	p.own.Seen++
-	if p.own.Seen%relearnAfter == 0 {
+	p.seen++
+	if p.seen%relearnAfter == 0 {
 		p.learn()
-		p.fade()
 	}
 }
 
@@ -122,8 +114,7 @@ func (p *pace) ended(after, now time.Duration) {
 // divided by the age, as doubt says. The caller holds mu.
 func (p *pace) hazard(bin int) float64 {
 	width, middle := widthOf(bin), middleOf(bin)
-	ends, ran := p.shared.Ends[bin]+p.own.Ends[bin], p.shared.Ran[bin]+p.own.Ran[bin]
-	return (ends + doubt*width/middle) / (ran + doubt*width)
+	return (p.ends[bin] + doubt*width/middle) / (p.ran[bin] + doubt*width)
 }
 
 // widthOf returns the width of a bin in seconds. The last bin has no end: it counts as twice its edge.
@@ -137,7 +128,7 @@ func widthOf(bin int) float64 {
 // middleOf returns the age in the middle of a bin, in seconds.
 func middleOf(bin int) float64 { return edge(bin) + widthOf(bin)/2 }
 
-// learn computes hazards and worth from the observations. The caller holds mu.
+// learn computes hazards and worth from the observations, and lets those fade. The caller holds mu.
 func (p *pace) learn() {
 	var growing, steady float64 // means over the ages at which workflows end: of the growing interval, and of 1/√hazard
 	survive := 1.0
@@ -153,22 +144,11 @@ func (p *pace) learn() {
 	// the delay to expect, h·gap²/2, is c²/2.
 	c := sooner * growing / steady
 	p.worth = c * c / 2
-}
-
-// fade lets all observations count less than those that follow: an end that 200 others followed counts for about a
-// third. The caller holds mu.
-func (p *pace) fade() {
-	p.shared.fade(1)
-	p.own.fade(1)
-	p.fades++
-}
-
-// fade lets observations fade a number of times.
-func (l *learned) fade(times int) {
-	factor := math.Pow(1-float64(relearnAfter)/remembered, float64(times))
+	// An end that 200 others followed counts for about a third.
+	const fade = 1 - float64(relearnAfter)/remembered
 	for bin := range ageBins {
-		l.Ends[bin] *= factor
-		l.Ran[bin] *= factor
+		p.ends[bin] *= fade
+		p.ran[bin] *= fade
 	}
 }
 
@@ -178,7 +158,7 @@ func (p *pace) interval(age time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	gap, shortest := p.cfg.growing(age.Seconds()), p.cfg.Interval.Seconds()
-	if p.shared.Seen+p.own.Seen >= enoughEnds {
+	if p.seen >= enoughEnds {
 		// The age may be negative, if two workers know the server's time differently.
 		gap, shortest = p.gap(max(age.Seconds(), 0)), p.cfg.shortest()
 	}
@@ -238,8 +218,6 @@ const maxKinds = 256
 type paces struct {
 	cfg Config
 
-	added chan struct{} // has a signal while there are kinds for takeAdded
-
 	mu     sync.Mutex
 	byKind map[string]*usedPace // guarded by mu
 	uses   uint64               // guarded by mu
@@ -248,8 +226,7 @@ type paces struct {
 // usedPace is a pace, and when it was used.
 type usedPace struct {
 	pace
-	used  uint64 // paces.uses when a wait of the kind last began; guarded by paces.mu
-	isNew bool   // not returned by takeAdded yet; guarded by paces.mu
+	used uint64 // paces.uses when a wait of the kind last began; guarded by paces.mu
 }
 
 // of returns the pace of a kind for a new wait.
@@ -261,12 +238,8 @@ func (p *paces) of(kind string) *pace {
 		if len(p.byKind) >= maxKinds {
 			p.evict()
 		}
-		found = &usedPace{pace: pace{cfg: p.cfg}, isNew: true}
+		found = &usedPace{pace: pace{cfg: p.cfg}}
 		p.byKind[strings.Clone(kind)] = found // the kind may be part of a large request
-		select {
-		case p.added <- struct{}{}:
-		default:
-		}
 	}
 	p.uses++
 	found.used = p.uses
@@ -284,28 +257,4 @@ func (p *paces) evict() {
 		}
 	}
 	delete(p.byKind, oldest)
-}
-
-// takeAdded returns the kinds that were added since the last call.
-func (p *paces) takeAdded() map[string]*pace {
-	return p.take(func(u *usedPace) bool {
-		isNew := u.isNew
-		u.isNew = false
-		return isNew
-	})
-}
-
-// all returns all kinds.
-func (p *paces) all() map[string]*pace { return p.take(func(*usedPace) bool { return true }) }
-
-func (p *paces) take(want func(*usedPace) bool) map[string]*pace {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	found := map[string]*pace{}
-	for kind, used := range p.byKind {
-		if want(used) {
-			found[kind] = &used.pace
-		}
-	}
-	return found
 }

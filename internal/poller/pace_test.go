@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -49,12 +48,6 @@ func (s spent) product() float64 { return s.calls * s.delay / (s.run/2 + s.delay
 // for each has nothing to learn from.
 func spend(t *testing.T, tasks, skip int, fresh bool, run runs) spent {
 	t.Helper()
-	return spendWith(t, nil, tasks, skip, fresh, run)
-}
-
-// spendWith does the same with a poller that shares what it learns, unless store is nil.
-func spendWith(t *testing.T, store poller.Shared, tasks, skip int, fresh bool, run runs) spent {
-	t.Helper()
 	var s spent
 	var delays []float64
 	synctest.Test(t, func(t *testing.T) {
@@ -79,12 +72,6 @@ func spendWith(t *testing.T, store poller.Shared, tasks, skip int, fresh bool, r
 			return i, &task.Watch{TaskID: id, WorkflowID: id, Kind: "k", Submitted: time.Now(), Deadline: time.Now().Add(time.Hour)}
 		}
 		p := newPoller(answers, rate.Inf)
-		if store != nil {
-			ctx, stop := context.WithCancel(t.Context())
-			shared := make(chan struct{})
-			go func() { p.Share(ctx, store); close(shared) }()
-			defer func() { stop(); <-shared }()
-		}
 		var group sync.WaitGroup
 		for range 100 {
 			group.Go(func() {

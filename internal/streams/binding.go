@@ -192,14 +192,6 @@ func (b *Binding) TrackerFull() bool {
 	return b.observed.trackerFull
 }
 
-// ControlUsable reports whether the bucket in which workers share what they learn could be used at the last check. It may
-// be missing or another application's, or the login may lack the permissions.
-func (b *Binding) ControlUsable() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.observed.controlUsable
-}
-
 // Clock describes whether this machine's clock is in sync with NATS', as a line for /readyz. A difference
 // does not make the worker unready, because the worker corrects it.
 func (b *Binding) Clock() string {

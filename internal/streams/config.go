@@ -24,7 +24,6 @@ type Config struct {
 	Dead     Stream
 	Tracker  string // KV bucket of the records
 	Large    string // object store of large results
-	Control  string // KV bucket in which workers share what they learn; they can do without it
 	Consumer string // durable pull consumer of Requests
 
 	// TrackerTTL is how long a finished record is kept. The results stream should keep events for as long.
@@ -50,9 +49,6 @@ func (c Config) RecordSubject(key string) string { return "$KV." + c.Tracker + "
 
 // LargeStream is the name of the stream behind the object store (ADR-20).
 func (c Config) LargeStream() string { return "OBJ_" + c.Large }
-
-// ControlStream is the name of the stream behind the bucket in which workers share what they learn (ADR-8).
-func (c Config) ControlStream() string { return "KV_" + c.Control }
 
 // NATSConfig says where NATS is, how the worker logs in, and whether it creates its streams. It prints without the user,
 // password or token that the URL may contain.

@@ -29,7 +29,7 @@ func TestADryRunReportsWhatNATSWouldRefuse(t *testing.T) {
 		},
 		{
 			name: "max streams", conf: account("{ max_streams: 3 }"),
-			says: "account: max streams is 3, of which 0 exist: NATS will refuse some of the 6 missing streams", real: "maximum number of streams reached",
+			says: "account: max streams is 3, of which 0 exist: NATS will refuse some of the 5 missing streams", real: "maximum number of streams reached",
 		},
 		{
 			name: "max bytes required", conf: account("{ max_bytes_required: true }"),

@@ -25,14 +25,12 @@ type observed struct {
 	trackerCreated  time.Time
 	trackerSeq      uint64 // the last one
 	trackerFull     bool
-	controlUsable   bool // the bucket in which workers share what they learn
 }
 
 // update takes the reports of a check, and reports whether a stream was recreated or has lost its last
 // messages. A stream without an answer keeps what was observed of it before.
 func (o *observed) update(reports []*Report, cfg Config) (isOther bool) {
 	before := *o
-	o.controlUsable = false
 	for _, r := range reports {
 		if r.Stream == nil {
 			continue
@@ -43,8 +41,6 @@ func (o *observed) update(reports []*Report, cfg Config) (isOther bool) {
 		case cfg.TrackerStream():
 			o.trackerCreated, o.trackerSeq = r.Stream.Created, r.Stream.State.LastSeq
 			o.trackerFull = describeFull(r.Stream) != ""
-		case cfg.ControlStream():
-			o.controlUsable = r.Usable
 		}
 	}
 	return !before.requestsCreated.IsZero() && !o.requestsCreated.Equal(before.requestsCreated) ||

@@ -19,7 +19,6 @@ func (c Config) Permissions() []string {
 		"$JS.ACK." + requests + "." + c.Consumer + ".>", "$JS.ACK.*.*." + requests + "." + c.Consumer + ".>",
 		api + "STREAM.MSG.GET." + requests,
 		api + "STREAM.MSG.GET." + records, c.RecordSubject(">"),
-		api + "STREAM.INFO." + c.ControlStream(), api + "STREAM.MSG.GET." + c.ControlStream(), "$KV." + c.Control + ".>",
 		c.Results.Subject, c.Dead.Subject,
 		api + "STREAM.MSG.GET." + results,
 		api + "CONSUMER.CREATE." + results + ".*", api + "CONSUMER.MSG.NEXT." + results + ".*", api + "CONSUMER.DELETE." + results + ".*",
@@ -40,21 +39,6 @@ func (c Config) API(call string) string {
 	return "$JS.API." + call
 }
 
-// isOptional reports whether a worker can do without a permission: it concerns only the bucket in which workers share
-// what they learn, or questions to the worker, which is a service of NATS' micro framework (ADR-32).
-func (c Config) isOptional(p permission) bool {
-	if p.operation == subscribe {
-		return p.subject == services || p.subject == statusSubject
-	}
-	isReply := strings.HasPrefix(p.subject, "_INBOX")
-	return isReply || strings.HasSuffix(p.subject, "."+c.ControlStream()) || strings.HasPrefix(p.subject, "$KV."+c.Control+".")
-}
-
-const (
-	services      = "$SRV.>"                // where services are asked for
-	statusSubject = "capstan.worker.status" // where workers are asked for their status; package fleet answers
-)
-
 // permission returns the permission that would allow a worker to use a subject. Its subject has wildcards
 // for the parts that belong to one task or one delivery. A subject that no known permission covers stands
 // for itself.
@@ -66,9 +50,6 @@ func (c Config) permission(o operation, subject string) permission {
 		}
 		if strings.HasPrefix(subject, prefix+".") {
 			subject = prefix + ".>"
-		}
-		if matchesAll(services, subject) {
-			subject = services
 		}
 		return permission{o, subject}
 	}

@@ -3,7 +3,6 @@ package streams
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -60,30 +59,7 @@ func (p *provisioner) run(ctx context.Context) *Resources {
 		r.Large = p.objectStore(ctx, r.Results, large)
 	}
 	r.Consumer = p.consumer(ctx, r.Requests)
-	p.control(ctx)
 	return r
-}
-
-// controlTimeout bounds the check of the bucket in which workers share what they learn. A login that may not use it gets
-// no answer.
-const controlTimeout = time.Second
-
-// control checks the bucket in which workers share what they learn. They can do without it, so whatever is wrong with it
-// is a warning.
-func (p *provisioner) control(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
-	defer cancel()
-	first := len(p.reports)
-	p.stream(ctx, p.cfg.controlRole())
-	for _, report := range p.reports[first:] {
-		for i := range report.Problems {
-			problem := &report.Problems[i]
-			if !problem.Repairable {
-				problem.Text += ". Workers go on without it"
-			}
-			problem.Warning, problem.Unanswered = true, false
-		}
-	}
 }
 
 // newReport adds an empty report, in the order in which the resources are checked. The caller fills it in.
@@ -108,7 +84,6 @@ func (p *provisioner) stream(ctx context.Context, role role) jetstream.Stream {
 	if !usable {
 		return nil
 	}
-	report.Usable = true
 	if text := describeFull(report.Stream); text != "" {
 		report.add(role.fullIs, "%s", text)
 	}

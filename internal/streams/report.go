@@ -14,7 +14,6 @@ type Report struct {
 	Resource string // as in "stream TASKS"
 	Problems []Problem
 	Missing  bool                  // and not created
-	Usable   bool                  // a stream that exists and is Capstan's
 	Stream   *jetstream.StreamInfo // nil if it is missing, if no answer came, and if the resource is not a stream
 
 	// Summary describes the state of a resource, for a user who wants to know more than that nothing is wrong.

@@ -50,11 +50,6 @@ func (c Config) roles() []role {
 	}
 }
 
-// controlRole is the stream behind the bucket in which workers share what they learn. They can do without it.
-func (c Config) controlRole() role {
-	return role{title: "bucket " + c.Control, name: c.ControlStream(), purpose: "control", rules: controlRules(c), fullIs: warning}
-}
-
 // requestRules keep each request in its work queue until a worker acknowledges it. A request stays there, unacknowledged,
 // for as long as its task runs, so a stream that drops old messages drops running tasks.
 //
@@ -132,24 +127,6 @@ func trackerRules(cfg Config) []streamRule {
 		},
 		exactly[streamConfig]("SubjectDeleteMarkerTTL", 0, "delete markers should be off: each expired record leaves one").withSeverity(warning),
 		noSources("records of another bucket"),
-	})
-}
-
-// controlRules apply to the stream behind the bucket in which workers share what they learn. They are those of a KV bucket
-// (NATS' ADR-8), with reads from the leader. As with the bucket of records, the message TTL tells it from another
-// application's.
-func controlRules(cfg Config) []streamRule {
-	all := "$KV." + cfg.Control + ".>"
-	return slices.Concat(subjectRules(all), renamingRules(all), durabilityRules(cfg, "what workers share"), []streamRule{
-		retention(jetstream.LimitsPolicy),
-		initially[streamConfig]("MaxMsgsPerSubject", 1),
-		initially[streamConfig]("DenyDelete", true),
-		exactly[streamConfig]("AllowMsgTTL", true, "allow message TTL must be on, or values never expire").identifiesOwner(),
-		exactly[streamConfig]("AllowRollup", true, "rollup must be allowed, as in every bucket"),
-		exactly[streamConfig]("AllowDirect", false, "allow direct should be off, or values are read from a lagging replica"),
-		discardNew("discard must be new, or a full bucket drops values"),
-		minMessageSize(8<<10, "values"),
-		noSources("values of another bucket"),
 	})
 }
 

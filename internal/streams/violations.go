@@ -82,13 +82,13 @@ func (v *PermissionViolations) Note(err error) bool {
 	}
 	o, subject := parseViolation(err)
 	v.total.WithLabelValues(string(o)).Inc()
-	missing := v.cfg.permission(o, subject)
-	if o == subscribe && !v.cfg.isOptional(missing) {
+	if o == subscribe {
 		select {
 		case v.subscriptionDenied <- struct{}{}:
 		default:
 		}
 	}
+	missing := v.cfg.permission(o, subject)
 	now := time.Now()
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -96,11 +96,7 @@ func (v *PermissionViolations) Note(err error) bool {
 	times.last = now
 	if now.Sub(times.logged) >= violationLogInterval {
 		times.logged = now
-		level := zerolog.ErrorLevel
-		if v.cfg.isOptional(missing) {
-			level = zerolog.WarnLevel
-		}
-		v.log.WithLevel(level).Str("operation", string(o)).Str("subject", subject).Str("permission", missing.subject).
+		v.log.Error().Str("operation", string(o)).Str("subject", subject).Str("permission", missing.subject).
 			Msg("NATS reported permission violation, retrying")
 	}
 	v.recent[missing] = times
@@ -131,26 +127,20 @@ func parseViolation(err error) (operation, string) {
 	}
 }
 
-// Ready is a readiness check. It names the permission that was missed last, of those that a worker needs. A permission counts as missing
+// Ready is a readiness check. It names the permission that was missed last. A permission counts as missing
 // for 90 seconds after the last violation: NATS does not report that it was granted.
 func (v *PermissionViolations) Ready() (ok bool, detail string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var latest permission
-	others := -1
 	for missing, times := range v.recent {
-		switch {
-		case time.Since(times.last) > violationLasts:
+		if time.Since(times.last) > violationLasts {
 			delete(v.recent, missing)
-		case v.cfg.isOptional(missing):
-		default:
-			others++
-			if latest.subject == "" || times.last.After(v.recent[latest].last) {
-				latest = missing
-			}
+		} else if latest.subject == "" || times.last.After(v.recent[latest].last) {
+			latest = missing
 		}
 	}
-	switch {
+	switch others := len(v.recent) - 1; {
 	case others < 0:
 		return true, "ok"
 	case others == 0:
@@ -160,12 +150,12 @@ func (v *PermissionViolations) Ready() (ok bool, detail string) {
 	}
 }
 
-// ofSubscription reports whether a subscription that a worker needs was denied lately. The client does not retry it until it reconnects.
+// ofSubscription reports whether a subscription was denied lately. The client does not retry it until it reconnects.
 func (v *PermissionViolations) ofSubscription() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for missing, times := range v.recent {
-		if missing.operation == subscribe && !v.cfg.isOptional(missing) && time.Since(times.last) <= violationLasts {
+		if missing.operation == subscribe && time.Since(times.last) <= violationLasts {
 			return true
 		}
 	}

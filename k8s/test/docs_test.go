@@ -48,7 +48,7 @@ func TestTheNumbersOfTheReadmeAreThoseOfProduction(t *testing.T) {
 func TestTheDocumentsForOtherInstallationsFitProduction(t *testing.T) {
 	o := production(t, "", "")
 	grace := fmt.Sprintf("TimeoutStopSec=%d", *o.pod.TerminationGracePeriodSeconds)
-	inbox := fmt.Sprintf(`subscribe: ["%s.>"`, o.env["NATS_INBOX_PREFIX"])
+	inbox := fmt.Sprintf(`subscribe: ["%s.>"] `, o.env["NATS_INBOX_PREFIX"])
 	for want, file := range map[string]string{grace: "operations.md", inbox: "permissions.md"} {
 		if !strings.Contains(read(t, filepath.Join(root, "docs", file)), want) {
 			t.Errorf("%s: got no %s, want it as in production", file, want)

@@ -78,7 +78,7 @@ func TestNACKCreatesTheStreamsAndTheConsumerOfTheWorker(t *testing.T) {
 		t.Errorf("NATS_PROVISION: got %q, want false: only one of both creates the streams", got)
 	}
 	set := func(name string) string { return o.setting(t, name) }
-	bucket, control, large := set("TRACKER_BUCKET"), set("CONTROL_BUCKET"), set("RESULT_BUCKET")
+	bucket, large := set("TRACKER_BUCKET"), set("RESULT_BUCKET")
 	want := map[string]nack{
 		"tasks": {"name": set("REQUEST_STREAM"), "subjects": []any{set("REQUEST_SUBJECT")}, "retention": "workqueue", "metadata": purpose("requests")},
 		"task-results": {
@@ -92,10 +92,6 @@ func TestNACKCreatesTheStreamsAndTheConsumerOfTheWorker(t *testing.T) {
 		"task-tracker": {
 			"name": "KV_" + bucket, "subjects": []any{"$KV." + bucket + ".>"}, "retention": "limits", "maxMsgsPerSubject": int64(1),
 			"allowRollup": true, "denyDelete": true, "allowDirect": false, "allowMsgTtl": true, "metadata": purpose("records"),
-		},
-		"task-control": {
-			"name": "KV_" + control, "subjects": []any{"$KV." + control + ".>"}, "retention": "limits", "maxMsgsPerSubject": int64(1),
-			"allowRollup": true, "denyDelete": true, "allowDirect": false, "allowMsgTtl": true, "metadata": purpose("control"),
 		},
 		"task-results-large": {
 			"name": "OBJ_" + large, "subjects": []any{"$O." + large + ".C.>", "$O." + large + ".M.>"}, "retention": "limits",

@@ -1,4 +1,0 @@
-package poller
-
-// PaceKey is exported for a test of its own: a key must be legal for any kind.
-var PaceKey = paceKey
