@@ -108,7 +108,10 @@ func (r *run) begin(ctx context.Context) (*task.Record, beginning, error) {
 		return rec, recordChanged, nil
 	case errors.Is(err, task.ErrBucketRecreated):
 		// The owner of a lost record has some time to write it again.
-		return rec, recordChanged, sleep(ctx, r.restoreWait(ctx, firstMaxAge))
+		wait := r.restoreWait(ctx, firstMaxAge)
+		r.log.Info().Str("task", r.req.TaskID).Stringer("for", wait.Round(time.Second)).
+			Msg("waiting because the bucket of records is new: another worker may write the task's record again")
+		return rec, recordChanged, sleep(ctx, wait)
 	default:
 		return rec, taskBegan, err
 	}
@@ -127,7 +130,7 @@ func (r *run) firstRecord(ctx context.Context) (task.Record, beginning, error) {
 		return first, taskBegan, err
 	}
 	if lost != notLost {
-		ended, found, err := r.endedRecord(ctx, first)
+		ended, found, err := r.endedRecord(ctx, first, lost)
 		if err != nil || found != taskBegan {
 			return ended, found, err
 		}
@@ -142,14 +145,16 @@ func (r *run) firstRecord(ctx context.Context) (task.Record, beginning, error) {
 	return first, taskBegan, nil
 }
 
-// createChecked creates the record, unless something has happened while the run waited for its slot.
+// createChecked creates the record, unless something has happened while the run waited for its slot. While other workers
+// may still write lost records, it creates only that of a task whose own event is stored: the event of another request
+// with the same task id does not say that this request's task has ended.
 func (r *run) createChecked(ctx context.Context, first task.Record) (*task.Record, error) {
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case r.req.Delivery.LostLease():
 		return nil, task.ErrNotOwner
-	case !first.State.Ended() && r.restoreWait(ctx, firstMaxAge) > 0:
+	case (!first.State.Ended() || first.RequestSeq == 0) && r.restoreWait(ctx, firstMaxAge) > 0:
 		return nil, task.ErrBucketRecreated
 	default:
 		return r.create(ctx, first)

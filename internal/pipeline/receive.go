@@ -17,6 +17,8 @@ type run struct {
 	count      task.DeliveryCount // of deliveries without a step forward; its Count is 0 if none are counted
 	certain    time.Time          // when the record was certainly this run's for the last time, by this machine's clock
 	reconnects uint64             // when the request was delivered
+	drained    <-chan struct{}    // closed when the worker drains
+	posted     bool               // a POST has left, and its outcome is not recorded yet
 	slot       func(error)        // releases the submission slot; nil while the run has none
 	own        ownRefusals
 	span       trace.Span // of the task; nil without a Tracer
@@ -49,7 +51,7 @@ func (p *Pipeline) receive(ctx context.Context, d *task.Delivery) (*run, error) 
 	if err := p.nameCount(ctx, &count, req.TaskID); err != nil {
 		return nil, err
 	}
-	r := &run{Pipeline: p, req: req, count: count, reconnects: reconnects}
+	r := &run{Pipeline: p, req: req, count: count, reconnects: reconnects, drained: ctx.Done()}
 	r.enterStep(stepClaim)
 	return r, nil
 }

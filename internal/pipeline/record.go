@@ -44,7 +44,8 @@ func (r *run) saveLost(ctx context.Context, rec task.Record) (task.Record, error
 	if r.req.Delivery.LostLease() {
 		return rec, task.ErrNotOwner
 	}
-	if rec.WorkflowID == "" && !rec.State.Ended() { // nothing is lost if another worker submits it
+	// As long as this run has submitted nothing, nothing is lost if another worker does.
+	if rec.WorkflowID == "" && !rec.State.Ended() && !r.posted && !rec.UnknownOnce() {
 		if err := r.awaitOthers(ctx, rec); err != nil {
 			return rec, err
 		}

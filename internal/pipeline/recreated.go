@@ -76,8 +76,8 @@ func (r *run) recordLoss(ctx context.Context) (loss, error) {
 //
 // The event of another request with the same task id does not say which request that was, so the record has no request's
 // sequence. Nor does an event of an older version say what the content was: then this request counts as one with other
-// content.
-func (r *run) endedRecord(ctx context.Context, first task.Record) (_ task.Record, found beginning, _ error) {
+// content. If such a request may have been submitted, the event does not tell how its task ended.
+func (r *run) endedRecord(ctx context.Context, first task.Record, lost loss) (_ task.Record, found beginning, _ error) {
 	ev, seq, answered, err := r.Publisher.Find(ctx, r.req.Delivery, first.TaskID)
 	isOwn := ev.RequestedAt.Equal(first.RequestedAt) && !ev.RefusesRequest()
 	switch {
@@ -87,6 +87,8 @@ func (r *run) endedRecord(ctx context.Context, first task.Record) (_ task.Record
 		return first, taskBegan, err
 	case answered && !isOwn: // a refusal, or another task's event
 		return first, taskAnswered, nil
+	case !answered && r.isOfEarlierStream(ctx, ev), !answered && ev.Digest != first.Digest && lost == maybeSubmitted:
+		return first, taskBegan, nil
 	case !answered:
 		first.RequestSeq, first.RequestedAt, first.Digest = 0, ev.RequestedAt, ev.Digest
 	}
@@ -95,9 +97,16 @@ func (r *run) endedRecord(ctx context.Context, first task.Record) (_ task.Record
 	return first.Finished(ev, seq), recordChanged, nil
 }
 
+// isOfEarlierStream reports whether an event with the request's task id belongs to a request of the stream before this
+// one: a stream that was recreated assigns the default task ids again.
+func (r *run) isOfEarlierStream(ctx context.Context, ev task.Event) bool {
+	return r.req.TaskID == r.req.Delivery.DefaultID() && ev.RequestedAt.Before(r.Requests.Created(ctx))
+}
+
 // awaitOthers returns task.ErrNotOwner if another worker has a task that this one has not submitted. Two workers have one
 // request when NATS has forgotten a delivery, and then only the record tells which of them may submit it. So before the
 // lost record is written again, the other one has its time to do that. If it has finished the task, the request is gone.
+// A drain ends the wait, also where ctx lets a call outlive it.
 func (r *run) awaitOthers(ctx context.Context, rec task.Record) error {
 	_, err := r.Requests.StoredAt(ctx, r.req.Delivery.Seq)
 	if errors.Is(err, task.ErrNoRequest) {
@@ -106,8 +115,12 @@ func (r *run) awaitOthers(ctx context.Context, rec task.Record) error {
 	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, r.restoreWait(ctx, laterMaxAge)); err != nil {
-		return err
+	timer := time.NewTimer(r.restoreWait(ctx, laterMaxAge))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.drained:
+		return context.Canceled
 	}
 	found, err := r.Tracker.Get(ctx, rec.TaskID)
 	switch {

@@ -117,6 +117,7 @@ func (r *run) post(ctx context.Context, rec *task.Record) (*task.Record, *task.V
 	if err != nil {
 		return rec, nil, err
 	}
+	r.posted = true
 	id, err := r.callAPI(ctxPost)
 	r.releaseSlot(err)
 	if err == nil {
@@ -175,7 +176,11 @@ func (r *run) saveRunning(ctx context.Context, rec *task.Record, workflowID stri
 func (r *run) saveWaiting(ctx context.Context, rec *task.Record, code task.Code) (*task.Record, error) {
 	next := *rec
 	next.State, next.ErrorCode, next.PostUntil = task.Waiting, code, time.Time{}
-	return r.advance(ctx, next)
+	rec, err := r.advance(ctx, next)
+	if err == nil {
+		r.posted = false
+	}
+	return rec, err
 }
 
 // unknown ends a task if it cannot be known whether the API accepted it, or repeats the submission once if the request
