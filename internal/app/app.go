@@ -192,7 +192,7 @@ func (w *worker) pipelineConfig() pipeline.Config {
 		Defaults: task.Defaults{
 			Timeout: w.cfg.Task.Timeout, Resubmit: w.cfg.OnUnknownSubmission == "resubmit", Schemas: schema.NewChecker(w.budgets.Checks),
 		},
-		PostTimeout: w.cfg.Anchor.RequestTimeout + postMargin, OwnerGrace: ownerGrace,
+		PostTimeout: w.cfg.Anchor.RequestTimeout + postMargin, AckWait: w.cfg.AckWait, OwnerGrace: ownerGrace,
 		Reconnects: func() uint64 { return w.nc.Stats().Reconnects },
 		Keys:       w.api.Keys, Clock: w.clock, Tracer: w.tracer,
 	}

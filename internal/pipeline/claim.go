@@ -108,7 +108,7 @@ func (r *run) begin(ctx context.Context) (*task.Record, beginning, error) {
 		return rec, recordChanged, nil
 	case errors.Is(err, task.ErrBucketRecreated):
 		// The owner of a lost record has some time to write it again.
-		wait := r.restoreWait(ctx, firstMaxAge)
+		wait := r.restoreWait(ctx, r.beginAfter(), firstMaxAge)
 		r.log.Info().Str("task", r.req.TaskID).Stringer("for", wait.Round(time.Second)).
 			Msg("waiting because the bucket of records is new: another worker may write the task's record again")
 		return rec, recordChanged, sleep(ctx, wait)
@@ -154,7 +154,7 @@ func (r *run) createChecked(ctx context.Context, first task.Record) (*task.Recor
 		return nil, ctx.Err()
 	case r.req.Delivery.LostLease():
 		return nil, task.ErrNotOwner
-	case (!first.State.Ended() || first.RequestSeq == 0) && r.restoreWait(ctx, firstMaxAge) > 0:
+	case (!first.State.Ended() || first.RequestSeq == 0) && r.restoreWait(ctx, r.beginAfter(), firstMaxAge) > 0:
 		return nil, task.ErrBucketRecreated
 	default:
 		return r.create(ctx, first)

@@ -97,6 +97,7 @@ type world struct {
 	clock   *servertime.Clock // of the workers; nil: the server's time is theirs
 
 	postTimeout time.Duration // of the workers
+	ackWait     time.Duration // of the workers
 	reconnects  func() uint64 // of the workers; nil: never
 }
 
@@ -160,7 +161,7 @@ func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 func (w *world) config(name string) pipeline.Config {
 	return pipeline.Config{
 		Worker: name, Defaults: task.Defaults{Timeout: time.Minute},
-		PostTimeout: w.postTimeout, OwnerGrace: 100 * time.Millisecond, Clock: w.clock, Keys: w.keys, Reconnects: w.reconnects,
+		PostTimeout: w.postTimeout, AckWait: w.ackWait, OwnerGrace: 100 * time.Millisecond, Clock: w.clock, Keys: w.keys, Reconnects: w.reconnects,
 	}
 }
 

@@ -93,6 +93,9 @@ type Config struct {
 	// PostTimeout bounds a submission, from the record that announces it to the record of its answer. It is longer
 	// than the call by more than startWithin.
 	PostTimeout time.Duration
+
+	// AckWait is the time after which the request of a worker that has died is redelivered.
+	AckWait time.Duration
 	// OwnerGrace is the shortest time for which a worker watches a task that it found in the middle of its submission:
 	// the owner may be alive, cut off from NATS, and about to record the answer.
 	OwnerGrace time.Duration

@@ -14,9 +14,8 @@ import (
 // record for a new one, and it looks for the task's event.
 
 const (
-	// restoreTime is how long a worker waits for the record of a task after the bucket was created, in addition to
-	// PostTimeout. The other workers check the bucket every two seconds, but one in the middle of a POST writes its record
-	// only after that.
+	// restoreTime is the time that workers need to notice a new bucket, which they check every two seconds, and to write
+	// their records.
 	restoreTime = 5 * time.Second
 
 	// copiesWithin is how long before or after its task's end a copy of a request may be published. Later ones are taken
@@ -32,15 +31,27 @@ const (
 	firstMaxAge, laterMaxAge = time.Second, 50 * time.Millisecond
 )
 
-// restoreWait returns how long the bucket is still so new that the record of a running task may not have been written
-// again; 0 or less if it is not. The answer that says when it was created may be as old as maxAge.
-func (r *run) restoreWait(ctx context.Context, maxAge time.Duration) time.Duration {
+// ownersTime is how long after the bucket was created a living worker may take to write the records of its tasks again.
+// One in the middle of a POST writes its record only after that.
+func (r *run) ownersTime() time.Duration { return restoreTime + r.cfg.PostTimeout }
+
+// beginAfter is how long after the bucket was created the request may begin as a new task. If a worker has died with the
+// bucket, its requests are redelivered within AckWait. They go first: a copy of one could not know that it was submitted.
+func (r *run) beginAfter() time.Duration {
+	if r.req.Delivery.Deliveries > 1 {
+		return r.ownersTime()
+	}
+	return max(r.ownersTime(), r.cfg.AckWait) + restoreTime
+}
+
+// restoreWait returns how much of a time since the bucket was created is left; 0 or less if none is, or if there was no
+// bucket before. The answer that says when it was created may be as old as maxAge.
+func (r *run) restoreWait(ctx context.Context, since, maxAge time.Duration) time.Duration {
 	created, recreated, err := r.bucketCreated(ctx, maxAge)
 	if err != nil || !recreated { // an error means that no call of this run will succeed
 		return 0
 	}
-	longest := restoreTime + r.cfg.PostTimeout
-	return min(longest, created.Add(longest).Sub(r.cfg.Clock.Now()))
+	return min(since, created.Add(since).Sub(r.cfg.Clock.Now()))
 }
 
 // loss says what may be lost of a task that has no record.
@@ -115,7 +126,7 @@ func (r *run) awaitOthers(ctx context.Context, rec task.Record) error {
 	if err != nil {
 		return err
 	}
-	timer := time.NewTimer(r.restoreWait(ctx, laterMaxAge))
+	timer := time.NewTimer(r.restoreWait(ctx, r.ownersTime(), laterMaxAge))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

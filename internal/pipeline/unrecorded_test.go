@@ -125,3 +125,26 @@ func TestADrainEndsTheWaitForAnotherWorkersRecord(t *testing.T) {
 		t.Error("the drain takes more than 2 s")
 	}
 }
+
+// A worker dies together with the bucket. A copy of its request that was never delivered waits until the request itself is
+// redelivered, which ends the task.
+func TestACopyWaitsForTheRedeliveryOfItsOriginal(t *testing.T) {
+	t.Parallel()
+	w := newAgedWorld(t)
+	w.ackWait = 8 * time.Second // longer than a living owner may take
+	original, copied := w.request(body("")), w.request(body(""))
+	w.die("w1", &death{step: "status"}, original(1))
+	w.loseRecords()
+	died := time.Now()
+	second := w.worker("w2", healthy{})
+	other := make(chan error, 1)
+	go func() { other <- handle(t.Context(), second, copied(1)) }()
+	<-time.After(time.Until(died.Add(w.ackWait)))
+	w.finish("w2", original(2))
+	if err := <-other; err != nil {
+		t.Error(err)
+	}
+	if got := w.api.Totals().Accepted; got != 1 {
+		t.Errorf("got %d workflows, want 1", got)
+	}
+}
