@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -74,10 +75,10 @@ func (p *Publisher) put(ctx context.Context, name string, data []byte) (*jetstre
 }
 
 // upload stores an object in chunks that fit into a message, and reads it back. It must be read back because nats.go 1.55
-// retries a chunk that met no responder from a buffer that holds another chunk by then. An object that is there already,
-// and intact, stays: an event may refer to it.
+// retries a chunk that met no responder from a buffer that holds another chunk by then. If the object is there already, it
+// stays: an event may refer to it.
 func (p *Publisher) upload(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
-	if info, err := p.large.GetInfo(ctx, name); err == nil && p.readBack(ctx, name) == nil {
+	if info, err := p.large.GetInfo(ctx, name); err == nil && p.isIntact(ctx, info, data) {
 		return info, nil
 	}
 	// Half of max_payload leaves space for the headers of a chunk.
@@ -91,6 +92,21 @@ func (p *Publisher) upload(ctx context.Context, name string, data []byte) (*jets
 		return nil, fmt.Errorf("read back: %w", err)
 	}
 	return info, nil
+}
+
+// isIntact reports whether an object that is stored has this content, and all of it. It leaves most of the attempt's time
+// to an upload: if chunks of the object are lost, nats.go waits for them until the deadline.
+func (p *Publisher) isIntact(ctx context.Context, info *jetstream.ObjectInfo, data []byte) bool {
+	sum := sha256.Sum256(data)
+	if info.Size != uint64(len(data)) || info.Digest != "SHA-256="+base64.URLEncoding.EncodeToString(sum[:]) {
+		return false
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/3)
+		defer cancel()
+	}
+	return p.readBack(ctx, info.Name) == nil
 }
 
 // readBack reads an object and discards it. At its end the object store compares the digest.
