@@ -16,7 +16,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/memory"
 )
 
-// eventIndex finds stored events by their message ids, including those that the stream has forgotten.
+// eventIndex finds stored events by their message ids or their tasks' ids, including those that the stream has forgotten.
 //
 // After an outage or a takeover, thousands of callers may search at once. They are answered together: the caller that
 // has the turn reads the headers of the stored events for all queries that wait then. Headers read for queries by time
@@ -26,7 +26,9 @@ type eventIndex struct {
 	budget *memory.Budget
 	call   *jet.Call
 	open   func(ctx context.Context, from position) (jetstream.Consumer, func(), error)
-	seed   maphash.Seed
+	info   func(ctx context.Context) (*jetstream.StreamInfo, error)
+	// A message id and a task id are hashed differently, so that a search for one never finds the other.
+	messageSeed, taskSeed maphash.Seed
 	// Drops the index after unusedFor.
 	unused *time.Timer
 
@@ -36,25 +38,40 @@ type eventIndex struct {
 
 	// Has capacity for one. The caller that filled it owns the fields below until it empties it again.
 	turn chan struct{}
-	// The latest sequence by the hash of a message id or of a task id. Nil means that there is no index.
-	seqs map[uint64]uint64
-	// By a hash and one of its sequences: the sequence before it with the same hash.
-	earlier map[entry]uint64
+	// The latest event by the hash of a message id or of a task id. Nil means that there is no index.
+	latest map[uint64]place
+	// By a hash and the sequence of one of its events: the event before it with the same hash. Its sequence is smaller.
+	earlier map[entry]place
 	// The index has all events stored from `from` to `to`. `from` is a time, and `to` a sequence after the
 	// first read.
 	from, to position
+	// When the stream of these events was created.
+	created time.Time
 	// Parts of the budget for the index, and how many entries they allow.
 	reserved []*memory.Reservation
 	capacity int
 	// Set when the index did not fit. Until expire drops it, each search scans.
 	exceedsBudget bool
+	// The last refusal of a search, and when it came.
+	refusal   error
+	refusedAt time.Time
 }
 
 // entry is a hash and the sequence of one of its events.
 type entry struct{ hash, seq uint64 }
 
+// place is the sequence of an event, and when it was stored, in Unix nanoseconds.
+type place struct {
+	seq uint64
+	at  int64
+}
+
 // unusedFor is how long an index is kept that is not used.
 const unusedFor = time.Minute
+
+// mostPerKey is how many events a search finds for one id: the newest. Few ids have more than one, but a producer may use
+// one id for all its requests, and thousands of callers may wait for it at once.
+const mostPerKey = 64
 
 // position is a position in the results stream: after a sequence or, if since is set, from a time of the server's clock.
 type position struct {
@@ -62,36 +79,46 @@ type position struct {
 	since time.Time
 }
 
+// precedes reports whether an event is stored at or after the position.
+func (p position) precedes(event place) bool {
+	return event.seq > p.seq && (p.since.IsZero() || event.at >= p.since.UnixNano())
+}
+
 // query asks for the events with certain ids that are stored from a position on. Its caller reads
 // the answer only while it has the turn.
 type query struct {
 	from     position
-	hashes   []uint64 // of the message ids and task ids
-	found    []uint64 // sequences; owned by the caller that has the turn
-	answered bool     // owned by the caller that has the turn
+	keys     []uint64 // hashes of message ids and of task ids
+	found    []uint64 // sequences; owned by the caller that has the turn, like the next two
+	err      error
+	answered bool
 }
 
 // newEventIndex returns an index of the events in a stream. It reads nothing until the first search.
 func newEventIndex(js jetstream.JetStream, stream string, budget *memory.Budget, call *jet.Call) *eventIndex {
-	x := &eventIndex{budget: budget, call: call, seed: maphash.MakeSeed(), turn: make(chan struct{}, 1)}
+	x := &eventIndex{
+		budget: budget, call: call, messageSeed: maphash.MakeSeed(), taskSeed: maphash.MakeSeed(), turn: make(chan struct{}, 1),
+	}
 	x.open = func(ctx context.Context, from position) (jetstream.Consumer, func(), error) {
 		return openHeaders(ctx, js, stream, from)
 	}
+	x.info = func(ctx context.Context) (*jetstream.StreamInfo, error) { return streamInfo(ctx, js, stream) }
 	x.unused = time.AfterFunc(unusedFor, x.expire)
 	// There is nothing to drop before the first search.
 	x.unused.Stop()
 	return x
 }
 
-// find returns the sequences of stored messages from a position on that may have one of these message ids. By time it
-// also finds the events of tasks with one of these ids, whatever their message ids, but not their replays. Two ids may
-// have the same hash, so the caller must read the events to find out. The error is ctx's, that of a closed connection, or
-// a *jetstream.APIError if NATS refuses the search.
-func (x *eventIndex) find(ctx context.Context, from position, ids ...string) ([]uint64, error) {
-	q := &query{from: from}
-	for _, id := range ids {
-		q.hashes = append(q.hashes, x.hash(id))
-	}
+// messageKey returns the key of a message id, and taskKey that of a task id. They are hashes with random seeds, so that no
+// publisher can choose ids that collide.
+func (x *eventIndex) messageKey(id string) uint64 { return maphash.String(x.messageSeed, id) }
+func (x *eventIndex) taskKey(id string) uint64    { return maphash.String(x.taskSeed, id) }
+
+// find returns the sequences of stored messages from a position on that may have one of these keys, the newest first, and
+// at most mostPerKey for each. Two ids may have the same key, so the caller must read the events to find out. The error is
+// ctx's, that of a closed connection, or a *jetstream.APIError if NATS refuses the search.
+func (x *eventIndex) find(ctx context.Context, from position, keys ...uint64) ([]uint64, error) {
+	q := &query{from: from, keys: keys}
 	x.mu.Lock()
 	x.waiting = append(x.waiting, q)
 	x.mu.Unlock()
@@ -106,17 +133,16 @@ func (x *eventIndex) find(ctx context.Context, from position, ids ...string) ([]
 		<-x.turn
 	}()
 	if !q.answered { // else another caller has answered it
-		if err := x.answerAll(ctx); err != nil {
-			x.withdraw(q)
-			return nil, fmt.Errorf("search for an event: %w", err)
-		}
+		x.answerAll(ctx, q)
 	}
-	return q.found, nil
+	if q.err != nil {
+		return nil, fmt.Errorf("search for an event: %w", q.err)
+	}
+	// An event may have several of the keys.
+	slices.Sort(q.found)
+	slices.Reverse(q.found)
+	return slices.Compact(q.found), nil
 }
-
-// hash returns the hash of a message id. Its seed is random, so that no publisher can choose ids that
-// collide.
-func (x *eventIndex) hash(id string) uint64 { return maphash.String(x.seed, id) }
 
 // withdraw removes a query that needs no answer any more. If another caller is answering it, it changes
 // nothing.
@@ -126,8 +152,8 @@ func (x *eventIndex) withdraw(q *query) {
 	x.waiting = slices.DeleteFunc(x.waiting, func(other *query) bool { return other == q })
 }
 
-// answerAll answers all waiting queries. After an error they wait for the next caller's turn.
-func (x *eventIndex) answerAll(ctx context.Context) error {
+// answerAll answers all waiting queries; own is that of the caller.
+func (x *eventIndex) answerAll(ctx context.Context, own *query) {
 	x.mu.Lock()
 	queries := x.waiting
 	x.waiting = nil
@@ -142,16 +168,26 @@ func (x *eventIndex) answerAll(ctx context.Context) error {
 			byTime = append(byTime, q)
 		}
 	}
-	err := errors.Join(x.scan(ctx, bySequence, x.idKey), x.lookUp(ctx, byTime))
+	// A search by time that fails says nothing about one by sequence that succeeded.
+	x.settle(bySequence, x.scan(ctx, bySequence), own)
+	x.settle(byTime, x.lookUp(ctx, byTime), own)
+}
+
+// settle ends a search for these queries. A refusal is the answer to all of them: if each asked again, NATS would refuse
+// thousands of searches in a row. Any other error is own's, because it comes from the context or the connection of that
+// caller, and the rest wait for the next caller's turn.
+func (x *eventIndex) settle(queries []*query, err error, own *query) {
+	var unanswered []*query
 	for _, q := range queries {
-		q.answered = err == nil
+		if q.answered = err == nil || isRefusal(err) || q == own; q.answered {
+			q.err = err
+		} else {
+			unanswered = append(unanswered, q)
+		}
 	}
-	if err != nil {
-		x.mu.Lock()
-		x.waiting = append(queries, x.waiting...)
-		x.mu.Unlock()
-	}
-	return err
+	x.mu.Lock()
+	x.waiting = append(unanswered, x.waiting...)
+	x.mu.Unlock()
 }
 
 // lookUp answers queries by time from the index, which it creates or brings up to date. If the index exceeds its budget,
@@ -160,69 +196,63 @@ func (x *eventIndex) lookUp(ctx context.Context, queries []*query) error {
 	if len(queries) == 0 {
 		return nil
 	}
-	// An index that does not go back far enough is built again, from an earlier time.
-	if first := earliestOf(queries); x.seqs == nil || first.since.Before(x.from.since) {
-		exceedsBudget := x.exceedsBudget
-		x.drop()
-		x.seqs, x.earlier, x.from, x.to, x.exceedsBudget = map[uint64]uint64{}, map[entry]uint64{}, first, first, exceedsBudget
-	}
 	if x.exceedsBudget {
-		return x.scan(ctx, queries, x.keys)
+		return x.scan(ctx, queries)
+	}
+	if err := x.renew(ctx, earliestOf(queries)); err != nil {
+		return err
 	}
 	err := x.read(ctx, &x.to, x.add)
 	if errors.Is(err, errExceedsBudget) {
 		x.drop()
 		x.exceedsBudget = true
-		return x.scan(ctx, queries, x.keys)
+		return x.scan(ctx, queries)
 	}
 	if err != nil {
 		return err
 	}
 	for _, q := range queries {
 		q.found = nil
-		for _, hash := range q.hashes {
-			for seq, ok := x.seqs[hash]; ok; seq, ok = x.earlier[entry{hash, seq}] {
-				q.found = append(q.found, seq)
-			}
+		for _, key := range q.keys {
+			q.found = x.appendPlaces(q.found, q.from, key)
 		}
 	}
 	return nil
 }
 
-// keys returns the hashes under which an event is found by time: of its message id and, unless it is a replay, of its
-// task's id. The two are the same for most events.
-func (x *eventIndex) keys(h nats.Header) []uint64 {
-	id, taskID := h.Get(nats.MsgIdHdr), h.Get(subjectHeader)
-	if taskID == "" || taskID == id || h.Get(ReplayHeader) != "" {
-		return []uint64{x.hash(id)}
-	}
-	return []uint64{x.hash(id), x.hash(taskID)}
-}
-
-// idKey returns the hash under which an event is found by sequence: of its message id.
-func (x *eventIndex) idKey(h nats.Header) []uint64 { return []uint64{x.hash(h.Get(nats.MsgIdHdr))} }
-
-// scan answers queries by reading headers that it does not keep. keys are the hashes under which an event is found.
-func (x *eventIndex) scan(ctx context.Context, queries []*query, keys func(nats.Header) []uint64) error {
+// scan answers queries by reading headers that it does not keep.
+func (x *eventIndex) scan(ctx context.Context, queries []*query) error {
 	if len(queries) == 0 {
 		return nil
 	}
-	wanted := map[uint64][]*query{}
+	// What is found is kept by key, because several queries may ask for one.
+	type wanted struct {
+		by  *query
+		key int
+	}
+	found, asking := make(map[*query][][]uint64, len(queries)), map[uint64][]wanted{}
 	for _, q := range queries {
-		q.found = nil
-		for _, hash := range q.hashes {
-			wanted[hash] = append(wanted[hash], q)
+		found[q] = make([][]uint64, len(q.keys))
+		for i, key := range q.keys {
+			asking[key] = append(asking[key], wanted{q, i})
 		}
 	}
 	start := earliestOf(queries)
-	return x.read(ctx, &start, func(h nats.Header, seq uint64) error {
-		for _, hash := range keys(h) {
-			for _, q := range wanted[hash] {
-				q.found = append(q.found, seq)
+	err := x.read(ctx, &start, func(h nats.Header, event place) error {
+		for _, key := range x.keys(h) {
+			for _, w := range asking[key] {
+				if w.by.from.precedes(event) {
+					newest := &found[w.by][w.key]
+					*newest = append((*newest)[max(0, len(*newest)+1-mostPerKey):], event.seq)
+				}
 			}
 		}
 		return nil
 	})
+	for q, byKey := range found {
+		q.found = slices.Concat(byKey...)
+	}
+	return err
 }
 
 // earliestOf returns the earliest position of queries that are all by time, or all by sequence.
@@ -234,65 +264,4 @@ func earliestOf(queries []*query) position {
 		}
 	}
 	return first
-}
-
-const (
-	// The bytes that an entry of either map of the index takes, including unused space.
-	entrySize = 64
-	// The most entries that are reserved at once.
-	entryStep = 4096
-)
-
-// errExceedsBudget means that the budget has no memory for another entry.
-var errExceedsBudget = errors.New("index of stored events exceeds its budget")
-
-// add adds an event to the index, or returns errExceedsBudget.
-func (x *eventIndex) add(h nats.Header, seq uint64) error {
-	for _, hash := range x.keys(h) {
-		if err := x.reserveEntry(); err != nil {
-			return err
-		}
-		if before, ok := x.seqs[hash]; ok {
-			x.earlier[entry{hash, seq}] = before
-		}
-		x.seqs[hash] = seq
-	}
-	return nil
-}
-
-// reserveEntry makes sure that there is memory for one more entry. It reserves memory for many entries at once, but never
-// more than the budget has left.
-func (x *eventIndex) reserveEntry() error {
-	if len(x.seqs)+len(x.earlier) < x.capacity {
-		return nil
-	}
-	size := min(entryStep, int((x.budget.Size()-int64(x.capacity)*entrySize)/entrySize))
-	if size <= 0 {
-		return errExceedsBudget
-	}
-	part := x.budget.TryReserve(int64(size) * entrySize)
-	if part == nil {
-		return errExceedsBudget
-	}
-	x.reserved = append(x.reserved, part)
-	x.capacity += size
-	return nil
-}
-
-// expire drops the index, unless it is in use, which starts its time over.
-func (x *eventIndex) expire() {
-	select {
-	case x.turn <- struct{}{}:
-		x.drop()
-		<-x.turn
-	default:
-	}
-}
-
-// drop removes the index and releases its memory. The caller has the turn.
-func (x *eventIndex) drop() {
-	for _, part := range x.reserved {
-		part.Release()
-	}
-	x.seqs, x.earlier, x.reserved, x.capacity, x.exceedsBudget = nil, nil, nil, 0, false
 }

@@ -3,6 +3,7 @@ package publisher
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,10 +17,10 @@ const headersPerFetch = 500
 // errHeadersLost says that headers were lost on their way. The next attempt continues after the last one received.
 var errHeadersLost = errors.New("headers were lost on the way")
 
-// read calls note with the headers and the sequence of each message, from pos to the last message that is stored when
+// read calls note with the headers and the place of each message, from pos to the last message that is stored when
 // read begins. It advances pos. It retries until it is done, and returns early only with an error of note, or if NATS
 // refuses the search: the account or the stream may have no consumer left.
-func (x *eventIndex) read(ctx context.Context, pos *position, note func(h nats.Header, seq uint64) error) error {
+func (x *eventIndex) read(ctx context.Context, pos *position, note func(h nats.Header, event place) error) error {
 	_, err := jet.Retry(ctx, x.call, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, x.readOnce(ctx, pos, note)
 	})
@@ -28,13 +29,13 @@ func (x *eventIndex) read(ctx context.Context, pos *position, note func(h nats.H
 
 // readOnce reads until an answer is lost. It waits for each answer no longer than a quick call: all queries wait for this
 // one search.
-func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(h nats.Header, seq uint64) error) error {
-	consumer, closeConsumer, err := x.open(ctx, *pos)
-	if isRefusal(err) {
+func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(h nats.Header, event place) error) error {
+	if err := x.recentRefusal(); err != nil {
 		return jet.Final(err)
 	}
+	consumer, closeConsumer, err := x.open(ctx, *pos)
 	if err != nil {
-		return err
+		return x.noteRefusal(err)
 	}
 	defer closeConsumer()
 	// Messages that are stored later belong to a later search.
@@ -54,7 +55,7 @@ func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(h na
 			if meta.Sequence.Consumer != read+1 {
 				return errHeadersLost
 			}
-			if err := note(msg.Headers(), meta.Sequence.Stream); err != nil {
+			if err := note(msg.Headers(), place{meta.Sequence.Stream, meta.Timestamp.UnixNano()}); err != nil {
 				return jet.Final(err)
 			}
 			*pos = position{seq: meta.Sequence.Stream}
@@ -68,6 +69,38 @@ func (x *eventIndex) readOnce(ctx context.Context, pos *position, note func(h na
 		}
 	}
 	return nil
+}
+
+// refusalMaxAge is for how long a refusal answers later searches as well. Their callers try again and again, and a
+// refused search is over at once, so that without this bound NATS would be asked a thousand times a second.
+const refusalMaxAge = time.Second
+
+// recentRefusal returns the last refusal of a search, or nil if there is none that is young.
+func (x *eventIndex) recentRefusal() error {
+	if time.Since(x.refusedAt) > refusalMaxAge {
+		return nil
+	}
+	return x.refusal
+}
+
+// noteRefusal returns the error of a call. A refusal is marked as final, and remembered for the next searches.
+func (x *eventIndex) noteRefusal(err error) error {
+	if !isRefusal(err) {
+		return err
+	}
+	x.refusal, x.refusedAt = err, time.Now()
+	return jet.Final(err)
+}
+
+// streamInfo asks the server about a stream.
+func streamInfo(ctx context.Context, js jetstream.JetStream, stream string) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, jet.Quick)
+	defer cancel()
+	s, err := js.Stream(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	return s.CachedInfo(), nil
 }
 
 // openHeaders creates a consumer of the headers from a position on, and returns how to delete it. If it cannot be deleted,

@@ -158,7 +158,7 @@ const storeTime = 500 * time.Millisecond
 // everything that was sent before. If this worker may have sent it and the first search came too early for it, the
 // second finds it.
 func (p *Publisher) findSent(ctx context.Context, start position, id string, sent bool) ([]uint64, error) {
-	found, err := p.index.find(ctx, start, id)
+	found, err := p.index.find(ctx, start, p.index.messageKey(id))
 	if err != nil || len(found) > 0 || !sent {
 		return found, err
 	}
@@ -166,19 +166,19 @@ func (p *Publisher) findSent(ctx context.Context, start position, id string, sen
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return p.index.find(ctx, start, id)
+		return p.index.find(ctx, start, p.index.messageKey(id))
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// duplicateOf returns what the stream would answer to an event that it has under one of these sequences. If
-// there are none, that is the zero PubAck.
+// duplicateOf returns what the stream would answer to an event that it has under one of these sequences, the
+// newest first: that it has the oldest. If there are none, that is the zero PubAck.
 func duplicateOf(found []uint64) jet.PubAck {
 	if len(found) == 0 {
 		return jet.PubAck{}
 	}
-	return jet.PubAck{Sequence: found[0], Duplicate: true}
+	return jet.PubAck{Sequence: found[len(found)-1], Duplicate: true}
 }
 
 // mayBeStored reports whether a message may have been stored although the call failed: it may have been sent, and the

@@ -33,10 +33,10 @@ func earliest(ev *task.Event) time.Time {
 	return ev.RequestedAt
 }
 
-// findStored searches for the event that an earlier delivery of d stored, under whatever id. If it finds one, it replaces
-// ev by it. found is false if err is not nil.
+// findStored searches for the event that an earlier delivery of d stored, under the task's id or the request's own. If it
+// finds one, it replaces ev by it. found is false if err is not nil.
 func (p *Publisher) findStored(ctx context.Context, d task.Delivery, ev *task.Event) (seq uint64, found bool, err error) {
-	seqs, err := p.search(ctx, earliest(ev), ev.TaskID, perRequestID(ev.TaskID, d))
+	seqs, err := p.search(ctx, earliest(ev), p.index.messageKey(ev.TaskID), p.index.messageKey(perRequestID(ev.TaskID, d)))
 	if err != nil {
 		return 0, false, err
 	}
@@ -51,11 +51,11 @@ func (p *Publisher) findStored(ctx context.Context, d task.Delivery, ev *task.Ev
 	return 0, false, nil
 }
 
-// search finds the events with these ids that were stored since a time of the server's clock. It waits while NATS refuses
+// search finds the events with these keys in the index that were stored since a time of the server's clock. It waits while NATS refuses
 // the search: without it, an event could be stored twice.
-func (p *Publisher) search(ctx context.Context, since time.Time, ids ...string) ([]uint64, error) {
+func (p *Publisher) search(ctx context.Context, since time.Time, keys ...uint64) ([]uint64, error) {
 	return jet.Retry(ctx, p.calls.search, func(ctx context.Context) ([]uint64, error) {
-		return p.index.find(ctx, position{since: since}, ids...)
+		return p.index.find(ctx, position{since: since}, keys...)
 	})
 }
 
@@ -88,7 +88,7 @@ func (p *Publisher) isStored(ctx context.Context, ack eventAck, ev *task.Event, 
 // report the same workflow: a copy of a request may have taken over its task. It reports whether it did. The error is
 // task.ErrNoEvent if the message no longer exists.
 func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool, error) {
-	stored, _, err := p.readEvent(ctx, seq)
+	stored, _, err := p.readEvent(ctx, seq, false)
 	if err != nil {
 		return false, err
 	}
@@ -101,43 +101,10 @@ func (p *Publisher) adopt(ctx context.Context, seq uint64, ev *task.Event) (bool
 	return same, nil
 }
 
-// copiesWithin is the time within which the copies of a request are published, before or after its event is stored. It is
-// that in which the streams of events recognize a second copy of an event.
-const copiesWithin = time.Hour
-
-// Find searches for an event that tells how a request was answered, or how the task with its id ended. It looks at those
-// that were stored since an hour before the request. answered reports that the event answers this request, also as a
-// refusal or a replay. Otherwise it is of another request with the same task id, whose content may differ. The error is
-// task.ErrNoEvent if there is none.
-func (p *Publisher) Find(ctx context.Context, d task.Delivery, taskID string) (ev task.Event, seq uint64, answered bool, err error) {
-	own := perRequestID(taskID, d)
-	seqs, err := p.search(ctx, d.Stored.Add(-copiesWithin), own, taskID)
-	if err != nil {
-		return task.Event{}, 0, false, err
-	}
-	other, otherSeq := task.Event{}, uint64(0)
-	for _, seq := range seqs {
-		stored, id, err := p.readEvent(ctx, seq)
-		switch {
-		case errors.Is(err, task.ErrNoEvent), err == nil && (stored.TaskID != taskID || !stored.Status.Ended()):
-			// It no longer exists, or is another task's or another program's.
-		case err != nil:
-			return task.Event{}, 0, false, err
-		case id == own || stored.RequestedAt.Equal(d.Stored):
-			return stored, seq, true, nil
-		case !stored.RefusesRequest():
-			other, otherSeq = stored, seq
-		}
-	}
-	if otherSeq == 0 {
-		return task.Event{}, 0, false, task.ErrNoEvent
-	}
-	return other, otherSeq, false, nil
-}
-
-// readEvent reads a stored event, with the digest of its request's content, and its message id. The error is
-// task.ErrNoEvent if the message no longer exists. The message of another program is an event without a task.
-func (p *Publisher) readEvent(ctx context.Context, seq uint64) (ev task.Event, id string, err error) {
+// readEvent reads a stored event, with the digest of its request's content, and its message id. With onlyVerdict it leaves
+// out the result and all else that can be large: the caller keeps the event when the slot for it is free again. The error
+// is task.ErrNoEvent if the message no longer exists. The message of another program is an event without a task.
+func (p *Publisher) readEvent(ctx context.Context, seq uint64, onlyVerdict bool) (ev task.Event, id string, err error) {
 	if err := p.reads.Acquire(ctx, 1); err != nil {
 		return task.Event{}, "", fmt.Errorf("wait to read event %d: %w", seq, err)
 	}
@@ -151,6 +118,9 @@ func (p *Publisher) readEvent(ctx context.Context, seq uint64) (ev task.Event, i
 		return task.Event{}, id, nil
 	}
 	ev.Digest = msg.Header.Get(DigestHeader)
+	if onlyVerdict {
+		ev = verdictOf(&ev)
+	}
 	return ev, id, nil
 }
 
