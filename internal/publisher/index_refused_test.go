@@ -60,9 +60,42 @@ func TestARefusalIsTheAnswerToAllWhoWait(t *testing.T) {
 	all.Wait()
 }
 
+// A cluster that elects its leader refuses consumers for a moment. The event may be stored, although its answer was lost,
+// and a subscriber without a consumer must not get it a second time.
+func TestAnEventIsNotSentAgainWhileASearchIsRefusedForAMoment(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	refusing := &unavailable{JetStream: h.js}
+	refusing.left.Store(1)
+	h.parts.JetStream, h.parts.Batcher = refusing, &losesFirst{Batcher: h.batcher}
+	seen := h.subscribe()
+	if _, _, err := newPublisher(h.parts).Publish(t.Context(), delivery(1), event("a"), false); err != nil {
+		t.Fatal(err)
+	}
+	if refusing.left.Load() >= 0 {
+		t.Error("no search was refused: this test proves nothing")
+	}
+	if n := seen(1)["a"]; n != 1 {
+		t.Errorf("the subscriber got %d copies, want 1", n)
+	}
+}
+
 // errUnavailable is the answer of a cluster without a leader.
 func errUnavailable() error {
 	return &jetstream.APIError{Code: 503, ErrorCode: 10008, Description: "JetStream system temporarily unavailable"}
+}
+
+// unavailable is a server that refuses the first consumers.
+type unavailable struct {
+	jetstream.JetStream
+	left atomic.Int32
+}
+
+func (u *unavailable) CreateConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	if u.left.Add(-1) >= 0 {
+		return nil, errUnavailable()
+	}
+	return u.JetStream.CreateConsumer(ctx, stream, cfg)
 }
 
 // losesFirst loses the first answer.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -110,7 +111,8 @@ type eventAck struct {
 //
 // The stream detects copies of an event by their id. A subscriber without a consumer does not: it sees each message that
 // reaches the server. So the stream is asked for the event before each further attempt: an attempt without an answer may
-// have stored it, or, in the meantime, another worker. If the stream refused it as full, it is sent again only when the
+// have stored it, or, in the meantime, another worker. A search that NATS refuses for good, because the stream may have no
+// further consumer, is left out; one that is refused because the cluster has no leader is tried again. If the stream refused it as full, it is sent again only when the
 // stream has capacity.
 func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Msg) (eventAck, error) {
 	if messageSize(msg) > p.maxMessage() {
@@ -126,7 +128,7 @@ func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Ms
 		}
 		if tried {
 			found, err := p.findSent(ctx, start, msg.Header.Get(nats.MsgIdHdr), sent)
-			if isRefusal(err) { // the stream itself will detect a copy
+			if isRefusal(err) && !isUnavailable(err) { // the stream itself will detect a copy
 				err = nil
 			}
 			if err != nil || len(found) > 0 {
@@ -193,4 +195,10 @@ func mayBeStored(err error) bool {
 func isRefusal(err error) bool {
 	_, ok := errors.AsType[*jetstream.APIError](err)
 	return ok
+}
+
+// isUnavailable reports whether JetStream refused a call only for the moment, such as a cluster that elects its leader.
+func isUnavailable(err error) bool {
+	refusal, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && refusal.Code == http.StatusServiceUnavailable
 }
