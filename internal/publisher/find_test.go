@@ -103,6 +103,13 @@ func TestOfManyEventsWithOneIDTheNewestAreFound(t *testing.T) {
 			if got := reads.n.Load(); got > most {
 				t.Errorf("got %d events read, want %d at most", got, most)
 			}
+			reads.n.Store(0)
+			if err := p.PublishPerRequest(t.Context(), delivery(3000), event("a"), true); err != nil {
+				t.Fatal(err)
+			}
+			if got := reads.n.Load(); got > 0 {
+				t.Errorf("got %d events read for an event under another message id, want none", got)
+			}
 		})
 	}
 }
@@ -198,46 +205,6 @@ func TestOfSeveralEventsTheOneWithTheSameContentIsFound(t *testing.T) {
 						t.Errorf("got event %d %+v, %v, %v, want %d", seq, ev, answered, err, c.want)
 					}
 				})
-			}
-		})
-	}
-}
-
-// The results stream may be created again, or have lost its last messages, while the index has events of the old one.
-func TestEventsOfARecreatedStreamAreFound(t *testing.T) {
-	t.Parallel()
-	for name, others := range map[string]int{"that is shorter": 0, "that is as long": 4} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := newHarness(t, natsserver.Config{})
-			p, _ := h.counting(1 << 20)
-			d := delivery(9)
-			d.Stored = time.Now()
-			store := func(ids ...string) {
-				t.Helper()
-				for _, id := range ids {
-					if _, _, err := p.Publish(t.Context(), delivery(1), event(id), false); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			store("x", "y", "z")
-			if _, _, _, err := p.Find(t.Context(), d, "x"); err != nil {
-				t.Fatal(err)
-			}
-			cfg := h.results.CachedInfo().Config
-			if err := h.js.DeleteStream(t.Context(), cfg.Name); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := h.js.CreateStream(t.Context(), cfg); err != nil {
-				t.Fatal(err)
-			}
-			store("a")
-			for i := range others {
-				store(fmt.Sprint("other", i))
-			}
-			if _, seq, _, err := p.Find(t.Context(), d, "a"); err != nil || seq != 1 {
-				t.Errorf("got %d, %v, want the new stream's first event", seq, err)
 			}
 		})
 	}
