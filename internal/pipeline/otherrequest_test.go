@@ -94,6 +94,27 @@ func TestTheEventOfAnotherRequestDoesNotEndATaskWhoseWorkerDied(t *testing.T) {
 	}
 }
 
+// A task whose request is poisoned has ended. A copy of its request gets that event again, also if the record is lost.
+func TestACopyOfAPoisonedRequestGetsItsEvent(t *testing.T) {
+	t.Parallel()
+	w := newAgedWorld(t)
+	deliver := w.request(body(""))
+	w.die("w1", &death{step: "status"}, deliver(1))
+	d := deliver(11)
+	count := task.DeliveryCount{Stream: d.Stream, Seq: d.Seq, Stored: d.Stored, Count: 10, TaskID: "a"}
+	if err := w.records().SaveDeliveries(t.Context(), count); err != nil {
+		t.Fatal(err)
+	}
+	w.finish("w2", d)
+	copied := w.request(body(""))
+	w.loseRecords()
+	w.finish("w2", copied(1))
+	msgs := w.messages()
+	if last := msgs[len(msgs)-1]; last.Header.Get("Capstan-Replay") == "" || w.api.Totals().Accepted != 1 {
+		t.Errorf("got %d workflows and event %s, want 1 and the event again", w.api.Totals().Accepted, last.Data)
+	}
+}
+
 // The request stream is recreated, and then the bucket: the stream assigns the default task ids again.
 func TestARecreatedStreamsDefaultIDsAreNewTasks(t *testing.T) {
 	t.Parallel()
@@ -119,5 +140,21 @@ func TestARecreatedStreamsDefaultIDsAreNewTasks(t *testing.T) {
 				t.Errorf("got %d workflows, want 2", got)
 			}
 		})
+	}
+}
+
+// Two tasks had the same id, one after the other. A copy of the second one's request gets the second one's event.
+func TestACopyGetsTheEventOfItsOwnContent(t *testing.T) {
+	t.Parallel()
+	w := newAgedWorld(t)
+	w.finish("w1", w.request(other)(1))
+	w.expireRecord()
+	w.finish("w1", w.request(body(""))(1))
+	copied := w.request(body(""))
+	w.loseRecords()
+	w.finish("w2", copied(1))
+	msgs := w.messages()
+	if last := msgs[len(msgs)-1]; last.Header.Get("Capstan-Replay") == "" {
+		t.Errorf("got event %s, want the second task's again", last.Data)
 	}
 }

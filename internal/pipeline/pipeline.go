@@ -77,8 +77,8 @@ type Publisher interface {
 	// PublishPerRequest stores an event under a message id of this request, because the task id is another task's.
 	PublishPerRequest(ctx context.Context, d task.Delivery, ev task.Event, redelivered bool) error
 	// Find returns the event that answers a request or, if answered is false, the event of another request with its task
-	// id, and the event's sequence. It returns task.ErrNoEvent if there is none.
-	Find(ctx context.Context, d task.Delivery, taskID string) (ev task.Event, seq uint64, answered bool, err error)
+	// id, preferably with this digest of the content, and the event's sequence. It returns task.ErrNoEvent if there is none.
+	Find(ctx context.Context, d task.Delivery, taskID, digest string) (ev task.Event, seq uint64, answered bool, err error)
 	// Replay publishes the stored event with this sequence once more, or returns task.ErrNoEvent.
 	Replay(ctx context.Context, d task.Delivery, taskID string, seq uint64) error
 	// DeadLetter stores the data of a request that cannot be run, with its headers and the reason.

@@ -75,7 +75,7 @@ func (p *Pipeline) endPoisoned(ctx context.Context, d *task.Delivery, count task
 	if ev.TaskID == "" {
 		ev.TaskID = d.DefaultID()
 	}
-	ev.WorkflowID, ev.SubmittedAt, ev.Attempts, ev.Polls = rec.WorkflowID, rec.SubmittedAt, rec.Attempts, rec.Polls
+	ev.WorkflowID, ev.SubmittedAt, ev.Attempts, ev.Polls, ev.Digest = rec.WorkflowID, rec.SubmittedAt, rec.Attempts, rec.Polls, rec.Digest
 	if err := p.publishPoisoned(ctx, d, ev, rec); err != nil {
 		return err
 	}

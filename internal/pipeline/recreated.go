@@ -18,10 +18,6 @@ const (
 	// their records.
 	restoreTime = 5 * time.Second
 
-	// copiesWithin is how long before or after its task's end a copy of a request may be published. Later ones are taken
-	// for new requests if the bucket has forgotten the task.
-	copiesWithin = time.Hour
-
 	// createdTogether is the largest age difference of the request stream and a bucket that were created for the first
 	// time: then there were no earlier runs.
 	createdTogether = 2 * time.Second
@@ -72,7 +68,7 @@ func (r *run) recordLoss(ctx context.Context) (loss, error) {
 	}
 	created, recreated, err := r.bucketCreated(ctx, maxAge)
 	switch {
-	case err != nil || !recreated || created.Before(d.Stored.Add(-copiesWithin)):
+	case err != nil || !recreated || created.Before(d.Stored.Add(-task.CopiesWithin)):
 		return notLost, err
 	case d.Deliveries > 1 && created.After(d.Stored):
 		return maybeSubmitted, nil
@@ -89,7 +85,7 @@ func (r *run) recordLoss(ctx context.Context) (loss, error) {
 // sequence. Nor does an event of an older version say what the content was: then this request counts as one with other
 // content. If such a request may have been submitted, the event does not tell how its task ended.
 func (r *run) endedRecord(ctx context.Context, first task.Record, lost loss) (_ task.Record, found beginning, _ error) {
-	ev, seq, answered, err := r.Publisher.Find(ctx, r.req.Delivery, first.TaskID)
+	ev, seq, answered, err := r.Publisher.Find(ctx, r.req.Delivery, first.TaskID, first.Digest)
 	isOwn := ev.RequestedAt.Equal(first.RequestedAt) && !ev.RefusesRequest()
 	switch {
 	case errors.Is(err, task.ErrNoEvent):

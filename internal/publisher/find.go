@@ -3,31 +3,21 @@ package publisher
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// copiesWithin is the time within which the copies of a request are published, before or after its event is stored. It is
-// that in which the streams of events recognize a second copy of an event.
-const copiesWithin = time.Hour
-
-// Find is FindContent for a caller that does not know the digest of the request's content.
-func (p *Publisher) Find(ctx context.Context, d task.Delivery, taskID string) (ev task.Event, seq uint64, answered bool, err error) {
-	return p.FindContent(ctx, d, taskID, "")
-}
-
-// FindContent searches for an event that tells how a request was answered, or how the task with its id ended. It looks at
+// Find searches for an event that tells how a request was answered, or how the task with its id ended. It looks at
 // those that were stored since an hour before the request. answered reports that the event answers this request, also as a
 // refusal or a replay. Otherwise it is of another request with the same task id, whose content may differ: of several, one
 // with this digest of the content, and else the newest. The error is task.ErrNoEvent if there is none.
 //
 // The event has no result, metadata or texts: thousands of callers may search at once, and an event can be as large as a
 // message.
-func (p *Publisher) FindContent(ctx context.Context, d task.Delivery, taskID, digest string) (ev task.Event, seq uint64, answered bool, err error) {
+func (p *Publisher) Find(ctx context.Context, d task.Delivery, taskID, digest string) (ev task.Event, seq uint64, answered bool, err error) {
 	own := perRequestID(taskID, d)
 	// The newest comes first.
-	seqs, err := p.search(ctx, d.Stored.Add(-copiesWithin), p.index.messageKey(own), p.index.messageKey(taskID), p.index.taskKey(taskID))
+	seqs, err := p.search(ctx, d.Stored.Add(-task.CopiesWithin), p.index.messageKey(own), p.index.messageKey(taskID), p.index.taskKey(taskID))
 	if err != nil {
 		return task.Event{}, 0, false, err
 	}

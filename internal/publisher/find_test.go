@@ -77,7 +77,7 @@ func TestTheRefusalsOfOtherRequestsAreNotRead(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, _, _, err := p.Find(t.Context(), delivery(2000), "a"); !errors.Is(err, task.ErrNoEvent) {
+			if _, _, _, err := p.Find(t.Context(), delivery(2000), "a", ""); !errors.Is(err, task.ErrNoEvent) {
 				t.Errorf("got %v, want ErrNoEvent: a refusal ends no task", err)
 			}
 			if n := reads.n.Load(); n > 0 {
@@ -96,7 +96,7 @@ func TestOfManyEventsWithOneIDTheNewestAreFound(t *testing.T) {
 			p, reads := h.countingReads(index)
 			const n, most = 200, 64
 			h.perRequestEvents(p, n, func(ev *task.Event) { ev.Digest = "some" })
-			_, seq, answered, err := p.Find(t.Context(), delivery(2000), "a")
+			_, seq, answered, err := p.Find(t.Context(), delivery(2000), "a", "")
 			if err != nil || answered || seq != n {
 				t.Errorf("got event %d, %v, %v, want the newest, %d", seq, answered, err, n)
 			}
@@ -131,7 +131,7 @@ func TestAnEventFromBeforeTheQuestionsTimeIsNotFound(t *testing.T) {
 				want      error
 			}{{time.Now(), nil}, {time.Now().Add(2 * time.Hour), task.ErrNoEvent}} {
 				d.Stored = c.requested
-				if _, _, _, err := p.Find(t.Context(), d, "a"); !errors.Is(err, c.want) {
+				if _, _, _, err := p.Find(t.Context(), d, "a", ""); !errors.Is(err, c.want) {
 					t.Errorf("requested at %v: got %v, want %v", c.requested, err, c.want)
 				}
 			}
@@ -150,7 +150,7 @@ func TestAFoundEventHasOnlyItsVerdict(t *testing.T) {
 	if _, _, err := h.Publish(t.Context(), delivery(1), ev, false); err != nil {
 		t.Fatal(err)
 	}
-	got, _, answered, err := h.Find(t.Context(), delivery(1), "a")
+	got, _, answered, err := h.Find(t.Context(), delivery(1), "a", "")
 	if err != nil || !answered {
 		t.Fatal(answered, err)
 	}
@@ -200,7 +200,7 @@ func TestOfSeveralEventsTheOneWithTheSameContentIsFound(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					ev, seq, answered, err := p.FindContent(t.Context(), delivery(100), "a", "same")
+					ev, seq, answered, err := p.Find(t.Context(), delivery(100), "a", "same")
 					if seq != c.want || answered || errors.Is(err, task.ErrNoEvent) != (c.want == 0) {
 						t.Errorf("got event %d %+v, %v, %v, want %d", seq, ev, answered, err, c.want)
 					}

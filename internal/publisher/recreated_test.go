@@ -36,7 +36,7 @@ func TestEventsOfARecreatedStreamAreFound(t *testing.T) {
 				}
 			}
 			store("x", "y", "z")
-			if _, _, _, err := p.Find(t.Context(), d, "x"); err != nil {
+			if _, _, _, err := p.Find(t.Context(), d, "x", ""); err != nil {
 				t.Fatal(err)
 			}
 			cfg := h.results.CachedInfo().Config
@@ -50,7 +50,7 @@ func TestEventsOfARecreatedStreamAreFound(t *testing.T) {
 			for i := range c.others {
 				store(fmt.Sprint("other", i))
 			}
-			if _, seq, _, err := p.Find(t.Context(), d, "a"); err != nil || seq != 1 {
+			if _, seq, _, err := p.Find(t.Context(), d, "a", ""); err != nil || seq != 1 {
 				t.Errorf("got %d, %v, want the new stream's first event", seq, err)
 			}
 		})

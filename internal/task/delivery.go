@@ -27,6 +27,10 @@ type Delivery struct {
 	OnBusy func(busy bool)
 }
 
+// CopiesWithin is how long before or after its task's end a copy of a request may be published, if the bucket of records
+// has forgotten the task. A later copy is taken for a new request.
+const CopiesWithin = time.Hour
+
 // DefaultID returns the task id of a request that names none: "<stream>-<sequence>".
 func (d Delivery) DefaultID() string { return fmt.Sprintf("%s-%d", d.Stream, d.Seq) }
 
