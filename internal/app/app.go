@@ -143,7 +143,7 @@ func rateLimit(perSecond float64) *rate.Limiter {
 // connection cannot be used.
 func (w *worker) work(ctx context.Context, stop *cleanups) error {
 	found := w.binding.Found()
-	batcher, err := jet.NewBatcher(w.nc, jet.Quick)
+	batcher, err := jet.NewBatcherForDomain(w.nc, w.answeringDomain(found), jet.Quick)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 		Requests:  requests,
 		Admission: w.admission,
 		API:       w.api,
-		Tracker:   tracker.New(batcher, found.Tracker, w.cfg.Tracker, w.reg, w.log),
+		Tracker:   tracker.NewWithDomain(batcher, found.Tracker, w.cfg.NATS.JSDomain, w.cfg.Tracker, w.reg, w.log),
 		Poller:    w.poller,
 		Publisher: publisher.New(publisher.Parts{
 			Conn: w.nc, JetStream: found.JS, Batcher: batcher, Results: found.Results, Large: found.Large,
@@ -174,6 +174,16 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 		return ErrDrainTimeout
 	}
 	return nil
+}
+
+// answeringDomain returns the domain whose streams must confirm what the worker stores, or "" for any: without
+// NATS_JS_DOMAIN the connected server decides. It is the domain by the name that the streams' server uses, because
+// NATS_JS_DOMAIN may also be the name of an import from another account.
+func (w *worker) answeringDomain(found *streams.Resources) string {
+	if w.cfg.NATS.JSDomain == "" {
+		return ""
+	}
+	return found.Results.CachedInfo().Domain
 }
 
 const (

@@ -102,11 +102,11 @@ func (g *guarded) doesItsWholeJob() {
 }
 
 // request is a task request with a plan for the stand-in.
-func (g *guarded) request(id string, plan anchortest.Plan) []byte {
-	g.t.Helper()
-	request, err := json.Marshal(map[string]string{"task_id": id, "url": "https://example.com", "prompt": g.prompt(id, plan)})
+func (w *world) request(id string, plan anchortest.Plan) []byte {
+	w.t.Helper()
+	request, err := json.Marshal(map[string]string{"task_id": id, "url": "https://example.com", "prompt": w.prompt(id, plan)})
 	if err != nil {
-		g.t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	return request
 }

@@ -66,7 +66,7 @@ func (c *checker) missingPermissions(ctx context.Context) []string {
 	for _, probe := range []nats.Msg{
 		{Subject: cfg.Results.Subject, Reply: probeReply},
 		{Subject: cfg.Dead.Subject, Reply: probeReply},
-		{Subject: cfg.RecordSubject("capstan-check"), Reply: probeReply},
+		{Subject: cfg.RecordWriteSubject("capstan-check"), Reply: probeReply},
 		{Subject: object + ".C.check", Reply: probeReply},
 		{Subject: object + ".M.check", Reply: probeReply},
 		{Subject: "$JS.ACK." + durable + ".check", Data: []byte("+WPI")},
@@ -163,14 +163,20 @@ func (c *checker) subscribe(ctx context.Context) error {
 }
 
 // flush waits until the server has read what was sent. It returns the server's refusal if that is about the
-// subject. The client keeps only the last error, so a refusal about another subject may hide this one; but
-// only one probe is in progress at a time.
+// subject, which a server of the streams' domain names without the domain. The client keeps only the last
+// error, so a refusal about another subject may hide this one; but only one probe is in progress at a time.
 func (c *checker) flush(ctx context.Context, subject string) error {
 	if err := c.nc.FlushWithContext(ctx); err != nil {
 		return err
 	}
-	if err := c.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), strconv.Quote(subject)) {
-		return err
+	err := c.nc.LastError()
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return nil
+	}
+	for _, named := range []string{subject, c.cfg.Streams().WithoutDomain(subject)} {
+		if strings.Contains(err.Error(), strconv.Quote(named)) {
+			return err
+		}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ package jet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -24,6 +25,7 @@ import (
 type Batcher struct {
 	nc      *nats.Conn
 	inbox   string        // the reply subjects are this prefix and a message's id
+	domain  string        // the JetStream domain whose PubAcks count; "" for those of any
 	timeout time.Duration // of the wait for a PubAck
 
 	writing sync.Mutex // held while a batch is written, so that batches leave in order
@@ -40,6 +42,8 @@ type message struct {
 	// 0 if no answer is expected. Nothing waits for the fate of such a message, either.
 	id       uint64
 	answered chan answer // has capacity for the one answer
+	// An answer from another domain, while no other has come; guarded by the batcher's mu until the message is withdrawn.
+	elsewhere *otherDomainError
 }
 
 // answer is what the stream answered to a message, or the error that kept the message from being written.
@@ -51,7 +55,14 @@ type answer struct {
 // NewBatcher returns a batcher on a connection, which the caller closes. It waits for each PubAck until timeout at
 // most.
 func NewBatcher(nc *nats.Conn, timeout time.Duration) (*Batcher, error) {
-	b := &Batcher{nc: nc, inbox: nc.NewInbox() + ".", timeout: timeout, waiting: map[uint64]*message{}}
+	return NewBatcherForDomain(nc, "", timeout)
+}
+
+// NewBatcherForDomain returns a batcher for the streams of one JetStream domain. At a leaf node a message may reach a
+// stream of the leaf as well as the one at the hub, and each of them answers. The batcher waits for a PubAck of this
+// domain: that of another one does not show that the message is stored where it belongs.
+func NewBatcherForDomain(nc *nats.Conn, domain string, timeout time.Duration) (*Batcher, error) {
+	b := &Batcher{nc: nc, inbox: nc.NewInbox() + ".", domain: domain, timeout: timeout, waiting: map[uint64]*message{}}
 	if _, err := nc.Subscribe(b.inbox+"*", b.receive); err != nil {
 		return nil, fmt.Errorf("subscribe to answers: %w", err)
 	}
@@ -62,7 +73,8 @@ func NewBatcher(nc *nats.Conn, timeout time.Duration) (*Batcher, error) {
 //
 //   - a *jetstream.APIError or jetstream.ErrNoStreamResponse if the message was refused,
 //   - nats.ErrMaxPayload if it is too large to be sent,
-//   - nats.ErrTimeout if no answer came, or ctx's error if ctx ended first. The message may have been stored.
+//   - nats.ErrTimeout if no answer came, or ctx's error if ctx ended first. The message may have been stored. The
+//     time-out also says if a stream of another domain answered.
 func (b *Batcher) Publish(ctx context.Context, msg *nats.Msg) (PubAck, error) {
 	timer := time.NewTimer(b.timeout)
 	defer timer.Stop()
@@ -80,6 +92,9 @@ func (b *Batcher) Publish(ctx context.Context, msg *nats.Msg) (PubAck, error) {
 		// The answer came at the last moment.
 		a := <-m.answered
 		return a.ack, a.err
+	}
+	if m.elsewhere != nil {
+		err = fmt.Errorf("%w: %w", err, m.elsewhere)
 	}
 	return PubAck{}, err
 }
@@ -166,8 +181,21 @@ func (b *Batcher) receive(msg *nats.Msg) {
 	if err != nil {
 		return
 	}
-	ack, err := parsePubAck(msg)
+	ack, err := parsePubAck(msg, b.domain)
+	if elsewhere, ok := errors.AsType[*otherDomainError](err); ok {
+		b.noteElsewhere(id, elsewhere)
+		return
+	}
 	b.resolve(id, answer{ack: ack, err: err})
+}
+
+// noteElsewhere notes that a stream of another domain answered. The sender still waits for the stream of its own.
+func (b *Batcher) noteElsewhere(id uint64, elsewhere *otherDomainError) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m := b.waiting[id]; m != nil {
+		m.elsewhere = elsewhere
+	}
 }
 
 // resolve passes an answer to the sender of the message, unless it no longer waits.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -95,6 +96,42 @@ func TestAnAnswerThatIsNoPubAckIsAnError(t *testing.T) {
 		}
 		if err := sub.Unsubscribe(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// At a leaf node a stream of the leaf may store a message before the hub's does, and both answer.
+func TestOnlyTheStreamOfTheDomainConfirmsAMessage(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, patience)
+	answers := map[string][]string{
+		"both": {`{"stream":"IN","domain":"leaf","seq":7}`, `{"stream":"IN","domain":"hub","seq":8}`},
+		"leaf": {`{"stream":"IN","domain":"leaf","seq":7}`},
+		"none": {`{"stream":"IN","seq":7}`},
+	}
+	for subject, all := range answers {
+		if _, err := h.nc.Subscribe(subject, func(msg *nats.Msg) {
+			for _, data := range all {
+				_ = msg.Respond([]byte(data))
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish := func(subject string, timeout time.Duration) (jet.PubAck, error) {
+		b, err := jet.NewBatcherForDomain(h.nc, "hub", timeout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Publish(t.Context(), &nats.Msg{Subject: subject})
+	}
+	if ack, err := publish("both", patience); err != nil || ack.Sequence != 8 {
+		t.Errorf("got %+v, %v, want the answer of the hub", ack, err)
+	}
+	for subject, domain := range map[string]string{"leaf": "leaf", "none": ""} {
+		want := fmt.Sprintf("stored by stream IN of the JetStream domain %q", domain)
+		if ack, err := publish(subject, 200*time.Millisecond); !errors.Is(err, nats.ErrTimeout) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %+v, %v, want a time-out that says %q", ack, err, want)
 		}
 	}
 }

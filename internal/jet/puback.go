@@ -14,9 +14,19 @@ type PubAck struct {
 	Duplicate bool   // the stream had a message with this Nats-Msg-Id, and stored nothing
 }
 
+// otherDomainError says that a stream of another JetStream domain has stored a message. The stream that the message is
+// for may have stored it as well, and answers for itself.
+type otherDomainError struct{ stream, domain, want string }
+
+// Error implements error.
+func (e *otherDomainError) Error() string {
+	return fmt.Sprintf("stored by stream %s of the JetStream domain %q, not known to be stored in the domain %q", e.stream, e.domain, e.want)
+}
+
 // parsePubAck reads a stream's answer (NATS ADR-1). The error is the stream's own *jetstream.APIError,
-// jetstream.ErrNoStreamResponse if no stream listens on the subject, or jetstream.ErrInvalidJSAck.
-func parsePubAck(msg *nats.Msg) (PubAck, error) {
+// jetstream.ErrNoStreamResponse if no stream listens on the subject, or jetstream.ErrInvalidJSAck. If domain is not
+// empty, it is an *otherDomainError for an answer from another domain. A refusal does not say where it comes from.
+func parsePubAck(msg *nats.Msg, domain string) (PubAck, error) {
 	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
 		return PubAck{}, jetstream.ErrNoStreamResponse
 	}
@@ -32,6 +42,8 @@ func parsePubAck(msg *nats.Msg) (PubAck, error) {
 		return PubAck{}, response.Error
 	case response.Stream == "" || response.Sequence == 0:
 		return PubAck{}, jetstream.ErrInvalidJSAck
+	case domain != "" && response.Domain != domain:
+		return PubAck{}, &otherDomainError{response.Stream, response.Domain, domain}
 	}
 	return PubAck{Sequence: response.Sequence, Duplicate: response.Duplicate}, nil
 }

@@ -223,7 +223,7 @@ func TestStreamsAreCreatedInTheJetStreamDomain(t *testing.T) {
 		t.Errorf("got domain %q, want hub", got)
 	}
 	for _, permission := range cfg.Permissions() {
-		if strings.HasPrefix(permission, "$JS.API.") {
+		if strings.HasPrefix(permission, "$JS.API.") || strings.HasPrefix(permission, "$KV.") {
 			t.Errorf("got the permission %s, want it in the domain", permission)
 		}
 	}

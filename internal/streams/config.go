@@ -44,8 +44,17 @@ type Stream struct{ Name, Subject string }
 // TrackerStream is the name of the stream behind the bucket of records (ADR-8).
 func (c Config) TrackerStream() string { return "KV_" + c.Tracker }
 
-// RecordSubject is the subject of a key of the bucket of records.
+// RecordSubject is the subject under which the bucket of records stores a key.
 func (c Config) RecordSubject(key string) string { return "$KV." + c.Tracker + "." + key }
+
+// RecordWriteSubject is the subject that a worker publishes to in order to write a key of the bucket of records. In a
+// domain that is not the subject under which it is stored: a leaf node does not pass that one on to the hub.
+func (c Config) RecordWriteSubject(key string) string {
+	if c.NATS.JSDomain != "" {
+		return c.API(c.RecordSubject(key))
+	}
+	return c.RecordSubject(key)
+}
 
 // LargeStream is the name of the stream behind the object store (ADR-20).
 func (c Config) LargeStream() string { return "OBJ_" + c.Large }

@@ -60,10 +60,7 @@ func (t *Tracker) SaveDeliveries(ctx context.Context, count task.DeliveryCount) 
 	if count.Count == 0 {
 		ttl = resetTTL
 	}
-	msg := &nats.Msg{
-		Subject: t.cfg.Subject(deliveriesKey(count.Stream, count.Seq)), Data: value,
-		Header: nats.Header{jetstream.MsgTTLHeader: {ttl.String()}},
-	}
+	msg := t.newMessage(deliveriesKey(count.Stream, count.Seq), value, nats.Header{jetstream.MsgTTLHeader: {ttl.String()}})
 	_, err = jet.Retry(ctx, t.save, func(ctx context.Context) (jet.PubAck, error) { return t.batcher.Publish(ctx, msg) })
 	if err != nil {
 		return fmt.Errorf("write deliveries of request %d of %s: %w", count.Seq, count.Stream, err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -127,6 +128,28 @@ func TestAWriteWhoseAnswerWasLostIsOurs(t *testing.T) {
 	got, err := tr.Get(t.Context(), "a")
 	if err != nil || got != rec {
 		t.Errorf("got %+v, %v, want %+v", got, err, rec)
+	}
+}
+
+// If the bucket was deleted, another stream may listen on its subjects.
+func TestAnotherStreamStoresNoRecord(t *testing.T) {
+	t.Parallel()
+	tr, _, js := newTracker(t, cfg)
+	if err := js.DeleteStream(t.Context(), cfg.Stream()); err != nil {
+		t.Fatal(err)
+	}
+	other := natstest.Stream(t, js, jetstream.StreamConfig{Name: "OTHER", Subjects: []string{cfg.Subject(">")}, AllowMsgTTL: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := tr.Create(ctx, record("a", task.Submitting)); err == nil {
+		t.Error("got no error of the record, want it refused")
+	}
+	if err := tr.SaveDeliveries(ctx, task.DeliveryCount{Stream: "TASKS", Seq: 7, Count: 1}); err == nil {
+		t.Error("got no error of the count, want it refused")
+	}
+	info, err := other.Info(t.Context())
+	if err != nil || info.State.Msgs != 0 {
+		t.Errorf("got %+v, %v, want no message in the other stream", info, err)
 	}
 }
 
