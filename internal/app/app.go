@@ -178,7 +178,7 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 
 // answeringDomain returns the domain whose streams must confirm what the worker stores, or "" for any: without
 // NATS_JS_DOMAIN the connected server decides. It is the domain by the name that the streams' server uses, because
-// NATS_JS_DOMAIN may also be the name of an import from another account.
+// NATS_JS_DOMAIN may also be the name of an import from another account. It is "" as well if that server named none.
 func (w *worker) answeringDomain(found *streams.Resources) string {
 	if w.cfg.NATS.JSDomain == "" {
 		return ""

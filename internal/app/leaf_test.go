@@ -45,6 +45,9 @@ func newLeafWorld(t *testing.T, leafDomain string) *leafWorld {
 	w.nc, w.js = connectTest(t, w.hub)
 	_, w.leafJS = connectTest(t, w.leaf)
 	provisioning := w.startReady("w0", "NATS_URL="+login("test", w.hub), "NATS_JS_DOMAIN=hub")
+	if err := provisioning.logged(`"domain":"hub"`); err != nil { // also of streams that it has just created
+		t.Error(err)
+	}
 	provisioning.drain()
 	return w
 }
@@ -86,10 +89,12 @@ func connectTest(t *testing.T, address string) (*nats.Conn, jetstream.JetStream)
 	return nc, js
 }
 
-// startAt starts a worker with the user "worker", and waits until it is ready.
+// startAt starts a worker with the user "worker", and waits until it is ready. Its calls may take long: large results on a
+// busy machine.
 func (w *leafWorld) startAt(address, name string, extra ...string) *worker {
 	w.t.Helper()
-	return w.startReady(name, append(extra, "NATS_URL="+login("worker", address), "NATS_PROVISION=false")...)
+	return w.startReady(name, append(extra, "NATS_URL="+login("worker", address), "NATS_PROVISION=false",
+		"ANCHORBROWSER_REQUEST_TIMEOUT=30s", "DRAIN_TIMEOUT=40s")...)
 }
 
 // copyToLeaf creates a stream at the leaf that is configured as the one of this name at the hub.

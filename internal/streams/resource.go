@@ -32,6 +32,10 @@ func (p *provisioner) streamResource(role role) resource[jetstream.Stream, strea
 		},
 		create: func(ctx context.Context, cfg streamConfig) (jetstream.Stream, error) {
 			s, err := timed(func() (jetstream.Stream, error) { return p.js.CreateStream(ctx, cfg) })
+			if err == nil {
+				// The answer to this call has no domain, and that to Info has. The stream exists, also if Info fails.
+				_, _ = s.Info(ctx)
+			}
 			return s, p.explainOverlap(ctx, err, cfg)
 		},
 		update: func(ctx context.Context, cfg streamConfig) (jetstream.Stream, error) {
