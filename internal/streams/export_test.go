@@ -45,3 +45,6 @@ func UnansweredSince(b *Binding, at time.Time) { b.readiness.unansweredSince = a
 func SawTracker(b *Binding, created time.Time, seq uint64) {
 	b.observed.trackerCreated, b.observed.trackerSeq = created, seq
 }
+
+// IsUnanswered is isUnanswered.
+func IsUnanswered(err error) bool { return isUnanswered(err) }

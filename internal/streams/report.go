@@ -95,6 +95,7 @@ func isUnanswered(err error) bool {
 	}
 	for _, reason := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrDisconnected, jetstream.ErrJetStreamNotEnabled,
+		nats.ErrReconnectBufExceeded, // the connection was lost a moment ago, and the client keeps no message for later
 	} {
 		if errors.Is(err, reason) {
 			return true
