@@ -239,12 +239,20 @@ func (r *run) replay(ctx context.Context, rec *task.Record) error {
 
 // sleep returns nil after d, or ctx's error if that ends first.
 func sleep(ctx context.Context, d time.Duration) error {
+	if pause(ctx.Done(), d) {
+		return nil
+	}
+	return ctx.Err()
+}
+
+// pause reports whether d has passed before end was closed.
+func pause(end <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+		return true
+	case <-end:
+		return false
 	}
 }

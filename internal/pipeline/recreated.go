@@ -122,11 +122,7 @@ func (r *run) awaitOthers(ctx context.Context, rec task.Record) error {
 	if err != nil {
 		return err
 	}
-	timer := time.NewTimer(r.restoreWait(ctx, r.ownersTime(), laterMaxAge))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.drained:
+	if !pause(r.drained, r.restoreWait(ctx, r.ownersTime(), laterMaxAge)) {
 		return context.Canceled
 	}
 	found, err := r.Tracker.Get(ctx, rec.TaskID)
