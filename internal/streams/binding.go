@@ -168,23 +168,6 @@ func (b *Binding) provision(ctx context.Context) (*Resources, []*Report, error) 
 // sequence of the bucket lower than before. One value may stand for several changes.
 func (b *Binding) Recreated() <-chan struct{} { return b.recreated }
 
-// RequestsCreated returns when the request stream was created, as of the last check; zero before the first. A worker
-// must not acknowledge a request of an earlier stream: the acknowledgement would hit the new stream's message with the
-// same sequence.
-func (b *Binding) RequestsCreated() time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.observed.requestsCreated
-}
-
-// TrackerState returns when the stream of the records was created, and its last sequence, as of the last check. A
-// bucket that was recreated or rolled back has lost records of running tasks.
-func (b *Binding) TrackerState() (created time.Time, lastSeq uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.observed.trackerCreated, b.observed.trackerSeq
-}
-
 // TrackerFull reports whether the bucket of records was full at the last check. A new submission could not be recorded.
 func (b *Binding) TrackerFull() bool {
 	b.mu.Lock()

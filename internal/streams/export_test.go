@@ -48,3 +48,17 @@ func SawTracker(b *Binding, created time.Time, seq uint64) {
 
 // IsUnanswered is isUnanswered.
 func IsUnanswered(err error) bool { return isUnanswered(err) }
+
+// RequestsCreated returns when the request stream was created, as of the last check; zero before the first.
+func (b *Binding) RequestsCreated() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.observed.requestsCreated
+}
+
+// TrackerState returns when the stream of the records was created, and its last sequence, as of the last check.
+func (b *Binding) TrackerState() (created time.Time, lastSeq uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.observed.trackerCreated, b.observed.trackerSeq
+}
