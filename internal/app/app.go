@@ -143,7 +143,7 @@ func rateLimit(perSecond float64) *rate.Limiter {
 // connection cannot be used.
 func (w *worker) work(ctx context.Context, stop *cleanups) error {
 	found := w.binding.Found()
-	batcher, err := jet.NewBatcherForDomain(w.nc, w.answeringDomain(found), jet.Quick)
+	batcher, err := jet.NewBatcher(w.nc, w.answeringDomain(found), jet.Quick)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 		Requests:  requests,
 		Admission: w.admission,
 		API:       w.api,
-		Tracker:   tracker.NewWithDomain(batcher, found.Tracker, w.cfg.NATS.JSDomain, w.cfg.Tracker, w.reg, w.log),
+		Tracker:   tracker.New(batcher, found.Tracker, w.cfg.NATS.JSDomain, w.cfg.Tracker, w.reg, w.log),
 		Poller:    w.poller,
 		Publisher: publisher.New(publisher.Parts{
 			Conn: w.nc, JetStream: found.JS, Batcher: batcher, Results: found.Results, Large: found.Large,

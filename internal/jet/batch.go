@@ -52,16 +52,11 @@ type answer struct {
 	err error
 }
 
-// NewBatcher returns a batcher on a connection, which the caller closes. It waits for each PubAck until timeout at
-// most.
-func NewBatcher(nc *nats.Conn, timeout time.Duration) (*Batcher, error) {
-	return NewBatcherForDomain(nc, "", timeout)
-}
-
-// NewBatcherForDomain returns a batcher for the streams of one JetStream domain. At a leaf node a message may reach a
-// stream of the leaf as well as the one at the hub, and each of them answers. The batcher waits for a PubAck of this
-// domain: that of another one does not show that the message is stored where it belongs.
-func NewBatcherForDomain(nc *nats.Conn, domain string, timeout time.Duration) (*Batcher, error) {
+// NewBatcher returns a batcher on a connection, which the caller closes. It waits for each PubAck until timeout at most,
+// for that of a stream in this JetStream domain, or of any if domain is "". At a leaf node a message may reach a stream of
+// the leaf as well as the one at the hub, and each of them answers: only the domain's own answer shows that the message
+// is stored where it belongs.
+func NewBatcher(nc *nats.Conn, domain string, timeout time.Duration) (*Batcher, error) {
 	b := &Batcher{nc: nc, inbox: nc.NewInbox() + ".", domain: domain, timeout: timeout, waiting: map[uint64]*message{}}
 	if _, err := nc.Subscribe(b.inbox+"*", b.receive); err != nil {
 		return nil, fmt.Errorf("subscribe to answers: %w", err)

@@ -119,7 +119,7 @@ func TestOnlyTheStreamOfTheDomainConfirmsAMessage(t *testing.T) {
 		}
 	}
 	publish := func(subject string, timeout time.Duration) (jet.PubAck, error) {
-		b, err := jet.NewBatcherForDomain(h.nc, "hub", timeout)
+		b, err := jet.NewBatcher(h.nc, "hub", timeout)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,7 @@ func newHarness(t *testing.T, timeout time.Duration) *harness {
 	h.nc, js = h.server.Connect()
 	h.stream = newStream(t, js)
 	var err error
-	if h.Batcher, err = jet.NewBatcher(h.nc, timeout); err != nil {
+	if h.Batcher, err = jet.NewBatcher(h.nc, "", timeout); err != nil {
 		t.Fatal(err)
 	}
 	return h

@@ -143,7 +143,7 @@ func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 	limit := rate.NewLimiter(rate.Inf, 0)
 	batcher := natstest.Batcher(w.t, nc)
 	p := parts{
-		Tracker: tracker.New(batcher, w.stream(w.tracker.Stream()), w.tracker, reg, log),
+		Tracker: tracker.New(batcher, w.stream(w.tracker.Stream()), "", w.tracker, reg, log),
 		Publisher: publisher.New(publisher.Parts{
 			Conn: nc, JetStream: js, Batcher: batcher, Results: w.stream(w.results.Stream), Large: large, Index: memory.NewBudget(1 << 20),
 		}, w.results, w.dead, reg, log),
@@ -298,7 +298,7 @@ const success task.Code = "none" // of a task that succeeded
 func (w *world) records() *tracker.Tracker {
 	w.t.Helper()
 	nc, _ := w.server.Connect()
-	return tracker.New(natstest.Batcher(w.t, nc), w.stream(w.tracker.Stream()), w.tracker, prometheus.NewRegistry(), zerolog.Nop())
+	return tracker.New(natstest.Batcher(w.t, nc), w.stream(w.tracker.Stream()), "", w.tracker, prometheus.NewRegistry(), zerolog.Nop())
 }
 
 // put writes a value over the one in the bucket.

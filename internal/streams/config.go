@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -42,18 +43,15 @@ type Config struct {
 type Stream struct{ Name, Subject string }
 
 // TrackerStream is the name of the stream behind the bucket of records (ADR-8).
-func (c Config) TrackerStream() string { return "KV_" + c.Tracker }
+func (c Config) TrackerStream() string { return jet.BucketStream(c.Tracker) }
 
 // RecordSubject is the subject under which the bucket of records stores a key.
-func (c Config) RecordSubject(key string) string { return "$KV." + c.Tracker + "." + key }
+func (c Config) RecordSubject(key string) string { return jet.BucketSubject(c.Tracker, key) }
 
 // RecordWriteSubject is the subject that a worker publishes to in order to write a key of the bucket of records. In a
 // domain that is not the subject under which it is stored: a leaf node does not pass that one on to the hub.
 func (c Config) RecordWriteSubject(key string) string {
-	if c.NATS.JSDomain != "" {
-		return c.API(c.RecordSubject(key))
-	}
-	return c.RecordSubject(key)
+	return jet.BucketWriteSubject(c.NATS.JSDomain, c.Tracker, key)
 }
 
 // LargeStream is the name of the stream behind the object store (ADR-20).

@@ -1,6 +1,10 @@
 package streams
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/capstan-worker/capstan/internal/jet"
+)
 
 // Permissions are the subjects that a worker publishes to if it does not provision. docs/permissions.md explains each
 // of them, and a worker that misses one names it as it is here. Acks and flow control have two forms each: a server
@@ -35,12 +39,7 @@ func (c Config) Permissions() []string {
 
 // API returns the subject of a call of JetStream's API, in the domain of the settings. call is the rest of
 // the subject, such as STREAM.INFO.TASKS.
-func (c Config) API(call string) string {
-	if c.NATS.JSDomain != "" {
-		return "$JS." + c.NATS.JSDomain + ".API." + call
-	}
-	return "$JS.API." + call
-}
+func (c Config) API(call string) string { return jet.API(c.NATS.JSDomain, call) }
 
 // WithoutDomain returns what a server of the domain in the settings makes of a subject in that domain, before it checks
 // permissions: $JS.API.STREAM.INFO.TASKS of $JS.hub.API.STREAM.INFO.TASKS, and $KV.task_tracker.a of

@@ -42,20 +42,15 @@ type Tracker struct {
 }
 
 // Stream returns the name of the stream behind the bucket (NATS ADR-8).
-func (c Config) Stream() string { return "KV_" + c.Bucket }
+func (c Config) Stream() string { return jet.BucketStream(c.Bucket) }
 
-// Subject returns the subject under which the bucket stores a key, and by which it is read (NATS ADR-8). It is also
-// where a write goes to, unless the settings name a JetStream domain: see Tracker.newMessage.
-func (c Config) Subject(key string) string { return "$KV." + c.Bucket + "." + key }
+// Subject returns the subject under which the bucket stores a key, and by which it is read (NATS ADR-8).
+func (c Config) Subject(key string) string { return jet.BucketSubject(c.Bucket, key) }
 
-// New returns a tracker on the stream behind the bucket. AllowDirect of the stream must be off, so that its leader
-// answers reads: a replica could answer with a record that is older than the last write.
-func New(batcher Batcher, stream jetstream.Stream, cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
-	return NewWithDomain(batcher, stream, "", cfg, reg, log)
-}
-
-// NewWithDomain is New for a bucket that NATS_JS_DOMAIN says is in this JetStream domain. stream is of that domain.
-func NewWithDomain(batcher Batcher, stream jetstream.Stream, domain string, cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
+// New returns a tracker on the stream behind the bucket, which is in this JetStream domain by NATS_JS_DOMAIN, or in the
+// server's own if that is "". AllowDirect of the stream must be off, so that its leader answers reads: a replica could
+// answer with a record that is older than the last write.
+func New(batcher Batcher, stream jetstream.Stream, domain string, cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
 	return &Tracker{
 		batcher: batcher, stream: stream, domain: domain, cfg: cfg,
 		read: jet.NewCall("read_record", jet.Quick, reg, log),
@@ -180,16 +175,9 @@ func (t *Tracker) message(rec task.Record, value []byte) *nats.Msg {
 
 // newMessage returns a message that writes a key of the bucket. Only the bucket's own stream may store it: the server
 // refuses it for a stream of another name.
-//
-// A leaf node does not pass $KV on to the hub. It would store the message itself if it has such a bucket. So a bucket in
-// another domain is written to by a subject of that domain's API, from which the server there makes Config.Subject.
 func (t *Tracker) newMessage(key string, value []byte, header nats.Header) *nats.Msg {
-	subject := t.cfg.Subject(key)
-	if t.domain != "" {
-		subject = "$JS." + t.domain + ".API." + subject
-	}
 	header[jetstream.ExpectedStreamHeader] = []string{t.cfg.Stream()}
-	return &nats.Msg{Subject: subject, Header: header, Data: value}
+	return &nats.Msg{Subject: jet.BucketWriteSubject(t.domain, t.cfg.Bucket, key), Header: header, Data: value}
 }
 
 // reconcile decides by the stored message why the server refused a write. It returns the revision if the write had

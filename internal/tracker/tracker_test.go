@@ -114,7 +114,7 @@ func TestAWriteWhoseAnswerWasLostIsOurs(t *testing.T) {
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
 	lossy := &losingAnswers{Batcher: natstest.Batcher(t, nc), lose: 1}
-	tr := tracker.New(lossy, stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(lossy, stream, "", cfg, prometheus.NewRegistry(), zerolog.Nop())
 
 	rec, err := tr.Create(t.Context(), record("a", task.Submitting))
 	if err != nil {
@@ -161,7 +161,7 @@ func TestAConflictWithTheExpectedRevisionIsRetried(t *testing.T) {
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
 	busy := &refusing{Batcher: natstest.Batcher(t, nc)}
-	tr := tracker.New(busy, stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(busy, stream, "", cfg, prometheus.NewRegistry(), zerolog.Nop())
 	busy.times = 1
 	rec, err := tr.Create(t.Context(), record("a", task.Submitting))
 	if err != nil {
@@ -207,7 +207,7 @@ func TestAWriteEndsWhenTheConnectionIsClosed(t *testing.T) {
 	server := natstest.Start(t)
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	tr := tracker.New(natstest.Batcher(t, nc), stream, cfg, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(natstest.Batcher(t, nc), stream, "", cfg, prometheus.NewRegistry(), zerolog.Nop())
 	server.Stop()
 	saved := make(chan error, 1)
 	go func() {
@@ -265,7 +265,7 @@ func TestAnExpiredRecordsMarkerIsNoRecord(t *testing.T) {
 	stream := natstest.Stream(t, js, withMarkers)
 	brief := cfg
 	brief.TTL = time.Second
-	tr := tracker.New(natstest.Batcher(t, nc), stream, brief, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(natstest.Batcher(t, nc), stream, "", brief, prometheus.NewRegistry(), zerolog.Nop())
 	if _, err := tr.Create(t.Context(), record("a", task.Failed)); err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,7 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) 
 // Batcher returns a batcher on a connection, with a worker's time-out for each PubAck.
 func Batcher(tb testing.TB, nc *nats.Conn) *jet.Batcher {
 	tb.Helper()
-	b, err := jet.NewBatcher(nc, jet.Quick)
+	b, err := jet.NewBatcher(nc, "", jet.Quick)
 	if err != nil {
 		tb.Fatal(err)
 	}
