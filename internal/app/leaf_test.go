@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -55,21 +54,11 @@ func newLeafWorld(t *testing.T, leafDomain string) *leafWorld {
 // startServer starts a server, with JetStream if it has a domain, and with two users, of which "worker" may publish only what is allowed, and returns its address.
 func startServer(t *testing.T, opts *server.Options, allowed []string) string {
 	t.Helper()
-	opts.Host, opts.Port, opts.NoLog, opts.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true
 	opts.JetStream, opts.StoreDir = opts.JetStreamDomain != "", t.TempDir()
 	opts.Users = []*server.User{{Username: "test", Password: "test"}, {Username: "worker", Password: "worker", Permissions: &server.Permissions{
 		Publish: &server.SubjectPermission{Allow: allowed}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
 	}}}
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS did not start")
-	}
-	return s.Addr().String()
+	return natstest.Run(t, opts).Addr().String()
 }
 
 // login returns the URL of a server for a user.

@@ -217,15 +217,5 @@ func (r running) leafPort() int { return r.opts.LeafNode.Port }
 
 func start(t *testing.T, opts *server.Options) running {
 	t.Helper()
-	opts.Host, opts.Port, opts.NoLog, opts.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS did not start")
-	}
-	return running{Server: s, opts: opts}
+	return running{Server: natstest.Run(t, opts), opts: opts}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -17,6 +18,23 @@ import (
 // patience is how long a test waits for what must happen, however busy the machine is. A test that passes
 // never waits that long.
 const patience = time.Minute
+
+// Run runs a server with these options on a free port of this machine until the test ends. It is for what
+// [natsserver.Config] does not have, such as leaf nodes.
+func Run(tb testing.TB, opts *server.Options) *server.Server {
+	tb.Helper()
+	opts.Host, opts.Port, opts.NoLog, opts.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true
+	s, err := server.NewServer(opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.Start()
+	tb.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		tb.Fatal("NATS did not start")
+	}
+	return s
+}
 
 // Server is a server that a test may stop and start again at the same address. Its methods are for the
 // goroutine of the test, since they fail it.
