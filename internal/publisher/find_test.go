@@ -36,8 +36,18 @@ func (h *harness) countingReads(index int64) (*publisher.Publisher, *countingRea
 	return newPublisher(h.parts), reads
 }
 
-// indexSizes are the bytes for an index, and for none, so that each search reads all headers.
-func indexSizes() map[string]int64 { return map[string]int64{"with an index": 1 << 20, "without": 1} }
+// eachSearch runs a test with an index, and without one, so that each search reads all headers.
+func eachSearch(t *testing.T, test func(h *harness, p *publisher.Publisher, reads *countingReads)) {
+	t.Helper()
+	for name, index := range map[string]int64{"with an index": 1 << 20, "without": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, natsserver.Config{})
+			p, reads := h.countingReads(index)
+			test(h, p, reads)
+		})
+	}
+}
 
 // perRequestEvents stores n events of the task "a" under ids of their requests, which are 1 to n.
 func (h *harness) perRequestEvents(p *publisher.Publisher, n int, change func(*task.Event)) {
@@ -64,79 +74,64 @@ func asDuplicate(ev *task.Event) {
 // A producer may use one task id for all its requests, so that thousands of refusals have it.
 func TestTheRefusalsOfOtherRequestsAreNotRead(t *testing.T) {
 	t.Parallel()
-	for name, index := range indexSizes() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := newHarness(t, natsserver.Config{})
-			p, reads := h.countingReads(index)
-			h.perRequestEvents(p, 200, asDuplicate)
-			for i := range uint64(5) {
-				ev := event("a")
-				asDuplicate(&ev)
-				if err := p.PublishPerRequest(t.Context(), delivery(1000+i), ev, true); err != nil {
-					t.Fatal(err)
-				}
+	eachSearch(t, func(h *harness, p *publisher.Publisher, reads *countingReads) {
+		h.perRequestEvents(p, 200, asDuplicate)
+		for i := range uint64(5) {
+			ev := event("a")
+			asDuplicate(&ev)
+			if err := p.PublishPerRequest(h.t.Context(), delivery(1000+i), ev, true); err != nil {
+				h.t.Fatal(err)
 			}
-			if _, _, _, err := p.Find(t.Context(), delivery(2000), "a", ""); !errors.Is(err, task.ErrNoEvent) {
-				t.Errorf("got %v, want ErrNoEvent: a refusal ends no task", err)
-			}
-			if n := reads.n.Load(); n > 0 {
-				t.Errorf("got %d events read, want none", n)
-			}
-		})
-	}
+		}
+		if _, _, _, err := p.Find(h.t.Context(), delivery(2000), "a", ""); !errors.Is(err, task.ErrNoEvent) {
+			h.t.Errorf("got %v, want ErrNoEvent: a refusal ends no task", err)
+		}
+		if n := reads.n.Load(); n > 0 {
+			h.t.Errorf("got %d events read, want none", n)
+		}
+	})
 }
 
 func TestOfManyEventsWithOneIDTheNewestAreFound(t *testing.T) {
 	t.Parallel()
-	for name, index := range indexSizes() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := newHarness(t, natsserver.Config{})
-			p, reads := h.countingReads(index)
-			const n, most = 200, 64
-			h.perRequestEvents(p, n, func(ev *task.Event) { ev.Digest = "some" })
-			_, seq, answered, err := p.Find(t.Context(), delivery(2000), "a", "")
-			if err != nil || answered || seq != n {
-				t.Errorf("got event %d, %v, %v, want the newest, %d", seq, answered, err, n)
-			}
-			if got := reads.n.Load(); got > most {
-				t.Errorf("got %d events read, want %d at most", got, most)
-			}
-			reads.n.Store(0)
-			if err := p.PublishPerRequest(t.Context(), delivery(3000), event("a"), true); err != nil {
-				t.Fatal(err)
-			}
-			if got := reads.n.Load(); got > 0 {
-				t.Errorf("got %d events read for an event under another message id, want none", got)
-			}
-		})
-	}
+	eachSearch(t, func(h *harness, p *publisher.Publisher, reads *countingReads) {
+		const n, most = 200, 64
+		h.perRequestEvents(p, n, func(ev *task.Event) { ev.Digest = "some" })
+		_, seq, answered, err := p.Find(h.t.Context(), delivery(2000), "a", "")
+		if err != nil || answered || seq != n {
+			h.t.Errorf("got event %d, %v, %v, want the newest, %d", seq, answered, err, n)
+		}
+		if got := reads.n.Load(); got > most {
+			h.t.Errorf("got %d events read, want %d at most", got, most)
+		}
+		reads.n.Store(0)
+		if err := p.PublishPerRequest(h.t.Context(), delivery(3000), event("a"), true); err != nil {
+			h.t.Fatal(err)
+		}
+		if got := reads.n.Load(); got > 0 {
+			h.t.Errorf("got %d events read for an event under another message id, want none", got)
+		}
+	})
 }
 
 // The index may go back further than the question.
 func TestAnEventFromBeforeTheQuestionsTimeIsNotFound(t *testing.T) {
 	t.Parallel()
-	for name, index := range indexSizes() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := newHarness(t, natsserver.Config{})
-			p, _ := h.countingReads(index)
-			if _, _, err := p.Publish(t.Context(), delivery(1), event("a"), false); err != nil {
-				t.Fatal(err)
+	eachSearch(t, func(h *harness, p *publisher.Publisher, _ *countingReads) {
+		if _, _, err := p.Publish(h.t.Context(), delivery(1), event("a"), false); err != nil {
+			h.t.Fatal(err)
+		}
+		d := delivery(2)
+		for _, c := range []struct {
+			requested time.Time
+			want      error
+		}{{time.Now(), nil}, {time.Now().Add(2 * time.Hour), task.ErrNoEvent}} {
+			d.Stored = c.requested
+			if _, _, _, err := p.Find(h.t.Context(), d, "a", ""); !errors.Is(err, c.want) {
+				h.t.Errorf("requested at %v: got %v, want %v", c.requested, err, c.want)
 			}
-			d := delivery(2)
-			for _, c := range []struct {
-				requested time.Time
-				want      error
-			}{{time.Now(), nil}, {time.Now().Add(2 * time.Hour), task.ErrNoEvent}} {
-				d.Stored = c.requested
-				if _, _, _, err := p.Find(t.Context(), d, "a", ""); !errors.Is(err, c.want) {
-					t.Errorf("requested at %v: got %v, want %v", c.requested, err, c.want)
-				}
-			}
-		})
-	}
+		}
+	})
 }
 
 // Many callers may keep what they found while they wait to read the next event.
@@ -184,28 +179,23 @@ func TestOfSeveralEventsTheOneWithTheSameContentIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for name, index := range indexSizes() {
-				t.Run(name, func(t *testing.T) {
-					t.Parallel()
-					h := newHarness(t, natsserver.Config{})
-					p, _ := h.countingReads(index)
-					for i, digest := range c.digests {
-						ev := event("a")
-						ev.RequestedAt = stored.Add(time.Duration(i+1) * time.Minute)
-						if ev.Digest = digest; digest == "poisoned" {
-							ev.Digest = ""
-							poisoned(&ev)
-						}
-						if err := p.PublishPerRequest(t.Context(), delivery(uint64(i+1)), ev, false); err != nil {
-							t.Fatal(err)
-						}
+			eachSearch(t, func(h *harness, p *publisher.Publisher, _ *countingReads) {
+				for i, digest := range c.digests {
+					ev := event("a")
+					ev.RequestedAt = stored.Add(time.Duration(i+1) * time.Minute)
+					if ev.Digest = digest; digest == "poisoned" {
+						ev.Digest = ""
+						poisoned(&ev)
 					}
-					ev, seq, answered, err := p.Find(t.Context(), delivery(100), "a", "same")
-					if seq != c.want || answered || errors.Is(err, task.ErrNoEvent) != (c.want == 0) {
-						t.Errorf("got event %d %+v, %v, %v, want %d", seq, ev, answered, err, c.want)
+					if err := p.PublishPerRequest(h.t.Context(), delivery(uint64(i+1)), ev, false); err != nil {
+						h.t.Fatal(err)
 					}
-				})
-			}
+				}
+				ev, seq, answered, err := p.Find(h.t.Context(), delivery(100), "a", "same")
+				if seq != c.want || answered || errors.Is(err, task.ErrNoEvent) != (c.want == 0) {
+					h.t.Errorf("got event %d %+v, %v, %v, want %d", seq, ev, answered, err, c.want)
+				}
+			})
 		})
 	}
 }
