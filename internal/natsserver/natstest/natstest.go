@@ -75,11 +75,11 @@ func StartWith(tb testing.TB, cfg natsserver.Config) *Server {
 // servers cannot share a port and a folder.
 func (s *Server) Restart() {
 	s.tb.Helper()
-	server, err := natsserver.Start(s.cfg)
+	started, err := natsserver.Start(s.cfg)
 	if err != nil {
 		s.tb.Fatal(err)
 	}
-	s.Server = server
+	s.Server = started
 	for _, nc := range s.clients {
 		Eventually(s.tb, func() error {
 			if nc.IsClosed() {
