@@ -30,11 +30,14 @@ type Requests struct {
 // createdMaxAge is how old an answer may be that Created returns without asking again.
 const createdMaxAge = time.Second
 
+// maxReads bounds the concurrent reads of requests, because the answer to one has the whole message, of up to 1 MiB.
+const maxReads = 32
+
 // NewRequests returns the requests of a stream.
 func NewRequests(stream jetstream.Stream, reg prometheus.Registerer, log zerolog.Logger) *Requests {
 	return &Requests{
 		stream: stream, created: stream.CachedInfo().Created, asOf: time.Now(),
-		read: jet.NewCall("read_request", jet.Quick, reg, log),
+		read: jet.NewCall("read_request", jet.Quick, reg, log).AtMost(maxReads),
 	}
 }
 

@@ -64,6 +64,12 @@ func NewCall(name string, timeout time.Duration, reg prometheus.Registerer, log 
 	}
 }
 
+// AtMost bounds the concurrent attempts of a call whose answers are large. It is called before the first attempt.
+func (c *Call) AtMost(attempts int64) *Call {
+	c.slots = semaphore.NewWeighted(attempts)
+	return c
+}
+
 // Retry calls try until it succeeds, and returns its answer. It gives up only with ctx's error, with an error marked
 // by [Final], and with nats.ErrConnectionClosed: closing the connection cuts off the calls of a worker that must stop.
 // An attempt that timed out may have had its effect, so try must be safe to repeat.

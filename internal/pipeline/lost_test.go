@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
@@ -31,6 +32,15 @@ func (w *world) storedRecord() string {
 	return string(msg.Data)
 }
 
+// runs returns nil if the task's record says running.
+func (w *world) runs() error {
+	rec, err := w.records().Get(w.t.Context(), "a")
+	if err == nil && rec.State != task.Running {
+		err = fmt.Errorf("got %q, want running", rec.State)
+	}
+	return err
+}
+
 // The bucket is deleted while a worker runs a task. The worker lives and knows the workflow: the task ends once.
 func TestATaskWhoseRecordIsLostEndsOnce(t *testing.T) {
 	t.Parallel()
@@ -47,6 +57,50 @@ func TestATaskWhoseRecordIsLostEndsOnce(t *testing.T) {
 	w.wantOneEvent(success, 1)
 }
 
+// A worker has lost its task and does not know it, and another one has ended the task. When the bucket is deleted, the
+// first must not write its old record: the task would count as running.
+func TestARecordIsNotWrittenAgainAfterItsTaskHasEndedElsewhere(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ended bool // else an operator has removed the request
+		want  error
+	}{
+		"the task has ended":                  {true, task.ErrNotOwner},
+		"an operator has removed the request": {false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			deliver := w.request(body(""))
+			var mayEnd atomic.Bool
+			first := w.worker("w1", stepFunc(func(step string, act func() error) error {
+				if mayEnd.Load() {
+					return act()
+				}
+				return endless(step, act)
+			}))
+			verdict := make(chan error, 1)
+			go func() { verdict <- handle(t.Context(), first, deliver(1)) }()
+			natstest.Eventually(t, w.runs)
+			if c.ended {
+				w.finish("w2", deliver(2))
+			}
+			w.remove(deliver(3)) // as an ack does
+			w.loseRecords()
+			mayEnd.Store(true)
+			first.RecordsLost()
+			if err := <-verdict; !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			w.wantOneEvent(success, 1)
+			_, err := w.records().Get(t.Context(), "a")
+			if wasWritten := err == nil; wasWritten == c.ended {
+				t.Errorf("got the error %v for the record, want a record: %v", err, !c.ended)
+			}
+		})
+	}
+}
+
 // If the worker dies after it learned of the loss, the next worker resumes the workflow.
 func TestALostRecordIsWrittenAgainWhileItsTaskRuns(t *testing.T) {
 	t.Parallel()
@@ -56,18 +110,10 @@ func TestALostRecordIsWrittenAgainWhileItsTaskRuns(t *testing.T) {
 	first := w.worker("w1", stepFunc(endless))
 	verdict := make(chan error, 1)
 	go func() { verdict <- handle(ctx, first, deliver(1)) }()
-	records := w.records()
-	running := func() error {
-		rec, err := records.Get(t.Context(), "a")
-		if err == nil && rec.State != task.Running {
-			err = fmt.Errorf("got %q, want running", rec.State)
-		}
-		return err
-	}
-	natstest.Eventually(t, running)
+	natstest.Eventually(t, w.runs)
 	w.loseRecords()
 	first.RecordsLost()
-	natstest.Eventually(t, running)
+	natstest.Eventually(t, w.runs)
 	dies()
 	if err := <-verdict; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)

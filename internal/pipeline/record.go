@@ -49,6 +49,8 @@ func (r *run) saveLost(ctx context.Context, rec task.Record) (task.Record, error
 		if err := r.awaitOthers(ctx, rec); err != nil {
 			return rec, err
 		}
+	} else if !rec.State.Ended() && r.endedElsewhere(ctx, rec) {
+		return rec, task.ErrNotOwner
 	}
 	r.log.Warn().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Msg("lost record written again")
 	return r.Tracker.Save(context.WithoutCancel(ctx), rec)

@@ -136,6 +136,17 @@ func (r *run) awaitOthers(ctx context.Context, rec task.Record) error {
 	}
 }
 
+// endedElsewhere reports whether another worker has ended this run's task and acknowledged its request, which removes it
+// from the stream. An operator may have removed the request as well, so only the task's event is proof.
+func (r *run) endedElsewhere(ctx context.Context, rec task.Record) bool {
+	d := r.req.Delivery
+	if _, err := r.Requests.StoredAt(ctx, d.Seq); !errors.Is(err, task.ErrNoRequest) {
+		return false
+	}
+	_, _, answered, err := r.Publisher.Find(ctx, d, rec.TaskID, rec.Digest)
+	return err == nil && answered
+}
+
 // bucketCreated returns when the bucket of records was created, as of an answer that is no older than maxAge, and
 // whether there may have been a bucket before.
 func (r *run) bucketCreated(ctx context.Context, maxAge time.Duration) (created time.Time, recreated bool, err error) {
