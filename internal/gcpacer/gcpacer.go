@@ -3,7 +3,7 @@
 // By default a collection starts whenever the heap has doubled. For a worker with few tasks that is too often: with a
 // few MiB in use there would be thirty collections a second at full speed, and each scans the stacks of all waiting
 // tasks. For a worker with very many tasks, which allocates little, it is too rare: half of its memory would be
-// garbage.
+// garbage. So the heap grows by 32 MiB, or by a quarter if that is more, and by only a tenth if collections are rare.
 package gcpacer
 
 import (
@@ -19,7 +19,9 @@ const (
 	busyHeadroom = 64 << 20    // the same, if the last two collections were less than busyInterval apart
 	busyInterval = time.Second // see busyHeadroom
 	minPercent   = 25          // of the memory in use, if that is more than the headroom
-	minHeap      = 4 << 20     // bytes: the smallest heap that Go collects
+	rarePercent  = 10          // the same, if the last two collections were at least rareInterval apart
+	rareInterval = 10 * time.Second
+	minHeap      = 4 << 20 // bytes: the smallest heap that Go collects
 )
 
 // Pace sets the collector's pace for the process, and again after each collection. If GOGC is set, it does nothing.
@@ -43,9 +45,12 @@ func pace(before time.Time) {
 // Percent returns how much memory may be allocated until the next collection, in percent of inUse. inUse is in bytes,
 // and interval is the time between the last two collections.
 func Percent(inUse uint64, interval time.Duration) int {
-	free := uint64(headroom)
-	if interval < busyInterval {
+	free, least := uint64(headroom), uint64(minPercent)
+	switch {
+	case interval < busyInterval:
 		free = busyHeadroom
+	case interval >= rareInterval:
+		least = rarePercent
 	}
-	return int(min(max(100*free/max(inUse, minHeap), minPercent), 100*busyHeadroom/minHeap))
+	return int(max(100*free/max(inUse, minHeap), least))
 }

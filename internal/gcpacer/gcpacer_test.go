@@ -11,18 +11,16 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
-func TestThereIsHeadroomBetweenTwoCollections(t *testing.T) {
-	for used, want := range map[uint64]int{0: 800, 4 << 20: 800, 8 << 20: 400, 32 << 20: 100, 64 << 20: 50, 128 << 20: 25, 4 << 30: 25} {
-		if got := gcpacer.Percent(used, time.Minute); got != want {
-			t.Errorf("got %d %% for %d MiB in use, want %d %%", got, used>>20, want)
-		}
-	}
-}
-
-func TestThereIsMoreHeadroomWhenCollectionsAreFrequent(t *testing.T) {
-	for used, want := range map[uint64]int{0: 1600, 8 << 20: 800, 64 << 20: 100, 128 << 20: 50, 256 << 20: 25, 4 << 30: 25} {
-		if got := gcpacer.Percent(used, time.Second/2); got != want {
-			t.Errorf("got %d %% for %d MiB in use, want %d %%", got, used>>20, want)
+func TestThePercentageFollowsTheMemoryInUseAndTheInterval(t *testing.T) {
+	for interval, wants := range map[time.Duration]map[uint64]int{ // by MiB in use
+		time.Second / 2: {0: 1600, 8: 800, 64: 100, 128: 50, 256: 25, 4096: 25},
+		time.Second:     {0: 800, 4: 800, 8: 400, 32: 100, 64: 50, 128: 25, 4096: 25},
+		time.Minute:     {0: 800, 4: 800, 8: 400, 32: 100, 64: 50, 128: 25, 256: 12, 4096: 10},
+	} {
+		for used, want := range wants {
+			if got := gcpacer.Percent(used<<20, interval); got != want {
+				t.Errorf("got %d %% for %d MiB in use and collections %v apart, want %d %%", got, used, interval, want)
+			}
 		}
 	}
 }
