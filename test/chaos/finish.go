@@ -52,10 +52,8 @@ func (w *world) finish(ctx context.Context) (verdict.Count, error) {
 // heal repairs all links, resumes all workers, starts all nodes, and starts a worker if there is none.
 func (w *world) heal(ctx context.Context) error {
 	for _, n := range w.nodes {
-		if !n.Alive() {
-			if err := n.start(ctx); err != nil {
-				return err
-			}
+		if err := n.start(ctx); err != nil {
+			return err
 		}
 	}
 	alive := 0

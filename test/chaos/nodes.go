@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/capstan-worker/capstan/test/process"
@@ -19,19 +20,60 @@ import (
 // startTime is how long NATS may take to start, with three nodes on a busy machine.
 const startTime = time.Minute
 
-// node is a NATS server.
+// node is a NATS server. If it ends by itself, it is started again, as a supervisor would do.
 type node struct {
-	*process.Process
 	w   *world
 	cfg natsserver.Config
+
+	mu      sync.Mutex
+	process *process.Process // nil before the first start; guarded by mu
+	killed  bool             // it is to stay dead until it is started; guarded by mu
 }
 
 func (n *node) addr() string { return fmt.Sprintf("127.0.0.1:%d", n.cfg.Port) }
 
-// start starts the node, with the streams that it has stored.
+// start starts the node, with the streams that it has stored, unless it runs.
 func (n *node) start(ctx context.Context) (err error) {
-	n.Process, err = n.w.keeper.StartChild(ctx, n.w.dir, n.cfg.Name, process.NATS, n.cfg)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.killed = false
+	if n.process != nil && n.process.Alive() {
+		return nil
+	}
+	if n.process, err = n.w.keeper.StartChild(ctx, n.w.dir, n.cfg.Name, process.NATS, n.cfg); err == nil {
+		go n.restartWhenEnded(ctx, n.process)
+	}
 	return err
+}
+
+// restartWhenEnded waits for the end of a process, and starts the node again if nothing killed it: a server of NATS can
+// panic, for instance when a stream is created while the folder of the one before it is being removed.
+func (n *node) restartWhenEnded(ctx context.Context, p *process.Process) {
+	<-p.Ended()
+	if !n.endedByItself(p) || ctx.Err() != nil {
+		return
+	}
+	end := n.w.faults.note(fault{what: "crash of " + n.cfg.Name, outage: true, resends: true, silent: len(n.w.nodes) > 1})
+	defer end()
+	_ = n.start(ctx) // the scenario fails if the node stays dead
+}
+
+// endedByItself reports whether the node's last process, which has ended, was this one and was not killed.
+func (n *node) endedByItself(p *process.Process) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.process == p && !n.killed
+}
+
+// kill is kill -9. The node stays dead until start.
+func (n *node) kill() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.killed = true
+	if n.process == nil {
+		return nil
+	}
+	return n.process.Kill()
 }
 
 // startNodes starts all nodes and connects to them.
@@ -139,7 +181,7 @@ func (w *world) killNodes(nodes ...*node) (end func(), err error) {
 	}
 	end = w.faults.note(fault{what: "kill -9 of " + strings.Join(names, ", "), outage: true, resends: true, silent: len(w.nodes) > 1})
 	for _, n := range nodes {
-		if err := n.Kill(); err != nil {
+		if err := n.kill(); err != nil {
 			return end, err
 		}
 	}

@@ -127,9 +127,7 @@ func (w *world) close() {
 		_ = pod.Close() // an empty control group that remains does no harm
 	}
 	for _, n := range w.nodes {
-		if n.Process != nil {
-			_ = n.Kill()
-		}
+		_ = n.kill()
 	}
 	if w.api != nil && w.api.StandIn != nil {
 		_ = w.api.Kill()

@@ -79,6 +79,9 @@ func (p *Process) Alive() bool {
 	}
 }
 
+// Ended returns a channel that is closed when the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
 // Exit waits until the process has ended by itself. An exit code other than 0 is an error.
 func (p *Process) Exit(ctx context.Context, within time.Duration) error {
 	timer := time.NewTimer(within)
