@@ -52,5 +52,5 @@ func Percent(inUse uint64, interval time.Duration) int {
 	case interval >= rareInterval:
 		least = rarePercent
 	}
-	return int(max(100*free/max(inUse, minHeap), least))
+	return int(min(max(100*free/max(inUse, minHeap), least), 100*busyHeadroom/minHeap))
 }
