@@ -101,6 +101,29 @@ func TestARecordIsNotWrittenAgainAfterItsTaskHasEndedElsewhere(t *testing.T) {
 	}
 }
 
+// The lease of a worker has expired, but nobody else knows the workflow: the next owner resumes it.
+func TestAnOwnerWithAnExpiredLeaseStillWritesWhatItKnows(t *testing.T) {
+	t.Parallel()
+	w := newAgedWorld(t)
+	deliver := w.request(body(""))
+	ctx, dies := context.WithCancel(t.Context())
+	first := w.worker("w1", stepFunc(endless))
+	var expired atomic.Bool
+	d := deliver(1)
+	d.LeaseExpired = expired.Load
+	verdict := make(chan error, 1)
+	go func() { verdict <- handle(ctx, first, d) }()
+	natstest.Eventually(t, w.runs)
+	expired.Store(true)
+	w.loseRecords()
+	first.RecordsLost()
+	natstest.Eventually(t, w.runs)
+	dies()
+	<-verdict
+	w.finish("w2", deliver(2))
+	w.wantOneEvent(success, 1)
+}
+
 // If the worker dies after it learned of the loss, the next worker resumes the workflow.
 func TestALostRecordIsWrittenAgainWhileItsTaskRuns(t *testing.T) {
 	t.Parallel()

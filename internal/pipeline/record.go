@@ -40,17 +40,19 @@ func (r *run) save(ctx context.Context, next task.Record) (*task.Record, error) 
 }
 
 // saveLost writes a record that the bucket has lost. It returns task.ErrNotOwner if another worker may have the task.
+//
+// What only this run knows, such as the workflow, is written even if its lease has expired: another worker that has the
+// request waits for it, and would else run the task a second time.
 func (r *run) saveLost(ctx context.Context, rec task.Record) (task.Record, error) {
-	if r.req.Delivery.LostLease() {
+	isKnown := rec.WorkflowID != "" || rec.State.Ended() || r.posted || rec.UnknownOnce()
+	switch {
+	case !isKnown && r.req.Delivery.LostLease(), isKnown && !rec.State.Ended() && r.endedElsewhere(ctx, rec):
 		return rec, task.ErrNotOwner
-	}
-	// As long as this run has submitted nothing, nothing is lost if another worker does.
-	if rec.WorkflowID == "" && !rec.State.Ended() && !r.posted && !rec.UnknownOnce() {
+	case !isKnown:
+		// As long as this run has submitted nothing, nothing is lost if another worker does.
 		if err := r.awaitOthers(ctx, rec); err != nil {
 			return rec, err
 		}
-	} else if !rec.State.Ended() && r.endedElsewhere(ctx, rec) {
-		return rec, task.ErrNotOwner
 	}
 	r.log.Warn().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Msg("lost record written again")
 	return r.Tracker.Save(context.WithoutCancel(ctx), rec)
