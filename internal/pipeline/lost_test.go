@@ -119,7 +119,9 @@ func TestAnOwnerWithAnExpiredLeaseStillWritesWhatItKnows(t *testing.T) {
 	first.RecordsLost()
 	natstest.Eventually(t, w.runs)
 	dies()
-	<-verdict
+	if err := <-verdict; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the context's error", err)
+	}
 	w.finish("w2", deliver(2))
 	w.wantOneEvent(success, 1)
 }

@@ -127,7 +127,7 @@ const calmInterval = 45 * time.Second
 // deleteBucketInCalm deletes the bucket while nothing else is broken and no request of a finished task can be
 // redelivered. If a worker died at the same time, nothing would be left to show what it had started.
 func (s *storm) deleteBucketInCalm(ctx context.Context) error {
-	if n := len(s.deletions); n > 0 && time.Since(s.deletions[n-1]) < calmInterval || time.Since(s.began) < calmInterval/3 {
+	if n := len(s.deletions); n > 0 && time.Since(s.deletions[n-1].from) < calmInterval || time.Since(s.began) < calmInterval/3 {
 		return nil
 	}
 	if err := s.repairAll(ctx); err != nil {

@@ -31,7 +31,9 @@ const (
 // collect gathers the evidence, once no worker is running.
 func (w *world) collect(ctx context.Context) (verdict.Evidence, error) {
 	e := verdict.Evidence{Records: map[string]task.Record{}, Dead: map[string]int{}}
-	e.BucketDeleted = w.deletions
+	for _, d := range w.deletions {
+		e.BucketDeleted = append(e.BucketDeleted, d.from)
+	}
 	e.Doubt = func(id string) bool { return w.faults.explain(w.journal.windowsOf(id)) }
 	e.Forgotten = func(id string) bool { return w.journal.endedBefore(id, w.deletions) }
 	e.Core, e.Older = w.core.evidence(w.faults), w.older != ""

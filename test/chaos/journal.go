@@ -197,8 +197,8 @@ func (j *journal) ended() int {
 	return n
 }
 
-// endedBefore reports whether a task had a finished record before one of the moments.
-func (j *journal) endedBefore(taskID string, moments []time.Time) bool {
+// endedBefore reports whether a task had a finished record before one of the deletions was over.
+func (j *journal) endedBefore(taskID string, all []deletion) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	writes := j.writes[taskID]
@@ -206,7 +206,7 @@ func (j *journal) endedBefore(taskID string, moments []time.Time) bool {
 		return false
 	}
 	last := writes[len(writes)-1]
-	return last.state.Ended() && slices.ContainsFunc(moments, last.at.Before)
+	return last.state.Ended() && slices.ContainsFunc(all, func(d deletion) bool { return last.at.Before(d.until) })
 }
 
 // running returns the tasks whose latest record says that their workflow runs.

@@ -104,6 +104,9 @@ func bucketDeleted(ctx context.Context, w *world) {
 // could still be in progress.
 const rewriteTime = 45 * time.Second
 
+// deletion is when the bucket was deleted on purpose: at some moment between two.
+type deletion struct{ from, until time.Time }
+
 // deleteBucket deletes the bucket, and waits until every unfinished task has a record again.
 func (w *world) deleteBucket(ctx context.Context) error {
 	running := w.journal.running() // a task that waits is written with its next step, which a pause can delay
@@ -113,7 +116,7 @@ func (w *world) deleteBucket(ctx context.Context) error {
 	if err := w.deleteStream(ctx, recordStream); err != nil {
 		return err
 	}
-	w.deletions = append(w.deletions, deleted)
+	w.deletions = append(w.deletions, deletion{deleted, time.Now()})
 	err := process.Until(ctx, "the records of all running tasks are written again", rewriteTime, func() error {
 		if n := w.journal.writtenSince(running, deleted); n < len(running) {
 			return fmt.Errorf("%d of %d are", n, len(running))

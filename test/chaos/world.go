@@ -65,7 +65,7 @@ type world struct {
 	stopWatching context.CancelFunc
 	faults       *faults
 	core         *subscriber
-	deletions    []time.Time // when the bucket was deleted on purpose
+	deletions    []deletion
 	asked        []asked
 	memory       int64    // limit for each worker that is started from now on, in bytes; 0: none
 	slack        usage    // how much more a worker may use after its tasks than before
