@@ -2,6 +2,7 @@ package jet
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -46,4 +47,12 @@ func parsePubAck(msg *nats.Msg, domain string) (PubAck, error) {
 		return PubAck{}, &otherDomainError{response.Stream, response.Domain, domain}
 	}
 	return PubAck{Sequence: response.Sequence, Duplicate: response.Duplicate}, nil
+}
+
+// IsConflict reports whether a stream refused a message because the expected revision is not the subject's last. A
+// replicated stream has a second code for that: another write of the subject was under way.
+func IsConflict(err error) bool {
+	refusal, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (refusal.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		refusal.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }

@@ -109,6 +109,7 @@ type SubmitError struct {
 	Reason     Reason        // of a NotNow, else ""
 	HTTPStatus int           // 0 if no answer came
 	RetryAfter time.Duration // the wait that the API asked for; 0 if it did not
+	StartRate  bool          // of a 429: it is about the rate of submissions, and not about the browsers that run
 	Message    string        // of the API or the network. It may quote the request: not for logs
 }
 

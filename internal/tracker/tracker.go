@@ -87,7 +87,7 @@ func (t *Tracker) remove(ctx context.Context, rec task.Record) error {
 	})
 	_, err := jet.Retry(ctx, t.save, func(ctx context.Context) (jet.PubAck, error) {
 		ack, err := t.batcher.Publish(ctx, msg)
-		if isConflict(err) {
+		if jet.IsConflict(err) {
 			// It is removed already, or another worker has written over it.
 			return ack, nil
 		}
@@ -139,7 +139,7 @@ func (t *Tracker) write(ctx context.Context, rec task.Record) (task.Record, erro
 	value := rec.JSON()
 	revision, err := jet.Retry(ctx, t.save, func(ctx context.Context) (uint64, error) {
 		ack, err := t.batcher.Publish(ctx, t.message(rec, value))
-		if err == nil || !isConflict(err) {
+		if err == nil || !jet.IsConflict(err) {
 			return ack.Sequence, err
 		}
 		return t.reconcile(ctx, &rec, value)
@@ -230,13 +230,4 @@ func (t *Tracker) last(ctx context.Context, key string) (*jetstream.RawStreamMsg
 // if the stream has SubjectDeleteMarkerTTL.
 func deleted(msg *jetstream.RawStreamMsg) bool {
 	return msg.Header.Get("KV-Operation") != "" || msg.Header.Get(jetstream.MarkerReasonHeader) != ""
-}
-
-// isConflict reports whether the server refused a write because the expected revision is not the last. A replicated
-// stream has a code of its own for that.
-func isConflict(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) &&
-		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-			api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
