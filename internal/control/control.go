@@ -1,0 +1,210 @@
+// Package control is the bucket task_control: by it the workers tell each other what they have learned.
+//
+// Nothing in it is needed to run tasks. If it is missing, full, or another application's, or if the login may not use
+// it, workers go on without it. So its state is no part of a worker's readiness, and nothing waits for it for long.
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/jet"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Config names the bucket.
+type Config struct {
+	Bucket string `split_words:"true" default:"task_control" desc:"KV bucket in which the workers share what they learn"`
+}
+
+// Access says how a worker uses the bucket.
+type Access struct {
+	JetStream func() jetstream.JetStream // in the domain of the settings; called once there is something to read or write
+	Domain    string                     // NATS_JS_DOMAIN; "" is the server's own
+	Create    bool                       // the bucket if it is missing (NATS_PROVISION)
+	Replicas  int                        // of a bucket that is created (NATS_REPLICAS)
+	TTL       time.Duration              // a value expires so long after it was last written
+}
+
+// Bucket reads and writes values, with one attempt each. Many goroutines may use it at once.
+type Bucket struct {
+	Access
+	cfg   Config
+	log   zerolog.Logger
+	pause time.Duration
+
+	// opening has one place, which is taken while the bucket is being opened: the callers that come meanwhile share the
+	// result.
+	opening chan struct{}
+
+	mu     sync.Mutex
+	stream jetstream.Stream // behind the bucket; nil: it was not opened yet, or the last call failed; guarded by mu
+	failed time.Time        // when the last call failed; guarded by mu
+	reason string           // why, as it was logged last; guarded by mu
+	denied chan struct{}    // is closed when NATS denies a call, and replaced; guarded by mu
+}
+
+// New returns a Bucket, and makes no call to NATS.
+func New(cfg Config, access Access, log zerolog.Logger) *Bucket {
+	return &Bucket{Access: access, cfg: cfg, log: log, pause: failurePause, opening: make(chan struct{}, 1), denied: make(chan struct{})}
+}
+
+const (
+	// callTimeout bounds one call.
+	callTimeout = 2 * time.Second
+
+	// failurePause is for how long all calls fail at once after one that failed. Otherwise each caller would wait for
+	// the answer that does not come.
+	failurePause = 30 * time.Second
+)
+
+var (
+	// errUnusable is why a call was not made.
+	errUnusable = errors.New("the bucket could not be used a moment ago")
+
+	// errDenied and errNoAnswer end a call. They tell that from the end of the caller's context, which says nothing about
+	// the bucket.
+	errDenied   = errors.New("missing permission")
+	errNoAnswer = fmt.Errorf("no answer for %v", callTimeout)
+)
+
+// Get returns the value of a key and its revision, or nil and the revision 0 if there is none.
+func (b *Bucket) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
+	err = b.call(ctx, func(ctx context.Context, stream jetstream.Stream) error {
+		msg, err := b.last(ctx, stream, key)
+		if err == nil && msg != nil && !isDeleted(msg) {
+			value, revision = msg.Data, msg.Sequence
+		}
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s of bucket %s: %w", key, b.cfg.Bucket, err)
+	}
+	return value, revision, nil
+}
+
+// Put writes a value over the revision that it was derived from; 0: there is none. The error is task.ErrConflict if the
+// key has another revision by now.
+func (b *Bucket) Put(ctx context.Context, key string, value []byte, revision uint64) error {
+	err := b.call(ctx, func(ctx context.Context, stream jetstream.Stream) error {
+		err := b.publish(ctx, key, value, revision)
+		if revision != 0 || !errors.Is(err, task.ErrConflict) {
+			return err
+		}
+		// The key may have the mark of a deleted value, which counts as none.
+		msg, readErr := b.last(ctx, stream, key)
+		if readErr != nil || msg == nil || !isDeleted(msg) {
+			return errors.Join(err, readErr)
+		}
+		return b.publish(ctx, key, value, msg.Sequence)
+	})
+	if err != nil {
+		return fmt.Errorf("write %s of bucket %s: %w", key, b.cfg.Bucket, err)
+	}
+	return nil
+}
+
+// publish stores a value if the key has this revision, or else returns task.ErrConflict. Only the bucket's own stream may
+// store it.
+func (b *Bucket) publish(ctx context.Context, key string, value []byte, revision uint64) error {
+	msg := &nats.Msg{Subject: jet.BucketWriteSubject(b.Domain, b.cfg.Bucket, key), Data: value}
+	_, err := b.JetStream().PublishMsg(ctx, msg, jetstream.WithExpectStream(b.cfg.Stream()),
+		jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithMsgTTL(b.TTL))
+	if jet.IsConflict(err) {
+		return task.ErrConflict
+	}
+	return err
+}
+
+// last returns the last message of a key, or nil if it has none. The bucket's leader answers, as direct reads are off.
+func (b *Bucket) last(ctx context.Context, stream jetstream.Stream, key string) (*jetstream.RawStreamMsg, error) {
+	msg, err := stream.GetLastMsgForSubject(ctx, jet.BucketSubject(b.cfg.Bucket, key))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	return msg, err
+}
+
+// isDeleted reports whether a message marks a key as deleted (NATS ADR-8) or expired (ADR-43).
+func isDeleted(msg *jetstream.RawStreamMsg) bool {
+	return msg.Header.Get("KV-Operation") != "" || msg.Header.Get(jetstream.MarkerReasonHeader) != ""
+}
+
+// call makes one call with a bound of its own, on the opened bucket. After a failure all calls return errUnusable for
+// 30 seconds, and the next one opens the bucket again: it may have been created meanwhile, or have other settings.
+func (b *Bucket) call(ctx context.Context, f func(context.Context, jetstream.Stream) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errNoAnswer)
+	defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	b.mu.Lock()
+	denied := b.denied
+	b.mu.Unlock()
+	go func() {
+		select {
+		case <-denied:
+			end(errDenied)
+		case <-ctx.Done():
+		}
+	}()
+	stream, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	return b.noted(ctx, f(ctx, stream))
+}
+
+// Note takes an error that NATS reported. A call that is denied gets no answer, so Note ends those that wait for one.
+func (b *Bucket) Note(err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	if text := err.Error(); !strings.Contains(text, b.cfg.Stream()) && !strings.Contains(text, jet.BucketSubject(b.cfg.Bucket, "")) {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.denied)
+	b.denied = make(chan struct{})
+}
+
+// noted takes the result of a call with this context and returns it, in clearer words if there was no answer. A failure is
+// remembered, and logged if it is another one than before.
+func (b *Bucket) noted(ctx context.Context, err error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	cause := context.Cause(ctx)
+	switch {
+	case err == nil, errors.Is(err, task.ErrConflict):
+		b.reason = ""
+		return err
+	case errors.Is(cause, errDenied), errors.Is(cause, errNoAnswer):
+		err = cause
+	case ctx.Err() != nil: // the caller gave up
+		return err
+	}
+	b.stream, b.failed = nil, time.Now()
+	if reason := err.Error(); reason != b.reason {
+		b.reason = reason
+		b.log.Warn().Err(err).Str("bucket", b.cfg.Bucket).Msg("control bucket unusable, worker goes on without it")
+	}
+	return err
+}
+
+// opened returns the stream of the bucket if it is open, or nil. The error is errUnusable for a while after a failure.
+func (b *Bucket) opened() (jetstream.Stream, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stream == nil && !b.failed.IsZero() && time.Since(b.failed) < b.pause {
+		return nil, errUnusable
+	}
+	return b.stream, nil
+}

@@ -1,0 +1,107 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/jet"
+)
+
+// mark and purpose are the metadata that tell Capstan's bucket from another application's, as in package streams.
+const (
+	mark    = "capstan"
+	purpose = "control"
+)
+
+// Stream returns the name of the stream behind the bucket (NATS ADR-8).
+func (c Config) Stream() string { return jet.BucketStream(c.Bucket) }
+
+// Subjects returns the subjects of all keys of the bucket (NATS ADR-8).
+func (c Config) Subjects() string { return jet.BucketSubject(c.Bucket, ">") }
+
+// Prepare opens the bucket, and creates it if it is missing. Workers that may not create it find it later. A failure is
+// logged, as with every call.
+func (b *Bucket) Prepare(ctx context.Context) {
+	_ = b.call(ctx, func(context.Context, jetstream.Stream) error { return nil })
+}
+
+// open returns the stream behind the bucket. One caller at a time opens it, and the others get what it found.
+func (b *Bucket) open(ctx context.Context) (jetstream.Stream, error) {
+	if stream, err := b.opened(); stream != nil || err != nil {
+		return stream, err
+	}
+	select {
+	case b.opening <- struct{}{}:
+		defer func() { <-b.opening }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if stream, err := b.opened(); stream != nil || err != nil {
+		return stream, err
+	}
+	stream, err := b.find(ctx)
+	if err = b.noted(ctx, err); err != nil { // before the next caller has its turn
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stream = stream
+	return stream, nil
+}
+
+// find returns the stream behind the bucket, which it creates if that is missing. One that exists is never changed.
+func (b *Bucket) find(ctx context.Context) (jetstream.Stream, error) {
+	js := b.JetStream()
+	stream, err := js.Stream(ctx, b.cfg.Stream())
+	if errors.Is(err, jetstream.ErrStreamNotFound) && b.Create {
+		stream, err = js.CreateStream(ctx, b.cfg.stream(b.Replicas))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if why := b.cfg.Refusal(stream.CachedInfo().Config); why != "" {
+		return nil, errors.New(why)
+	}
+	return stream, nil
+}
+
+// stream is the configuration of a new bucket: that of a KV bucket with one value per key (NATS ADR-8), which its leader
+// reads, and with the message TTL, by which values expire.
+func (c Config) stream(replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: c.Stream(), Subjects: []string{c.Subjects()}, Metadata: map[string]string{mark: purpose},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas,
+		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, AllowMsgTTL: true,
+	}
+}
+
+// Refusal says why a worker does not use the bucket behind a stream, or returns "". A bucket of another application looks
+// like Capstan's, except that values can expire in few of them.
+func (c Config) Refusal(s jetstream.StreamConfig) string {
+	var wrong []string
+	add := func(isWrong bool, text string) {
+		if isWrong {
+			wrong = append(wrong, text)
+		}
+	}
+	owner := s.Metadata[mark]
+	add(owner != "" && owner != purpose, fmt.Sprintf("metadata %s must be %s (got %s)", mark, purpose, owner))
+	add(s.Retention != jetstream.LimitsPolicy, "retention must be limits")
+	add(s.Mirror != nil || len(s.Sources) > 0, "it must have no mirror and no sources")
+	add(!slices.Equal(s.Subjects, []string{c.Subjects()}) || s.SubjectTransform != nil, "its one subject must be "+c.Subjects())
+	add(!s.AllowMsgTTL, "message TTL must be allowed")
+	if len(wrong) > 0 && owner != purpose {
+		return "belongs to another application and is left unchanged: " + strings.Join(wrong, ", ")
+	}
+	add(s.AllowDirect, "direct reads must be off (allow direct)")
+	add(s.NoAck || s.Sealed, "it must accept and acknowledge messages")
+	if len(wrong) > 0 {
+		return "cannot be used: " + strings.Join(wrong, ", ")
+	}
+	return ""
+}
