@@ -1,0 +1,70 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// askTime is how long All waits for the next answer, and allTime for all of them.
+	askTime = 300 * time.Millisecond
+	allTime = 3 * time.Second
+
+	// mostAnswers and answerSize bound the number of the answers that All reads, and the bytes of each. Whoever may
+	// subscribe to StatusSubject may answer, and as often as they like.
+	mostAnswers = 5000
+	answerSize  = 4 << 10
+)
+
+// All asks all workers that run for their status, and returns the answers that come. A worker that does not answer within
+// 300 ms of the one before counts as one that does not run. It takes no longer than three seconds and reads no more than
+// 5000 answers.
+func All(ctx context.Context, nc *nats.Conn) ([]Status, error) {
+	inbox := nc.NewRespInbox()
+	answers, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, fmt.Errorf("ask the workers: %w", err)
+	}
+	defer func() { _ = answers.Unsubscribe() }()
+	if err := nc.PublishRequest(StatusSubject, inbox, nil); err != nil {
+		return nil, fmt.Errorf("ask the workers: %w", err)
+	}
+	all, err := read(ctx, answers)
+	if err != nil {
+		return nil, fmt.Errorf("ask the workers: %w", err)
+	}
+	return all, nil
+}
+
+// read returns the statuses that arrive until a pause of askTime, or until one of the bounds is reached.
+func read(ctx context.Context, answers *nats.Subscription) (all []Status, err error) {
+	bounded, cancel := context.WithTimeout(ctx, allTime)
+	defer cancel()
+	for range mostAnswers {
+		msg, err := next(bounded, answers)
+		switch {
+		case errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+			return all, nil
+		case errors.Is(err, nats.ErrSlowConsumer): // some answers were dropped
+			continue
+		case err != nil:
+			return nil, err
+		}
+		var s Status
+		if len(msg.Data) <= answerSize && json.Unmarshal(msg.Data, &s) == nil && s.Worker != "" {
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+func next(ctx context.Context, answers *nats.Subscription) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return answers.NextMsgWithContext(ctx)
+}
