@@ -3,32 +3,24 @@ package poller
 import (
 	"math"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
 )
 
-// Ages of tasks are counted in bins, four per doubling of the age. The first bin ends at 50 ms. The last begins at about
-// 20 hours and has no end.
-const (
-	ageBins       = 84
-	firstAge      = 0.05 // seconds
-	binsPerDouble = 4
-)
-
 const (
 	// enoughEnds is how many tasks of a kind must end before the interval depends on their ages.
-	enoughEnds = 20
+	enoughEnds = 8
 
 	// remembered is about how many ends count: earlier ones have faded.
 	remembered = 200
 
-	// relearnAfter is the number of ends between two calls of learn.
+	// relearnAfter is the number of ends between two calls of learn, once as many have ended.
 	relearnAfter = remembered / 20
 
-	// doubt is the weight of the prior, in tasks per bin: without any observation, tasks end at a hazard of one per
-	// e-fold of their age.
-	doubt = 0.03
+	// doubt is the weight of the prior, in tasks per bin. Without any observation, half of the tasks run longer than
+	// halfLife shortest intervals, and tasks end at a hazard of 1 divided by that time and their age.
+	doubt    = 0.03
+	halfLife = 10
 
 	// sooner is about the mean detection delay, as a fraction of that with the growing interval.
 	sooner = 0.45
@@ -41,49 +33,19 @@ type pace struct {
 	cfg Config
 
 	mu      sync.Mutex
-	ends    [ageBins]float64 // tasks that ended at that age; guarded by mu
-	ran     [ageBins]float64 // seconds that tasks were seen to run at that age; guarded by mu
-	hazards [ageBins]float64 // ends per second and running task at that age, when last learned; guarded by mu
+	shared  learned          // what the workers know, as of the last exchange; guarded by mu
+	sent    learned          // what this worker adds with an exchange under way; guarded by mu
+	own     learned          // what it will add with the next one; guarded by mu
+	unsure  uint64           // see written; guarded by mu
+	hazards [ageBins]float64 // ends per second and running task at that age, when last computed; guarded by mu
 	worth   float64          // of a call, in seconds of delay; guarded by mu
-	seen    int              // ends so far; guarded by mu
-}
-
-// edge returns the age at which a bin begins, in seconds.
-func edge(bin int) float64 {
-	switch bin {
-	case 0:
-		return 0
-	case ageBins:
-		return math.MaxFloat64
-	default:
-		return firstAge * math.Exp2(float64(bin-1)/binsPerDouble)
-	}
-}
-
-// binOf returns the bin of an age in seconds.
-func binOf(age float64) int {
-	if age < firstAge {
-		return 0
-	}
-	return min(1+int(math.Log2(age/firstAge)*binsPerDouble), ageBins-1)
-}
-
-// eachBin calls f with each bin of a span of ages, and with the seconds of the span in that bin.
-func eachBin(from, to time.Duration, f func(bin int, seconds float64)) {
-	a, b := from.Seconds(), to.Seconds()
-	for bin := binOf(a); bin < ageBins && a < b; bin++ {
-		if end := min(edge(bin+1), b); end > a {
-			f(bin, end-a)
-			a = end
-		}
-	}
 }
 
 // running records that a workflow was found running at two ages, one poll after the other.
 func (p *pace) running(before, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	eachBin(before, now, func(bin int, seconds float64) { p.ran[bin] += seconds })
+	eachBin(before, now, func(bin int, seconds float64) { p.own.Ran[bin] += seconds })
 }
 
 // ended records that a workflow ended between two ages. Its end is divided among the bins between them, by the
@@ -91,6 +53,9 @@ func (p *pace) running(before, now time.Duration) {
 func (p *pace) ended(after, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.shared.fade(1)
+	p.sent.fade(1)
+	p.own.fade(1)
 	var hazards float64
 	eachBin(after, now, func(bin int, seconds float64) { hazards += p.hazard(bin) * seconds })
 	// The probability of an end between the two ages. Expm1 is exact for the small hazards of a short gap.
@@ -100,35 +65,30 @@ func (p *pace) ended(after, now time.Duration) {
 		survives := survive * math.Exp(-p.hazard(bin)*seconds)
 		ends := (survive - survives) / whole
 		// The part that ended in this bin ran for half of it, on average.
-		p.ran[bin] += seconds * (left - ends/2)
-		p.ends[bin] += ends
+		p.own.Ran[bin] += seconds * (left - ends/2)
+		p.own.Ends[bin] += ends
 		left, survive = left-ends, survives
 	})
-	p.seen++
-	if p.seen%relearnAfter == 0 {
+	p.own.Seen++
+	if p.seen() <= relearnAfter || p.own.Seen%relearnAfter == 0 {
 		p.learn()
 	}
 }
 
-// hazard returns the rate, per second, at which workflows of an age end. Without observations it is 1
-// divided by the age, as doubt says. The caller holds mu.
+// seen returns how many ends the pace knows. The caller holds mu.
+func (p *pace) seen() int { return p.shared.Seen + p.sent.Seen + p.own.Seen }
+
+// hazard returns the rate, per second, at which workflows of an age end. Without observations it is as doubt says. The
+// caller holds mu.
 func (p *pace) hazard(bin int) float64 {
-	width, middle := widthOf(bin), middleOf(bin)
-	return (p.ends[bin] + doubt*width/middle) / (p.ran[bin] + doubt*width)
+	width := widthOf(bin)
+	prior := 1 / (halfLife*p.cfg.Interval.Seconds() + middleOf(bin))
+	ends := p.shared.Ends[bin] + p.sent.Ends[bin] + p.own.Ends[bin]
+	ran := p.shared.Ran[bin] + p.sent.Ran[bin] + p.own.Ran[bin]
+	return (ends + doubt*width*prior) / (ran + doubt*width)
 }
 
-// widthOf returns the width of a bin in seconds. The last bin has no end: it counts as twice its edge.
-func widthOf(bin int) float64 {
-	if bin == ageBins-1 {
-		return edge(bin)
-	}
-	return edge(bin+1) - edge(bin)
-}
-
-// middleOf returns the age in the middle of a bin, in seconds.
-func middleOf(bin int) float64 { return edge(bin) + widthOf(bin)/2 }
-
-// learn computes hazards and worth from the observations, and lets those fade. The caller holds mu.
+// learn computes hazards and worth from the observations. The caller holds mu.
 func (p *pace) learn() {
 	var growing, steady float64 // means over the ages at which workflows end: of the growing interval, and of 1/√hazard
 	survive := 1.0
@@ -144,12 +104,6 @@ func (p *pace) learn() {
 	// the delay to expect, h·gap²/2, is c²/2.
 	c := sooner * growing / steady
 	p.worth = c * c / 2
-	// An end that 200 others followed counts for about a third.
-	const fade = 1 - float64(relearnAfter)/remembered
-	for bin := range ageBins {
-		p.ends[bin] *= fade
-		p.ran[bin] *= fade
-	}
 }
 
 // interval returns the time from one poll to the next at an age, ± 10 %: the growing interval until enough tasks have
@@ -158,7 +112,7 @@ func (p *pace) interval(age time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	gap, shortest := p.cfg.growing(age.Seconds()), p.cfg.Interval.Seconds()
-	if p.seen >= enoughEnds {
+	if p.seen() >= enoughEnds {
 		// The age may be negative, if two workers know the server's time differently.
 		gap, shortest = p.gap(max(age.Seconds(), 0)), p.cfg.shortest()
 	}
@@ -209,52 +163,3 @@ func (c Config) growing(age float64) float64 {
 
 // shortest returns the shortest gap between two polls of a task, in seconds.
 func (c Config) shortest() float64 { return c.Interval.Seconds() / 4 }
-
-// maxKinds bounds the kinds with a pace of their own, about 2 KiB each.
-const maxKinds = 256
-
-// paces holds the paces of the maxKinds kinds that were used last. The others are forgotten: their kinds
-// start over with the growing interval.
-type paces struct {
-	cfg Config
-
-	mu     sync.Mutex
-	byKind map[string]*usedPace // guarded by mu
-	uses   uint64               // guarded by mu
-}
-
-// usedPace is a pace, and when it was used.
-type usedPace struct {
-	pace
-	used uint64 // paces.uses when a wait of the kind last began; guarded by paces.mu
-}
-
-// of returns the pace of a kind for a new wait.
-func (p *paces) of(kind string) *pace {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	found := p.byKind[kind]
-	if found == nil {
-		if len(p.byKind) >= maxKinds {
-			p.evict()
-		}
-		found = &usedPace{pace: pace{cfg: p.cfg}}
-		p.byKind[strings.Clone(kind)] = found // the kind may be part of a large request
-	}
-	p.uses++
-	found.used = p.uses
-	return &found.pace
-}
-
-// evict removes the kind that was used least recently. Waits of that kind keep the pace that they have. The caller holds
-// mu.
-func (p *paces) evict() {
-	var oldest string
-	least := uint64(math.MaxUint64)
-	for kind, pace := range p.byKind {
-		if pace.used < least {
-			oldest, least = kind, pace.used
-		}
-	}
-	delete(p.byKind, oldest)
-}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -36,18 +37,40 @@ func mixed(i int) time.Duration {
 
 // spent is what the waits for tasks cost.
 type spent struct {
+	rounds            float64 // added up
 	calls, delay, run float64 // means a task, the times in seconds
 	p95               float64 // of the delay, in seconds
 }
 
 // product is the calls and the delay, multiplied, against those of a loop with one interval that has the same
 // delay: twice that, with half of one call more than fits into the run.
-func (s spent) product() float64 { return s.calls * s.delay / (s.run/2 + s.delay/2) }
+func (s *spent) product() float64 { return s.calls * s.delay / (s.run/2 + s.delay/2) }
 
-// spend waits for tasks, a hundred at a time, and returns what those from the skipped on cost. A fresh poller
-// for each has nothing to learn from.
-func spend(t *testing.T, tasks, skip int, fresh bool, run runs) spent {
+// add makes s the mean of what several rounds of as many tasks cost. The p95 is that of the last one.
+func (s *spent) add(round spent) {
+	s.rounds++
+	s.calls += (round.calls - s.calls) / s.rounds
+	s.delay += (round.delay - s.delay) / s.rounds
+	s.run += (round.run - s.run) / s.rounds
+	s.p95 = round.p95
+}
+
+// load is tasks to wait for.
+type load struct {
+	run    runs
+	tasks  int
+	skip   int           // the first ones, which cost nothing
+	atOnce int           // 0: a hundred
+	fresh  bool          // each task has a poller of its own, with nothing to learn from
+	store  poller.Shared // by which the poller shares what it learns; nil: it does not
+}
+
+// spend waits for the tasks and returns what they cost.
+func (l load) spend(t *testing.T) spent {
 	t.Helper()
+	if l.atOnce == 0 {
+		l.atOnce = 100
+	}
 	var s spent
 	var delays []float64
 	synctest.Test(t, func(t *testing.T) {
@@ -68,23 +91,29 @@ func spend(t *testing.T, tasks, skip int, fresh bool, run runs) spent {
 			i = begun
 			begun++
 			id := strconv.Itoa(i)
-			ends[id] = time.Now().Add(run(i))
+			ends[id] = time.Now().Add(l.run(i))
 			return i, &task.Watch{TaskID: id, WorkflowID: id, Kind: "k", Submitted: time.Now(), Deadline: time.Now().Add(time.Hour)}
 		}
 		p := newPoller(answers, rate.Inf)
+		if l.store != nil {
+			ctx, stop := context.WithCancel(t.Context())
+			shared := make(chan struct{})
+			go func() { p.Share(ctx, l.store); close(shared) }()
+			defer func() { stop(); <-shared }()
+		}
 		var group sync.WaitGroup
-		for range 100 {
+		for range l.atOnce {
 			group.Go(func() {
-				for i, watch := begin(); i < tasks; i, watch = begin() {
+				for i, watch := begin(); i < l.tasks; i, watch = begin() {
 					with := p
-					if fresh {
+					if l.fresh {
 						with = newPoller(answers, rate.Inf)
 					}
 					outcome, err := with.Wait(t.Context(), watch)
 					if err != nil || !outcome.Ended() {
 						t.Errorf("got %+v, %v, want an end", outcome, err)
 					}
-					if i < skip {
+					if i < l.skip {
 						continue
 					}
 					mu.Lock()
@@ -121,7 +150,7 @@ func TestPollsAreSpentWhereTheEndIsLikely(t *testing.T) {
 		"long":   {logNormal(300, 0.25), 0.7},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := spend(t, 3000, 500, false, tc.run)
+			s := load{run: tc.run, tasks: 3000, skip: 500}.spend(t)
 			t.Logf("%.2f calls, %.2f s of delay, product %.3f, p95 %.2f of the mean", s.calls, s.delay, s.product(), s.p95/s.delay)
 			if s.product() > tc.bound {
 				t.Errorf("got %.2f of a fixed interval's product of calls and delay, want %.2f or less", s.product(), tc.bound)
@@ -148,8 +177,8 @@ func TestPollsFollowWhenTasksTakeAnotherTime(t *testing.T) {
 				}
 				return run[1](i)
 			}
-			learned := spend(t, before+after, before, false, shift)
-			growing := spend(t, before+after, before, true, shift)
+			learned := load{run: shift, tasks: before + after, skip: before}.spend(t)
+			growing := load{run: shift, tasks: before + after, skip: before, fresh: true}.spend(t)
 			t.Logf("%.2f calls and %.2f s, growing %.2f calls and %.2f s", learned.calls, learned.delay, growing.calls, growing.delay)
 			if learned.product() > growing.product() {
 				t.Errorf("got a product of calls and delay of %.2f, want no more than the growing interval's, %.2f",

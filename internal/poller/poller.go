@@ -13,6 +13,7 @@ package poller
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,6 +68,7 @@ type Poller struct {
 	breaker *breaker.Breaker
 
 	interrupts interrupts
+	waiting    atomic.Int64 // waits that have begun and not ended
 
 	log     zerolog.Logger
 	metrics metrics
@@ -76,7 +78,7 @@ type Poller struct {
 func New(cfg Config, api API, budgets Budgets, limit *rate.Limiter, reg prometheus.Registerer, log zerolog.Logger) *Poller {
 	p := &Poller{
 		cfg:     cfg,
-		paces:   paces{cfg: cfg, byKind: map[string]*usedPace{}},
+		paces:   paces{cfg: cfg, byKind: map[string]*usedPace{}, added: make(chan struct{}, 1)},
 		api:     api,
 		budgets: budgets,
 		line:    semaphore.NewWeighted(1),
@@ -87,7 +89,7 @@ func New(cfg Config, api API, budgets Budgets, limit *rate.Limiter, reg promethe
 
 		interrupts: interrupts{latest: newInterruption()},
 	}
-	p.metrics = newMetrics(reg, p.pausedGauge)
+	p.metrics = newMetrics(reg, p.pausedGauge, func() float64 { return float64(p.Waiting()) })
 	return p
 }
 
@@ -115,15 +117,18 @@ func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (*task.Outcome, er
 
 // begin counts a wait that begins. The caller ends it with end.
 func (p *Poller) begin(watch *task.Watch) *wait {
-	p.metrics.waiting.Inc()
+	p.waiting.Add(1)
 	return p.newWait(watch)
 }
 
 // end counts the wait as over and stops its timer.
 func (p *Poller) end(w *wait) {
 	w.timer.Stop()
-	p.metrics.waiting.Dec()
+	p.waiting.Add(-1)
 }
+
+// Waiting returns how many workflows are waited for.
+func (p *Poller) Waiting() int { return int(p.waiting.Load()) }
 
 // KeyChanged lets a poll leave at once if polls are paused because of the key or its account.
 func (p *Poller) KeyChanged() {
@@ -148,22 +153,21 @@ func (p *Poller) pausedGauge() float64 {
 // metrics are what the polls themselves update. The gauge of paused polls asks the breaker.
 type metrics struct {
 	inFlight prometheus.Gauge
-	waiting  prometheus.Gauge
 	due      prometheus.Gauge
 	delay    prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer, paused func() float64) metrics {
+func newMetrics(reg prometheus.Registerer, paused, waiting func() float64) metrics {
 	auto := promauto.With(reg)
 	auto.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "capstan_polls_paused", Help: "1 while polls are paused, because the API asked for it or rejects the key.",
 	}, paused)
+	auto.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "capstan_workflows_waiting", Help: "Workflows that this worker waits for.",
+	}, waiting)
 	return metrics{
 		inFlight: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "capstan_polls_in_flight", Help: "Polls in progress.",
-		}),
-		waiting: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "capstan_workflows_waiting", Help: "Workflows that this worker waits for.",
 		}),
 		due: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "capstan_polls_due", Help: "Polls that are due and waiting for memory, a slot or the rate limit.",
