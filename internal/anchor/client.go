@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // webTask is the path of a submission, and the beginning of the path of a status call.
@@ -29,12 +31,20 @@ type Client struct {
 	errTimeout error // the cause of a context that ends by the timeout
 	keys       *keySource
 	metrics    metrics
+	noteStarts func(task.Starts)
 }
+
+// Option changes the client that New returns.
+type Option func(*Client)
+
+// WithStarts sets a function that is called for each answer to a submission, accepted or not, that says how many more the
+// API accepts. It is called before Submit returns, by many goroutines at once.
+func WithStarts(note func(task.Starts)) Option { return func(c *Client) { c.noteStarts = note } }
 
 // New returns a client whose User-Agent is capstan/version, and registers its metrics with reg, which must
 // not have them yet. It makes no call. The error names every mistake in cfg, one on each line. A key file
 // is read, and later only Run reads it again.
-func New(cfg Config, version string, reg prometheus.Registerer) (*Client, error) {
+func New(cfg Config, version string, reg prometheus.Registerer, opts ...Option) (*Client, error) {
 	if mistakes := cfg.Validate(); len(mistakes) > 0 {
 		return nil, errors.New(strings.Join(mistakes, "\n"))
 	}
@@ -42,7 +52,7 @@ func New(cfg Config, version string, reg prometheus.Registerer) (*Client, error)
 	if err != nil {
 		return nil, fmt.Errorf("read API key: %w", err)
 	}
-	return &Client{
+	c := &Client{
 		transport:  newTransport(),
 		base:       strings.TrimRight(cfg.BaseURL, "/"),
 		userAgent:  "capstan/" + version,
@@ -50,7 +60,12 @@ func New(cfg Config, version string, reg prometheus.Registerer) (*Client, error)
 		errTimeout: fmt.Errorf("no complete answer within %v", cfg.RequestTimeout),
 		keys:       keys,
 		metrics:    newMetrics(reg),
-	}, nil
+		noteStarts: func(task.Starts) {},
+	}
+	for _, opt := range opts {
+		opt(c)
+	}
+	return c, nil
 }
 
 // Close closes idle connections. It does not interrupt calls.

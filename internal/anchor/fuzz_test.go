@@ -39,12 +39,12 @@ func (s *script) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(s.body)
 }
 
-func newScript(f *testing.F) (*script, *anchor.Client) {
+func newScript(f *testing.F, opts ...anchor.Option) (*script, *anchor.Client) {
 	f.Helper()
 	s := &script{}
 	server := httptest.NewServer(s)
 	f.Cleanup(server.Close)
-	client, err := anchor.New(config(server.URL), "", prometheus.NewRegistry())
+	client, err := anchor.New(config(server.URL), "", prometheus.NewRegistry(), opts...)
 	if err != nil {
 		f.Fatalf("new client: %v", err)
 	}
@@ -123,14 +123,19 @@ func FuzzStatusAnswer(f *testing.F) {
 }
 
 func FuzzRateLimit(f *testing.F) {
-	script, client := newScript(f)
-	f.Add("58", `"5-in-1min"; r=0; t=58`)
-	f.Add("", `"a\"",b;r=0;t=1, "c`)
-	f.Add("1.5, -1e999,NaN", `("a" "b"); r=0; t=-9223372036854775808`)
-	f.Add("Thu, 26 Nov 2026 06:10:08 UTC", `"a";r=0;t=999999999999999`)
-	f.Add("Mon, 03 Aug 2099 10:00:00 GMT", ";=,=;")
-	f.Fuzz(func(t *testing.T, retryAfter, rateLimit string) {
-		script.set(429, http.Header{"Retry-After": {retryAfter}, "Ratelimit": {rateLimit}}, nil)
+	checkStarts := func(s task.Starts) {
+		if s.Remaining < 0 || s.Reset < 0 || s.Reset > time.Hour || s.Quota < 0 || s.Window > time.Hour || s.Quota > 0 && s.Remaining > s.Quota {
+			f.Errorf("got %+v, want a window of an hour at most", s)
+		}
+	}
+	script, client := newScript(f, anchor.WithStarts(checkStarts))
+	f.Add("58", `"5-in-1min"; r=0; t=58`, `"5-in-1min"; q=5; w=60`)
+	f.Add("", `"a\"",b;r=0;t=1, "c`, `b;q=1;w=1`)
+	f.Add("1.5, -1e999,NaN", `("a" "b"); r=0; t=-9223372036854775808`, `:YQ==:; q=1; w=1`)
+	f.Add("Thu, 26 Nov 2026 06:10:08 UTC", `"a";r=0;t=999999999999999`, `"a";q=999999999999999;w=999999999999999`)
+	f.Add("Mon, 03 Aug 2099 10:00:00 GMT", ";=,=;", "?1")
+	f.Fuzz(func(t *testing.T, retryAfter, rateLimit, policy string) {
+		script.set(429, http.Header{"Retry-After": {retryAfter}, "Ratelimit": {rateLimit}, "Ratelimit-Policy": {policy}}, nil)
 		_, err := client.Submit(t.Context(), "", []byte("{}"))
 		e := submitError(t, err)
 		if e.HTTPStatus == 429 && (e.RetryAfter < 0 || e.RetryAfter > time.Hour) {

@@ -13,6 +13,7 @@ const statusOverloaded = 529
 // itself answered, because the API has no machine-readable names for its errors.
 func (a answer) submitError() *task.SubmitError {
 	e := &task.SubmitError{HTTPStatus: a.status, RetryAfter: requestedWait(a.header), Message: a.message()}
+	e.StartRate = a.status == http.StatusTooManyRequests && (hasRetryAfter(a.header) || isExhausted(a.header))
 	switch reason := a.notNowReason(); {
 	case reason != "":
 		e.Kind, e.Reason = task.NotNow, reason

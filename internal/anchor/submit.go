@@ -38,6 +38,9 @@ func (c *Client) submit(ctx context.Context, sessionID string, body []byte) (str
 	}
 	ctx, sent := watchSending(ctx)
 	a, err := c.call(ctx, http.MethodPost, target, body, maxSmall)
+	if starts, ok := startsOf(a.header, sent.began); ok {
+		c.noteStarts(starts)
+	}
 	switch {
 	case err != nil && sent.mayHaveLeft():
 		return "", &task.SubmitError{Kind: task.Unknown, Message: c.message(err)}

@@ -88,6 +88,7 @@ func (c *countingConn) Write(b []byte) (int, error) {
 // the request.
 type sending struct {
 	connected bool
+	began     time.Time // when there was a connection
 
 	// conn is nil if it was not found below the layers of TLS. The request then counts as sent as soon as
 	// it has a connection.
@@ -101,7 +102,7 @@ func watchSending(ctx context.Context) (context.Context, *sending) {
 	s := &sending{}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
-			s.connected = true
+			s.connected, s.began = true, time.Now()
 			if s.conn = dialedConn(info.Conn); s.conn != nil {
 				s.before = s.conn.writes.Load()
 			}

@@ -38,6 +38,7 @@ type Server struct {
 	key    string
 	outage *Fault
 	ledger ledger
+	starts *startWindow // nil: no limit
 	blocks blocks
 	addr   string // of the latest Start
 	http   *http.Server

@@ -62,12 +62,24 @@ func (s *Server) faultFor(planned []Fault, n int, age time.Duration, call callKi
 }
 
 // accept starts the workflow of a task. It returns the answer, which may be an error for which there is no workflow.
-func (s *Server) accept(r *http.Request, invalid error, t Task, plan Plan, fault Fault, log *entry) Fault {
+func (s *Server) accept(r *http.Request, invalid error, t Task, plan Plan, fault Fault, log *entry) (answer Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.hasKey(r) {
 		return refusal(http.StatusUnauthorized, "Invalid API Key")
 	}
+	header, refused := s.starts.count()
+	if header != nil && !fault.replacesAnswer() {
+		defer func() { answer.Header = header }()
+	}
+	if refused {
+		return tooManyStarts()
+	}
+	return s.start(invalid, t, plan, fault, log)
+}
+
+// start starts the workflow of a task that the key and the rate allow. The caller holds mu.
+func (s *Server) start(invalid error, t Task, plan Plan, fault Fault, log *entry) Fault {
 	if t.SessionID != "" && !s.ownsSession(t.SessionID) {
 		return refusal(http.StatusForbidden, "You do not have access to this session")
 	}
