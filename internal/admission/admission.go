@@ -1,7 +1,20 @@
 // Package admission decides when a submission may leave the worker.
 //
 // Submissions wait in one line, first come, first served; a task that acquires again goes to the back. The first in line
-// waits for a free slot, then for the end of a pause, and last for a token of the rate limit; the others wait behind it.
+// waits for a free slot, then for the end of a pause, then for a start, and last for a token of the rate limit; the others
+// wait behind it.
+//
+// # Starts
+//
+// The API accepts a quota of submissions, or starts, in each window of time, and its answers tell how many remain. While
+// none does, submissions wait for the end of the window, so that they are not refused. After it, the quota counts as
+// remaining until an answer tells otherwise. If no answer does, one submission beyond the quota shows whether the API still
+// has it. A worker whose API tells nothing never waits for a start.
+//
+// The workers of a fleet share the quota. Each writes what it takes into a store by compare-and-set before it submits, and
+// what the answer told after it, so that they take each start once, at the time of their choice. Without the store, a
+// worker takes a share of what remains, and one of the last starts by lot, at a random moment of the rest of the window.
+// It then learns how many remain only from its own answers: some of its submissions are refused.
 //
 // A circuit breaker pauses submissions: package breaker describes its states, its open times, and the answers that open
 // it. After a pause one submission leaves as the probe. If it is accepted or refused, the API works again, and the
@@ -61,6 +74,9 @@ type Admission struct {
 	all          *breaker.Breaker // of all submissions
 	sessions     *breaker.Breaker // of those with a session
 	accepted     atomic.Uint64
+	planRefusals atomic.Uint64
+	planIsFull   atomic.Bool // the latest pause began with a plan refusal
+	starts       *starts     // what the API tells of the rate
 	metrics      metrics
 	log          zerolog.Logger
 
@@ -78,10 +94,11 @@ func New(cfg Config, limit *rate.Limiter, reg prometheus.Registerer, log zerolog
 		limit:        limit,
 		all:          breaker.New(longestPause),
 		sessions:     breaker.New(shortPause),
+		starts:       newStarts(log),
 		log:          log,
 		streaks:      newStreaks(),
 	}
-	a.metrics = newMetrics(reg, cfg.Concurrency, a.pausedFor)
+	a.metrics = newMetrics(reg, cfg.Concurrency, a.pausedFor, a.Starts)
 	return a
 }
 
@@ -102,11 +119,23 @@ func (a *Admission) Acquire(ctx context.Context, sessionID string) (release func
 	}
 	a.metrics.waited.Observe(time.Since(began).Seconds())
 	a.metrics.inUse.Inc()
-	return func(err error) { a.release(s, err) }, nil
+	return func(err error) { a.release(context.WithoutCancel(ctx), s, err) }, nil
 }
 
 // Accepted returns how many submissions the API has accepted so far.
 func (a *Admission) Accepted() uint64 { return a.accepted.Load() }
+
+// PlanRefusals returns how many submissions the API has refused so far because too many browsers ran: with a 429 that
+// names no time after which it would accept them.
+func (a *Admission) PlanRefusals() uint64 { return a.planRefusals.Load() }
+
+// BrowserFreed reports that a workflow of this worker has ended. If submissions are paused because too many browsers ran,
+// the next one leaves at once.
+func (a *Admission) BrowserFreed() {
+	if a.planIsFull.CompareAndSwap(true, false) && a.all.Probe(task.RateLimited) {
+		a.log.Debug().Msg("submissions probed after a workflow has ended")
+	}
+}
 
 // Paused reports whether submissions are paused, why, and until when. That includes a pause of the requests with a
 // session, which lasts only while nothing else is accepted. A paused worker is ready.
@@ -116,6 +145,16 @@ func (a *Admission) Paused() (reason task.Reason, until time.Time, paused bool) 
 	}
 	return a.sessions.State()
 }
+
+// NoteStarts takes down what an answer to a submission tells of the rate. Call it before release.
+func (a *Admission) NoteStarts(told task.Starts) { a.starts.note(told) }
+
+// Starts returns how many submissions the API accepts before the end of its window, as far as this worker knows. told is
+// false if the API does not tell.
+func (a *Admission) Starts() (free int, told bool) { return a.starts.free() }
+
+// Held reports whether a submission waits because none remains in the API's window, and until when. That is no pause.
+func (a *Admission) Held() (until time.Time, held bool) { return a.starts.held() }
 
 // KeyChanged ends a pause whose reason is about the API key or its account.
 func (a *Admission) KeyChanged() {
@@ -138,6 +177,7 @@ func (a *Admission) pausedFor(reason task.Reason) bool {
 // submission is one that was admitted.
 type submission struct {
 	session  string
+	start    start
 	all      breaker.Ticket
 	sessions breaker.Ticket // the zero Ticket for a request without a session
 }
@@ -195,8 +235,8 @@ func (a *Admission) acquireSlot(ctx context.Context, session string) (s submissi
 	return s, ok, err
 }
 
-// admit waits for the end of a pause and for a token of the rate. If a pause begins while it waits for the token, it
-// starts over. So a pause wastes at most one token.
+// admit waits for the end of a pause, for a start, and for a token of the rate. If a pause begins while it waits, it
+// starts over. ok is false for a request with a session if those are paused.
 func (a *Admission) admit(ctx context.Context, session string) (s submission, ok bool, err error) {
 	for {
 		if err := a.all.Wait(ctx); err != nil {
@@ -205,28 +245,48 @@ func (a *Admission) admit(ctx context.Context, session string) (s submission, ok
 		if _, _, paused := a.sessions.State(); paused && session != "" {
 			return submission{}, false, nil
 		}
-		if err := a.limit.Wait(ctx); err != nil {
+		start, err := a.starts.acquire(ctx)
+		if err != nil {
 			return submission{}, false, err
 		}
-		s := submission{session: session}
-		if session != "" {
-			if s.sessions, ok = a.sessions.Admit(); !ok {
-				return submission{}, false, nil
-			}
-		}
-		if s.all, ok = a.all.Admit(); ok {
+		s, ok, err = a.admitStart(ctx, session)
+		if ok {
+			s.start = start
 			return s, true, nil
 		}
-		a.sessions.Unused(s.sessions)
+		a.starts.release(context.WithoutCancel(ctx), start, false)
+		if err != nil {
+			return submission{}, false, err
+		}
 	}
 }
 
+// admitStart waits for a token of the rate and for a ticket of each breaker. ok is false if a pause has begun: it wastes
+// at most one token.
+func (a *Admission) admitStart(ctx context.Context, session string) (s submission, ok bool, err error) {
+	if err := a.limit.Wait(ctx); err != nil {
+		return submission{}, false, err
+	}
+	s.session = session
+	if session != "" {
+		if s.sessions, ok = a.sessions.Admit(); !ok {
+			return submission{}, false, nil
+		}
+	}
+	if s.all, ok = a.all.Admit(); !ok {
+		a.sessions.Unused(s.sessions)
+		return submission{}, false, nil
+	}
+	return s, true, nil
+}
+
 // release judges the outcome before it releases the slot, so that no submission leaves before a pause begins.
-func (a *Admission) release(s submission, err error) {
+func (a *Admission) release(ctx context.Context, s submission, err error) {
 	if err == nil {
 		a.accepted.Add(1)
 	}
 	a.judge(s, err)
+	a.starts.release(ctx, s.start, mayBeAccepted(err))
 	a.metrics.inUse.Dec()
 	a.slots.Release(1)
 }

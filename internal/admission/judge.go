@@ -51,6 +51,7 @@ func (a *Admission) judge(s submission, err error) {
 	current := a.all.Current(s.all)
 	switch {
 	case reason != "": // all submissions would get this answer
+		a.notePlan(reason, failure)
 		a.pause(a.all, s.all, reason, failure.RetryAfter, 0)
 		a.sessions.Unused(s.sessions)
 	case !current: // the answer is stale
@@ -63,6 +64,28 @@ func (a *Admission) judge(s submission, err error) {
 		a.countForbidden(s, failure)
 	default:
 		a.countEnded(s, failure)
+	}
+}
+
+// mayBeAccepted reports whether the API may count a submission with this outcome as one that it has accepted.
+func mayBeAccepted(err error) bool {
+	if failure, ok := errors.AsType[*task.SubmitError](err); ok {
+		return failure.Kind == task.Unknown
+	}
+	return !errors.Is(err, task.ErrNotSubmitted)
+}
+
+// notePlan notes whether the plan's browsers or its starts are used up.
+func (a *Admission) notePlan(reason task.Reason, failure *task.SubmitError) {
+	isLimit := reason == task.RateLimited
+	isStart := failure.RetryAfter != 0 || failure.StartRate
+	a.planIsFull.Store(isLimit && !isStart)
+	switch {
+	case isLimit && isStart:
+		a.metrics.refusals.WithLabelValues(ofStarts).Inc()
+	case isLimit:
+		a.metrics.refusals.WithLabelValues(ofBrowsers).Inc()
+		a.planRefusals.Add(1)
 	}
 }
 

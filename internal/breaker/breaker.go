@@ -220,8 +220,8 @@ func (b *Breaker) Unused(ticket Ticket) {
 }
 
 // Retry makes a breaker that is open for one of the reasons half-open at once, because their cause has changed, and
-// reports whether it was. Answers to earlier calls become stale. A breaker that is open for another reason does not
-// change.
+// reports whether it was. Answers to earlier calls become stale, and the open times start over. A breaker that is open
+// for another reason does not change.
 func (b *Breaker) Retry(reasons ...task.Reason) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -229,11 +229,28 @@ func (b *Breaker) Retry(reasons ...task.Reason) bool {
 	if b.open && !concerned {
 		return false
 	}
+	b.halfOpen()
+	b.backoff.Reset()
+	return concerned
+}
+
+// Probe makes a breaker that is open for a reason half-open at once, because its cause may have changed, and reports
+// whether it was. Unlike after Retry, the open times go on growing if the probe fails.
+func (b *Breaker) Probe(reason task.Reason) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.open || b.reason != reason || b.probing {
+		return false
+	}
+	b.halfOpen()
+	return true
+}
+
+// halfOpen lets the next call leave as the probe. The caller holds mu.
+func (b *Breaker) halfOpen() {
 	b.generation++
 	b.until, b.probing = time.Time{}, false
-	b.backoff.Reset()
 	b.signal()
-	return concerned
 }
 
 // Current reports whether the breaker has not opened since it admitted the call.

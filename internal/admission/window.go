@@ -1,0 +1,131 @@
+package admission
+
+import (
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+const (
+	// windowMargin is added to the end of a window: a submission must not arrive before it. An answer tells the end in
+	// whole seconds, rounded up, from when the submission arrived at the API, a little after it was sent.
+	windowMargin = 100 * time.Millisecond
+
+	// sameWindow is how far the ends of one window may differ by two answers.
+	sameWindow = 1500 * time.Millisecond
+)
+
+// window is what is known of the window of time in which the API accepts a quota of submissions. The zero window is that
+// of an API that tells nothing: it holds no submission back. Times are by the clock that the workers share.
+type window struct {
+	Number    uint64        `json:"number"`    // grows with each window
+	Sent      time.Time     `json:"sent"`      // when the latest submission was sent whose answer counts
+	End       time.Time     `json:"end"`       // with windowMargin
+	Remaining int           `json:"remaining"` // submissions that the API accepts, by the answers
+	UnderWay  int           `json:"under_way"` // submissions that may not have been counted in Remaining yet
+	Quota     int           `json:"quota"`     // 0: not told
+	Length    time.Duration `json:"length"`    // in nanoseconds; 0: not told
+	Assumed   bool          `json:"assumed"`   // no answer has told of this window
+}
+
+// known reports whether the API tells anything.
+func (w window) known() bool { return !w.End.IsZero() }
+
+// free returns how many submissions may leave.
+func (w window) free() int {
+	if w.isDoubtful() && w.UnderWay == 0 {
+		return 1
+	}
+	return w.Remaining - w.UnderWay
+}
+
+// isDoubtful reports whether the quota is used up although no answer says so. Then one more submission shows whether the
+// API still has it: an API that no longer tells anything must not hold submissions back.
+func (w window) isDoubtful() bool { return w.Assumed && w.Remaining == 0 }
+
+// current returns the window at a time. After its end, another one is assumed, in which the quota remains.
+func (w window) current(now time.Time) window {
+	switch {
+	case !w.known() || now.Before(w.End):
+		return w
+	case w.Quota == 0:
+		return window{Number: w.Number + 1}
+	default:
+		return window{
+			Number: w.Number + 1, Sent: w.Sent, End: now.Add(w.Length + windowMargin),
+			Remaining: w.Quota, Quota: w.Quota, Length: w.Length, Assumed: true,
+		}
+	}
+}
+
+// merge returns the window with what an answer tells. Answers arrive out of order: within a window the fewest remaining
+// count, and the earliest end that an answer tells, because ends are rounded up. Otherwise the submission that was sent
+// last tells which window it is. s.Sent must be by the workers' clock.
+func (w window) merge(s task.Starts, now time.Time) window {
+	end := s.Sent.Add(s.Reset + windowMargin)
+	isOver := !now.Before(end)
+	switch {
+	case w.known() && w.End.Sub(end).Abs() <= tolerance(s.Window):
+		next := w.told(s)
+		next.Remaining = min(w.Remaining, s.Remaining)
+		if end.After(w.End) && !w.Assumed {
+			next.End = w.End
+		}
+		return next
+	case w.known() && (isOver || !s.Sent.After(w.Sent)):
+		return w // it tells of an earlier window
+	default:
+		next := w.told(s)
+		if !w.Assumed { // submissions of a window that was assumed belong to this one
+			next.Number, next.UnderWay = w.Number+1, 0
+		}
+		return next
+	}
+}
+
+// told returns the window as an answer describes it.
+func (w window) told(s task.Starts) window {
+	w.End, w.Remaining, w.Assumed = s.Sent.Add(s.Reset+windowMargin), s.Remaining, false
+	w.Quota, w.Length = s.Quota, s.Window
+	if s.Sent.After(w.Sent) {
+		w.Sent = s.Sent
+	}
+	return w
+}
+
+// tolerance returns how far the ends of one window may differ: less than those of two short windows.
+func tolerance(length time.Duration) time.Duration {
+	if length == 0 {
+		return sameWindow
+	}
+	return min(sameWindow, length*2/3)
+}
+
+// acquire returns the window with one more submission under way.
+func (w window) acquire() window {
+	w.UnderWay++
+	return w
+}
+
+// release returns the window without a submission of the window of that number. counted reports that the API may have
+// accepted it although its answer did not tell how many remain. If it is one more than the quota, the API has none.
+func (w window) release(number uint64, counted bool) window {
+	switch {
+	case !w.known() || w.Number != number:
+		return w
+	case counted && w.isDoubtful():
+		return window{Number: w.Number + 1}
+	}
+	w.UnderWay = max(0, w.UnderWay-1)
+	if counted {
+		w.Remaining = max(0, w.Remaining-1)
+	}
+	return w
+}
+
+// isValid reports whether a window that was read can have been written by a worker.
+func (w window) isValid() bool {
+	const most = 1_000_000
+	return w.Remaining >= 0 && w.Remaining <= most && w.UnderWay >= 0 && w.Quota >= 0 && w.Quota <= most &&
+		w.Length >= 0 && w.Length <= longestPause
+}
