@@ -1,0 +1,18 @@
+package limits
+
+import "time"
+
+// Seen is exported for the simulation.
+type Seen struct {
+	Plan, Held int
+	Refused    bool
+	Running    int
+}
+
+// Next is exported for the simulation, which needs no NATS.
+func (c Cap) Next(s Seen, most int, now time.Time) Cap {
+	return c.next(seen{plan: s.Plan, held: s.Held, refused: s.Refused, running: s.Running}, most, now)
+}
+
+// ParseCap is exported for a test of its own.
+var ParseCap = parseCap

@@ -1,0 +1,233 @@
+// Package limits keeps the tasks that all workers hold within what the plan runs at once.
+//
+// The cap on them is the MaxAckPending of the workers' consumer: it holds from the pull to the event, across crashes, and
+// NATS lets it be changed at any time. A lower one stops new deliveries and lets redeliveries pass. So nobody has to
+// lead: each worker looks at the plan, at what the API refuses, and at what is held, and whoever finds that the cap
+// should change writes it under the key "limits", by compare-and-set. All workers see to it that the consumer has it.
+package limits
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/servertime"
+)
+
+// Consumer is the consumer that all workers share.
+type Consumer interface {
+	// Pending returns how many tasks all workers hold, and the most that they may hold.
+	Pending(ctx context.Context) (held, most int, err error)
+	// SetMost changes the most that they may hold.
+	SetMost(ctx context.Context, most int) error
+}
+
+// Store is what all workers share.
+type Store interface {
+	// Get returns the value of a key and its revision, or nil and the revision 0 if there is none.
+	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
+	// Put writes a value over the revision that it was derived from, or returns task.ErrConflict.
+	Put(ctx context.Context, key string, value []byte, revision uint64) error
+}
+
+// Parts are the things that a Keeper works with.
+type Parts struct {
+	Plan     func(ctx context.Context) (browsers int, err error) // of the account; -1: no limit, 0: not told
+	Consumer Consumer
+	Running  func(ctx context.Context) (int, error) // workflows that run, on all workers
+	Refusals func() uint64                          // submissions of this worker that were refused because too many browsers run
+	Store    Store
+	Clock    *servertime.Clock
+}
+
+// key is the key of the cap.
+const key = "limits"
+
+const (
+	turnInterval = 2 * time.Second  // between two looks
+	turnTimeout  = 5 * time.Second  // of one look
+	applyTimeout = 2 * time.Second  // of one change of the consumer: a login without the permission gets no answer
+	applyRetry   = 30 * time.Second // after a change that failed
+	planInterval = 5 * time.Minute  // between two questions about the plan
+	planRetry    = 20 * time.Second // after one that was not answered
+	planTimeout  = 3 * time.Second  // of one question
+)
+
+// Keeper keeps the cap. Its methods may be called by many goroutines at once, Run by one.
+type Keeper struct {
+	Parts
+	most int // MAX_IN_FLIGHT_TOTAL; 0: auto
+	log  zerolog.Logger
+
+	// Owned by the goroutine of Run.
+	plan       int // as last told; 0: not yet
+	askPlanAt  time.Time
+	changedAt  time.Time // when the cap last changed
+	refusals   uint64    // until then
+	wasRefused bool      // something was refused since then,
+	running    int       // while that many workflows ran
+	denied     string    // why the consumer could not be changed; logged when it changes
+	applyAt    time.Time // when it may be tried again
+
+	mu      sync.Mutex
+	current Cap // guarded by mu
+	applied int // the consumer's; guarded by mu
+}
+
+// New returns a Keeper that has not looked at anything. most is the largest cap, or 0 for what the plan allows.
+func New(most int, p Parts, reg prometheus.Registerer, log zerolog.Logger) *Keeper {
+	k := &Keeper{Parts: p, most: most, log: log}
+	for source, value := range map[string]func() int{
+		"cap":  func() int { return k.Cap().InFlight },
+		"plan": func() int { return k.Cap().Plan },
+	} {
+		promauto.With(reg).NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "capstan_in_flight_limit", Help: "Maximum number of tasks in progress on all workers: the present cap, and the plan's browsers (-1: no limit, 0: unknown).",
+			ConstLabels: prometheus.Labels{"source": source},
+		}, func() float64 { return float64(value()) })
+	}
+	return k
+}
+
+// Cap returns the cap as this worker last saw it. The zero Cap means that it has seen none yet.
+func (k *Keeper) Cap() Cap {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.current
+}
+
+// Describe returns the cap and its reason for /readyz and, if the consumer has another, that too.
+func (k *Keeper) Describe() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.current.InFlight == 0:
+		return "not known yet"
+	case k.applied != k.current.InFlight:
+		return fmt.Sprintf("%d tasks in progress on all workers; %d would be right: %s", k.applied, k.current.InFlight, k.current.Reason)
+	default:
+		return fmt.Sprintf("%d tasks in progress on all workers: %s", k.current.InFlight, k.current.Reason)
+	}
+}
+
+// Look looks once, and changes the cap if it should change. A worker looks before it takes its first task.
+func (k *Keeper) Look(ctx context.Context) {
+	k.askForPlan(ctx)
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	held, applied, err := k.Consumer.Pending(ctx)
+	if err != nil {
+		return // the streams' own check reports what is wrong with the consumer
+	}
+	c := k.agree(ctx, held)
+	if applied != c.InFlight && !time.Now().Before(k.applyAt) && k.apply(ctx, c.InFlight) {
+		applied = c.InFlight
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.current, k.applied = c, applied
+}
+
+// Run looks every two seconds until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	for {
+		timer := time.NewTimer(turnInterval*3/4 + rand.N(turnInterval/2))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		k.Look(ctx)
+	}
+}
+
+// askForPlan asks for the plan if the last answer is old. Without an answer the last one counts.
+func (k *Keeper) askForPlan(ctx context.Context) {
+	now := time.Now()
+	if now.Before(k.askPlanAt) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, planTimeout)
+	defer cancel()
+	browsers, err := k.Plan(ctx)
+	if err != nil {
+		k.askPlanAt = now.Add(planRetry)
+		return
+	}
+	k.askPlanAt = now.Add(planInterval)
+	if browsers != 0 {
+		k.plan = max(browsers, -1)
+	}
+}
+
+// agree returns the cap that all workers keep. If it should change, this worker changes it, unless another is faster.
+// Without the store the last cap stays, or it is the ceiling.
+func (k *Keeper) agree(ctx context.Context, held int) Cap {
+	value, revision, err := k.Store.Get(ctx, key)
+	if err != nil { // nothing can be learned together now: a cap that is not used does not change, unless the plan does
+		return k.Cap().next(seen{plan: k.plan}, k.most, k.Clock.Now())
+	}
+	before := parseCap(value)
+	after := before.next(k.see(ctx, held, before), k.most, k.Clock.Now())
+	if after == before {
+		return before
+	}
+	if value, err = json.Marshal(after); err == nil {
+		err = k.Store.Put(ctx, key, value, revision)
+	}
+	switch {
+	case err == nil:
+		k.changedAt, k.refusals = after.ChangedAt, k.Refusals()
+		k.log.Info().Int("from", before.InFlight).Int("to", after.InFlight).Int("plan", after.Plan).Str("reason", after.Reason).Msg("limit changed")
+		return after
+	case before.InFlight == 0: // another worker has written the first one, or nobody can
+		return after
+	default:
+		return before
+	}
+}
+
+// see returns what was seen since the cap last changed. What the API refused before that has had its effect. So has what
+// it refuses while more tasks are held than the cap allows: they were pulled before the change.
+func (k *Keeper) see(ctx context.Context, held int, c Cap) seen {
+	refusals := k.Refusals()
+	if !c.ChangedAt.Equal(k.changedAt) || held > c.InFlight {
+		k.changedAt, k.refusals = c.ChangedAt, refusals
+	}
+	s := seen{plan: k.plan, held: held, refused: refusals != k.refusals}
+	if s.refused && !k.wasRefused {
+		running, err := k.Running(ctx)
+		if err != nil {
+			running = held // perhaps all of them
+		}
+		k.running = running
+	}
+	k.wasRefused = s.refused
+	s.running = k.running
+	return s
+}
+
+// apply gives the consumer the cap, and reports whether it could.
+func (k *Keeper) apply(ctx context.Context, most int) bool {
+	applyCtx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	err := k.Consumer.SetMost(applyCtx, most)
+	if err == nil {
+		k.denied = ""
+		return true
+	}
+	k.applyAt = time.Now().Add(applyRetry)
+	if text := err.Error(); text != k.denied && ctx.Err() == nil {
+		k.denied = text
+		k.log.Warn().Err(err).Int("limit", most).Msg("consumer's max ack pending not changed")
+	}
+	return false
+}
