@@ -165,8 +165,8 @@ func TestCheckNamesEachMistake(t *testing.T) {
 		{"NATS_URL=nats://127.0.0.1:1", exitFailed, "BAD   NATS                       no NATS at"},
 		{"ANCHORBROWSER_API_KEY=other", exitFailed, "BAD   API                        401: Invalid API Key"},
 		{"ANCHORBROWSER_BASE_URL=http://127.0.0.1:1", exitOK, "warn  API "},
-		{"MAX_IN_FLIGHT_TOTAL=26", exitOK, "warn  MAX_IN_FLIGHT_TOTAL        26: the plan runs 25"},
-		{"MAX_IN_FLIGHT_TOTAL=60000", exitOK, "warn  MAX_IN_FLIGHT_TOTAL        60000: above 50000"},
+		{"MAX_IN_FLIGHT_TOTAL=26", exitOK, "ok    MAX_IN_FLIGHT_TOTAL        25 of the 25 browsers"},
+		{"MAX_IN_FLIGHT_TOTAL=auto", exitOK, "ok    MAX_IN_FLIGHT_TOTAL        25 of the 25 browsers"},
 		{"ACK_WAIT=70s", exitOK, "warn  consumer worker            ack wait must be 1m10s, as set by ACK_WAIT (got 1m0s)"},
 	} {
 		t.Run(c.env, func(t *testing.T) {

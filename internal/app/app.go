@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
@@ -18,7 +20,10 @@ import (
 	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/consumer"
+	"github.com/capstan-worker/capstan/internal/control"
+	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/jet"
+	"github.com/capstan-worker/capstan/internal/limits"
 	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/pipeline"
 	"github.com/capstan-worker/capstan/internal/poller"
@@ -82,23 +87,27 @@ type worker struct {
 	api        *anchor.Client                // Anchor's API
 	admission  *admission.Admission          // decides when a submission may be sent
 	poller     *poller.Poller                // waits for workflows
+	fleet      *fleet.Member                 // shows the worker beside the others
+	control    *control.Bucket               // what the workers share
 	budgets    memory.Budgets                // shares of the memory limit
 	// tracer is nil if the environment asks for no traces.
-	tracer trace.Tracer
-	reg    *prometheus.Registry
-	log    zerolog.Logger
+	tracer  trace.Tracer
+	limit   atomic.Pointer[limits.Keeper] // of the tasks that all workers hold; nil until the streams were found
+	reg     *prometheus.Registry
+	version string
+	log     zerolog.Logger
 }
 
 // newWorker creates the parts that need no streams, and adds their clean-ups to stop. Nothing in it waits
 // for NATS or for the API: a worker must be able to start during an outage. An error means that a setting
 // cannot be used. What was created before the error is cleaned up by the caller, through stop.
 func newWorker(ctx context.Context, cfg Config, version string, log zerolog.Logger, stop *cleanups) (*worker, error) {
-	w := &worker{cfg: cfg, clock: &servertime.Clock{}, reg: prometheus.NewRegistry(), log: log}
+	w := &worker{cfg: cfg, clock: &servertime.Clock{}, reg: prometheus.NewRegistry(), version: version, log: log}
 	// The runtime's and the process's own metrics come with every worker.
 	w.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	var err error
-	if w.api, err = anchor.New(cfg.Anchor, version, w.reg); err != nil {
+	if w.api, err = anchor.New(cfg.Anchor, version, w.reg, anchor.WithStarts(w.noteStarts)); err != nil {
 		return nil, err
 	}
 	var flush func()
@@ -108,7 +117,12 @@ func newWorker(ctx context.Context, cfg Config, version string, log zerolog.Logg
 	stop.add("traces", func() error { flush(); return nil })
 
 	w.violations = streams.NewPermissionViolations(cfg.Streams(), w.reg, log)
-	if w.nc, err = streams.Connect(cfg.NATS, cfg.Worker.Name, w.violations.Note, log); err != nil {
+	w.fleet = fleet.New(log)
+	w.control = control.New(cfg.Control, control.Access{
+		JetStream: func() jetstream.JetStream { return w.binding.Found().JS },
+		Domain:    cfg.NATS.JSDomain, Create: cfg.NATS.Provision, Replicas: cfg.NATS.Replicas, TTL: cfg.Tracker.TTL,
+	}, log)
+	if w.nc, err = streams.Connect(cfg.NATS, cfg.Worker.Name, w.noteError, log); err != nil {
 		return nil, err
 	}
 	stop.add("NATS connection", func() error { w.nc.Close(); return nil })
@@ -159,13 +173,22 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 			Index: w.budgets.Index, Clock: w.clock,
 		}, w.cfg.Result, w.cfg.Dead, w.reg, w.log),
 	}, w.reg, w.log)
-	tasks := consumer.New(w.cfg.Config, consumer.Parts{
+	var tasks *consumer.Consumer
+	tasks = consumer.New(w.cfg.Config, consumer.Parts{
 		Conn: w.nc, Batcher: batcher, Source: found.Consumer, Stream: requests, Handler: line, Memory: w.budgets.Requests,
 		// A bucket that is full takes no records, and a task without a record must not be submitted.
 		MayPull: func() bool { return !w.binding.TrackerFull() },
-		Pulled:  w.notePull,
+		Pulled: func(ctx context.Context, refused error) {
+			w.notePull(ctx, refused)
+			if refused == nil { // all subscriptions that the worker needs exist
+				w.fleet.Join(w.nc, w.version, func() fleet.Status { return w.status(tasks.InProgress()) })
+			}
+		},
 	}, w.reg, w.log)
 
+	context.AfterFunc(ctx, func() { _ = w.fleet.Leave() }) // a worker that drains takes no more tasks
+	stop.add("service", w.fleet.Leave)
+	stop.add("limit", w.keepLimit(ctx, found))
 	// The drain happens in tasks.Run, after the end of ctx. Then the limit on it is lifted, and the watchers are awaited.
 	stop.add("watchers", w.watch(ctx, line, consumer.NewBacklog(found.Requests, found.Consumer, w.cfg.Request.Subject, w.reg)))
 	stop.add("drain timeout", w.limitDrain(ctx))
@@ -208,6 +231,13 @@ func (w *worker) pipelineConfig() pipeline.Config {
 	}
 }
 
+// noteError passes an error that NATS reported apart from a call to those whom it concerns. It returns false if none
+// handles it.
+func (w *worker) noteError(err error) bool {
+	w.control.Note(err)
+	return w.violations.Note(err) || w.fleet.Note(err)
+}
+
 // notePull passes the outcome of a pull on to readiness. If a pull was refused, the streams may have been deleted, so it
 // verifies them.
 func (w *worker) notePull(ctx context.Context, refused error) {
@@ -220,14 +250,20 @@ func (w *worker) notePull(ctx context.Context, refused error) {
 }
 
 // watch starts everything that runs until ctx ends, alongside the tasks: it keeps the streams bound,
-// notices a bucket of records that was lost or restored, counts the backlog, and rereads the API key. wait
-// waits for the end of all of it and returns no error.
+// notices a bucket of records that was lost or restored, counts the backlog, shares what the poller learns,
+// and rereads the API key. wait waits for the end of all of it and returns no error.
 func (w *worker) watch(ctx context.Context, line *pipeline.Pipeline, backlog *consumer.Backlog) (wait func() error) {
 	var running sync.WaitGroup
 	running.Go(func() { w.binding.Keep(ctx) })
 	running.Go(func() { w.binding.WatchRecords(ctx) })
 	running.Go(func() { restoreRecords(ctx, w.binding, line) })
 	running.Go(func() { backlog.Run(ctx) })
+	running.Go(func() {
+		if w.cfg.NATS.Provision { // a worker that only provisions has nothing to share, and creates the bucket as well
+			w.control.Prepare(context.WithoutCancel(ctx))
+		}
+		w.poller.Share(ctx, w.control)
+	})
 	running.Go(func() {
 		// A pause that began because the key was rejected ends with a new key, not only at its own end.
 		w.api.Run(ctx, w.log, func() {
@@ -249,19 +285,4 @@ func restoreRecords(ctx context.Context, binding *streams.Binding, line *pipelin
 			line.RecordsLost()
 		}
 	}
-}
-
-// limitDrain closes the connection to NATS when the drain, which begins with the end of ctx, takes longer
-// than DRAIN_TIMEOUT: that interrupts every call that still waits for NATS. cancel ends the limit, and must
-// be called exactly once, when the drain is over.
-func (w *worker) limitDrain(ctx context.Context) (cancel func() error) {
-	drained := make(chan struct{})
-	context.AfterFunc(ctx, func() {
-		select {
-		case <-drained:
-		case <-time.After(w.cfg.Drain.Timeout):
-			w.nc.Close()
-		}
-	})
-	return func() error { close(drained); return nil }
 }

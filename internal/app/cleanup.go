@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -37,4 +38,19 @@ func (c *cleanups) run() error {
 		c.log.Debug().Str("part", step.name).Dur("took_ms", time.Since(began)).Msg("part stopped")
 	}
 	return errors.Join(errs...)
+}
+
+// limitDrain closes the connection to NATS when the drain, which begins with the end of ctx, takes longer
+// than DRAIN_TIMEOUT: that interrupts every call that still waits for NATS. cancel ends the limit, and must
+// be called exactly once, when the drain is over.
+func (w *worker) limitDrain(ctx context.Context) (cancel func() error) {
+	drained := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		select {
+		case <-drained:
+		case <-time.After(w.cfg.Drain.Timeout):
+			w.nc.Close()
+		}
+	})
+	return func() error { close(drained); return nil }
 }

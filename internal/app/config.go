@@ -11,6 +11,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/anchor"
 	"github.com/capstan-worker/capstan/internal/consumer"
+	"github.com/capstan-worker/capstan/internal/control"
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/settings"
@@ -29,6 +30,7 @@ type Config struct {
 	Result  publisher.ResultConfig
 	Dead    publisher.DeadConfig
 	Tracker tracker.Config
+	Control control.Config
 	consumer.Config
 	Submit              admission.Config
 	Task                TaskConfig
@@ -110,9 +112,10 @@ func (c Config) Streams() streams.Config {
 		Dead:          streams.Stream{Name: c.Dead.Stream, Subject: c.Dead.Subject},
 		Tracker:       c.Tracker.Bucket,
 		Large:         c.Result.Bucket,
+		Control:       c.Control.Bucket,
 		Consumer:      c.Consumer,
 		TrackerTTL:    c.Tracker.TTL,
 		AckWait:       c.AckWait,
-		MaxAckPending: c.MaxInFlightTotal,
+		MaxAckPending: c.MaxInFlightTotal.Most(),
 	}
 }

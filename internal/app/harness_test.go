@@ -58,9 +58,9 @@ type world struct {
 	js   jetstream.JetStream
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, opts ...anchortest.Option) *world {
 	t.Helper()
-	w := &world{t: t, nats: natstest.Start(t), api: anchortest.New()}
+	w := &world{t: t, nats: natstest.Start(t), api: anchortest.New(opts...)}
 	if err := w.api.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func startServer(t *testing.T, opts *server.Options, allowed []string) string {
 	t.Helper()
 	opts.JetStream, opts.StoreDir = opts.JetStreamDomain != "", t.TempDir()
 	opts.Users = []*server.User{{Username: "test", Password: "test"}, {Username: "worker", Password: "worker", Permissions: &server.Permissions{
-		Publish: &server.SubjectPermission{Allow: allowed}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		Publish: &server.SubjectPermission{Allow: allowed}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", "$SRV.>", "capstan.worker.status"}},
 	}}}
 	return natstest.Run(t, opts).Addr().String()
 }
@@ -104,7 +104,7 @@ func TestAWorkerAtALeafNodeStoresEverythingAtTheHub(t *testing.T) {
 	}{
 		"the leaf has no JetStream":          {},
 		"the leaf has no streams":            {domain: "leaf"},
-		"the leaf has streams of their name": {"leaf", []string{"KV_task_tracker", "TASK_RESULTS", "TASK_DEAD", "OBJ_task_results"}},
+		"the leaf has streams of their name": {"leaf", []string{"KV_task_tracker", "KV_task_control", "TASK_RESULTS", "TASK_DEAD", "OBJ_task_results"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -113,15 +113,18 @@ func TestAWorkerAtALeafNodeStoresEverythingAtTheHub(t *testing.T) {
 				w.copyToLeaf(stream)
 			}
 			w.runsTasks()
+			w.sharesAtTheHub()
 			if len(c.streams) == 0 {
 				return
 			}
-			s, err := w.leafJS.Stream(t.Context(), "KV_task_tracker")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := s.CachedInfo().State.LastSeq; got != 0 {
-				t.Errorf("got %d records written at the leaf, want none", got)
+			for _, bucket := range []string{"KV_task_tracker", "KV_task_control"} {
+				s, err := w.leafJS.Stream(t.Context(), bucket)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := s.CachedInfo().State.LastSeq; got != 0 {
+					t.Errorf("got %d messages written to %s at the leaf, want none", got, bucket)
+				}
 			}
 		})
 	}
@@ -158,6 +161,7 @@ func (w *leafWorld) runsTasks() {
 	w.waitEvents(5)
 	w.waitState("b", task.Succeeded)
 	w.waitQuiet()
+	third.drain()
 	for _, p := range []*worker{first, second, third} {
 		if missed := p.denials(); len(missed) > 0 {
 			t.Errorf("a worker was denied %s", strings.Join(missed, "\n"))
@@ -182,5 +186,24 @@ func (w *leafWorld) runsLarge() {
 	}
 	if data, err := objects.GetBytes(t.Context(), ref.Name); err != nil || uint64(len(data)) != ref.Size {
 		t.Errorf("got %d bytes, %v, want %d", len(data), err, ref.Size)
+	}
+}
+
+// sharesAtTheHub drains a worker at the leaf that has run a task: then it shares what it has learned.
+func (w *leafWorld) sharesAtTheHub() {
+	w.t.Helper()
+	before := w.lastSeq("KV_task_control")
+	p := w.startAt(w.leaf, "w4", "NATS_JS_DOMAIN=hub")
+	w.submit("c", done)
+	w.waitEvents(6)
+	p.drain()
+	if after := w.lastSeq("KV_task_control"); after == before {
+		w.t.Error("the worker at the leaf wrote nothing to task_control at the hub")
+	}
+	if missed := p.denials(); len(missed) > 0 {
+		w.t.Errorf("the worker was denied %s", strings.Join(missed, "\n"))
+	}
+	if strings.Contains(p.log.String(), "not shared") {
+		w.t.Errorf("the worker could not share:\n%s", p.log.tail())
 	}
 }

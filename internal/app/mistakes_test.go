@@ -26,7 +26,7 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 		`NATS_PROVISION must be true or false (got "perhaps")`,
 		`MAX_IN_FLIGHT must be a whole number (got "many")`,
 		`ACK_WAIT must be a duration such as "30s" or "1h30m" (got "")`,
-		`MAX_IN_FLIGHT_TOTAL must be a whole number from 1 to 100000 (got "0")`,
+		`MAX_IN_FLIGHT_TOTAL must be auto, or a whole number from 1 to 100000 (got "0")`,
 		`LOG_LEVEL must be trace, debug, info, warn or error (got "loud")`,
 	}
 	if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, want) {
@@ -81,6 +81,8 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 		{"DEAD_STREAM": ""},
 		{"DEAD_STREAM": "TASK_RESULTS"},
 		{"DEAD_SUBJECT": ""},
+		{"CONTROL_BUCKET": "a.b"},
+		{"CONTROL_BUCKET": "task_tracker"},
 		{"DEAD_SUBJECT": "tasks.request"},
 		{"TRACKER_BUCKET": "é"},
 		{"TRACKER_TTL": "999ms"},

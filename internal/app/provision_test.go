@@ -41,7 +41,7 @@ func TestWithoutProvisionAWorkerSaysWhatIsWrong(t *testing.T) {
 	p := w.start("w1", "NATS_PROVISION=false", "ACK_WAIT=3s", "MAX_IN_FLIGHT_TOTAL=5000")
 	for _, says := range []string{
 		"bucket task_tracker: allow direct must be off", "max age must be 0", "stream TASK_RESULTS: subjects must include tasks.result",
-		"consumer worker: ack wait must be 3s, as set by ACK_WAIT (got 2s)", "max ack pending differs from MAX_IN_FLIGHT_TOTAL, 5000: the consumer's value applies (got 10000)",
+		"consumer worker: ack wait must be 3s, as set by ACK_WAIT (got 2s)", "max ack pending is above MAX_IN_FLIGHT_TOTAL, 5000: the consumer's value applies (got 10000)",
 	} {
 		natstest.Eventually(t, func() error { return p.logged(says) })
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/admin"
+	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/limits"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -24,8 +26,23 @@ func (w *worker) checks(ctx context.Context) []admin.Check {
 			}
 			return true, "accepting tasks"
 		}},
-		{Name: "submissions", Info: func() string { return describePause(w.admission.Paused, w.api.KeyProblem) }},
+		{Name: "limit", Info: w.describeLimit},
+		{Name: "submissions", Info: w.describeSubmissions},
 		{Name: "polls", Info: func() string { return describePause(w.poller.Paused, w.api.KeyProblem) }},
+	}
+}
+
+// status is what the worker says about itself to those who look at the fleet.
+func (w *worker) status(inProgress int) fleet.Status {
+	var limit limits.Cap
+	if keeper := w.limit.Load(); keeper != nil {
+		limit = keeper.Cap()
+	}
+	return fleet.Status{
+		Worker: w.cfg.Worker.Name, Version: w.version,
+		InProgress: inProgress, Running: w.poller.Waiting(), MaxInFlight: w.cfg.MaxInFlight,
+		Limit: limit.InFlight, Plan: limit.Plan,
+		Submissions: w.describeSubmissions(), Polls: describePause(w.poller.Paused, w.api.KeyProblem),
 	}
 }
 

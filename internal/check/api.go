@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/limits"
 )
 
 // mostPending is the number of pending messages beyond which a consumer redelivers a dead worker's tasks
@@ -41,43 +42,70 @@ func (c *checker) api(ctx context.Context, version string) {
 		c.add(Warn, subject, "cannot be reached: %v. Workers start anyway and submit once it is back", err)
 	case plan.Credits <= 0:
 		c.add(Warn, subject, "key accepted, but no credits are left: submissions will pause")
-		c.capacity(plan)
+		c.capacity(ctx, plan)
 	default:
 		c.add(OK, subject, "key accepted, plan %q, %.2f credits left", plan.Tier, plan.Credits)
-		c.capacity(plan)
+		c.capacity(ctx, plan)
 	}
 }
 
-// capacity compares the number of tasks in progress on all workers with what the plan and NATS allow.
-// plan.Browsers is 0 if the API did not say how many browsers run at once, and below 0 if there is no
-// limit. It reports one line, about the first of them that does not fit.
-func (c *checker) capacity(plan anchor.Plan) {
+// capacity says how many tasks all workers may have in progress, by the plan and by the setting, and whether a worker can
+// use its slots. plan.Browsers is 0 if the API did not say how many browsers run at once, and below 0 if there is no
+// limit.
+func (c *checker) capacity(ctx context.Context, plan anchor.Plan) {
 	const subject = "MAX_IN_FLIGHT_TOTAL"
-	total := c.cfg.MaxInFlightTotal
+	setting := c.cfg.MaxInFlightTotal.Most()
+	total := limits.Ceiling(plan.Browsers, setting)
+	text := fmt.Sprintf("%d of the %d browsers that the plan runs at once", total, plan.Browsers)
+	switch {
+	case plan.Browsers < 0:
+		text = fmt.Sprintf("%d; the plan has no browser limit", total)
+	case plan.Browsers == 0:
+		text = fmt.Sprintf("%d; the API did not say how many browsers the plan runs at once", total)
+	}
 	switch {
 	case total > mostPending:
 		c.add(Warn, subject, "%d: above %d NATS redelivers a dead worker's tasks too late. Set %d or less", total, mostPending, mostPending)
-	case plan.Browsers > 0 && total > plan.Browsers:
-		c.add(Warn, subject, "%d: the plan runs %d browsers at once, and the API answers 429 above that. Set %d or less", total, plan.Browsers, plan.Browsers)
-	case total < c.cfg.MaxInFlight:
-		c.add(Warn, subject, "%d is less than MAX_IN_FLIGHT, %d: one worker cannot use all its slots. Set it to workers × MAX_IN_FLIGHT", total, c.cfg.MaxInFlight)
-	case plan.Browsers == 0:
-		c.add(OK, subject, "%d; the API did not say how many browsers the plan runs at once. %s", total, c.survivors())
-	case plan.Browsers < 0:
-		c.add(OK, subject, "%d; the plan has no browser limit. %s", total, c.survivors())
+	case setting > 0 && total < c.cfg.MaxInFlight && total == setting:
+		c.add(Warn, subject, "%d is less than MAX_IN_FLIGHT, %d: one worker cannot use all its slots. Set auto, or workers × MAX_IN_FLIGHT", total, c.cfg.MaxInFlight)
 	default:
-		c.add(OK, subject, "%d of the %d browsers that the plan runs at once. %s", total, plan.Browsers, c.survivors())
+		if cannot := c.cannotSet(ctx, total); cannot != "" {
+			c.add(Warn, subject, "%s, but %s", text, cannot)
+			return
+		}
+		c.add(OK, subject, "%s. %s", text, c.survivors(total))
 	}
+}
+
+// cannotSet says why workers cannot give the consumer this limit. It returns "" if they can, if the consumer has it, and
+// if the consumer cannot be asked about it: another check reports that.
+func (c *checker) cannotSet(ctx context.Context, total int) string {
+	if c.nc == nil {
+		return ""
+	}
+	cfg := c.cfg.Streams()
+	js, err := c.cfg.NATS.JetStream(c.nc)
+	if err != nil {
+		return ""
+	}
+	_, most, err := limits.NATSConsumer{JS: js, Stream: cfg.Requests.Name, Name: cfg.Consumer}.Pending(ctx)
+	if err != nil || most == total {
+		return ""
+	}
+	if missing := c.missingPermission(ctx, cfg.LimitSubject()); missing != "" {
+		return fmt.Sprintf("the consumer has %d, and workers cannot change it: %s", most, missing)
+	}
+	return ""
 }
 
 // survivors says how many workers are needed so that a dead worker's tasks find free slots at once, even if all others
 // are full. With fewer, they wait until a slot is free.
-func (c *checker) survivors() string {
+func (c *checker) survivors(total int) string {
 	if c.cfg.MaxInFlight < 1 { // reported among the settings
 		return ""
 	}
 	// So many workers, rounded up, have enough slots for all tasks in progress. One more makes up for a
 	// dead one.
-	full := (c.cfg.MaxInFlightTotal + c.cfg.MaxInFlight - 1) / c.cfg.MaxInFlight
+	full := (total + c.cfg.MaxInFlight - 1) / c.cfg.MaxInFlight
 	return fmt.Sprintf("With %d or more workers there is always room for a dead worker's tasks", full+1)
 }

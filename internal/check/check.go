@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -56,10 +57,10 @@ func Run(ctx context.Context, cfg app.Config, mistakes []string, version string,
 		c.streams(ctx)
 		c.permissions(ctx)
 	}
+	c.api(ctx, version)
 	if c.nc != nil {
 		c.nc.Close()
 	}
-	c.api(ctx, version)
 }
 
 // checker runs the checks one after the other, and reports what they find. Run owns it. Only violations is
@@ -85,7 +86,7 @@ func (c *checker) add(level Level, subject, format string, args ...any) {
 // leaves nc set even if a later step fails, so that Run closes it.
 func (c *checker) connect(ctx context.Context) error {
 	nc, err := streams.ConnectTool(c.cfg.NATS, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		if errors.Is(err, nats.ErrPermissionViolation) {
+		if errors.Is(err, nats.ErrPermissionViolation) && !strings.Contains(err.Error(), probeReply) {
 			select {
 			case c.violations <- c.cfg.Streams().MissingPermission(err):
 			default: // one is enough

@@ -16,6 +16,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/check"
+	"github.com/capstan-worker/capstan/internal/control"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/streams"
@@ -46,8 +47,9 @@ func newWorld(t *testing.T) *world {
 		Result:  publisher.ResultConfig{Stream: "TASK_RESULTS", Subject: "tasks.result", Bucket: "task_results"},
 		Dead:    publisher.DeadConfig{Stream: "TASK_DEAD", Subject: "tasks.dead"},
 		Tracker: tracker.Config{Bucket: "task_tracker", TTL: 7 * 24 * time.Hour},
+		Control: control.Config{Bucket: "task_control"},
 	}
-	w.cfg.Consumer, w.cfg.AckWait, w.cfg.MaxInFlight, w.cfg.MaxInFlightTotal = "worker", time.Minute, 25, 25
+	w.cfg.Consumer, w.cfg.AckWait, w.cfg.MaxInFlight, w.cfg.MaxInFlightTotal = "worker", time.Minute, 25, "25"
 	return w
 }
 

@@ -113,10 +113,7 @@ func (c *checker) explain(violation error) error {
 func (c *checker) ask(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	// A late report about an earlier call must not be blamed on this one.
-	for len(c.violations) > 0 {
-		<-c.violations
-	}
+	c.dropViolations()
 	done := make(chan error, 1)
 	go func() { done <- call(ctx) }() // ends with ctx
 	select {
@@ -135,19 +132,31 @@ func (c *checker) ask(ctx context.Context, call func(context.Context) error) err
 	}
 }
 
+// dropViolations drops a late report about an earlier call, which must not be blamed on the next one.
+func (c *checker) dropViolations() {
+	for len(c.violations) > 0 {
+		<-c.violations
+	}
+}
+
 // send sends a probe, and returns a permissionError if the server refuses it. The server does not acknowledge what it
 // accepts, so silence after a flush means success.
 func (c *checker) send(ctx context.Context, probe *nats.Msg) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	c.dropViolations()
 	err := c.nc.PublishMsg(probe)
 	if err == nil {
 		err = c.flush(ctx, probe.Subject)
 	}
-	if errors.Is(err, nats.ErrPermissionViolation) {
-		return c.explain(err)
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return err
 	}
-	return err
+	select { // the client reports it a second time
+	case <-c.violations:
+	case <-ctx.Done():
+	}
+	return c.explain(err)
 }
 
 // subscribe tries to subscribe to an inbox, as each call does. A login without this permission hears no

@@ -19,6 +19,7 @@ func (c *checker) streams(ctx context.Context) {
 		return
 	}
 	var existing *jetstream.StreamInfo // any of them: they share their domain and the server's time
+	missing := 0
 	for _, r := range reports {
 		c.addReport(ctx, r)
 		if r.Stream != nil {
@@ -27,7 +28,11 @@ func (c *checker) streams(ctx context.Context) {
 		if r.Stream != nil && r.Stream.Config.Name == c.cfg.Result.Stream {
 			c.duplicates(r.Stream)
 		}
+		if strings.HasPrefix(r.RepairCall, "STREAM.CREATE.") {
+			missing++
+		}
 	}
+	c.control(ctx, missing)
 	if existing != nil {
 		c.domain(existing.Domain)
 		c.sync()

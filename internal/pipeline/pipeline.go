@@ -32,6 +32,8 @@ type Admission interface {
 	Acquire(ctx context.Context, sessionID string) (release func(error), err error)
 	// Accepted counts the submissions that the API accepted from this worker.
 	Accepted() uint64
+	// BrowserFreed reports that a workflow has ended.
+	BrowserFreed()
 	// Paused reports whether submissions are paused, why, and until when.
 	Paused() (reason task.Reason, until time.Time, paused bool)
 }

@@ -26,6 +26,7 @@ func (r *run) wait(ctx context.Context, rec *task.Record) (*task.Record, *task.O
 		polls += outcome.Polls
 		switch {
 		case err == nil:
+			r.Admission.BrowserFreed()
 			return withPolls(rec, polls), outcome, nil
 		case !errors.Is(err, task.ErrInterrupted):
 			return rec, nil, err

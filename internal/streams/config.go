@@ -25,6 +25,7 @@ type Config struct {
 	Dead     Stream
 	Tracker  string // KV bucket of the records
 	Large    string // object store of large results
+	Control  string // KV bucket in which workers share what they learn; they can do without it
 	Consumer string // durable pull consumer of Requests
 
 	// TrackerTTL is how long a finished record is kept. The results stream should keep events for as long.
@@ -34,7 +35,8 @@ type Config struct {
 	// redelivered.
 	AckWait time.Duration
 
-	// MaxAckPending is that of the consumer: the most requests in progress on all workers together.
+	// MaxAckPending bounds that of the consumer, the most requests in progress on all workers together. 0 is no bound:
+	// the workers set it to what the plan runs at once.
 	MaxAckPending int
 }
 
@@ -56,6 +58,15 @@ func (c Config) RecordWriteSubject(key string) string {
 
 // LargeStream is the name of the stream behind the object store (ADR-20).
 func (c Config) LargeStream() string { return "OBJ_" + c.Large }
+
+// ControlStream is the name of the stream behind the bucket in which workers share what they learn (ADR-8).
+func (c Config) ControlStream() string { return jet.BucketStream(c.Control) }
+
+// ControlWriteSubject is the subject that a worker publishes to in order to write a key of the bucket in which workers
+// share what they learn.
+func (c Config) ControlWriteSubject(key string) string {
+	return jet.BucketWriteSubject(c.NATS.JSDomain, c.Control, key)
+}
 
 // NATSConfig says where NATS is, how the worker logs in, and whether it creates its streams. It prints without the user,
 // password or token that the URL may contain.

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,9 @@ const (
 	// mostPending is how many messages a consumer can have in progress. With more, the server's scan for expired leases
 	// rarely completes between acknowledgments, and a dead worker's requests are redelivered too late or not at all.
 	mostPending = 100_000
+
+	// defaultPending is the value of a new consumer until the plan is known.
+	defaultPending = 10_000
 )
 
 type (
@@ -82,8 +86,9 @@ func filtersOf(c consumerConfig) []string {
 
 // leaseRules say for how long a request is leased to a worker, how often it is delivered, and how many are in progress.
 // Drains and crashes count as deliveries, so their number must not be limited. The value of MaxAckPending is the
-// consumer's: workers with another MAX_IN_FLIGHT_TOTAL comply with it and report the difference.
+// consumer's: workers lower it to what the plan runs at once, and those with a lower MAX_IN_FLIGHT_TOTAL report it.
 func leaseRules(cfg Config) []consumerRule {
+	most := cmp.Or(cfg.MaxAckPending, defaultPending)
 	inRange := func(c consumerConfig) bool { return c.MaxAckPending >= 1 && c.MaxAckPending <= mostPending }
 	return []consumerRule{
 		exactly[consumerConfig]("AckPolicy", jetstream.AckExplicitPolicy, "ack policy must be explicit").fixable(byRecreating),
@@ -95,9 +100,11 @@ func leaseRules(cfg Config) []consumerRule {
 			set: func(c *consumerConfig) { c.BackOff = nil },
 		},
 		exactly[consumerConfig]("MaxDeliver", -1, "max deliver must be -1, or a request is lost after its last delivery"),
-		exactly[consumerConfig]("MaxAckPending", cfg.MaxAckPending, fmt.Sprintf("max ack pending must be 1 to %d", mostPending)).okIf(inRange),
-		exactly[consumerConfig]("MaxAckPending", cfg.MaxAckPending, fmt.Sprintf("max ack pending differs from MAX_IN_FLIGHT_TOTAL, %d: the consumer's value applies", cfg.MaxAckPending)).
-			withSeverity(warning).okIf(func(c consumerConfig) bool { return !inRange(c) || c.MaxAckPending == cfg.MaxAckPending }),
+		exactly[consumerConfig]("MaxAckPending", most, fmt.Sprintf("max ack pending must be 1 to %d", mostPending)).okIf(inRange),
+		exactly[consumerConfig]("MaxAckPending", most, fmt.Sprintf("max ack pending is above MAX_IN_FLIGHT_TOTAL, %d: the consumer's value applies", most)).
+			withSeverity(warning).okIf(func(c consumerConfig) bool {
+			return !inRange(c) || cfg.MaxAckPending == 0 || c.MaxAckPending <= most
+		}),
 	}
 }
 

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -119,15 +120,20 @@ func (p *provisioner) checkAccount(ctx context.Context) {
 		return
 	}
 	report.Summary = fmt.Sprintf("%d streams, %d bytes stored", info.Streams, info.Store)
-	// An account has either one set of limits or, in NATS' operator mode, one for each number of replicas.
-	used := info.Tier
-	if tier, ok := info.Tiers[fmt.Sprintf("R%d", p.cfg.NATS.Replicas)]; ok {
-		used = tier
-	}
+	used := TierOf(info, p.cfg.NATS.Replicas)
 	addStreamLimits(report, used, missing)
 	if consumerIsMissing {
 		p.addConsumerLimits(report, used.Limits, &requests)
 	}
+}
+
+// TierOf returns the limits of an account for streams with so many replicas, and what it uses of them. An account has
+// either one set of limits or, in NATS' operator mode, one for each number of replicas.
+func TierOf(info *jetstream.AccountInfo, replicas int) jetstream.Tier {
+	if tier, ok := info.Tiers[fmt.Sprintf("R%d", replicas)]; ok {
+		return tier
+	}
+	return info.Tier
 }
 
 // addStreamLimits reports limits that prevent the creation of the missing streams, or the storing of
@@ -156,8 +162,8 @@ func (p *provisioner) addConsumerLimits(report *Report, limits jetstream.Account
 		report.add(fatal, "max consumers is %d, and stream %s has %d: NATS will refuse the workers' consumer", most, p.cfg.Requests.Name, requests.State.Consumers)
 	}
 	for _, pending := range []int{limits.MaxAckPending, requests.Config.ConsumerLimits.MaxAckPending} {
-		if pending > 0 && pending < p.cfg.MaxAckPending {
-			report.add(fatal, "max ack pending is at most %d: NATS will refuse the workers' consumer. Lower MAX_IN_FLIGHT_TOTAL from %d", pending, p.cfg.MaxAckPending)
+		if wanted := cmp.Or(p.cfg.MaxAckPending, defaultPending); pending > 0 && pending < wanted {
+			report.add(fatal, "max ack pending is at most %d: NATS will refuse the workers' consumer. Set MAX_IN_FLIGHT_TOTAL to no more than that", pending)
 		}
 	}
 }

@@ -62,3 +62,10 @@ func (b *Binding) TrackerState() (created time.Time, lastSeq uint64) {
 	defer b.mu.Unlock()
 	return b.observed.trackerCreated, b.observed.trackerSeq
 }
+
+// Entries returns how many missing permissions are remembered.
+func (v *PermissionViolations) Entries() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.recent)
+}

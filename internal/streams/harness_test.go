@@ -30,6 +30,7 @@ func defaults() streams.Config {
 		Dead:          streams.Stream{Name: "TASK_DEAD", Subject: "tasks.dead"},
 		Tracker:       "task_tracker",
 		Large:         "task_results",
+		Control:       "task_control",
 		Consumer:      "worker",
 		TrackerTTL:    7 * 24 * time.Hour,
 		AckWait:       time.Minute,

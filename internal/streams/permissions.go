@@ -24,8 +24,10 @@ func (c Config) Permissions() []string {
 		api + "CONSUMER.INFO." + requests + "." + c.Consumer,
 		api + "CONSUMER.MSG.NEXT." + requests + "." + c.Consumer,
 		"$JS.ACK." + requests + "." + c.Consumer + ".>", "$JS.ACK.*.*." + requests + "." + c.Consumer + ".>",
+		c.LimitSubject(),
 		api + "STREAM.MSG.GET." + requests,
 		api + "STREAM.MSG.GET." + records, c.RecordWriteSubject(">"),
+		api + "STREAM.INFO." + c.ControlStream(), api + "STREAM.MSG.GET." + c.ControlStream(), c.ControlWriteSubject(">"),
 		c.Results.Subject, c.Dead.Subject,
 		api + "STREAM.MSG.GET." + results,
 		api + "CONSUMER.CREATE." + results + ".*", api + "CONSUMER.MSG.NEXT." + results + ".*", api + "CONSUMER.DELETE." + results + ".*",
@@ -35,6 +37,26 @@ func (c Config) Permissions() []string {
 		api + "STREAM.PURGE." + objects,
 		"$JS.FC." + objects + ".>", "$JS.FC.*.*." + objects + ".>",
 	}
+}
+
+// LimitSubject is the subject by which workers change the consumer's limit to what the plan allows. One that may not
+// publish to it goes on with the limit that is set.
+func (c Config) LimitSubject() string {
+	return c.API("CONSUMER.CREATE." + c.Requests.Name + "." + c.Consumer + "." + c.Requests.Subject)
+}
+
+// provisioning are the subjects that a worker publishes to in addition if it provisions.
+func (c Config) provisioning() []string {
+	api := c.API("")
+	consumer := api + "CONSUMER.CREATE." + c.Requests.Name + "." + c.Consumer
+	all := []string{
+		api + "STREAM.NAMES", api + "STREAM.CREATE." + c.ControlStream(),
+		consumer, consumer + ".>",
+	}
+	for _, role := range c.roles() {
+		all = append(all, api+"STREAM.CREATE."+role.name, api+"STREAM.UPDATE."+role.name)
+	}
+	return all
 }
 
 // API returns the subject of a call of JetStream's API, in the domain of the settings. call is the rest of
@@ -56,26 +78,55 @@ func (c Config) WithoutDomain(subject string) string {
 	}
 }
 
+// isOptional reports whether a worker can do without a permission: it concerns only the bucket in which workers share
+// what they learn, the limit by the plan, or questions to the worker, which is a service of NATS' micro framework
+// (ADR-32). A worker that provisions needs to change the consumer anyway.
+func (c Config) isOptional(p permission) bool {
+	switch p.subject {
+	case services, statusSubject, replies:
+		return true
+	case c.LimitSubject(), c.WithoutDomain(c.LimitSubject()):
+		return !c.NATS.Provision
+	default:
+		return strings.HasSuffix(p.subject, "."+c.ControlStream()) || c.WithoutDomain(p.subject) == jet.BucketSubject(c.Control, ">")
+	}
+}
+
+const (
+	services      = "$SRV.>"                // where services are asked for
+	statusSubject = "capstan.worker.status" // where workers are asked for their status; package fleet answers
+
+	// replies stands for the subjects of all answers to questions. Whoever asks chooses the subject, so none of them has an
+	// entry or a log line of its own.
+	replies = "replies (allow_responses)"
+)
+
 // permission returns the permission that would allow a worker to use a subject. Its subject has wildcards
-// for the parts that belong to one task or one delivery. A subject that no known permission covers stands
-// for itself.
-func (c Config) permission(o operation, subject string) permission {
+// for the parts that belong to one task or one delivery. A subject that no worker uses by itself stands for itself, and
+// is not known.
+func (c Config) permission(o operation, subject string) (p permission, isKnown bool) {
 	if o == subscribe {
 		prefix := c.NATS.InboxPrefix
 		if prefix == "" {
 			prefix = "_INBOX"
 		}
-		if strings.HasPrefix(subject, prefix+".") {
-			subject = prefix + ".>"
+		for _, pattern := range []string{prefix + ".>", services} {
+			if matchesAll(pattern, subject) {
+				return permission{o, pattern}, true
+			}
 		}
-		return permission{o, subject}
+		return permission{o, subject}, subject == statusSubject
 	}
-	for _, pattern := range c.Permissions() {
+	patterns := c.Permissions()
+	if c.NATS.Provision {
+		patterns = append(patterns, c.provisioning()...)
+	}
+	for _, pattern := range patterns {
 		for _, checked := range []string{pattern, c.WithoutDomain(pattern)} {
 			if matchesAll(checked, subject) {
-				return permission{o, checked}
+				return permission{o, checked}, true
 			}
 		}
 	}
-	return permission{o, subject}
+	return permission{o, subject}, false
 }

@@ -31,6 +31,8 @@ func (c Config) Validate() []string {
 	mistakes.Require("DEAD_SUBJECT", c.Dead.Subject, isSubject(c.Dead.Subject), subject)
 	mistakes.Require("DEAD_SUBJECT", c.Dead.Subject, c.Dead.Subject != c.Requests.Subject && c.Dead.Subject != c.Results.Subject, "different from REQUEST_SUBJECT and RESULT_SUBJECT")
 	mistakes.Require("TRACKER_BUCKET", c.Tracker, isBucket(c.Tracker), bucket)
+	mistakes.Require("CONTROL_BUCKET", c.Control, isBucket(c.Control), bucket)
+	mistakes.Require("CONTROL_BUCKET", c.Control, c.Control != c.Tracker, "different from TRACKER_BUCKET")
 	mistakes.Require("CONSUMER", c.Consumer, isName(c.Consumer), name)
 	return mistakes
 }

@@ -42,8 +42,9 @@ type PermissionViolations struct {
 
 	mu sync.Mutex
 
-	// recent is guarded by mu. Its size is bounded by the number of permissions that a worker needs, since
-	// a permission has wildcards for the parts that differ between tasks. Ready removes what is too old.
+	// recent is guarded by mu. Its size is bounded by the number of permissions that a worker uses, since
+	// a permission has wildcards for the parts that differ between tasks, and one entry stands for all replies. Ready
+	// removes what is too old.
 	recent map[permission]violationTimes
 }
 
@@ -82,13 +83,16 @@ func (v *PermissionViolations) Note(err error) bool {
 	}
 	o, subject := parseViolation(err)
 	v.total.WithLabelValues(string(o)).Inc()
-	if o == subscribe {
+	missing, isKnown := v.cfg.permission(o, subject)
+	if o == publish && !isKnown { // all else that a worker publishes to are replies
+		missing.subject = replies
+	}
+	if o == subscribe && !v.cfg.isOptional(missing) {
 		select {
 		case v.subscriptionDenied <- struct{}{}:
 		default:
 		}
 	}
-	missing := v.cfg.permission(o, subject)
 	now := time.Now()
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -96,7 +100,11 @@ func (v *PermissionViolations) Note(err error) bool {
 	times.last = now
 	if now.Sub(times.logged) >= violationLogInterval {
 		times.logged = now
-		v.log.Error().Str("operation", string(o)).Str("subject", subject).Str("permission", missing.subject).
+		level := zerolog.ErrorLevel
+		if v.cfg.isOptional(missing) {
+			level = zerolog.WarnLevel
+		}
+		v.log.WithLevel(level).Str("operation", string(o)).Str("subject", subject).Str("permission", missing.subject).
 			Msg("NATS reported permission violation, retrying")
 	}
 	v.recent[missing] = times
@@ -107,7 +115,8 @@ func (v *PermissionViolations) Note(err error) bool {
 //
 //	missing permission: publish to "$KV.task_tracker.>"
 func (c Config) MissingPermission(violation error) string {
-	return c.permission(parseViolation(violation)).String()
+	missing, _ := c.permission(parseViolation(violation))
+	return missing.String()
 }
 
 // parseViolation reads the operation and the subject from the server's words, as in
@@ -127,35 +136,42 @@ func parseViolation(err error) (operation, string) {
 	}
 }
 
-// Ready is a readiness check. It names the permission that was missed last. A permission counts as missing
-// for 90 seconds after the last violation: NATS does not report that it was granted.
+// Ready is a readiness check. It names the permission that was missed last, of those that a worker cannot do without. A
+// permission counts as missing for 90 seconds after the last violation: NATS does not report that it was granted.
 func (v *PermissionViolations) Ready() (ok bool, detail string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var latest permission
+	needed := 0
 	for missing, times := range v.recent {
-		if time.Since(times.last) > violationLasts {
+		switch {
+		case time.Since(times.last) > violationLasts:
 			delete(v.recent, missing)
-		} else if latest.subject == "" || times.last.After(v.recent[latest].last) {
-			latest = missing
+		case v.cfg.isOptional(missing):
+		default:
+			needed++
+			if latest.subject == "" || times.last.After(v.recent[latest].last) {
+				latest = missing
+			}
 		}
 	}
-	switch others := len(v.recent) - 1; {
-	case others < 0:
+	switch needed {
+	case 0:
 		return true, "ok"
-	case others == 0:
+	case 1:
 		return false, latest.String()
 	default:
-		return false, fmt.Sprintf("%v (and %d more)", latest, others)
+		return false, fmt.Sprintf("%v (and %d more)", latest, needed-1)
 	}
 }
 
-// ofSubscription reports whether a subscription was denied lately. The client does not retry it until it reconnects.
+// ofSubscription reports whether a subscription was denied lately that a worker cannot do without. The client does not
+// retry it until it reconnects.
 func (v *PermissionViolations) ofSubscription() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for missing, times := range v.recent {
-		if missing.operation == subscribe && time.Since(times.last) <= violationLasts {
+		if missing.operation == subscribe && !v.cfg.isOptional(missing) && time.Since(times.last) <= violationLasts {
 			return true
 		}
 	}

@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/limits"
+	"github.com/capstan-worker/capstan/internal/streams"
+)
+
+// keepLimit keeps the tasks and the submissions of all workers within what the account allows until ctx ends. It looks once
+// at both before it returns: a new consumer allows more than the plan. wait waits for the end.
+func (w *worker) keepLimit(ctx context.Context, found *streams.Resources) (wait func() error) {
+	keeper := limits.New(w.cfg.MaxInFlightTotal.Most(), limits.Parts{
+		Plan: func(ctx context.Context) (int, error) {
+			plan, err := w.api.Plan(ctx)
+			return plan.Browsers, err
+		},
+		Consumer: limits.NATSConsumer{JS: found.JS, Stream: w.cfg.Request.Stream, Name: w.cfg.Consumer},
+		Running:  w.runningOnAll,
+		Refusals: w.admission.PlanRefusals,
+		Store:    w.control,
+		Clock:    w.clock,
+	}, w.reg, w.log)
+	w.limit.Store(keeper)
+	keeper.Look(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { keeper.Run(ctx) })
+	running.Go(w.shareStarts(ctx))
+	return func() error { running.Wait(); return nil }
+}
+
+// runningOnAll returns how many workflows run on all workers.
+func (w *worker) runningOnAll(ctx context.Context) (running int, _ error) {
+	all, err := fleet.All(ctx, w.nc)
+	if err != nil {
+		return 0, err
+	}
+	if len(all) == 0 {
+		return 0, errors.New("no worker answers")
+	}
+	for _, s := range all {
+		running += s.Running
+	}
+	return running, nil
+}
+
+// describeLimit returns the limit on the tasks of all workers, for /readyz.
+func (w *worker) describeLimit() string {
+	if keeper := w.limit.Load(); keeper != nil {
+		return keeper.Describe()
+	}
+	return "not known yet"
+}

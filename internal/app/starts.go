@@ -1,0 +1,49 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/admission"
+	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// shareInterval is the time between two looks at the other workers.
+const shareInterval = 30 * time.Second
+
+// shareStarts makes the worker share the submissions that the API accepts with the other workers. It looks once at what
+// they know before it returns: what this worker takes without knowing that may be refused. run goes on until ctx ends.
+func (w *worker) shareStarts(ctx context.Context) (run func()) {
+	others := admission.Fleet{Store: w.control, Clock: w.clock}
+	w.admission.Join(ctx, others)
+	return func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(shareInterval):
+			}
+			// How many run matters only while the API tells how many submissions it accepts.
+			if _, told := w.admission.Starts(); told {
+				if all, err := fleet.All(ctx, w.nc); err == nil {
+					others.Workers = len(all)
+				}
+			}
+			w.admission.Join(ctx, others)
+		}
+	}
+}
+
+// noteStarts passes on what an answer to a submission tells. The client exists before the admission, and submits after it.
+func (w *worker) noteStarts(told task.Starts) { w.admission.NoteStarts(told) }
+
+// describeSubmissions returns "ok", or why submissions do not leave, for /readyz.
+func (w *worker) describeSubmissions() string {
+	text := describePause(w.admission.Paused, w.api.KeyProblem)
+	if until, held := w.admission.Held(); held && text == "ok" {
+		return fmt.Sprintf("waiting until %s: the API accepts no more before", until.UTC().Format(time.RFC3339))
+	}
+	return text
+}
