@@ -29,7 +29,7 @@ func TestTheNumbersOfTheReadmeAreThoseOfProduction(t *testing.T) {
 	tries := func(p *corev1.Probe) string { return fmt.Sprintf("%d × %d s", p.FailureThreshold, p.PeriodSeconds) }
 	for _, row := range []string{
 		fmt.Sprintf("`MAX_IN_FLIGHT` | %s", o.env["MAX_IN_FLIGHT"]), fmt.Sprintf("`MAX_IN_FLIGHT_TOTAL` | %s", o.env["MAX_IN_FLIGHT_TOTAL"]),
-		fmt.Sprintf("`maxReplicaCount` | %d", scaled.MaxReplicas), fmt.Sprintf("`lagThreshold` | %s", scaled.Triggers[0].Metadata["lagThreshold"]),
+		fmt.Sprintf("`maxReplicaCount` | %d", scaled.MaxReplicas), fmt.Sprintf("tasks per worker | %d", scaled.tasksPerWorker(t)),
 		fmt.Sprintf("`DRAIN_TIMEOUT` | %s", o.env["DRAIN_TIMEOUT"]), fmt.Sprintf("`terminationGracePeriodSeconds` | %d", *o.pod.TerminationGracePeriodSeconds),
 		fmt.Sprintf("memory limit | %s", limits.Memory()), fmt.Sprintf("memory request | %s", requests.Memory()),
 		fmt.Sprintf("`GOMEMLIMIT` | %s", o.env["GOMEMLIMIT"]), fmt.Sprintf("CPU | %s, limit %s", requests.Cpu(), limits.Cpu()),
@@ -48,7 +48,7 @@ func TestTheNumbersOfTheReadmeAreThoseOfProduction(t *testing.T) {
 func TestTheDocumentsForOtherInstallationsFitProduction(t *testing.T) {
 	o := production(t, "", "")
 	grace := fmt.Sprintf("TimeoutStopSec=%d", *o.pod.TerminationGracePeriodSeconds)
-	inbox := fmt.Sprintf(`subscribe: ["%s.>"] `, o.env["NATS_INBOX_PREFIX"])
+	inbox := fmt.Sprintf(`subscribe: ["%s.>"`, o.env["NATS_INBOX_PREFIX"])
 	for want, file := range map[string]string{grace: "operations.md", inbox: "permissions.md"} {
 		if !strings.Contains(read(t, filepath.Join(root, "docs", file)), want) {
 			t.Errorf("%s: got no %s, want it as in production", file, want)

@@ -60,14 +60,25 @@ func checkScaler(t *testing.T, o overlay) {
 				t.Errorf("trigger: %s: got %q, want %q", name, got[name], want)
 			}
 		}
-		each, total := parsed(t, strconv.Atoi, o.setting(t, "MAX_IN_FLIGHT")), parsed(t, strconv.Atoi, o.setting(t, "MAX_IN_FLIGHT_TOTAL"))
+		each, total := parsed(t, strconv.Atoi, o.setting(t, "MAX_IN_FLIGHT")), o.most(t)
 		if got := s.Spec.MaxReplicas * each; s.Spec.Target.Name != o.deployment.Name || got > total {
 			t.Errorf("scaler: got %s with %d tasks on all workers, want the worker with at most MAX_IN_FLIGHT_TOTAL, %d", s.Spec.Target.Name, got, total)
 		}
-		if got := parsed(t, strconv.Atoi, got["lagThreshold"]); 2*got > each {
-			t.Errorf("lagThreshold: got %d, want at most half of MAX_IN_FLIGHT, %d", got, each)
+		if got := s.Spec.tasksPerWorker(t); 2*got > each {
+			t.Errorf("scaler: got a worker for each %d tasks, want at most half of MAX_IN_FLIGHT, %d", got, each)
 		}
 	}
+}
+
+// tasksPerWorker returns for how many tasks there is to be one more worker: those that Prometheus counts, if it does.
+func (s scaling) tasksPerWorker(t *testing.T) int {
+	t.Helper()
+	for _, trigger := range s.Triggers {
+		if trigger.Type == "prometheus" {
+			return parsed(t, strconv.Atoi, trigger.Metadata["threshold"])
+		}
+	}
+	return parsed(t, strconv.Atoi, s.Triggers[0].Metadata["lagThreshold"])
 }
 
 // With NATS_PROVISION=false a worker demands what it would otherwise create: internal/streams/stream_rules.go and
@@ -78,7 +89,7 @@ func TestNACKCreatesTheStreamsAndTheConsumerOfTheWorker(t *testing.T) {
 		t.Errorf("NATS_PROVISION: got %q, want false: only one of both creates the streams", got)
 	}
 	set := func(name string) string { return o.setting(t, name) }
-	bucket, large := set("TRACKER_BUCKET"), set("RESULT_BUCKET")
+	bucket, control, large := set("TRACKER_BUCKET"), set("CONTROL_BUCKET"), set("RESULT_BUCKET")
 	want := map[string]nack{
 		"tasks": {"name": set("REQUEST_STREAM"), "subjects": []any{set("REQUEST_SUBJECT")}, "retention": "workqueue", "metadata": purpose("requests")},
 		"task-results": {
@@ -93,6 +104,10 @@ func TestNACKCreatesTheStreamsAndTheConsumerOfTheWorker(t *testing.T) {
 			"name": "KV_" + bucket, "subjects": []any{"$KV." + bucket + ".>"}, "retention": "limits", "maxMsgsPerSubject": int64(1),
 			"allowRollup": true, "denyDelete": true, "allowDirect": false, "allowMsgTtl": true, "metadata": purpose("records"),
 		},
+		"task-control": {
+			"name": "KV_" + control, "subjects": []any{"$KV." + control + ".>"}, "retention": "limits", "maxMsgsPerSubject": int64(1),
+			"allowRollup": true, "denyDelete": true, "allowDirect": false, "allowMsgTtl": true, "metadata": purpose("control"),
+		},
 		"task-results-large": {
 			"name": "OBJ_" + large, "subjects": []any{"$O." + large + ".C.>", "$O." + large + ".M.>"}, "retention": "limits",
 			"maxAge": "168h", "allowRollup": true, "allowDirect": true, "metadata": purpose("large-results"),
@@ -103,7 +118,7 @@ func TestNACKCreatesTheStreamsAndTheConsumerOfTheWorker(t *testing.T) {
 	}
 	want["worker"] = nack{
 		"streamName": set("REQUEST_STREAM"), "durableName": set("CONSUMER"), "filterSubject": set("REQUEST_SUBJECT"), "deliverPolicy": "all",
-		"replayPolicy": "instant", "ackPolicy": "explicit", "ackWait": set("ACK_WAIT"), "maxAckPending": int64(parsed(t, strconv.Atoi, set("MAX_IN_FLIGHT_TOTAL"))),
+		"replayPolicy": "instant", "ackPolicy": "explicit", "ackWait": set("ACK_WAIT"), "maxAckPending": int64(o.most(t)),
 		"maxDeliver": int64(-1), "maxWaiting": int64(4096), "preventDelete": true, "metadata": purpose("worker"),
 	}
 	got := map[string]nack{}
