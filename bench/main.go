@@ -5,7 +5,7 @@
 // over loopback. Worker and floor run in turn, A B A B. The ratio of each round is taken, and the median of the rounds
 // counts.
 //
-//	go run ./bench                   all benchmarks: throughput, latency, polls and holding
+//	go run ./bench                   all benchmarks: throughput, latency, polls, holding and night
 //	go run ./bench throughput        one of them
 //	go run ./bench -markdown         write docs/benchmarks.md from docs/benchmarks.json
 package main
@@ -47,9 +47,13 @@ func main() {
 const apiKey = "bench"
 
 // newStandIn returns the stand-in for the API. Tasks end at once, unless their prompts contain another plan.
-func newStandIn([]byte) (http.Handler, error) {
+func newStandIn(config []byte) (http.Handler, error) {
+	var account plan
+	if err := json.Unmarshal(config, &account); err != nil {
+		return nil, err
+	}
 	const result = `{"heading":"Welcome aboard","paragraph":"The inn has looked over the harbor for long."}`
-	plan := func(t anchortest.Task) anchortest.Plan {
+	planned := func(t anchortest.Task) anchortest.Plan {
 		p, err := anchortest.MarkedPlan(t)
 		if err != nil {
 			return anchortest.Plan{Error: err.Error()}
@@ -57,7 +61,14 @@ func newStandIn([]byte) (http.Handler, error) {
 		p.Result = json.RawMessage(result)
 		return p
 	}
-	return anchortest.New(anchortest.WithKey(apiKey), anchortest.WithTaskName(anchortest.FirstWord), anchortest.WithPlan(plan)), nil
+	options := []anchortest.Option{anchortest.WithKey(apiKey), anchortest.WithTaskName(anchortest.FirstWord), anchortest.WithPlan(planned)}
+	if account.Browsers > 0 {
+		options = append(options, anchortest.WithMaxRunning(account.Browsers))
+	}
+	if account.Starts > 0 {
+		options = append(options, anchortest.WithStartRate(anchortest.StartRate{Quota: account.Starts, Window: account.Window, Silent: account.Silent}))
+	}
+	return anchortest.New(options...), nil
 }
 
 // options are the user's choices.
@@ -87,7 +98,7 @@ func readOptions(args []string) (options, error) {
 	o.names = flags.Args()
 	for _, name := range o.names {
 		if !slices.ContainsFunc(benchmarks(), func(b benchmark) bool { return b.name == name }) {
-			return o, fmt.Errorf("unknown benchmark %q: want throughput, latency, polls or holding", name)
+			return o, fmt.Errorf("unknown benchmark %q: want throughput, latency, polls, holding or night", name)
 		}
 	}
 	if o.rounds < 1 {
@@ -112,6 +123,8 @@ func benchmarks() []benchmark {
 		{name: "polls", run: polls, about: "The cost of noticing the end of a task, in status calls and in delay: the worker's, and what it would be for the same run times " +
 			"with a fixed interval and the worker's mean delay. All times are a tenth of real ones: tasks of 2 s, polls 200 ms to 1.5 s apart."},
 		{name: "holding", run: holding, about: "Tasks whose workflows keep running, all held by one worker, with about 100 polls a second for all of them together."},
+		{name: "night", run: night, about: "A queue of 600 tasks on a plan of 40 browsers, run by three workers with default settings, from the first request to the last event. " +
+			"All times are a tenth of real ones. The least possible time is that of a program that knows when a browser is free and starts the next task at once."},
 	}
 }
 

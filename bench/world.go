@@ -46,13 +46,18 @@ type world struct {
 // newWorld starts NATS and the stand-in, and has a worker with these settings create the streams. The caller must
 // close the world.
 func (l *lab) newWorld(ctx context.Context, settings ...string) *world {
+	return l.newWorldWith(ctx, plan{}, settings...)
+}
+
+// newWorldWith is newWorld with an account that has a plan.
+func (l *lab) newWorldWith(ctx context.Context, p plan, settings ...string) *world {
 	l.worlds++
 	w := &world{lab: l, dir: filepath.Join(l.dir, fmt.Sprintf("world-%d", l.worlds))}
 	process.Check(os.MkdirAll(w.dir, 0o700))
 	w.startServer(ctx)
 	// The stand-in collects garbage less often than usual, to leave more time to the others.
 	addr := fmt.Sprintf("127.0.0.1:%d", process.Must(l.ports.Free(ctx)))
-	w.api = process.Must(l.keeper.StartStandIn(ctx, w.dir, addr, nil, "GOGC=400"))
+	w.api = process.Must(l.keeper.StartStandIn(ctx, w.dir, addr, p, "GOGC=400"))
 	w.started = append(w.started, w.api.Process)
 	w.stop(ctx, w.startWorker(ctx, provisioner, settings...))
 	return w
