@@ -14,13 +14,12 @@ import (
 )
 
 const (
-	nightTasks    = 600
+	nightTasks    = 800
 	nightBrowsers = 40
 	nightWorkers  = 3
 
-	// Run times are a tenth of 5 s to 10 minutes, evenly spread over their logarithm, but most are short: a queue must
-	// end in about a minute.
-	shortestRun, longestRun = 500 * time.Millisecond, 20 * time.Second
+	// Run times are a tenth of 5 s to 10 minutes, and most are short: a queue must end in one or two minutes.
+	shortestRun, longestRun = 500 * time.Millisecond, time.Minute
 )
 
 // plan is what the account of the stand-in may use.

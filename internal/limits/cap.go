@@ -16,8 +16,10 @@ const (
 	// held already stay held.
 	changeInterval = 10 * time.Second
 
-	// raiseSteps is how many steps lead from nothing to the ceiling.
-	raiseSteps = 20
+	// The first raise after a refusal is a 20th of the ceiling. Each further one is twice as large, up to largestRaise times
+	// the first (slow start, as after a loss in TCP): another user who leaves may leave half of the plan at once.
+	raiseSteps   = 20
+	largestRaise = 8
 
 	// After a refusal the cap is not raised for firstWait, and for twice as long after each refusal that follows a
 	// raise, up to longestWait: each raise that comes too early costs a refusal. After provenSteps raises without a
@@ -141,7 +143,8 @@ func (c Cap) raised(highest int, now time.Time) Cap {
 	if c.Steps >= provenSteps {
 		c.Wait = 0
 	}
-	c.InFlight = min(c.InFlight+max(1, highest/raiseSteps), highest)
+	raise := max(1, highest/raiseSteps) * min(1<<min(c.Steps-1, 10), largestRaise)
+	c.InFlight = min(c.InFlight+raise, highest)
 	c.RaiseAt, c.ChangedAt = now.Add(changeInterval), now
 	c.Reason = "nothing was refused"
 	return c
