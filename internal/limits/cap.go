@@ -33,6 +33,12 @@ const (
 	mostLowered = 2
 )
 
+// mostInFlight is the largest useful MaxAckPending: with more, NATS redelivers a dead worker's requests too late.
+const mostInFlight = 100_000
+
+// mostLasts is for how long a worker's MAX_IN_FLIGHT_TOTAL bounds the cap of all. The worker renews it before.
+const mostLasts = 3 * time.Minute
+
 // Cap is how many tasks all workers together may hold, and why: the value of the key "limits".
 type Cap struct {
 	InFlight  int       `json:"in_flight"`
@@ -40,30 +46,40 @@ type Cap struct {
 	Reason    string    `json:"reason"`
 	ChangedAt time.Time `json:"changed_at"`
 
+	PlanAt time.Time `json:"plan_at,omitzero"` // when the API told the plan
+	Most   int       `json:"most,omitzero"`    // the lowest MAX_IN_FLIGHT_TOTAL of the workers; 0: all have auto
+	MostAt time.Time `json:"most_at,omitzero"` // when a worker with that setting last said so
+
 	Wait    time.Duration `json:"wait,omitzero"`  // from the last refusal to the next raise, in nanoseconds
 	Steps   int           `json:"steps,omitzero"` // raises since the last refusal
 	RaiseAt time.Time     `json:"raise_at,omitzero"`
 }
 
-// seen is what a worker has seen since the last change.
+// seen is what a worker has seen since the last change, and what it knows.
 type seen struct {
-	plan    int  // as in Cap
-	held    int  // tasks that all workers hold
-	refused bool // the API refused a submission because too many browsers run
-	running int  // workflows that ran on all workers when it did
+	plan    int       // as in Cap
+	planAt  time.Time // when it was told
+	most    int       // its MAX_IN_FLIGHT_TOTAL; 0: auto
+	held    int       // tasks that all workers hold
+	refused bool      // the API refused a submission because too many browsers run
+	running int       // workflows that ran on all workers when it did; 0: not known
 }
 
 // parseCap reads a stored cap. A value that no worker wrote is like none.
 func parseCap(value []byte) Cap {
 	var c Cap
-	if json.Unmarshal(value, &c) != nil || c.InFlight < 1 || c.InFlight > mostInFlight || c.ChangedAt.IsZero() {
+	if json.Unmarshal(value, &c) != nil || !c.isValid() {
 		return Cap{}
 	}
 	return c
 }
 
-// mostInFlight is the largest useful MaxAckPending: with more, NATS redelivers a dead worker's requests too late.
-const mostInFlight = 100_000
+// isValid reports whether a worker can have written the cap.
+func (c Cap) isValid() bool {
+	const many = 1_000_000
+	return c.InFlight >= 1 && c.InFlight <= mostInFlight && !c.ChangedAt.IsZero() && c.Plan >= -1 && c.Plan <= many &&
+		c.Most >= 0 && c.Most <= mostInFlight && c.Wait >= 0 && c.Wait <= longestWait && c.Steps >= 0 && c.Steps <= many
+}
 
 // Ceiling returns the largest number of tasks that all workers may hold: what the plan runs, and no more than most. A plan
 // of 0 is not known, a negative one has no limit, and a most of 0 is no bound.
@@ -75,65 +91,90 @@ func Ceiling(plan, most int) int {
 	if most > 0 {
 		highest = min(highest, most)
 	}
-	return highest
+	return min(highest, mostInFlight)
 }
 
-// next returns the cap that follows from what was seen, or the same one if nothing changes.
-func (c Cap) next(s seen, most int, now time.Time) Cap {
-	if s.plan == 0 {
-		s.plan = c.Plan // another worker may know it
-	}
-	highest := Ceiling(s.plan, most)
+// next returns the cap that follows from what was seen, or the same one if nothing changes. It is the zero Cap as long as
+// neither a plan nor a setting is known.
+func (c Cap) next(s seen, now time.Time) Cap {
+	before := c
+	c = c.withPlan(s).withMost(s, now)
+	highest := Ceiling(c.Plan, c.Most)
 	switch {
-	case c.InFlight == 0:
-		return Cap{InFlight: highest, Plan: s.plan, Reason: planReason(s.plan, highest), ChangedAt: now}
+	case c.Plan == 0 && c.Most == 0:
+		return before
+	case before.InFlight == 0, before.InFlight > highest, before.InFlight == Ceiling(before.Plan, before.Most) && before.InFlight != highest:
+		// A cap that was lowered stays, unless it is too high.
+		c.InFlight, c.Reason, c.ChangedAt = highest, c.boundReason(), now
+		return c
 	case now.Sub(c.ChangedAt).Abs() < changeInterval:
 		return c
-	case c.Plan != s.plan || c.InFlight > highest:
-		return c.withPlan(s.plan, highest, most, now)
 	case s.refused:
 		return c.lowered(s.running, now)
-	case c.InFlight < highest && !now.Before(c.RaiseAt) && c.isUsed(s.held):
+	case c.InFlight < highest && c.mayRise(now) && c.isUsed(s.held):
 		return c.raised(highest, now)
 	default:
 		return c
 	}
 }
 
-// isUsed reports whether nearly all of the cap is used. If more are held, tasks from before the last change are among them.
-func (c Cap) isUsed(held int) bool { return held >= c.InFlight*9/10 && held <= c.InFlight }
-
-// withPlan follows a plan or a setting that has changed. A cap that was lowered stays, unless it is too high.
-func (c Cap) withPlan(plan, highest, most int, now time.Time) Cap {
-	wasHighest := c.InFlight >= Ceiling(c.Plan, most)
-	c.Plan = plan
-	if !wasHighest && c.InFlight <= highest {
-		return c
+// withPlan returns the cap with the plan that was told last.
+func (c Cap) withPlan(s seen) Cap {
+	if s.plan != 0 && s.plan != c.Plan && s.planAt.After(c.PlanAt) {
+		c.Plan, c.PlanAt = s.plan, s.planAt
 	}
-	c.InFlight, c.Reason, c.ChangedAt = highest, planReason(plan, highest), now
 	return c
 }
 
-func planReason(plan, highest int) string {
-	switch {
-	case plan > 0 && plan == highest:
-		return fmt.Sprintf("the plan runs %d browsers", plan)
-	case plan > 0:
+// withMost returns the cap with the lowest setting of those workers that said theirs lately.
+func (c Cap) withMost(s seen, now time.Time) Cap {
+	age := now.Sub(c.MostAt).Abs()
+	if age > mostLasts {
+		c.Most, c.MostAt = 0, time.Time{}
+	}
+	isLower := s.most > 0 && (c.Most == 0 || s.most < c.Most)
+	if isLower || s.most > 0 && s.most == c.Most && age > mostLasts/3 {
+		c.Most, c.MostAt = s.most, now
+	}
+	return c
+}
+
+// mayRise reports whether the wait after the last refusal is over. The clock may have gone back since.
+func (c Cap) mayRise(now time.Time) bool {
+	return !now.Before(c.RaiseAt) || c.RaiseAt.Sub(now) > longestWait
+}
+
+// isUsed reports whether nearly all of the cap is used. If more are held, tasks from before the last change are among them.
+func (c Cap) isUsed(held int) bool { return held >= c.InFlight*9/10 && held <= c.InFlight }
+
+// boundReason says what the ceiling is.
+func (c Cap) boundReason() string {
+	switch highest := Ceiling(c.Plan, c.Most); {
+	case highest == c.Most:
 		return "as set by MAX_IN_FLIGHT_TOTAL"
-	case plan < 0:
+	case c.Plan > 0:
+		return fmt.Sprintf("the plan runs %d browsers", c.Plan)
+	case c.Plan < 0:
 		return "the plan has no limit"
 	default:
 		return "the plan is not known"
 	}
 }
 
-// lowered lowers the cap to what ran when the API refused more.
+// lowered lowers the cap to what ran when the API refused more. After a raise that came too early, the next one waits for
+// longer.
 func (c Cap) lowered(running int, now time.Time) Cap {
 	fits := max(running, c.InFlight/mostLowered)
 	c.InFlight = max(1, min(fits, c.InFlight-1))
-	c.Wait = min(max(2*c.Wait, firstWait), longestWait)
+	if c.Steps > 0 {
+		c.Wait *= 2
+	}
+	c.Wait = min(max(c.Wait, firstWait), longestWait)
 	c.RaiseAt, c.ChangedAt, c.Steps = now.Add(c.Wait), now, 0
-	c.Reason = fmt.Sprintf("the API refused more while %d ran", running)
+	c.Reason = "the API refused more"
+	if running > 0 {
+		c.Reason = fmt.Sprintf("the API refused more while %d ran", running)
+	}
 	return c
 }
 

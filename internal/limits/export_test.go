@@ -10,8 +10,8 @@ type Seen struct {
 }
 
 // Next is exported for the simulation, which needs no NATS.
-func (c Cap) Next(s Seen, most int, now time.Time) Cap {
-	return c.next(seen{plan: s.Plan, held: s.Held, refused: s.Refused, running: s.Running}, most, now)
+func (c Cap) Next(s Seen, now time.Time) Cap {
+	return c.next(seen{plan: s.Plan, planAt: now, held: s.Held, refused: s.Refused, running: s.Running}, now)
 }
 
 // ParseCap is exported for a test of its own.

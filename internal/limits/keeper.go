@@ -9,6 +9,7 @@ package limits
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/servertime"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // Consumer is the consumer that all workers share.
@@ -56,8 +58,12 @@ const (
 	applyTimeout = 2 * time.Second  // of one change of the consumer: a login without the permission gets no answer
 	applyRetry   = 30 * time.Second // after a change that failed
 	planInterval = 5 * time.Minute  // between two questions about the plan
-	planRetry    = 20 * time.Second // after one that was not answered
+	planRetry    = 5 * time.Second  // after one that was not answered
 	planTimeout  = 3 * time.Second  // of one question
+	planConfirm  = 10 * time.Second // until a plan that differs from the last one is asked for again
+
+	// aloneAfter is for how long the store must fail before a worker goes by the plan alone.
+	aloneAfter = 10 * time.Minute
 )
 
 // Keeper keeps the cap. Its methods may be called by many goroutines at once, Run by one.
@@ -67,7 +73,9 @@ type Keeper struct {
 	log  zerolog.Logger
 
 	// Owned by the goroutine of Run.
-	plan       int // as last told; 0: not yet
+	plan       int       // as last told; 0: not yet
+	planAt     time.Time // when it was told, by the workers' clock
+	otherPlan  int       // told last, but not twice in a row
 	askPlanAt  time.Time
 	changedAt  time.Time // when the cap last changed
 	refusals   uint64    // until then
@@ -75,6 +83,8 @@ type Keeper struct {
 	running    int       // while that many workflows ran
 	denied     string    // why the consumer could not be changed; logged when it changes
 	applyAt    time.Time // when it may be tried again
+	lostAt     time.Time // since when the store fails; zero: it works
+	raisedTo   int       // the limit to which this worker has raised the consumer's without the store
 
 	mu      sync.Mutex
 	current Cap // guarded by mu
@@ -126,13 +136,30 @@ func (k *Keeper) Look(ctx context.Context) {
 	if err != nil {
 		return // the streams' own check reports what is wrong with the consumer
 	}
-	c := k.agree(ctx, held)
+	before, wasApplied := k.Cap(), k.isApplied()
+	c, err := k.agree(ctx, held)
+	switch {
+	case err != nil:
+		c = k.alone(applied)
+	case c.InFlight == 0:
+		c = Cap{InFlight: applied, Reason: "the plan is not known"}
+	}
+	if wasApplied && c.InFlight == before.InFlight && applied != c.InFlight {
+		k.log.Warn().Int("got", applied).Int("want", c.InFlight).Msg("consumer's max ack pending was changed by others, setting it back")
+	}
 	if applied != c.InFlight && !time.Now().Before(k.applyAt) && k.apply(ctx, c.InFlight) {
 		applied = c.InFlight
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.current, k.applied = c, applied
+}
+
+// isApplied reports whether the consumer had the cap at the last look.
+func (k *Keeper) isApplied() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.current.InFlight != 0 && k.applied == k.current.InFlight
 }
 
 // Run looks every two seconds until ctx ends.
@@ -149,7 +176,8 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// askForPlan asks for the plan if the last answer is old. Without an answer the last one counts.
+// askForPlan asks for the plan if the last answer is old. Without an answer the last one counts. Another plan than before
+// counts once it is told twice.
 func (k *Keeper) askForPlan(ctx context.Context) {
 	now := time.Now()
 	if now.Before(k.askPlanAt) {
@@ -163,36 +191,64 @@ func (k *Keeper) askForPlan(ctx context.Context) {
 		return
 	}
 	k.askPlanAt = now.Add(planInterval)
-	if browsers != 0 {
-		k.plan = max(browsers, -1)
+	switch browsers = max(browsers, -1); {
+	case browsers == 0:
+	case k.plan == 0, browsers == k.plan, browsers == k.otherPlan:
+		k.plan, k.planAt, k.otherPlan = browsers, k.Clock.Now(), 0
+	default: // one wrong answer must not stop the night
+		k.otherPlan, k.askPlanAt = browsers, now.Add(planConfirm)
 	}
 }
 
-// agree returns the cap that all workers keep. If it should change, this worker changes it, unless another is faster.
-// Without the store the last cap stays, or it is the ceiling.
-func (k *Keeper) agree(ctx context.Context, held int) Cap {
+// agree returns the cap that all workers keep. If it should change, this worker changes it, unless another is faster. The
+// error says that the store cannot be read or written.
+func (k *Keeper) agree(ctx context.Context, held int) (Cap, error) {
 	value, revision, err := k.Store.Get(ctx, key)
-	if err != nil { // nothing can be learned together now: a cap that is not used does not change, unless the plan does
-		return k.Cap().next(seen{plan: k.plan}, k.most, k.Clock.Now())
+	if err != nil {
+		return Cap{}, err
 	}
 	before := parseCap(value)
-	after := before.next(k.see(ctx, held, before), k.most, k.Clock.Now())
-	if after == before {
-		return before
-	}
-	if value, err = json.Marshal(after); err == nil {
-		err = k.Store.Put(ctx, key, value, revision)
+	after := before.next(k.see(ctx, held, before), k.Clock.Now())
+	if after != before {
+		if value, err = json.Marshal(after); err == nil {
+			err = k.Store.Put(ctx, key, value, revision)
+		}
 	}
 	switch {
-	case err == nil:
+	case errors.Is(err, task.ErrConflict): // the next look reads what the other has written
+		after = before
+	case err != nil:
+		return Cap{}, err
+	case after.InFlight != before.InFlight:
 		k.changedAt, k.refusals = after.ChangedAt, k.Refusals()
 		k.log.Info().Int("from", before.InFlight).Int("to", after.InFlight).Int("plan", after.Plan).Str("reason", after.Reason).Msg("limit changed")
-		return after
-	case before.InFlight == 0: // another worker has written the first one, or nobody can
-		return after
-	default:
-		return before
 	}
+	k.lostAt, k.raisedTo = time.Time{}, 0
+	return after, nil
+}
+
+// alone returns the cap of a worker without the store, which cannot agree with the others. It lowers the consumer's limit
+// to what this worker knows of the plan. It raises it only if the store fails for long, and once: a worker that knows of
+// a lower plan or setting lowers it again.
+func (k *Keeper) alone(applied int) Cap {
+	if k.lostAt.IsZero() {
+		k.lostAt = time.Now()
+	}
+	c := Cap{InFlight: applied, Plan: k.plan, Most: k.most}
+	highest := Ceiling(k.plan, k.most)
+	mayRaise := time.Since(k.lostAt) >= aloneAfter && k.raisedTo != highest
+	switch {
+	case k.plan == 0 && k.most == 0:
+		c.Reason = "the plan is not known"
+		return c
+	case applied > highest, applied < highest && mayRaise:
+		c.InFlight, k.raisedTo = highest, highest
+	}
+	c.Reason = "another worker or a person has set it"
+	if c.InFlight == highest {
+		c.Reason = c.boundReason()
+	}
+	return c
 }
 
 // see returns what was seen since the cap last changed. What the API refused before that has had its effect. So has what
@@ -202,11 +258,11 @@ func (k *Keeper) see(ctx context.Context, held int, c Cap) seen {
 	if !c.ChangedAt.Equal(k.changedAt) || held > c.InFlight {
 		k.changedAt, k.refusals = c.ChangedAt, refusals
 	}
-	s := seen{plan: k.plan, held: held, refused: refusals != k.refusals}
+	s := seen{plan: k.plan, planAt: k.planAt, most: k.most, held: held, refused: refusals != k.refusals}
 	if s.refused && !k.wasRefused {
 		running, err := k.Running(ctx)
 		if err != nil {
-			running = held // perhaps all of them
+			running = 0
 		}
 		k.running = running
 	}
