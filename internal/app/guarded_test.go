@@ -58,7 +58,7 @@ func newGuarded(t *testing.T, more ...string) *guarded {
 	g.text += strings.Join(more, "\n") + "\n"
 	g.text += strings.Replace(string(block[1]), "users: [", "users: [\n{ nkey: $TEST_KEY }", 1)
 	g.write(t, g.text)
-	g.world = &world{t: t, nats: natstest.StartWith(t, natsserver.Config{File: g.file}), api: anchortest.New()}
+	g.world = &world{t: t, nats: natstest.StartWith(t, natsserver.Config{File: g.file}), api: anchortest.New(anchortest.WithMaxRunning(1000))}
 	if err := g.api.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}

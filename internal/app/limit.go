@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/limits"
 	"github.com/capstan-worker/capstan/internal/streams"
 )
+
+// firstLook bounds the first look at the limit, which delays the first task.
+const firstLook = time.Second
 
 // keepLimit keeps the tasks and the submissions of all workers within what the account allows until ctx ends. It looks once
 // at both before it returns: a new consumer allows more than the plan. wait waits for the end.
@@ -25,7 +29,9 @@ func (w *worker) keepLimit(ctx context.Context, found *streams.Resources) (wait 
 		Clock:    w.clock,
 	}, w.reg, w.log)
 	w.limit.Store(keeper)
-	keeper.Look(ctx)
+	first, cancel := context.WithTimeout(ctx, firstLook)
+	defer cancel()
+	keeper.Look(first)
 	var running sync.WaitGroup
 	running.Go(func() { keeper.Run(ctx) })
 	running.Go(w.shareStarts(ctx))

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,10 +17,11 @@ import (
 func TestAWorkerWorksWithoutTheOptionalPermissions(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ granted, instead, missed, env string }{
-		"control bucket": {`(?m)^.*task_control.*\n`, "", "task_control", "LOG_LEVEL=debug"},
-		"limit":          {`(?m)^.*CONSUMER.CREATE.TASKS.worker.tasks.request.*\n`, "", "CONSUMER.CREATE.TASKS.worker.tasks.request", "MAX_IN_FLIGHT_TOTAL=100"},
-		"service":        {`(?m)"_INBOX_worker.>" .*\n.*"\$SRV.*$`, `"_INBOX_worker.>"]`, `"subscribe"`, "LOG_LEVEL=debug"},
-		"answers":        {`(?m)^ *allow_responses: true.*\n`, "", "_INBOX_operator", "LOG_LEVEL=debug"},
+		"control bucket":        {`(?m)^.*task_control.*\n`, "", "task_control", "LOG_LEVEL=debug"},
+		"limit":                 {`(?m)^.*CONSUMER.CREATE.TASKS.worker.tasks.request.*\n`, "", "CONSUMER.CREATE.TASKS.worker.tasks.request", "LOG_LEVEL=debug"},
+		"limit, with provision": {`(?m)^.*CONSUMER.CREATE.TASKS.worker.tasks.request.*\n`, "", "CONSUMER.CREATE.TASKS.worker", "NATS_PROVISION=true"},
+		"service":               {`(?m)"_INBOX_worker.>" .*\n.*"\$SRV.*$`, `"_INBOX_worker.>"]`, `"subscribe"`, "LOG_LEVEL=debug"},
+		"answers":               {`(?m)^ *allow_responses: true.*\n`, "", "_INBOX_operator", "LOG_LEVEL=debug"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -30,7 +32,7 @@ func TestAWorkerWorksWithoutTheOptionalPermissions(t *testing.T) {
 				t.Fatalf("got no %s in the configuration, want it", c.granted)
 			}
 			g.reload(text)
-			p := g.start("w1", append(g.guardedEnv(), c.env)...)
+			p := g.start("w1", append(g.guardedEnv(), strings.Fields(c.env)...)...)
 			natstest.Eventually(t, func() error { return p.logged("worker is ready") })
 			asker, _ := g.as("OPERATOR")
 			g.submit("a", done)
@@ -55,4 +57,21 @@ func TestAWorkerWorksWithoutTheOptionalPermissions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Workers count each other, with the documented permissions.
+func TestAWorkersLoginMayAskTheOthers(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	g.provision()
+	p := g.start("w1", g.guardedEnv()...)
+	natstest.Eventually(t, func() error { return p.logged("worker is ready") })
+	worker, _ := g.as("WORKER")
+	natstest.Eventually(t, func() error {
+		all, err := fleet.All(t.Context(), worker)
+		if err == nil && len(all) != 1 {
+			err = fmt.Errorf("got %d workers, want 1", len(all))
+		}
+		return err
+	})
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/streams"
 )
 
 // A probe is a message that the server answers or drops without effect, so that only a missing permission shows. One
@@ -36,6 +38,8 @@ func (c *checker) permissions(ctx context.Context) {
 	switch {
 	case err != nil:
 		c.add(Warn, subject, "%v. Servers with the feature flag js_ack_fc_v2 need it for acknowledgments", err)
+	case c.send(ctx, &nats.Msg{Subject: streams.StatusSubject, Reply: probeReply}) != nil:
+		c.add(Warn, subject, "missing permission: publish to %q. Workers go on without it, and do not know how many run on the others", streams.StatusSubject)
 	case len(missing) == 0:
 		c.add(OK, subject, "all required permissions granted (not tested: purging large results, flow control)")
 	}

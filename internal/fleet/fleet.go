@@ -82,7 +82,7 @@ func newService(nc *nats.Conn, version string, status func() Status) (micro.Serv
 		return nil, fmt.Errorf("add service: %w", err)
 	}
 	answer := micro.HandlerFunc(func(r micro.Request) {
-		if isInbox(r.Reply()) {
+		if isInbox(r.Reply(), nc.Opts.InboxPrefix) {
 			_ = r.RespondJSON(status()) // the asker has gone
 		}
 	})
@@ -94,9 +94,12 @@ func newService(nc *nats.Conn, version string, status func() Status) (micro.Serv
 	return service, nil
 }
 
-// isInbox reports whether a reply subject is an inbox. The asker chooses it, and the worker publishes to it with its own
-// permissions: an answer must become neither a request nor a record.
-func isInbox(reply string) bool { return strings.HasPrefix(reply, "_INBOX") }
+// isInbox reports whether a reply subject is an inbox: a usual one, or one with this worker's prefix, which others of the
+// fleet have too. The asker chooses it, and the worker publishes to it with its own permissions: an answer must become
+// neither a request nor a record.
+func isInbox(reply, prefix string) bool {
+	return strings.HasPrefix(reply, "_INBOX") || prefix != "" && strings.HasPrefix(reply, prefix+".")
+}
 
 // Leave ends the membership for good. Without a connection to NATS it does nothing now: the membership ends with the
 // connection, and the client would add a ping for each subscription to what a drain waits for.

@@ -157,3 +157,20 @@ func TestAnAnswerGoesOnlyToAnInbox(t *testing.T) {
 		t.Errorf("got %q, want a", got)
 	}
 }
+
+// Workers share the setting of the prefix, whatever it is.
+func TestWorkersWithAnyInboxPrefixKnowOfEachOther(t *testing.T) {
+	server := natstest.Start(t)
+	for _, name := range []string{"a", "b"} {
+		nc, _ := server.Connect(nats.CustomInboxPrefix("replies.capstan"))
+		fleet.New(zerolog.Nop()).Join(nc, "v1.2.3", status(name, "v1.2.3"))
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if name == "b" {
+			if got := names(t, nc); !slices.Equal(got, []string{"a", "b"}) {
+				t.Errorf("got %q, want a and b", got)
+			}
+		}
+	}
+}

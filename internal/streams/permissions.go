@@ -28,6 +28,7 @@ func (c Config) Permissions() []string {
 		api + "STREAM.MSG.GET." + requests,
 		api + "STREAM.MSG.GET." + records, c.RecordWriteSubject(">"),
 		api + "STREAM.INFO." + c.ControlStream(), api + "STREAM.MSG.GET." + c.ControlStream(), c.ControlWriteSubject(">"),
+		StatusSubject,
 		c.Results.Subject, c.Dead.Subject,
 		api + "STREAM.MSG.GET." + results,
 		api + "CONSUMER.CREATE." + results + ".*", api + "CONSUMER.MSG.NEXT." + results + ".*", api + "CONSUMER.DELETE." + results + ".*",
@@ -79,22 +80,23 @@ func (c Config) WithoutDomain(subject string) string {
 }
 
 // isOptional reports whether a worker can do without a permission: it concerns only the bucket in which workers share
-// what they learn, the limit by the plan, or questions to the worker, which is a service of NATS' micro framework
-// (ADR-32). A worker that provisions needs to change the consumer anyway.
+// what they learn, the limit by the plan, or questions to workers, each of which is a service of NATS' micro framework
+// (ADR-32). A worker that provisions and may not change the consumer reports that as a problem of the consumer, if there
+// is one.
 func (c Config) isOptional(p permission) bool {
 	switch p.subject {
-	case services, statusSubject, replies:
+	case services, StatusSubject, replies, c.LimitSubject(), c.WithoutDomain(c.LimitSubject()):
 		return true
-	case c.LimitSubject(), c.WithoutDomain(c.LimitSubject()):
-		return !c.NATS.Provision
 	default:
 		return strings.HasSuffix(p.subject, "."+c.ControlStream()) || c.WithoutDomain(p.subject) == jet.BucketSubject(c.Control, ">")
 	}
 }
 
 const (
-	services      = "$SRV.>"                // where services are asked for
-	statusSubject = "capstan.worker.status" // where workers are asked for their status; package fleet answers
+	services = "$SRV.>" // where services are asked for
+
+	// StatusSubject is where workers are asked for their status, also by other workers; package fleet answers.
+	StatusSubject = "capstan.worker.status"
 
 	// replies stands for the subjects of all answers to questions. Whoever asks chooses the subject, so none of them has an
 	// entry or a log line of its own.
@@ -115,7 +117,7 @@ func (c Config) permission(o operation, subject string) (p permission, isKnown b
 				return permission{o, pattern}, true
 			}
 		}
-		return permission{o, subject}, subject == statusSubject
+		return permission{o, subject}, subject == StatusSubject
 	}
 	patterns := c.Permissions()
 	if c.NATS.Provision {
