@@ -7,7 +7,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -98,6 +100,39 @@ func TestARecordIsNotWrittenAgainAfterItsTaskHasEndedElsewhere(t *testing.T) {
 				t.Errorf("got the error %v for the record, want a record: %v", err, !c.ended)
 			}
 		})
+	}
+}
+
+// A bucket that was recreated counts its revisions from 1 again. While a task waits to be submitted, another worker's
+// record can get the revision that the waiting worker would write over.
+func TestAnotherWorkersRecordWithTheSameRevisionIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	waits := newStall("save waiting")
+	waits.after = true
+	deliver := w.request(w.planned(anchortest.Plan{Submit: []anchortest.Fault{anchortest.RateLimited(0)}}, ""))
+	first := w.worker("w1", waits)
+	verdict := make(chan error, 1)
+	go func() { verdict <- handle(t.Context(), first, deliver(1)) }()
+	<-waits.reached
+	rec, err := w.records().Get(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.loseRecords()
+	for range rec.Revision - 1 {
+		w.put("other", nil)
+	}
+	rec.Owner, rec.Epoch, rec.State = "w2", rec.Epoch+1, task.Succeeded
+	w.put("a", rec.JSON())
+	<-time.After(1100 * time.Millisecond) // until the worker is no longer certain of its record
+	posts := w.api.Totals().Posts
+	close(waits.resume)
+	if err := <-verdict; !errors.Is(err, task.ErrNotOwner) {
+		t.Errorf("got %v, want ErrNotOwner", err)
+	}
+	if got := w.api.Totals().Posts; got != posts {
+		t.Errorf("got %d POSTs after another worker had ended the task", got-posts)
 	}
 }
 

@@ -61,7 +61,11 @@ func (r *run) admit(ctx context.Context, rec *task.Record) (*task.Record, *task.
 	if err != nil {
 		return rec, nil, err
 	}
-	rec, err = r.advance(ctx, r.asSubmitting(*rec))
+	// The wait may have been long. If the bucket was recreated meanwhile, another worker's record can have the revision
+	// that this run would write over.
+	if rec, err = r.confirm(ctx, rec); err == nil {
+		rec, err = r.advance(ctx, r.asSubmitting(*rec))
+	}
 	if err != nil {
 		r.releaseSlot(task.ErrNotSubmitted)
 	}
