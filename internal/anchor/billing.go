@@ -12,6 +12,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+// mostBrowsers is more browsers than any plan allows.
+const mostBrowsers = 1_000_000
+
 // Plan is what the account of the API key may use.
 type Plan struct {
 	Tier string
@@ -19,7 +22,7 @@ type Plan struct {
 	// Credits is what is left of them. Without any, the API answers submissions with 402.
 	Credits float64
 
-	// Browsers is how many may run at the same time. -1 means no limit, and 0 that the API did not say.
+	// Browsers is how many may run at the same time, at most 1,000,000. -1 means no limit, and 0 that the API did not say.
 	Browsers int
 }
 
@@ -89,7 +92,8 @@ func (a answer) readPlan() (Plan, error) {
 	if parsed.Data == nil {
 		return Plan{}, errors.New("ask for the plan: the answer has no data")
 	}
-	return Plan{Tier: truncate(parsed.Data.Tier), Credits: parsed.Data.Credits, Browsers: int(parsed.Data.Browsers)}, nil
+	browsers := int(min(max(parsed.Data.Browsers, -1), mostBrowsers))
+	return Plan{Tier: truncate(parsed.Data.Tier), Credits: parsed.Data.Credits, Browsers: browsers}, nil
 }
 
 // redirectHost returns scheme and host of a Location header, or "" if it names no host. The rest of it may repeat

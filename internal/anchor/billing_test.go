@@ -2,6 +2,7 @@ package anchor_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -16,6 +17,26 @@ func TestPlanIsRead(t *testing.T) {
 	plan, err := newClientOf(t, startAPI(t, anchortest.Plan{})).Plan(t.Context())
 	if want := (anchor.Plan{Tier: "stand_in", Credits: 42.5, Browsers: -1}); err != nil || plan != want {
 		t.Errorf("got %+v and error %v, want %+v", plan, err, want)
+	}
+}
+
+func TestBrowsersOfAPlanAreBounded(t *testing.T) {
+	t.Parallel()
+	const invalid = -2
+	for said, want := range map[string]int{
+		"25": 25, "2.5e1": 25, "0": 0, "-1": -1, "-7": -1, "-1e300": -1, "1000000": 1_000_000, "1000001": 1_000_000,
+		"1e19": 1_000_000, "1e300": 1_000_000, "1e999": invalid, "NaN": invalid, `"25"`: invalid, "true": invalid,
+	} {
+		t.Run(said, func(t *testing.T) {
+			t.Parallel()
+			server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = fmt.Fprintf(w, `{"data":{"tier":"free","max_concurrent_browsers":%s}}`, said)
+			})
+			plan, err := newClient(t, config(server.URL)).Plan(t.Context())
+			if (err != nil) != (want == invalid) || err == nil && plan.Browsers != want {
+				t.Errorf("got %d browsers and error %v, want %d", plan.Browsers, err, want)
+			}
+		})
 	}
 }
 
