@@ -153,7 +153,8 @@ func (a *Admission) NoteStarts(told task.Starts) { a.starts.note(told) }
 // false if the API does not tell.
 func (a *Admission) Starts() (free int, told bool) { return a.starts.free() }
 
-// Held reports whether a submission waits because none remains in the API's window, and until when. That is no pause.
+// Held reports whether a submission waits because none remains in the API's window, or other submissions have acquired
+// those that do. Until is the end of the window: it leaves earlier if one of those is not accepted. That is no pause.
 func (a *Admission) Held() (until time.Time, held bool) { return a.starts.held() }
 
 // KeyChanged ends a pause whose reason is about the API key or its account.

@@ -34,7 +34,7 @@ type starts struct {
 	unclaimed int           // guarded by mu; answers that told something, minus releases that followed
 	own       int           // guarded by mu; submissions of this worker that are under way in a window
 	lot       lot           // guarded by mu
-	heldUntil time.Time     // guarded by mu; zero unless a submission waits for the end of the window
+	heldUntil time.Time     // guarded by mu; the end of the window; zero unless a submission waits for a start
 	changed   chan struct{} // guarded by mu; closed when a submission that waits must look again
 }
 
@@ -142,12 +142,12 @@ func (s *starts) drawn(w window, workers int) lot {
 func (s *starts) wait(w window, shared bool) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.heldUntil = w.End
 	now := s.fleet.Clock.Now()
 	end := w.End.Add(rand.N(startJitter))
 	next := end
 	switch {
-	case w.Remaining == 0 && !w.Assumed:
-		s.heldUntil = w.End
+	case w.Remaining == 0 && !w.Assumed: // until the end
 	case shared:
 		next = now.Add(checkInterval/2 + rand.N(checkInterval))
 	case s.own < w.Remaining:
@@ -193,7 +193,7 @@ func (s *starts) hold(until time.Time) {
 	s.heldUntil = until
 }
 
-// held reports whether a submission waits for the end of the window, and until when, by this machine's clock.
+// held reports whether a submission waits for a start, and until when at the latest, by this machine's clock.
 func (s *starts) held() (until time.Time, held bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -97,6 +97,30 @@ func TestStartsUnderWayCount(t *testing.T) {
 	})
 }
 
+// Whoever waits for a start that another submission may have used up is held, too.
+func TestHeldWhileTheLastStartsAreUnderWay(t *testing.T) {
+	for name, shared := range map[string]admission.Shared{"alone": nil, "with a store": &store{}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAdmission(4, rate.Inf)
+				a.Join(t.Context(), admission.Fleet{Store: shared})
+				tell(t, a, 1, 30*time.Second)
+				release := acquire(t, a)
+				in := queue(t.Context(), a, 1)
+				<-time.After(time.Second)
+				if until, held := a.Held(); !held || time.Until(until).Round(time.Second) != 29*time.Second {
+					t.Errorf("held %v for %v, want 29s", held, time.Until(until))
+				}
+				release(task.ErrNotSubmitted)
+				(<-in).release(nil)
+				if _, held := a.Held(); held {
+					t.Error("held though nothing waits")
+				}
+			})
+		})
+	}
+}
+
 // A 429 for a full plan takes no start, and one for the rate is no sign of a full plan.
 func TestRefusalsForTheRateAreNotThePlans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
