@@ -74,7 +74,7 @@ func (s *starts) update(ctx context.Context, change func(w window, shared bool) 
 	s.mu.Lock()
 	now := s.fleet.Clock.Now()
 	if !errors.Is(err, errAlone) && ctx.Err() == nil {
-		s.alone = now.Add(aloneTime)
+		s.alone = time.Now().Add(aloneTime)
 		s.log.Debug().Err(err).Msg("starts not shared")
 	}
 	w, told := s.window.current(now), len(s.told)
@@ -103,25 +103,26 @@ func (s *starts) exchange(ctx context.Context, change func(w window, shared bool
 	}
 }
 
-// exchangeOnce makes one attempt. The error is task.ErrConflict if another worker was faster.
+// exchangeOnce makes one attempt. The error is task.ErrConflict if another worker was faster. A value that no worker can
+// have written is overwritten.
 func (s *starts) exchangeOnce(ctx context.Context, store Shared, change func(w window, shared bool) window) (window, error) {
 	value, revision, err := store.Get(ctx, startsKey)
 	if err != nil {
 		return window{}, err
 	}
-	theirs, err := parseWindow(value)
-	if err != nil {
-		return window{}, err
-	}
-	merged, told := s.merged(theirs, value != nil)
+	theirs, invalid := parseWindow(value, s.now())
+	merged, told := s.merged(theirs, value != nil && invalid == nil)
 	next := change(merged, true)
-	if next != theirs {
+	if next != theirs || invalid != nil {
 		if value, err = json.Marshal(next); err != nil {
 			return window{}, fmt.Errorf("write the window of starts: %w", err)
 		}
 		if err := store.Put(ctx, startsKey, value, revision); err != nil {
 			return window{}, err
 		}
+	}
+	if invalid != nil {
+		s.sampled.Warn().Err(invalid).Msg("shared starts overwritten")
 	}
 	s.learn(next, told)
 	return next, nil
@@ -142,13 +143,13 @@ func (s *starts) learn(w window, told int) {
 func (s *starts) store() (Shared, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fleet.Store == nil || s.fleet.Clock.Now().Before(s.alone) {
+	if s.fleet.Store == nil || time.Now().Before(s.alone) {
 		return nil, errAlone
 	}
 	return s.fleet.Store, nil
 }
 
-// merged returns the others' window with what answers have told this worker, and how many answers. Before any worker has
+// merged returns the others' window with what answers have told this worker, and how many answers. If no worker has
 // written one, it is this worker's.
 func (s *starts) merged(theirs window, exists bool) (w window, told int) {
 	s.mu.Lock()
@@ -164,17 +165,16 @@ func (s *starts) merged(theirs window, exists bool) (w window, told int) {
 	return w.current(now), len(s.told)
 }
 
-// parseWindow reads a value of the store. No value is the zero window. A value that no worker wrote is an error, and is
-// not overwritten.
-func parseWindow(value []byte) (w window, err error) {
+// parseWindow reads a value of the store. No value is the zero window, and one that no worker can have written an error.
+func parseWindow(value []byte, now time.Time) (w window, err error) {
 	if value == nil {
 		return window{}, nil
 	}
 	if err := json.Unmarshal(value, &w); err != nil {
 		return window{}, fmt.Errorf("read the window of starts: %w", err)
 	}
-	if !w.isValid() {
-		return window{}, fmt.Errorf("read the window of starts: no worker writes %q", value)
+	if err := w.validate(now); err != nil {
+		return window{}, fmt.Errorf("read the window of starts: %w", err)
 	}
 	return w, nil
 }

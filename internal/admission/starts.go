@@ -16,6 +16,10 @@ const (
 	// startJitter bounds how long after the end of a window a worker waits, so that not all leave at once.
 	startJitter = 100 * time.Millisecond
 
+	// warnInterval is the least time between two warnings about values in the store. While the clock of one worker is
+	// wrong, the others may overwrite what it writes again and again.
+	warnInterval = time.Minute
+
 	// checkInterval is about how often a worker looks whether submissions of other workers were not counted after all.
 	checkInterval = 500 * time.Millisecond
 )
@@ -24,11 +28,12 @@ const (
 // the package's comment.
 type starts struct {
 	log      zerolog.Logger
+	sampled  zerolog.Logger      // one line each warnInterval
 	updating *semaphore.Weighted // acquired by the one that updates the window
 
 	mu        sync.Mutex
 	fleet     Fleet         // guarded by mu
-	alone     time.Time     // guarded by mu; the store is not used before, because it failed
+	alone     time.Time     // guarded by mu; by this machine's clock; the store is not used before, because it failed
 	window    window        // guarded by mu; as of the latest exchange with the store, with what was told since
 	told      []task.Starts // guarded by mu; what answers have told since that exchange
 	unclaimed int           // guarded by mu; answers that told something, minus releases that followed
@@ -52,7 +57,12 @@ type start struct {
 }
 
 func newStarts(log zerolog.Logger) *starts {
-	return &starts{log: log, updating: semaphore.NewWeighted(1), changed: make(chan struct{})}
+	return &starts{
+		log:      log,
+		sampled:  log.Sample(&zerolog.BurstSampler{Burst: 1, Period: warnInterval}),
+		updating: semaphore.NewWeighted(1),
+		changed:  make(chan struct{}),
+	}
 }
 
 // note takes down what an answer tells. The other workers learn of it when its submission is released.
@@ -88,6 +98,13 @@ func (s *starts) acquire(ctx context.Context) (start, error) {
 			return start{}, err
 		}
 	}
+}
+
+// now returns the time by the clock that the workers share.
+func (s *starts) now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fleet.Clock.Now()
 }
 
 // state reports whether the API tells anything, and returns a channel that is closed when that or a window changes.

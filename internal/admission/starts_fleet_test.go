@@ -133,20 +133,3 @@ func TestStartsOfACrashedWorkerAreFreeInTheNextWindow(t *testing.T) {
 		}
 	})
 }
-
-// What another program has written is neither believed nor overwritten.
-func TestAForeignValueInTheStoreIsLeftAlone(t *testing.T) {
-	for _, value := range []string{"hello", `{"remaining":-1}`, `{"remaining":1,"length":-5}`, `{"quota":99999999999}`} {
-		synctest.Test(t, func(t *testing.T) {
-			shared := &store{value: []byte(value), revision: 7}
-			api := &account{quota: 5, window: time.Minute, latency: 500 * time.Millisecond}
-			fleet := newFleet(t, api, 1, shared)
-			if refused, _ := runAll(t, fleet, 20, false); refused > 0 {
-				t.Errorf("got %v refusals a task, want none", refused)
-			}
-			if string(shared.value) != value {
-				t.Errorf("got %q in the store, want %q", shared.value, value)
-			}
-		})
-	}
-}

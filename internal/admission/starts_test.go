@@ -164,6 +164,22 @@ func TestWithoutAQuotaNothingIsAssumed(t *testing.T) {
 	})
 }
 
+// Without a policy, nobody knows whether starts return only at the end.
+func TestAWindowOfUnknownLengthHoldsForAMinute(t *testing.T) {
+	for name, shared := range map[string]admission.Shared{"alone": nil, "with a store": &store{}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAdmission(8, rate.Inf)
+				a.Join(t.Context(), admission.Fleet{Store: shared})
+				release := acquire(t, a)
+				a.NoteStarts(task.Starts{Sent: time.Now(), Remaining: 0, Reset: time.Hour})
+				release(nil)
+				wantWaited(t, a, time.Minute, 61*time.Second)
+			})
+		})
+	}
+}
+
 // An API that accepts more than the quota, and tells nothing, has none.
 func TestHeadersThatStopAreForgotten(t *testing.T) {
 	for name, shared := range map[string]admission.Shared{"alone": nil, "with a store": &store{}} {

@@ -1,8 +1,11 @@
 package admission
 
 import (
+	"cmp"
+	"errors"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -13,6 +16,15 @@ const (
 
 	// sameWindow is how far the ends of one window may differ by two answers.
 	sameWindow = 1500 * time.Millisecond
+
+	// lengthIfNotTold bounds how long a window holds submissions back whose length no answer tells.
+	lengthIfNotTold = time.Minute
+
+	// clockMargin is how far the clocks of two workers may differ.
+	clockMargin = servertime.MaxSkew
+
+	// mostStarts is more submissions than any API accepts in a window.
+	mostStarts = 1_000_000
 )
 
 // window is what is known of the window of time in which the API accepts a quota of submissions. The zero window is that
@@ -43,8 +55,10 @@ func (w window) free() int {
 // API still has it: an API that no longer tells anything must not hold submissions back.
 func (w window) isDoubtful() bool { return w.Assumed && w.Remaining == 0 }
 
-// current returns the window at a time. After its end, another one is assumed, in which the quota remains.
+// current returns the window at a time, or none if it is invalid. After its end, another one is assumed, in which the
+// quota remains.
 func (w window) current(now time.Time) window {
+	w = w.orNone(now)
 	switch {
 	case !w.known() || now.Before(w.End):
 		return w
@@ -60,22 +74,24 @@ func (w window) current(now time.Time) window {
 
 // merge returns the window with what an answer tells. Answers arrive out of order: within a window the fewest remaining
 // count, and the earliest end that an answer tells, because ends are rounded up. Otherwise the submission that was sent
-// last tells which window it is. s.Sent must be by the workers' clock.
+// last tells which window it is. s.Sent must be by the workers' clock. An answer does not count if that clock has been set
+// back since.
 func (w window) merge(s task.Starts, now time.Time) window {
-	end := s.Sent.Add(s.Reset + windowMargin)
-	isOver := !now.Before(end)
+	w = w.orNone(now)
+	next := w.told(s)
+	isOver := !now.Before(next.End)
 	switch {
-	case w.known() && w.End.Sub(end).Abs() <= tolerance(s.Window):
-		next := w.told(s)
+	case next.validate(now) != nil:
+		return w
+	case w.known() && w.End.Sub(next.End).Abs() <= tolerance(s.Window):
 		next.Remaining = min(w.Remaining, s.Remaining)
-		if end.After(w.End) && !w.Assumed {
+		if next.End.After(w.End) && !w.Assumed {
 			next.End = w.End
 		}
 		return next
 	case w.known() && (isOver || !s.Sent.After(w.Sent)):
 		return w // it tells of an earlier window
 	default:
-		next := w.told(s)
 		if !w.Assumed { // submissions of a window that was assumed belong to this one
 			next.Number, next.UnderWay = w.Number+1, 0
 		}
@@ -85,7 +101,8 @@ func (w window) merge(s task.Starts, now time.Time) window {
 
 // told returns the window as an answer describes it.
 func (w window) told(s task.Starts) window {
-	w.End, w.Remaining, w.Assumed = s.Sent.Add(s.Reset+windowMargin), s.Remaining, false
+	reset := min(s.Reset, cmp.Or(s.Window, lengthIfNotTold))
+	w.End, w.Remaining, w.Assumed = s.Sent.Add(reset+windowMargin), s.Remaining, false
 	w.Quota, w.Length = s.Quota, s.Window
 	if s.Sent.After(w.Sent) {
 		w.Sent = s.Sent
@@ -123,9 +140,27 @@ func (w window) release(number uint64, counted bool) window {
 	return w
 }
 
-// isValid reports whether a window that was read can have been written by a worker.
-func (w window) isValid() bool {
-	const most = 1_000_000
-	return w.Remaining >= 0 && w.Remaining <= most && w.UnderWay >= 0 && w.Quota >= 0 && w.Quota <= most &&
-		w.Length >= 0 && w.Length <= longestPause
+// orNone returns the window, or none if it is invalid.
+func (w window) orNone(now time.Time) window {
+	if w.validate(now) != nil {
+		return window{Number: w.Number + 1}
+	}
+	return w
+}
+
+// validate returns why no worker can have written the window by a clock that tells now, or nil. A window that ends too
+// late would hold submissions back until then, and one of the future would outlast what answers tell.
+func (w window) validate(now time.Time) error {
+	latest := now.Add(clockMargin)
+	switch {
+	case w.Remaining < 0 || w.Remaining > mostStarts || w.UnderWay < 0 || w.UnderWay > mostStarts ||
+		w.Quota < 0 || w.Quota > mostStarts || w.Length < 0 || w.Length > longestPause:
+		return errors.New("a number is out of range")
+	case w.Sent.After(latest):
+		return errors.New("it tells of a submission in the future")
+	case w.End.After(latest.Add(cmp.Or(w.Length, lengthIfNotTold) + windowMargin)):
+		return errors.New("it ends later than a window that begins now")
+	default:
+		return nil
+	}
 }
