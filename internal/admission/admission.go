@@ -16,8 +16,9 @@
 // worker takes a share of what remains, and one of the last starts by lot, at a random moment of the rest of the window.
 // It then learns how many remain only from its own answers: some of its submissions are refused.
 //
-// A wrong clock, or a program that writes nonsense into the store, must not hold the workers back. What the store has and
-// what a worker remembers count only if they fit the time.
+// A wrong clock, a program that writes nonsense into the store, or a worker that dies must not hold the others back. What
+// the store has and what a worker remembers count only if they fit the time, and a submission is under way for at most two
+// minutes.
 //
 // A circuit breaker pauses submissions: package breaker describes its states, its open times, and the answers that open
 // it. After a pause one submission leaves as the probe. If it is accepted or refused, the API works again, and the

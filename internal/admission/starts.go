@@ -87,7 +87,7 @@ func (s *starts) acquire(ctx context.Context) (start, error) {
 		var free bool
 		w, shared := s.update(ctx, func(w window, shared bool) window {
 			if free = s.mayLeave(w, shared); free && w.known() {
-				return w.acquire()
+				return w.acquire(s.now())
 			}
 			return w
 		})

@@ -133,3 +133,20 @@ func TestStartsOfACrashedWorkerAreFreeInTheNextWindow(t *testing.T) {
 		}
 	})
 }
+
+// In a long window, they are free when no POST can be under way any more.
+func TestStartsOfACrashedWorkerAreFreeAfterTwoMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &account{quota: 6, window: time.Hour, latency: 500 * time.Millisecond}
+		fleet := newFleet(t, api, 2, &store{})
+		runEach(t, fleet[1], 1)
+		for range 4 {
+			acquire(t, fleet[0].Admission) // it never releases them
+		}
+		began := time.Now()
+		runEach(t, fleet[1], 5)
+		if got := time.Since(began); got < 2*time.Minute || got > 125*time.Second || api.refused != 0 {
+			t.Errorf("got 5 tasks in %v with %d refusals, want 2m without any", got, api.refused)
+		}
+	})
+}

@@ -23,12 +23,13 @@ func invalidWindows() map[string]string {
 		"a negative number":         `{"remaining":-1}`,
 		"a negative length":         `{"remaining":1,"length":-5}`,
 		"a large quota":             `{"quota":99999999999}`,
-		"many under way":            `{"end":"2000-01-01T00:00:50Z","remaining":5,"under_way":1000001}`,
+		"many under way":            `{"end":"2000-01-01T00:00:50Z","remaining":5,"under_way":1000001,"acquired":"2000-01-01T00:00:00Z"}`,
 		"none remain, far end":      `{"number":1,"end":"2099-01-01T00:00:00Z","remaining":0}`,
 		"all under way, far end":    `{"number":1,"end":"2099-01-01T00:00:00Z","remaining":5,"under_way":5}`,
 		"an end after its length":   `{"number":1,"end":"2000-01-01T00:02:00Z","remaining":0,"quota":5,"length":60000000000}`,
 		"an end without a length":   `{"number":1,"end":"2000-01-01T00:02:00Z","remaining":0}`,
 		"sent in the future":        `{"number":1,"sent":"2000-01-01T02:00:00Z","end":"2000-01-01T00:00:30Z","remaining":0,"length":60000000000}`,
+		"acquired in the future":    `{"number":1,"end":"2000-01-01T00:00:30Z","remaining":5,"under_way":5,"acquired":"2000-01-01T02:00:00Z"}`,
 		"a number that cannot grow": `{"number":18446744073709551615,"end":"2099-01-01T00:00:00Z","remaining":0}`,
 	}
 }

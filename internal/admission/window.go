@@ -20,6 +20,10 @@ const (
 	// lengthIfNotTold bounds how long a window holds submissions back whose length no answer tells.
 	lengthIfNotTold = time.Minute
 
+	// longestSubmission bounds how long submissions count as under way after the latest of them was acquired. A POST ends
+	// long before, and a worker that has died releases nothing.
+	longestSubmission = 2 * time.Minute
+
 	// clockMargin is how far the clocks of two workers may differ.
 	clockMargin = servertime.MaxSkew
 
@@ -35,6 +39,7 @@ type window struct {
 	End       time.Time     `json:"end"`       // with windowMargin
 	Remaining int           `json:"remaining"` // submissions that the API accepts, by the answers
 	UnderWay  int           `json:"under_way"` // submissions that may not have been counted in Remaining yet
+	Acquired  time.Time     `json:"acquired"`  // when the latest of them was acquired
 	Quota     int           `json:"quota"`     // 0: not told
 	Length    time.Duration `json:"length"`    // in nanoseconds; 0: not told
 	Assumed   bool          `json:"assumed"`   // no answer has told of this window
@@ -56,9 +61,12 @@ func (w window) free() int {
 func (w window) isDoubtful() bool { return w.Assumed && w.Remaining == 0 }
 
 // current returns the window at a time, or none if it is invalid. After its end, another one is assumed, in which the
-// quota remains.
+// quota remains. Submissions of workers that have died are not under way.
 func (w window) current(now time.Time) window {
 	w = w.orNone(now)
+	if now.Sub(w.Acquired) > longestSubmission {
+		w.UnderWay = 0
+	}
 	switch {
 	case !w.known() || now.Before(w.End):
 		return w
@@ -119,8 +127,9 @@ func tolerance(length time.Duration) time.Duration {
 }
 
 // acquire returns the window with one more submission under way.
-func (w window) acquire() window {
+func (w window) acquire(now time.Time) window {
 	w.UnderWay++
+	w.Acquired = now
 	return w
 }
 
@@ -156,7 +165,7 @@ func (w window) validate(now time.Time) error {
 	case w.Remaining < 0 || w.Remaining > mostStarts || w.UnderWay < 0 || w.UnderWay > mostStarts ||
 		w.Quota < 0 || w.Quota > mostStarts || w.Length < 0 || w.Length > longestPause:
 		return errors.New("a number is out of range")
-	case w.Sent.After(latest):
+	case w.Sent.After(latest) || w.Acquired.After(latest):
 		return errors.New("it tells of a submission in the future")
 	case w.End.After(latest.Add(cmp.Or(w.Length, lengthIfNotTold) + windowMargin)):
 		return errors.New("it ends later than a window that begins now")
