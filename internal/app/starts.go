@@ -43,7 +43,7 @@ func (w *worker) noteStarts(told task.Starts) { w.admission.NoteStarts(told) }
 func (w *worker) describeSubmissions() string {
 	text := describePause(w.admission.Paused, w.api.KeyProblem)
 	if until, held := w.admission.Held(); held && text == "ok" {
-		return fmt.Sprintf("waiting until %s: the API accepts no more before", until.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("waiting until %s at most: the API accepts no more submissions now", until.UTC().Format(time.RFC3339))
 	}
 	return text
 }
