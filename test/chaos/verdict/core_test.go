@@ -57,6 +57,17 @@ func TestOlderWorkersAreHeldToWhatTheyPromised(t *testing.T) {
 	if c := verdict.Judge([]verdict.Task{a}, e); len(c.Problems) > 0 {
 		t.Errorf("got problems %q, want none with older workers", c.Problems)
 	}
+	both := withHeaders(succeeded(), "a/12/1780000000123") // a newer version repeated the event for the same copy
+	both.Seq, both.Replay = 9, true
+	e.Events, e.Core.Got["a/12/1780000000123"] = append(e.Events, both), 1
+	if c := verdict.Judge([]verdict.Task{a}, e); len(c.Problems) > 0 {
+		t.Errorf("got problems %q, want none if both versions repeat the event", c.Problems)
+	}
+	e.Events = append(e.Events, both)
+	if c := verdict.Judge([]verdict.Task{a}, e); c.Duplicates != 1 {
+		t.Errorf("got %d events too many, want 1", c.Duplicates)
+	}
+	e.Events = e.Events[:2]
 	e.Runs["a"] = e.Runs["b"] // none was started
 	if c := verdict.Judge([]verdict.Task{a}, e); len(c.Problems) == 0 {
 		t.Error("got no problem of a workflow that was never started, want one")
