@@ -107,6 +107,37 @@ func TestARecordIsNotWrittenAgainAfterItsTaskHasEndedElsewhere(t *testing.T) {
 // record can get the revision that the waiting worker would write over.
 func TestAnotherWorkersRecordWithTheSameRevisionIsNotOverwritten(t *testing.T) {
 	t.Parallel()
+	otherHasTheTask(t, func(w *world, rec task.Record) {
+		for range rec.Revision - 1 {
+			w.put("other", nil)
+		}
+		rec.Owner, rec.Epoch, rec.State = "w2", rec.Epoch+1, task.Succeeded
+		w.put("a", rec.JSON())
+	})
+}
+
+// A worker that has lost its task and does not know it writes its record first after the bucket was recreated, with an
+// earlier epoch, and submits the task.
+func TestATaskThatAnEarlierOwnerHasSubmittedIsNotSubmittedAgain(t *testing.T) {
+	t.Parallel()
+	for _, state := range []task.State{task.Submitting, task.Running} {
+		t.Run(string(state), func(t *testing.T) {
+			t.Parallel()
+			otherHasTheTask(t, func(w *world, rec task.Record) {
+				rec.Owner, rec.Epoch, rec.State, rec.Attempts = "w2", rec.Epoch-1, state, rec.Attempts+1
+				if state == task.Running {
+					rec.WorkflowID = "wf"
+				}
+				w.put("a", rec.JSON())
+			})
+		})
+	}
+}
+
+// otherHasTheTask recreates the bucket while a task waits to be submitted. Another worker writes its record there. The
+// one that waits must not submit the task.
+func otherHasTheTask(t *testing.T, other func(w *world, rec task.Record)) {
+	t.Helper()
 	w := newWorld(t)
 	waits := newStall("save waiting")
 	waits.after = true
@@ -120,11 +151,7 @@ func TestAnotherWorkersRecordWithTheSameRevisionIsNotOverwritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.loseRecords()
-	for range rec.Revision - 1 {
-		w.put("other", nil)
-	}
-	rec.Owner, rec.Epoch, rec.State = "w2", rec.Epoch+1, task.Succeeded
-	w.put("a", rec.JSON())
+	other(w, rec)
 	<-time.After(1100 * time.Millisecond) // until the worker is no longer certain of its record
 	posts := w.api.Totals().Posts
 	close(waits.resume)

@@ -158,8 +158,10 @@ func ParseRecord(value []byte) (Record, error) {
 }
 
 // Precedes reports whether this is an earlier record of the run of a task that next belongs to: of the same
-// request, and of the same owner and epoch or of an earlier epoch. A record that has ended precedes none.
+// request, and of the same owner and epoch or of an earlier epoch. A record that has ended precedes none, nor does one
+// with a submission that next does not know: a worker that had lost the task has made it.
 func (r Record) Precedes(next Record) bool {
 	sameRequest := r.TaskID == next.TaskID && r.RequestSeq == next.RequestSeq && r.RequestedAt.Equal(next.RequestedAt)
-	return sameRequest && !r.State.Ended() && (r.Epoch < next.Epoch || r.Epoch == next.Epoch && r.Owner == next.Owner)
+	knowsMore := r.Attempts > next.Attempts || r.WorkflowID != "" && r.WorkflowID != next.WorkflowID
+	return sameRequest && !r.State.Ended() && !knowsMore && (r.Epoch < next.Epoch || r.Epoch == next.Epoch && r.Owner == next.Owner)
 }
