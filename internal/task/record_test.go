@@ -243,6 +243,8 @@ func TestAnEarlierRecordOfARunPrecedesIt(t *testing.T) {
 		"another request":      {with(func(r *task.Record) { r.RequestSeq, r.Epoch = 8, 1 }), false},
 		"a recreated stream's": {with(func(r *task.Record) { r.RequestedAt, r.Epoch = at.Add(time.Second), 1 }), false},
 		"an ended task":        {with(func(r *task.Record) { r.State, r.Epoch = task.Failed, 1 }), false},
+		"another workflow":     {with(func(r *task.Record) { r.WorkflowID, r.Epoch = "wf", 1 }), false},
+		"one more submission":  {with(func(r *task.Record) { r.Attempts, r.Epoch = 1, 1 }), false},
 	} {
 		if got := c.rec.Precedes(now); got != c.want {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
