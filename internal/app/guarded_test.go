@@ -95,7 +95,8 @@ func (g *guarded) guardedEnv() []string {
 // provision creates the streams: a worker with the role OPERATOR does.
 func (g *guarded) provision() {
 	g.t.Helper()
-	p := g.start("operator", "NATS_NKEY_SEED_FILE="+g.seeds["OPERATOR"], "NATS_INBOX_PREFIX=_INBOX_operator")
+	// The limit differs from the plan's, so that the worker under test has one to change.
+	p := g.start("operator", "NATS_NKEY_SEED_FILE="+g.seeds["OPERATOR"], "NATS_INBOX_PREFIX=_INBOX_operator", "MAX_IN_FLIGHT_TOTAL=400")
 	natstest.Eventually(g.t, func() error { return p.logged("worker is ready") })
 	p.drain()
 	_, js := g.as("OPERATOR")
