@@ -80,7 +80,7 @@ var (
 func (b *Bucket) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
 	err = b.call(ctx, func(ctx context.Context, stream jetstream.Stream) error {
 		msg, err := b.last(ctx, stream, key)
-		if err == nil && msg != nil && !isDeleted(msg) {
+		if err == nil && msg != nil && !jet.IsDeleted(msg) {
 			value, revision = msg.Data, msg.Sequence
 		}
 		return err
@@ -101,7 +101,7 @@ func (b *Bucket) Put(ctx context.Context, key string, value []byte, revision uin
 		}
 		// The key may have the mark of a deleted value, which counts as none.
 		msg, readErr := b.last(ctx, stream, key)
-		if readErr != nil || msg == nil || !isDeleted(msg) {
+		if readErr != nil || msg == nil || !jet.IsDeleted(msg) {
 			return errors.Join(err, readErr)
 		}
 		return b.publish(ctx, key, value, msg.Sequence)
@@ -131,11 +131,6 @@ func (b *Bucket) last(ctx context.Context, stream jetstream.Stream, key string) 
 		return nil, nil
 	}
 	return msg, err
-}
-
-// isDeleted reports whether a message marks a key as deleted (NATS ADR-8) or expired (ADR-43).
-func isDeleted(msg *jetstream.RawStreamMsg) bool {
-	return msg.Header.Get("KV-Operation") != "" || msg.Header.Get(jetstream.MarkerReasonHeader) != ""
 }
 
 // call makes one call with a bound of its own, on the opened bucket. After a failure all calls return errUnusable for

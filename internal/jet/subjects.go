@@ -1,5 +1,7 @@
 package jet
 
+import "github.com/nats-io/nats.go/jetstream"
+
 // API returns the subject of a call of JetStream's API, in a domain or, if that is "", in the server's own. call is the
 // rest of the subject, such as "STREAM.INFO.TASKS".
 func API(domain, call string) string {
@@ -23,4 +25,10 @@ func BucketWriteSubject(domain, bucket, key string) string {
 		return API(domain, BucketSubject(bucket, key))
 	}
 	return BucketSubject(bucket, key)
+}
+
+// IsDeleted reports whether a message of a bucket is a delete marker: of a deleted or purged key (NATS ADR-8), or of an
+// expired message if the stream has SubjectDeleteMarkerTTL (ADR-43).
+func IsDeleted(msg *jetstream.RawStreamMsg) bool {
+	return msg.Header.Get("KV-Operation") != "" || msg.Header.Get(jetstream.MarkerReasonHeader) != ""
 }

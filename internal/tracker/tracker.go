@@ -115,7 +115,7 @@ func (t *Tracker) Save(ctx context.Context, rec task.Record) (task.Record, error
 func (t *Tracker) Get(ctx context.Context, taskID string) (task.Record, error) {
 	msg, err := jet.Retry(ctx, t.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		msg, err := t.last(ctx, taskID)
-		if errors.Is(err, jetstream.ErrMsgNotFound) || (err == nil && deleted(msg)) {
+		if errors.Is(err, jetstream.ErrMsgNotFound) || (err == nil && jet.IsDeleted(msg)) {
 			return nil, jet.Final(task.ErrNoRecord)
 		}
 		return msg, err
@@ -201,11 +201,11 @@ func (t *Tracker) reconcile(ctx context.Context, rec *task.Record, value []byte)
 	case msg.Sequence == rec.Revision:
 		// It is the revision to write over. Another write was under way in the cluster, and may have failed.
 		return 0, errors.New("write raced with another, retrying")
-	case rec.Revision == 0 && deleted(msg):
+	case rec.Revision == 0 && jet.IsDeleted(msg):
 		// It is a delete marker: the retry creates the record over it.
 		rec.Revision = msg.Sequence
 		return 0, errors.New("key has a delete marker, retrying over it")
-	case rec.Revision != 0 && (deleted(msg) || precedes(msg, *rec)):
+	case rec.Revision != 0 && (jet.IsDeleted(msg) || precedes(msg, *rec)):
 		// It is a delete marker, or an earlier record of this run: the bucket has lost ours.
 		rec.Revision = msg.Sequence
 		return 0, jet.Final(task.ErrRecordLost)
@@ -224,10 +224,4 @@ func precedes(msg *jetstream.RawStreamMsg, rec task.Record) bool {
 // last returns the newest message of a key, which may be a delete marker.
 func (t *Tracker) last(ctx context.Context, key string) (*jetstream.RawStreamMsg, error) {
 	return t.stream.GetLastMsgForSubject(ctx, t.cfg.Subject(key))
-}
-
-// deleted reports whether a message is a delete marker: of a deleted or purged key (NATS ADR-8), or of an expired message
-// if the stream has SubjectDeleteMarkerTTL.
-func deleted(msg *jetstream.RawStreamMsg) bool {
-	return msg.Header.Get("KV-Operation") != "" || msg.Header.Get(jetstream.MarkerReasonHeader) != ""
 }
