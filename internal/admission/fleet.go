@@ -10,6 +10,7 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 const (
@@ -97,7 +98,7 @@ func (s *starts) exchange(ctx context.Context, change func(w window, shared bool
 		if !errors.Is(err, task.ErrConflict) {
 			return w, err
 		}
-		if err := sleep(ctx, rand.N(time.Duration(try)*conflictWait), nil); err != nil {
+		if err := timer.Sleep(ctx, rand.N(time.Duration(try)*conflictWait), nil); err != nil {
 			return window{}, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 const (
@@ -94,7 +95,7 @@ func (s *starts) acquire(ctx context.Context) (start, error) {
 		if free {
 			return s.started(w, shared), nil
 		}
-		if err := sleep(ctx, s.wait(w, shared), changed); err != nil {
+		if err := timer.Sleep(ctx, s.wait(w, shared), changed); err != nil {
 			return start{}, err
 		}
 	}
@@ -229,18 +230,4 @@ func (s *starts) free() (free int, told bool) {
 func (s *starts) signal() {
 	close(s.changed)
 	s.changed = make(chan struct{})
-}
-
-// sleep returns nil after the wait or when changed is closed, or ctx's error if that ends first.
-func sleep(ctx context.Context, wait time.Duration, changed <-chan struct{}) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-changed:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

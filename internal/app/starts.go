@@ -8,6 +8,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // shareInterval is the time between two looks at the other workers.
@@ -19,12 +20,7 @@ func (w *worker) shareStarts(ctx context.Context) (run func()) {
 	others := admission.Fleet{Store: w.control, Clock: w.clock}
 	w.admission.Join(ctx, others)
 	return func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(shareInterval):
-			}
+		for timer.Sleep(ctx, shareInterval, nil) == nil {
 			// How many run matters only while the API tells how many submissions it accepts.
 			if _, told := w.admission.Starts(); told {
 				if all, err := fleet.All(ctx, w.nc); err == nil {

@@ -44,6 +44,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // Open times for which the API asks nothing.
@@ -106,7 +107,7 @@ func (b *Breaker) Wait(ctx context.Context) error {
 		if wait == 0 {
 			return nil
 		}
-		if err := sleep(ctx, wait, changed); err != nil {
+		if err := timer.Sleep(ctx, wait, changed); err != nil {
 			return err
 		}
 	}
@@ -126,20 +127,6 @@ func (b *Breaker) blockedFor() (wait time.Duration, changed <-chan struct{}) {
 		return longestProbe, b.changed
 	default:
 		return time.Until(b.until), b.changed
-	}
-}
-
-// sleep returns nil after the wait or when changed is closed, or ctx's error if that ends first.
-func sleep(ctx context.Context, wait time.Duration, changed <-chan struct{}) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-changed:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // Consumer is the consumer that all workers share.
@@ -164,14 +165,7 @@ func (k *Keeper) isApplied() bool {
 
 // Run looks every two seconds until ctx ends.
 func (k *Keeper) Run(ctx context.Context) {
-	for {
-		timer := time.NewTimer(turnInterval*3/4 + rand.N(turnInterval/2))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
+	for timer.Sleep(ctx, turnInterval*3/4+rand.N(turnInterval/2), nil) == nil {
 		k.Look(ctx)
 	}
 }
