@@ -27,18 +27,9 @@ const (
 	conflictWait = 5 * time.Millisecond
 )
 
-// Shared is a store that all workers share.
-type Shared interface {
-	// Get returns the value of a key and its revision, or nil and the revision 0 if there is none.
-	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
-	// Put writes a value over the revision that it was derived from; 0: there is none. The error is task.ErrConflict
-	// if another worker has written since.
-	Put(ctx context.Context, key string, value []byte, revision uint64) error
-}
-
 // Fleet is what a worker knows of the others. The zero Fleet is that of a worker that is alone.
 type Fleet struct {
-	Store   Shared            // may be nil
+	Store   task.Shared       // may be nil
 	Workers int               // how many workers run; less than 1 counts as 1
 	Clock   *servertime.Clock // that the workers share; nil: this machine's
 }
@@ -106,7 +97,7 @@ func (s *starts) exchange(ctx context.Context, change func(w window, shared bool
 
 // exchangeOnce makes one attempt. The error is task.ErrConflict if another worker was faster. A value that no worker can
 // have written is overwritten.
-func (s *starts) exchangeOnce(ctx context.Context, store Shared, change func(w window, shared bool) window) (window, error) {
+func (s *starts) exchangeOnce(ctx context.Context, store task.Shared, change func(w window, shared bool) window) (window, error) {
 	value, revision, err := store.Get(ctx, startsKey)
 	if err != nil {
 		return window{}, err
@@ -141,7 +132,7 @@ func (s *starts) learn(w window, told int) {
 }
 
 // store returns the store, or errAlone if it is not to be used now.
-func (s *starts) store() (Shared, error) {
+func (s *starts) store() (task.Shared, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fleet.Store == nil || time.Now().Before(s.alone) {

@@ -52,7 +52,7 @@ func runEach(t *testing.T, w worker, tasks int) {
 
 // The workers' clock is that of a NATS server, and another server's may be two hours behind.
 func TestAClockThatIsSetBackHoldsNothingBack(t *testing.T) {
-	for name, shared := range map[string]admission.Shared{"alone": nil, "with a store": &store{}} {
+	for name, shared := range map[string]task.Shared{"alone": nil, "with a store": &store{}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				clock := &servertime.Clock{}
@@ -68,7 +68,7 @@ func TestAClockThatIsSetBackHoldsNothingBack(t *testing.T) {
 }
 
 func TestAnswersCountAfterTheClockIsSetBack(t *testing.T) {
-	for name, shared := range map[string]admission.Shared{"alone": nil, "with a store": &store{}} {
+	for name, shared := range map[string]task.Shared{"alone": nil, "with a store": &store{}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				clock := &servertime.Clock{}

@@ -121,7 +121,7 @@ type worker struct {
 
 // newFleet returns n workers that share a store, which may be nil, and know how many they are. The first one has learned
 // what the API tells.
-func newFleet(t *testing.T, api *account, n int, shared admission.Shared) []worker {
+func newFleet(t *testing.T, api *account, n int, shared task.Shared) []worker {
 	t.Helper()
 	var all []worker
 	for range n {

@@ -99,7 +99,7 @@ func TestStartsUnderWayCount(t *testing.T) {
 
 // Whoever waits for a start that another submission may have used up is held, too.
 func TestHeldWhileTheLastStartsAreUnderWay(t *testing.T) {
-	for name, shared := range map[string]admission.Shared{"alone": nil, "with a store": &store{}} {
+	for name, shared := range map[string]task.Shared{"alone": nil, "with a store": &store{}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAdmission(4, rate.Inf)
@@ -166,7 +166,7 @@ func TestWithoutAQuotaNothingIsAssumed(t *testing.T) {
 
 // Without a policy, nobody knows whether starts return only at the end.
 func TestAWindowOfUnknownLengthHoldsForAMinute(t *testing.T) {
-	for name, shared := range map[string]admission.Shared{"alone": nil, "with a store": &store{}} {
+	for name, shared := range map[string]task.Shared{"alone": nil, "with a store": &store{}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAdmission(8, rate.Inf)
@@ -182,7 +182,7 @@ func TestAWindowOfUnknownLengthHoldsForAMinute(t *testing.T) {
 
 // An API that accepts more than the quota, and tells nothing, has none.
 func TestHeadersThatStopAreForgotten(t *testing.T) {
-	for name, shared := range map[string]admission.Shared{"alone": nil, "with a store": &store{}} {
+	for name, shared := range map[string]task.Shared{"alone": nil, "with a store": &store{}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAdmission(8, rate.Inf)
@@ -237,7 +237,7 @@ func TestAnAnswerThatAllowsMoreEndsTheWait(t *testing.T) {
 }
 
 func TestTheEndOfTheContextEndsTheWait(t *testing.T) {
-	for name, shared := range map[string]admission.Shared{"alone": nil, "with a store": &store{}} {
+	for name, shared := range map[string]task.Shared{"alone": nil, "with a store": &store{}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAdmission(1, rate.Inf)

@@ -32,21 +32,13 @@ type Consumer interface {
 	SetMost(ctx context.Context, most int) error
 }
 
-// Store is what all workers share.
-type Store interface {
-	// Get returns the value of a key and its revision, or nil and the revision 0 if there is none.
-	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
-	// Put writes a value over the revision that it was derived from, or returns task.ErrConflict.
-	Put(ctx context.Context, key string, value []byte, revision uint64) error
-}
-
 // Parts are the things that a Keeper works with.
 type Parts struct {
 	Plan     func(ctx context.Context) (browsers int, err error) // of the account; -1: no limit, 0: not told
 	Consumer Consumer
 	Running  func(ctx context.Context) (int, error) // workflows that run, on all workers
 	Refusals func() uint64                          // submissions of this worker that were refused because too many browsers run
-	Store    Store
+	Store    task.Shared
 	Clock    *servertime.Clock
 }
 

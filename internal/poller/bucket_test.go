@@ -156,7 +156,7 @@ type sharing struct {
 
 // share starts a worker whose tasks of the kind "running" run on, and whose other tasks end before their first poll. It
 // stops with the test at the latest.
-func share(t *testing.T, store poller.Shared) *sharing {
+func share(t *testing.T, store task.Shared) *sharing {
 	t.Helper()
 	return shareWith(t, store, func(ctx context.Context, id string) (task.Workflow, error) {
 		if id == "running" {
@@ -167,7 +167,7 @@ func share(t *testing.T, store poller.Shared) *sharing {
 }
 
 // shareWith starts a worker with this API.
-func shareWith(t *testing.T, store poller.Shared, answers api) *sharing {
+func shareWith(t *testing.T, store task.Shared, answers api) *sharing {
 	t.Helper()
 	p := newPoller(answers, rate.Inf)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -194,7 +194,7 @@ func (s *sharing) see(tasks int, kind string) (took time.Duration) {
 }
 
 // learnAndShare lets a worker see tasks of the kind "k" end, and stops it.
-func learnAndShare(t *testing.T, store poller.Shared, tasks int) {
+func learnAndShare(t *testing.T, store task.Shared, tasks int) {
 	t.Helper()
 	s := share(t, store)
 	s.see(tasks, "k")

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -59,10 +58,10 @@ func (s *spent) add(round spent) {
 type load struct {
 	run    runs
 	tasks  int
-	skip   int           // the first ones, which cost nothing
-	atOnce int           // 0: a hundred
-	fresh  bool          // each task has a poller of its own, with nothing to learn from
-	store  poller.Shared // by which the poller shares what it learns; nil: it does not
+	skip   int         // the first ones, which cost nothing
+	atOnce int         // 0: a hundred
+	fresh  bool        // each task has a poller of its own, with nothing to learn from
+	store  task.Shared // by which the poller shares what it learns; nil: it does not
 }
 
 // spend waits for the tasks and returns what they cost.

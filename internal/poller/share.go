@@ -11,15 +11,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Shared is a store that all workers share. Its calls return when ctx ends.
-type Shared interface {
-	// Get returns the value of a key and its revision, or nil and the revision 0 if there is none.
-	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
-	// Put writes a value over the revision that it was derived from; 0: there is none. The error is task.ErrConflict
-	// if another worker has written since.
-	Put(ctx context.Context, key string, value []byte, revision uint64) error
-}
-
 const (
 	// shareInterval is about the time between two exchanges of what the workers have learned.
 	shareInterval = time.Minute
@@ -35,7 +26,7 @@ const (
 // Share exchanges what is learned of run times with the other workers until ctx ends, and once more after that. A kind
 // that is new here is exchanged at once, so that a worker that starts polls as well as those that run. All others are
 // exchanged about once a minute. Nothing depends on it: what could not be exchanged is exchanged the next time.
-func (p *Poller) Share(ctx context.Context, store Shared) {
+func (p *Poller) Share(ctx context.Context, store task.Shared) {
 	timer := time.NewTimer(untilExchange())
 	defer timer.Stop()
 	for {
@@ -57,7 +48,7 @@ func untilExchange() time.Duration { return shareInterval/2 + rand.N(shareInterv
 
 // exchange exchanges these kinds, until the store fails: it would probably fail for the others as well, after as long a
 // time. A kind that was not exchanged has its turn in the next exchange of all.
-func (p *Poller) exchange(ctx context.Context, store Shared, timeout time.Duration, kinds map[string]*pace) {
+func (p *Poller) exchange(ctx context.Context, store task.Shared, timeout time.Duration, kinds map[string]*pace) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for kind, pace := range kinds {
@@ -74,7 +65,7 @@ func (p *Poller) exchange(ctx context.Context, store Shared, timeout time.Durati
 
 // exchangeOne takes over what the workers know of a kind, and adds what this worker has seen since the last exchange. The
 // error is task.ErrConflict if other workers were faster each time, or errForeign if the value was left alone.
-func exchangeOne(ctx context.Context, store Shared, key string, p *pace) error {
+func exchangeOne(ctx context.Context, store task.Shared, key string, p *pace) error {
 	for range shareTries {
 		value, revision, err := store.Get(ctx, key)
 		if err != nil {

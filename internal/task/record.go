@@ -101,9 +101,6 @@ var (
 	// may have lost their records.
 	ErrBucketRecreated = errors.New("the bucket of records was recreated")
 
-	// ErrConflict means that a value was to be written over a revision that is not the latest.
-	ErrConflict = errors.New("another worker has written the value")
-
 	// ErrNoRequest means that the request of a record is no longer stored.
 	ErrNoRequest = errors.New("the request is no longer stored")
 
