@@ -4,7 +4,6 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 // Without the store nothing is learned, and the plan is kept.
@@ -14,9 +13,7 @@ func TestTheCapIsThePlanWithoutTheStore(t *testing.T) {
 		f.noStore = errors.New("no bucket")
 		k := f.keeper(1, 0)
 		f.held, f.running, f.refusals[1] = 25, 10, 5
-		for range 20 {
-			look(t, k)
-		}
+		looks(t, 20, k)
 		f.want(t, 25)
 		f.noStore = nil
 		look(t, k)
@@ -28,15 +25,9 @@ func TestTheCapIsThePlanWithoutTheStore(t *testing.T) {
 func TestTheCapStaysWhileTheStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet()
-		k := f.keeper(1, 0)
-		look(t, k)
-		<-time.After(10 * time.Second)
-		f.held, f.running, f.refusals[1] = 25, 17, 1
-		look(t, k)
+		k := f.refusedKeeper(t, 17)
 		f.noStore, f.held = errors.New("no bucket"), 17
-		for range 60 {
-			look(t, k)
-		}
+		looks(t, 60, k)
 		f.want(t, 17)
 	})
 }
@@ -47,9 +38,7 @@ func TestAWorkerSaysWhatItMayNotChange(t *testing.T) {
 		f := newFleet()
 		f.denied = errors.New("no permission")
 		k := f.keeper(1, 0)
-		for range 3 {
-			look(t, k)
-		}
+		looks(t, 3, k)
 		f.want(t, 10000)
 		if got, want := k.Describe(), "10000 tasks in progress on all workers; 25 would be right: the plan runs 25 browsers"; got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -61,15 +50,9 @@ func TestAWorkerSaysWhatItMayNotChange(t *testing.T) {
 func TestTheCapRisesAgainWithoutTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet()
-		k := f.keeper(1, 0)
-		look(t, k)
-		<-time.After(10 * time.Second)
-		f.held, f.running, f.refusals[1] = 25, 17, 1
-		look(t, k)
+		k := f.refusedKeeper(t, 17)
 		f.noStore = errors.New("no bucket")
-		for range 310 { // more than ten minutes
-			look(t, k)
-		}
+		looks(t, 310, k) // more than ten minutes
 		f.want(t, 25)
 	})
 }
@@ -80,9 +63,7 @@ func TestWithoutTheStoreNoWorkerRaisesWhatAnotherLowers(t *testing.T) {
 		f := newFleet()
 		f.noStore = errors.New("no bucket")
 		auto, set := f.keeper(1, 0), f.keeper(2, 10)
-		for range 600 {
-			look(t, auto, set)
-		}
+		looks(t, 600, auto, set)
 		f.want(t, 10)
 		if f.changes > 4 {
 			t.Errorf("got %d changes in 20 minutes, want hardly any", f.changes)
@@ -102,9 +83,7 @@ func TestWithoutTheStoreAnUnknownPlanRaisesNothing(t *testing.T) {
 		look(t, knows)
 		f.noPlan = errors.New("no answer")
 		second := f.keeper(2, 0)
-		for range 600 {
-			look(t, second)
-		}
+		looks(t, 600, second)
 		f.want(t, 25)
 		if f.changes != 1 {
 			t.Errorf("got %d changes, want 1", f.changes)
@@ -119,9 +98,7 @@ func TestAStoreThatCannotBeWrittenIsNone(t *testing.T) {
 		look(t, f.keeper(1, 0))
 		f.readOnly, f.plan = errors.New("no permission"), 10
 		second := f.keeper(2, 0)
-		for range 100 {
-			look(t, second)
-		}
+		looks(t, 100, second)
 		f.want(t, 10)
 		if f.changes != 2 {
 			t.Errorf("got %d changes, want 2", f.changes)

@@ -98,6 +98,25 @@ func look(t *testing.T, keepers ...*limits.Keeper) {
 	<-time.After(2 * time.Second)
 }
 
+// looks lets all workers look this many times.
+func looks(t *testing.T, times int, keepers ...*limits.Keeper) {
+	t.Helper()
+	for range times {
+		look(t, keepers...)
+	}
+}
+
+// refusedKeeper is that of a worker that was refused while this many of its 25 tasks ran, and has looked since.
+func (f *fleet) refusedKeeper(t *testing.T, running int) *limits.Keeper {
+	t.Helper()
+	k := f.keeper(1, 0)
+	look(t, k)
+	<-time.After(10 * time.Second)
+	f.held, f.running, f.refusals[1] = 25, running, 1
+	look(t, k)
+	return k
+}
+
 func (f *fleet) want(t *testing.T, most int) {
 	t.Helper()
 	if f.most != most {
@@ -136,9 +155,7 @@ func TestAnUnknownPlanChangesNothing(t *testing.T) {
 		look(t, f.keeper(1, 0))
 		f.noPlan = errors.New("no answer")
 		second := f.keeper(2, 0)
-		for range 20 {
-			look(t, second)
-		}
+		looks(t, 20, second)
 		f.want(t, 25)
 	})
 }
@@ -152,9 +169,7 @@ func TestAPlanThatWasNotToldIsAskedForAgain(t *testing.T) {
 		look(t, k)
 		f.want(t, 10000)
 		f.noPlan = nil
-		for range 15 {
-			look(t, k)
-		}
+		looks(t, 15, k)
 		f.want(t, 25)
 	})
 }
@@ -192,9 +207,7 @@ func TestRefusalsLowerTheCapOnceForAllWorkers(t *testing.T) {
 		look(t, keepers...)
 		f.want(t, 17)
 		f.held = 17
-		for range 5 { // the old refusals have had their effect
-			look(t, keepers...)
-		}
+		looks(t, 5, keepers...) // the old refusals have had their effect
 		f.want(t, 17)
 		if f.changes != 2 {
 			t.Errorf("got %d changes of the consumer, want 2", f.changes)
@@ -206,11 +219,7 @@ func TestRefusalsLowerTheCapOnceForAllWorkers(t *testing.T) {
 func TestTasksFromBeforeDoNotLowerTheCap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet()
-		k := f.keeper(1, 0)
-		look(t, k)
-		<-time.After(10 * time.Second)
-		f.held, f.running, f.refusals[1] = 25, 17, 1
-		look(t, k)
+		k := f.refusedKeeper(t, 17)
 		for range 20 {
 			f.refusals[1]++
 			look(t, k)
@@ -223,11 +232,7 @@ func TestTasksFromBeforeDoNotLowerTheCap(t *testing.T) {
 func TestTheCapGrowsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet()
-		k := f.keeper(1, 0)
-		look(t, k)
-		<-time.After(10 * time.Second)
-		f.held, f.running, f.refusals[1] = 25, 10, 1
-		look(t, k)
+		k := f.refusedKeeper(t, 10)
 		f.want(t, 12) // half of it at least
 		began := time.Now()
 		for f.most < 25 {
@@ -243,15 +248,9 @@ func TestTheCapGrowsAgain(t *testing.T) {
 func TestACapThatIsNotUsedIsNotRaised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet()
-		k := f.keeper(1, 0)
-		look(t, k)
-		<-time.After(10 * time.Second)
-		f.held, f.running, f.refusals[1] = 25, 20, 1
-		look(t, k)
+		k := f.refusedKeeper(t, 20)
 		f.held = 3
-		for range 100 {
-			look(t, k)
-		}
+		looks(t, 100, k)
 		f.want(t, 20)
 	})
 }

@@ -41,9 +41,7 @@ func TestANewPlanIsFollowedOnce(t *testing.T) {
 		}
 		before := f.changes
 		f.plan = 200
-		for range 300 {
-			look(t, keepers...)
-		}
+		looks(t, 300, keepers...)
 		f.want(t, 200)
 		if got := f.changes - before; got != 1 {
 			t.Errorf("got %d changes, want 1", got)
@@ -61,9 +59,7 @@ func TestAPlanThatIsToldOnceDoesNotCount(t *testing.T) {
 		f.plan = 1
 		look(t, k)
 		f.plan = 25
-		for range 300 {
-			look(t, k)
-		}
+		looks(t, 300, k)
 		f.want(t, 25)
 		if f.changes != 1 {
 			t.Errorf("got %d changes, want 1", f.changes)
@@ -77,9 +73,7 @@ func TestAHugePlanIsBounded(t *testing.T) {
 		f := newFleet()
 		f.plan = 150_000
 		k := f.keeper(1, 0)
-		for range 30 {
-			look(t, k)
-		}
+		looks(t, 30, k)
 		f.want(t, 100_000)
 		if f.changes != 1 {
 			t.Errorf("got %d changes, want 1", f.changes)
