@@ -163,47 +163,39 @@ func otherHasTheTask(t *testing.T, other func(w *world, rec task.Record)) {
 	}
 }
 
+// If the worker dies after it learned of the loss, the next worker resumes the workflow.
+func TestALostRecordIsWrittenAgainWhileItsTaskRuns(t *testing.T) {
+	t.Parallel()
+	newWorld(t).writesLostRecord(false)
+}
+
 // The lease of a worker has expired, but nobody else knows the workflow: the next owner resumes it.
 func TestAnOwnerWithAnExpiredLeaseStillWritesWhatItKnows(t *testing.T) {
 	t.Parallel()
-	w := newAgedWorld(t)
+	newAgedWorld(t).writesLostRecord(true)
+}
+
+// writesLostRecord runs a task on a worker whose record is lost, and whose lease may have expired before. It must write
+// the record again before it dies.
+func (w *world) writesLostRecord(leaseExpired bool) {
+	w.t.Helper()
 	deliver := w.request(body(""))
-	ctx, dies := context.WithCancel(t.Context())
+	ctx, dies := context.WithCancel(w.t.Context())
+	defer dies()
 	first := w.worker("w1", stepFunc(endless))
 	var expired atomic.Bool
 	d := deliver(1)
 	d.LeaseExpired = expired.Load
 	verdict := make(chan error, 1)
 	go func() { verdict <- handle(ctx, first, d) }()
-	natstest.Eventually(t, w.runs)
-	expired.Store(true)
+	natstest.Eventually(w.t, w.runs)
+	expired.Store(leaseExpired)
 	w.loseRecords()
 	first.RecordsLost()
-	natstest.Eventually(t, w.runs)
+	natstest.Eventually(w.t, w.runs)
 	dies()
 	if err := <-verdict; !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want the context's error", err)
-	}
-	w.finish("w2", deliver(2))
-	w.wantOneEvent(success, 1)
-}
-
-// If the worker dies after it learned of the loss, the next worker resumes the workflow.
-func TestALostRecordIsWrittenAgainWhileItsTaskRuns(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	deliver := w.request(body(""))
-	ctx, dies := context.WithCancel(t.Context())
-	first := w.worker("w1", stepFunc(endless))
-	verdict := make(chan error, 1)
-	go func() { verdict <- handle(ctx, first, deliver(1)) }()
-	natstest.Eventually(t, w.runs)
-	w.loseRecords()
-	first.RecordsLost()
-	natstest.Eventually(t, w.runs)
-	dies()
-	if err := <-verdict; !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want the context's error", err)
+		w.t.Errorf("got %v, want the context's error", err)
 	}
 	w.finish("w2", deliver(2))
 	w.wantOneEvent(success, 1)
