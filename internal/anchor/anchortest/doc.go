@@ -13,8 +13,8 @@
 // A [Fault] is what goes wrong with one call: an error, a delay, a broken connection, a page of a gateway. Functions
 // such as [Answer], [Reset] and [HTML] return common ones. The faults of a plan strike its task only, in their order;
 // [Server.FailAll] is an outage for all tasks, and [WithRandomFaults] adds faults at random. An outage takes precedence
-// over a plan, and a plan over random faults. A fault can strike before or after the task was accepted:
-// [Fault.ButAccepted] is a call that failed although its workflow runs.
+// over a plan, unless it only makes calls slow, and a plan over random faults. A fault can strike before or after the task
+// was accepted: [Fault.ButAccepted] is a call that failed although its workflow runs.
 //
 // # The log
 //

@@ -119,6 +119,19 @@ func TestOutageStrikesEveryCallUntilItEnds(t *testing.T) {
 	}
 }
 
+func TestASlowOutageDoesNotHideAPlan(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.FailAll(anchortest.Fault{After: time.Millisecond})
+	prompt, err := anchortest.Prompt("x", anchortest.Plan{Submit: []anchortest.Fault{anchortest.Answer(422)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := verdict(t, s, prompt); got != "422" {
+		t.Errorf("got %s, want 422", got)
+	}
+}
+
 func TestSameSeedRollsTheSameFaults(t *testing.T) {
 	t.Parallel()
 	roll := func() (verdicts []string) {

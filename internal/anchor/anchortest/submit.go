@@ -49,16 +49,22 @@ func (s *Server) logPost(t Task, plan Plan) (*entry, Fault) {
 	return log, fault
 }
 
-// faultFor returns the fault that strikes a call: the outage's, the plan's for call number n, or a random one. The caller
-// holds mu.
+// faultFor returns the fault that strikes a call: the outage's, the plan's for call number n, or a random one. An outage that
+// only makes calls slow does not hide what the plan answers. The caller holds mu.
 func (s *Server) faultFor(planned []Fault, n int, age time.Duration, call callKind) Fault {
-	if s.outage != nil {
+	fault, isPlanned := faultAt(planned, n, age)
+	switch {
+	case s.outage == nil && isPlanned:
+		return fault
+	case s.outage == nil:
+		return s.dice.roll(call)
+	case isPlanned && !s.outage.replacesAnswer():
+		fault.Before += s.outage.Before
+		fault.After += s.outage.After
+		return fault
+	default:
 		return *s.outage
 	}
-	if fault, ok := faultAt(planned, n, age); ok {
-		return fault
-	}
-	return s.dice.roll(call)
 }
 
 // accept starts the workflow of a task. It returns the answer, which may be an error for which there is no workflow.
