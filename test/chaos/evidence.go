@@ -182,11 +182,25 @@ func (w *world) searchLogs() error {
 		if bytes.Contains(text, []byte(w.word)) {
 			w.note("a prompt is in %s", place)
 		}
-		for _, bad := range []string{"DATA RACE", "panic"} {
-			if bytes.Contains(text, []byte(bad)) {
-				w.note("%q is in %s", bad, place)
-			}
+		if bytes.Contains(text, []byte("panic")) {
+			w.note("a panic is in %s", place)
+		}
+		if races := ourRaces(text); races > 0 {
+			w.note("%d data races are in %s", races, place)
 		}
 	}
 	return nil
+}
+
+// ourRaces counts the data races in a log, without one that is known in nats.go 1.55: its object store writes the next chunk
+// of an upload into the message that it may still send for the chunk before. A worker reads back what it has uploaded.
+func ourRaces(log []byte) (races int) {
+	for _, report := range bytes.Split(log, []byte("WARNING: DATA RACE"))[1:] {
+		report, _, _ = bytes.Cut(report, []byte("\n=========="))
+		known := bytes.Contains(report, []byte("jetstream.(*obs).Put(")) && bytes.Contains(report, []byte(").publishMsgAsync"))
+		if !known {
+			races++
+		}
+	}
+	return races
 }
