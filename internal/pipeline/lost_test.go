@@ -240,7 +240,7 @@ func TestUnknownMembersOfARecordAreKept(t *testing.T) {
 	w := newWorld(t)
 	deliver := w.request(body(""))
 	w.die("w1", &death{step: "status"}, deliver(1))
-	const unknown = `"batch":"b1","runs":[{"code":"timeout"}]`
+	const unknown = `"cost":"b1","parts":[{"code":"timeout"}]`
 	w.put("a", []byte(strings.TrimSuffix(w.storedRecord(), "}")+","+unknown+"}"))
 	w.finish("w2", deliver(2))
 	if got := w.storedRecord(); !strings.Contains(got, `"state":"succeeded"`) || !strings.Contains(got, unknown) {

@@ -29,15 +29,16 @@ const (
 	InvalidResult     Code = "invalid_result"     // COMPLETED, but the result breaks output_schema
 	WorkflowLost      Code = "workflow_lost"      // the API no longer knows the workflow
 	Timeout           Code = "timeout"            // it did not finish within the request's timeout
-	Canceled          Code = "canceled"           // reserved; not used yet
+	Canceled          Code = "canceled"           // an operator ended it
 	Poisoned          Code = "poisoned"           // ten deliveries ended without progress
+	SecretUnavailable Code = "secret_unavailable" // a file of secret_refs cannot be read; never submitted
 )
 
 // Codes returns all codes.
 func Codes() []Code {
 	return []Code{
 		InvalidRequest, DuplicateTask, Expired, Rejected, SubmissionUnknown, WorkflowFailed, StepLimit,
-		AgentFailed, InvalidResult, WorkflowLost, Timeout, Canceled, Poisoned,
+		AgentFailed, InvalidResult, WorkflowLost, Timeout, Canceled, Poisoned, SecretUnavailable,
 	}
 }
 

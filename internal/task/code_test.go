@@ -23,6 +23,7 @@ func TestCodesAreThoseOfTheContract(t *testing.T) {
 		"timeout":            true,
 		"canceled":           true,
 		"poisoned":           false,
+		"secret_unavailable": true,
 	}
 	for _, code := range task.Codes() {
 		want, known := retryable[code]

@@ -24,12 +24,14 @@ type Event struct {
 	RawResult json.RawMessage `json:"raw_result,omitzero"` // what the API sent, if it differs or the task failed
 	Error     *Error          `json:"error,omitempty"`     // set exactly when Status is Failed
 	Metadata  json.RawMessage `json:"metadata,omitzero"`   // the request's, as it came
+	Batch     string          `json:"batch,omitempty"`     // the request's
 	// Members that were left out, because the event did not fit into a message.
 	Dropped     []string  `json:"dropped,omitempty"`
 	RequestedAt time.Time `json:"requested_at"`
 	SubmittedAt time.Time `json:"submitted_at,omitzero"`
 	FinishedAt  time.Time `json:"finished_at"`
-	Attempts    int       `json:"attempts"` // number of POSTs begun
+	Attempts    int       `json:"attempts"`       // number of POSTs begun
+	Runs        []Run     `json:"runs,omitempty"` // all of them, if there was more than one
 	Polls       int       `json:"polls"`
 	// Upper bound on the delay between the workflow's end and its detection, in milliseconds.
 	UnnoticedMS int64  `json:"unnoticed_ms,omitzero"`

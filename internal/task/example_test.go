@@ -76,7 +76,7 @@ func ExampleRequest_Judge() {
 // A record keeps what a newer version wrote into it.
 func ExampleParseRecord() {
 	r, err := task.ParseRecord([]byte(`{"task_id":"ord-1842","state":"waiting","owner":"w1","epoch":1,"request_seq":7,"digest":"d",` +
-		`"requested_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:00Z","batch":"march"}`))
+		`"requested_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:00Z","cost":"march"}`))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -84,7 +84,7 @@ func ExampleParseRecord() {
 	r.State, r.Attempts = task.Submitting, 1
 	fmt.Println(string(r.JSON()))
 	// Output:
-	// {"task_id":"ord-1842","state":"submitting","owner":"w1","epoch":1,"request_seq":7,"digest":"d","attempts":1,"requested_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:00Z","batch":"march"}
+	// {"task_id":"ord-1842","state":"submitting","owner":"w1","epoch":1,"request_seq":7,"digest":"d","attempts":1,"requested_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:00Z","cost":"march"}
 }
 
 func ExampleEvent_JSON() {

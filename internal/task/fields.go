@@ -43,7 +43,7 @@ type field struct {
 func fields() []field {
 	return []field{
 		{"prompt", true, checkPrompt},
-		{"url", true, checkURL},
+		{"url", true, (*Request).readURL},
 		{"sessionId", false, (*Request).readSessionID},
 		{"agent", true, checkString},
 		{"provider", true, checkString},
@@ -57,13 +57,18 @@ func fields() []field {
 		{"extended_system_message", true, checkString},
 		{"max_steps", true, checkMaxSteps},
 		{secretValues, true, (*Request).readSecrets},
+		{secretRefs, false, (*Request).readSecretRefs},
 		{"output_schema", true, (*Request).readOutputSchema},
 		{"async", false, checkBool}, // accepted and ignored
 		{"extra", false, checkObject},
 		{"task_id", false, checkTaskID},
+		{"batch", false, (*Request).readBatch},
 		{"timeout", false, (*Request).readTimeout},
 		{"expires_at", false, (*Request).readExpiresAt},
 		{"on_unknown_submission", false, (*Request).readOnUnknown},
+		{"retries", false, (*Request).readRetries},
+		{"retry_on", false, (*Request).readRetryOn},
+		{"retry_with", false, (*Request).readRetryWith},
 		{"metadata", false, (*Request).readMetadata},
 	}
 }
@@ -181,6 +186,7 @@ func (r *Request) readSecrets(value json.RawMessage) error {
 		}
 		secrets = append(secrets, redact.Secret{Name: m.name, Value: text})
 	}
+	r.ownSecrets = secrets
 	r.Secrets = Secrets{redact.New(secrets...)}
 	return nil
 }

@@ -16,15 +16,24 @@ const msgIDHeader = "Nats-Msg-Id"
 // maxTaskID is the length of the longest task id, in bytes.
 const maxTaskID = 128
 
-// wellFormed reports whether an id is safe as a key of a KV bucket, as a message id and in a file name. The
+// maxBatch is the length of the longest name of a batch, in bytes.
+const maxBatch = 64
+
+// wellFormed reports whether a task id is a name of the right length.
+func wellFormed(id string) bool { return len(id) <= maxTaskID && isName(id) }
+
+// isBatch reports whether a text can be the name of a batch.
+func isBatch(name string) bool { return len(name) <= maxBatch && isName(name) }
+
+// isName reports whether an id is safe as a key of a KV bucket, as a message id and in a file name. The
 // key is a part of a subject, whose tokens must not be empty (NATS ADR-8): so dots stand neither at an end
 // nor next to each other.
-func wellFormed(id string) bool {
+func isName(id string) bool {
 	const (
 		ends   = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 		inside = ends + "._-="
 	)
-	return 0 < len(id) && len(id) <= maxTaskID && strings.Trim(id, inside) == "" &&
+	return id != "" && strings.Trim(id, inside) == "" &&
 		strings.IndexByte(ends, id[0]) >= 0 && strings.IndexByte(ends, id[len(id)-1]) >= 0 && !strings.Contains(id, "..")
 }
 
@@ -53,6 +62,17 @@ func checkTaskID(r *Request, value json.RawMessage) error {
 		return &violation{rule: fmt.Sprintf("must be 1 to %d letters, digits, '.', '_', '-' or '=', begin and end with a letter or digit, and have no '..'", maxTaskID), got: id}
 	}
 	return r.Delivery.checkIdentity(id)
+}
+
+// readBatch takes the name of the batch that the task belongs to.
+func (r *Request) readBatch(value json.RawMessage) (err error) {
+	if r.Batch, err = stringIn(value); err != nil {
+		return err
+	}
+	if !isBatch(r.Batch) {
+		return &violation{rule: fmt.Sprintf("must be 1 to %d letters, digits, '.', '_', '-' or '=', begin and end with a letter or digit, and have no '..'", maxBatch), got: r.Batch}
+	}
+	return nil
 }
 
 // taskID returns the id that the request gives itself, else the one that its publisher gave the message, else the default.

@@ -20,6 +20,7 @@ type InvalidError struct {
 	// Which field must be what, and what it is. It shows no secret.
 	Message  string
 	Metadata json.RawMessage // the request's, if it can be read and is valid; else nil
+	Batch    string          // the same
 }
 
 // Error returns the message.
@@ -84,6 +85,9 @@ func (v *violation) invalid(d Delivery) *InvalidError {
 	// in a valid request.
 	if metadata := valueOf(all, "metadata"); utf8.Valid(metadata) && checkMetadata(metadata) == nil && checkTokens(metadata) == nil {
 		e.Metadata = bytes.Clone(metadata)
+	}
+	if batch := textOf(valueOf(all, "batch")); isBatch(batch) {
+		e.Batch = batch
 	}
 	return e
 }

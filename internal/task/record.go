@@ -23,6 +23,18 @@ const (
 	Failed     State = "failed"     // its event is stored
 )
 
+// WaitReason is why a task is not submitted yet.
+type WaitReason string
+
+// The reasons.
+const (
+	ForPause WaitReason = "paused" // submissions are paused: by an operator, or because the API asks for it
+	ForRate  WaitReason = "rate"   // the API accepts no more submissions now, or the worker's own rate is used up
+	ForPlan  WaitReason = "plan"   // the API has refused a submission, because the plan's browsers are in use
+	ForSlots WaitReason = "slots"  // other submissions are under way, or before it in line
+	ForRetry WaitReason = "retry"  // a run has failed, and the next one is not due
+)
+
 // Ended reports whether the event of a task in this state is stored.
 func (s State) Ended() bool { return s == Succeeded || s == Failed }
 
@@ -48,6 +60,14 @@ type Record struct {
 	UpdatedAt   time.Time `json:"updated_at"`            // this write
 	ResultSeq   uint64    `json:"result_seq,omitzero"`   // of the event, in the results stream
 	ErrorCode   Code      `json:"error_code,omitempty"`  // of the event; see also UnknownOnce
+
+	Batch string `json:"batch,omitempty"` // the request's
+	Host  string `json:"host,omitempty"`  // of the request's url
+	Run   int    `json:"run,omitzero"`    // which retry it is in; 0 for the first run
+	Runs  []Run  `json:"runs,omitempty"`  // those before this one
+
+	WaitsFor   WaitReason `json:"waits_for,omitempty"`  // while Waiting, for more than a moment
+	WaitsUntil time.Time  `json:"waits_until,omitzero"` // when that is over, if it is known
 
 	// Unknown is a JSON object of the members that this version does not know, or "" if there are none. A newer version
 	// wrote them, and JSON writes them again.
@@ -159,6 +179,14 @@ func ParseRecord(value []byte) (Record, error) {
 // with a submission that next does not know: a worker that had lost the task has made it.
 func (r Record) Precedes(next Record) bool {
 	sameRequest := r.TaskID == next.TaskID && r.RequestSeq == next.RequestSeq && r.RequestedAt.Equal(next.RequestedAt)
-	knowsMore := r.Attempts > next.Attempts || r.WorkflowID != "" && r.WorkflowID != next.WorkflowID
+	knowsMore := r.Attempts > next.Attempts || r.Run > next.Run || r.WorkflowID != "" && !next.hasRun(r.Run, r.WorkflowID)
 	return sameRequest && !r.State.Ended() && !knowsMore && (r.Epoch < next.Epoch || r.Epoch == next.Epoch && r.Owner == next.Owner)
+}
+
+// hasRun reports whether a run of the task had this workflow.
+func (r Record) hasRun(run int, workflowID string) bool {
+	if run < len(r.Runs) {
+		return r.Runs[run].WorkflowID == workflowID
+	}
+	return run == r.Run && r.WorkflowID == workflowID
 }

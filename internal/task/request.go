@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/task/redact"
 	"github.com/capstan-worker/capstan/internal/task/schema"
 )
 
@@ -43,12 +44,21 @@ type Request struct {
 
 	OutputSchema json.RawMessage // what the result must fit; nil if anything will do
 	Metadata     json.RawMessage // as it came, or nil
+	Batch        string          // groups tasks; empty for none
+	Host         string          // of the url, in lower case; empty without a url
 	Secrets      Secrets
-	Timeout      time.Duration // maximum run time, from submission
-	ExpiresAt    time.Time     // do not submit after this time; zero for never
+	SecretRefs   []SecretRef   // secrets that are read from files; see WithSecrets and AddSecrets
+	Timeout      time.Duration // maximum run time of each run, from submission
+	ExpiresAt    time.Time     // do not submit the first run after this time; zero for never
 	Resubmit     bool          // whether it may be submitted once more after an unknown outcome
 
-	schemas *schema.Checker
+	MaxRetries int               // how often a failed run is run again; see Retries
+	RetryOn    []Code            // after which failures; nil for the default ones
+	RetryWith  []json.RawMessage // by retry: what replaces the request's members; see BodyOf
+
+	ownSecrets []redact.Secret // of secret_values
+	refSecrets []redact.Secret // values that the files had
+	schemas    *schema.Checker
 }
 
 // KeptSize returns how many bytes of a submitted request are needed until its event is stored.
@@ -108,6 +118,9 @@ func (r *Request) checkTogether(d Delivery, known []field, all []member) error {
 		return &violation{field: "prompt", rule: "is required"}
 	case valueOf(all, "url") == nil && valueOf(all, "sessionId") == nil:
 		return &violation{rule: "set url or sessionId"}
+	}
+	if err := checkSecretNames(all); err != nil {
+		return err
 	}
 	return checkExtra(known, all)
 }

@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// checkURL accepts a URL that a browser would open over HTTP. The error shows no password.
-func checkURL(_ *Request, value json.RawMessage) error {
+// maxHost is the length of the longest host that a record keeps, in bytes: that of the longest DNS name.
+const maxHost = 253
+
+// readURL accepts a URL that a browser would open over HTTP, and takes its host. The error shows no password.
+func (r *Request) readURL(value json.RawMessage) error {
 	text, err := stringIn(value)
 	if err != nil {
 		return err
@@ -20,6 +23,9 @@ func checkURL(_ *Request, value json.RawMessage) error {
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return &violation{rule: rule, got: u.Redacted()}
+	}
+	if host := strings.ToLower(u.Hostname()); len(host) <= maxHost {
+		r.Host = host
 	}
 	return nil
 }
