@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/streams"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -48,6 +49,9 @@ func connect(opts ...nats.Option) (*client, error) {
 // url is the address of the connected server, or of the first one while there is none. It has no login, so that it can be
 // shown in messages.
 func (c *client) url() string { return cmp.Or(c.nc.ConnectedUrlRedacted(), c.server) }
+
+// queue is the queue as package operator takes it.
+func (c *client) queue() operator.Queue { return operator.Queue{Conn: c.nc, JS: c.js, Config: c.cfg} }
 
 // whileConnected returns a context that ends with ctx, and also when the connection is closed for good: a
 // client gives up if a server refuses its login twice. Its cause is then an error for the user.

@@ -25,6 +25,13 @@ type Config struct {
 	Bucket string `split_words:"true" default:"task_control" desc:"KV bucket in which the workers share what they learn"`
 }
 
+// The keys by which operators steer the workers.
+const (
+	CancelPrefix      = "cancel."       // and a task id: ends the task; see task.ParseCancellation
+	CancelBatchPrefix = "cancel-batch." // and a batch: ends its tasks
+	PauseKey          = "pause"         // submits nothing; see task.ParsePause
+)
+
 // Access says how a worker uses the bucket.
 type Access struct {
 	JetStream func() jetstream.JetStream // in the domain of the settings; called once there is something to read or write
