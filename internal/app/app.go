@@ -215,6 +215,9 @@ const (
 
 	// ownerGrace is the minimum time for which a worker watches a task that it found in the middle of its submission.
 	ownerGrace = 5 * time.Second
+
+	// retryWait is about how long a task waits for its first retry: up to 5 minutes for the last ones.
+	retryWait = 5 * time.Second
 )
 
 // pipelineConfig is the configuration of the pipeline, which has no settings of its own: it follows from
@@ -225,7 +228,7 @@ func (w *worker) pipelineConfig() pipeline.Config {
 		Defaults: task.Defaults{
 			Timeout: w.cfg.Task.Timeout, Resubmit: w.cfg.OnUnknownSubmission == "resubmit", Schemas: schema.NewChecker(w.budgets.Checks),
 		},
-		PostTimeout: w.cfg.Anchor.RequestTimeout + postMargin, AckWait: w.cfg.AckWait, OwnerGrace: ownerGrace,
+		PostTimeout: w.cfg.Anchor.RequestTimeout + postMargin, AckWait: w.cfg.AckWait, OwnerGrace: ownerGrace, RetryWait: retryWait,
 		Reconnects: func() uint64 { return w.nc.Stats().Reconnects },
 		Keys:       w.api.Keys, Clock: w.clock, Tracer: w.tracer,
 	}

@@ -94,6 +94,13 @@ func (r *Requests) Invalidate() {
 // StoredAt returns when the stream stored the request with this sequence. The error is task.ErrNoRequest if the stream
 // no longer has it.
 func (r *Requests) StoredAt(ctx context.Context, seq uint64) (time.Time, error) {
+	d, err := r.Read(ctx, seq)
+	return d.Stored, err
+}
+
+// Read returns the request with this sequence as it is stored. The error is task.ErrNoRequest if the stream no longer has
+// it.
+func (r *Requests) Read(ctx context.Context, seq uint64) (task.Delivery, error) {
 	msg, err := jet.Retry(ctx, r.read, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		msg, err := r.stream.GetMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -102,7 +109,9 @@ func (r *Requests) StoredAt(ctx context.Context, seq uint64) (time.Time, error) 
 		return msg, err
 	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("read request %d: %w", seq, err)
+		return task.Delivery{}, fmt.Errorf("read request %d: %w", seq, err)
 	}
-	return msg.Time.UTC(), nil
+	return task.Delivery{
+		Stream: r.stream.CachedInfo().Config.Name, Seq: seq, Stored: msg.Time.UTC(), Header: msg.Header, Data: msg.Data,
+	}, nil
 }

@@ -124,6 +124,7 @@ func (r *run) firstRecord(ctx context.Context) (task.Record, beginning, error) {
 	first := task.Record{
 		TaskID: r.req.TaskID, State: task.Waiting, Owner: r.cfg.Worker, Epoch: 1,
 		RequestSeq: d.Seq, RequestedAt: d.Stored, Digest: r.req.Digest, SessionID: r.req.SessionID,
+		Batch: r.req.Batch, Host: r.req.Host,
 	}
 	lost, err := r.recordLoss(ctx)
 	if err != nil {
@@ -138,11 +139,28 @@ func (r *run) firstRecord(ctx context.Context) (task.Record, beginning, error) {
 	if lost == maybeSubmitted {
 		return asUnknown(first), taskBegan, nil
 	}
-	if r.acquireSlot(ctx, patience) == nil && !r.expired() {
+	if r.acquireAtOnce(ctx) {
 		return r.asSubmitting(first), taskBegan, nil
 	}
-	r.releaseSlot(task.ErrNotSubmitted) // it may have expired while it waited for the slot
+	first.WaitsFor, first.WaitsUntil = r.Admission.Waits()
 	return first, taskBegan, nil
+}
+
+// acquireAtOnce reports whether the task has a slot soon and can be submitted, so that its first record may say so.
+func (r *run) acquireAtOnce(ctx context.Context) bool {
+	if _, canceled := r.canceled(ctx); canceled {
+		return false
+	}
+	waitCtx, stop := r.untilCanceled(ctx)
+	defer stop()
+	if r.acquireSlot(waitCtx, 0, patience) != nil {
+		return false
+	}
+	if verdict, _ := r.unfit(ctx, &task.Record{}, nil); verdict != nil {
+		r.releaseSlot(task.ErrNotSubmitted)
+		return false
+	}
+	return true
 }
 
 // createChecked creates the record, unless something has happened while the run waited for its slot. While other workers

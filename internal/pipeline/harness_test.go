@@ -68,8 +68,8 @@ func (p parts) Replay(ctx context.Context, d task.Delivery, id string, seq uint6
 	return p.do("replay", func() error { return p.Publisher.Replay(ctx, d, id, seq) })
 }
 
-func (p parts) DeadLetter(ctx context.Context, d task.Delivery, data []byte, reason string) error {
-	return p.do("dead-letter", func() error { return p.Publisher.DeadLetter(ctx, d, data, reason) })
+func (p parts) DeadLetter(ctx context.Context, d task.Delivery, letter task.DeadLetter) error {
+	return p.do("dead-letter", func() error { return p.Publisher.DeadLetter(ctx, d, letter) })
 }
 
 func (p parts) Submit(ctx context.Context, session string, body []byte) (id string, err error) {
@@ -99,6 +99,11 @@ type world struct {
 	postTimeout time.Duration // of the workers
 	ackWait     time.Duration // of the workers
 	reconnects  func() uint64 // of the workers; nil: never
+
+	steering   pipeline.Steering // nil: nobody steers
+	retryWait  time.Duration
+	keepFailed bool
+	secretsDir string
 }
 
 func newWorld(t *testing.T) *world {
@@ -154,7 +159,7 @@ func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 	return pipeline.New(w.config(name), pipeline.Parts{
 		Requests:  consumer.NewRequests(w.stream("TASKS"), reg, log),
 		Admission: admission.New(admission.Config{Concurrency: 2}, limit, reg, log),
-		API:       p, Tracker: p, Poller: polls, Publisher: p,
+		API:       p, Tracker: p, Poller: polls, Publisher: p, Steering: w.steering,
 	}, reg, log)
 }
 
@@ -162,6 +167,7 @@ func (w *world) config(name string) pipeline.Config {
 	return pipeline.Config{
 		Worker: name, Defaults: task.Defaults{Timeout: time.Minute},
 		PostTimeout: w.postTimeout, AckWait: w.ackWait, OwnerGrace: 100 * time.Millisecond, Clock: w.clock, Keys: w.keys, Reconnects: w.reconnects,
+		RetryWait: w.retryWait, KeepFailed: w.keepFailed, SecretsDir: w.secretsDir,
 	}
 }
 
@@ -293,6 +299,21 @@ func (w *world) wantOneEvent(want task.Code, workflows int) task.Event {
 }
 
 const success task.Code = "none" // of a task that succeeded
+
+// bodies returns what was posted for the task, in order.
+func (w *world) bodies() (all []map[string]any) {
+	w.t.Helper()
+	for _, log := range w.api.Logs() {
+		for _, posted := range log.Bodies {
+			var body map[string]any
+			if err := json.Unmarshal(posted, &body); err != nil {
+				w.t.Fatal(err)
+			}
+			all = append(all, body)
+		}
+	}
+	return all
+}
 
 // records reads and writes records beside the workers.
 func (w *world) records() *tracker.Tracker {

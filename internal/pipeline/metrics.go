@@ -32,6 +32,7 @@ func (r *run) enterStep(next step) {
 		r.metrics.inFlight.WithLabelValues(string(r.step)).Dec()
 	}
 	r.since = now
+	r.noteStep(next, now)
 	if r.step = next; next != stepNone {
 		r.metrics.inFlight.WithLabelValues(string(next)).Inc()
 	}
@@ -42,6 +43,7 @@ type metrics struct {
 	tasks          *prometheus.CounterVec // by status and code
 	inFlight       *prometheus.GaugeVec   // by step
 	takeovers      prometheus.Counter
+	retries        *prometheus.CounterVec   // by code
 	steps          *prometheus.HistogramVec // by step
 	queued, ran    prometheus.Histogram
 	detectionDelay prometheus.Histogram
@@ -73,6 +75,9 @@ func newMetrics(reg prometheus.Registerer, oldest func() float64) metrics {
 		takeovers: f.NewCounter(prometheus.CounterOpts{
 			Name: "capstan_takeovers_total", Help: "Tasks taken over from an earlier delivery.",
 		}),
+		retries: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "capstan_retries_total", Help: "Runs that failed and after which their task is run again, by error code.",
+		}, []string{"code"}),
 		queued: histogram("capstan_task_queued_seconds", "Time from storing the request to the start of its workflow.",
 			prometheus.ExponentialBuckets(0.005, 4, 12)),
 		ran: histogram("capstan_task_run_seconds", "Time from the start of the workflow to the task's event.",
@@ -99,6 +104,9 @@ func (m *metrics) createSeries() {
 	m.tasks.WithLabelValues(string(task.Succeeded), noCode)
 	for _, code := range task.Codes() {
 		m.tasks.WithLabelValues(string(task.Failed), string(code))
+	}
+	for _, code := range task.Retriable() {
+		m.retries.WithLabelValues(string(code))
 	}
 	for _, s := range []step{stepClaim, stepSubmit, stepPoll, stepPublish} {
 		m.inFlight.WithLabelValues(string(s))

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
@@ -21,6 +22,8 @@ import (
 type Requests interface {
 	// StoredAt returns when the stream stored the request with this sequence, or task.ErrNoRequest.
 	StoredAt(ctx context.Context, seq uint64) (time.Time, error)
+	// Read returns the request with this sequence as it is stored, or task.ErrNoRequest.
+	Read(ctx context.Context, seq uint64) (task.Delivery, error)
 	// Created returns when the stream was created, by the server's clock.
 	Created(ctx context.Context) time.Time
 }
@@ -36,6 +39,8 @@ type Admission interface {
 	BrowserFreed()
 	// Paused reports whether submissions are paused, why, and until when.
 	Paused() (reason task.Reason, until time.Time, paused bool)
+	// Waits returns what a task waits for that has no slot, and until when; the zero time if that is not known.
+	Waits() (reason task.WaitReason, until time.Time)
 }
 
 // Submitter starts workflows.
@@ -83,8 +88,8 @@ type Publisher interface {
 	Find(ctx context.Context, d task.Delivery, taskID, digest string) (ev task.Event, seq uint64, answered bool, err error)
 	// Replay publishes the stored event with this sequence once more, or returns task.ErrNoEvent.
 	Replay(ctx context.Context, d task.Delivery, taskID string, seq uint64) error
-	// DeadLetter stores the data of a request that cannot be run, with its headers and the reason.
-	DeadLetter(ctx context.Context, d task.Delivery, data []byte, reason string) error
+	// DeadLetter stores a request whose task has failed, with its headers and the reason.
+	DeadLetter(ctx context.Context, d task.Delivery, letter task.DeadLetter) error
 }
 
 // Config describes the worker.
@@ -106,6 +111,12 @@ type Config struct {
 	// forgotten a delivery, and give the request to another worker at once.
 	Reconnects func() uint64
 
+	// RetryWait is about how long a task waits for its first retry. The waits for further ones grow to 60 times as long.
+	RetryWait time.Duration
+
+	KeepFailed bool   // keep the request of every task that failed, not only of those that were refused
+	SecretsDir string // the folder of the files that secret_refs name; empty: there is none
+
 	Keys   func() []string   // the API keys of this worker, which no event may show; nil: none
 	Clock  *servertime.Clock // of the NATS server
 	Tracer trace.Tracer      // creates the spans of tasks; nil: there are none
@@ -119,22 +130,29 @@ type Parts struct {
 	Tracker   Tracker
 	Poller    Poller
 	Publisher Publisher
+	Steering  Steering // nil: nobody steers
 }
 
 // Pipeline runs tasks. The state of a task is in its record and its run, not here.
 type Pipeline struct {
 	Parts
-	cfg         Config
-	log         zerolog.Logger
-	metrics     metrics
-	unsubmitted *unsubmitted
-	keysOnly    keysOnly
+	cfg      Config
+	log      zerolog.Logger
+	metrics  metrics
+	runs     *runs
+	keysOnly keysOnly
+	letters  *semaphore.Weighted // one for each request that is about to become a dead letter
 }
 
 // New returns a pipeline through these parts.
 func New(cfg Config, p Parts, reg prometheus.Registerer, log zerolog.Logger) *Pipeline {
-	u := newUnsubmitted()
-	return &Pipeline{Parts: p, cfg: cfg, log: log, metrics: newMetrics(reg, u.oldest), unsubmitted: u}
+	all := &runs{all: map[*run]struct{}{}}
+	if p.Steering == nil {
+		p.Steering = unsteered{}
+	}
+	return &Pipeline{
+		Parts: p, cfg: cfg, log: log, metrics: newMetrics(reg, all.oldest), runs: all, letters: semaphore.NewWeighted(maxLetters),
+	}
 }
 
 // Handle runs one request from its delivery to its event. It returns nil when the request is done: everything final
@@ -152,21 +170,38 @@ func (p *Pipeline) Handle(ctx context.Context, d *task.Delivery) error {
 	if done || err != nil {
 		return err
 	}
+	for rec != nil && err == nil {
+		rec, err = r.runOnce(ctx, rec)
+	}
+	return err
+}
+
+// runOnce takes the task through one run. It returns the record of the next run, or nil if the task has its event.
+func (r *run) runOnce(ctx context.Context, rec *task.Record) (next *task.Record, _ error) {
 	rec, verdict, err := r.submit(ctx, rec)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if verdict != nil { // no workflow runs
-		return r.publish(ctx, rec, nil, verdict)
+		return nil, r.publish(ctx, rec, nil, verdict)
 	}
 	rec, outcome, err := r.wait(ctx, rec)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer outcome.Release()
-	verdict, err = r.judge(ctx, outcome)
+	return r.conclude(ctx, rec, outcome)
+}
+
+// conclude judges how the workflow of a run has ended. It records the next run and returns its record, or publishes the
+// task's event.
+func (r *run) conclude(ctx context.Context, rec *task.Record, outcome *task.Outcome) (next *task.Record, _ error) {
+	verdict, err := r.judge(ctx, outcome)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return r.publish(ctx, rec, outcome, verdict)
+	if r.isRetried(rec, verdict) {
+		return r.retry(ctx, rec, verdict)
+	}
+	return nil, r.publish(ctx, rec, outcome, verdict)
 }

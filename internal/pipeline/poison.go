@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,12 +69,13 @@ func (p *Pipeline) endPoisoned(ctx context.Context, d *task.Delivery, count task
 		return err
 	}
 	why := task.NewError(task.Poisoned, fmt.Sprintf("%d deliveries ended without progress: the request kills or hangs workers", count.Count))
-	if err := p.Publisher.DeadLetter(ctx, *d, withoutSecrets(d.Data), why.Message); err != nil {
-		return err
+	ev := p.refusal(d, cmp.Or(count.TaskID, d.DefaultID()), why)
+	ev.Batch = rec.Batch
+	letter := task.DeadLetter{
+		Body: withoutSecrets(d.Data), TaskID: ev.TaskID, Code: task.Poisoned, Host: rec.Host, Batch: rec.Batch, Reason: why.Message,
 	}
-	ev := p.refusal(d, count.TaskID, why)
-	if ev.TaskID == "" {
-		ev.TaskID = d.DefaultID()
+	if err := p.Publisher.DeadLetter(ctx, *d, letter); err != nil {
+		return err
 	}
 	ev.WorkflowID, ev.SubmittedAt, ev.Attempts, ev.Polls, ev.Digest = rec.WorkflowID, rec.SubmittedAt, rec.Attempts, rec.Polls, rec.Digest
 	if err := p.publishPoisoned(ctx, d, ev, rec); err != nil {

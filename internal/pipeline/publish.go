@@ -35,6 +35,9 @@ func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outco
 	if err != nil {
 		return err
 	}
+	if err := r.keepFailed(ctx, &ev); err != nil {
+		return err
+	}
 	rec, err = r.advance(ctx, rec.Finished(ev, seq))
 	if err != nil {
 		return err
@@ -49,9 +52,9 @@ func (r *run) event(rec *task.Record, outcome *task.Outcome, verdict *task.Verdi
 	ev := task.Event{
 		TaskID: rec.TaskID, Status: task.Succeeded,
 		WorkflowID: rec.WorkflowID,
-		Result:     verdict.Result, RawResult: verdict.RawResult, Error: verdict.Error, Metadata: r.req.Metadata,
+		Result:     verdict.Result, RawResult: verdict.RawResult, Error: verdict.Error, Metadata: r.req.Metadata, Batch: r.req.Batch,
 		RequestedAt: rec.RequestedAt, SubmittedAt: rec.SubmittedAt, FinishedAt: notBefore(r.cfg.Clock.Now(), rec.SubmittedAt, rec.RequestedAt),
-		Attempts: rec.Attempts, Polls: rec.Polls, Worker: r.cfg.Worker, Digest: rec.Digest,
+		Attempts: rec.Attempts, Runs: r.allRuns(rec, verdict), Polls: rec.Polls, Worker: r.cfg.Worker, Digest: rec.Digest,
 	}
 	if outcome != nil {
 		ev.WorkflowStatus, ev.UnnoticedMS = outcome.Status, outcome.DetectionDelay.Milliseconds()
@@ -59,7 +62,7 @@ func (r *run) event(rec *task.Record, outcome *task.Outcome, verdict *task.Verdi
 	if ev.Error != nil {
 		ev.Status = task.Failed
 	}
-	return r.secrets().Event(ev)
+	return r.hidden().Event(ev)
 }
 
 // notBefore returns t, or one of the earlier times if that is up to a second later than t: the server's time is known
@@ -73,9 +76,9 @@ func notBefore(t time.Time, earlier ...time.Time) time.Time {
 	return t
 }
 
-// secrets are what no event may show: those of the request, and the API keys of this worker, which the API may repeat
+// hidden are what no event may show: the secrets of the request, and the API keys of this worker, which the API may repeat
 // in an answer.
-func (r *run) secrets() task.Secrets {
+func (r *run) hidden() task.Secrets {
 	var keys []string
 	if r.cfg.Keys != nil {
 		keys = r.cfg.Keys()

@@ -20,11 +20,17 @@ type run struct {
 	drained    <-chan struct{}    // closed when the worker drains
 	posted     bool               // a POST has left, and its outcome is not recorded yet
 	slot       func(error)        // releases the submission slot; nil while the run has none
-	own        ownRefusals
-	span       trace.Span // of the task; nil without a Tracer
+	kind       string             // of the run, for the poller
+	secrets    []string           // the values of the request's SecretRefs, if hasSecrets
+	hasSecrets bool
 
-	step  step      // for the metrics
-	since time.Time // when the step began
+	stopSteering func() // ends the wait for a cancellation
+	own          ownRefusals
+	span         trace.Span // of the task; nil without a Tracer
+
+	step     step      // for the metrics
+	since    time.Time // when the step began
+	progress progress
 }
 
 // receive counts the delivery and reads the request. It returns no run if that already answers the request: it is
@@ -51,8 +57,9 @@ func (p *Pipeline) receive(ctx context.Context, d *task.Delivery) (*run, error) 
 	if err := p.nameCount(ctx, &count, req.TaskID); err != nil {
 		return nil, err
 	}
-	r := &run{Pipeline: p, req: req, count: count, reconnects: reconnects, drained: ctx.Done()}
+	r := &run{Pipeline: p, req: req, count: count, reconnects: reconnects, drained: ctx.Done(), stopSteering: func() {}}
 	r.enterStep(stepClaim)
+	p.runs.add(r)
 	return r, nil
 }
 
@@ -63,6 +70,8 @@ func (r *run) end(ctx context.Context) {
 	if ctx.Err() != nil {
 		r.resetCount(ctx)
 	}
+	r.stopSteering()
+	r.runs.remove(r)
 	r.enterStep(stepNone)
 	r.endTrace()
 }

@@ -44,7 +44,7 @@ func (r *run) save(ctx context.Context, next task.Record) (*task.Record, error) 
 // What only this run knows, such as the workflow, is written even if its lease has expired: another worker that has the
 // request waits for it, and would else run the task a second time.
 func (r *run) saveLost(ctx context.Context, rec task.Record) (task.Record, error) {
-	isKnown := rec.WorkflowID != "" || rec.State.Ended() || r.posted || rec.UnknownOnce()
+	isKnown := rec.WorkflowID != "" || rec.State.Ended() || r.posted || rec.UnknownOnce() || rec.Run > 0
 	switch {
 	case !isKnown && r.req.Delivery.LostLease(), isKnown && !rec.State.Ended() && r.endedElsewhere(ctx, rec):
 		return rec, task.ErrNotOwner

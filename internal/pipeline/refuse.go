@@ -15,18 +15,12 @@ func (p *Pipeline) refuse(ctx context.Context, d *task.Delivery, why error) erro
 		return why
 	}
 	ctx = context.WithoutCancel(ctx)
-	var body []byte
-	var kept bool
-	d.WhileBusy(func() { body, kept = task.RedactRequest(d.Data) })
-	reason := invalid.Error()
-	if !kept {
-		reason += "; " + task.NoBody
-	}
-	if err := p.Publisher.DeadLetter(ctx, *d, body, reason); err != nil {
+	letter := task.DeadLetter{TaskID: invalid.TaskID, Code: task.InvalidRequest, Batch: invalid.Batch, Reason: invalid.Error()}
+	if err := p.deadLetter(ctx, *d, letter); err != nil {
 		return err
 	}
 	ev := p.refusal(d, invalid.TaskID, task.NewError(task.InvalidRequest, invalid.Error()))
-	ev.Metadata = invalid.Metadata
+	ev.Metadata, ev.Batch = invalid.Metadata, invalid.Batch
 	if err := p.publishRefusal(ctx, d, ev); err != nil {
 		return err
 	}
@@ -56,8 +50,12 @@ func (p *Pipeline) publishRefusal(ctx context.Context, d *task.Delivery, ev task
 func (r *run) refuseDuplicate(ctx context.Context, why string) error {
 	d := &r.req.Delivery
 	ev := r.refusal(d, r.req.TaskID, task.NewError(task.DuplicateTask, "task_id "+r.req.TaskID+" "+why))
-	ev.Metadata = r.req.Metadata
-	if err := r.Publisher.PublishPerRequest(context.WithoutCancel(ctx), *d, ev, d.Deliveries > 1); err != nil {
+	ev.Metadata, ev.Batch = r.req.Metadata, r.req.Batch
+	ctx = context.WithoutCancel(ctx)
+	if err := r.Publisher.PublishPerRequest(ctx, *d, ev, d.Deliveries > 1); err != nil {
+		return err
+	}
+	if err := r.keepFailed(ctx, &ev); err != nil {
 		return err
 	}
 	r.metrics.countEvent(&ev)

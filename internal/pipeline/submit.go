@@ -23,18 +23,12 @@ const (
 // says submitting: only from then on can the outcome be unknown.
 func (r *run) submit(ctx context.Context, rec *task.Record) (*task.Record, *task.Verdict, error) {
 	r.enterStep(stepSubmit)
-	if rec.State != task.Running {
-		r.unsubmitted.add(r)
-		defer r.unsubmitted.remove(r)
-	}
 	var verdict *task.Verdict
 	var err error
 	for verdict == nil && err == nil {
 		switch {
 		case rec.State == task.Running:
-			// The workflow runs. The wait may be long and the body large, so the body is dropped.
-			r.req.Body = nil
-			r.req.Delivery.ReportSize(r.req.KeptSize())
+			r.submitted(rec)
 			return rec, nil, nil
 		case rec.State == task.Waiting:
 			// It is not submitted. Its request was read and did no harm, so it is not poisoned.
@@ -51,43 +45,71 @@ func (r *run) submit(ctx context.Context, rec *task.Record) (*task.Record, *task
 	return rec, verdict, err
 }
 
+// submitted drops what the wait for a workflow does not need: it may be long, and the body large.
+func (r *run) submitted(rec *task.Record) {
+	r.kind = r.req.KindOf(rec.Run)
+	r.redactReferences(rec)
+	if rec.Run >= r.req.MaxRetries { // it is the last run
+		r.req.Body = nil
+	}
+	r.req.Delivery.ReportSize(r.req.KeptSize())
+}
+
 // admit waits for a slot and then writes the record that announces the submission.
 func (r *run) admit(ctx context.Context, rec *task.Record) (*task.Record, *task.Verdict, error) {
-	err := r.acquireSlot(ctx, 0)
-	if r.expired() {
-		r.releaseSlot(task.ErrNotSubmitted)
-		return rec, failed(rec, task.Expired, "expires_at, "+r.req.ExpiresAt.Format(time.RFC3339Nano)+", passed before the task could be submitted"), nil
+	rec, err := r.awaitSlot(ctx, rec)
+	verdict, err := r.unfit(ctx, rec, err)
+	if verdict == nil && err == nil {
+		// The wait may have been long. If the bucket was recreated meanwhile, another worker's record can have the revision
+		// that this run would write over.
+		if rec, err = r.confirm(ctx, rec); err == nil {
+			rec, err = r.advance(ctx, r.asSubmitting(*rec))
+		}
 	}
-	if err != nil {
-		return rec, nil, err
-	}
-	// The wait may have been long. If the bucket was recreated meanwhile, another worker's record can have the revision
-	// that this run would write over.
-	if rec, err = r.confirm(ctx, rec); err == nil {
-		rec, err = r.advance(ctx, r.asSubmitting(*rec))
-	}
-	if err != nil {
+	if verdict != nil || err != nil {
 		r.releaseSlot(task.ErrNotSubmitted)
 	}
-	return rec, nil, err
+	return rec, verdict, err
+}
+
+// unfit returns the verdict on a task that must not be submitted, whatever the API would say, or nil. waited is the error
+// of the wait for a slot. It is returned if it decides nothing about the task.
+func (r *run) unfit(ctx context.Context, rec *task.Record, waited error) (*task.Verdict, error) {
+	isEnd := errors.Is(waited, task.ErrCanceled) || errors.Is(waited, context.Canceled) || errors.Is(waited, context.DeadlineExceeded)
+	if waited != nil && !isEnd {
+		return nil, waited
+	}
+	c, isCanceled := r.canceled(ctx)
+	switch {
+	case isCanceled, errors.Is(waited, task.ErrCanceled):
+		return failed(rec, task.Canceled, c.String()+"; it was not submitted"), nil
+	case r.expired(rec.Run):
+		return failed(rec, task.Expired, "expires_at, "+r.req.ExpiresAt.Format(time.RFC3339Nano)+", passed before the task could be submitted"), nil
+	case waited != nil:
+		return nil, waited
+	}
+	if err := r.readSecrets(); err != nil {
+		return failed(rec, task.SecretUnavailable, err.Error()), nil
+	}
+	return nil, nil
 }
 
 // asSubmitting returns the record as it is written before a POST.
 func (r *run) asSubmitting(rec task.Record) task.Record {
-	rec.State = task.Submitting
+	rec.State, rec.WaitsFor, rec.WaitsUntil = task.Submitting, "", time.Time{}
 	rec.Attempts++
 	rec.PostUntil = r.cfg.Clock.Now().Add(r.cfg.PostTimeout)
 	return rec
 }
 
-// acquireSlot waits for a submission slot, no longer than longest (0: no bound) and not beyond expires_at.
-func (r *run) acquireSlot(ctx context.Context, longest time.Duration) error {
+// acquireSlot waits for a submission slot, no longer than longest (0: no bound), and in the first run not beyond expires_at.
+func (r *run) acquireSlot(ctx context.Context, run int, longest time.Duration) error {
 	if longest > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, longest)
 		defer cancel()
 	}
-	if !r.req.ExpiresAt.IsZero() {
+	if !r.req.ExpiresAt.IsZero() && run == 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, r.req.ExpiresAt.Sub(r.cfg.Clock.Now()))
 		defer cancel()
@@ -108,9 +130,9 @@ func (r *run) releaseSlot(result error) {
 	}
 }
 
-// expired reports whether the request may no longer be submitted, by the server's clock.
-func (r *run) expired() bool {
-	return !r.req.ExpiresAt.IsZero() && !r.cfg.Clock.Now().Before(r.req.ExpiresAt)
+// expired reports whether the request may no longer be submitted, by the server's clock. A retry is not bound by that.
+func (r *run) expired(run int) bool {
+	return run == 0 && !r.req.ExpiresAt.IsZero() && !r.cfg.Clock.Now().Before(r.req.ExpiresAt)
 }
 
 // post submits the task and records the answer. A shutdown interrupts neither: a workflow whose answer is not recorded
@@ -121,8 +143,11 @@ func (r *run) post(ctx context.Context, rec *task.Record) (*task.Record, *task.V
 	if err != nil {
 		return rec, nil, err
 	}
+	if _, canceled := r.canceled(ctxPost); canceled {
+		return r.withhold(ctxPost, rec)
+	}
 	r.posted = true
-	id, err := r.callAPI(ctxPost)
+	id, err := r.callAPI(ctxPost, r.body(rec))
 	r.releaseSlot(err)
 	if err == nil {
 		rec, err = r.saveRunning(ctxPost, rec, id)
@@ -140,12 +165,21 @@ func (r *run) post(ctx context.Context, rec *task.Record) (*task.Record, *task.V
 	case refusal.Kind == task.NotNow:
 		rec, err = r.saveWaiting(ctxPost, rec, rec.ErrorCode)
 		if err == nil {
-			err = sleep(ctx, r.ownWait(refusal))
+			err = r.rest(ctx, r.ownWait(refusal))
 		}
 		return rec, nil, err
 	default:
 		return r.unknown(ctx, rec, refusal.Error())
 	}
+}
+
+// withhold takes back the announcement of a submission that has not begun.
+func (r *run) withhold(ctx context.Context, rec *task.Record) (*task.Record, *task.Verdict, error) {
+	r.releaseSlot(task.ErrNotSubmitted)
+	unsent := *rec
+	unsent.Attempts--
+	rec, err := r.saveWaiting(ctx, &unsent, rec.ErrorCode)
+	return rec, nil, err
 }
 
 // announce returns the record as it is right before the POST. Writing it may have taken as long as an outage of NATS:
@@ -195,7 +229,7 @@ func (r *run) unknown(ctx context.Context, rec *task.Record, why string) (*task.
 	}
 	rec, err := r.saveWaiting(context.WithoutCancel(ctx), rec, task.SubmissionUnknown)
 	if err == nil {
-		err = sleep(ctx, resubmitWait/2+rand.N(resubmitWait))
+		err = r.rest(ctx, resubmitWait/2+rand.N(resubmitWait))
 	}
 	return rec, nil, err
 }

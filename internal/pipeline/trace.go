@@ -86,10 +86,10 @@ func (r *run) beginSpan(ctx context.Context, name string, kind trace.SpanKind) (
 }
 
 // callAPI posts the task, in a span.
-func (r *run) callAPI(ctx context.Context) (workflowID string, err error) {
+func (r *run) callAPI(ctx context.Context, body []byte) (workflowID string, err error) {
 	ctx, end := r.beginSpan(ctx, "submit", trace.SpanKindClient)
 	defer func() { end(err) }()
-	workflowID, err = r.API.Submit(ctx, r.req.SessionID, r.req.Body)
+	workflowID, err = r.API.Submit(ctx, r.req.SessionID, body)
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(attribute.String("http.request.method", http.MethodPost), attribute.String("capstan.workflow.id", workflowID))
 		if refusal, ok := errors.AsType[*task.SubmitError](err); ok && refusal.HTTPStatus > 0 {

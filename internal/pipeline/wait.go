@@ -19,14 +19,11 @@ func (r *run) wait(ctx context.Context, rec *task.Record) (*task.Record, *task.O
 	r.enterStep(stepPoll)
 	polls := rec.Polls
 	for resumed := rec.Epoch > 1; ; resumed = true {
-		waitCtx, endSpan := r.beginSpan(ctx, "wait", trace.SpanKindInternal)
+		waitCtx, end := r.beginWait(ctx)
 		outcome, err := r.Poller.Wait(waitCtx, r.watch(ctx, rec, resumed))
-		traceWait(waitCtx, rec.WorkflowID, outcome.Polls)
-		endSpan(err)
 		polls += outcome.Polls
-		switch {
+		switch err = end(rec, outcome, err); {
 		case err == nil:
-			r.Admission.BrowserFreed()
 			return withPolls(rec, polls), outcome, nil
 		case !errors.Is(err, task.ErrInterrupted):
 			return rec, nil, err
@@ -34,6 +31,26 @@ func (r *run) wait(ctx context.Context, rec *task.Record) (*task.Record, *task.O
 		if rec, err = r.restore(ctx, rec); err != nil {
 			return rec, nil, err
 		}
+	}
+}
+
+// beginWait returns the context of a wait for the workflow, which ends when the task is canceled, and begins its span. end
+// takes the error of the wait and returns it, or nil if the task was canceled: then the outcome says why.
+func (r *run) beginWait(ctx context.Context) (_ context.Context, end func(*task.Record, *task.Outcome, error) error) {
+	waitCtx, stop := r.untilCanceled(ctx)
+	r.stopSteering = stop
+	waitCtx, endSpan := r.beginSpan(waitCtx, "wait", trace.SpanKindInternal)
+	return waitCtx, func(rec *task.Record, outcome *task.Outcome, err error) error {
+		traceWait(waitCtx, rec.WorkflowID, outcome.Polls)
+		endSpan(err)
+		if err != nil && isCanceled(waitCtx) {
+			c, _ := r.canceled(ctx) // if it was taken back just now, the task is canceled nevertheless
+			outcome.Canceled, err = &c, nil
+		} else if err == nil {
+			r.Admission.BrowserFreed()
+		}
+		stop()
+		return err
 	}
 }
 
@@ -49,9 +66,9 @@ func withPolls(rec *task.Record, polls int) *task.Record {
 func (r *run) watch(ctx context.Context, rec *task.Record, resumed bool) *task.Watch {
 	submitted := rec.SubmittedAt.Add(-r.cfg.Clock.Skew())
 	return &task.Watch{
-		TaskID: rec.TaskID, WorkflowID: rec.WorkflowID, Kind: r.req.Kind,
+		TaskID: rec.TaskID, WorkflowID: rec.WorkflowID, Kind: r.kind,
 		Submitted: submitted, Deadline: submitted.Add(r.req.Timeout), Resumed: resumed,
-		Answered: func() { r.resetCount(ctx) },
+		Answered: func() { r.resetCount(ctx) }, Scheduled: r.notePoll,
 	}
 }
 

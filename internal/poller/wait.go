@@ -41,6 +41,7 @@ type wait struct {
 	taskID     string
 	workflowID string
 	answered   func() // called for each answer that does not end the wait
+	scheduled  func(next time.Time, polls int)
 	interrupt  *interruption
 	outcome    *task.Outcome
 
@@ -69,6 +70,7 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 		taskID:     watch.TaskID,
 		workflowID: watch.WorkflowID,
 		answered:   watch.Answered,
+		scheduled:  watch.Scheduled,
 		interrupt:  p.interrupts.next(),
 		outcome:    &task.Outcome{},
 		submitted:  submitted,
@@ -81,12 +83,16 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 	if w.answered == nil {
 		w.answered = func() {}
 	}
+	if w.scheduled == nil {
+		w.scheduled = func(time.Time, int) {}
+	}
 	first := now.Add(w.interval())
 	if watch.Resumed {
 		first = now.Add(p.resumes.delay(p.cfg.MaxInterval) + rand.N(min(resumeSpread, p.cfg.Interval)))
 		w.giveUp = later(deadline, now.Add(resumeGrace))
 	}
 	w.due = earlier(first, w.lastPoll)
+	w.scheduled(w.due, 0)
 	w.timer = time.NewTimer(time.Hour) // sleep sets it
 	return w
 }
@@ -240,6 +246,7 @@ func (w *wait) schedule() {
 	if !now.Before(w.lastPoll) {
 		w.due = w.deadline
 	}
+	w.scheduled(w.due, w.outcome.Polls)
 }
 
 // earlier returns the earlier of two times.

@@ -17,7 +17,9 @@ func TestADeadLetterKeepsBodyAndHeadersAndIsNotControlledByThem(t *testing.T) {
 	d.Header = map[string][]string{
 		"Nats-Msg-Id": {"mine"}, "Nats-Expected-Last-Sequence": {"99"}, "Nats-TTL": {"1s"}, "tenant": {"acme"},
 	}
-	if err := h.DeadLetter(t.Context(), d, []byte("{broken"), "not JSON:\nline two"); err != nil {
+	if err := h.DeadLetter(t.Context(), d, task.DeadLetter{
+		Body: []byte("{broken"), Reason: "not JSON:\nline two", TaskID: "a", Code: task.InvalidRequest, Host: "example.com", Batch: "b",
+	}); err != nil {
 		t.Fatal(err)
 	}
 	got := messages(t, h.dead)[0]
@@ -25,6 +27,7 @@ func TestADeadLetterKeepsBodyAndHeadersAndIsNotControlledByThem(t *testing.T) {
 		"Nats-Msg-Id": perRequest("TASKS", 7), "Capstan-Original-Nats-Msg-Id": "mine", "Capstan-Original-Nats-TTL": "1s",
 		"Nats-Expected-Last-Sequence": "", "tenant": "acme", "Capstan-Reason": "not JSON: line two",
 		"Capstan-Stream": "TASKS", "Capstan-Sequence": "7",
+		"Capstan-Task-Id": "a", "Capstan-Code": "invalid_request", "Capstan-Host": "example.com", "Capstan-Batch": "b",
 	} {
 		if got.Header.Get(name) != want {
 			t.Errorf("%s: got %q, want %q", name, got.Header.Get(name), want)
@@ -38,7 +41,7 @@ func TestADeadLetterKeepsBodyAndHeadersAndIsNotControlledByThem(t *testing.T) {
 func TestADeadLetterAsLargeAsAMessageStillFits(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
-	if err := h.DeadLetter(t.Context(), delivery(7), []byte(strings.Repeat("x", 4096)), strings.Repeat("y", 100)); err != nil {
+	if err := h.DeadLetter(t.Context(), delivery(7), task.DeadLetter{Body: []byte(strings.Repeat("x", 4096)), Reason: strings.Repeat("y", 100)}); err != nil {
 		t.Fatal(err)
 	}
 	bucket, object, _ := strings.Cut(messages(t, h.dead)[0].Header.Get("Capstan-Object"), "/")
@@ -53,7 +56,7 @@ func TestADeadLetterWithLargeHeadersIsStored(t *testing.T) {
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
 	d := delivery(7)
 	d.Header = map[string][]string{"tenant": {strings.Repeat("t", 4000)}}
-	if err := h.DeadLetter(t.Context(), d, []byte("{"), "not JSON"); err != nil {
+	if err := h.DeadLetter(t.Context(), d, task.DeadLetter{Body: []byte("{"), Reason: "not JSON"}); err != nil {
 		t.Fatal(err)
 	}
 	header := messages(t, h.dead)[0].Header
@@ -73,7 +76,7 @@ func TestARequestsHeadersAreNotTakenForAWorkers(t *testing.T) {
 	d.Header = map[string][]string{
 		"Capstan-Reason": {"forged"}, "capstan-code": {"poisoned"}, "Capstan-Object": {"b/o"}, "Capstan-Original-Nats-TTL": {"1s"},
 	}
-	if err := h.DeadLetter(t.Context(), d, nil, "not JSON"); err != nil {
+	if err := h.DeadLetter(t.Context(), d, task.DeadLetter{Reason: "not JSON"}); err != nil {
 		t.Fatal(err)
 	}
 	got := messages(t, h.dead)[0]
@@ -94,7 +97,7 @@ func TestARequestsHeadersAreNotTakenForAWorkers(t *testing.T) {
 func TestAnEmptyRequestIsNotTakenForOneWithoutABody(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	if err := h.DeadLetter(t.Context(), delivery(7), nil, "is empty"); err != nil {
+	if err := h.DeadLetter(t.Context(), delivery(7), task.DeadLetter{Reason: "is empty"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := messages(t, h.dead)[0].Header.Get("Capstan-Body"); got != "" {
@@ -109,7 +112,7 @@ func TestDeadLettersOfARecreatedStreamAreKept(t *testing.T) {
 	recreated := delivery(7)
 	recreated.Stored = stored.Add(time.Minute)
 	for _, d := range []task.Delivery{delivery(7), delivery(7), recreated} {
-		if err := h.DeadLetter(t.Context(), d, []byte("{"), "not JSON"); err != nil {
+		if err := h.DeadLetter(t.Context(), d, task.DeadLetter{Body: []byte("{"), Reason: "not JSON"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,7 +126,7 @@ func TestADeadLetterWithEverythingTooLargeIsStored(t *testing.T) {
 	h := newHarness(t, natsserver.Config{MaxPayload: 4096})
 	d := delivery(7)
 	d.Header = map[string][]string{"tenant": {strings.Repeat("t", 2000)}, "other": {strings.Repeat("o", 1500)}}
-	if err := h.DeadLetter(t.Context(), d, []byte(strings.Repeat("x", 4096)), strings.Repeat("é\xFF", 4000)); err != nil {
+	if err := h.DeadLetter(t.Context(), d, task.DeadLetter{Body: []byte(strings.Repeat("x", 4096)), Reason: strings.Repeat("é\xFF", 4000)}); err != nil {
 		t.Fatal(err)
 	}
 	got := messages(t, h.dead)[0].Header

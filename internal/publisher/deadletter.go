@@ -11,26 +11,25 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// DeadLetter stores a request that cannot be run on the dead-letter stream, with the reason in a header.
-// data is the request's body without its secrets, or nil if the body must not be kept; then a header says
-// so. Parts that make the message too large go to the object store, and headers name the objects.
+// DeadLetter stores a request whose task has failed on the dead-letter stream, with the task and the reason in
+// headers. If the letter has no body, because that must not be kept, a header says so. Parts that make the message too large go to the object store, and headers name the objects.
 //
 // The message id is that of the request, so that of several deliveries one dead letter is stored. A
 // delivery after the duplicate window of the stream stores another.
-func (p *Publisher) DeadLetter(ctx context.Context, d task.Delivery, data []byte, reason string) error {
-	msg := &nats.Msg{Subject: p.dead.Subject, Header: deadHeader(d, reason), Data: data}
-	if data == nil && len(d.Data) > 0 {
+func (p *Publisher) DeadLetter(ctx context.Context, d task.Delivery, letter task.DeadLetter) error {
+	msg := &nats.Msg{Subject: p.dead.Subject, Header: deadHeader(d, letter), Data: letter.Body}
+	if letter.Body == nil && len(d.Data) > 0 {
 		msg.Header.Set(BodyHeader, "withheld")
 	}
 	err := p.storeDead(ctx, msg)
 	name := "dead/" + deadID(d)
-	if tooLarge(err) && len(data) > 0 {
+	if tooLarge(err) && len(letter.Body) > 0 {
 		// The request fitted into a message, but not with these additional headers.
 		err = p.moveBody(ctx, msg, name)
 	}
 	if tooLarge(err) {
 		// The headers alone are too large.
-		err = p.moveHeaders(ctx, d, msg, name+"/headers")
+		err = p.moveHeaders(ctx, d, letter, msg, name+"/headers")
 	}
 	if err != nil {
 		return fmt.Errorf("store dead letter of request %d of %s: %w", d.Seq, d.Stream, err)
@@ -64,7 +63,7 @@ func (p *Publisher) moveBody(ctx context.Context, msg *nats.Msg, name string) er
 }
 
 // moveHeaders moves the request's headers to the object store, and publishes a dead letter without them.
-func (p *Publisher) moveHeaders(ctx context.Context, d task.Delivery, msg *nats.Msg, name string) error {
+func (p *Publisher) moveHeaders(ctx context.Context, d task.Delivery, letter task.DeadLetter, msg *nats.Msg, name string) error {
 	headers, err := json.Marshal(d.Header)
 	if err != nil {
 		return fmt.Errorf("encode headers: %w", err)
@@ -73,7 +72,7 @@ func (p *Publisher) moveHeaders(ctx context.Context, d task.Delivery, msg *nats.
 		return err
 	}
 	// Without the request's headers, those that the worker set so far must be copied.
-	bare := deadHeader(task.Delivery{Stream: d.Stream, Seq: d.Seq, Stored: d.Stored}, msg.Header.Get(ReasonHeader))
+	bare := deadHeader(task.Delivery{Stream: d.Stream, Seq: d.Seq, Stored: d.Stored}, letter)
 	for _, own := range []string{BodyHeader, ObjectHeader} {
 		if value := msg.Header.Get(own); value != "" {
 			bare.Set(own, value)

@@ -16,7 +16,12 @@ const (
 	ReplayHeader = "Capstan-Replay"
 	// On an event: the digest of its request's content, by which copies of the request are recognized.
 	DigestHeader = "Capstan-Digest"
-	// On a dead letter: which field broke which rule.
+	// On an event and on a dead letter: the code of the failure, and the batch of the task.
+	CodeHeader  = "Capstan-Code"
+	BatchHeader = "Capstan-Batch"
+	// On a dead letter: the id of the task, the host of its url, and why it failed.
+	TaskHeader   = "Capstan-Task-Id"
+	HostHeader   = "Capstan-Host"
 	ReasonHeader = "Capstan-Reason"
 	// On a dead letter: "<bucket>/<object>" that holds the request's headers, as JSON.
 	HeadersHeader = "Capstan-Headers"
@@ -60,6 +65,12 @@ func eventHeader(d task.Delivery, ev *task.Event, id string) nats.Header {
 	if ev.Digest != "" {
 		h.Set(DigestHeader, ev.Digest)
 	}
+	if ev.Error != nil {
+		h.Set(CodeHeader, string(ev.Error.Code))
+	}
+	if ev.Batch != "" {
+		h.Set(BatchHeader, ev.Batch)
+	}
 	copyTrace(h, d)
 	return h
 }
@@ -83,10 +94,10 @@ func replayHeader(stored nats.Header, d task.Delivery, id string) nats.Header {
 // maxReason is the size in bytes to which the reason on a dead letter is shortened.
 const maxReason = 1 << 10
 
-// deadHeader returns a dead letter's headers: those of the request, a message id that no other request has, and the
-// reason. Headers reserved for NATS or Capstan get a prefix: an expectation or a time to live that the request was
+// deadHeader returns a dead letter's headers: those of the request, a message id that no other request has, the task,
+// and the reason. Headers reserved for NATS or Capstan get a prefix: an expectation or a time to live that the request was
 // published with is not meant for the dead letter.
-func deadHeader(d task.Delivery, reason string) nats.Header {
+func deadHeader(d task.Delivery, letter task.DeadLetter) nats.Header {
 	h := nats.Header{}
 	for name, values := range d.Header {
 		if controlsServer(name) || isCapstanHeader(name) {
@@ -97,7 +108,14 @@ func deadHeader(d task.Delivery, reason string) nats.Header {
 	h.Set(nats.MsgIdHdr, deadID(d))
 	h.Set("Capstan-Stream", d.Stream)
 	h.Set("Capstan-Sequence", fmt.Sprint(d.Seq))
-	h.Set(ReasonHeader, oneLine(reason))
+	h.Set(ReasonHeader, oneLine(letter.Reason))
+	for name, value := range map[string]string{
+		TaskHeader: letter.TaskID, CodeHeader: string(letter.Code), HostHeader: letter.Host, BatchHeader: letter.Batch,
+	} {
+		if value != "" {
+			h.Set(name, value)
+		}
+	}
 	return h
 }
 

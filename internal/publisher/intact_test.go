@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/natsserver"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // nats.go waits for missing chunks until the deadline. An upload must not wait with it each time.
@@ -50,7 +51,7 @@ func TestAnIntactObjectWithOtherContentIsReplaced(t *testing.T) {
 	if _, err := h.large.PutBytes(t.Context(), name, bytes.Repeat([]byte("a"), len(d.Data))); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.DeadLetter(t.Context(), d, d.Data, "broken"); err != nil {
+	if err := h.DeadLetter(t.Context(), d, task.DeadLetter{Body: d.Data, Reason: "broken"}); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := h.large.GetBytes(t.Context(), name); err != nil || !bytes.Equal(data, d.Data) {

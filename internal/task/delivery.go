@@ -72,6 +72,16 @@ func (d Delivery) withoutContent() Delivery {
 	return d
 }
 
+// DeadLetter is a request that is kept because its task failed.
+type DeadLetter struct {
+	Body   []byte // of the request, without its secrets; nil if it must not be kept
+	Reason string // why it failed, for people
+	TaskID string
+	Code   Code
+	Host   string // of the request's url; empty if it is not known
+	Batch  string // empty for none
+}
+
 // DeliveryCount counts the deliveries of one request that ended without progress. It is kept in the bucket of the
 // records, but under the request's place in its stream and not under its task id: a request that crashes each worker
 // that reads it never gets as far as telling its id.

@@ -61,9 +61,10 @@ type Request struct {
 	schemas    *schema.Checker
 }
 
-// KeptSize returns how many bytes of a submitted request are needed until its event is stored.
+// KeptSize returns how many bytes of a submitted request are needed until its event is stored. The body is among them
+// unless it was set to nil.
 func (r *Request) KeptSize() int {
-	return len(r.OutputSchema) + len(r.Metadata) + r.Secrets.Size()
+	return len(r.Body) + len(r.OutputSchema) + len(r.Metadata) + r.Secrets.Size()
 }
 
 // ParseRequest reads a request. Every field must be known and of its type, and every rule kept. The error is always an

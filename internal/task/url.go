@@ -24,7 +24,7 @@ func (r *Request) readURL(value json.RawMessage) error {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return &violation{rule: rule, got: u.Redacted()}
 	}
-	if host := strings.ToLower(u.Hostname()); len(host) <= maxHost {
+	if host := strings.ToValidUTF8(strings.ToLower(u.Hostname()), "\ufffd"); len(host) <= maxHost {
 		r.Host = host
 	}
 	return nil

@@ -26,6 +26,8 @@ type Verdict struct {
 func (r *Request) Judge(ctx context.Context, o Outcome) (Verdict, error) {
 	raw := asJSON(o.Result)
 	switch {
+	case o.Canceled != nil:
+		return r.failed(Canceled, nil, o.Canceled.String()+"; its workflow may run on"), nil
 	case o.TooLarge:
 		return r.failed(InvalidResult, nil, "the answer is too large to be read"), nil
 	case o.Lost:

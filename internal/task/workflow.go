@@ -30,13 +30,14 @@ func (w Workflow) Ended() bool {
 // status returns the status in capitals: the API's documentation spells some in lower case.
 func (w Workflow) status() string { return strings.ToUpper(w.Status) }
 
-// Outcome is how the wait for a workflow ended: the workflow ended, its time was up, or it was lost.
+// Outcome is how the wait for a workflow ended: the workflow ended, its time was up, it was lost, or its task was canceled.
 type Outcome struct {
-	Workflow      // the last report
-	TimedOut bool // the task's time was up first
-	Lost     bool // the API reported several times that it does not know the workflow
-	TooLarge bool // the answer was larger than what the worker reads
-	Polls    int  // status calls that were answered
+	Workflow               // the last report
+	TimedOut bool          // the task's time was up first
+	Lost     bool          // the API reported several times that it does not know the workflow
+	Canceled *Cancellation // nil unless the task was canceled
+	TooLarge bool          // the answer was larger than what the worker reads
+	Polls    int           // status calls that were answered
 	// Upper bound on the delay between the end of the workflow and its detection.
 	DetectionDelay time.Duration
 	// Of the last status call, if it brought no report. It may quote the API.
@@ -62,6 +63,19 @@ type Watch struct {
 	Deadline   time.Time // when its time is up
 	Resumed    bool      // another delivery has waited for it before
 	Answered   func()    // called for each answer of the API that does not end the wait; may be nil
+
+	// Scheduled is called with the time of the next poll and the number of answers so far. It may be nil.
+	Scheduled func(next time.Time, polls int)
+}
+
+// Progress is how far a task has come on the worker that has it.
+type Progress struct {
+	Step       string     // claim, submit, poll or publish
+	Since      time.Time  // when the step began
+	WaitsFor   WaitReason // before the submission; empty if it does not wait
+	WaitsUntil time.Time  // when that is over, if it is known
+	NextPoll   time.Time  // while the workflow runs
+	Polls      int        // status calls answered on this worker
 }
 
 // SubmitErrorKind says whether a submission without a workflow id may have been accepted.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func TestCreateThenSaveThenGetGivesTheLastWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got != saved || got.State != task.Running || got.Revision == 0 {
+	if !reflect.DeepEqual(got, saved) || got.State != task.Running || got.Revision == 0 {
 		t.Errorf("got %+v, want %+v", got, saved)
 	}
 }
@@ -126,7 +127,7 @@ func TestAWriteWhoseAnswerWasLostIsOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := tr.Get(t.Context(), "a")
-	if err != nil || got != rec {
+	if err != nil || !reflect.DeepEqual(got, rec) {
 		t.Errorf("got %+v, %v, want %+v", got, err, rec)
 	}
 }
@@ -172,7 +173,7 @@ func TestAConflictWithTheExpectedRevisionIsRetried(t *testing.T) {
 	if rec, err = tr.Save(t.Context(), rec); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := tr.Get(t.Context(), "a"); err != nil || got != rec {
+	if got, err := tr.Get(t.Context(), "a"); err != nil || !reflect.DeepEqual(got, rec) {
 		t.Errorf("got %+v, %v, want %+v", got, err, rec)
 	}
 }

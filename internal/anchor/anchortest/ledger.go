@@ -70,6 +70,9 @@ func (l *ledger) addPost(name string, t Task) *entry {
 
 // addWorkflow counts an accepted POST. The id of its workflow has the form of the real ones.
 func (l *ledger) addWorkflow(e *entry, plan Plan) *workflow {
+	if len(e.Workflows) < plan.Fails {
+		plan.State, plan.Result = "FAILED", nil
+	}
 	wf := &workflow{id: "perform-web-task-execution-" + newUUID() + "-" + newUUID(), log: e, plan: plan, began: time.Now()}
 	l.workflows[wf.id] = wf
 	l.running++

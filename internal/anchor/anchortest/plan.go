@@ -16,6 +16,8 @@ type Plan struct {
 	Run    time.Duration `json:"-"`                // how long the workflow runs after it was accepted or, with Block, released
 	Block  bool          `json:"block,omitempty"`  // the workflow runs until Server.Release
 
+	Fails int `json:"fails,omitempty"` // its first workflows, so many, end as FAILED
+
 	Interim string          `json:"interim,omitempty"` // state of a running workflow; default RUNNING
 	State   string          `json:"state,omitempty"`   // state at the end; default COMPLETED, or FAILED if Error is set
 	Result  json.RawMessage `json:"result,omitempty"`  // of a COMPLETED workflow; default "done"

@@ -1,0 +1,45 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// maxLetters bounds the requests that are in memory at once to become dead letters: each can have 1 MiB.
+const maxLetters = 16
+
+// keepFailed keeps the request of a task that failed, so that an operator can run it again. It reads the request again: it
+// was dropped from memory when it was submitted, and is on its stream until it is acknowledged.
+func (r *run) keepFailed(ctx context.Context, ev *task.Event) error {
+	isRefusal := ev.RefusesRequest()
+	if ev.Error == nil || !isRefusal && !r.cfg.KeepFailed {
+		return nil
+	}
+	if err := r.letters.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer r.letters.Release(1)
+	d, err := r.Requests.Read(ctx, r.req.Delivery.Seq)
+	if errors.Is(err, task.ErrNoRequest) || err == nil && !d.Stored.Equal(r.req.Delivery.Stored) {
+		r.log.Warn().Str("task", ev.TaskID).Msg("request of a failed task not kept, it is no longer stored")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.OnBusy = r.req.Delivery.OnBusy
+	letter := task.DeadLetter{TaskID: ev.TaskID, Code: ev.Error.Code, Host: r.req.Host, Batch: r.req.Batch, Reason: ev.Error.Message}
+	return r.deadLetter(ctx, d, letter)
+}
+
+// deadLetter stores a request as a dead letter, without its secrets.
+func (p *Pipeline) deadLetter(ctx context.Context, d task.Delivery, letter task.DeadLetter) error {
+	kept := false
+	d.WhileBusy(func() { letter.Body, kept = task.RedactRequest(d.Data) })
+	if !kept {
+		letter.Reason += "; " + task.NoBody
+	}
+	return p.Publisher.DeadLetter(ctx, d, letter)
+}

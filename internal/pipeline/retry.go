@@ -1,0 +1,72 @@
+package pipeline
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// retryWait returns about how long a task waits before its retry with this number, from 1. The waits grow, so that a web
+// site can recover.
+func (p *Pipeline) retryWait(retry int) time.Duration {
+	factors := []time.Duration{1, 6, 24, 60}
+	return p.cfg.RetryWait * factors[min(retry, len(factors))-1]
+}
+
+// isRetried reports whether the task is to be run again after this verdict on its run.
+func (r *run) isRetried(rec *task.Record, verdict *task.Verdict) bool {
+	return verdict.Error != nil && r.req.Retries(rec.Run, verdict.Error.Code)
+}
+
+// retry records that a run has failed and that the next one is due after a while. The record is compared with the one of
+// the failed run, so each run is counted once: a worker that dies before this write leaves the failed run to be judged
+// again, and one that dies after it leaves the next run to be waited for.
+func (r *run) retry(ctx context.Context, rec *task.Record, verdict *task.Verdict) (*task.Record, error) {
+	next := *rec
+	next.Runs = append(slices.Clip(rec.Runs), r.finishedRun(rec, verdict))
+	next.Run++
+	next.State, next.WorkflowID, next.SubmittedAt = task.Waiting, "", time.Time{}
+	wait := r.retryWait(next.Run)
+	next.WaitsFor, next.WaitsUntil = task.ForRetry, r.cfg.Clock.Now().Add(wait/2+rand.N(wait+1))
+	saved, err := r.advance(ctx, next)
+	if err != nil {
+		return saved, err
+	}
+	r.posted, r.own = false, ownRefusals{}
+	r.metrics.retries.WithLabelValues(string(verdict.Error.Code)).Inc()
+	r.log.Info().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Str("code", string(verdict.Error.Code)).
+		Int("retry", saved.Run).Time("until", saved.WaitsUntil).Msg("run failed, task will be run again")
+	return saved, nil
+}
+
+// finishedRun describes the run that the record is in, which has ended with this verdict.
+func (r *run) finishedRun(rec *task.Record, verdict *task.Verdict) task.Run {
+	ended := task.Run{
+		WorkflowID: rec.WorkflowID, SubmittedAt: rec.SubmittedAt,
+		FinishedAt: notBefore(r.cfg.Clock.Now(), rec.SubmittedAt, rec.RequestedAt),
+	}
+	if verdict.Error != nil {
+		ended.Code = verdict.Error.Code
+	}
+	return ended
+}
+
+// allRuns returns the runs of a task that has ended, or nil if there was at most one.
+func (r *run) allRuns(rec *task.Record, verdict *task.Verdict) []task.Run {
+	if len(rec.Runs) == 0 || rec.WorkflowID == "" {
+		return rec.Runs
+	}
+	return append(slices.Clip(rec.Runs), r.finishedRun(rec, verdict))
+}
+
+// awaitRetry waits until the retry that the record is in is due. The error is ctx's.
+func (r *run) awaitRetry(ctx context.Context, rec *task.Record) error {
+	if rec.WaitsFor != task.ForRetry {
+		return nil
+	}
+	wait := rec.WaitsUntil.Sub(r.cfg.Clock.Now())
+	return sleep(ctx, min(wait, 2*r.retryWait(rec.Run))) // however wrong a clock was that wrote it
+}

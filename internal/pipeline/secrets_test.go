@@ -1,0 +1,153 @@
+package pipeline_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// secretsDir makes a folder of secrets with these files.
+func (w *world) secrets(files map[string]string) {
+	w.t.Helper()
+	w.secretsDir = w.t.TempDir()
+	for name, content := range files {
+		w.writeSecret(name, content)
+	}
+}
+
+func (w *world) writeSecret(name, content string) {
+	w.t.Helper()
+	file := filepath.Join(w.secretsDir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestASecretIsReadFromItsFileAndNeverShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.secrets(map[string]string{"shop/pin": "pin-of-the-shop\n", "key": "key-of-the-door"})
+	said, err := json.Marshal("I typed pin-of-the-shop and key-of-the-door for ada-lovelace")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := `,"secret_values":{"USER":"ada-lovelace"},"secret_refs":{"PIN":"shop/pin","KEY":"key"}`
+	w.finish("w1", w.request(w.planned(anchortest.Plan{Result: said}, more))(1))
+	ev := w.wantOneEvent(success, 1)
+	if want := `"I typed [redacted:PIN] and [redacted:KEY] for [redacted:USER]"`; string(ev.Result) != want {
+		t.Errorf("got %s, want %s", ev.Result, want)
+	}
+	want := map[string]any{"USER": "ada-lovelace", "PIN": "pin-of-the-shop", "KEY": "key-of-the-door"}
+	if sent := w.bodies()[0]; fmt.Sprint(sent["secret_values"]) != fmt.Sprint(want) || sent["secret_refs"] != nil {
+		t.Errorf("got %v and %v, want %v", sent["secret_values"], sent["secret_refs"], want)
+	}
+	if rec := w.storedRecord(); strings.Contains(rec, "of-the") {
+		t.Errorf("got the record %s", rec)
+	}
+}
+
+// Each problem with a file ends the task before anything is submitted.
+func TestWithoutItsSecretATaskIsNotSubmitted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ref, says string
+		prepare   func(t *testing.T, dir string)
+	}{
+		"missing": {"pin", "secret_refs.PIN: the file pin does not exist in SECRETS_DIR", func(*testing.T, string) {}},
+		"empty":   {"pin", "secret_refs.PIN: the file pin is empty", file("\n")},
+		"large":   {"pin", "secret_refs.PIN: the file pin has more than 16384 bytes", file(strings.Repeat("x", 16<<10+1))},
+		"bytes":   {"pin", "secret_refs.PIN: the file pin is not valid UTF-8", file("\xff")},
+		"folder":  {"pin", "secret_refs.PIN: the file pin is not a regular file", func(t *testing.T, dir string) { must(t, os.Mkdir(filepath.Join(dir, "pin"), 0o700)) }},
+		"pipe":    {"pin", "secret_refs.PIN: the file pin is not a regular file", func(t *testing.T, dir string) { must(t, syscall.Mkfifo(filepath.Join(dir, "pin"), 0o600)) }},
+		"link out": {"pin", "secret_refs.PIN: the file pin cannot be opened: it must be readable and inside SECRETS_DIR", func(t *testing.T, dir string) {
+			outside := filepath.Join(t.TempDir(), "other")
+			must(t, os.WriteFile(outside, []byte("other"), 0o600))
+			must(t, os.Symlink(outside, filepath.Join(dir, "pin")))
+		}},
+		"no folder": {"pin", "secret_refs: SECRETS_DIR cannot be opened", func(t *testing.T, dir string) { must(t, os.Remove(dir)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.secrets(nil)
+			c.prepare(t, w.secretsDir)
+			deliver := w.request(body(`,"secret_refs":{"PIN":"` + c.ref + `"}`))
+			w.finish("w1", deliver(1))
+			w.finish("w2", deliver(2))
+			if ev := w.wantOneEvent(task.SecretUnavailable, 0); ev.Error.Message != c.says || !ev.Error.Retryable || ev.Attempts != 0 {
+				t.Errorf("got %+v after %d attempts, want %q", ev.Error, ev.Attempts, c.says)
+			}
+		})
+	}
+}
+
+func file(content string) func(*testing.T, string) {
+	return func(t *testing.T, dir string) {
+		must(t, os.WriteFile(filepath.Join(dir, "pin"), []byte(content), 0o600))
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAWorkerWithoutAFolderOfSecretsSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.finish("w1", w.request(body(`,"secret_refs":{"PIN":"pin"}`))(1))
+	if ev := w.wantOneEvent(task.SecretUnavailable, 0); ev.Error.Message != "secret_refs: this worker has no SECRETS_DIR" {
+		t.Errorf("got %q", ev.Error.Message)
+	}
+}
+
+// Kubernetes mounts a secret as links to links that stay inside the folder, and replaces one of them to rotate it.
+func TestARotatedSecretIsReadAnewForEachRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.secrets(map[string]string{"..2026_01/pin": "first-pin", "..2026_02/pin": "second-pin"})
+	data := filepath.Join(w.secretsDir, "..data")
+	must(t, os.Symlink("..2026_01", data))
+	must(t, os.Symlink("..data/pin", filepath.Join(w.secretsDir, "pin")))
+	deliver := w.request(w.planned(anchortest.Plan{Fails: 1, Result: json.RawMessage(`"second-pin, once first-pin"`)}, `,"secret_refs":{"PIN":"pin"},"retries":1`))
+	s := newStall("save waiting")
+	s.after = true
+	verdict := w.start(s, deliver(1))
+	must(t, os.Remove(data))
+	must(t, os.Symlink("..2026_02", data))
+	close(s.resume)
+	must(t, <-verdict)
+	if ev := w.wantOneEvent(success, 2); string(ev.Result) != `"[redacted:PIN], once [redacted:PIN]"` {
+		t.Errorf("got %s", ev.Result)
+	}
+	for i, want := range []string{"first-pin", "second-pin"} {
+		if got := w.bodies()[i]["secret_values"]; fmt.Sprint(got) != "map[PIN:"+want+"]" {
+			t.Errorf("run %d: got %v, want %s", i, got, want)
+		}
+	}
+}
+
+// The worker that takes a task over did not submit it. It hides the secrets nevertheless.
+func TestAWorkerThatTakesOverHidesTheSecrets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.secrets(map[string]string{"pin": "pin-of-the-shop"})
+	deliver := w.request(w.planned(anchortest.Plan{Result: json.RawMessage(`"pin-of-the-shop"`)}, `,"secret_refs":{"PIN":"pin"}`))
+	w.die("w1", &death{step: "save running", happened: true}, deliver(1))
+	w.finish("w2", deliver(2))
+	if ev := w.wantOneEvent(success, 1); string(ev.Result) != `"[redacted:PIN]"` {
+		t.Errorf("got %s", ev.Result)
+	}
+}
