@@ -31,7 +31,15 @@ func (r *run) keepFailed(ctx context.Context, ev *task.Event) error {
 	}
 	d.OnBusy = r.req.Delivery.OnBusy
 	letter := task.DeadLetter{TaskID: ev.TaskID, Code: ev.Error.Code, Host: r.req.Host, Batch: r.req.Batch, Reason: ev.Error.Message}
-	return r.deadLetter(ctx, d, letter)
+	// A task that was refused has nothing but its letter. Any other has an event of its own, so a full stream of dead
+	// letters must not stop the queue.
+	letter.Optional = !isRefusal
+	if err := r.deadLetter(ctx, d, letter); !errors.Is(err, task.ErrLetterRefused) {
+		return err
+	}
+	r.metrics.lettersRefused.Inc()
+	r.log.Error().Str("task", ev.TaskID).Msg("request of a failed task not kept, the dead-letter stream refused it")
+	return nil
 }
 
 // deadLetter stores a request as a dead letter, without its secrets.

@@ -123,3 +123,21 @@ func TestATaskWhoseRequestIsGoneEndsWithoutADeadLetter(t *testing.T) {
 		t.Errorf("got %d dead letters, want none", got)
 	}
 }
+
+// A stream of dead letters that is full must not stop the queue: the event of the task is stored.
+func TestAFullStreamOfDeadLettersDoesNotHoldATask(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.keepFailed = true
+	cfg := w.stream(w.dead.Stream).CachedInfo().Config
+	cfg.MaxMsgs, cfg.Discard = 1, jetstream.DiscardNew
+	_, err := w.js.UpdateStream(t.Context(), cfg)
+	must(t, err)
+	_, err = w.js.Publish(t.Context(), w.dead.Subject, []byte("x"))
+	must(t, err)
+	w.finish("w1", w.request(w.planned(anchortest.Plan{Fails: 9}, ""))(1))
+	w.wantOneEvent(task.WorkflowFailed, 1)
+	if rec, err := w.records().Get(t.Context(), "a"); err != nil || rec.State != task.Failed {
+		t.Errorf("got %+v, %v, want a record that has ended", rec, err)
+	}
+}

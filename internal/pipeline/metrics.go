@@ -43,7 +43,8 @@ type metrics struct {
 	tasks          *prometheus.CounterVec // by status and code
 	inFlight       *prometheus.GaugeVec   // by step
 	takeovers      prometheus.Counter
-	retries        *prometheus.CounterVec   // by code
+	retries        *prometheus.CounterVec // by code
+	lettersRefused prometheus.Counter
 	steps          *prometheus.HistogramVec // by step
 	queued, ran    prometheus.Histogram
 	detectionDelay prometheus.Histogram
@@ -74,6 +75,9 @@ func newMetrics(reg prometheus.Registerer, oldest func() float64) metrics {
 		}, []string{"step"}),
 		takeovers: f.NewCounter(prometheus.CounterOpts{
 			Name: "capstan_takeovers_total", Help: "Tasks taken over from an earlier delivery.",
+		}),
+		lettersRefused: f.NewCounter(prometheus.CounterOpts{
+			Name: "capstan_dead_letters_refused_total", Help: "Requests of failed tasks that were not kept, because the dead-letter stream refused them.",
 		}),
 		retries: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "capstan_retries_total", Help: "Runs that failed and after which their task is run again, by error code.",

@@ -24,10 +24,8 @@ func (r *run) awaitSlot(ctx context.Context, rec *task.Record) (*task.Record, er
 	if r.awaitRetry(ctx, rec) != nil {
 		return rec, context.Cause(ctx)
 	}
-	slotCtx, giveUp := context.WithCancel(ctx)
+	acquired, giveUp := r.acquireBeside(ctx, rec.Run)
 	defer giveUp()
-	acquired := make(chan error, 1)
-	go func() { acquired <- r.acquireSlot(slotCtx, rec.Run, 0) }()
 	ticker := time.NewTicker(noteInterval)
 	defer ticker.Stop()
 	for {
@@ -40,12 +38,25 @@ func (r *run) awaitSlot(ctx context.Context, rec *task.Record) (*task.Record, er
 		case <-ticker.C:
 			noted, err := r.noteWait(ctx, rec)
 			if err != nil {
-				giveUp()
-				<-acquired // it may have come at the last moment; the caller releases it
 				return rec, err
 			}
 			rec = noted
 		}
+	}
+}
+
+// acquireBeside acquires a slot in a goroutine of its own, and sends the result. giveUp ends that and waits for it: then the
+// run may have a slot nevertheless, which the caller releases.
+func (r *run) acquireBeside(ctx context.Context, run int) (acquired <-chan error, giveUp func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	results, over := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(over)
+		results <- r.acquireSlot(ctx, run, 0)
+	}()
+	return results, func() {
+		cancel()
+		<-over
 	}
 }
 

@@ -21,11 +21,11 @@ func (p *Publisher) DeadLetter(ctx context.Context, d task.Delivery, letter task
 	if letter.Body == nil && len(d.Data) > 0 {
 		msg.Header.Set(BodyHeader, "withheld")
 	}
-	err := p.storeDead(ctx, msg)
+	err := p.storeDead(ctx, msg, letter.Optional)
 	name := "dead/" + deadID(d)
 	if tooLarge(err) && len(letter.Body) > 0 {
 		// The request fitted into a message, but not with these additional headers.
-		err = p.moveBody(ctx, msg, name)
+		err = p.moveBody(ctx, msg, name, letter.Optional)
 	}
 	if tooLarge(err) {
 		// The headers alone are too large.
@@ -38,13 +38,16 @@ func (p *Publisher) DeadLetter(ctx context.Context, d task.Delivery, letter task
 	return nil
 }
 
-// storeDead publishes to the dead-letter stream until the stream answers. It gives up if the message is too
-// large, if ctx ends, or if the connection is closed.
-func (p *Publisher) storeDead(ctx context.Context, msg *nats.Msg) error {
+// storeDead publishes to the dead-letter stream until the stream has stored the message. It gives up if the message is too
+// large, if ctx ends, or if the connection is closed, and with task.ErrLetterRefused if the stream refuses a letter that is
+// optional, for example because it is full.
+func (p *Publisher) storeDead(ctx context.Context, msg *nats.Msg, optional bool) error {
 	_, err := jet.Retry(ctx, p.calls.dead, func(ctx context.Context) (jet.PubAck, error) {
 		ack, err := p.batcher.Publish(ctx, msg)
 		if tooLarge(err) {
 			err = jet.Final(err)
+		} else if optional && isRefusal(err) && !isUnavailable(err) {
+			err = jet.Final(fmt.Errorf("%w: %w", task.ErrLetterRefused, err))
 		}
 		return ack, err
 	})
@@ -53,13 +56,13 @@ func (p *Publisher) storeDead(ctx context.Context, msg *nats.Msg) error {
 
 // moveBody moves a dead letter's body to the object store, and publishes the rest. It changes msg, which
 // has no body afterwards.
-func (p *Publisher) moveBody(ctx context.Context, msg *nats.Msg, name string) error {
+func (p *Publisher) moveBody(ctx context.Context, msg *nats.Msg, name string, optional bool) error {
 	if _, err := p.put(ctx, name, msg.Data); err != nil {
 		return err
 	}
 	msg.Data = nil
 	msg.Header.Set(ObjectHeader, p.cfg.Bucket+"/"+name)
-	return p.storeDead(ctx, msg)
+	return p.storeDead(ctx, msg, optional)
 }
 
 // moveHeaders moves the request's headers to the object store, and publishes a dead letter without them.
@@ -80,5 +83,5 @@ func (p *Publisher) moveHeaders(ctx context.Context, d task.Delivery, letter tas
 	}
 	bare.Set(HeadersHeader, p.cfg.Bucket+"/"+name)
 	msg.Header = bare
-	return p.storeDead(ctx, msg)
+	return p.storeDead(ctx, msg, letter.Optional)
 }

@@ -80,6 +80,9 @@ type DeadLetter struct {
 	Code   Code
 	Host   string // of the request's url; empty if it is not known
 	Batch  string // empty for none
+
+	// Optional says that the task's end does not wait while the stream refuses the letter.
+	Optional bool
 }
 
 // DeliveryCount counts the deliveries of one request that ended without progress. It is kept in the bucket of the

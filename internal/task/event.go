@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,6 +109,10 @@ func (e *Event) ShortenTexts() {
 	if len(e.WorkflowID) > keptText {
 		e.WorkflowID = ""
 		e.Dropped = append(e.Dropped, "workflow_id")
+	}
+	if slices.ContainsFunc(e.Runs, func(r Run) bool { return len(r.WorkflowID) > keptText }) {
+		e.Runs = nil
+		e.Dropped = append(e.Dropped, "runs")
 	}
 	shorten := func(text string, limit int) string { return truncate(strings.ToValidUTF8(text, "\uFFFD"), limit) }
 	e.WorkflowStatus = shorten(e.WorkflowStatus, keptText)

@@ -124,6 +124,9 @@ var (
 	// ErrNoRequest means that the request of a record is no longer stored.
 	ErrNoRequest = errors.New("the request is no longer stored")
 
+	// ErrLetterRefused means that the dead-letter stream refused a dead letter that is optional.
+	ErrLetterRefused = errors.New("the dead letter was refused")
+
 	// ErrNoEvent means that the event of a record is no longer stored.
 	ErrNoEvent = errors.New("the event is no longer stored")
 )

@@ -64,7 +64,11 @@ type Request struct {
 // KeptSize returns how many bytes of a submitted request are needed until its event is stored. The body is among them
 // unless it was set to nil.
 func (r *Request) KeptSize() int {
-	return len(r.Body) + len(r.OutputSchema) + len(r.Metadata) + r.Secrets.Size()
+	size := len(r.Body) + len(r.OutputSchema) + len(r.Metadata) + r.Secrets.Size()
+	for _, with := range r.RetryWith {
+		size += len(with)
+	}
+	return size
 }
 
 // ParseRequest reads a request. Every field must be known and of its type, and every rule kept. The error is always an

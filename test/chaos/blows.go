@@ -43,7 +43,7 @@ func (s *storm) blows() []blow {
 		{1, full(objectStream)},
 	}
 	if s.older == "" {
-		blows = append(blows, blow{2, s.gatewayOutage}, blow{1, s.deleteBucketInCalm})
+		blows = append(blows, blow{2, s.gatewayOutage}, blow{1, s.deleteBucketInCalm}, blow{1, s.pause})
 	}
 	return blows
 }

@@ -103,16 +103,13 @@ func (w *world) collectRecords(ctx context.Context, e *verdict.Evidence) error {
 
 func (w *world) collectDead(ctx context.Context, e *verdict.Evidence) error {
 	return w.read(ctx, deadStream, func(m jetstream.Msg, seq uint64) error {
-		if len(m.Data()) == 0 {
-			return nil // its body is withheld
+		if id := m.Headers().Get(publisher.TaskHeader); id != "" {
+			e.Dead[id]++
+			return nil
 		}
-		var request struct {
-			TaskID string `json:"task_id"`
+		if w.older == "" {
+			return fmt.Errorf("dead letter %d names no task", seq)
 		}
-		if err := json.Unmarshal(m.Data(), &request); err != nil {
-			return fmt.Errorf("read dead letter %d: %w", seq, err)
-		}
-		e.Dead[request.TaskID]++
 		return nil
 	})
 }

@@ -39,7 +39,7 @@ func choose[T any](random *rand.Rand, from []weighted[T]) weighted[T] {
 func (w *world) kinds() []kind {
 	all := slices.Concat(w.answers(), w.failures(), faulty())
 	if w.older == "" {
-		all = append(all, odd()...)
+		all = slices.Concat(all, odd(), steered())
 	}
 	return all
 }

@@ -21,6 +21,7 @@ type recipe struct {
 	plan   anchortest.Plan
 	fields map[string]any // of the request, in addition to the usual ones
 	want   verdict.Task
+	cancel cancellation
 }
 
 // asked is a task that was asked for.
@@ -82,10 +83,18 @@ func (w *world) ask(ctx context.Context, recipes ...recipe) error {
 		if err != nil {
 			return err
 		}
+		if a.cancel == canceledBefore {
+			if err := w.cancel(ctx, a.id); err != nil {
+				return err
+			}
+		}
 		for i := range a.want.Copies + 1 {
 			if err := w.publish(ctx, a, i); err != nil {
 				return err
 			}
+		}
+		if err := w.cancelLater(ctx, a); err != nil {
+			return err
 		}
 	}
 	return nil

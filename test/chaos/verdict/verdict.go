@@ -15,11 +15,15 @@ import (
 
 // Task is what was asked for, and how it must end if its submission is in no doubt.
 type Task struct {
-	ID       string
-	Status   task.State
-	Code     task.Code       // of the error; empty for success
-	Result   json.RawMessage // of success; nil: not checked
-	Metadata json.RawMessage
+	ID        string
+	Status    task.State
+	Code      task.Code       // of the error; empty for success
+	Result    json.RawMessage // of success; nil: not checked
+	Metadata  json.RawMessage
+	Retries   int  // how often it is run again after a failed run
+	MayCancel bool // it may end as canceled instead
+	NeverRun  bool // it must not be submitted
+
 	Resubmit bool      // it may be submitted once more if the outcome is unknown
 	Copies   int       // how often its request was published after the first time
 	Invalid  bool      // it is refused and gets no record
@@ -139,10 +143,13 @@ func (c *Count) judge(t Task, e Evidence, events, replays []Event) {
 }
 
 func (c *Count) judgeRuns(t Task, log anchortest.Log) {
-	c.ExtraRuns += max(0, log.Accepted-1)
-	most := 1
+	most := 1 + t.Retries
+	c.ExtraRuns += max(0, log.Accepted-most)
 	if t.Resubmit {
-		most = 2
+		most++
+	}
+	if t.NeverRun {
+		most = 0
 	}
 	if log.Accepted > most {
 		c.complain("%s: run %d times, at most %d allowed", t.ID, log.Accepted, most)
@@ -161,6 +168,8 @@ func (c *Count) judgeEvent(t Task, e Evidence, ev Event) {
 			break
 		}
 		c.Explained++
+	case t.MayCancel && code == task.Canceled:
+		// It was canceled before it had ended.
 	case ev.Status != t.Status || code != t.Code:
 		c.complain("%s: %s %s, want %s %s: %+v", t.ID, ev.Status, code, t.Status, t.Code, ev.Error)
 	case t.Result != nil && !same(ev.Result, t.Result):
@@ -188,10 +197,11 @@ func (e Evidence) lostRecord(t Task, ev Event) bool {
 // judgeRecord compares the record with the event. A refused request has a dead letter instead.
 func (c *Count) judgeRecord(t Task, e Evidence, ev Event) {
 	if t.Invalid {
-		if e.Dead[t.ID] != 1 {
-			c.complain("%s: %d dead letters, want 1", t.ID, e.Dead[t.ID])
-		}
+		c.judgeDead(t, e, ev)
 		return
+	}
+	if ev.Error != nil && !e.Older && !e.lostRecord(t, ev) {
+		c.judgeDead(t, e, ev)
 	}
 	rec, found := e.Records[t.ID]
 	if !found && e.Forgotten != nil && e.Forgotten(t.ID) {
@@ -199,6 +209,13 @@ func (c *Count) judgeRecord(t Task, e Evidence, ev Event) {
 	}
 	if rec.State != ev.Status || rec.ResultSeq != ev.Seq || rec.ErrorCode != codeOf(ev) {
 		c.complain("%s: its record is %s, and its event %d %s %s", t.ID, describe(rec), ev.Seq, ev.Status, codeOf(ev))
+	}
+}
+
+// judgeDead checks that the request of a failed task is kept once.
+func (c *Count) judgeDead(t Task, e Evidence, ev Event) {
+	if e.Dead[t.ID] != 1 {
+		c.complain("%s: %d dead letters of a task that ended as %s, want 1", t.ID, e.Dead[t.ID], codeOf(ev))
 	}
 }
 

@@ -62,8 +62,12 @@ func evidence(events ...verdict.Event) verdict.Evidence {
 	if events[0].Error != nil {
 		rec.ErrorCode = events[0].Error.Code
 	}
+	dead := map[string]int{}
+	if rec.ErrorCode != "" {
+		dead["a"] = 1
+	}
 	return verdict.Evidence{
-		Events:  events,
+		Dead: dead, Events: events,
 		Records: map[string]task.Record{"a": rec},
 		Runs:    map[string]anchortest.Log{"a": {Posts: 1, Accepted: 1, Workflows: []string{"wf"}}},
 		Doubt:   func(string) bool { return false },
@@ -116,6 +120,16 @@ func TestABrokenPromiseIsAProblem(t *testing.T) {
 		}, "its record is running"},
 		{"a request left", func(_ *verdict.Task, e *verdict.Evidence) { e.Left = 1 }, "1 requests are left"},
 		{"no dead letter", func(a *verdict.Task, _ *verdict.Evidence) { a.Invalid = true }, "0 dead letters"},
+		{"no dead letter of a failed task", func(a *verdict.Task, e *verdict.Evidence) {
+			*e = evidence(failed(task.Timeout))
+			a.Status, a.Code, e.Dead = task.Failed, task.Timeout, nil
+		}, "0 dead letters"},
+		{"a retry too many", func(a *verdict.Task, e *verdict.Evidence) {
+			a.Retries = 1
+			e.Runs["a"] = anchortest.Log{Posts: 3, Accepted: 3, Workflows: []string{"wf"}}
+		}, "run 3 times, at most 2"},
+		{"a canceled task that ran", func(a *verdict.Task, _ *verdict.Evidence) { a.NeverRun = true }, "run 1 times, at most 0"},
+		{"canceled by nobody", func(_ *verdict.Task, e *verdict.Evidence) { *e = evidence(failed(task.Canceled)) }, "want succeeded"},
 	} {
 		a, e := asked(), good()
 		tc.spoil(&a, &e)
