@@ -202,3 +202,11 @@ func isUnavailable(err error) bool {
 	refusal, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && refusal.Code == http.StatusServiceUnavailable
 }
+
+// isFull reports whether a stream could not store a message, most likely because it is full. JetStream reports that with the
+// status of a call that it cannot answer for the moment.
+func isFull(err error) bool {
+	const storeFailed = 10077 // JSStreamStoreFailedF of the server's errors.json
+	refusal, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && refusal.ErrorCode == storeFailed
+}
