@@ -68,8 +68,8 @@ func (g *guarded) doesItsWholeJob() {
 		t.Fatal(err)
 	}
 	g.waitEvents(5)
-	if n := len(g.bodies("TASK_DEAD")); n != 1 {
-		t.Errorf("got %d dead letters, want 1", n)
+	if n := len(g.bodies("TASK_DEAD")); n != 2 {
+		t.Errorf("got %d dead letters, want those of the broken request and of the id that was used", n)
 	}
 	submit("slow", blocked)
 	g.waitState("slow", task.Running)
