@@ -156,8 +156,13 @@ func TestWhereverAWorkerDiesACanceledTaskHasOneEvent(t *testing.T) {
 		step      string
 		workflows int
 	}{
-		{"create", 0}, {"publish", 0}, {"dead-letter", 0}, {"save failed", 0},
-		{"running publish", 1}, {"running dead-letter", 1}, {"running save failed", 1},
+		{"create", 0},
+		{"publish", 0},
+		{"dead-letter", 0},
+		{"save failed", 0},
+		{"running publish", 1},
+		{"running dead-letter", 1},
+		{"running save failed", 1},
 	} {
 		for _, happened := range []bool{false, true} {
 			t.Run(c.step+map[bool]string{true: ", happened"}[happened], func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 // retryWait returns about how long a task waits before its retry with this number, from 1. The waits grow, so that a web
 // site can recover.
 func (p *Pipeline) retryWait(retry int) time.Duration {
-	factors := []time.Duration{1, 6, 24, 60}
-	return p.cfg.RetryWait * factors[min(retry, len(factors))-1]
+	factors := []int{1, 6, 24, 60}
+	return time.Duration(factors[min(retry, len(factors))-1]) * p.cfg.RetryWait
 }
 
 // isRetried reports whether the task is to be run again after this verdict on its run.

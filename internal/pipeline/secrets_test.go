@@ -59,41 +59,38 @@ func TestASecretIsReadFromItsFileAndNeverShown(t *testing.T) {
 // Each problem with a file ends the task before anything is submitted.
 func TestWithoutItsSecretATaskIsNotSubmitted(t *testing.T) {
 	t.Parallel()
+	write := func(content string) func(string) error {
+		return func(file string) error { return os.WriteFile(file, []byte(content), 0o600) }
+	}
+	const notRegular = "secret_refs.PIN: the file pin is not a regular file"
 	for name, c := range map[string]struct {
-		ref, says string
-		prepare   func(t *testing.T, dir string)
+		prepare func(file string) error
+		says    string
 	}{
-		"missing": {"pin", "secret_refs.PIN: the file pin does not exist in SECRETS_DIR", func(*testing.T, string) {}},
-		"empty":   {"pin", "secret_refs.PIN: the file pin is empty", file("\n")},
-		"large":   {"pin", "secret_refs.PIN: the file pin has more than 16384 bytes", file(strings.Repeat("x", 16<<10+1))},
-		"bytes":   {"pin", "secret_refs.PIN: the file pin is not valid UTF-8", file("\xff")},
-		"folder":  {"pin", "secret_refs.PIN: the file pin is not a regular file", func(t *testing.T, dir string) { must(t, os.Mkdir(filepath.Join(dir, "pin"), 0o700)) }},
-		"pipe":    {"pin", "secret_refs.PIN: the file pin is not a regular file", func(t *testing.T, dir string) { must(t, syscall.Mkfifo(filepath.Join(dir, "pin"), 0o600)) }},
-		"link out": {"pin", "secret_refs.PIN: the file pin cannot be opened: it must be readable and inside SECRETS_DIR", func(t *testing.T, dir string) {
-			outside := filepath.Join(t.TempDir(), "other")
-			must(t, os.WriteFile(outside, []byte("other"), 0o600))
-			must(t, os.Symlink(outside, filepath.Join(dir, "pin")))
-		}},
-		"no folder": {"pin", "secret_refs: SECRETS_DIR cannot be opened", func(t *testing.T, dir string) { must(t, os.Remove(dir)) }},
+		"missing":   {func(string) error { return nil }, "secret_refs.PIN: the file pin does not exist in SECRETS_DIR"},
+		"empty":     {write("\n"), "secret_refs.PIN: the file pin is empty"},
+		"large":     {write(strings.Repeat("x", 16<<10+1)), "secret_refs.PIN: the file pin has more than 16384 bytes"},
+		"bytes":     {write("\xff"), "secret_refs.PIN: the file pin is not valid UTF-8"},
+		"folder":    {func(file string) error { return os.Mkdir(file, 0o700) }, notRegular},
+		"pipe":      {func(file string) error { return syscall.Mkfifo(file, 0o600) }, notRegular},
+		"no folder": {func(file string) error { return os.Remove(filepath.Dir(file)) }, "secret_refs: SECRETS_DIR cannot be opened"},
+		"link out": {
+			func(file string) error { return os.Symlink("/etc/hostname", file) },
+			"secret_refs.PIN: the file pin cannot be opened: it must be readable and inside SECRETS_DIR",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.secrets(nil)
-			c.prepare(t, w.secretsDir)
-			deliver := w.request(body(`,"secret_refs":{"PIN":"` + c.ref + `"}`))
+			must(t, c.prepare(filepath.Join(w.secretsDir, "pin")))
+			deliver := w.request(body(`,"secret_refs":{"PIN":"pin"}`))
 			w.finish("w1", deliver(1))
 			w.finish("w2", deliver(2))
 			if ev := w.wantOneEvent(task.SecretUnavailable, 0); ev.Error.Message != c.says || !ev.Error.Retryable || ev.Attempts != 0 {
 				t.Errorf("got %+v after %d attempts, want %q", ev.Error, ev.Attempts, c.says)
 			}
 		})
-	}
-}
-
-func file(content string) func(*testing.T, string) {
-	return func(t *testing.T, dir string) {
-		must(t, os.WriteFile(filepath.Join(dir, "pin"), []byte(content), 0o600))
 	}
 }
 

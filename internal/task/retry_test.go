@@ -2,6 +2,7 @@ package task_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -60,9 +61,7 @@ func sameJSON(t *testing.T, got []byte, want string) bool {
 	if err := json.Unmarshal([]byte(want), &b); err != nil {
 		t.Fatal(err)
 	}
-	left, _ := json.Marshal(a)
-	right, _ := json.Marshal(b)
-	return string(left) == string(right)
+	return reflect.DeepEqual(a, b)
 }
 
 func TestAReferenceToASecretIsReadLater(t *testing.T) {
