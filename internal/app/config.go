@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type Config struct {
 	Dead    publisher.DeadConfig
 	Tracker tracker.Config
 	Control control.Config
+	Secrets SecretsConfig
 	consumer.Config
 	Submit              admission.Config
 	Task                TaskConfig
@@ -45,6 +47,21 @@ type Config struct {
 // TaskConfig holds the defaults of requests. A request that sets a value of its own overrides them.
 type TaskConfig struct {
 	Timeout time.Duration `split_words:"true" default:"1h" desc:"maximum run time of a task without a timeout of its own, from submission"`
+}
+
+// SecretsConfig says where the files are that requests name in secret_refs. Without a folder, a request that names one
+// cannot be run here.
+type SecretsConfig struct {
+	Dir string `split_words:"true" desc:"folder with the files that secret_refs of requests name; read before each submission"`
+}
+
+// isUsable reports whether there is no folder, or one that can be opened.
+func (c SecretsConfig) isUsable() bool {
+	if c.Dir == "" {
+		return true
+	}
+	root, err := os.OpenRoot(c.Dir)
+	return err == nil && root.Close() == nil
 }
 
 // DrainConfig bounds the shutdown of a worker. It allows for one call to the API that is in progress when
@@ -71,7 +88,7 @@ type WorkerConfig struct {
 func (c Config) Validate() []string {
 	return slices.Concat(
 		c.Anchor.Validate(), c.Streams().Validate(), c.Config.Validate(), c.Submit.Validate(), c.Poll.Validate(),
-		c.Admin.Validate(), tracing.Validate(), c.ownMistakes(),
+		c.Dead.Validate(), c.Admin.Validate(), tracing.Validate(), c.ownMistakes(),
 	)
 }
 
@@ -83,6 +100,7 @@ func (c Config) ownMistakes() []string {
 		fmt.Sprintf("%d times ACK_WAIT or more, such as \"168h\", so that a redelivered request finds its record", minAckWaits))
 	mistakes.Require("TASK_TIMEOUT", c.Task.Timeout, c.Task.Timeout > 0, `a duration above 0, such as "1h"`)
 	mistakes.RequireOneOf("ON_UNKNOWN_SUBMISSION", c.OnUnknownSubmission, "fail", "resubmit")
+	mistakes.Require("SECRETS_DIR", c.Secrets.Dir, c.Secrets.isUsable(), "an existing folder that the worker may read")
 	shortestDrain := c.Anchor.RequestTimeout + time.Second
 	mistakes.Require("DRAIN_TIMEOUT", c.Drain.Timeout, c.Drain.Timeout >= shortestDrain,
 		fmt.Sprintf("at least %v (ANCHORBROWSER_REQUEST_TIMEOUT + 1s)", shortestDrain))

@@ -17,7 +17,9 @@ type files struct {
 func (f *files) named(variable string) string {
 	f.t.Helper()
 	switch variable {
-	case "NATS_CREDS_FILE":
+	case "SECRETS_DIR":
+		return f.t.TempDir()
+	case "NATS_CREDS_FILE", "NATS_CREDS":
 		return write(f.t, "nats.creds", credentialsText(f.t))
 	case "NATS_NKEY_SEED_FILE":
 		return write(f.t, "worker.nk", newSeed(f.t))

@@ -68,6 +68,7 @@ func TestAWorkerLogsInWithACredentialsFile(t *testing.T) {
 	w := newWorldOf(t, conf, nats.UserCredentials(creds))
 	stranger := w.start("stranger")
 	w.startReady("w1", "NATS_CREDS_FILE="+creds)
+	w.startReady("w2", "NATS_CREDS="+creds)
 	w.submit("a", done)
 	if ev := w.waitEvents(1)[0]; ev.Status != task.Succeeded {
 		t.Errorf("got %+v", ev.Event)

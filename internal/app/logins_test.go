@@ -69,3 +69,17 @@ func TestLoginsThatTheClientReadsAreAccepted(t *testing.T) {
 		t.Errorf("got %v, want nil", err)
 	}
 }
+
+// The nats command calls the file NATS_CREDS. A worker in the same environment must not log in as somebody else.
+func TestTheVariableOfTheNATSCommandNamesTheSameFile(t *testing.T) {
+	creds := write(t, "nats.creds", credentialsText(t))
+	if _, err := load(t, map[string]string{"NATS_CREDS": creds, "NATS_CREDS_FILE": creds}); err != nil {
+		t.Errorf("the same file twice: got %v, want nil", err)
+	}
+	_, err := load(t, map[string]string{"NATS_CREDS": write(t, "other.creds", credentialsText(t)), "NATS_CREDS_FILE": creds})
+	wantMistake(t, err, "NATS_CREDS")
+	_, err = load(t, map[string]string{"NATS_CREDS": creds, "NATS_TOKEN": "t0ken"})
+	if err == nil || err.Error() != "set only one of NATS_CREDS and NATS_TOKEN" {
+		t.Errorf("got %v, want that only one of the two may be set", err)
+	}
+}

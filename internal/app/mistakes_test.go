@@ -58,6 +58,7 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 		{"NATS_URL": "nats://a:port"},
 		{"NATS_CREDS_FILE": missing},
 		{"NATS_CREDS_FILE": "."},
+		{"NATS_CREDS": missing},
 		{"NATS_NKEY_SEED_FILE": missing},
 		{"NATS_PASSWORD": "open"},
 		{"NATS_TLS_CA_FILE": missing},
@@ -81,6 +82,10 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 		{"DEAD_STREAM": ""},
 		{"DEAD_STREAM": "TASK_RESULTS"},
 		{"DEAD_SUBJECT": ""},
+		{"DEAD_KEEP": "all"},
+		{"DEAD_KEEP": ""},
+		{"SECRETS_DIR": missing},
+		{"SECRETS_DIR": os.Args[0]}, // a file
 		{"CONTROL_BUCKET": "a.b"},
 		{"CONTROL_BUCKET": "task_tracker"},
 		{"DEAD_SUBJECT": "tasks.request"},

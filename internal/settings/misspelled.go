@@ -51,7 +51,7 @@ func nearestSetting(name string, settings []string, isSet map[string]bool) strin
 	nearest, least := "", len(name)
 	for _, setting := range settings {
 		distance := levenshtein.ComputeDistance(name, setting)
-		if name == strings.TrimSuffix(setting, "_FILE") && !isSet[setting] { // NATS_CREDS for NATS_CREDS_FILE
+		if name == strings.TrimSuffix(setting, "_FILE") && !isSet[setting] { // NATS_NKEY_SEED for NATS_NKEY_SEED_FILE
 			distance = 1
 		}
 		if distance < least && distance <= allowedDistance(name, setting) {

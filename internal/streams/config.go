@@ -73,6 +73,7 @@ func (c Config) ControlWriteSubject(key string) string {
 type NATSConfig struct {
 	URL          string      `split_words:"true" default:"nats://127.0.0.1:4222" desc:"servers, separated by commas"`
 	CredsFile    string      `split_words:"true" desc:"credentials file to log in with"`
+	Creds        string      `split_words:"true" desc:"the same as NATS_CREDS_FILE, as the nats command names it"`
 	NkeySeedFile string      `split_words:"true" desc:"file with the NKey seed to log in with"`
 	User         string      `split_words:"true" desc:"user to log in as"`
 	Password     task.Secret `split_words:"true" desc:"the user's password"`
@@ -82,6 +83,15 @@ type NATSConfig struct {
 	JSDomain     string `split_words:"true" desc:"JetStream domain of the streams, for workers at a leaf node; default: the server's own"`
 	Provision    bool   `split_words:"true" default:"true" desc:"create and repair streams, consumer and buckets; false: only verify"`
 	Replicas     int    `split_words:"true" default:"1" desc:"replicas of the streams and buckets that a worker creates, 1 to 5"`
+}
+
+// credentials returns the name of the credentials file, which two variables can set, and the variable that does. NATS_CREDS
+// is the name of the variable of the nats command.
+func (c NATSConfig) credentials() (variable, file string) {
+	if c.CredsFile == "" && c.Creds != "" {
+		return "NATS_CREDS", c.Creds
+	}
+	return "NATS_CREDS_FILE", c.CredsFile
 }
 
 // Format implements fmt.Formatter, so that no verb prints the login of the URL. The other secrets hide

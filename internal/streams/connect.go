@@ -146,7 +146,8 @@ func commonOptions(cfg NATSConfig) []nats.Option {
 			opts = append(opts, opt)
 		}
 	}
-	addIf(cfg.CredsFile != "", nats.UserCredentials(cfg.CredsFile))
+	_, creds := cfg.credentials()
+	addIf(creds != "", nats.UserCredentials(creds))
 	addIf(cfg.User != "", nats.UserInfo(cfg.User, string(cfg.Password)))
 	addIf(cfg.Token != "", nats.Token(string(cfg.Token)))
 	addIf(cfg.TLS.CAFile != "", nats.RootCAs(cfg.TLS.CAFile))

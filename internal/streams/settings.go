@@ -48,7 +48,9 @@ func (c NATSConfig) Validate() []string {
 	}
 	mistakes.Require("NATS_URL", task.Secret(c.URL), areServers(c.URL), "nats://host:port, or several of these separated by commas")
 	mistakes.Require("NATS_URL", task.Secret(c.URL), haveValidLogins(c.URL), "an address whose user and password have no spaces or line breaks around them")
-	requireFile(&mistakes, "NATS_CREDS_FILE", c.CredsFile, isCredentials, "a file with a user's JWT and NKey seed, as `nsc generate creds` writes it")
+	credsVariable, creds := c.credentials()
+	mistakes.Require("NATS_CREDS", c.Creds, c.Creds == "" || c.Creds == creds, "the same file as NATS_CREDS_FILE, or not be set")
+	requireFile(&mistakes, credsVariable, creds, isCredentials, "a file with a user's JWT and NKey seed, as `nsc generate creds` writes it")
 	requireFile(&mistakes, "NATS_NKEY_SEED_FILE", c.NkeySeedFile, isSeed, "a file with the seed of a user's NKey, which begins with SU")
 	mistakes.Require("NATS_USER", c.User, isLogin(c.User), login)
 	mistakes.Require("NATS_PASSWORD", c.Password, isLogin(string(c.Password)), login)
@@ -90,12 +92,13 @@ func readOptional(name string) ([]byte, error) {
 // them and ignore the others.
 func (c NATSConfig) logins() []string {
 	var set []string
+	credsVariable, creds := c.credentials()
 	for _, login := range []struct {
 		variable string
 		isSet    bool
 	}{
 		{"NATS_URL (with a user)", strings.Contains(c.URL, "@")},
-		{"NATS_CREDS_FILE", c.CredsFile != ""},
+		{credsVariable, creds != ""},
 		{"NATS_NKEY_SEED_FILE", c.NkeySeedFile != ""},
 		{"NATS_USER", c.User != ""},
 		{"NATS_TOKEN", c.Token != ""},
