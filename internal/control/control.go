@@ -1,7 +1,10 @@
-// Package control is the bucket task_control: by it the workers tell each other what they have learned.
+// Package control is the bucket task_control: by it the workers tell each other what they have learned, and operators
+// tell the workers what to cancel and when to pause.
 //
 // Nothing in it is needed to run tasks. If it is missing, full, or another application's, or if the login may not use
 // it, workers go on without it. So its state is no part of a worker's readiness, and nothing waits for it for long.
+//
+// A [Bucket] reads and writes single values. A [Steering] watches what operators ask.
 package control
 
 import (
@@ -56,12 +59,25 @@ type Bucket struct {
 	stream jetstream.Stream // behind the bucket; nil: it was not opened yet, or the last call failed; guarded by mu
 	failed time.Time        // when the last call failed; guarded by mu
 	reason string           // why, as it was logged last; guarded by mu
-	denied chan struct{}    // is closed when NATS denies a call, and replaced; guarded by mu
+	denied [3]chan struct{} // by kind of call: is closed when NATS denies one, and replaced; guarded by mu
 }
+
+// callKind is a kind of call that NATS may deny apart from the others.
+type callKind int
+
+const (
+	sharing  callKind = iota // all that reading and writing values needs
+	watching                 // a consumer of the bucket
+	updating                 // a change of its configuration
+)
 
 // New returns a Bucket, and makes no call to NATS.
 func New(cfg Config, access Access, log zerolog.Logger) *Bucket {
-	return &Bucket{Access: access, cfg: cfg, log: log, pause: failurePause, opening: make(chan struct{}, 1), denied: make(chan struct{})}
+	b := &Bucket{Access: access, cfg: cfg, log: log, pause: failurePause, opening: make(chan struct{}, 1)}
+	for kind := range b.denied {
+		b.denied[kind] = make(chan struct{})
+	}
+	return b
 }
 
 const (
@@ -85,17 +101,23 @@ var (
 
 // Get returns the value of a key and its revision, or nil and the revision 0 if there is none.
 func (b *Bucket) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
-	err = b.call(ctx, func(ctx context.Context, stream jetstream.Stream) error {
-		msg, err := b.last(ctx, stream, key)
-		if err == nil && msg != nil && !jet.IsDeleted(msg) {
-			value, revision = msg.Data, msg.Sequence
-		}
+	msg, err := b.message(ctx, key)
+	if err != nil || msg == nil || jet.IsDeleted(msg) {
+		return nil, 0, err
+	}
+	return msg.Data, msg.Sequence, nil
+}
+
+// message returns the last message of a key, which can be a delete marker, or nil if it has none.
+func (b *Bucket) message(ctx context.Context, key string) (msg *jetstream.RawStreamMsg, err error) {
+	err = b.call(ctx, func(ctx context.Context, stream jetstream.Stream) (err error) {
+		msg, err = b.last(ctx, stream, key)
 		return err
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("read %s of bucket %s: %w", key, b.cfg.Bucket, err)
+		return nil, fmt.Errorf("read %s of bucket %s: %w", key, b.cfg.Bucket, err)
 	}
-	return value, revision, nil
+	return msg, nil
 }
 
 // Put writes a value over the revision that it was derived from; 0: there is none. The error is task.ErrConflict if the
@@ -143,20 +165,8 @@ func (b *Bucket) last(ctx context.Context, stream jetstream.Stream, key string) 
 // call makes one call with a bound of its own, on the opened bucket. After a failure all calls return errUnusable for
 // 30 seconds, and the next one opens the bucket again: it may have been created meanwhile, or have other settings.
 func (b *Bucket) call(ctx context.Context, f func(context.Context, jetstream.Stream) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errNoAnswer)
-	defer cancel()
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	b.mu.Lock()
-	denied := b.denied
-	b.mu.Unlock()
-	go func() {
-		select {
-		case <-denied:
-			end(errDenied)
-		case <-ctx.Done():
-		}
-	}()
+	ctx, end := b.bounded(ctx, sharing)
+	defer end()
 	stream, err := b.open(ctx)
 	if err != nil {
 		return err
@@ -164,18 +174,66 @@ func (b *Bucket) call(ctx context.Context, f func(context.Context, jetstream.Str
 	return b.noted(ctx, f(ctx, stream))
 }
 
+// callAside makes calls of a kind that not all callers need. A failure is not remembered: it says nothing about the other
+// kinds.
+func (b *Bucket) callAside(ctx context.Context, kind callKind, f func(context.Context) error) error {
+	ctx, end := b.bounded(ctx, kind)
+	defer end()
+	err := f(ctx)
+	if cause := context.Cause(ctx); err != nil && (errors.Is(cause, errDenied) || errors.Is(cause, errNoAnswer)) {
+		return cause
+	}
+	return err
+}
+
+// bounded returns the context of a call. It ends after callTimeout, because of errNoAnswer, and because of errDenied if
+// NATS denies a call of this kind, or one that all callers need.
+func (b *Bucket) bounded(ctx context.Context, kind callKind) (_ context.Context, end func()) {
+	shared, denied := b.deniedNext(sharing), b.deniedNext(kind)
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errNoAnswer)
+	ctx, endWith := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-shared:
+			endWith(errDenied)
+		case <-denied:
+			endWith(errDenied)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		endWith(nil)
+		cancel()
+	}
+}
+
+// deniedNext returns a channel that is closed when NATS denies a call of this kind.
+func (b *Bucket) deniedNext(kind callKind) <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.denied[kind]
+}
+
 // Note takes an error that NATS reported. A call that is denied gets no answer, so Note ends those that wait for one.
 func (b *Bucket) Note(err error) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return
 	}
-	if text := err.Error(); !strings.Contains(text, b.cfg.Stream()) && !strings.Contains(text, jet.BucketSubject(b.cfg.Bucket, "")) {
+	text := err.Error()
+	if !strings.Contains(text, b.cfg.Stream()) && !strings.Contains(text, jet.BucketSubject(b.cfg.Bucket, "")) {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	close(b.denied)
-	b.denied = make(chan struct{})
+	kind := sharing
+	switch {
+	case strings.Contains(text, "API.CONSUMER."):
+		kind = watching
+	case strings.Contains(text, "API.STREAM.UPDATE."):
+		kind = updating
+	}
+	close(b.denied[kind])
+	b.denied[kind] = make(chan struct{})
 }
 
 // noted takes the result of a call with this context and returns it, in clearer words if there was no answer. A failure is

@@ -197,3 +197,29 @@ func TestADeniedCallEndsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A login may lack what only a watch or a change of the bucket needs. That must not disturb what workers share.
+func TestADenialOfAnotherKindEndsNoCall(t *testing.T) {
+	url := natstest.Run(t, &server.Options{}).ClientURL()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	var b *control.Bucket
+	if _, err := nc.Subscribe("$JS.API.STREAM.INFO.KV_task_control", func(*nats.Msg) { // and never answered
+		for _, call := range []string{"CONSUMER.CREATE.KV_task_control.x", "STREAM.UPDATE.KV_task_control"} {
+			b.Note(fmt.Errorf(`%w: Permissions Violation for Publish to "$JS.API.%s"`, nats.ErrPermissionViolation, call))
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bound(js)
+	if _, _, err := b.Get(t.Context(), "pace.x"); err == nil || !strings.Contains(err.Error(), "no answer") {
+		t.Errorf("got %v, want no answer", err)
+	}
+}

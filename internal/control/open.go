@@ -54,7 +54,14 @@ func (b *Bucket) open(ctx context.Context) (jetstream.Stream, error) {
 	return stream, nil
 }
 
-// find returns the stream behind the bucket, which it creates if that is missing. One that exists is never changed.
+// refusal says why a bucket that exists is not used.
+type refusal string
+
+// Error implements error.
+func (r refusal) Error() string { return string(r) }
+
+// find returns the stream behind the bucket, which it creates if that is missing. It does not change one that exists. The
+// error is a refusal if the one that exists cannot be used.
 func (b *Bucket) find(ctx context.Context) (jetstream.Stream, error) {
 	js := b.JetStream()
 	stream, err := js.Stream(ctx, b.cfg.Stream())
@@ -65,7 +72,7 @@ func (b *Bucket) find(ctx context.Context) (jetstream.Stream, error) {
 		return nil, err
 	}
 	if why := b.cfg.Refusal(stream.CachedInfo().Config); why != "" {
-		return nil, errors.New(why)
+		return nil, refusal(why)
 	}
 	return stream, nil
 }

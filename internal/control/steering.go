@@ -1,0 +1,219 @@
+package control
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/jet"
+	"github.com/capstan-worker/capstan/internal/servertime"
+	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
+)
+
+// firstLook is how long Canceled waits at most, after the start of a worker, until the bucket was read once.
+const firstLook = 2 * time.Second
+
+// Steering knows what operators ask of the workers: which tasks are canceled, and whether submissions are paused. Run
+// watches the bucket for that. While NATS is away, the last known state counts. If the bucket is missing, is another
+// application's, or may not be watched, nothing is canceled or paused.
+//
+// A mark and a pause end when their key is deleted or expires, and in any case TRACKER_TTL after they were stored. All
+// times are by the NATS server's clock.
+//
+// The marks have a budget of memory. Those beyond it are not kept: then Canceled and Until ask the bucket for each task
+// that they do not know. Its methods may be called by many goroutines at once, Run once.
+type Steering struct {
+	bucket  *Bucket
+	clock   *servertime.Clock
+	log     zerolog.Logger
+	budget  int64 // of one set of marks, in bytes
+	onPause func(pause task.Pause, paused bool)
+
+	looked chan struct{} // closed when Canceled waits no longer for the first look
+	settle func()        // closes it
+
+	mu      sync.Mutex
+	marks   *marks     // as of the last complete look, with the changes since then; guarded by mu
+	next    *marks     // the same of the look that is not complete, or nil; guarded by mu
+	waiters waiters    // guarded by mu
+	pause   pauseState // guarded by mu
+
+	endWatch context.CancelCauseFunc // nil if there is no watch; guarded by mu
+
+	warned  bool   // that there are too many marks; owned by the goroutine of Run
+	problem string // why the bucket is not watched, as it was logged last; owned by the goroutine of Run
+
+	telling      sync.Mutex
+	told         task.Pause    // the last pause that was logged and reported; guarded by telling
+	toldPaused   bool          // guarded by telling
+	pauseChanged chan struct{} // has room for one signal to keep
+}
+
+// NewSteering returns a Steering that knows nothing until Run is called, and makes no call to NATS. The bucket's TTL is
+// how long marks and pauses last at most.
+func NewSteering(b *Bucket, clock *servertime.Clock, reg prometheus.Registerer, log zerolog.Logger) *Steering {
+	s := &Steering{
+		bucket: b, clock: clock, log: log, budget: mostMarkBytes,
+		looked: make(chan struct{}), waiters: newWaiters(), pauseChanged: make(chan struct{}, 1),
+	}
+	s.settle = sync.OnceFunc(func() { close(s.looked) })
+	s.marks = newMarks(s.budget)
+	auto := promauto.With(reg)
+	auto.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "capstan_operator_pause", Help: "1 while an operator has paused submissions.",
+	}, func() float64 {
+		if _, paused := s.Paused(); paused {
+			return 1
+		}
+		return 0
+	})
+	auto.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "capstan_cancel_marks", Help: "Cancellations of tasks and batches that the worker keeps in memory.",
+	}, func() float64 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return float64(len(s.marks.all))
+	})
+	return s
+}
+
+// Canceled reports whether a task or its batch is canceled, and why. batch may be empty. At the start of a worker it waits
+// until the bucket was read once, for no longer than two seconds after Run began. It returns false if ctx ends first.
+func (s *Steering) Canceled(ctx context.Context, taskID, batch string) (task.Cancellation, bool) {
+	select {
+	case <-s.looked:
+	default:
+		if timer.Sleep(ctx, firstLook, s.looked) != nil {
+			return task.Cancellation{}, false
+		}
+	}
+	return s.search(ctx, taskID, batch)
+}
+
+// search looks for a mark: among those that are known, and in the bucket if not all are known.
+func (s *Steering) search(ctx context.Context, taskID, batch string) (task.Cancellation, bool) {
+	s.mu.Lock()
+	now := s.clock.Now()
+	c, found, certain := s.marks.find(now, taskID, batch)
+	if !found && s.next != nil {
+		next, inNext, certainOfNext := s.next.find(now, taskID, batch)
+		c, found, certain = next, inNext, certain && certainOfNext
+	}
+	s.mu.Unlock()
+	if found || certain {
+		return c, found
+	}
+	keys := []string{CancelPrefix + taskID}
+	if batch != "" {
+		keys = append(keys, CancelBatchPrefix+batch)
+	}
+	for _, key := range keys {
+		// The bucket logs why it cannot be read. Then nothing is canceled.
+		if msg, err := s.bucket.message(ctx, key); err == nil && msg != nil {
+			if c, valid := s.parseMark(msg); valid {
+				return c.Cancellation, true
+			}
+		}
+	}
+	return task.Cancellation{}, false
+}
+
+// parseMark reads a message of a cancel key. valid is false if it cancels nothing any more.
+func (s *Steering) parseMark(msg *jetstream.RawStreamMsg) (c canceled, valid bool) {
+	expires := s.expiry(msg)
+	if jet.IsDeleted(msg) || !s.clock.Now().Before(expires) {
+		return canceled{}, false
+	}
+	c = canceled{task.ParseCancellation(msg.Data), expires.UnixNano()}
+	if c.At.IsZero() {
+		c.At = msg.Time.UTC()
+	}
+	return c, true
+}
+
+// expiry returns when a message ends: by the TTL that it was written with, or after the bucket's TTL, whichever is first.
+func (s *Steering) expiry(msg *jetstream.RawStreamMsg) time.Time {
+	ttl := s.bucket.TTL
+	own := msg.Header.Get(jetstream.MsgTTLHeader)
+	if d, err := time.ParseDuration(own); err == nil && d > 0 {
+		ttl = min(ttl, d)
+	} else if n, err := strconv.ParseUint(own, 10, 31); err == nil && n > 0 {
+		ttl = min(ttl, time.Duration(n)*time.Second)
+	}
+	return msg.Time.Add(ttl)
+}
+
+// note takes a message that the watch has delivered.
+func (s *Steering) note(msg *jetstream.RawStreamMsg) {
+	key := strings.TrimPrefix(msg.Subject, jet.BucketSubject(s.bucket.cfg.Bucket, ""))
+	if key == PauseKey {
+		// The messages that a watch begins with can be older than what was read.
+		p := s.parsePause(msg)
+		s.setPause(p, func(known pauseState) bool { return p.seq >= known.seq })
+		return
+	}
+	t, ok := parseTarget(key)
+	if !ok {
+		return
+	}
+	c, valid := s.parseMark(msg)
+	s.mu.Lock()
+	var ended []*waiter
+	fits := true
+	switch {
+	case valid && s.next != nil:
+		fits, ended = s.next.put(t, c), s.waiters.of(t)
+	case valid:
+		fits, ended = s.marks.put(t, c), s.waiters.of(t)
+	default:
+		s.marks.remove(t)
+		s.next.remove(t)
+	}
+	s.mu.Unlock()
+	for _, w := range ended {
+		w.cancel(task.ErrCanceled)
+	}
+	if !fits && !s.warned {
+		s.warned = true
+		s.log.Warn().Int64("bytes", s.budget).Msg("too many cancellations to keep, bucket is asked for each task")
+	}
+}
+
+// sweep removes expired marks.
+func (s *Steering) sweep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marks.removeExpired(s.clock.Now())
+}
+
+// beginLook begins to read the bucket. Until endLook the earlier marks count as well.
+func (s *Steering) beginLook() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = newMarks(s.budget)
+}
+
+// endLook forgets the marks that were not read again: their keys are gone.
+func (s *Steering) endLook() {
+	s.mu.Lock()
+	s.marks, s.next = s.next, nil
+	s.mu.Unlock()
+	s.settle()
+	s.problem = ""
+}
+
+// forget removes all marks and the pause, because the bucket cannot be used.
+func (s *Steering) forget() {
+	s.mu.Lock()
+	s.marks, s.next = newMarks(s.budget), nil
+	s.mu.Unlock()
+	s.setPause(pauseState{}, func(pauseState) bool { return true })
+}
