@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -25,9 +26,25 @@ func (c Config) Stream() string { return jet.BucketStream(c.Bucket) }
 func (c Config) Subjects() string { return jet.BucketSubject(c.Bucket, ">") }
 
 // Prepare opens the bucket, and creates it if it is missing. Workers that may not create it find it later. A failure is
-// logged, as with every call.
+// logged, as with every call. In a bucket of Capstan's that keeps values for ever, it has them expire.
 func (b *Bucket) Prepare(ctx context.Context) {
-	_ = b.call(ctx, func(context.Context, jetstream.Stream) error { return nil })
+	var found jetstream.StreamConfig
+	err := b.call(ctx, func(_ context.Context, stream jetstream.Stream) error {
+		found = stream.CachedInfo().Config
+		return nil
+	})
+	if err != nil || !b.Create || found.MaxAge != 0 || found.Metadata[mark] != purpose {
+		return
+	}
+	found.MaxAge = b.TTL
+	found.Duplicates = min(found.Duplicates, b.TTL) // NATS refuses a longer one
+	err = b.callAside(ctx, updating, func(ctx context.Context) error {
+		_, err := b.JetStream().UpdateStream(ctx, found)
+		return err
+	})
+	if err != nil {
+		b.log.Warn().Err(err).Str("bucket", b.cfg.Bucket).Msg("max age of control bucket not set, marks written without a TTL stay")
+	}
 }
 
 // open returns the stream behind the bucket. One caller at a time opens it, and the others get what it found.
@@ -66,7 +83,7 @@ func (b *Bucket) find(ctx context.Context) (jetstream.Stream, error) {
 	js := b.JetStream()
 	stream, err := js.Stream(ctx, b.cfg.Stream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) && b.Create {
-		stream, err = js.CreateStream(ctx, b.cfg.stream(b.Replicas))
+		stream, err = js.CreateStream(ctx, b.cfg.stream(b.Replicas, b.TTL))
 	}
 	if err != nil {
 		return nil, err
@@ -78,12 +95,14 @@ func (b *Bucket) find(ctx context.Context) (jetstream.Stream, error) {
 }
 
 // stream is the configuration of a new bucket: that of a KV bucket with one value per key (NATS ADR-8), which its leader
-// reads, and with the message TTL, by which values expire.
-func (c Config) stream(replicas int) jetstream.StreamConfig {
+// reads. Values expire by the message TTL with which workers write them, and by the stream's maximum age: operators can
+// write without a TTL.
+func (c Config) stream(replicas int, ttl time.Duration) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: c.Stream(), Subjects: []string{c.Subjects()}, Metadata: map[string]string{mark: purpose},
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas,
 		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, AllowMsgTTL: true,
+		MaxAge: ttl,
 	}
 }
 
