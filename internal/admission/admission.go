@@ -1,8 +1,11 @@
 // Package admission decides when a submission may leave the worker.
 //
 // Submissions wait in one line, first come, first served; a task that acquires again goes to the back. The first in line
-// waits for a free slot, then for the end of a pause, then for a start, and last for a token of the rate limit; the others
+// waits for a free slot, then for the end of all pauses, then for a start, and last for a token of the rate limit; the others
 // wait behind it.
+//
+// An operator can pause submissions as well. Then nothing is admitted, whatever it has waited for before, and what is
+// under way goes on. Such a pause is apart from those below: it neither begins nor ends one of them.
 //
 // # Starts
 //
@@ -79,8 +82,11 @@ type Admission struct {
 	sessions     *breaker.Breaker // of those with a session
 	accepted     atomic.Uint64
 	planRefusals atomic.Uint64
-	planIsFull   atomic.Bool // the latest pause began with a plan refusal
-	starts       *starts     // what the API tells of the rate
+	planIsFull   atomic.Bool // the latest pause began with a plan refusal, and no browser has been freed since
+	planRefused  atomic.Bool // the latest pause began with a plan refusal
+	awaitsToken  atomic.Bool // the first in line waits for a token of the rate
+	operator     operator
+	starts       *starts // what the API tells of the rate
 	metrics      metrics
 	log          zerolog.Logger
 
@@ -177,121 +183,4 @@ func (a *Admission) pausedFor(reason task.Reason) bool {
 	ofAll, _, all := a.all.State()
 	ofSessions, _, sessions := a.sessions.State()
 	return all && ofAll == reason || sessions && ofSessions == reason
-}
-
-// submission is one that was admitted.
-type submission struct {
-	session  string
-	start    start
-	all      breaker.Ticket
-	sessions breaker.Ticket // the zero Ticket for a request without a session
-}
-
-// acquire returns when the submission has a slot and a ticket of each breaker that it must pass.
-func (a *Admission) acquire(ctx context.Context, session string) (submission, error) {
-	for {
-		leaveLine, err := a.awaitSessions(ctx, session)
-		if err != nil {
-			return submission{}, err
-		}
-		s, ok, err := a.acquireSlot(ctx, session)
-		leaveLine()
-		if ok || err != nil {
-			return s, err
-		}
-	}
-}
-
-// awaitSessions holds a request with a session out of the line while those are paused. While their breaker is half-open,
-// the next one waits until leaveLine is called.
-func (a *Admission) awaitSessions(ctx context.Context, session string) (leaveLine func(), err error) {
-	if session == "" || a.sessions.Closed() {
-		return func() {}, nil
-	}
-	if err := a.sessionsLine.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	leaveLine = func() { a.sessionsLine.Release(1) }
-	if err := a.sessions.Wait(ctx); err != nil {
-		leaveLine()
-		return nil, err
-	}
-	if a.sessions.Closed() {
-		leaveLine()
-		return func() {}, nil
-	}
-	return leaveLine, nil
-}
-
-// acquireSlot waits in line and then for a slot. ok is false for a request with a session if those are paused: the others
-// must not wait behind it.
-func (a *Admission) acquireSlot(ctx context.Context, session string) (s submission, ok bool, err error) {
-	if err := a.line.Acquire(ctx, 1); err != nil {
-		return submission{}, false, err
-	}
-	defer a.line.Release(1)
-	if err := a.slots.Acquire(ctx, 1); err != nil {
-		return submission{}, false, err
-	}
-	s, ok, err = a.admit(ctx, session)
-	if !ok {
-		a.slots.Release(1)
-	}
-	return s, ok, err
-}
-
-// admit waits for the end of a pause, for a start, and for a token of the rate. If a pause begins while it waits, it
-// starts over. ok is false for a request with a session if those are paused.
-func (a *Admission) admit(ctx context.Context, session string) (s submission, ok bool, err error) {
-	for {
-		if err := a.all.Wait(ctx); err != nil {
-			return submission{}, false, err
-		}
-		if _, _, paused := a.sessions.State(); paused && session != "" {
-			return submission{}, false, nil
-		}
-		start, err := a.starts.acquire(ctx)
-		if err != nil {
-			return submission{}, false, err
-		}
-		s, ok, err = a.admitStart(ctx, session)
-		if ok {
-			s.start = start
-			return s, true, nil
-		}
-		a.starts.release(context.WithoutCancel(ctx), start, false)
-		if err != nil {
-			return submission{}, false, err
-		}
-	}
-}
-
-// admitStart waits for a token of the rate and for a ticket of each breaker. ok is false if a pause has begun: it wastes
-// at most one token.
-func (a *Admission) admitStart(ctx context.Context, session string) (s submission, ok bool, err error) {
-	if err := a.limit.Wait(ctx); err != nil {
-		return submission{}, false, err
-	}
-	s.session = session
-	if session != "" {
-		if s.sessions, ok = a.sessions.Admit(); !ok {
-			return submission{}, false, nil
-		}
-	}
-	if s.all, ok = a.all.Admit(); !ok {
-		a.sessions.Unused(s.sessions)
-		return submission{}, false, nil
-	}
-	return s, true, nil
-}
-
-// release judges the outcome before it releases the slot, so that no submission leaves before a pause begins.
-func (a *Admission) release(ctx context.Context, s submission, err error) {
-	if err == nil {
-		a.accepted.Add(1)
-	}
-	a.judge(s, err)
-	a.starts.release(ctx, s.start, mayBeAccepted(err))
-	a.metrics.inUse.Dec()
-	a.slots.Release(1)
 }

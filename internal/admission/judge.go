@@ -80,6 +80,7 @@ func (a *Admission) notePlan(reason task.Reason, failure *task.SubmitError) {
 	isLimit := reason == task.RateLimited
 	isStart := failure.RetryAfter != 0 || failure.StartRate
 	a.planIsFull.Store(isLimit && !isStart)
+	a.planRefused.Store(isLimit && !isStart)
 	switch {
 	case isLimit && isStart:
 		a.metrics.refusals.WithLabelValues(ofStarts).Inc()

@@ -218,6 +218,13 @@ func (s *starts) held() (until time.Time, held bool) {
 	return s.heldUntil.Add(-s.fleet.Clock.Skew()), s.heldUntil.After(s.fleet.Clock.Now())
 }
 
+// shared returns a time of this machine's clock by the clock that the workers share.
+func (s *starts) shared(t time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return t.Add(s.fleet.Clock.Skew()).UTC()
+}
+
 // free returns how many submissions may leave, as far as this worker knows, and whether the API tells.
 func (s *starts) free() (free int, told bool) {
 	s.mu.Lock()
