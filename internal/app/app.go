@@ -181,7 +181,7 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 		Pulled: func(ctx context.Context, refused error) {
 			w.notePull(ctx, refused)
 			if refused == nil { // all subscriptions that the worker needs exist
-				w.fleet.Join(w.nc, w.version, func() fleet.Status { return w.status(tasks.InProgress()) })
+				w.fleet.Join(w.nc, w.version, func() fleet.Status { return w.status(tasks.InProgress()) }, nil)
 			}
 		},
 	}, w.reg, w.log)

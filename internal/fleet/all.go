@@ -18,7 +18,7 @@ const (
 	// mostAnswers and answerSize bound the number of the answers that All reads, and the bytes of each. Whoever may
 	// subscribe to StatusSubject may answer, and as often as they like.
 	mostAnswers = 5000
-	answerSize  = 4 << 10
+	answerSize  = 8 << 10
 )
 
 // All asks all workers that run for their status, and returns the answers that come. A worker that does not answer within

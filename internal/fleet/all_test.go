@@ -12,13 +12,19 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
-// respond answers a question with each of the bodies that next returns, until it returns "" or the test ends.
+// respond answers a question for all workers with each of the bodies that next returns, until it returns "" or the test ends.
 func respond(t *testing.T, server *natstest.Server, next func(i int) string) {
+	t.Helper()
+	respondOn(t, server, fleet.StatusSubject, next)
+}
+
+// respondOn is respond on another subject.
+func respondOn(t *testing.T, server *natstest.Server, subject string, next func(i int) string) {
 	t.Helper()
 	nc, _ := server.Connect()
 	var answering sync.WaitGroup
 	stop := make(chan struct{})
-	_, err := nc.Subscribe(fleet.StatusSubject, func(m *nats.Msg) {
+	_, err := nc.Subscribe(subject, func(m *nats.Msg) {
 		answering.Go(func() {
 			for i := 0; ; i++ {
 				body := next(i)
@@ -83,7 +89,7 @@ func TestAQuestionToTheFleetEnds(t *testing.T) {
 
 func TestAnAnswerThatIsNoStatusIsIgnored(t *testing.T) {
 	server := natstest.Start(t)
-	bodies := []string{"{broken", `{}`, `{"worker":"` + strings.Repeat("x", 5000) + `"}`, `{"worker":"w"}`, ""}
+	bodies := []string{"{broken", `{}`, `{"worker":"` + strings.Repeat("x", 9000) + `"}`, `{"worker":"w"}`, ""}
 	respond(t, server, func(i int) string { return bodies[i] })
 	asker, _ := server.Connect()
 	if got := names(t, asker); len(got) != 1 || got[0] != "w" {

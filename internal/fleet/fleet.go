@@ -1,5 +1,5 @@
 // Package fleet shows all workers that run, each as a service of NATS' micro framework (NATS' ADR-32): `nats service ls`
-// lists them, and each answers on StatusSubject with what it does.
+// lists them, each answers on StatusSubject with what it does, and on TaskSubject with what it does for a task.
 //
 // Nobody needs it to run tasks. A worker leaves the fleet rather than take a subscription from its own work.
 package fleet
@@ -53,17 +53,18 @@ type Member struct {
 func New(log zerolog.Logger) *Member { return &Member{log: log} }
 
 // Join makes the worker visible until Leave is called, or until the connection is closed. Only the first call has an
-// effect, and none after Leave. status is called for each question, by several goroutines at once.
+// effect, and none after Leave. status and find are called for each question, by several goroutines at once. find returns
+// false for a task that this worker does not have; a nil find has none.
 //
-// It takes ten subscriptions, so call it after those that the worker needs exist.
-func (m *Member) Join(nc *nats.Conn, version string, status func() Status) {
+// It takes eleven subscriptions, so call it after those that the worker needs exist.
+func (m *Member) Join(nc *nats.Conn, version string, status func() Status, find func(taskID string) (TaskStatus, bool)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ended || m.nc != nil {
 		return
 	}
 	m.nc, m.reconnects = nc, nc.Stats().Reconnects
-	service, err := newService(nc, version, status)
+	service, err := newService(nc, version, status, find)
 	if err != nil {
 		m.log.Warn().Err(err).Msg("worker not listed as a service")
 		return
@@ -71,7 +72,7 @@ func (m *Member) Join(nc *nats.Conn, version string, status func() Status) {
 	m.service = service
 }
 
-func newService(nc *nats.Conn, version string, status func() Status) (micro.Service, error) {
+func newService(nc *nats.Conn, version string, status func() Status, find func(string) (TaskStatus, bool)) (micro.Service, error) {
 	service, err := micro.AddService(nc, micro.Config{
 		Name: Service, Version: semver(version), Description: "runs Anchor Browser web tasks from a queue",
 		QueueGroupDisabled: true, // all workers answer
@@ -87,6 +88,9 @@ func newService(nc *nats.Conn, version string, status func() Status) (micro.Serv
 		}
 	})
 	err = service.AddEndpoint("status", answer, micro.WithEndpointSubject(StatusSubject), micro.WithEndpointQueueGroupDisabled())
+	if err == nil {
+		err = service.AddEndpoint("task", answerTask(nc.Opts.InboxPrefix, find), micro.WithEndpointSubject(TaskSubject), micro.WithEndpointQueueGroupDisabled())
+	}
 	if err != nil {
 		_ = service.Stop() // the first error says more
 		return nil, fmt.Errorf("add endpoint: %w", err)

@@ -21,7 +21,7 @@ func join(t *testing.T, server *natstest.Server, name, version string) (nc *nats
 	t.Helper()
 	nc, _ = server.Connect()
 	m := fleet.New(zerolog.Nop())
-	m.Join(nc, version, status(name, version))
+	m.Join(nc, version, status(name, version), nil)
 	if err := nc.Flush(); err != nil { // the server has its subscriptions
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestTheStatusIsPartOfTheStatistics(t *testing.T) {
 	asker, _ := server.Connect()
 	join(t, server, "a", "v1.2.3")
 	got := askStats(t, asker)
-	if len(got.Endpoints) != 1 || got.Endpoints[0].Data.Running != 2 || got.Metadata["worker"] != "a" {
+	if len(got.Endpoints) != 2 || got.Endpoints[0].Data.Running != 2 || got.Metadata["worker"] != "a" {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -163,7 +163,7 @@ func TestWorkersWithAnyInboxPrefixKnowOfEachOther(t *testing.T) {
 	server := natstest.Start(t)
 	for _, name := range []string{"a", "b"} {
 		nc, _ := server.Connect(nats.CustomInboxPrefix("replies.capstan"))
-		fleet.New(zerolog.Nop()).Join(nc, "v1.2.3", status(name, "v1.2.3"))
+		fleet.New(zerolog.Nop()).Join(nc, "v1.2.3", status(name, "v1.2.3"), nil)
 		if err := nc.Flush(); err != nil {
 			t.Fatal(err)
 		}

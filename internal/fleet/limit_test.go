@@ -68,8 +68,8 @@ func member(t *testing.T, server *natstest.Server, log *lines) (nc *nats.Conn, u
 	if _, err := nc.Subscribe("work", func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil {
 		t.Fatal(err)
 	}
-	m.Join(nc, "v1.2.3", status("a", "v1.2.3"))
-	m.Join(nc, "v1.2.3", status("a", "v1.2.3")) // has no effect
+	m.Join(nc, "v1.2.3", status("a", "v1.2.3"), nil)
+	m.Join(nc, "v1.2.3", status("a", "v1.2.3"), nil) // has no effect
 	t.Cleanup(func() { _ = m.Leave() })
 	return nc, unhandled
 }

@@ -101,7 +101,7 @@ func TestOptionalPermissionsAreWarnings(t *testing.T) {
 		} {
 			violations = append(violations, `Publish to "`+subject+`"`)
 		}
-		for _, subject := range []string{"$SRV.PING", "$SRV.INFO.capstan-worker", "$SRV.STATS.capstan-worker.x", "capstan.worker.status"} {
+		for _, subject := range []string{"$SRV.PING", "$SRV.INFO.capstan-worker", "$SRV.STATS.capstan-worker.x", "capstan.worker.status", "capstan.worker.task"} {
 			violations = append(violations, `Subscription to "`+subject+`" (sid "7")`)
 		}
 		var log strings.Builder

@@ -85,7 +85,7 @@ func (c Config) WithoutDomain(subject string) string {
 // is one.
 func (c Config) isOptional(p permission) bool {
 	switch p.subject {
-	case services, StatusSubject, replies, c.LimitSubject(), c.WithoutDomain(c.LimitSubject()):
+	case services, StatusSubject, taskSubject, replies, c.LimitSubject(), c.WithoutDomain(c.LimitSubject()):
 		return true
 	default:
 		return strings.HasSuffix(p.subject, "."+c.ControlStream()) || c.WithoutDomain(p.subject) == jet.BucketSubject(c.Control, ">")
@@ -97,6 +97,9 @@ const (
 
 	// StatusSubject is where workers are asked for their status, also by other workers; package fleet answers.
 	StatusSubject = "capstan.worker.status"
+
+	// taskSubject is where the worker that has a task is asked what it does for it; package fleet answers.
+	taskSubject = "capstan.worker.task"
 
 	// replies stands for the subjects of all answers to questions. Whoever asks chooses the subject, so none of them has an
 	// entry or a log line of its own.
@@ -117,7 +120,7 @@ func (c Config) permission(o operation, subject string) (p permission, isKnown b
 				return permission{o, pattern}, true
 			}
 		}
-		return permission{o, subject}, subject == StatusSubject
+		return permission{o, subject}, subject == StatusSubject || subject == taskSubject
 	}
 	patterns := c.Permissions()
 	if c.NATS.Provision {
