@@ -4,7 +4,6 @@ package app
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -89,6 +88,7 @@ type worker struct {
 	poller     *poller.Poller                // waits for workflows
 	fleet      *fleet.Member                 // shows the worker beside the others
 	control    *control.Bucket               // what the workers share
+	steering   *control.Steering             // what operators ask of them
 	budgets    memory.Budgets                // shares of the memory limit
 	// tracer is nil if the environment asks for no traces.
 	tracer  trace.Tracer
@@ -122,6 +122,7 @@ func newWorker(ctx context.Context, cfg Config, version string, log zerolog.Logg
 		JetStream: func() jetstream.JetStream { return w.binding.Found().JS },
 		Domain:    cfg.NATS.JSDomain, Create: cfg.NATS.Provision, Replicas: cfg.NATS.Replicas, TTL: cfg.Tracker.TTL,
 	}, log)
+	w.steering = control.NewSteering(w.control, w.clock, w.reg, log)
 	if w.nc, err = streams.Connect(cfg.NATS, cfg.Worker.Name, w.noteError, log); err != nil {
 		return nil, err
 	}
@@ -138,6 +139,7 @@ func newWorker(ctx context.Context, cfg Config, version string, log zerolog.Logg
 	// Submissions and polls are calls of one account and share one limit.
 	calls := rateLimit(cfg.Anchor.RateLimit)
 	w.admission = admission.New(cfg.Submit, calls, w.reg, log)
+	w.steering.OnPause(w.admission.SetPause)
 	w.poller = poller.New(cfg.Poll, w.api, poller.Budgets{Polls: w.budgets.Polls, Answers: w.budgets.Answers}, calls, w.reg, log)
 	return w, nil
 }
@@ -192,6 +194,7 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 	// The drain happens in tasks.Run, after the end of ctx. Then the limit on it is lifted, and the watchers are awaited.
 	stop.add("watchers", w.watch(ctx, line, consumer.NewBacklog(found.Requests, found.Consumer, w.cfg.Request.Subject, w.reg)))
 	stop.add("drain timeout", w.limitDrain(ctx))
+	_ = w.steering.Await(ctx) // an operator may have paused submissions before the worker started
 	tasks.Run(ctx)
 	if w.nc.IsClosed() { // limitDrain has closed it; the clean-up of the connection comes later
 		return ErrDrainTimeout
@@ -231,61 +234,5 @@ func (w *worker) pipelineConfig() pipeline.Config {
 		PostTimeout: w.cfg.Anchor.RequestTimeout + postMargin, AckWait: w.cfg.AckWait, OwnerGrace: ownerGrace, RetryWait: retryWait,
 		Reconnects: func() uint64 { return w.nc.Stats().Reconnects },
 		Keys:       w.api.Keys, Clock: w.clock, Tracer: w.tracer,
-	}
-}
-
-// noteError passes an error that NATS reported apart from a call to those whom it concerns. It returns false if none
-// handles it.
-func (w *worker) noteError(err error) bool {
-	w.control.Note(err)
-	return w.violations.Note(err) || w.fleet.Note(err)
-}
-
-// notePull passes the outcome of a pull on to readiness. If a pull was refused, the streams may have been deleted, so it
-// verifies them.
-func (w *worker) notePull(ctx context.Context, refused error) {
-	if refused == nil {
-		w.binding.PullOK()
-		return
-	}
-	w.binding.PullRefused(refused)
-	_ = w.binding.Check(ctx) // the binding logs the error and is not ready
-}
-
-// watch starts everything that runs until ctx ends, alongside the tasks: it keeps the streams bound,
-// notices a bucket of records that was lost or restored, counts the backlog, shares what the poller learns,
-// and rereads the API key. wait waits for the end of all of it and returns no error.
-func (w *worker) watch(ctx context.Context, line *pipeline.Pipeline, backlog *consumer.Backlog) (wait func() error) {
-	var running sync.WaitGroup
-	running.Go(func() { w.binding.Keep(ctx) })
-	running.Go(func() { w.binding.WatchRecords(ctx) })
-	running.Go(func() { restoreRecords(ctx, w.binding, line) })
-	running.Go(func() { backlog.Run(ctx) })
-	running.Go(func() {
-		if w.cfg.NATS.Provision { // a worker that only provisions has nothing to share, and creates the bucket as well
-			w.control.Prepare(context.WithoutCancel(ctx))
-		}
-		w.poller.Share(ctx, w.control)
-	})
-	running.Go(func() {
-		// A pause that began because the key was rejected ends with a new key, not only at its own end.
-		w.api.Run(ctx, w.log, func() {
-			w.admission.KeyChanged()
-			w.poller.KeyChanged()
-		})
-	})
-	return func() error { running.Wait(); return nil }
-}
-
-// restoreRecords makes the pipeline write its records again whenever the bucket may have lost them, until
-// ctx ends. Without its record, a task that is redelivered to another worker would look new, and run twice.
-func restoreRecords(ctx context.Context, binding *streams.Binding, line *pipeline.Pipeline) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-binding.Recreated():
-			line.RecordsLost()
-		}
 	}
 }

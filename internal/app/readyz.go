@@ -46,6 +46,24 @@ func (w *worker) status(inProgress int) fleet.Status {
 	}
 }
 
+// describeSubmissions returns "ok", or why submissions do not leave: first because of an operator, who may not know of a
+// pause that the API asks for.
+func (w *worker) describeSubmissions() string {
+	text := describePause(w.admission.Paused, w.api.KeyProblem)
+	if until, held := w.admission.Held(); held && text == "ok" {
+		text = fmt.Sprintf("waiting until %s at most: the API accepts no more submissions now", until.UTC().Format(time.RFC3339))
+	}
+	pause, paused := w.admission.OperatorPause()
+	switch {
+	case !paused:
+		return text
+	case text == "ok":
+		return pause.String()
+	default:
+		return pause.String() + "; " + text
+	}
+}
+
 // describePause returns "ok", or the end of a pause in UTC and its reason. When the pause ends, the worker
 // tries again, and a new pause may follow. If the API rejected the key and the key file cannot be read
 // either, it names that problem: it is what the operator must fix.

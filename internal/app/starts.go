@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/admission"
@@ -34,12 +33,3 @@ func (w *worker) shareStarts(ctx context.Context) (run func()) {
 
 // noteStarts passes on what an answer to a submission tells. The client exists before the admission, and submits after it.
 func (w *worker) noteStarts(told task.Starts) { w.admission.NoteStarts(told) }
-
-// describeSubmissions returns "ok", or why submissions do not leave, for /readyz.
-func (w *worker) describeSubmissions() string {
-	text := describePause(w.admission.Paused, w.api.KeyProblem)
-	if until, held := w.admission.Held(); held && text == "ok" {
-		return fmt.Sprintf("waiting until %s at most: the API accepts no more submissions now", until.UTC().Format(time.RFC3339))
-	}
-	return text
-}

@@ -85,17 +85,24 @@ func NewSteering(b *Bucket, clock *servertime.Clock, reg prometheus.Registerer, 
 	return s
 }
 
-// Canceled reports whether a task or its batch is canceled, and why. batch may be empty. At the start of a worker it waits
-// until the bucket was read once, for no longer than two seconds after Run began. It returns false if ctx ends first.
+// Canceled reports whether a task or its batch is canceled, and why. batch may be empty. It waits for the first look at
+// the bucket, as Await does, and returns false if ctx ends first.
 func (s *Steering) Canceled(ctx context.Context, taskID, batch string) (task.Cancellation, bool) {
-	select {
-	case <-s.looked:
-	default:
-		if timer.Sleep(ctx, firstLook, s.looked) != nil {
-			return task.Cancellation{}, false
-		}
+	if s.Await(ctx) != nil {
+		return task.Cancellation{}, false
 	}
 	return s.search(ctx, taskID, batch)
+}
+
+// Await blocks until the bucket was read once, for no longer than two seconds after Run began. It returns ctx's error if
+// that ends first.
+func (s *Steering) Await(ctx context.Context) error {
+	select {
+	case <-s.looked:
+		return nil
+	default:
+		return timer.Sleep(ctx, firstLook, s.looked)
+	}
 }
 
 // search looks for a mark: among those that are known, and in the bucket if not all are known.
