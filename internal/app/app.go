@@ -174,6 +174,7 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 			Conn: w.nc, JetStream: found.JS, Batcher: batcher, Results: found.Results, Large: found.Large,
 			Index: w.budgets.Index, Clock: w.clock,
 		}, w.cfg.Result, w.cfg.Dead, w.reg, w.log),
+		Steering: w.steering,
 	}, w.reg, w.log)
 	var tasks *consumer.Consumer
 	tasks = consumer.New(w.cfg.Config, consumer.Parts{
@@ -183,7 +184,7 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 		Pulled: func(ctx context.Context, refused error) {
 			w.notePull(ctx, refused)
 			if refused == nil { // all subscriptions that the worker needs exist
-				w.fleet.Join(w.nc, w.version, func() fleet.Status { return w.status(tasks.InProgress()) }, nil)
+				w.fleet.Join(w.nc, w.version, func() fleet.Status { return w.status(tasks.InProgress()) }, w.taskStatus(line))
 			}
 		},
 	}, w.reg, w.log)
@@ -232,6 +233,7 @@ func (w *worker) pipelineConfig() pipeline.Config {
 			Timeout: w.cfg.Task.Timeout, Resubmit: w.cfg.OnUnknownSubmission == "resubmit", Schemas: schema.NewChecker(w.budgets.Checks),
 		},
 		PostTimeout: w.cfg.Anchor.RequestTimeout + postMargin, AckWait: w.cfg.AckWait, OwnerGrace: ownerGrace, RetryWait: retryWait,
+		KeepFailed: w.cfg.Dead.Keep == publisher.KeepFailed, SecretsDir: w.cfg.Secrets.Dir,
 		Reconnects: func() uint64 { return w.nc.Stats().Reconnects },
 		Keys:       w.api.Keys, Clock: w.clock, Tracer: w.tracer,
 	}

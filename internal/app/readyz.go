@@ -8,6 +8,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/admin"
 	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/limits"
+	"github.com/capstan-worker/capstan/internal/pipeline"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -61,6 +62,18 @@ func (w *worker) describeSubmissions() string {
 		return pause.String()
 	default:
 		return pause.String() + "; " + text
+	}
+}
+
+// taskStatus returns a function that says what this worker is doing for a task, for those who look at the fleet.
+func (w *worker) taskStatus(line *pipeline.Pipeline) func(taskID string) (fleet.TaskStatus, bool) {
+	return func(taskID string) (fleet.TaskStatus, bool) {
+		p, found := line.Progress(taskID)
+		status := fleet.TaskStatus{
+			Worker: w.cfg.Worker.Name, TaskID: taskID, Step: p.Step, Since: w.clock.At(p.Since),
+			WaitsFor: p.WaitsFor, WaitsUntil: p.WaitsUntil, NextPoll: w.clock.At(p.NextPoll), Polls: p.Polls,
+		}
+		return status, found
 	}
 }
 

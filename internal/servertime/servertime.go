@@ -21,6 +21,14 @@ type Clock struct {
 // Now returns the server's time, in UTC.
 func (c *Clock) Now() time.Time { return time.Now().Add(c.Skew()).UTC() }
 
+// At returns the server's time at a moment of this machine's clock, in UTC. The zero time stays zero.
+func (c *Clock) At(moment time.Time) time.Time {
+	if moment.IsZero() {
+		return moment
+	}
+	return moment.Add(c.Skew()).UTC()
+}
+
 // Skew returns how far the server's clock is ahead of this machine's; it is negative if the server's is behind.
 func (c *Clock) Skew() time.Duration {
 	if c == nil {

@@ -44,3 +44,15 @@ func TestANilClockTellsThisMachinesTime(t *testing.T) {
 		t.Errorf("got a time that differs by %v, want now", got)
 	}
 }
+
+func TestAMomentIsToldByTheServersClock(t *testing.T) {
+	var clock servertime.Clock
+	asked := time.Now()
+	clock.Observe(asked.Add(2*time.Hour), asked, asked)
+	if got := clock.At(asked); !got.Equal(asked.Add(2 * time.Hour)) {
+		t.Errorf("got %v for %v, want two hours later", got, asked)
+	}
+	if got := clock.At(time.Time{}); !got.IsZero() {
+		t.Errorf("got %v for no time", got)
+	}
+}
