@@ -56,7 +56,7 @@ func startServer(t *testing.T, opts *server.Options, allowed []string) string {
 	t.Helper()
 	opts.JetStream, opts.StoreDir = opts.JetStreamDomain != "", t.TempDir()
 	opts.Users = []*server.User{{Username: "test", Password: "test"}, {Username: "worker", Password: "worker", Permissions: &server.Permissions{
-		Publish: &server.SubjectPermission{Allow: allowed}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", "$SRV.>", "capstan.worker.status"}},
+		Publish: &server.SubjectPermission{Allow: allowed}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", "$SRV.>", "capstan.worker.status", "capstan.worker.task"}},
 	}}}
 	return natstest.Run(t, opts).Addr().String()
 }

@@ -18,6 +18,7 @@ func TestAWorkerWorksWithoutTheOptionalPermissions(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ granted, instead, missed, env string }{
 		"control bucket":        {`(?m)^.*task_control.*\n`, "", "task_control", "LOG_LEVEL=debug"},
+		"watch":                 {`(?m)^.*API.CONSUMER.(CREATE|MSG.NEXT|DELETE).KV_task_control.\*".*\n`, "", "CONSUMER.CREATE.KV_task_control.*", "LOG_LEVEL=debug"},
 		"limit":                 {`(?m)^.*CONSUMER.CREATE.TASKS.worker.tasks.request.*\n`, "", "CONSUMER.CREATE.TASKS.worker.tasks.request", "LOG_LEVEL=debug"},
 		"limit, with provision": {`(?m)^.*CONSUMER.CREATE.TASKS.worker.tasks.request.*\n`, "", "CONSUMER.CREATE.TASKS.worker", "NATS_PROVISION=true"},
 		"service":               {`(?m)"_INBOX_worker.>" .*\n.*"\$SRV.*$`, `"_INBOX_worker.>"]`, `"subscribe"`, "LOG_LEVEL=debug"},

@@ -223,14 +223,18 @@ func TestEachRoleIsRefusedWhatIsNotItsOwn(t *testing.T) {
 	}
 	for role, forbidden := range map[string][]string{
 		"PUBLISHER": append(api("STREAM.INFO.TASKS", "STREAM.MSG.GET.TASK_RESULTS", "CONSUMER.MSG.NEXT.TASKS.worker", "STREAM.DELETE.TASKS"),
-			"tasks.result", "tasks.dead", "$KV.task_tracker.a", "$O.task_results.C.a", "$JS.ACK.TASKS.worker.1.1.1.1.0"),
+			"tasks.result", "tasks.dead", "$KV.task_tracker.a", "$O.task_results.C.a", "$JS.ACK.TASKS.worker.1.1.1.1.0",
+			"$KV.task_control.cancel.a", "$KV.task_control.cancel-batch.a", "$KV.task_control.pause", "capstan.worker.task"),
 		"WORKER": append(api("STREAM.CREATE.X", "STREAM.UPDATE.TASKS", "STREAM.DELETE.TASKS", "STREAM.PURGE.TASKS", "STREAM.PURGE.KV_task_tracker",
 			"STREAM.MSG.DELETE.TASKS", "CONSUMER.DELETE.TASKS.worker", "CONSUMER.DELETE.TASK_RESULTS.billing", "CONSUMER.CREATE.TASK_RESULTS.billing",
-			"CONSUMER.MSG.NEXT.TASK_RESULTS.billing"), "tasks.request", "$KV.other.a", "_INBOX_publisher.a"),
+			"CONSUMER.MSG.NEXT.TASK_RESULTS.billing", "STREAM.PURGE.KV_task_control"), "tasks.request", "$KV.other.a", "_INBOX_publisher.a",
+			"$KV.task_control.cancel.a", "$KV.task_control.cancel-batch.a", "$KV.task_control.pause"),
 		"SUBSCRIBER": append(api("STREAM.DELETE.TASK_RESULTS", "STREAM.PURGE.TASK_RESULTS", "STREAM.MSG.GET.TASKS", "STREAM.PURGE.OBJ_task_results",
-			"CONSUMER.CREATE.TASK_RESULTS.billing", "CONSUMER.MSG.NEXT.TASKS.worker"), "tasks.request", "tasks.result", "$KV.task_tracker.a", "$O.task_results.C.a"),
-		"OPERATOR": append(api("STREAM.DELETE.TASKS", "STREAM.PURGE.TASKS", "STREAM.MSG.GET.TASKS", "STREAM.MSG.DELETE.TASKS", "CONSUMER.MSG.NEXT.TASKS.worker"),
-			"tasks.request", "tasks.result", "tasks.dead", "$KV.task_tracker.a"),
+			"CONSUMER.CREATE.TASK_RESULTS.billing", "CONSUMER.MSG.NEXT.TASKS.worker"), "tasks.request", "tasks.result", "$KV.task_tracker.a", "$O.task_results.C.a",
+			"$KV.task_control.cancel.a", "$KV.task_control.pause"),
+		"OPERATOR": append(api("STREAM.DELETE.TASKS", "STREAM.PURGE.TASKS", "STREAM.MSG.DELETE.TASKS", "CONSUMER.MSG.NEXT.TASKS.worker", "CONSUMER.CREATE.TASKS.x",
+			"CONSUMER.DELETE.TASKS.worker", "CONSUMER.DELETE.TASK_RESULTS.billing", "CONSUMER.MSG.NEXT.TASK_RESULTS.billing", "STREAM.PURGE.KV_task_control"),
+			"tasks.result", "tasks.dead", "$KV.task_tracker.a", "$KV.task_control.limits", "$KV.task_control.starts", "$KV.task_control.pace.a"),
 	} {
 		g.refuses(role, forbidden, func(nc *nats.Conn, subject string) error { return nc.Publish(subject, nil) })
 	}

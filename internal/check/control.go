@@ -12,8 +12,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// control describes the bucket in which workers share what they learn. Workers go on without it, so nothing about it is
-// worse than a warning. missing is the number of streams that a worker needs and will create: they come first.
+// control describes the bucket in which workers share what they learn, and see what operators ask. Workers go on without
+// it, so nothing about it is worse than a warning. missing is the number of streams that a worker needs and will create: they come first.
 func (c *checker) control(ctx context.Context, missing int) {
 	subject := "bucket " + c.cfg.Control.Bucket
 	info, err := c.askControl(ctx)
@@ -35,6 +35,10 @@ func (c *checker) control(ctx context.Context, missing int) {
 	}
 	if problem != "" {
 		c.add(Warn, subject, "%s. Workers go on without it", problem)
+		return
+	}
+	if denied := c.watchPermissions(ctx); denied != "" {
+		c.add(Warn, subject, "%s. Workers go on without it, and do not see what operators cancel and pause", denied)
 		return
 	}
 	c.add(OK, subject, "%s", summary)
@@ -106,6 +110,16 @@ func (c *checker) askAccount(ctx context.Context) (*jetstream.AccountInfo, []str
 		return nil, nil, err
 	}
 	return account, others, nil
+}
+
+// watchPermissions names what the login lacks to watch the bucket, or returns "".
+func (c *checker) watchPermissions(ctx context.Context) string {
+	for _, call := range []string{"CREATE.", "MSG.NEXT.", "DELETE."} {
+		if denied := c.missingPermission(ctx, c.cfg.Streams().API("CONSUMER."+call+c.cfg.Control.Stream()+".check")); denied != "" {
+			return denied
+		}
+	}
+	return ""
 }
 
 // controlPermissions names what the login lacks to read and write the bucket, or returns "".

@@ -107,3 +107,22 @@ func TestMissingPermissionsForTheControlBucketAreAWarning(t *testing.T) {
 		})
 	}
 }
+
+// A login may be older than the watch on the bucket.
+func TestAMissingPermissionForTheWatchIsAWarning(t *testing.T) {
+	t.Parallel()
+	for _, call := range []string{"CREATE", "MSG.NEXT", "DELETE"} {
+		t.Run(call, func(t *testing.T) {
+			t.Parallel()
+			subject := "$JS.API.CONSUMER." + call + ".KV_task_control.*"
+			w := limitedWorld(t, "enabled", fmt.Sprintf("%q", subject))
+			w.createControl(func(*jetstream.StreamConfig) {})
+			w.cfg.NATS.User, w.cfg.NATS.Password = "w", "w"
+			got := w.check()
+			w.finds(got, fmt.Sprintf("warn bucket task_control: missing permission: publish to %q. Workers go on without it, and do not see", subject))
+			if strings.Contains(got, "BAD") {
+				t.Errorf("got\n%s\nwant nothing BAD", got)
+			}
+		})
+	}
+}

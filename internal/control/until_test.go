@@ -144,7 +144,7 @@ func TestManyContextsAndMarksAreCheap(t *testing.T) {
 	}
 	began := time.Now()
 	for _, id := range ids[:marked] {
-		if _, err := s.js.PublishAsync("$KV.task_control.cancel."+id, []byte(`{"reason":"wrong customer","by":"ada"}`)); err != nil {
+		if err := s.js.Conn().Publish("$KV.task_control.cancel."+id, []byte(`{"reason":"wrong customer","by":"ada"}`)); err != nil {
 			t.Fatal(err)
 		}
 	}

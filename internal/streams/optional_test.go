@@ -97,6 +97,8 @@ func TestOptionalPermissionsAreWarnings(t *testing.T) {
 		for _, subject := range []string{
 			cfg.API("STREAM.INFO.KV_task_control"), cfg.API("STREAM.CREATE.KV_task_control"), cfg.API("STREAM.MSG.GET.KV_task_control"),
 			cfg.ControlWriteSubject("pace.x"), "$KV.task_control.pace.x", "$JS.API.STREAM.INFO.KV_task_control",
+			cfg.API("STREAM.UPDATE.KV_task_control"), cfg.API("CONSUMER.CREATE.KV_task_control.x"), "$JS.API.CONSUMER.CREATE.KV_task_control.x",
+			cfg.API("CONSUMER.MSG.NEXT.KV_task_control.x"), cfg.API("CONSUMER.DELETE.KV_task_control.x"),
 			cfg.LimitSubject(), streams.StatusSubject,
 		} {
 			violations = append(violations, `Publish to "`+subject+`"`)

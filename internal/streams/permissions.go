@@ -14,7 +14,7 @@ import (
 // that domain checks the ones without a domain, see WithoutDomain.
 func (c Config) Permissions() []string {
 	requests, results, records := c.Requests.Name, c.Results.Name, c.TrackerStream()
-	objects := c.LargeStream()
+	objects, control := c.LargeStream(), c.ControlStream()
 	chunks := "$O." + c.Large + ".C.*"
 	meta := "$O." + c.Large + ".M.*"
 	api := c.API("")
@@ -27,7 +27,8 @@ func (c Config) Permissions() []string {
 		c.LimitSubject(),
 		api + "STREAM.MSG.GET." + requests,
 		api + "STREAM.MSG.GET." + records, c.RecordWriteSubject(">"),
-		api + "STREAM.INFO." + c.ControlStream(), api + "STREAM.MSG.GET." + c.ControlStream(), c.ControlWriteSubject(">"),
+		api + "STREAM.INFO." + control, api + "STREAM.MSG.GET." + control, c.ControlWriteSubject(">"),
+		api + "CONSUMER.CREATE." + control + ".*", api + "CONSUMER.MSG.NEXT." + control + ".*", api + "CONSUMER.DELETE." + control + ".*",
 		StatusSubject,
 		c.Results.Subject, c.Dead.Subject,
 		api + "STREAM.MSG.GET." + results,
@@ -51,7 +52,7 @@ func (c Config) provisioning() []string {
 	api := c.API("")
 	consumer := api + "CONSUMER.CREATE." + c.Requests.Name + "." + c.Consumer
 	all := []string{
-		api + "STREAM.NAMES", api + "STREAM.CREATE." + c.ControlStream(),
+		api + "STREAM.NAMES", api + "STREAM.CREATE." + c.ControlStream(), api + "STREAM.UPDATE." + c.ControlStream(),
 		consumer, consumer + ".>",
 	}
 	for _, role := range c.roles() {
@@ -80,7 +81,7 @@ func (c Config) WithoutDomain(subject string) string {
 }
 
 // isOptional reports whether a worker can do without a permission: it concerns only the bucket in which workers share
-// what they learn, the limit by the plan, or questions to workers, each of which is a service of NATS' micro framework
+// what they learn and see what operators ask, the limit by the plan, or questions to workers, each of which is a service of NATS' micro framework
 // (ADR-32). A worker that provisions and may not change the consumer reports that as a problem of the consumer, if there
 // is one.
 func (c Config) isOptional(p permission) bool {
@@ -88,7 +89,7 @@ func (c Config) isOptional(p permission) bool {
 	case services, StatusSubject, taskSubject, replies, c.LimitSubject(), c.WithoutDomain(c.LimitSubject()):
 		return true
 	default:
-		return strings.HasSuffix(p.subject, "."+c.ControlStream()) || c.WithoutDomain(p.subject) == jet.BucketSubject(c.Control, ">")
+		return strings.HasSuffix(strings.TrimSuffix(p.subject, ".*"), "."+c.ControlStream()) || c.WithoutDomain(p.subject) == jet.BucketSubject(c.Control, ">")
 	}
 }
 
