@@ -35,3 +35,10 @@ const PauseCheck = pauseCheck
 
 // MarkBudget is the memory of one set of marks, in bytes.
 const MarkBudget = mostMarkBytes
+
+// Forget removes the mark of a task, as if the worker had not heard of it.
+func (s *Steering) Forget(taskID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marks.remove(target{name: taskID})
+}

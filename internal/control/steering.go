@@ -46,6 +46,11 @@ type Steering struct {
 	waiters waiters    // guarded by mu
 	pause   pauseState // guarded by mu
 
+	// Whether the bucket was read completely and can be used, and how often the connection had been made again when that
+	// began. What was stored while the connection was lost is not known before the next look. Guarded by mu.
+	known           bool
+	knownAt, lookAt uint64
+
 	endWatch context.CancelCauseFunc // nil if there is no watch; guarded by mu
 
 	warned  bool   // that there are too many marks; owned by the goroutine of Run
@@ -107,9 +112,11 @@ func (s *Steering) Await(ctx context.Context) error {
 
 // search looks for a mark: among those that are known, and in the bucket if not all are known.
 func (s *Steering) search(ctx context.Context, taskID, batch string) (task.Cancellation, bool) {
+	reconnects := s.reconnects()
 	s.mu.Lock()
 	now := s.clock.Now()
 	c, found, certain := s.marks.find(now, taskID, batch)
+	certain = certain && (!s.known || s.knownAt == reconnects)
 	if !found && s.next != nil {
 		next, inNext, certainOfNext := s.next.find(now, taskID, batch)
 		c, found, certain = next, inNext, certain && certainOfNext
@@ -201,17 +208,28 @@ func (s *Steering) sweep() {
 	s.marks.removeExpired(s.clock.Now())
 }
 
-// beginLook begins to read the bucket. Until endLook the earlier marks count as well.
-func (s *Steering) beginLook() {
+// reconnects returns how often the connection to NATS was made again.
+func (s *Steering) reconnects() uint64 {
+	js := s.bucket.JetStream()
+	if js == nil { // before the streams were found
+		return 0
+	}
+	return js.Conn().Stats().Reconnects
+}
+
+// beginLook begins to read the bucket, over a connection that had been made again so often. Until endLook the earlier marks count as well.
+func (s *Steering) beginLook(reconnects uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next = newMarks(s.budget)
+	s.lookAt = reconnects
 }
 
 // endLook forgets the marks that were not read again: their keys are gone.
 func (s *Steering) endLook() {
 	s.mu.Lock()
 	s.marks, s.next = s.next, nil
+	s.known, s.knownAt = true, s.lookAt
 	s.mu.Unlock()
 	s.settle()
 	s.problem = ""
@@ -220,7 +238,7 @@ func (s *Steering) endLook() {
 // forget removes all marks and the pause, because the bucket cannot be used.
 func (s *Steering) forget() {
 	s.mu.Lock()
-	s.marks, s.next = newMarks(s.budget), nil
+	s.marks, s.next, s.known = newMarks(s.budget), nil, false
 	s.mu.Unlock()
 	s.setPause(pauseState{}, func(pauseState) bool { return true })
 }

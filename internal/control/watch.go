@@ -115,6 +115,7 @@ func (s *Steering) Note(err error) bool {
 func (s *Steering) watch(ctx context.Context, reconnected <-chan nats.Status, complete func()) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
+	reconnects := s.reconnects()
 	denied := s.bucket.deniedNext(watching)
 	for len(reconnected) > 0 { // that was before this watch
 		<-reconnected
@@ -135,7 +136,7 @@ func (s *Steering) watch(ctx context.Context, reconnected <-chan nats.Status, co
 	}()
 	s.setEnd(end)
 	defer s.setEnd(nil)
-	return s.read(ctx, end, consumer, complete)
+	return s.read(ctx, end, consumer, reconnects, complete)
 }
 
 func (s *Steering) setEnd(end context.CancelCauseFunc) {
@@ -182,7 +183,7 @@ func (s *Steering) closeConsumer(ctx context.Context, consumer jetstream.Consume
 
 // read takes the messages of a watch, the first of which tell the state of the bucket. When that is complete, it takes the
 // place of what was known before.
-func (s *Steering) read(ctx context.Context, end context.CancelCauseFunc, consumer jetstream.Consumer, complete func()) error {
+func (s *Steering) read(ctx context.Context, end context.CancelCauseFunc, consumer jetstream.Consumer, reconnects uint64, complete func()) error {
 	bytes := max(pullBytes, int(s.bucket.JetStream().Conn().MaxPayload())+1<<10) // a smaller limit would never let the largest message pass
 	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, bytes), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
@@ -191,7 +192,7 @@ func (s *Steering) read(ctx context.Context, end context.CancelCauseFunc, consum
 	defer messages.Stop()
 	stalled := time.AfterFunc(stallTime, func() { end(errStalled) })
 	defer stalled.Stop()
-	s.beginLook()
+	s.beginLook(reconnects)
 	looking := true
 	pending := consumer.CachedInfo().NumPending
 	for received := uint64(0); ; received++ {

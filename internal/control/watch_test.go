@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -171,5 +172,31 @@ func TestAWatchEndsWhereSubscriptionsAreScarce(t *testing.T) {
 	s.eventually("a", "", true) // the last known state counts
 	if s.Note(nats.ErrMaxSubscriptionsExceeded) {
 		t.Error("got an error handled without a watch")
+	}
+}
+
+// The first look after a reconnect takes a while if there are many marks. Until then the bucket itself is asked.
+func TestAMarkFromBeforeAReconnectIsKnownAtOnce(t *testing.T) {
+	s := newSteered(t, time.Hour)
+	for i := range 5000 {
+		if _, err := s.js.PublishAsync(fmt.Sprintf("$KV.%s.cancel.many-%d", names.Bucket, i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-s.js.PublishAsyncComplete()
+	s.run()
+	s.eventually("many-4999", "", true)
+	before := s.nc.Stats().Reconnects
+	s.put("cancel.late", "")
+	s.eventually("late", "", true)
+	s.Forget("late") // as if it had been stored while the connection was lost
+	if err := s.nc.ForceReconnect(); err != nil {
+		t.Fatal(err)
+	}
+	for s.nc.Stats().Reconnects == before || !s.nc.IsConnected() {
+		runtime.Gosched()
+	}
+	if _, canceled := s.Canceled(t.Context(), "late", ""); !canceled {
+		t.Error("got a task that is not canceled right after a reconnect")
 	}
 }

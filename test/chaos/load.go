@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
+	"github.com/capstan-worker/capstan/test/process"
 )
 
 // recipe says what the API does with a task, and how the task must end.
@@ -84,7 +86,7 @@ func (w *world) ask(ctx context.Context, recipes ...recipe) error {
 			return err
 		}
 		if a.cancel == canceledBefore {
-			if err := w.cancel(ctx, a.id); err != nil {
+			if err := errors.Join(w.cancel(ctx, a.id), process.Pass(ctx, markTime)); err != nil {
 				return err
 			}
 		}

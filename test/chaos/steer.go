@@ -17,6 +17,9 @@ import (
 // controlBucket is the default name of the bucket by which operators steer workers.
 const controlBucket = "task_control"
 
+// markTime is how long a worker may take to learn of a cancellation.
+const markTime = 500 * time.Millisecond
+
 // cancellation says when a task is canceled.
 type cancellation int
 
