@@ -87,8 +87,12 @@ func (w *world) cancelLater(ctx context.Context, a *asked) error {
 	return nil
 }
 
-// pause stops all submissions for a while. Half of the pauses end by themselves, the others are taken back.
+// pause stops all submissions for a while. Half of the pauses end by themselves, the others are taken back. If NATS is down
+// it does nothing.
 func (s *storm) pause(ctx context.Context) error {
+	if s.broken["NATS"] {
+		return nil
+	}
 	lasts := s.upTo(4 * time.Second)
 	return s.breakOnce(ctx, "submissions", lasts,
 		func(ctx context.Context) error {
@@ -102,5 +106,14 @@ func (s *storm) pause(ctx context.Context) error {
 			}
 			return s.steer(ctx, control.PauseKey, value)
 		},
-		func(ctx context.Context) error { return s.steer(ctx, control.PauseKey, nil) })
+		s.resume)
+}
+
+// resume ends a pause as soon as NATS is up.
+func (s *storm) resume(ctx context.Context) error {
+	if s.broken["NATS"] {
+		s.repairAfter(time.Second, s.resume)
+		return nil
+	}
+	return s.steer(ctx, control.PauseKey, nil)
 }
