@@ -86,7 +86,10 @@ func (s *Steering) tellPause() {
 	}
 	s.told, s.toldPaused = pause, paused
 	if paused {
-		line := s.log.Info().Str("reason", pause.Reason).Str("by", pause.By)
+		line := s.log.Info().Str("reason", pause.Reason)
+		if pause.By != "" {
+			line = line.Str("by", pause.By)
+		}
 		if !pause.Until.IsZero() {
 			line = line.Time("until", pause.Until)
 		}

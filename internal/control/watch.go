@@ -156,6 +156,7 @@ func (s *Steering) openConsumer(ctx context.Context) (consumer jetstream.Consume
 			return err
 		}
 		consumer, err = stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+			Description:    "what operators ask of a worker",
 			DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
 			FilterSubjects: []string{subject(CancelPrefix + ">"), subject(CancelBatchPrefix + ">"), subject(PauseKey)},
 			AckPolicy:      jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: idleTime,
