@@ -107,6 +107,7 @@ func TestNACKCreatesTheStreamsAndTheConsumerOfTheWorker(t *testing.T) {
 		"task-control": {
 			"name": "KV_" + control, "subjects": []any{"$KV." + control + ".>"}, "retention": "limits", "maxMsgsPerSubject": int64(1),
 			"allowRollup": true, "denyDelete": true, "allowDirect": false, "allowMsgTtl": true, "metadata": purpose("control"),
+			"maxAge": "168h",
 		},
 		"task-results-large": {
 			"name": "OBJ_" + large, "subjects": []any{"$O." + large + ".C.>", "$O." + large + ".M.>"}, "retention": "limits",
