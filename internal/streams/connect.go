@@ -31,7 +31,7 @@ const toolTimeout = 5 * time.Second
 // report gets each error that NATS reports apart from a call, and returns false if it does not handle it. Such errors are
 // logged, as are the losses of the connection.
 func Connect(cfg NATSConfig, name string, report func(error) bool, log zerolog.Logger) (*nats.Conn, error) {
-	nc, err := nats.Connect(cfg.URL, append(commonOptions(cfg),
+	nc, err := nats.Connect(cfg.URL, append(slices.Concat(loginOptions(cfg), keepAliveOptions()),
 		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
 		// Publishing fails at once while disconnected: a buffered copy would be sent in addition to its
@@ -60,18 +60,46 @@ func Connect(cfg NATSConfig, name string, report func(error) bool, log zerolog.L
 }
 
 // ConnectTool connects a user's tool to NATS. Unlike Connect it gives up if no server answers within five seconds. A
-// connection that is lost later is restored. The error names the servers, without a login, and says what to do.
+// connection that is lost later is restored. The error is a ConnectError.
 func ConnectTool(cfg NATSConfig, opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect(cfg.URL, slices.Concat(commonOptions(cfg), []nats.Option{nats.Name("capstan"), nats.Timeout(toolTimeout)}, opts)...)
+	nc, err := nats.Connect(cfg.URL, slices.Concat(loginOptions(cfg), ToolOptions(), opts)...)
+	if err != nil {
+		return nil, NewConnectError(cfg.URL, err)
+	}
+	return nc, nil
+}
+
+// ToolOptions are the options of ConnectTool apart from the login.
+func ToolOptions() []nats.Option {
+	return append(keepAliveOptions(), nats.Name("capstan"), nats.Timeout(toolTimeout))
+}
+
+// ConnectError says why a tool could not connect to NATS, and what to do.
+type ConnectError struct {
+	Servers string // without a login
+	Context string // of the nats command, which named them; "" if the settings did
+	Reason  error  // of the NATS client
+}
+
+// NewConnectError returns the error of a tool that could not connect to these servers, as in NATS_URL.
+func NewConnectError(servers string, reason error) ConnectError {
+	return ConnectError{Servers: withoutLogin(servers), Reason: reason}
+}
+
+func (e ConnectError) Unwrap() error { return e.Reason }
+
+func (e ConnectError) Error() string {
+	server, login := "set NATS_URL", "Set NATS_CREDS_FILE, NATS_NKEY_SEED_FILE, NATS_USER or NATS_TOKEN"
+	if e.Context != "" {
+		server, login = fmt.Sprintf("correct the url of context %q", e.Context), fmt.Sprintf("Correct the login of context %q", e.Context)
+	}
 	switch {
-	case err == nil:
-		return nc, nil
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		return nil, fmt.Errorf("NATS at %s refused the login: %w. Set NATS_CREDS_FILE, NATS_NKEY_SEED_FILE, NATS_USER or NATS_TOKEN", withoutLogin(cfg.URL), err)
-	case errors.Is(err, nats.ErrNoServers):
-		return nil, fmt.Errorf("no NATS at %s: start it (or a port-forward to it), set NATS_URL, or try: capstan demo", withoutLogin(cfg.URL))
+	case isRefusal(e.Reason):
+		return fmt.Sprintf("NATS at %s refused the login: %v. %s", e.Servers, e.Reason, login)
+	case errors.Is(e.Reason, nats.ErrNoServers):
+		return fmt.Sprintf("no NATS at %s: start it (or a port-forward to it), %s, or try: capstan demo", e.Servers, server)
 	default:
-		return nil, fmt.Errorf("connect to NATS at %s: %w", withoutLogin(cfg.URL), err)
+		return fmt.Sprintf("connect to NATS at %s: %v", e.Servers, e.Reason)
 	}
 }
 
@@ -133,14 +161,19 @@ func isRefusal(err error) bool {
 	}, func(refusal error) bool { return errors.Is(err, refusal) })
 }
 
-// commonOptions are those of workers and tools: the login, and how a lost connection is noticed and restored.
-func commonOptions(cfg NATSConfig) []nats.Option {
-	opts := []nats.Option{
+// keepAliveOptions say how workers and tools notice and restore a lost connection.
+func keepAliveOptions() []nats.Option {
+	return []nats.Option{
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
 		nats.PingInterval(pingInterval),
 	}
+}
+
+// loginOptions are the login of workers and tools, and what they trust.
+func loginOptions(cfg NATSConfig) []nats.Option {
+	var opts []nats.Option
 	addIf := func(isSet bool, opt nats.Option) {
 		if isSet {
 			opts = append(opts, opt)
