@@ -276,9 +276,3 @@ func TestCheckNamesEachMissingPermission(t *testing.T) {
 		t.Errorf("got\n%s\nafter the checks, want the state before it\n%s", after, before)
 	}
 }
-
-func limited(name string, publish []string, subscribe string) *server.User {
-	return &server.User{Username: name, Password: "x", Permissions: &server.Permissions{
-		Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: []string{subscribe}},
-	}}
-}

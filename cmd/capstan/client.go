@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,9 +26,12 @@ type client struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	server string // the address that it connected to first, without a login
+
+	// denied is the last permission violation. NATS reports it apart from the call, which gets no answer.
+	denied *atomic.Pointer[error]
 }
 
-// connect connects with the settings of the environment, and gives up if no server answers within five
+// connect connects with the settings of the environment. It gives up if no server answers within five
 // seconds. opts are added to the options of every tool. A usageError names the settings that cannot be
 // used. The caller must close nc.
 func connect(opts ...nats.Option) (*client, error) {
@@ -34,7 +39,8 @@ func connect(opts ...nats.Option) (*client, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	nc, err := streams.ConnectTool(cfg.NATS, opts...)
+	denied := &atomic.Pointer[error]{}
+	nc, err := streams.ConnectTool(cfg.NATS, append([]nats.Option{nats.ErrorHandler(noteDenied(denied))}, opts...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +49,35 @@ func connect(opts ...nats.Option) (*client, error) {
 		nc.Close()
 		return nil, err
 	}
-	return &client{cfg: cfg, nc: nc, js: js, server: nc.ConnectedUrlRedacted()}, nil
+	return &client{cfg: cfg, nc: nc, js: js, server: nc.ConnectedUrlRedacted(), denied: denied}, nil
+}
+
+// noteDenied returns a handler of the errors that NATS reports apart from a call. It keeps a permission violation, which
+// the call that meets it then reports, and logs everything else.
+func noteDenied(denied *atomic.Pointer[error]) nats.ErrHandler {
+	return func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			denied.Store(&err)
+			return
+		}
+		log.Print(err)
+	}
+}
+
+// explain returns why a call with ctx got no answer: the connection was closed for good, the server has no JetStream, or the
+// login lacks a permission. If none is the reason, it returns err.
+func (c *client) explain(ctx context.Context, err error) error {
+	if closed, ok := errors.AsType[closedError](context.Cause(ctx)); ok {
+		return closed
+	}
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
+		return natsError{fmt.Errorf("no JetStream at %s, domain %q: check NATS_JS_DOMAIN", c.url(), c.cfg.NATS.JSDomain)}
+	}
+	denied := c.denied.Load()
+	if denied == nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout) {
+		return err
+	}
+	return natsError{errors.New(c.cfg.Streams().MissingPermission(*denied))}
 }
 
 // url is the address of the connected server, or of the first one while there is none. It has no login, so that it can be
@@ -107,15 +141,15 @@ func (c *client) publish(ctx context.Context, request []byte) (published, error)
 	ack, err := c.js.Publish(ctx, c.cfg.Request.Subject, request)
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
-		return published{}, fmt.Errorf("no stream listens on %s at %s; start a worker first, it creates the streams", c.cfg.Request.Subject, c.url())
+		return published{}, natsError{fmt.Errorf("no stream listens on %s at %s; start a worker first, it creates the streams", c.cfg.Request.Subject, c.url())}
 	case errors.Is(err, nats.ErrMaxPayload):
 		return published{}, usageError{fmt.Errorf("the request is too large: it has %d bytes, and %s accepts %d", len(request), c.url(), c.nc.MaxPayload())}
 	}
 	if refusal, ok := errors.AsType[*jetstream.APIError](err); ok {
-		return published{}, fmt.Errorf("%s refused the request, nothing is stored: %s (%d)", c.url(), refusal.Description, refusal.ErrorCode)
+		return published{}, natsError{fmt.Errorf("%s refused the request, nothing is stored: %s (%d)", c.url(), refusal.Description, refusal.ErrorCode)}
 	}
 	if err != nil {
-		return published{}, fmt.Errorf("publish to %s at %s (the request may or may not be stored): %w", c.cfg.Request.Subject, c.url(), causeOf(ctx, err))
+		return published{}, fmt.Errorf("publish to %s at %s (the request may or may not be stored): %w", c.cfg.Request.Subject, c.url(), c.explain(ctx, err))
 	}
 	// The default id contains the sequence, so the id is known only now.
 	stored, err := task.ParseRequest(task.Delivery{Stream: ack.Stream, Seq: ack.Sequence, Data: request}, defaults(c.cfg))
@@ -161,5 +195,5 @@ func defaults(cfg app.Config) task.Defaults { return task.Defaults{Timeout: cfg.
 // missing is the error for a stream or bucket that does not exist. Workers create them, so most often none
 // has run yet, or NATS_URL names another server than theirs.
 func (c *client) missing(what, name string) error {
-	return fmt.Errorf("no %s %s at %s; start a worker first, it creates the streams", what, name, c.url())
+	return natsError{fmt.Errorf("no %s %s at %s; start a worker first, it creates the streams", what, name, c.url())}
 }

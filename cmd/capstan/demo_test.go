@@ -105,7 +105,7 @@ func TestDemoIsALiveQueueUntilItIsStopped(t *testing.T) {
 	if got := unknown.status(t); got != exitFailed || !strings.Contains(unknown.err.String(), `no record of task "nobody"`) {
 		t.Errorf("get of an unknown task: got %d, %s, want %d and why", got, &unknown.err, exitFailed)
 	}
-	stop(t, watch)
+	interrupt(t, watch, exitSignal+int(syscall.SIGINT))
 	stop(t, demo)
 	assertEmpty(t, demo.folder())
 }
@@ -113,11 +113,18 @@ func TestDemoIsALiveQueueUntilItIsStopped(t *testing.T) {
 // stop does what Ctrl-C does, and expects an orderly end.
 func stop(t *testing.T, run *tool) {
 	t.Helper()
+	interrupt(t, run, exitOK)
+}
+
+// interrupt does what Ctrl-C does, and expects an end with this status.
+func interrupt(t *testing.T, run *tool, status int) {
+	t.Helper()
 	if err := run.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if err := run.Wait(); err != nil {
-		t.Errorf("%v: %v\n%s", run.Args[1:], err, &run.err)
+	_ = run.Wait() // its status is all that counts
+	if got := run.ProcessState.ExitCode(); got != status {
+		t.Errorf("%v: exit status: got %d, want %d\n%s", run.Args[1:], got, status, &run.err)
 	}
 }
 

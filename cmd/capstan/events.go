@@ -70,13 +70,13 @@ func (c *client) follow(ctx context.Context, from startAt) (<-chan received, err
 		return nil, c.missing("stream", c.cfg.Result.Stream)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find stream %s: %w", c.cfg.Result.Stream, causeOf(ctx, err))
+		return nil, fmt.Errorf("find stream %s: %w", c.cfg.Result.Stream, c.explain(ctx, err))
 	}
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{c.cfg.Result.Subject}}
 	from(stream.CachedInfo().State.LastSeq, &cfg)
 	consumer, err := stream.OrderedConsumer(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", c.cfg.Result.Stream, causeOf(ctx, err))
+		return nil, fmt.Errorf("read stream %s: %w", c.cfg.Result.Stream, c.explain(ctx, err))
 	}
 	events := make(chan received)
 	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
@@ -106,7 +106,7 @@ func (p published) await(ctx context.Context, events <-chan received) (task.Even
 				return ev.Event, nil
 			}
 		case <-ctx.Done():
-			err := fmt.Errorf("task %s is still running; check it with: capstan get %s", p.taskID, p.taskID)
+			err := withinTime(ctx, fmt.Errorf("task %s is still running; check it with: capstan get %s", p.taskID, p.taskID))
 			if closed := causeOf(ctx, nil); closed != nil {
 				err = fmt.Errorf("%w; %w", closed, err)
 			}

@@ -76,7 +76,7 @@ func (c *client) record(ctx context.Context, id string) (task.Record, error) {
 		return task.Record{}, c.missing("bucket", c.cfg.Tracker.Bucket)
 	}
 	if err != nil {
-		return task.Record{}, fmt.Errorf("find bucket %s: %w", c.cfg.Tracker.Bucket, err)
+		return task.Record{}, fmt.Errorf("find bucket %s: %w", c.cfg.Tracker.Bucket, c.explain(ctx, err))
 	}
 	entry, err := bucket.Get(ctx, id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -84,7 +84,7 @@ func (c *client) record(ctx context.Context, id string) (task.Record, error) {
 			"(capstan watch --all shows every stored event)", id)
 	}
 	if err != nil {
-		return task.Record{}, fmt.Errorf("read record of task %s: %w", id, err)
+		return task.Record{}, fmt.Errorf("read record of task %s: %w", id, c.explain(ctx, err))
 	}
 	return task.ParseRecord(entry.Value())
 }
@@ -100,14 +100,14 @@ func (c *client) event(ctx context.Context, rec task.Record) (*task.Event, error
 		return nil, task.ErrNoEvent
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find stream %s: %w", c.cfg.Result.Stream, err)
+		return nil, fmt.Errorf("find stream %s: %w", c.cfg.Result.Stream, c.explain(ctx, err))
 	}
 	msg, err := stream.GetMsg(ctx, rec.ResultSeq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, task.ErrNoEvent
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read event of task %s: %w", rec.TaskID, err)
+		return nil, fmt.Errorf("read event of task %s: %w", rec.TaskID, c.explain(ctx, err))
 	}
 	ev, ok := readEvent(msg.Header, msg.Data)
 	if !ok || ev.TaskID != rec.TaskID {

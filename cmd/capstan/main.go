@@ -5,12 +5,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -22,29 +19,24 @@ import (
 var version = "dev"
 
 // The text that capstan --help prints above the flags. Scripts may rely on the exit statuses in it.
-const description = `Submit web tasks and follow their results.
+const description = `Submit web tasks, follow their results, and steer the queue.
 
 Configured by the worker's environment variables (see worker -help).
 
-Exit status: 0 success, 1 task failed or error, 2 invalid usage (nothing was sent).
+Exit status:
+
+  0    success
+  1    a task failed, a check is BAD, or another error
+  2    wrong usage or a wrong setting; nothing was sent
+  3    the time to wait is over; what was waited for continues
+  4    NATS is unreachable, or refused (login, permission, missing stream)
+  130  stopped by Ctrl-C, or 143 by SIGTERM
 
 Examples:
 
   capstan demo
   capstan submit --wait --url https://example.com "Extract the main heading"
   capstan watch --since 1h`
-
-// The exit statuses, as the help states them. A script that gets exitUsage knows that nothing was sent. After
-// exitFailed the request may be stored, and the task may run.
-const (
-	exitOK = 0
-
-	// exitFailed means that a task or a check failed, or that NATS or another part could not be used.
-	exitFailed = 1
-
-	// exitUsage means that the command line, a request or a setting must be corrected first.
-	exitUsage = 2
-)
 
 // cli is the command line. Kong, the library that parses it, derives the names of commands and flags from
 // the names and tags of the fields, and calls the method Run of the command that was chosen.
@@ -69,14 +61,6 @@ func (c *cli) AfterApply() error {
 	return os.Setenv("NATS_URL", c.NATSURL)
 }
 
-// usageError is a mistake in the command line, a request or a setting. Nothing was sent, and the exit
-// status is exitUsage.
-type usageError struct{ error }
-
-// errTaskFailed makes the exit status exitFailed without a message, because the event that describes the
-// failure has been printed already.
-var errTaskFailed = errors.New("the task failed")
-
 func main() {
 	args := os.Args[1:]
 	if filepath.Base(os.Args[0]) == "worker" { // in the image one file is both commands, which halves the image's size
@@ -87,10 +71,7 @@ func main() {
 	}
 	// net/http logs unexpected bytes of an answer there, and they may contain secrets.
 	log.SetOutput(anchor.LogFilter(os.Stderr))
-	// The first signal lets the command finish cleanly. After stop, a second one kills the process.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, args, newTerminal()))
+	os.Exit(run(untilSignal(), args, newTerminal()))
 }
 
 // run runs the command line args and returns the exit status. Without arguments it prints the help. The
@@ -111,18 +92,10 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	// context.Context, and the nil pointer carries that type.
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(t)
-	switch _, wrongUsage := errors.AsType[usageError](err); {
-	case err == nil:
-		return exitOK
-	case errors.Is(err, errTaskFailed):
-		return exitFailed
-	case wrongUsage:
+	if !isSilent(ctx, err) {
 		t.complain(err)
-		return exitUsage
-	default:
-		t.complain(err)
-		return exitFailed
 	}
+	return exitStatus(ctx, err)
 }
 
 // newParser returns the parser of the command line. Help and version go to t.out. It panics if the tags of

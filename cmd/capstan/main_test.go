@@ -130,7 +130,7 @@ func TestTheWorkersFileRunsTheToolThatItsFirstArgumentNames(t *testing.T) {
 		status int
 		says   string
 	}{
-		"capstan get x":  {exitFailed, "no NATS at nats://127.0.0.1:1"},
+		"capstan get x":  {exitNATS, "no NATS at nats://127.0.0.1:1"},
 		"capstan sumbit": {exitUsage, "capstan --help"},
 		"check":          {exitUsage, "for checks use: capstan check"},
 	} {
@@ -176,10 +176,10 @@ func TestExitStatusTellsUsageFromFailure(t *testing.T) {
 		{"a task id with a blank", submit("--task-id=a b"), nowhere, exitUsage, "task_id"},
 		{"a task id that is empty", submit("--task-id="), nowhere, exitUsage, "task_id"},
 		{"no task has such an id", []string{"get", "a b"}, nowhere, exitUsage, "task_id"},
-		{"no NATS to submit to", submit(), nowhere, exitFailed, "no NATS at nats://127.0.0.1:1: start it"},
+		{"no NATS to submit to", submit(), nowhere, exitNATS, "no NATS at nats://127.0.0.1:1: start it"},
 		{"wrong setting", []string{"get", "x"}, []string{"TRACKER_BUCKET=a.b"}, exitUsage, "TRACKER_BUCKET"},
-		{"no NATS", []string{"get", "x"}, nowhere, exitFailed, "no NATS at nats://127.0.0.1:1"},
-		{"no NATS by flag", []string{"--nats-url", "nats://127.0.0.1:2", "get", "x"}, nowhere, exitFailed, "no NATS at nats://127.0.0.1:2"},
+		{"no NATS", []string{"get", "x"}, nowhere, exitNATS, "no NATS at nats://127.0.0.1:1"},
+		{"no NATS by flag", []string{"--nats-url", "nats://127.0.0.1:2", "get", "x"}, nowhere, exitNATS, "no NATS at nats://127.0.0.1:2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -19,7 +19,7 @@ type submitCmd struct {
 	fields
 
 	File        string        `short:"f" placeholder:"FILE" help:"Publish this JSON file unchanged; - for standard input."`
-	Wait        bool          `short:"w" help:"Wait for the result event and print it. Exits 1 if the task failed."`
+	Wait        bool          `short:"w" help:"Wait for the result event and print it. Exits 1 if the task failed, 3 if the wait timed out."`
 	WaitTimeout time.Duration `placeholder:"DURATION" help:"Give up waiting after this long (the task keeps running). Default: wait forever."`
 }
 
@@ -122,11 +122,11 @@ func (s *submitCmd) wait(ctx context.Context, t *terminal, c *client, request []
 	// Follow first: an event that is stored between the two calls would otherwise be missed.
 	events, err := c.follow(ctx, fromNow())
 	if err != nil {
-		return err
+		return withinTime(ctx, err)
 	}
 	p, err := c.publish(ctx, request)
 	if err != nil {
-		return err
+		return withinTime(ctx, err)
 	}
 	t.note("task %s queued; waiting for the result (Ctrl-C stops waiting, not the task)", p.taskID)
 	ev, err := p.await(ctx, events)

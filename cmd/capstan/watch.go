@@ -27,7 +27,7 @@ func (*watchCmd) Help() string {
   capstan watch --json | jq 'select(.status == "failed")'`
 }
 
-// Run prints events until ctx ends, and then returns nil. An outage of NATS is noted and does not end it:
+// Run prints events until ctx ends, and then returns why. An outage of NATS is noted and does not end it:
 // printing continues with the next event once NATS is back. A login that NATS refuses from then on is an error.
 func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 	if w.Since < 0 {
@@ -58,7 +58,7 @@ func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 		case ev := <-events:
 			w.print(t, ev)
 		case <-connected.Done():
-			return causeOf(connected, nil)
+			return context.Cause(connected)
 		}
 	}
 }
