@@ -1,6 +1,6 @@
 // Command capstan is the tool for users: it runs a demo, submits tasks, watches their events, shows the status of a task,
-// and checks the settings of a worker. capstan --help prints how. Called under the name worker it is the worker, unless
-// its first argument is capstan.
+// and checks the settings of a worker. capstan help prints how. Called under the name worker it is the worker, unless its
+// first argument is capstan.
 package main
 
 import (
@@ -18,26 +18,6 @@ import (
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
 var version = "dev"
 
-// The text that capstan --help prints above the flags. Scripts may rely on the exit statuses in it.
-const description = `Submit web tasks, follow their results, and steer the queue.
-
-Configured by the worker's environment variables (see worker -help).
-
-Exit status:
-
-  0    success
-  1    a task failed, a check is BAD, or another error
-  2    wrong usage or a wrong setting; nothing was sent
-  3    the time to wait is over; what was waited for continues
-  4    NATS is unreachable, or refused (login, permission, missing stream)
-  130  stopped by Ctrl-C, or 143 by SIGTERM
-
-Examples:
-
-  capstan demo
-  capstan submit --wait --url https://example.com "Extract the main heading"
-  capstan watch --since 1h`
-
 // cli is the command line. Kong, the library that parses it, derives the names of commands and flags from
 // the names and tags of the fields, and calls the method Run of the command that was chosen.
 type cli struct {
@@ -47,8 +27,11 @@ type cli struct {
 	Get    getCmd    `cmd:"" help:"Show a task's status."`
 	Check  checkCmd  `cmd:"" help:"Check that a worker can run with these settings."`
 
-	NATSURL string           `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers, separated by commas. Default: nats://127.0.0.1:4222."`
-	Version kong.VersionFlag `help:"Print the version."`
+	Help    helpCmd    `cmd:"" help:"Show the help, of a command if one is named."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+
+	NATSURL     string           `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers, separated by commas. Default: nats://127.0.0.1:4222."`
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 // AfterApply sets NATS_URL to the value of --nats-url. Kong calls it after parsing and before Run, so a
@@ -84,8 +67,8 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		t.complain(err)
-		t.note("Try: capstan --help")
+		t.complain(explainParsing(err))
+		t.note("Try: capstan help%s", commandOf(err))
 		return exitUsage
 	}
 	// Kong passes arguments to Run by their type. It must be told that ctx is to be passed as a
@@ -101,8 +84,8 @@ func run(ctx context.Context, args []string, t *terminal) int {
 // newParser returns the parser of the command line. Help and version go to t.out. It panics if the tags of
 // cli are wrong, which is a programmer's mistake that every test of a command finds.
 func newParser(t *terminal) *kong.Kong {
-	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description),
-		kong.Vars{"version": version, "demo": demoHelp}, kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description), kong.Vars{"version": version, "demo": demoHelp},
+		kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: widestHelp}))
 	if err != nil {
 		panic(err)
 	}

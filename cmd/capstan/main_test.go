@@ -131,7 +131,7 @@ func TestTheWorkersFileRunsTheToolThatItsFirstArgumentNames(t *testing.T) {
 		says   string
 	}{
 		"capstan get x":  {exitNATS, "no NATS at nats://127.0.0.1:1"},
-		"capstan sumbit": {exitUsage, "capstan --help"},
+		"capstan sumbit": {exitUsage, "did you mean submit?"},
 		"check":          {exitUsage, "for checks use: capstan check"},
 	} {
 		run := newTool(t, []string{"NATS_URL=nats://127.0.0.1:1"})
@@ -163,7 +163,10 @@ func TestExitStatusTellsUsageFromFailure(t *testing.T) {
 		{"help", []string{"--help"}, nil, exitOK, ""},
 		{"nothing", nil, nil, exitOK, ""},
 		{"version", []string{"--version"}, nil, exitOK, ""},
-		{"unknown command", []string{"sumbit"}, nil, exitUsage, "capstan --help"},
+		{"help command", []string{"help"}, nil, exitOK, ""},
+		{"help on a command", []string{"help", "get"}, nil, exitOK, ""},
+		{"version command", []string{"version"}, nil, exitOK, ""},
+		{"unknown command", []string{"sumbit"}, nil, exitUsage, "capstan help"},
 		{"unknown flag", []string{"get", "--jason", "x"}, nil, exitUsage, "--jason"},
 		{"no request", []string{"submit"}, nil, exitUsage, "no request"},
 		{"a port that is none", []string{"demo", "--port=70000"}, nil, exitUsage, "--port must be from 0 to 65535 (got 70000)"},

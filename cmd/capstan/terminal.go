@@ -40,8 +40,19 @@ func (t *terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out
 // note writes a line to err, so that it does not mix with the results that a program may read from out.
 func (t *terminal) note(format string, args ...any) { _, _ = fmt.Fprintf(t.err, format+"\n", args...) }
 
-// complain writes an error to err, after the name of the program as is the custom on Unix.
-func (t *terminal) complain(err error) { t.note("capstan: %v", err) }
+// complain writes an error to err, after the name of the program as is the custom on Unix. An error may have texts of the
+// server and of the command line, which must not control the terminal.
+func (t *terminal) complain(err error) { t.note("capstan: %s", printableLines(err.Error())) }
+
+// printableLines returns a text without characters that could control a terminal, apart from its line breaks.
+func printableLines(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return '\uFFFD'
+		}
+		return r
+	}, text)
+}
 
 // faint is for details that a reader may skip, such as a time. It returns the text unchanged where there
 // are no colors.

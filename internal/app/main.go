@@ -58,7 +58,7 @@ func command(args []string, version string, out io.Writer) error {
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("worker takes no arguments but -help and -version: %w", err)}
 	}
 	if flags.NArg() > 0 {
 		return usageError{errors.New("worker takes no arguments; for checks use: capstan check")}

@@ -47,7 +47,7 @@ func TestAWrongSettingIsALineAndStatus1(t *testing.T) {
 
 func TestAnUnknownFlagIsStatus2(t *testing.T) {
 	t.Parallel()
-	const want = "flag provided but not defined: -loud\n"
+	const want = "worker takes no arguments but -help and -version: flag provided but not defined: -loud\n"
 	if status, _, errOut := command("-loud"); status != 2 || errOut != want {
 		t.Errorf("got status %d and %q, want 2 and %q", status, errOut, want)
 	}
