@@ -27,7 +27,7 @@ Examples:
 
 // helpCmd prints the same as --help: capstan help submit is capstan submit --help.
 type helpCmd struct {
-	Command []string `arg:"" optional:"" help:"The command."`
+	Command []string `arg:"" optional:"" predictor:"command" help:"The command."`
 }
 
 // Run prints the help. An unknown command is a usageError that names the nearest.

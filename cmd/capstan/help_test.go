@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +50,46 @@ func TestTheHelpFitsTheTerminal(t *testing.T) {
 		longest := slices.MaxFunc(strings.Split(flags, "\n"), func(a, b string) int { return len(a) - len(b) })
 		if len(longest) > most || len(longest) < most*2/3 {
 			t.Errorf("%s columns: got a line of %d, want about %d: %s", columns, len(longest), most, longest)
+		}
+	}
+}
+
+func TestCompletionPrintsAScriptForEachShell(t *testing.T) {
+	t.Parallel()
+	for shell, want := range map[string]string{"bash": "complete ", "zsh": "bashcompinit", "fish": "complete -f -c capstan"} {
+		script := printed(t, nil, "completion", shell)
+		if !strings.Contains(script, want) || !strings.Contains(script, os.Args[0]) {
+			t.Errorf("%s: got %s, want a script with %q that runs this program", shell, script, want)
+		}
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			continue // the shell is not installed here
+		}
+		cmd := exec.CommandContext(t.Context(), path)
+		cmd.Stdin = strings.NewReader(script)
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: got %v and %s from the script, want that it runs", shell, err, out)
+		}
+	}
+}
+
+func TestWordsAreCompleted(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"capstan wat":          "watch",
+		"capstan watch --si":   "--since",
+		"capstan help ge":      "get",
+		"capstan completion f": "fish",
+		"capstan get --nats-u": "--nats-url",
+	} {
+		if got := strings.TrimSpace(printed(t, []string{"COMP_LINE=" + line})); got != want {
+			t.Errorf("%s: got %q, want %q", line, got, want)
+		}
+	}
+	all := strings.Fields(printed(t, []string{"COMP_LINE=capstan "}))
+	for _, want := range []string{"submit", "watch", "get", "check", "help", "version", "completion"} {
+		if !slices.Contains(all, want) {
+			t.Errorf("got %v, want %s among them", all, want)
 		}
 	}
 }

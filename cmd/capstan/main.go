@@ -27,8 +27,9 @@ type cli struct {
 	Get    getCmd    `cmd:"" help:"Show a task's status."`
 	Check  checkCmd  `cmd:"" help:"Check that a worker can run with these settings."`
 
-	Help    helpCmd    `cmd:"" help:"Show the help, of a command if one is named."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Help       helpCmd       `cmd:"" help:"Show the help, of a command if one is named."`
+	Completion completionCmd `cmd:"" help:"Print the script that completes commands and flags in a shell."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 
 	NATSURL     string           `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers, separated by commas. Default: nats://127.0.0.1:4222."`
 	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
@@ -62,6 +63,9 @@ func main() {
 // not be parsed.
 func run(ctx context.Context, args []string, t *terminal) int {
 	parser := newParser(t)
+	if completeWord(parser) {
+		return exitOK
+	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}

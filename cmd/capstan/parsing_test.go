@@ -13,7 +13,7 @@ func TestMistakesInTheCommandLineAreToldInPlainWords(t *testing.T) {
 		"sumbit":                      `unknown command "sumbit", did you mean submit?`,
 		"xyzzy":                       `unknown command "xyzzy"`,
 		"--nats-url=x":                `no command given`,
-		"watch --sinse 3m":            `unknown flag --sicne, did you mean --since?`,
+		"watch --sinse 3m":            `unknown flag --sinse, did you mean --since?`,
 		"submit --model-name=x":       `unknown flag --model-name`,
 		"watch --since abc":           `--since must be a duration such as 10m or 1h30m (got "abc")`,
 		"watch --since":               `--since needs a value`,
@@ -28,6 +28,8 @@ func TestMistakesInTheCommandLineAreToldInPlainWords(t *testing.T) {
 		"submit --extra=@/nowhere p":  `--extra: open /nowhere: no such file or directory`,
 		"get":                         `missing argument: <task>`,
 		"get a b":                     `unexpected argument "b"; if it belongs to the one before, put both in quotes`,
+		"completion tcsh":             `<shell> must be one of bash, zsh or fish (got "tcsh")`,
+		"completion":                  `missing argument: <shell>`,
 		"get \x1b[2J\x1b[31m x":       `unexpected argument "x"`,
 		"\x1b[2J":                     `unknown command "\x1b[2J"`,
 		"get --\x1b[2J":               `unknown flag --[2J`,
@@ -46,7 +48,7 @@ func TestMistakesInTheCommandLineAreToldInPlainWords(t *testing.T) {
 
 func TestALongArgumentMakesAShortMessage(t *testing.T) {
 	long := strings.Repeat("ü", 1<<19)
-	for _, args := range [][]string{{long}, {"get", "a", long}, {"watch", "--since=" + long}, {"watch", "--" + long}} {
+	for _, args := range [][]string{{long}, {"get", "a", long}, {"watch", "--since=" + long}, {"watch", "--" + long}, {"completion", long}} {
 		terminal, _ := testTerminal(nil)
 		_, err := newParser(terminal).Parse(args)
 		if err == nil {
