@@ -24,7 +24,8 @@ type checkCmd struct {
 func (*checkCmd) Help() string {
 	return `It reads the worker's settings (worker -help prints them) and prints one line per requirement: ok,
 warn (works, but not recommended) or BAD, and how to fix it. The exit status is 1 if a line is BAD. It
-changes nothing: no stream is created, no message stored, no request taken.
+changes nothing: no stream is created, no message stored, no request taken. A worker uses no context of
+the nats command, so neither does check.
 
 An API that cannot be reached is only a warning: workers wait for it, and must be able to start during
 an outage. A key that the API refuses is BAD, and so is a base URL at which something else answers.`
@@ -46,6 +47,7 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 		printResult(t, r)
 	}
 	reportMisspellings(report)
+	reportContext(report)
 	cfg, mistakes := app.LoadCheckedConfig()
 	check.Run(ctx, cfg, mistakes, version, report)
 	switch failed {
@@ -63,6 +65,14 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 func reportMisspellings(report func(check.Result)) {
 	for _, m := range settings.Misspelled(app.Settings(), os.Environ()) {
 		report(check.Result{Level: check.Warn, Subject: "settings", Text: m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"})
+	}
+}
+
+// reportContext reports a context of the nats command that the environment names. The other commands of the tool use it, so
+// one might expect that a worker does, too.
+func reportContext(report func(check.Result)) {
+	if os.Getenv(contextVariable) != "" {
+		report(check.Result{Level: check.Warn, Subject: "settings", Text: contextVariable + " is ignored by workers and by this check: set NATS_URL and a login for them"})
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/operator"
-	"github.com/capstan-worker/capstan/internal/streams"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -31,8 +30,8 @@ type client struct {
 	denied *atomic.Pointer[error]
 }
 
-// connect connects with the settings of the environment. It gives up if no server answers within five
-// seconds. opts are added to the options of every tool. A usageError names the settings that cannot be
+// connect connects with the settings of the environment, or with a context of the nats command. It gives up if no server
+// answers within five seconds. opts are added to the options of every tool. A usageError names the settings that cannot be
 // used. The caller must close nc.
 func connect(opts ...nats.Option) (*client, error) {
 	cfg, err := app.LoadToolConfig()
@@ -40,7 +39,7 @@ func connect(opts ...nats.Option) (*client, error) {
 		return nil, usageError{err}
 	}
 	denied := &atomic.Pointer[error]{}
-	nc, err := streams.ConnectTool(cfg.NATS, append([]nats.Option{nats.ErrorHandler(noteDenied(denied))}, opts...)...)
+	nc, err := connectNATS(&cfg.NATS, append([]nats.Option{nats.ErrorHandler(noteDenied(denied))}, opts...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +70,7 @@ func (c *client) explain(ctx context.Context, err error) error {
 		return closed
 	}
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
-		return natsError{fmt.Errorf("no JetStream at %s, domain %q: check NATS_JS_DOMAIN", c.url(), c.cfg.NATS.JSDomain)}
+		return natsError{fmt.Errorf("no JetStream at %s, domain %q: check NATS_JS_DOMAIN, or the context", c.url(), c.cfg.NATS.JSDomain)}
 	}
 	denied := c.denied.Load()
 	if denied == nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout) {

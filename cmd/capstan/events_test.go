@@ -19,6 +19,7 @@ import (
 func newClient(t *testing.T, server *natstest.Server) *client {
 	t.Helper()
 	t.Setenv("NATS_URL", server.URL())
+	t.Setenv(contextVariable, "")
 	c, err := connect()
 	if err != nil {
 		t.Fatal(err)

@@ -76,11 +76,12 @@ func TestCompletionPrintsAScriptForEachShell(t *testing.T) {
 func TestWordsAreCompleted(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"capstan wat":          "watch",
-		"capstan watch --si":   "--since",
-		"capstan help ge":      "get",
-		"capstan completion f": "fish",
-		"capstan get --nats-u": "--nats-url",
+		"capstan wat":            "watch",
+		"capstan watch --si":     "--since",
+		"capstan help ge":        "get",
+		"capstan completion f":   "fish",
+		"capstan get --nats-u":   "--nats-url",
+		"capstan get --context=": "",
 	} {
 		if got := strings.TrimSpace(printed(t, []string{"COMP_LINE=" + line})); got != want {
 			t.Errorf("%s: got %q, want %q", line, got, want)

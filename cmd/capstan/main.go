@@ -31,19 +31,12 @@ type cli struct {
 	Completion completionCmd `cmd:"" help:"Print the script that completes commands and flags in a shell."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 
-	NATSURL     string           `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers, separated by commas. Default: nats://127.0.0.1:4222."`
+	Server      serverFlags      `embed:""`
 	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
-// AfterApply sets NATS_URL to the value of --nats-url. Kong calls it after parsing and before Run, so a
-// command reads the address from the environment as a worker does, and the flag needs no path of its own.
-// With neither the flag nor the variable, the default of the setting applies.
-func (c *cli) AfterApply() error {
-	if c.NATSURL == "" {
-		return nil
-	}
-	return os.Setenv("NATS_URL", c.NATSURL)
-}
+// AfterApply applies the flags that all commands have. Kong calls it after parsing and before Run.
+func (c *cli) AfterApply(command *kong.Context) error { return c.Server.apply(command) }
 
 func main() {
 	args := os.Args[1:]

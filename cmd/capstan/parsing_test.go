@@ -9,30 +9,34 @@ import (
 // The parser has texts and no types. A new version of it must not bring the old words back.
 func TestMistakesInTheCommandLineAreToldInPlainWords(t *testing.T) {
 	t.Setenv("NATS_URL", "")
+	t.Setenv(contextVariable, "")
 	for args, want := range map[string]string{
-		"sumbit":                      `unknown command "sumbit", did you mean submit?`,
-		"xyzzy":                       `unknown command "xyzzy"`,
-		"--nats-url=x":                `no command given`,
-		"watch --sinse 3m":            `unknown flag --sinse, did you mean --since?`,
-		"submit --model-name=x":       `unknown flag --model-name`,
-		"watch --since abc":           `--since must be a duration such as 10m or 1h30m (got "abc")`,
-		"watch --since":               `--since needs a value`,
-		"watch --since -5m":           `--since needs a value; if that is -5m, write --since=-5m`,
-		"watch --since --all":         `--since needs a value; if that is --all, write --since=--all`,
-		"watch --since=3m --all":      `--since and --all exclude each other: give one of them`,
-		"submit --max-steps=many p":   `--max-steps must be a whole number (got "many")`,
-		"submit --wait=perhaps p":     `--wait must be true or false (got "perhaps")`,
-		"submit --no-async=perhaps p": `a flag that begins with --no- needs no value (got "perhaps")`,
-		"submit --extra={ p":          `--extra must be JSON, or @FILE`,
-		"submit --secret==x p":        `--secret must be NAME, NAME=@FILE or NAME=VALUE; the name is missing`,
-		"submit --extra=@/nowhere p":  `--extra: open /nowhere: no such file or directory`,
-		"get":                         `missing argument: <task>`,
-		"get a b":                     `unexpected argument "b"; if it belongs to the one before, put both in quotes`,
-		"completion tcsh":             `<shell> must be one of bash, zsh or fish (got "tcsh")`,
-		"completion":                  `missing argument: <shell>`,
-		"get \x1b[2J\x1b[31m x":       `unexpected argument "x"`,
-		"\x1b[2J":                     `unknown command "\x1b[2J"`,
-		"get --\x1b[2J":               `unknown flag --[2J`,
+		"sumbit":                         `unknown command "sumbit", did you mean submit?`,
+		"xyzzy":                          `unknown command "xyzzy"`,
+		"--nats-url=x":                   `no command given`,
+		"watch --sincee 3m":              `unknown flag --sincee, did you mean --since?`,
+		"submit --model-name=x":          `unknown flag --model-name`,
+		"watch --since abc":              `--since must be a duration such as 10m or 1h30m (got "abc")`,
+		"watch --since":                  `--since needs a value`,
+		"watch --since -5m":              `--since needs a value; if that is -5m, write --since=-5m`,
+		"watch --since --all":            `--since needs a value; if that is --all, write --since=--all`,
+		"watch --since=3m --all":         `--since and --all exclude each other: give one of them`,
+		"submit --max-steps=many p":      `--max-steps must be a whole number (got "many")`,
+		"submit --wait=perhaps p":        `--wait must be true or false (got "perhaps")`,
+		"submit --no-async=perhaps p":    `a flag that begins with --no- needs no value (got "perhaps")`,
+		"submit --extra={ p":             `--extra must be JSON, or @FILE`,
+		"submit --secret==x p":           `--secret must be NAME, NAME=@FILE or NAME=VALUE; the name is missing`,
+		"submit --extra=@/nowhere p":     `--extra: open /nowhere: no such file or directory`,
+		"get":                            `missing argument: <task>`,
+		"get a b":                        `unexpected argument "b"; if it belongs to the one before, put both in quotes`,
+		"completion tcsh":                `<shell> must be one of bash, zsh or fish (got "tcsh")`,
+		"completion":                     `missing argument: <shell>`,
+		"--nats-url=a --context=b get x": `--nats-url and --context exclude each other: give one of them`,
+		"--nats-url= get x":              `--nats-url must be nats://host:port, or several of these separated by commas (got "")`,
+		"--context= get x":               `--context must be the name of a context, see: nats context ls (got "")`,
+		"get \x1b[2J\x1b[31m x":          `unexpected argument "x"`,
+		"\x1b[2J":                        `unknown command "\x1b[2J"`,
+		"get --\x1b[2J":                  `unknown flag --[2J`,
 	} {
 		terminal, _ := testTerminal(nil)
 		_, err := newParser(terminal).Parse(strings.Split(args, " "))
@@ -47,6 +51,7 @@ func TestMistakesInTheCommandLineAreToldInPlainWords(t *testing.T) {
 }
 
 func TestALongArgumentMakesAShortMessage(t *testing.T) {
+	t.Setenv(contextVariable, "")
 	long := strings.Repeat("ü", 1<<19)
 	for _, args := range [][]string{{long}, {"get", "a", long}, {"watch", "--since=" + long}, {"watch", "--" + long}, {"completion", long}} {
 		terminal, _ := testTerminal(nil)
