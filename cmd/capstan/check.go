@@ -18,6 +18,7 @@ import (
 // worker runs, with the same environment, files and network.
 type checkCmd struct {
 	Timeout time.Duration `default:"60s" help:"Overall timeout. Default: 60s."`
+	JSON    bool          `name:"json" help:"Print each result as a line of JSON with level (ok, warn or bad), subject and text."`
 }
 
 // Help is printed below the flags.
@@ -43,6 +44,10 @@ func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 	report := func(r check.Result) {
 		if r.Level == check.Bad {
 			failed++
+		}
+		if c.JSON {
+			printResultJSON(t, r)
+			return
 		}
 		printResult(t, r)
 	}
@@ -74,6 +79,17 @@ func reportContext(report func(check.Result)) {
 	if os.Getenv(contextVariable) != "" {
 		report(check.Result{Level: check.Warn, Subject: "settings", Text: contextVariable + " is ignored by workers and by this check: set NATS_URL and a login for them"})
 	}
+}
+
+// printResultJSON prints a result as a line of JSON. The names of its members and levels are stable, and its text is for
+// people.
+func printResultJSON(t *terminal, r check.Result) {
+	level := map[check.Level]string{check.OK: "ok", check.Warn: "warn", check.Bad: "bad"}[r.Level]
+	_ = t.printJSONLine(struct { // texts can always be encoded
+		Level   string `json:"level"`
+		Subject string `json:"subject"`
+		Text    string `json:"text"`
+	}{level, r.Subject, r.Text})
 }
 
 // printResult prints a result on one line. The marks have the same width, so that the columns line up.

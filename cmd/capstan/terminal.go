@@ -93,6 +93,18 @@ func (t *terminal) printJSON(v any) error {
 	return nil
 }
 
+// printJSONLine prints a value as JSON on one line, for programs that read line by line. See printJSON.
+func (t *terminal) printJSONLine(v any) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("encode the output: %w", err)
+	}
+	t.printf("%s", escapeControls(text.String()))
+	return nil
+}
+
 // escapeControls escapes the control and format characters that JSON allows in strings (RFC 8259, section
 // 7, requires it only below U+0020), such as U+009B, which begins a terminal sequence, and U+202E, which
 // reverses the text after it. Characters beyond U+FFFF would need two escapes and stay unchanged.
