@@ -5,7 +5,7 @@
 // over loopback. Worker and floor run in turn, A B A B. The ratio of each round is taken, and the median of the rounds
 // counts.
 //
-//	go run ./bench                   all benchmarks: throughput, latency, polls, holding and night
+//	go run ./bench                   all benchmarks: throughput, latency, polls, holding, canceled and night
 //	go run ./bench throughput        one of them
 //	go run ./bench -markdown         write docs/benchmarks.md from docs/benchmarks.json
 package main
@@ -98,7 +98,7 @@ func readOptions(args []string) (options, error) {
 	o.names = flags.Args()
 	for _, name := range o.names {
 		if !slices.ContainsFunc(benchmarks(), func(b benchmark) bool { return b.name == name }) {
-			return o, fmt.Errorf("unknown benchmark %q: want throughput, latency, polls, holding or night", name)
+			return o, fmt.Errorf("unknown benchmark %q: want throughput, latency, polls, holding, canceled or night", name)
 		}
 	}
 	if o.rounds < 1 {
@@ -123,6 +123,8 @@ func benchmarks() []benchmark {
 		{name: "polls", run: polls, about: "The cost of noticing the end of a task, in status calls and in delay: the worker's, and what it would be for the same run times " +
 			"with a fixed interval and the worker's mean delay. All times are a tenth of real ones: tasks of 2 s, polls 200 ms to 1.5 s apart."},
 		{name: "holding", run: holding, about: "Tasks whose workflows keep running, all held by one worker, with about 100 polls a second for all of them together."},
+		{name: "canceled", run: canceled, about: "A queue of tasks whose batch was canceled, ended by one worker with default settings, from the first tenth to the last event. " +
+			"Each task gets its event, and its request becomes a dead letter. Nothing is submitted."},
 		{name: "night", run: night, about: "A queue of 800 tasks on a plan of 40 browsers, run by three workers with default settings, from the first request to the last event. " +
 			"All times are a tenth of real ones. The least possible time is that of a program that knows when a browser is free and starts the next task at once. Only the limit on all tasks is not scaled: it changes every ten seconds at most, so another user costs more here than in a night."},
 	}
