@@ -34,7 +34,7 @@ func (p *Publisher) DeadLetter(ctx context.Context, d task.Delivery, letter task
 	if err != nil {
 		return fmt.Errorf("store dead letter of request %d of %s: %w", d.Seq, d.Stream, err)
 	}
-	p.metrics.deadLetters.Inc()
+	p.metrics.deadLetters.WithLabelValues(string(letter.Code)).Inc()
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/jet"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // calls are the kinds of the publisher's calls to NATS. The first three have the time-out of the batcher.
@@ -33,16 +34,23 @@ func newCalls(reg prometheus.Registerer, log zerolog.Logger) calls {
 
 // metrics count the less usual ways of publishing. The pipeline counts events, in capstan_tasks_total.
 type metrics struct {
-	replays, deadLetters, largeResults prometheus.Counter
+	replays, largeResults prometheus.Counter
+	deadLetters           *prometheus.CounterVec // by code
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return promauto.With(reg).NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
-	return metrics{
+	m := metrics{
 		replays:      counter("capstan_replays_total", "Stored events published again for a repeated request."),
-		deadLetters:  counter("capstan_dead_letters_total", "Requests stored as dead letters."),
 		largeResults: counter("capstan_large_results_total", "Results stored in the object store."),
+		deadLetters: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
+			Name: "capstan_dead_letters_total", Help: "Requests stored as dead letters, by error code of their task.",
+		}, []string{"code"}),
 	}
+	for _, code := range task.Codes() { // rate() does not see the first event of a series that begins with it
+		m.deadLetters.WithLabelValues(string(code))
+	}
+	return m
 }

@@ -74,8 +74,16 @@ func TestAlerts(t *testing.T) {
 		{"a pause that does not end", "CapstanNoReadyWorker", []string{waiting + `5x20`, ready + `3x20`, paused("unauthorized", "1x20")}, 10 * minute, false},
 		{"workers that die again and again", "CapstanRedeliveries", []string{`capstan_redeliveries_total` + in + `} 0+20x120`, `capstan_tasks_total` + in + `, status="succeeded"} 0+60x120`}, 100 * minute, true},
 		{"a deploy", "CapstanRedeliveries", []string{`capstan_redeliveries_total` + in + `} 0x30 1000x90`, `capstan_tasks_total` + in + `, status="succeeded"} 0+60x120`}, 40 * minute, false},
-		{"a request that cannot be read", "CapstanDeadLetters", []string{`capstan_dead_letters_total` + in + `} 0x10 1x10`}, 15 * minute, true},
-		{"no dead letter", "CapstanDeadLetters", []string{`capstan_dead_letters_total` + in + `} 3x60`}, 60 * minute, false},
+		{"a pause for a night", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="worker"} 0+60x240`, pausedByOperator("1x240")}, 230 * minute, false},
+		{"a pause that is long over", "CapstanOldestWaits", []string{`capstan_oldest_waiting_seconds` + in + `, where="worker"} 0+60x240`, pausedByOperator("1x60 0x180")}, 230 * minute, true},
+		{"a pause for a night", "CapstanTasksWait", []string{waiting + `100x300`, begun("0x300"), pausedByOperator("1x300")}, 290 * minute, false},
+		{"a pause for a night", "CapstanPauseForgotten", []string{pausedByOperator("1x600")}, 590 * minute, false},
+		{"a pause that nobody ends", "CapstanPauseForgotten", []string{pausedByOperator("1x1600")}, 1500 * minute, true},
+		{"a request that cannot be read", "CapstanDeadLetters", []string{letters("invalid_request", "0x10 1x10")}, 15 * minute, true},
+		{"no dead letter", "CapstanDeadLetters", []string{letters("poisoned", "3x60")}, 60 * minute, false},
+		{"tasks that fail", "CapstanDeadLetters", []string{letters("workflow_failed", "0+5x60")}, 60 * minute, false},
+		{"a full stream of dead letters", "CapstanDeadLettersRefused", []string{`capstan_dead_letters_refused_total` + in + `} 0x10 1x10`}, 15 * minute, true},
+		{"no letter is refused", "CapstanDeadLettersRefused", []string{`capstan_dead_letters_refused_total` + in + `} 0x60`}, 60 * minute, false},
 		{"a panic", "CapstanPanics", []string{`capstan_handler_panics_total` + in + `} 0x10 1x10`}, 15 * minute, true},
 		{"no panic", "CapstanPanics", []string{`capstan_handler_panics_total` + in + `} 0x60`}, 60 * minute, false},
 		{"ends are detected late", "CapstanDetectionDelay", detected("0+1x60", "0+10x60"), 50 * minute, true},
@@ -120,6 +128,14 @@ func paused(reason, values string) string {
 // accepted counts the submissions of one worker that the API accepted.
 func accepted(values string) string {
 	return `capstan_submissions_total` + in + `, result="accepted"} ` + values
+}
+
+// pausedByOperator says whether an operator has paused submissions.
+func pausedByOperator(values string) string { return `capstan_operator_pause` + in + `} ` + values }
+
+// letters counts the dead letters of one worker with a code.
+func letters(code, values string) string {
+	return `capstan_dead_letters_total` + in + `, code="` + code + `"} ` + values
 }
 
 // begun counts the tasks of one worker whose workflow has begun.
