@@ -46,7 +46,8 @@ func (ws waiters) remove(w *waiter) {
 		ws.byTask[w.taskID] = first
 	}
 	if w.batch != "" {
-		if ws.batches[w.batch]--; ws.batches[w.batch] == 0 {
+		ws.batches[w.batch]--
+		if ws.batches[w.batch] == 0 {
 			delete(ws.batches, w.batch)
 		}
 	}

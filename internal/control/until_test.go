@@ -13,7 +13,8 @@ import (
 )
 
 // ends waits until a context ends because its task is canceled.
-func ends(t *testing.T, ctx context.Context) {
+func (s *steered) ends(ctx context.Context) {
+	t := s.t
 	t.Helper()
 	select {
 	case <-ctx.Done():
@@ -34,7 +35,7 @@ func TestAContextEndsWhenItsTaskIsCanceled(t *testing.T) {
 	if err := already.Err(); err == nil {
 		t.Error("got a context that goes on, want one that has ended")
 	}
-	ends(t, already)
+	s.ends(already)
 	first, stopFirst := s.Until(t.Context(), "a", "night")
 	second, stopSecond := s.Until(t.Context(), "a", "") // the same task
 	ofBatch, stopBatch := s.Until(t.Context(), "b", "night")
@@ -45,13 +46,13 @@ func TestAContextEndsWhenItsTaskIsCanceled(t *testing.T) {
 		t.Errorf("got the cause %v of a context that was stopped, want Canceled", got)
 	}
 	s.put("cancel.a", "")
-	ends(t, first)
-	ends(t, second)
+	s.ends(first)
+	s.ends(second)
 	if err := ofBatch.Err(); err != nil {
 		t.Errorf("got %v for another task of the batch, want none", err)
 	}
 	s.put("cancel-batch.night", "")
-	ends(t, ofBatch)
+	s.ends(ofBatch)
 	stopRun()
 	for _, stop := range []func(){stopFirst, stopSecond, stopBatch, stopAlready, stopFirst} {
 		stop()
@@ -76,8 +77,8 @@ func TestAContextThatIsStoppedLeavesTheOthers(t *testing.T) {
 		t.Errorf("got %d contexts of %d batches, want 2 of 1", contexts, batches)
 	}
 	s.put("cancel.a", "")
-	ends(t, all[0])
-	ends(t, all[2])
+	s.ends(all[0])
+	s.ends(all[2])
 	stops[2]()
 	stops[0]()
 }
@@ -104,11 +105,11 @@ func TestAContextMissesNoMark(t *testing.T) {
 	s.put("cancel.other", "")
 	s.put("cancel.early", "")
 	s.run()
-	ends(t, early)
+	s.ends(early)
 	for i := range 5 { // those that come are beyond the budget as well
 		ctx, stop := s.Until(t.Context(), fmt.Sprint(i), "")
 		s.put(fmt.Sprintf("cancel.%d", i), "")
-		ends(t, ctx)
+		s.ends(ctx)
 		stop()
 	}
 }
@@ -126,10 +127,11 @@ func TestManyContextsAndMarksAreCheap(t *testing.T) {
 	for i := range ids {
 		ids[i] = fmt.Sprintf("night-%06d", i)
 	}
-	contexts, stops := make([]context.Context, tasks), make([]func(), tasks)
+	contexts, stops := make([]context.Context, 0, tasks), make([]func(), 0, tasks)
 	before, goroutines := memory(), runtime.NumGoroutine()
-	for i, id := range ids {
-		contexts[i], stops[i] = s.Until(t.Context(), id, "night")
+	for _, id := range ids {
+		ctx, stop := s.Until(t.Context(), id, "night")
+		contexts, stops = append(contexts, ctx), append(stops, stop)
 	}
 	each := (memory() - before) / tasks
 	if each > 300 {
@@ -149,7 +151,7 @@ func TestManyContextsAndMarksAreCheap(t *testing.T) {
 		}
 	}
 	for _, ctx := range contexts[:marked] {
-		ends(t, ctx)
+		s.ends(ctx)
 	}
 	t.Logf("%d marks ended their contexts after %v and take %d bytes", marked, time.Since(began), s.MarkBytes())
 	for _, stop := range stops {

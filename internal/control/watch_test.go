@@ -43,7 +43,7 @@ func TestAnOutageOfNATSChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.put("cancel.b", "")
-	ends(t, ctx)
+	s.ends(ctx)
 	s.eventually("gone", "", false)
 	s.eventually("a", "", true)
 	if err := s.kv.Delete(t.Context(), "pause"); err != nil {
@@ -66,7 +66,7 @@ func TestAMarkThatIsPutDuringAReconnectIsNotMissed(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.put("cancel."+id, "")
-		ends(t, ctx)
+		s.ends(ctx)
 		stop()
 	}
 }
