@@ -1,0 +1,158 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Headers of an event's message.
+const (
+	subjectHeader = "ce-subject"    // the task id
+	codeHeader    = "Capstan-Code"  // the error's code
+	batchHeader   = "Capstan-Batch" // the task's batch
+)
+
+// Event is an event as it was stored.
+type Event struct {
+	task.Event
+	Raw       []byte // the body, for output that must not lose members which this version does not know
+	MessageID string // tells which request the event answers
+	Replay    bool   // it was published again, because a request repeats a finished task
+}
+
+// ReadEvent reads a message of the results stream. It returns false for a message that is not an event: anyone who may
+// publish to the subject can store something else there.
+func ReadEvent(header nats.Header, data []byte) (Event, bool) {
+	e := Event{Raw: data, MessageID: header.Get(nats.MsgIdHdr), Replay: header.Get(publisher.ReplayHeader) == "true"}
+	err := json.Unmarshal(data, &e.Event)
+	return e, err == nil && e.TaskID != "" && e.Status.Ended()
+}
+
+// Events are the stored events, in their order.
+type Events struct{ tail }
+
+// Events returns the events from a place on: all if from is the zero value. It reads nothing yet.
+func (q Queue) Events(from jetstream.OrderedConsumerConfig) *Events {
+	from.FilterSubjects = []string{q.Config.Result.Subject}
+	return &Events{tail{q: q, stream: q.Config.Result.Stream, cfg: from}}
+}
+
+// Read calls note with each event that was stored since the last call, or from the place given to Queue.Events on.
+func (e *Events) Read(ctx context.Context, note func(Event)) error {
+	return e.read(ctx, func() {}, func(msg jetstream.Msg) error {
+		if ev, ok := ReadEvent(msg.Headers(), msg.Data()); ok {
+			note(ev)
+		}
+		return nil
+	})
+}
+
+// eventAt reads the event at a sequence. It returns task.ErrNoEvent if there is none of this task: it has expired, or the
+// stream was recreated, and the sequence is another event's.
+func (q Queue) eventAt(ctx context.Context, id string, seq uint64) (*task.Event, error) {
+	if seq == 0 {
+		return nil, task.ErrNoEvent
+	}
+	asking, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	name := q.Config.Result.Stream
+	stream, err := q.stream(asking, "stream", name, name)
+	if isMissing(err) {
+		return nil, task.ErrNoEvent
+	}
+	if err != nil {
+		return nil, err
+	}
+	msg, err := stream.GetMsg(asking, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, task.ErrNoEvent
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read event of task %s: %w", id, q.explain(err))
+	}
+	ev, ok := ReadEvent(msg.Header, msg.Data)
+	if !ok || ev.TaskID != id {
+		return nil, task.ErrNoEvent
+	}
+	return &ev.Event, nil
+}
+
+// lastEventOf searches the stored events for the newest one of a task, by their headers. It returns task.ErrNoEvent if
+// there is none.
+func (q Queue) lastEventOf(ctx context.Context, id string) (*task.Event, error) {
+	found := uint64(0)
+	heads := tail{q: q, stream: q.Config.Result.Stream, cfg: jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{q.Config.Result.Subject}, HeadersOnly: true,
+	}}
+	err := heads.read(ctx, func() {}, func(msg jetstream.Msg) error {
+		own, _, _ := strings.Cut(msg.Headers().Get(nats.MsgIdHdr), "/")
+		if msg.Headers().Get(subjectHeader) != id && own != id {
+			return nil
+		}
+		meta, err := msg.Metadata()
+		if err == nil {
+			found = meta.Sequence.Stream
+		}
+		return err
+	})
+	if isMissing(err) || err == nil && found == 0 {
+		return nil, task.ErrNoEvent
+	}
+	if err != nil {
+		return nil, err
+	}
+	return q.eventAt(ctx, id, found)
+}
+
+// refusals counts the requests that were refused: they have an event and no record.
+type refusals struct {
+	tail
+	byBatch map[string]map[task.Code]int
+	all     map[task.Code]int
+}
+
+func (q Queue) newRefusals() *refusals {
+	r := &refusals{tail: tail{q: q, stream: q.Config.Result.Stream, cfg: jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{q.Config.Result.Subject}, HeadersOnly: true,
+	}}}
+	r.reset()
+	return r
+}
+
+func (r *refusals) reset() { r.all, r.byBatch = map[task.Code]int{}, map[string]map[task.Code]int{} }
+
+// refresh reads the headers of the events that were stored since the last time.
+func (r *refusals) refresh(ctx context.Context) error {
+	return r.read(ctx, r.reset, func(msg jetstream.Msg) error {
+		code, batch := task.Code(msg.Headers().Get(codeHeader)), msg.Headers().Get(batchHeader)
+		if code != task.InvalidRequest && code != task.DuplicateTask {
+			return nil
+		}
+		r.all[code]++
+		if batch == "" {
+			return nil
+		}
+		if r.byBatch[batch] == nil {
+			r.byBatch[batch] = map[task.Code]int{}
+		}
+		r.byBatch[batch][code]++
+		return nil
+	})
+}
+
+// of returns the counts of a batch, or of all requests if that is empty.
+func (r *refusals) of(batch string) map[task.Code]int {
+	if batch == "" {
+		return r.all
+	}
+	return r.byBatch[batch]
+}
