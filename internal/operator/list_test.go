@@ -1,0 +1,96 @@
+package operator_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// list returns the ids of the tasks that a listing takes, in their order.
+func (d *desk) list(f operator.Listing) string {
+	d.t.Helper()
+	all, complete, err := d.List(d.t.Context(), f)
+	if err != nil || !complete {
+		d.t.Fatalf("got %v, complete %v", err, complete)
+	}
+	var ids []string
+	for _, e := range all {
+		ids = append(ids, e.ID)
+	}
+	return strings.Join(ids, " ")
+}
+
+func TestAListingTakesWhatItsFiltersTake(t *testing.T) {
+	d := newDesk(t)
+	now := time.Now().UTC()
+	for i, r := range []task.Record{
+		{TaskID: "wait", State: task.Waiting, WaitsFor: task.ForPlan, Batch: "night"},
+		{TaskID: "post", State: task.Submitting, ErrorCode: task.SubmissionUnknown},
+		{TaskID: "run", State: task.Running, Host: "shop.example"},
+		{TaskID: "good", State: task.Succeeded, Batch: "night", Host: "shop.example"},
+		{TaskID: "late", State: task.Failed, ErrorCode: task.Timeout, Batch: "night"},
+		{TaskID: "steps", State: task.Failed, ErrorCode: task.StepLimit},
+	} {
+		r.UpdatedAt = now.Add(-time.Duration(i+1) * time.Minute)
+		d.record(r)
+	}
+	d.put("task_tracker", "deliveries/TASKS/7", `{"stream":"TASKS","seq":7,"count":1}`)
+	d.put("task_tracker", "broken", "no record")
+	d.publish(requestWith(`"task_id":"queued","batch":"night"`))
+	d.queue("wait") // a copy
+	for _, tc := range []struct {
+		name string
+		f    operator.Listing
+		want string
+	}{
+		{"all, the newest first", operator.Listing{}, "queued wait post run good late steps"},
+		{"some", operator.Listing{Limit: 3}, "queued wait post"},
+		{"a state", operator.Listing{States: []operator.State{"running"}}, "run"},
+		{"states", operator.Listing{States: []operator.State{"running", "submitting"}}, "post run"},
+		{"failed", operator.Listing{States: []operator.State{"failed"}}, "late steps"},
+		{"a code", operator.Listing{Codes: []task.Code{task.Timeout}}, "late"},
+		{"a code of a task that has not ended", operator.Listing{Codes: []task.Code{task.SubmissionUnknown}}, ""},
+		{"a batch", operator.Listing{Batch: "night"}, "queued wait good late"},
+		{"a host, in any case", operator.Listing{Host: "SHOP.example", States: []operator.State{"running", "succeeded"}}, "run good"},
+		{"the host of a queued one", operator.Listing{Host: "shop.example", States: []operator.State{operator.Queued}}, "wait queued"},
+		{"since", operator.Listing{Since: 150 * time.Second}, "queued wait post"},
+		{"none", operator.Listing{Batch: "other"}, ""},
+	} {
+		if got := d.list(tc.f); got != tc.want {
+			t.Errorf("%s: got %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestARecordThatWasDeletedIsNotListed(t *testing.T) {
+	d := newDesk(t)
+	d.record(task.Record{TaskID: "a", State: task.Running})
+	d.record(task.Record{TaskID: "b", State: task.Running})
+	kv, err := d.JS.KeyValue(t.Context(), "task_tracker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kv.Delete(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.list(operator.Listing{}); got != "b" {
+		t.Errorf("got %q, want b", got)
+	}
+}
+
+func TestWhileABucketIsMissingTheQueuedTasksAreListed(t *testing.T) {
+	d := newDesk(t)
+	d.queue("a")
+	if err := d.JS.DeleteKeyValue(t.Context(), "task_tracker"); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.list(operator.Listing{}); got != "a" {
+		t.Errorf("got %q, want a", got)
+	}
+	if _, _, err := bareDesk(t).List(t.Context(), operator.Listing{}); err == nil || !strings.Contains(err.Error(), "start a worker first") {
+		t.Errorf("without any stream: got %v, want what to do", err)
+	}
+}
