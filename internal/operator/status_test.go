@@ -1,0 +1,221 @@
+package operator_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// look returns the status of a view.
+func (d *desk) look(v *operator.View) operator.Status {
+	d.t.Helper()
+	s, err := v.Status(d.t.Context())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return s
+}
+
+// worker answers for a worker.
+func (d *desk) worker(s fleet.Status) {
+	d.t.Helper()
+	data, err := json.Marshal(s)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	nc, _ := d.server.Connect()
+	if _, err := nc.Subscribe(fleet.StatusSubject, func(m *nats.Msg) { _ = m.Respond(data) }); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// someTasks fills a queue with tasks of two batches in all states.
+func someTasks(d *desk) {
+	for i := range 6 {
+		batch := []string{"night", "day"}[i%2]
+		d.publish(requestWith(fmt.Sprintf(`"task_id":"q%d","batch":%q`, i, batch)))
+	}
+	d.take(2)
+	d.record(task.Record{TaskID: "q0", State: task.Waiting, WaitsFor: task.ForPlan, Batch: "night"})
+	d.record(task.Record{TaskID: "q1", State: task.Running, SubmittedAt: time.Now().Add(-time.Minute), Batch: "day"})
+	for i := range 10 {
+		end := time.Now().Add(-time.Duration(i) * time.Second).UTC()
+		r := task.Record{TaskID: fmt.Sprint("done", i), State: task.Succeeded, Batch: "night", SubmittedAt: end.Add(-time.Minute), FinishedAt: end, UpdatedAt: end}
+		if i >= 7 {
+			r.State, r.ErrorCode, r.Batch = task.Failed, task.Timeout, "day"
+		}
+		d.record(r)
+	}
+	d.event(task.Event{TaskID: "bad", Status: task.Failed, Error: task.NewError(task.InvalidRequest, "x")}, "Capstan-Code", "invalid_request", "Capstan-Batch", "day")
+	d.event(task.Event{TaskID: "done9", Status: task.Failed, Error: task.NewError(task.Timeout, "x")}, "Capstan-Code", "timeout", "Capstan-Batch", "day")
+}
+
+func TestAStatusCountsEachTaskOnce(t *testing.T) {
+	d := newDesk(t)
+	someTasks(d)
+	for batch, want := range map[string]operator.Status{
+		"":      {Queued: 4, Waiting: 1, Running: 1, Succeeded: 7, Failed: 4, FailedByCode: map[task.Code]int{task.Timeout: 3, task.InvalidRequest: 1}},
+		"night": {Queued: 2, Waiting: 1, Succeeded: 7},
+		"day":   {Queued: 2, Running: 1, Failed: 4, FailedByCode: map[task.Code]int{task.Timeout: 3, task.InvalidRequest: 1}},
+		"other": {},
+	} {
+		got := d.look(d.View(batch))
+		counts := func(s operator.Status) string {
+			return fmt.Sprintln(s.Queued, s.Waiting, s.Submitting, s.Running, s.Succeeded, s.Failed, s.QueuedAtLeast)
+		}
+		if counts(got) != counts(want) || !maps.Equal(got.FailedByCode, want.FailedByCode) {
+			t.Errorf("batch %q: got %s %v, want %s %v", batch, counts(got), got.FailedByCode, counts(want), want.FailedByCode)
+		}
+		if len(got.Notes) != 0 || got.Limit.Held != 2 {
+			t.Errorf("batch %q: got notes %q and %d in progress, want none and 2", batch, got.Notes, got.Limit.Held)
+		}
+	}
+}
+
+func TestASecondLookSeesWhatHasChanged(t *testing.T) {
+	d := newDesk(t)
+	someTasks(d)
+	all, night := d.View(""), d.View("night")
+	d.look(all)
+	d.look(night)
+	d.take(2) // q2 and q3
+	d.record(task.Record{TaskID: "q2", State: task.Running, SubmittedAt: time.Now(), Batch: "night"})
+	d.record(task.Record{TaskID: "q0", State: task.Failed, ErrorCode: task.StepLimit, Batch: "night", FinishedAt: time.Now()})
+	d.publish(requestWith(`"task_id":"q9","batch":"night"`))
+	if s := d.look(all); s.Queued != 3 || s.Running != 2 || s.Waiting != 0 || s.Failed != 5 || s.Succeeded != 7 {
+		t.Errorf("all: got %+v", s)
+	}
+	if s := d.look(night); s.Queued != 2 || s.Running != 1 || s.Waiting != 0 || s.Failed != 1 || s.Succeeded != 7 {
+		t.Errorf("night: got %+v", s)
+	}
+}
+
+// After a restore or a mistake the streams may be others than a moment ago.
+func TestAViewOutlivesStreamsThatAreRecreated(t *testing.T) {
+	d := newDesk(t)
+	someTasks(d)
+	v := d.View("night")
+	d.look(v)
+	for _, name := range []string{"TASKS", "KV_task_tracker", "TASK_RESULTS"} {
+		stream, err := d.JS.Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := stream.CachedInfo().Config
+		if err := d.JS.DeleteStream(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.JS.CreateStream(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.publish(requestWith(`"task_id":"new","batch":"night"`))
+	if s := d.look(v); s.Queued != 1 || s.Succeeded != 0 {
+		t.Errorf("got %+v, want the one new request", s)
+	}
+}
+
+func TestAStatusForeseesWhenABatchIsDone(t *testing.T) {
+	d := newDesk(t)
+	d.worker(fleet.Status{Worker: "w1", Version: "v1", Submissions: "ok"})
+	d.put("task_control", "limits", `{"in_flight":10,"plan":10,"reason":"the plan runs 10 browsers","changed_at":"2026-11-26T02:00:00Z"}`)
+	for i := range 40 { // ten a minute
+		end := time.Now().Add(-time.Duration(i) * 6 * time.Second).UTC()
+		d.record(task.Record{TaskID: fmt.Sprint("d", i), State: task.Succeeded, SubmittedAt: end.Add(-time.Minute), FinishedAt: end, UpdatedAt: end})
+	}
+	for i := range 120 {
+		batch := "first"
+		if i >= 20 {
+			batch = "second"
+		}
+		d.publish(requestWith(fmt.Sprintf(`"task_id":"q%d","batch":%q`, i, batch)))
+	}
+	for batch, want := range map[string]time.Duration{"": 12 * time.Minute, "first": 2 * time.Minute, "second": 12 * time.Minute} {
+		s := d.look(d.View(batch))
+		if got := s.Done.At.Sub(s.At); (got - want).Abs() > want/4 {
+			t.Errorf("batch %q: got %v (%s), want about %v", batch, got, s.Done.Unknown, want)
+		}
+		if s.PerMinute < 8 || s.PerMinute > 12 || s.Limit.Plan != 10 || s.Limit.InFlight != 10 {
+			t.Errorf("batch %q: got %v a minute and limit %+v, want about 10", batch, s.PerMinute, s.Limit)
+		}
+	}
+	d.put("task_control", "pause", `{"reason":"maintenance","by":"ada"}`)
+	s := d.look(d.View(""))
+	if s.Done.IsKnown() || !strings.Contains(s.Done.Unknown, "paused by ada: maintenance") || len(s.Pauses) != 1 || s.Pauses[0].By != "operator" {
+		t.Errorf("paused: got %+v and pauses %+v, want the end unknown", s.Done, s.Pauses)
+	}
+	until := time.Now().Add(3 * time.Hour).UTC()
+	d.put("task_control", "pause", fmt.Sprintf(`{"until":%q}`, until.Format(time.RFC3339)))
+	if s := d.look(d.View("")); s.Done.At.Before(until) || s.Done.At.After(until.Add(time.Hour)) {
+		t.Errorf("paused until %v: got %+v, want it after that", until, s.Done)
+	}
+	d.put("task_control", "pause", `{"until":"2020-01-02T03:04:05Z"}`)
+	if s := d.look(d.View("")); !s.Done.IsKnown() || len(s.Pauses) != 0 {
+		t.Errorf("a pause that is over: got %+v, %+v", s.Done, s.Pauses)
+	}
+}
+
+func TestAStatusDoesNotGuessWithoutWorkers(t *testing.T) {
+	d := newDesk(t)
+	old := time.Now().Add(-10 * time.Minute).UTC()
+	for i := range 10 {
+		end := old.Add(-time.Duration(i) * time.Second)
+		d.record(task.Record{TaskID: fmt.Sprint("d", i), State: task.Succeeded, SubmittedAt: end.Add(-time.Second), FinishedAt: end, UpdatedAt: end})
+	}
+	d.queue("a")
+	if s := d.look(d.View("")); s.Done.Unknown != "no worker answers" {
+		t.Errorf("got %+v, want that no worker answers", s.Done)
+	}
+	d.worker(fleet.Status{Worker: "w1", Submissions: "paused until 02:00: no credits"})
+	s := d.look(d.View(""))
+	if s.Done.Unknown != "nothing has happened for a while" || len(s.Pauses) != 1 || s.Pauses[0].By != "w1" {
+		t.Errorf("got %+v, %+v, want the worker's pause", s.Done, s.Pauses)
+	}
+}
+
+func TestAStatusWithoutStreams(t *testing.T) {
+	d := bareDesk(t)
+	if _, err := d.View("").Status(t.Context()); err == nil || !strings.Contains(err.Error(), "start a worker first") {
+		t.Errorf("none: got %v, want what to do", err)
+	}
+	d = newDesk(t)
+	d.queue("a")
+	if err := d.JS.DeleteKeyValue(t.Context(), "task_tracker"); err != nil {
+		t.Fatal(err)
+	}
+	for _, stream := range []string{"TASK_RESULTS", "KV_task_control"} {
+		if err := d.JS.DeleteStream(t.Context(), stream); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := d.look(d.View("")); s.Queued != 1 || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "task_tracker") {
+		t.Errorf("got %+v, want the queued one, and a note on the bucket", s)
+	}
+}
+
+// The names are public.
+func TestTheJSONOfAStatusHasStableNames(t *testing.T) {
+	d := newDesk(t)
+	d.queue("a")
+	var got map[string]any
+	if err := json.Unmarshal([]byte(jsonOf(t, d.look(d.View("night")))), &got); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"at", "batch", "queued", "waiting", "submitting", "running", "succeeded", "failed", "per_minute", "limit", "workers"} {
+		if _, ok := got[name]; !ok {
+			t.Errorf("got %v, want %s in it", got, name)
+		}
+	}
+}
