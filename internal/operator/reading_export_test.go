@@ -19,3 +19,9 @@ func EstimateRest(all map[string]task.Record, now time.Time, elapsed time.Durati
 	rest, ok := tallyOf(all, "", now).pace.rest(elapsed, tasks)
 	return rest.after(now), ok
 }
+
+// Explain returns the sentences about a task.
+func Explain(t Task, s Status, place int, begins, ends Estimate) string {
+	f := &finding{task: t, status: s, place: place, begins: begins, ends: ends}
+	return f.sentences()
+}

@@ -1,0 +1,103 @@
+package operator_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/operator"
+)
+
+// startWorker starts a worker that holds two tasks at once, and stops it at the end of the test.
+func (d *desk) startWorker(api *anchortest.Server) {
+	d.t.Helper()
+	for name, value := range map[string]string{
+		"ANCHORBROWSER_API_KEY": api.Key(), "ANCHORBROWSER_BASE_URL": api.URL(), "MAX_IN_FLIGHT_TOTAL": "2", "WORKER_NAME": "w1",
+		"POLL_INTERVAL": "50ms", "POLL_MAX_INTERVAL": "250ms", "ADMIN_ADDR": "127.0.0.1:0",
+	} {
+		d.t.Setenv(name, value)
+	}
+	cfg, err := app.LoadConfig()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(d.t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- app.Run(ctx, cfg, "test", zerolog.Nop()) }()
+	d.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			d.t.Error(err)
+		}
+	})
+}
+
+// blocked returns a request whose workflow ends after a release, and its prompt.
+func blocked(t *testing.T, id string) (body, prompt string) {
+	t.Helper()
+	prompt, err := anchortest.Prompt("do "+id, anchortest.Plan{Block: true, Result: json.RawMessage(`"ok"`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf(`{"task_id":%q,"url":"https://shop.example","prompt":%s}`, id, jsonOf(t, prompt)), prompt
+}
+
+func TestTasksOfARunningWorkerAreSeen(t *testing.T) {
+	api := anchortest.New()
+	if err := api.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(api.Close)
+	d := newDesk(t)
+	var prompts []string
+	for _, id := range []string{"a", "b", "c", "d", "e"} {
+		body, prompt := blocked(t, id)
+		d.publish(body)
+		prompts = append(prompts, prompt)
+	}
+	d.startWorker(api)
+	view := d.View("")
+	natstest.Eventually(t, func() error {
+		s := d.look(view)
+		if s.Running != 2 || s.Queued != 3 || s.Limit.InFlight != 2 || len(s.Workers) != 1 || s.Workers[0].Worker != "w1" {
+			return fmt.Errorf("got %+v, want two of five running on w1", s)
+		}
+		return nil
+	})
+	if got := d.find("e"); got.State != operator.Queued || got.Position != 3 {
+		t.Errorf("got %+v, want e third in line", got)
+	}
+	text, _, err := d.Why(t.Context(), "e", nil)
+	if want := "e waits for a place: the workers hold 2 tasks at once (as set by MAX_IN_FLIGHT_TOTAL), and that many are in progress. It is 3rd in line"; err != nil || !strings.HasPrefix(text, want) {
+		t.Errorf("got %s, %v, want %s", text, err, want)
+	}
+	text, _, err = d.Why(t.Context(), "a", nil)
+	if err != nil || !strings.HasPrefix(text, "a has run since ") || !strings.Contains(text, " on w1.") {
+		t.Errorf("got %s, %v, want since when it runs", text, err)
+	}
+	for _, prompt := range prompts {
+		natstest.Eventually(t, func() error {
+			if api.Log(prompt).Accepted == 0 {
+				return fmt.Errorf("not accepted yet: %s", prompt)
+			}
+			return nil
+		})
+		api.Release(prompt)
+	}
+	natstest.Eventually(t, func() error {
+		if s := d.look(view); s.Open() != 0 || s.Succeeded != 5 || s.LastEnd.IsZero() || s.Done.IsKnown() {
+			return fmt.Errorf("got %+v, want all done", s)
+		}
+		return nil
+	})
+	if got := d.list(operator.Listing{States: []operator.State{"succeeded"}}); len(strings.Fields(got)) != 5 {
+		t.Errorf("got %q, want all five", got)
+	}
+}
