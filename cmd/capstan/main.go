@@ -25,6 +25,7 @@ type cli struct {
 	Submit submitCmd `cmd:"" help:"Publish a task request."`
 	Watch  watchCmd  `cmd:"" help:"Print result events as tasks finish."`
 	Get    getCmd    `cmd:"" help:"Show a task's status."`
+	List   listCmd   `cmd:"" help:"List tasks."`
 	Check  checkCmd  `cmd:"" help:"Check that a worker can run with these settings."`
 
 	Help       helpCmd       `cmd:"" help:"Show the help, of a command if one is named."`
