@@ -26,6 +26,7 @@ type cli struct {
 	Watch  watchCmd  `cmd:"" help:"Print result events as tasks finish."`
 	Get    getCmd    `cmd:"" help:"Show a task's status."`
 	List   listCmd   `cmd:"" help:"List tasks."`
+	Status statusCmd `cmd:"" help:"Show how far the queue or a batch is, and when it will be done."`
 	Check  checkCmd  `cmd:"" help:"Check that a worker can run with these settings."`
 
 	Help       helpCmd       `cmd:"" help:"Show the help, of a command if one is named."`

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/fatih/color"
+	"github.com/mattn/go-isatty"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+)
+
+// refreshTime is the time between two looks of status --watch.
+const refreshTime = 2 * time.Second
+
+// statusCmd shows how far the queue or a batch is. It reads NATS only. The workers are asked, too, but nothing depends on
+// their answers.
+type statusCmd struct {
+	Batch string `placeholder:"NAME" help:"Only the tasks of this batch."`
+	Watch bool   `help:"Look again every two seconds, until Ctrl-C."`
+	JSON  bool   `name:"json" help:"Print the status as JSON; with --watch one document per line."`
+}
+
+// Help is printed below the flags.
+func (*statusCmd) Help() string {
+	return `The times of "done" come from the tasks that ended lately.
+
+Examples:
+
+  capstan status
+  capstan status --batch night --watch
+  capstan status --json | jq .done.at`
+}
+
+// Run shows the status once, or until ctx ends.
+func (s *statusCmd) Run(ctx context.Context, t *terminal) error {
+	c, err := connect()
+	if err != nil {
+		return err
+	}
+	defer c.nc.Close()
+	view := c.queue().View(s.Batch)
+	if !s.Watch {
+		status, err := view.Status(ctx)
+		if err != nil {
+			return err
+		}
+		return s.print(t, status, &screen{t: t})
+	}
+	connected, stop := c.whileConnected(ctx)
+	defer stop()
+	return s.watch(connected, t, view)
+}
+
+// watch shows the status until ctx ends. A look that fails is noted, and the next one may succeed: NATS may be away.
+func (s *statusCmd) watch(ctx context.Context, t *terminal, view *operator.View) error {
+	shown := &screen{t: t, redraws: t.redraws() && !s.JSON}
+	tick := time.NewTicker(refreshTime)
+	defer tick.Stop()
+	for first := true; ; first = false {
+		status, err := view.Status(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return causeOf(ctx, nil)
+		case err != nil && first:
+			return err
+		case err != nil:
+			shown.forget()
+			t.complain(err)
+		default:
+			if err := s.print(t, status, shown); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return causeOf(ctx, nil)
+		}
+	}
+}
+
+// print prints a status.
+func (s *statusCmd) print(t *terminal, status operator.Status, shown *screen) error {
+	switch {
+	case s.JSON && s.Watch:
+		line, err := json.Marshal(status)
+		if err != nil {
+			return fmt.Errorf("encode the status: %w", err)
+		}
+		t.printf("%s\n", escapeControls(string(line)))
+		return nil
+	case s.JSON:
+		return t.printJSON(status)
+	default:
+		shown.show(statusLines(status))
+		return nil
+	}
+}
+
+// redraws reports whether lines that were printed can be replaced: out is a terminal that understands how.
+func (t *terminal) redraws() bool {
+	return t.out == color.Output && isatty.IsTerminal(os.Stdout.Fd()) && os.Getenv("TERM") != "dumb"
+}
+
+// screen shows lines in the place of those that it has shown before or, if it cannot redraw, below them.
+type screen struct {
+	t       *terminal
+	redraws bool
+	lines   int // that stand there now
+	shown   bool
+}
+
+// show shows lines.
+func (s *screen) show(lines []string) {
+	var text strings.Builder
+	switch {
+	case s.redraws && s.lines > 0:
+		fmt.Fprintf(&text, "\x1b[%dA\x1b[J", s.lines) // up, and clear what is below
+	case s.shown && !s.redraws:
+		text.WriteString("\n")
+	}
+	for _, line := range lines {
+		text.WriteString(line + "\n")
+	}
+	s.lines, s.shown = len(lines), true
+	s.t.printf("%s", text.String())
+}
+
+// forget leaves what is shown: another line was printed below it.
+func (s *screen) forget() { s.lines = 0 }
