@@ -27,6 +27,7 @@ type cli struct {
 	Get    getCmd    `cmd:"" help:"Show a task's status."`
 	List   listCmd   `cmd:"" help:"List tasks."`
 	Status statusCmd `cmd:"" help:"Show how far the queue or a batch is, and when it will be done."`
+	Why    whyCmd    `cmd:"" help:"Say what a task waits for, or why it failed."`
 	Check  checkCmd  `cmd:"" help:"Check that a worker can run with these settings."`
 
 	Help       helpCmd       `cmd:"" help:"Show the help, of a command if one is named."`

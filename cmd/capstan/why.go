@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+)
+
+// whyCmd says why a task waits, runs or has failed.
+type whyCmd struct {
+	Task string `arg:"" help:"Task id."`
+}
+
+// Help is printed below the flags.
+func (*whyCmd) Help() string {
+	return `It says what the task waits for and when it is likely to begin or to end or, if it has failed, why and what to do.
+
+Example:
+
+  capstan why ord-1842`
+}
+
+// Run prints the sentences. It fails if there is no trace of the task.
+func (w *whyCmd) Run(ctx context.Context, t *terminal) error {
+	if err := checkTaskID(w.Task); err != nil {
+		return err
+	}
+	c, err := connect()
+	if err != nil {
+		return err
+	}
+	defer c.nc.Close()
+	text, found, err := c.queue().Why(ctx, w.Task, nil)
+	if err != nil {
+		return err
+	}
+	if found.State == operator.Unknown {
+		return errNoTrace(w.Task)
+	}
+	t.printf("%s\n", oneLine(text, 2*messageWidth))
+	return nil
+}
