@@ -4,34 +4,49 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// watchCmd prints events until it is interrupted. It reads through a consumer of its own, which
+// watchCmd prints events until it is interrupted, or until one of its ends. It reads through a consumer of its own, which
 // acknowledges nothing and takes no event away from a subscriber.
 type watchCmd struct {
-	Since time.Duration `xor:"from" placeholder:"DURATION" help:"Start with events from this long ago, for example 10m. Default: only new events."`
-	All   bool          `xor:"from" help:"Start with the oldest stored event."`
-	JSON  bool          `name:"json" help:"Print each event as the JSON that was published, one per line."`
+	Since     time.Duration `xor:"from" placeholder:"DURATION" help:"Start with events from this long ago, for example 10m. Default: only new events; with --until-now or --until-done all stored ones."`
+	All       bool          `xor:"from" help:"Start with the oldest stored event."`
+	UntilNow  bool          `xor:"end" help:"Print what is stored, and end."`
+	UntilDone bool          `xor:"end" help:"End when all known tasks of the batch have ended. Exits 1 if one of them failed."`
+	Failed    bool          `help:"Only tasks that failed."`
+	Code      []string      `placeholder:"CODE" help:"Only tasks that failed with these error codes."`
+	Batch     string        `placeholder:"NAME" help:"Only tasks of this batch."`
+	Task      []string      `placeholder:"ID" help:"Only these tasks."`
+	JSON      bool          `name:"json" help:"Print each event as the JSON that was published, one per line."`
+
+	codes []task.Code
 }
 
 // Help is printed below the flags.
 func (*watchCmd) Help() string {
 	return `Examples:
 
-  capstan watch              new events, one line each
-  capstan watch --since 1h   also those of the last hour
-  capstan watch --json | jq 'select(.status == "failed")'`
+  capstan watch                                   new events, one line each
+  capstan watch --since 1h --failed               also those of the last hour, only of tasks that failed
+  capstan watch --batch night --until-done        all events of a batch, until it is done
+  capstan watch --all --until-now --json | jq 'select(.status == "failed")'`
 }
 
 // Run prints events until ctx ends, and then returns why. An outage of NATS is noted and does not end it:
 // printing continues with the next event once NATS is back. A login that NATS refuses from then on is an error.
 func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
-	if w.Since < 0 {
-		return usageError{fmt.Errorf("--since must be a duration above 0, such as 10m (got %v)", w.Since)}
+	if err := w.check(); err != nil {
+		return usageError{err}
 	}
 	c, err := connect(
 		nats.DisconnectErrHandler(func(nc *nats.Conn, _ error) {
@@ -48,6 +63,9 @@ func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 	defer c.nc.Close()
 	connected, stop := c.whileConnected(ctx)
 	defer stop()
+	if w.UntilNow || w.UntilDone {
+		return w.toTheEnd(connected, t, c)
+	}
 	events, err := c.follow(connected, w.start())
 	if err != nil {
 		return err
@@ -63,6 +81,25 @@ func (w *watchCmd) Run(ctx context.Context, t *terminal) error {
 	}
 }
 
+// check checks the flags.
+func (w *watchCmd) check() (err error) {
+	if w.codes, err = codesOf(w.Code); err != nil {
+		return err
+	}
+	switch {
+	case w.Since < 0:
+		return fmt.Errorf("--since must be a duration above 0, such as 10m (got %v)", w.Since)
+	case w.UntilDone && w.Batch == "":
+		return errors.New("--until-done needs --batch NAME: it ends when the batch is done")
+	}
+	for _, id := range w.Task {
+		if err := checkTaskID(id); err != nil {
+			return fmt.Errorf("--task: %w", err)
+		}
+	}
+	return nil
+}
+
 // start is the first event to print. The flags --all and --since exclude each other.
 func (w *watchCmd) start() startAt {
 	switch {
@@ -75,10 +112,60 @@ func (w *watchCmd) start() startAt {
 	}
 }
 
-// print prints an event as a line for people or, with --json, as it was published: with members that this
-// version does not know, and without the white space that another publisher may have put in, so that each
-// event stays on one line.
+// toTheEnd prints stored events up to the end that was asked for: what is stored now, or the last task of the batch.
+func (w *watchCmd) toTheEnd(ctx context.Context, t *terminal, c *client) error {
+	var from jetstream.OrderedConsumerConfig
+	if w.Since > 0 {
+		moment := time.Now().Add(-w.Since)
+		from.DeliverPolicy, from.OptStartTime = jetstream.DeliverByStartTimePolicy, &moment
+	}
+	note := func(ev operator.Event) {
+		w.print(t, received{Event: ev.Event, raw: ev.Raw, id: ev.MessageID, replay: ev.Replay})
+	}
+	if w.UntilNow {
+		err := c.queue().Events(from).Read(ctx, note)
+		if ctx.Err() != nil {
+			return causeOf(ctx, nil)
+		}
+		return err
+	}
+	end, err := c.queue().FollowBatch(ctx, w.Batch, from, note)
+	switch {
+	case ctx.Err() != nil:
+		return causeOf(ctx, nil)
+	case err != nil:
+		return err
+	case end.Tasks == 0:
+		return fmt.Errorf("no task of batch %q is known: it was never submitted, or it ended so long ago that its records have expired", oneLine(w.Batch, messageWidth))
+	case end.Failed > 0:
+		t.note("%d tasks have ended, %d of them failed", end.Tasks, end.Failed)
+		return errTaskFailed
+	default:
+		t.note("%d tasks have succeeded", end.Tasks)
+		return nil
+	}
+}
+
+// takes reports whether an event is to be printed. The event itself counts, and not its headers, which a publisher of an
+// older version did not set.
+func (w *watchCmd) takes(ev received) bool {
+	code := task.Code("")
+	if ev.Error != nil {
+		code = ev.Error.Code
+	}
+	return (!w.Failed || ev.Status == task.Failed) &&
+		(len(w.codes) == 0 || slices.Contains(w.codes, code)) &&
+		(w.Batch == "" || ev.Batch == w.Batch) &&
+		(len(w.Task) == 0 || slices.Contains(w.Task, ev.TaskID))
+}
+
+// print prints an event that the filters take as a line for people or, with --json, as it was published: with members that
+// this version does not know, and without the white space that another publisher may have put in, so that each event stays
+// on one line.
 func (w *watchCmd) print(t *terminal, ev received) {
+	if !w.takes(ev) {
+		return
+	}
 	if !w.JSON {
 		t.printf("%s\n", eventLine(ev))
 		return

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// crowded is a status with more than fits on a screen.
+func crowded() operator.Status {
+	now := time.Now()
+	s := operator.Status{
+		At: now, Batch: strings.Repeat("b", 64), Queued: 200_000, QueuedAtLeast: true, Waiting: 12, Submitting: 3, Running: 10, Succeeded: 900_000, Failed: 5000,
+		WaitsFor:     map[task.WaitReason]int{task.ForPlan: 7, task.ForRate: 2, "": 3},
+		FailedByCode: map[task.Code]int{}, PerMinute: 123.456, Done: operator.Estimate{At: now.Add(5 * time.Hour), From: now.Add(4 * time.Hour), To: now.Add(80 * time.Hour)},
+		Limit: operator.LimitUse{InFlight: 25, Plan: 25, Held: 25, Reason: strings.Repeat("long ", 100)},
+	}
+	for i, code := range task.Codes() {
+		s.FailedByCode[code] = i
+	}
+	for i := range 100 {
+		s.Workers = append(s.Workers, fleet.Status{Worker: fmt.Sprint("worker-", i), Version: "v1.2.3", InProgress: 3, Running: 2})
+		s.Pauses = append(s.Pauses, operator.PausedBy{By: "worker", Reason: strings.Repeat("no credits ", 20)})
+		s.Notes = append(s.Notes, strings.Repeat("missing ", 50))
+	}
+	return s
+}
+
+func TestAStatusFitsOnOneScreen(t *testing.T) {
+	lines := statusLines(crowded())
+	if len(lines) > 24 {
+		t.Errorf("got %d lines, want 24 at most:\n%s", len(lines), strings.Join(lines, "\n"))
+	}
+	for _, line := range lines {
+		if runewidth.StringWidth(line) > 80 {
+			t.Errorf("got %d columns, want 80 at most: %s", runewidth.StringWidth(line), line)
+		}
+	}
+	for _, want := range []string{"at least 200012 (200000 queued, 12 on workers: plan 7, rate 2)", "13 (3 of them being submitted)", "123 tasks a minute", "in 5h00m (between ", "and 95 more", "timeout 10,\n"} {
+		if !strings.Contains(strings.Join(lines, "\n"), want) {
+			t.Errorf("got\n%s\nwant %q in it", strings.Join(lines, "\n"), want)
+		}
+	}
+}
+
+func TestAStatusSaysWhatIsNotKnown(t *testing.T) {
+	for want, s := range map[string]operator.Status{
+		"there are no tasks":                                         {},
+		"no task of this batch is known":                             {Batch: "b"},
+		"all have ended":                                             {Succeeded: 1},
+		"unknown: no worker answers":                                 {Queued: 1, Done: operator.Estimate{Unknown: "no worker answers"}},
+		"unknown: too few tasks have ended":                          {Queued: 1},
+		"not known yet: no worker has run":                           {},
+		"none answers":                                               {},
+		"3 of 25 tasks in progress":                                  {Limit: operator.LimitUse{InFlight: 25, Held: 3}},
+		"10 of 10 tasks in progress, plan 25 (the API refused more)": {Limit: operator.LimitUse{InFlight: 10, Held: 10, Plan: 25, Reason: "the API refused more"}},
+		"0.5 tasks a minute":                                         {PerMinute: 0.5},
+		"operator: paused by ada: wrong prices":                      {Pauses: []operator.PausedBy{{By: "operator", Reason: "paused by ada: wrong prices"}}},
+	} {
+		s.At = time.Now()
+		if got := strings.Join(statusLines(s), "\n"); !strings.Contains(got, want) {
+			t.Errorf("got\n%s\nwant %q in it", got, want)
+		}
+	}
+}
+
+func TestAScreenIsRedrawnInItsPlace(t *testing.T) {
+	term, out := testTerminal(nil)
+	s := &screen{t: term, redraws: true}
+	s.show([]string{"a", "b"})
+	s.show([]string{"c"})
+	s.forget()
+	s.show([]string{"d"})
+	if got, want := out.String(), "a\nb\n\x1b[2A\x1b[Jc\nd\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	term, out = testTerminal(nil)
+	s = &screen{t: term}
+	s.show([]string{"a"})
+	s.show([]string{"b"})
+	if got, want := out.String(), "a\n\nb\n"; got != want {
+		t.Errorf("no terminal: got %q, want %q", got, want)
+	}
+}
+
+func TestAWatchedStatusLooksAgain(t *testing.T) {
+	c := newReader(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	term, out := testTerminal(nil)
+	ended := make(chan error, 1)
+	go func() { ended <- (&statusCmd{Watch: true, JSON: true}).Run(ctx, term) }()
+	out.await(t, `"queued":0`)
+	if _, err := c.js.Publish(t.Context(), "tasks.request", []byte(`{"task_id":"a"}`)); err != nil {
+		t.Fatal(err)
+	}
+	out.await(t, `"queued":1`)
+	cancel()
+	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("got %s, want a document on each line", line)
+		}
+	}
+}
