@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -72,6 +73,9 @@ func (c *client) explain(ctx context.Context, err error) error {
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
 		return natsError{fmt.Errorf("no JetStream at %s, domain %q: check NATS_JS_DOMAIN, or the context", c.url(), c.cfg.NATS.JSDomain)}
 	}
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return natsError{errors.New(c.cfg.Streams().MissingPermission(err))}
+	}
 	denied := c.denied.Load()
 	if denied == nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout) {
 		return err
@@ -85,6 +89,15 @@ func (c *client) url() string { return cmp.Or(c.nc.ConnectedUrlRedacted(), c.ser
 
 // queue is the queue as package operator takes it.
 func (c *client) queue() operator.Queue { return operator.Queue{Conn: c.nc, JS: c.js, Config: c.cfg} }
+
+// nextPoll asks the worker that has a task when it polls the task's workflow again. It returns the zero time if none says so.
+func (c *client) nextPoll(ctx context.Context, id string) time.Time {
+	status, _, err := fleet.Task(ctx, c.nc, id)
+	if err != nil {
+		return time.Time{}
+	}
+	return status.NextPoll
+}
 
 // whileConnected returns a context that ends with ctx, and also when the connection is closed for good: a
 // client gives up if a server refuses its login twice. Its cause is then an error for the user.

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
@@ -130,7 +131,8 @@ func isOfNATS(err error) bool {
 	_, isConnect := errors.AsType[streams.ConnectError](err)
 	_, isClosed := errors.AsType[closedError](err)
 	_, isOwn := errors.AsType[natsError](err)
-	return isRefusal || isConnect || isClosed || isOwn || slices.ContainsFunc([]error{
+	_, isMissing := errors.AsType[*operator.MissingError](err)
+	return isMissing || isRefusal || isConnect || isClosed || isOwn || slices.ContainsFunc([]error{
 		context.DeadlineExceeded, // of one call
 		nats.ErrTimeout, nats.ErrNoServers, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrDisconnected,
 		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection,

@@ -37,10 +37,10 @@ func (g *getCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer c.nc.Close()
-	found, err := c.queue().Find(ctx, g.Task, nil)
+	found, err := c.queue().Find(ctx, g.Task, c.nextPoll)
 	switch {
 	case err != nil:
-		return err
+		return c.explain(ctx, err)
 	case found.State == operator.Unknown:
 		return errNoTrace(g.Task)
 	case found.Record != nil && found.Record.State.Ended() && found.Event == nil:

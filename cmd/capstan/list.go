@@ -49,7 +49,7 @@ func (l *listCmd) Run(ctx context.Context, t *terminal) error {
 	defer c.nc.Close()
 	entries, complete, err := c.queue().List(ctx, listing)
 	if err != nil {
-		return err
+		return c.explain(ctx, err)
 	}
 	if !complete {
 		t.note("more than 200,000 requests are queued: only the newest of them were looked at")

@@ -54,12 +54,12 @@ func TestMistakesInTheFlagsOfReadingCommands(t *testing.T) {
 		"list --state=running --code=timeout":         "--code needs --state failed, or no --state",
 		"watch --code=moon":                           `--code must be one of invalid_request,`,
 		"watch --until-done":                          "--until-done needs --batch NAME",
-		"watch --until-done --until-now --batch=b":    "--until-now and --until-done can't be used together",
+		"watch --until-done --until-now --batch=b":    "--until-now and --until-done exclude each other: give one of them",
 		"watch --task=a..b":                           "--task",
 		"why a..b":                                    "task_id",
 		"list --code=\x1b[2J":                         `(got "[2J")`,
 		"status --watch=maybe":                        "--watch",
-		"watch --since=1h --all --until-now":          "--since and --all can't be used together",
+		"watch --since=1h --all --until-now":          "--since and --all exclude each other: give one of them",
 		"list --code=" + strings.Repeat("x", 100_000): "…",
 	} {
 		status, out, errs := runTool(t, strings.Fields(args)...)

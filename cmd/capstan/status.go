@@ -47,7 +47,7 @@ func (s *statusCmd) Run(ctx context.Context, t *terminal) error {
 	if !s.Watch {
 		status, err := view.Status(ctx)
 		if err != nil {
-			return err
+			return c.explain(ctx, err)
 		}
 		return s.print(t, status, &screen{t: t})
 	}

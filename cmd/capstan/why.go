@@ -30,9 +30,9 @@ func (w *whyCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer c.nc.Close()
-	text, found, err := c.queue().Why(ctx, w.Task, nil)
+	text, found, err := c.queue().Why(ctx, w.Task, c.nextPoll)
 	if err != nil {
-		return err
+		return c.explain(ctx, err)
 	}
 	if found.State == operator.Unknown {
 		return errNoTrace(w.Task)
