@@ -65,7 +65,7 @@ func (s *statusCmd) watch(ctx context.Context, t *terminal, view *operator.View)
 		status, err := view.Status(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return causeOf(ctx, nil)
+			return context.Cause(ctx)
 		case err != nil && first:
 			return err
 		case err != nil:
@@ -79,7 +79,7 @@ func (s *statusCmd) watch(ctx context.Context, t *terminal, view *operator.View)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return causeOf(ctx, nil)
+			return context.Cause(ctx)
 		}
 	}
 }

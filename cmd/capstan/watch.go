@@ -125,16 +125,16 @@ func (w *watchCmd) toTheEnd(ctx context.Context, t *terminal, c *client) error {
 	if w.UntilNow {
 		err := c.queue().Events(from).Read(ctx, note)
 		if ctx.Err() != nil {
-			return causeOf(ctx, nil)
+			return context.Cause(ctx)
 		}
-		return err
+		return c.explain(ctx, err)
 	}
 	end, err := c.queue().FollowBatch(ctx, w.Batch, from, note)
 	switch {
 	case ctx.Err() != nil:
-		return causeOf(ctx, nil)
+		return context.Cause(ctx)
 	case err != nil:
-		return err
+		return c.explain(ctx, err)
 	case end.Tasks == 0:
 		return fmt.Errorf("no task of batch %q is known: it was never submitted, or it ended so long ago that its records have expired", oneLine(w.Batch, messageWidth))
 	case end.Failed > 0:

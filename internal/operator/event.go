@@ -14,12 +14,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Headers of an event's message.
-const (
-	subjectHeader = "ce-subject"    // the task id
-	codeHeader    = "Capstan-Code"  // the error's code
-	batchHeader   = "Capstan-Batch" // the task's batch
-)
+// subjectHeader is the header of an event's message that has the task id.
+const subjectHeader = "ce-subject"
 
 // Event is an event as it was stored.
 type Event struct {
@@ -133,7 +129,7 @@ func (r *refusals) reset() { r.all, r.byBatch = map[task.Code]int{}, map[string]
 // refresh reads the headers of the events that were stored since the last time.
 func (r *refusals) refresh(ctx context.Context) error {
 	return r.read(ctx, r.reset, func(msg jetstream.Msg) error {
-		code, batch := task.Code(msg.Headers().Get(codeHeader)), msg.Headers().Get(batchHeader)
+		code, batch := task.Code(msg.Headers().Get(publisher.CodeHeader)), msg.Headers().Get(publisher.BatchHeader)
 		if code != task.InvalidRequest && code != task.DuplicateTask {
 			return nil
 		}
