@@ -1,7 +1,10 @@
 package pipeline_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
@@ -49,5 +52,35 @@ func TestAWorkerTellsHowFarATaskHasCome(t *testing.T) {
 	must(t, <-verdict)
 	if got, ok := p.Progress("a"); ok {
 		t.Errorf("got %+v after the task has ended", got)
+	}
+}
+
+// The first record of a task that cannot be submitted soon says why, and not only the next one.
+func TestTheFirstRecordOfATaskThatWaitsSaysWhatFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.worker("w1", healthy{})
+	plan := anchortest.Plan{Submit: []anchortest.Fault{anchortest.Unavailable(3600).Repeated(-1)}}
+	ctx, cancel := context.WithCancel(t.Context())
+	var handling sync.WaitGroup
+	defer handling.Wait()
+	defer cancel()
+	for _, d := range []task.Delivery{w.request(w.planned(plan, ""))(1), w.request(`{"task_id":"b","prompt":"b","url":"https://example.com"}`)(1)} {
+		handling.Go(func() { _ = handle(ctx, p, d) })
+		natstest.Eventually(t, func() error {
+			_, _, paused := p.Admission.Paused()
+			if !paused {
+				return errors.New("not paused yet")
+			}
+			return nil
+		})
+	}
+	var first task.Record
+	natstest.Eventually(t, func() (err error) {
+		first, err = w.records().Get(t.Context(), "b")
+		return err
+	})
+	if first.State != task.Waiting || first.WaitsFor != task.ForPause || first.WaitsUntil.IsZero() {
+		t.Errorf("got %+v, want a record that waits for the end of the pause", first)
 	}
 }
