@@ -42,12 +42,23 @@ func (r *run) keepFailed(ctx context.Context, ev *task.Event) error {
 	return nil
 }
 
-// deadLetter stores a request as a dead letter, without its secrets.
+// deadLetter stores a request as a dead letter, without its secrets and the API keys of this worker.
 func (p *Pipeline) deadLetter(ctx context.Context, d task.Delivery, letter task.DeadLetter) error {
 	kept := false
-	d.WhileBusy(func() { letter.Body, kept = task.RedactRequest(d.Data) })
+	d.WhileBusy(func() {
+		letter.Body, kept = task.RedactRequest(d.Data)
+		letter.Body = p.withoutKeys(letter.Body)
+	})
 	if !kept {
 		letter.Reason += "; " + task.NoBody
 	}
 	return p.Publisher.DeadLetter(ctx, d, letter)
+}
+
+// withoutKeys returns a text with marks in the place of the API keys of this worker. Nil stays nil.
+func (p *Pipeline) withoutKeys(text []byte) []byte {
+	if text == nil || p.cfg.Keys == nil {
+		return text
+	}
+	return []byte(p.keysOnly.secrets(p.cfg.Keys()).Text(string(text)))
 }

@@ -141,3 +141,17 @@ func TestAFullStreamOfDeadLettersDoesNotHoldATask(t *testing.T) {
 		t.Errorf("got %+v, %v, want a record that has ended", rec, err)
 	}
 }
+
+// A request may name the worker's API key, by mistake.
+func TestADeadLetterDoesNotShowTheKey(t *testing.T) {
+	t.Parallel()
+	for _, more := range []string{`,"metadata":{"key":"%s"}`, `,"metadata":{"key":"%s"},"max_steps":0`} {
+		w := newWorld(t)
+		w.keepFailed = true
+		w.keys = func() []string { return []string{w.api.Key()} }
+		w.finish("w1", w.request(w.planned(anchortest.Plan{Fails: 9}, fmt.Sprintf(more, w.api.Key())))(1))
+		if got, want := string(w.letters()[0].Data), w.planned(anchortest.Plan{Fails: 9}, fmt.Sprintf(more, "[redacted]")); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -72,7 +72,7 @@ func (p *Pipeline) endPoisoned(ctx context.Context, d *task.Delivery, count task
 	ev := p.refusal(d, cmp.Or(count.TaskID, d.DefaultID()), why)
 	ev.Batch = rec.Batch
 	letter := task.DeadLetter{
-		Body: withoutSecrets(d.Data), TaskID: ev.TaskID, Code: task.Poisoned, Host: rec.Host, Batch: rec.Batch, Reason: why.Message,
+		Body: p.withoutKeys(withoutSecrets(d.Data)), TaskID: ev.TaskID, Code: task.Poisoned, Host: rec.Host, Batch: rec.Batch, Reason: why.Message,
 	}
 	if err := p.Publisher.DeadLetter(ctx, *d, letter); err != nil {
 		return err
