@@ -196,6 +196,7 @@ func (w *leafWorld) sharesAtTheHub() {
 	p := w.startAt(w.leaf, "w4", "NATS_JS_DOMAIN=hub")
 	w.submit("c", done)
 	w.waitEvents(6)
+	w.steers(p)
 	p.drain()
 	if after := w.lastSeq("KV_task_control"); after == before {
 		w.t.Error("the worker at the leaf wrote nothing to task_control at the hub")
@@ -206,4 +207,18 @@ func (w *leafWorld) sharesAtTheHub() {
 	if strings.Contains(p.log.String(), "not shared") {
 		w.t.Errorf("the worker could not share:\n%s", p.log.tail())
 	}
+}
+
+// steers pauses a worker at the leaf by a key at the hub.
+func (w *leafWorld) steers(p *worker) {
+	w.t.Helper()
+	kv := w.controlBucket()
+	if _, err := kv.Put(w.t.Context(), "pause", []byte("maintenance")); err != nil {
+		w.t.Fatal(err)
+	}
+	p.ready("submissions: paused: maintenance\n")
+	if err := kv.Delete(w.t.Context(), "pause"); err != nil {
+		w.t.Fatal(err)
+	}
+	p.ready("submissions: ok\n")
 }
