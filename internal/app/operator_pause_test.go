@@ -77,6 +77,25 @@ func TestAnOperatorPausesTheSubmissionsOfAllWorkers(t *testing.T) {
 	}
 }
 
+// A worker looks at the bucket before it takes a task.
+func TestAWorkerThatStartsDuringAPauseSubmitsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.runsATask(w.startReady("w1"), "a") // it creates the bucket
+	kv := w.controlBucket()
+	if _, err := kv.Put(t.Context(), "pause", []byte("maintenance")); err != nil {
+		t.Fatal(err)
+	}
+	const n = 50
+	for i := range n {
+		w.submit(fmt.Sprint("t", i), done)
+	}
+	w.startReady("w2")
+	for i := range n {
+		w.waitsUnsubmitted(fmt.Sprint("t", i), done)
+	}
+}
+
 // An operator's pause does not hide what the API says.
 func TestBothPausesAreShown(t *testing.T) {
 	t.Parallel()
