@@ -1,0 +1,217 @@
+package operator
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Submission is a batch on its way into the queue. One goroutine at a time may use it.
+type Submission struct {
+	// OnProgress is called as requests are confirmed, with how many of those to send are. It may be nil.
+	OnProgress func(confirmed, all int)
+
+	q     Queue
+	batch *Batch
+	asked time.Time // when Prepare looked, by the clock of the server
+	since time.Time // no event of the batch is older
+	fates []fate
+	known []bool                 // by request: its task was there before
+	ended map[string]task.Record // those that had ended before, by task id
+	seqs  map[string]uint64      // of the requests that were stored, by task id
+}
+
+// Prepare looks at what is there of a batch already, so that Send sends the rest. A request whose id is in use with
+// another content is a *MistakesError: a worker would refuse it. So is one that is too large.
+//
+// It returns a Submission with every error but a *MistakesError. The error then says why it could not look, such as a
+// missing permission, and Send sends every request: one that was there before does not run again.
+func (q Queue) Prepare(ctx context.Context, b *Batch) (*Submission, error) {
+	now := time.Now()
+	s := &Submission{
+		q: q, batch: b, asked: now, since: now.Add(-task.CopiesWithin), fates: make([]fate, len(b.Requests)), known: make([]bool, len(b.Requests)),
+		ended: map[string]task.Record{}, seqs: map[string]uint64{},
+	}
+	if err := q.checkSizes(b); err != nil {
+		return nil, err
+	}
+	ids := make(map[string]bool, len(b.Requests))
+	for _, r := range b.Requests {
+		ids[r.TaskID] = true
+	}
+	found, err := q.find(ctx, ids)
+	if err != nil {
+		return s, errors.Join(s.checkExpiry(), fmt.Errorf("look for what was submitted before: %w", err))
+	}
+	if err := s.compare(found); err != nil {
+		return s, err
+	}
+	err = s.checkExpiry()
+	return s, err
+}
+
+// checkSizes refuses requests that are too large for a message.
+func (q Queue) checkSizes(b *Batch) error {
+	var tooLarge MistakesError
+	for _, r := range b.Requests {
+		if most := q.Conn.MaxPayload() - headerSpace; int64(len(r.Data)) > most {
+			tooLarge.add(r.Place, fmt.Sprintf("the request has %d bytes, but NATS accepts %d", len(r.Data), most))
+		}
+	}
+	return tooLarge.err()
+}
+
+// headerSpace is what the headers of a request need, in bytes.
+const headerSpace = 512
+
+// compare notes which requests are there already.
+func (s *Submission) compare(found *tasks) error {
+	var conflicts MistakesError
+	s.asked, s.since = found.now, found.now.Add(-task.CopiesWithin)
+	for i, r := range s.batch.Requests {
+		var digest string
+		var requested time.Time
+		if rec, ok := found.records[r.TaskID]; ok {
+			digest, requested = rec.Digest, rec.RequestedAt
+			if rec.State.Ended() {
+				s.ended[r.TaskID] = rec
+			}
+		} else if queued, ok := found.queued[r.TaskID]; ok {
+			digest, requested = s.q.digest(queued, r), queued.stored
+		} else {
+			continue
+		}
+		if digest != r.Digest {
+			conflicts.add(r.Place, fmt.Sprintf("task %s is there already, with other content; give it another task_id, or the file another batch", r.TaskID))
+			continue
+		}
+		s.known[i] = true
+		if requested.Before(s.since) {
+			s.since = requested
+		}
+	}
+	return conflicts.err()
+}
+
+// checkExpiry refuses requests that have expired already, unless the batch was begun before: what is left of it is sent
+// then, and ends with the code expired.
+func (s *Submission) checkExpiry() error {
+	var expired MistakesError
+	if slices.Contains(s.known, true) {
+		return nil
+	}
+	for _, r := range s.batch.Requests {
+		if !r.ExpiresAt.IsZero() && r.ExpiresAt.Before(s.asked) {
+			expired.add(r.Place, fmt.Sprintf("expires_at must be later than now, %s (got %s)", s.asked.UTC().Format(time.RFC3339), r.ExpiresAt.Format(time.RFC3339)))
+		}
+	}
+	return expired.err()
+}
+
+// digest returns the digest of a request that is queued, or "" if a worker will refuse it. It is the same as that of a
+// request with the same bytes, which is quickly told.
+func (q Queue) digest(r queuedRequest, same Request) string {
+	if bytes.Equal(r.msg.Data, same.Data) {
+		return same.Digest
+	}
+	req, err := task.ParseRequest(r.delivery(q.Config.Request.Stream), task.Defaults{Timeout: q.Config.Task.Timeout})
+	if err != nil {
+		return ""
+	}
+	return req.Digest
+}
+
+// Counts says how far a batch has come into the queue.
+type Counts struct {
+	All     int
+	Before  int // were there before
+	Stored  int // were stored by this submission
+	Unknown int // were sent without an answer: each may be stored or not
+	Unsent  int // were not sent, or refused
+}
+
+// Counts returns how far the batch has come into the queue. Only what is confirmed counts as stored.
+func (s *Submission) Counts() Counts {
+	c := Counts{All: len(s.fates)}
+	for i, f := range s.fates {
+		switch {
+		case s.known[i], f == duplicate:
+			c.Before++
+		case f == stored:
+			c.Stored++
+		case f == unknown:
+			c.Unknown++
+		default:
+			c.Unsent++
+		}
+	}
+	return c
+}
+
+// Send sends those of the first n requests that are not there yet, and returns when NATS has confirmed all of them. The
+// error is ctx's cause if ctx ended, or says why NATS does not take them. Counts says afterwards how many are stored.
+//
+// Each message has an id made of the task's id and the request's content. So the stream drops a copy that comes within
+// its duplicate window, which is how a request is sent again safely, but not a corrected request with the same task id: a
+// worker refuses that with an event of its own.
+func (s *Submission) Send(ctx context.Context, n int) error {
+	var todo []int
+	for i := range min(n, len(s.fates)) {
+		if !s.known[i] && s.fates[i] != stored && s.fates[i] != duplicate {
+			todo = append(todo, i)
+		}
+	}
+	confirmed := 0
+	sending := &sender{
+		js: s.q.JS, nc: s.q.Conn, patience: sendPatience,
+		message: func(_ context.Context, i int) (*nats.Msg, error) {
+			return s.q.requestMessage(s.batch.Requests[todo[i]], nil), nil
+		},
+		done: func(i int, ack *jetstream.PubAck) {
+			s.seqs[s.batch.Requests[todo[i]].TaskID] = ack.Sequence
+			confirmed++
+			if s.OnProgress != nil {
+				s.OnProgress(confirmed, len(todo))
+			}
+		},
+	}
+	err := sending.send(ctx, len(todo))
+	for i, f := range sending.fates {
+		s.fates[todo[i]] = f
+	}
+	return s.q.sendError(err)
+}
+
+// sendError puts an error of sending into words for people.
+func (q Queue) sendError(err error) error {
+	subject, url := q.Config.Request.Subject, q.Conn.ConnectedUrlRedacted()
+	refusal, isRefused := errors.AsType[*jetstream.APIError](err)
+	_, hasNoMessage := errors.AsType[messageError](err)
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), hasNoMessage:
+		return err
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		return fmt.Errorf("no stream listens on %s at %s; start a worker first, it creates the streams", subject, url)
+	case isRefused:
+		return fmt.Errorf("%s refuses the requests: %s (%d)", url, refusal.Description, refusal.ErrorCode)
+	default:
+		return fmt.Errorf("publish to %s: %w", subject, err)
+	}
+}
+
+// requestMessage returns the message of a request.
+func (q Queue) requestMessage(r Request, header nats.Header) *nats.Msg {
+	msg := &nats.Msg{Subject: q.Config.Request.Subject, Header: nats.Header{}, Data: r.Data}
+	maps.Copy(msg.Header, header)
+	msg.Header.Set(nats.MsgIdHdr, r.TaskID+"/"+r.Digest[:min(16, len(r.Digest))])
+	return msg
+}

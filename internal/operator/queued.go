@@ -1,0 +1,88 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// queuedRequest is a request that is stored on the stream of requests: it waits, or its task is in progress.
+type queuedRequest struct {
+	seq    uint64
+	stored time.Time
+	taskID string
+	batch  string
+	msg    *jetstream.RawStreamMsg
+}
+
+// delivery returns the request as a worker would get it.
+func (r queuedRequest) delivery(stream string) task.Delivery {
+	return task.Delivery{Stream: stream, Seq: r.seq, Stored: r.stored, Header: r.msg.Header, Data: r.msg.Data}
+}
+
+// queueReaders is how many messages of the queue are read at once. A work queue takes no second consumer, so each is a
+// call of its own.
+const queueReaders = 64
+
+// queued calls f for each request that is stored, in no order, but never twice at once. It returns the server's time.
+func (q Queue) queued(ctx context.Context, f func(queuedRequest)) (time.Time, error) {
+	s, err := q.stream(ctx, "stream", q.Config.Request.Stream, q.Config.Request.Stream)
+	if err != nil {
+		return time.Time{}, err
+	}
+	info := s.CachedInfo()
+	first, last := info.State.FirstSeq, info.State.LastSeq
+	if info.State.Msgs == 0 {
+		return info.TimeStamp, nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	var mu sync.Mutex
+	part := (last-first)/queueReaders + 1
+	for begin := first; begin <= last; begin += part {
+		group.Go(func() error {
+			return q.readQueue(ctx, s, begin, min(begin+part-1, last), func(r queuedRequest) {
+				mu.Lock()
+				defer mu.Unlock()
+				f(r)
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return time.Time{}, fmt.Errorf("read the requests in stream %s: %w", q.Config.Request.Stream, q.explain(err))
+	}
+	return info.TimeStamp, nil
+}
+
+// readQueue calls f for each request between two sequences, both included. It jumps over gaps, of which a work queue has
+// many.
+func (q Queue) readQueue(ctx context.Context, s jetstream.Stream, seq, last uint64, f func(queuedRequest)) error {
+	for ; seq <= last; seq++ {
+		msg, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(q.Config.Request.Subject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if seq = msg.Sequence; seq > last {
+			return nil
+		}
+		f(q.readRequest(msg))
+	}
+	return nil
+}
+
+// readRequest reads which task a request is of.
+func (q Queue) readRequest(msg *jetstream.RawStreamMsg) queuedRequest {
+	r := queuedRequest{seq: msg.Sequence, stored: msg.Time, msg: msg}
+	identity := task.Identify(r.delivery(q.Config.Request.Stream))
+	r.taskID, r.batch = identity.TaskID, identity.Batch
+	return r
+}
