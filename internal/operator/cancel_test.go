@@ -1,0 +1,151 @@
+package operator_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+var why = task.Cancellation{Reason: "wrong customer", By: "ada", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+
+// marks returns the keys of the control bucket, with their values and times to live.
+func (s *site) marks() map[string]string {
+	s.t.Helper()
+	all := map[string]string{}
+	for _, msg := range s.messages("KV_task_control") {
+		all[strings.TrimPrefix(msg.Subject, "$KV.task_control.")] = string(msg.Data) + " " + msg.Header.Get(jetstream.MsgTTLHeader)
+	}
+	return all
+}
+
+func TestCancelMarksEachTaskThatHasNotEnded(t *testing.T) {
+	s := newSite(t)
+	s.send(s.read("a.jsonl", requestOf("queued"), ""))
+	s.record(task.Record{TaskID: "waiting", State: task.Waiting})
+	s.record(task.Record{TaskID: "submitting", State: task.Submitting})
+	s.record(task.Record{TaskID: "running", State: task.Running, WorkflowID: "wf"})
+	s.record(task.Record{TaskID: "failed", State: task.Failed, ErrorCode: task.Timeout})
+	got, err := s.Cancel(t.Context(), []string{"queued", "waiting", "submitting", "running", "failed", "un.seen", "queued"}, why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []operator.CanceledTask{
+		{TaskID: "queued", Stage: operator.StageQueued},
+		{TaskID: "waiting", Stage: operator.StageWaiting},
+		{TaskID: "submitting", Stage: operator.StageRunning},
+		{TaskID: "running", Stage: operator.StageRunning},
+		{TaskID: "failed", Stage: operator.StageEnded, Code: task.Timeout},
+		{TaskID: "un.seen", Stage: operator.StageUnseen},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	marks := s.marks()
+	const mark = `{"reason":"wrong customer","by":"ada","at":"2026-01-02T03:04:05Z"} 168h0m0s`
+	for _, id := range []string{"queued", "waiting", "submitting", "running", "un.seen"} {
+		if marks["cancel."+id] != mark {
+			t.Errorf("%s: got the mark %q, want %q", id, marks["cancel."+id], mark)
+		}
+	}
+	if len(marks) != 5 {
+		t.Errorf("got %v, want no other marks", marks)
+	}
+}
+
+func TestManyTasksAreCanceledAtOnce(t *testing.T) {
+	s := newSite(t)
+	b := s.read("night.jsonl", lines(1000), "night")
+	s.send(b)
+	var ids []string
+	for _, r := range b.Requests {
+		ids = append(ids, r.TaskID)
+	}
+	got, err := s.Cancel(t.Context(), ids, why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, each := range got {
+		if each.Stage != operator.StageQueued {
+			t.Fatalf("got %+v, want it queued", each)
+		}
+	}
+	if got := len(s.marks()); got != 1000 {
+		t.Errorf("got %d marks, want 1000", got)
+	}
+}
+
+func TestCancelingABatchSaysHowManyTasksThatEnds(t *testing.T) {
+	s := newSite(t)
+	b := s.read("night.jsonl", lines(5), "night")
+	s.send(b)
+	s.send(s.read("day.jsonl", lines(5), "day"))
+	s.record(task.Record{TaskID: b.Requests[0].TaskID, State: task.Running, WorkflowID: "wf", Batch: "night"})
+	s.record(task.Record{TaskID: b.Requests[1].TaskID, State: task.Waiting, Batch: "night"})
+	s.record(task.Record{TaskID: "night-000099", State: task.Succeeded, Batch: "night"})
+	s.record(task.Record{TaskID: "day-000001", State: task.Running, WorkflowID: `"night"`, Batch: "day"})
+	got, err := s.CancelBatch(t.Context(), "night", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[operator.Stage]int{operator.StageQueued: 3, operator.StageWaiting: 1, operator.StageRunning: 1}
+	if !reflect.DeepEqual(got.Stages, want) || got.Ended != 1 || time.Until(got.Expires) < 167*time.Hour {
+		t.Errorf("got %+v, want %v and 1 that had ended", got, want)
+	}
+	if got := fmt.Sprint(s.marks()); !strings.HasPrefix(got, `map[cancel-batch.night:{"reason":"wrong customer"`) {
+		t.Errorf("got %v, want the mark of the batch", got)
+	}
+}
+
+func TestCancelAndPauseCreateNoBucket(t *testing.T) {
+	s := newSite(t, "KV_task_control")
+	_, cancelErr := s.Cancel(t.Context(), []string{"a"}, why)
+	_, batchErr := s.CancelBatch(t.Context(), "night", why)
+	_, pauseErr := s.Pause(t.Context(), task.Pause{})
+	_, resumeErr := s.Resume(t.Context())
+	for _, err := range []error{cancelErr, batchErr, pauseErr, resumeErr} {
+		if missing, ok := errors.AsType[*operator.MissingError](err); !ok || missing.Name != "task_control" || !strings.Contains(err.Error(), "start a worker first") {
+			t.Errorf("got %v, want that the bucket is missing", err)
+		}
+	}
+	if _, err := s.JS.Stream(t.Context(), "KV_task_control"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("got %v, want no bucket", err)
+	}
+}
+
+// Workers do not read such a bucket, so a mark there would do nothing.
+func TestABucketOfAnotherApplicationIsLeftAlone(t *testing.T) {
+	s := newSite(t, "KV_task_control")
+	if _, err := s.JS.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "task_control"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Cancel(t.Context(), []string{"a"}, why)
+	if err == nil || !strings.Contains(err.Error(), "bucket task_control belongs to another application") {
+		t.Errorf("got %v, want that the bucket belongs to another application", err)
+	}
+	if got := s.marks(); len(got) != 0 {
+		t.Errorf("got %v, want no marks", got)
+	}
+}
+
+func TestIDsAndBatchesThatCannotBeAreNotMarked(t *testing.T) {
+	s := newSite(t)
+	for _, id := range []string{"", "a b", ">", "*", "a..b", strings.Repeat("x", 129), "a\x00b"} {
+		if _, err := s.Cancel(t.Context(), []string{"good", id}, why); err == nil {
+			t.Errorf("%q: got no error, want the rule of ids", id)
+		}
+		if _, err := s.CancelBatch(t.Context(), id, why); err == nil {
+			t.Errorf("%q: got no error, want the rule of batches", id)
+		}
+	}
+	if got := s.marks(); len(got) != 0 {
+		t.Errorf("got %v, want no marks", got)
+	}
+}
