@@ -107,7 +107,7 @@ func TestMistakesOfTheCommandLineAreReported(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := parse(t, c.args...)
 			if err == nil {
-				_, err = s.request(nil)
+				_, err = s.input(nil)
 			}
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %v, want it to contain %q", err, c.want)
@@ -131,9 +131,9 @@ func TestAByteOrderMarkIsLeftOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := s.request(strings.NewReader("\xEF\xBB\xBF" + request))
-		if err != nil || string(got) != request {
-			t.Errorf("%v: got %q, %v; want %q", args, got, err, request)
+		got, err := s.input(strings.NewReader("\xEF\xBB\xBF" + request))
+		if err != nil || string(got.data) != request {
+			t.Errorf("%v: got %q, %v; want %q", args, got.data, err, request)
 		}
 	}
 	s, err := parse(t, "p", "--metadata=@"+file)
@@ -153,9 +153,9 @@ func TestFileAndPipeArePublishedAsTheyAre(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := s.request(strings.NewReader(request))
-		if err != nil || !slices.Equal(got, []byte(request)) {
-			t.Errorf("%v: got %q, %v; want %q", args, got, err, request)
+		got, err := s.input(strings.NewReader(request))
+		if err != nil || !slices.Equal(got.data, []byte(request)) {
+			t.Errorf("%v: got %q, %v; want %q", args, got.data, err, request)
 		}
 	}
 }

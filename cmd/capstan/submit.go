@@ -14,13 +14,15 @@ import (
 )
 
 // submitCmd publishes a request and prints the task id, or with --wait the event. It prints nothing else to
-// standard output, so a script can read the id or the JSON from there.
+// standard output, so a script can read the id or the JSON from there. With a file of many requests it publishes
+// a batch; see submit_batch.go.
 type submitCmd struct {
 	fields
+	batchFlags
 
-	File        string        `short:"f" placeholder:"FILE" help:"Publish this JSON file unchanged; - for standard input."`
-	Wait        bool          `short:"w" help:"Wait for the result event and print it. Exits 1 if the task failed, 3 if the wait timed out."`
-	WaitTimeout time.Duration `placeholder:"DURATION" help:"Give up waiting after this long (the task keeps running). Default: wait forever."`
+	File        string        `short:"f" placeholder:"FILE" help:"Publish the requests in this file: one JSON object unchanged, JSON Lines, or CSV with --template; - for standard input."`
+	Wait        bool          `short:"w" help:"Wait for the result event and print it, or for those of all tasks of a batch. Exits 1 if a task failed, 3 if the wait timed out."`
+	WaitTimeout time.Duration `placeholder:"DURATION" help:"Give up waiting after this long (the tasks keep running). Default: wait forever."`
 }
 
 // Help is printed below the flags.
@@ -28,18 +30,22 @@ func (*submitCmd) Help() string {
 	return `The request comes from flags, from a file (-f) or from standard input, and is checked before it is sent.
 Without --wait, the task id is printed.
 
+A file can hold a batch. All lines are checked before the first is sent. The same command can be run again:
+what was sent before is not sent twice.
+
 Examples:
 
   capstan submit --wait --url https://example.com "Extract the main heading"
   capstan submit --task-id ord-1842 --timeout 10m --secret PIN=@pin.txt --url https://example.com "Log in with PIN"
   capstan submit -f request.json
-  jq -n '{prompt: "Extract the main heading", url: "https://example.com"}' | capstan submit`
+  jq -n '{prompt: "Extract the main heading", url: "https://example.com"}' | capstan submit
+  capstan submit -f orders.csv --template request.json --batch night --canary 50 --wait --report out.jsonl`
 }
 
 // Run checks the request, connects, and publishes it. The check comes first: a mistake is reported even if
 // NATS is down, and never leaves a request behind.
 func (s *submitCmd) Run(ctx context.Context, t *terminal) error {
-	request, err := s.request(t.in)
+	in, err := s.input(t.in)
 	if err != nil {
 		return usageError{err}
 	}
@@ -47,7 +53,10 @@ func (s *submitCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if err := checkRequest(cfg, request); err != nil {
+	if s.isBatch(in) {
+		return s.runBatch(ctx, t, cfg, in)
+	}
+	if err := checkRequest(cfg, in.data); err != nil {
 		return err
 	}
 	c, err := connect()
@@ -56,9 +65,9 @@ func (s *submitCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	defer c.nc.Close()
 	if s.Wait {
-		return s.wait(ctx, t, c, request)
+		return s.wait(ctx, t, c, in.data)
 	}
-	p, err := c.publish(ctx, request)
+	p, err := c.publish(ctx, in.data)
 	if err != nil {
 		return err
 	}
@@ -66,38 +75,49 @@ func (s *submitCmd) Run(ctx context.Context, t *terminal) error {
 	return nil
 }
 
-// request returns the request from the flags, the file or standard input, in this order. Flags take
-// precedence over standard input, because that is no terminal in a cron job either and may be empty there.
-// A prompt and -f together are a mistake, since one of them would be ignored.
-func (s *submitCmd) request(stdin io.Reader) ([]byte, error) {
+// input is what is to be published.
+type input struct {
+	name string // of the file, for messages; "" if the request comes from flags
+	data []byte
+}
+
+// input returns the request from the flags, or the content of the file or of standard input, in this order.
+// Flags take precedence over standard input, because that is no terminal in a cron job either and may be empty
+// there. A prompt and -f together are a mistake, since one of them would be ignored.
+func (s *submitCmd) input(stdin io.Reader) (input, error) {
 	switch {
 	case s.WaitTimeout < 0:
-		return nil, fmt.Errorf("--wait-timeout must be a duration above 0, such as 10m (got %v)", s.WaitTimeout)
-	case s.WaitTimeout > 0 && !s.Wait:
-		return nil, errors.New("--wait-timeout has no effect without --wait: add --wait")
+		return input{}, fmt.Errorf("--wait-timeout must be a duration above 0, such as 10m (got %v)", s.WaitTimeout)
+	case s.WaitTimeout > 0 && !s.Wait && s.Canary == 0:
+		return input{}, errors.New("--wait-timeout has no effect without --wait: add --wait")
 	}
 	request, err := s.encode()
 	switch {
 	case err != nil:
-		return nil, err
+		return input{}, err
 	case request != nil && s.File != "":
-		return nil, errors.New("-f cannot be combined with other flags of the request, or with a prompt")
+		return input{}, errors.New("-f cannot be combined with other flags of the request, or with a prompt")
 	case request != nil:
-		return request, nil
-	case s.File != "" && s.File != "-":
+		return s.inBatch(request)
+	}
+	if err := s.check(); err != nil {
+		return input{}, err
+	}
+	if s.File != "" && s.File != "-" {
 		request, err = os.ReadFile(s.File)
-		return withoutBOM(request), err
-	case stdin == nil:
-		return nil, errNoRequest
+		return input{s.File, withoutBOM(request)}, err
+	}
+	if stdin == nil {
+		return input{}, errNoRequest
 	}
 	request, err = io.ReadAll(stdin)
 	if err != nil {
-		return nil, fmt.Errorf("read the request from standard input: %w", err)
+		return input{}, fmt.Errorf("read the request from standard input: %w", err)
 	}
 	if len(request) == 0 {
-		return nil, errNoRequest
+		return input{}, errNoRequest
 	}
-	return withoutBOM(request), nil
+	return input{"standard input", withoutBOM(request)}, nil
 }
 
 // errNoRequest shows how to give a request, because a user who runs capstan submit alone most likely wants

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-isatty"
+)
+
+// progress is a bar on standard error. Where that is not a terminal that can overwrite a line, it shows nothing.
+type progress struct {
+	t        *terminal
+	label    string
+	isShown  bool
+	began    time.Time
+	lastDraw time.Time
+}
+
+// barWidth is the width of the bar in columns, without its numbers.
+const barWidth = 30
+
+// drawEvery is the least time between two drawings.
+const drawEvery = 100 * time.Millisecond
+
+// newProgress returns a bar that is not drawn yet.
+func newProgress(t *terminal, label string) *progress {
+	isTerminal := t.err == os.Stderr && isatty.IsTerminal(os.Stderr.Fd()) && os.Getenv("TERM") != "dumb"
+	return &progress{t: t, label: label, isShown: isTerminal, began: time.Now()}
+}
+
+// show draws the bar, unless it was drawn a moment ago.
+func (p *progress) show(done, all int) {
+	now := time.Now()
+	if !p.isShown || all == 0 || now.Sub(p.lastDraw) < drawEvery && done < all {
+		return
+	}
+	p.lastDraw = now
+	filled := barWidth * done / all
+	_, _ = fmt.Fprintf(p.t.err, "\r\x1b[K%s [%s%s] %d/%d  %.0f/s", p.label, strings.Repeat("#", filled), strings.Repeat(" ", barWidth-filled),
+		done, all, float64(done)/max(now.Sub(p.began).Seconds(), 0.001))
+}
+
+// clear removes the bar.
+func (p *progress) clear() {
+	if !p.lastDraw.IsZero() {
+		_, _ = fmt.Fprint(p.t.err, "\r\x1b[K")
+	}
+}
+
+// taskCount is a number of tasks, for a sentence.
+func taskCount(n int) string {
+	if n == 1 {
+		return "1 task"
+	}
+	return fmt.Sprintf("%d tasks", n)
+}
+
+// byCount returns the keys of a count, the most frequent first and those of one number by name.
+func byCount[K cmp.Ordered](counts map[K]int) []K {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b K) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+}
