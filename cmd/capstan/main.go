@@ -21,14 +21,18 @@ var version = "dev"
 // cli is the command line. Kong, the library that parses it, derives the names of commands and flags from
 // the names and tags of the fields, and calls the method Run of the command that was chosen.
 type cli struct {
-	Demo   demoCmd   `cmd:"" help:"${demo}"`
-	Submit submitCmd `cmd:"" help:"Publish a task request."`
-	Watch  watchCmd  `cmd:"" help:"Print result events as tasks finish."`
-	Get    getCmd    `cmd:"" help:"Show a task's status."`
-	List   listCmd   `cmd:"" help:"List tasks."`
-	Status statusCmd `cmd:"" help:"Show how far the queue or a batch is, and when it will be done."`
-	Why    whyCmd    `cmd:"" help:"Say what a task waits for, or why it failed."`
-	Check  checkCmd  `cmd:"" help:"Check that a worker can run with these settings."`
+	Demo    demoCmd    `cmd:"" help:"${demo}"`
+	Submit  submitCmd  `cmd:"" help:"Publish a task request."`
+	Watch   watchCmd   `cmd:"" help:"Print result events as tasks finish."`
+	Get     getCmd     `cmd:"" help:"Show a task's status."`
+	List    listCmd    `cmd:"" help:"List tasks."`
+	Status  statusCmd  `cmd:"" help:"Show how far the queue or a batch is, and when it will be done."`
+	Why     whyCmd     `cmd:"" help:"Say what a task waits for, or why it failed."`
+	Cancel  cancelCmd  `cmd:"" help:"Cancel tasks or a batch."`
+	Pause   pauseCmd   `cmd:"" help:"Stop submitting tasks for a while."`
+	Resume  resumeCmd  `cmd:"" help:"End a pause."`
+	Redrive redriveCmd `cmd:"" help:"Run failed tasks again."`
+	Check   checkCmd   `cmd:"" help:"Check that a worker can run with these settings."`
 
 	Help       helpCmd       `cmd:"" help:"Show the help, of a command if one is named."`
 	Completion completionCmd `cmd:"" help:"Print the script that completes commands and flags in a shell."`
