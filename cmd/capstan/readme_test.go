@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,10 +36,14 @@ func TestCommandsInTheDocumentsAreOnesThatTheToolTakes(t *testing.T) {
 	}
 }
 
-// words splits a command as a shell does, as far as the documents need it: by blanks, and not within quotes.
+// words splits a command as a shell does, as far as the documents need it: by blanks, not within quotes, and up to a pipe,
+// a redirection or another command.
 func words(command string) []string {
 	var found []string
 	for _, word := range regexp.MustCompile(`"[^"]*"|\S+`).FindAllString(command, -1) {
+		if slices.Contains([]string{"|", "||", "&&", ">"}, word) {
+			break
+		}
 		found = append(found, strings.Trim(word, `"`))
 	}
 	return found
