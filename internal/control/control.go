@@ -25,7 +25,7 @@ import (
 
 // Config names the bucket.
 type Config struct {
-	Bucket string `split_words:"true" default:"task_control" desc:"KV bucket in which the workers share what they learn"`
+	Bucket string `split_words:"true" default:"task_control" desc:"KV bucket in which the workers share what they learn, and by which operators pause and cancel"`
 }
 
 // The keys by which operators steer the workers.

@@ -181,7 +181,8 @@ func TestATaskIsCanceledBetweenTwoRuns(t *testing.T) {
 	if err := <-verdict; err != nil {
 		t.Fatal(err)
 	}
-	if ev := w.wantOneEvent(task.Canceled, 1); len(ev.Runs) != 1 || ev.Runs[0].Code != task.WorkflowFailed {
-		t.Errorf("got the runs %+v, want the one that failed", ev.Runs)
+	ev := w.wantOneEvent(task.Canceled, 1)
+	if len(ev.Runs) != 1 || ev.Runs[0].Code != task.WorkflowFailed || ev.Error.Message != "canceled; its next run was not submitted" {
+		t.Errorf("got %q after the runs %+v, want the one that failed", ev.Error.Message, ev.Runs)
 	}
 }

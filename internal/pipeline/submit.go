@@ -82,7 +82,7 @@ func (r *run) unfit(ctx context.Context, rec *task.Record, waited error) (*task.
 	c, isCanceled := r.canceled(ctx)
 	switch {
 	case isCanceled, errors.Is(waited, task.ErrCanceled):
-		return failed(rec, task.Canceled, c.String()+"; it was not submitted"), nil
+		return failed(rec, task.Canceled, c.String()+"; "+unsent(rec)), nil
 	case r.expired(rec.Run):
 		return failed(rec, task.Expired, "expires_at, "+r.req.ExpiresAt.Format(time.RFC3339Nano)+", passed before the task could be submitted"), nil
 	case waited != nil:
@@ -92,6 +92,14 @@ func (r *run) unfit(ctx context.Context, rec *task.Record, waited error) (*task.
 		return failed(rec, task.SecretUnavailable, err.Error()), nil
 	}
 	return nil, nil
+}
+
+// unsent says what was not submitted of a task that ends before its POST.
+func unsent(rec *task.Record) string {
+	if rec.Run > 0 {
+		return "its next run was not submitted"
+	}
+	return "it was not submitted"
 }
 
 // asSubmitting returns the record as it is written before a POST.
