@@ -231,3 +231,49 @@ func TestAMarkForATaskThatHasEndedChangesNothing(t *testing.T) {
 		t.Errorf("got %+v, want the event and its replay", events)
 	}
 }
+
+// cancelsAfter is a worker whose task is canceled right after a step.
+type cancelsAfter struct {
+	steps
+	marks *marks
+	step  string
+}
+
+func (c cancelsAfter) do(step string, act func() error) error {
+	err := c.steps.do(step, act)
+	if step == c.step {
+		c.marks.cancel("a", "")
+	}
+	return err
+}
+
+// The record announces the POST when the cancellation comes, and the POST is not sent. If the worker dies before it has
+// written that, the next one cannot know.
+func TestACancellationRightBeforeThePOSTIsHeeded(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		worker steps
+		code   task.Code
+	}{
+		"healthy":                      {healthy{}, task.Canceled},
+		"died before it took it back":  {&death{step: "save waiting"}, task.SubmissionUnknown},
+		"died after it took it back":   {&death{step: "save waiting", happened: true}, task.Canceled},
+		"died before the event":        {&death{step: "publish"}, task.Canceled},
+		"died after the event":         {&death{step: "publish", happened: true}, task.Canceled},
+		"died before its record ended": {&death{step: "save failed"}, task.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			m := newMarks()
+			w.steering = m
+			deliver := w.request(body(""))
+			_ = handle(t.Context(), w.worker("w1", cancelsAfter{c.worker, m, "create"}), deliver(1))
+			w.finish("w2", deliver(2))
+			w.finish("w3", deliver(3))
+			if ev := w.wantOneEvent(c.code, 0); c.code == task.Canceled && ev.Attempts != 0 {
+				t.Errorf("got %d attempts, want none: nothing was posted", ev.Attempts)
+			}
+		})
+	}
+}
