@@ -3,12 +3,18 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// maxLetters bounds the requests that are in memory at once to become dead letters: each can have 1 MiB.
-const maxLetters = 16
+const (
+	// maxLetters bounds the requests that are in memory at once to become dead letters: each can have 1 MiB, several times.
+	maxLetters = 8
+
+	// letterTime bounds the time for which a task waits until its request is kept: longer than an outage of NATS usually is.
+	letterTime = 5 * time.Minute
+)
 
 // keepFailed keeps the request of a task that failed, so that an operator can run it again. It reads the request again: it
 // was dropped from memory when it was submitted, and is on its stream until it is acknowledged.
@@ -34,7 +40,13 @@ func (r *run) keepFailed(ctx context.Context, ev *task.Event) error {
 	// A task that was refused has nothing but its letter. Any other has an event of its own, so a full stream of dead
 	// letters must not stop the queue.
 	letter.Optional = !isRefusal
-	if err := r.deadLetter(ctx, d, letter); !errors.Is(err, task.ErrLetterRefused) {
+	bounded, cancel := context.WithTimeout(ctx, letterTime)
+	defer cancel()
+	if isRefusal {
+		bounded = ctx
+	}
+	err = r.deadLetter(bounded, d, letter)
+	if !errors.Is(err, task.ErrLetterRefused) && (err == nil || bounded.Err() == nil) {
 		return err
 	}
 	r.metrics.lettersRefused.Inc()
@@ -60,5 +72,9 @@ func (p *Pipeline) withoutKeys(text []byte) []byte {
 	if text == nil || p.cfg.Keys == nil {
 		return text
 	}
-	return []byte(p.keysOnly.secrets(p.cfg.Keys()).Text(string(text)))
+	redactor := p.keysOnly.secrets(p.cfg.Keys()).Redactor()
+	if !redactor.Finds(text) {
+		return text
+	}
+	return []byte(redactor.Text(string(text)))
 }

@@ -7,6 +7,7 @@ package pipeline
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -141,6 +142,7 @@ type Pipeline struct {
 	metrics  metrics
 	runs     *runs
 	keysOnly keysOnly
+	lost     atomic.Uint64       // how often RecordsLost was called
 	letters  *semaphore.Weighted // one for each request that is about to become a dead letter
 }
 
@@ -200,7 +202,11 @@ func (r *run) conclude(ctx context.Context, rec *task.Record, outcome *task.Outc
 	if err != nil {
 		return nil, err
 	}
-	if r.isRetried(rec, verdict) {
+	retried, err := r.isRetried(ctx, rec, verdict)
+	if err != nil {
+		return nil, err
+	}
+	if retried {
 		return r.retry(ctx, rec, verdict)
 	}
 	return nil, r.publish(ctx, rec, outcome, verdict)

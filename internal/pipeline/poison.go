@@ -70,7 +70,7 @@ func (p *Pipeline) endPoisoned(ctx context.Context, d *task.Delivery, count task
 	}
 	why := task.NewError(task.Poisoned, fmt.Sprintf("%d deliveries ended without progress: the request kills or hangs workers", count.Count))
 	ev := p.refusal(d, cmp.Or(count.TaskID, d.DefaultID()), why)
-	ev.Batch = rec.Batch
+	ev.Batch, ev.Runs = rec.Batch, rec.Runs
 	letter := task.DeadLetter{
 		Body: p.withoutKeys(withoutSecrets(d.Data)), TaskID: ev.TaskID, Code: task.Poisoned, Host: rec.Host, Batch: rec.Batch, Reason: why.Message,
 	}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -16,15 +17,30 @@ func (p *Pipeline) retryWait(retry int) time.Duration {
 	return time.Duration(factors[min(retry, len(factors))-1]) * p.cfg.RetryWait
 }
 
-// isRetried reports whether the task is to be run again after this verdict on its run.
-func (r *run) isRetried(rec *task.Record, verdict *task.Verdict) bool {
-	return verdict.Error != nil && r.req.Retries(rec.Run, verdict.Error.Code)
+// isRetried reports whether the task is to be run again after this verdict on its run. If an earlier delivery may have
+// published the task's event, with another verdict, isRetried looks for it: then the task has ended.
+func (r *run) isRetried(ctx context.Context, rec *task.Record, verdict *task.Verdict) (bool, error) {
+	if verdict.Error == nil || !r.req.Retries(rec.Run, verdict.Error.Code) {
+		return false, nil
+	}
+	if rec.Epoch == 1 {
+		return true, nil
+	}
+	_, _, answered, err := r.Publisher.Find(ctx, r.req.Delivery, rec.TaskID, rec.Digest)
+	if errors.Is(err, task.ErrNoEvent) {
+		err = nil
+	}
+	return !answered, err
 }
 
 // retry records that a run has failed and that the next one is due after a while. The record is compared with the one of
 // the failed run, so each run is counted once: a worker that dies before this write leaves the failed run to be judged
 // again, and one that dies after it leaves the next run to be waited for.
 func (r *run) retry(ctx context.Context, rec *task.Record, verdict *task.Verdict) (*task.Record, error) {
+	rec, err := r.confirm(ctx, rec)
+	if err != nil {
+		return rec, err
+	}
 	next := *rec
 	next.Runs = append(slices.Clip(rec.Runs), r.finishedRun(rec, verdict))
 	next.Run++

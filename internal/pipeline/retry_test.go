@@ -1,11 +1,14 @@
 package pipeline_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -184,5 +187,50 @@ func TestATaskIsCanceledBetweenTwoRuns(t *testing.T) {
 	ev := w.wantOneEvent(task.Canceled, 1)
 	if len(ev.Runs) != 1 || ev.Runs[0].Code != task.WorkflowFailed || ev.Error.Message != "canceled; its next run was not submitted" {
 		t.Errorf("got %q after the runs %+v, want the one that failed", ev.Error.Message, ev.Runs)
+	}
+}
+
+// The event says that the task timed out, which is final here. When the worker dies before its record says so, the next one
+// finds that the workflow has failed, after which the task would be run again.
+func TestATaskWhoseEventIsStoredIsNotRunAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	deliver := w.request(w.planned(anchortest.Plan{Fails: 9, Run: 500 * time.Millisecond}, `,"retries":2,"timeout":"50ms"`))
+	w.die("w1", &death{step: "save failed"}, deliver(1))
+	natstest.Eventually(t, func() error {
+		for _, log := range w.api.Logs() {
+			if !log.Ended.IsZero() {
+				return nil
+			}
+		}
+		return errors.New("the workflow runs")
+	})
+	w.finish("w2", deliver(2))
+	w.wantOneEvent(task.Timeout, 1)
+}
+
+// The record alone knows how many runs there were, so a worker that waits for a retry writes it again.
+func TestARecordThatIsLostInABackoffIsWrittenAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.retryWait = time.Hour
+	p, d := w.worker("w1", healthy{}), w.request(w.planned(anchortest.Plan{Fails: 9}, `,"retries":1`))(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	handled := make(chan error, 1)
+	go func() { handled <- handle(ctx, p, d) }()
+	isThere := func() error {
+		rec, err := w.records().Get(t.Context(), "a")
+		if err != nil || rec.Run != 1 || rec.WaitsFor != task.ForRetry || len(rec.Runs) != 1 {
+			return fmt.Errorf("got %+v, %w, want a record of the second run", rec, err)
+		}
+		return nil
+	}
+	natstest.Eventually(t, isThere)
+	must(t, w.stream(w.tracker.Stream()).Purge(t.Context()))
+	p.RecordsLost()
+	natstest.Eventually(t, isThere)
+	cancel()
+	if err := <-handled; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the task to be handed over", err)
 	}
 }

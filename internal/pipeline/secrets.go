@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -13,8 +14,12 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// maxSecretSize is the size of the largest secret in a file, in bytes.
-const maxSecretSize = 16 << 10
+// Bounds of the secrets in files, in bytes: of one, and of all that a request refers to. They are in memory until the event
+// is stored.
+const (
+	maxSecretSize  = 16 << 10
+	maxSecretsSize = 64 << 10
+)
 
 // readSecrets reads the secrets that the request refers to, right before a submission: a secret that was rotated is read
 // anew each time. From then on the event shows none of their values.
@@ -30,15 +35,36 @@ func (r *run) readSecrets() error {
 		return errors.New("secret_refs: SECRETS_DIR cannot be opened")
 	}
 	defer func() { _ = root.Close() }() // nothing was written
-	values := make([]string, len(r.req.SecretRefs))
-	for i, ref := range r.req.SecretRefs {
-		if values[i], err = readSecret(root, ref.File); err != nil {
-			return fmt.Errorf("secret_refs.%s: the file %s %w", ref.Name, ref.File, err)
-		}
+	values, err := readRefs(root, r.req.SecretRefs)
+	r.req.AddSecrets(values) // those that could be read, if not all
+	if err != nil {
+		return err
 	}
 	r.secrets, r.hasSecrets = values, true
-	r.req.AddSecrets(values)
 	return nil
+}
+
+// readRefs returns the secrets, in the order of the references, each file read once. After an error it goes on with the
+// others: what could not be read is "", and the error is the first.
+func readRefs(root *os.Root, refs []task.SecretRef) (values []string, first error) {
+	values = make([]string, len(refs))
+	files, size := map[string]string{}, 0
+	for i, ref := range refs {
+		value, known := files[ref.File]
+		var err error
+		if !known {
+			value, err = readSecret(root, ref.File)
+		}
+		if size += len(value); err == nil && size > maxSecretsSize {
+			err = fmt.Errorf("is one too many: all secrets together have more than %d bytes", maxSecretsSize)
+		}
+		if err != nil {
+			first = cmp.Or(first, fmt.Errorf("secret_refs.%s: the file %s %w", ref.Name, ref.File, err))
+			continue
+		}
+		values[i], files[ref.File] = value, value
+	}
+	return values, first
 }
 
 // readSecret returns the content of a file, without the line break at its end. Links that lead out of the folder are

@@ -148,3 +148,47 @@ func TestAWorkerThatTakesOverHidesTheSecrets(t *testing.T) {
 		t.Errorf("got %s", ev.Result)
 	}
 }
+
+// What one file has is hidden although another file is gone.
+func TestAWorkerThatTakesOverHidesTheSecretsThatAreLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.secrets(map[string]string{"pin": "pin-of-the-shop", "key": "key-of-the-door"})
+	more := `,"secret_refs":{"KEY":"key","PIN":"pin"}`
+	deliver := w.request(w.planned(anchortest.Plan{Result: json.RawMessage(`"pin-of-the-shop"`)}, more))
+	w.die("w1", &death{step: "save running", happened: true}, deliver(1))
+	must(t, os.Remove(filepath.Join(w.secretsDir, "key")))
+	w.finish("w2", deliver(2))
+	if ev := w.wantOneEvent(success, 1); string(ev.Result) != `"[redacted:PIN]"` {
+		t.Errorf("got %s", ev.Result)
+	}
+}
+
+// The agent, or the page, may trim what it types.
+func TestASecretIsHiddenWithoutTheBlanksAroundIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.secrets(map[string]string{"pin": " pin-of-the-shop \n\n"})
+	w.finish("w1", w.request(w.planned(anchortest.Plan{Result: json.RawMessage(`"it is pin-of-the-shop"`)}, `,"secret_refs":{"PIN":"pin"}`))(1))
+	if ev := w.wantOneEvent(success, 1); string(ev.Result) != `"it is [redacted:PIN]"` {
+		t.Errorf("got %s", ev.Result)
+	}
+}
+
+// A short request cannot make a worker hold much more than it has reserved memory for.
+func TestAllSecretsTogetherAreBounded(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]task.Code{4: success, 5: task.SecretUnavailable} {
+		w := newWorld(t)
+		w.secrets(map[string]string{"pin": strings.Repeat("x", 16<<10)})
+		refs := ""
+		for i := range n {
+			refs += fmt.Sprintf(`,"S%d":"pin"`, i)
+		}
+		w.finish("w1", w.request(body(`,"secret_refs":{`+refs[1:]+`}`))(1))
+		ev := w.wantOneEvent(want, map[bool]int{true: 1}[want == success])
+		if want != success && !strings.Contains(ev.Error.Message, "all secrets together have more than 65536 bytes") {
+			t.Errorf("got %q", ev.Error.Message)
+		}
+	}
+}

@@ -50,7 +50,7 @@ func (r *run) submitted(rec *task.Record) {
 	r.kind = r.req.KindOf(rec.Run)
 	r.redactReferences(rec)
 	if rec.Run >= r.req.MaxRetries { // it is the last run
-		r.req.Body = nil
+		r.req.Body, r.secrets = nil, nil
 	}
 	r.req.Delivery.ReportSize(r.req.KeptSize())
 }

@@ -81,5 +81,8 @@ func (r *run) judge(ctx context.Context, outcome *task.Outcome) (verdict *task.V
 }
 
 // RecordsLost reports that the bucket may have lost records: it was recreated, or went back in time. Each running task
-// checks its record and writes it again if necessary.
-func (p *Pipeline) RecordsLost() { p.Poller.Interrupt() }
+// and each waiting task whose record says more than that it waits checks its record and writes it again if necessary.
+func (p *Pipeline) RecordsLost() {
+	p.lost.Add(1)
+	p.Poller.Interrupt()
+}

@@ -16,16 +16,15 @@ const (
 )
 
 // awaitSlot waits until the task may be submitted: until its retry is due, and then for a slot. Into the record it writes
-// what the task waits for, whenever that has changed. The error is task.ErrCanceled, ctx's, or that of a write.
+// what the task waits for, whenever that has changed. A record that says more than that the task waits is written again if
+// the bucket has lost it. The error is task.ErrCanceled, ctx's, or that of a write.
 func (r *run) awaitSlot(ctx context.Context, rec *task.Record) (*task.Record, error) {
 	ctx, stop := r.untilCanceled(ctx)
 	defer stop()
 	r.noteReason(rec.WaitsFor, rec.WaitsUntil)
-	if r.awaitRetry(ctx, rec) != nil {
-		return rec, context.Cause(ctx)
-	}
-	acquired, giveUp := r.acquireBeside(ctx, rec.Run)
+	acquired, giveUp := r.acquireBeside(ctx, rec)
 	defer giveUp()
+	lost := r.lost.Load()
 	ticker := time.NewTicker(noteInterval)
 	defer ticker.Stop()
 	for {
@@ -36,23 +35,33 @@ func (r *run) awaitSlot(ctx context.Context, rec *task.Record) (*task.Record, er
 			}
 			return rec, err
 		case <-ticker.C:
-			noted, err := r.noteWait(ctx, rec)
+			var err error
+			if now := r.lost.Load(); now != lost && (rec.Run > 0 || rec.UnknownOnce()) {
+				lost = now
+				rec, err = r.restore(ctx, rec)
+			}
+			if err == nil {
+				rec, err = r.noteWait(ctx, rec)
+			}
 			if err != nil {
 				return rec, err
 			}
-			rec = noted
 		}
 	}
 }
 
-// acquireBeside acquires a slot in a goroutine of its own, and sends the result. giveUp ends that and waits for it: then the
-// run may have a slot nevertheless, which the caller releases.
-func (r *run) acquireBeside(ctx context.Context, run int) (acquired <-chan error, giveUp func()) {
+// acquireBeside waits for the retry and for a slot in a goroutine of its own, and sends the result. giveUp ends that and waits
+// for it: then the run may have a slot nevertheless, which the caller releases.
+func (r *run) acquireBeside(ctx context.Context, rec *task.Record) (acquired <-chan error, giveUp func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	results, over := make(chan error, 1), make(chan struct{})
 	go func() {
 		defer close(over)
-		results <- r.acquireSlot(ctx, run, 0)
+		err := r.awaitRetry(ctx, rec)
+		if err == nil {
+			err = r.acquireSlot(ctx, rec.Run, 0)
+		}
+		results <- err
 	}()
 	return results, func() {
 		cancel()
@@ -60,14 +69,21 @@ func (r *run) acquireBeside(ctx context.Context, run int) (acquired <-chan error
 	}
 }
 
-// noteWait writes into the record what the task waits for, if that has changed.
+// noteWait writes into the record what the task waits for, if that has changed. A retry that is not due waits for itself.
 func (r *run) noteWait(ctx context.Context, rec *task.Record) (*task.Record, error) {
-	next := *rec
-	next.WaitsFor, next.WaitsUntil = r.Admission.Waits()
-	r.noteReason(next.WaitsFor, next.WaitsUntil)
-	moved := next.WaitsUntil.Sub(rec.WaitsUntil).Abs()
-	if next.WaitsFor == rec.WaitsFor && moved <= sameUntil {
+	if rec.WaitsFor == task.ForRetry && r.cfg.Clock.Now().Before(rec.WaitsUntil) {
 		return rec, nil
 	}
+	reason, until := r.Admission.Waits()
+	r.noteReason(reason, until)
+	if reason == rec.WaitsFor && until.Sub(rec.WaitsUntil).Abs() <= sameUntil {
+		return rec, nil
+	}
+	rec, err := r.confirm(ctx, rec) // the last look may be long ago
+	if err != nil {
+		return rec, err
+	}
+	next := *rec
+	next.WaitsFor, next.WaitsUntil = reason, until
 	return r.save(ctx, next)
 }

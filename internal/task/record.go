@@ -92,6 +92,7 @@ func (r Record) BelongsTo(d Delivery) bool {
 // mark of an unknown submission is removed: it is only for tasks that have not ended.
 func (r Record) Finished(ev Event, seq uint64) Record {
 	r.State, r.FinishedAt, r.ResultSeq, r.Polls, r.ErrorCode, r.PostUntil = ev.Status, ev.FinishedAt, seq, ev.Polls, "", time.Time{}
+	r.WaitsFor, r.WaitsUntil = "", time.Time{}
 	if ev.Error != nil {
 		r.ErrorCode = ev.Error.Code
 	}
@@ -182,8 +183,9 @@ func ParseRecord(value []byte) (Record, error) {
 // with a submission that next does not know: a worker that had lost the task has made it.
 func (r Record) Precedes(next Record) bool {
 	sameRequest := r.TaskID == next.TaskID && r.RequestSeq == next.RequestSeq && r.RequestedAt.Equal(next.RequestedAt)
-	knowsMore := r.Attempts > next.Attempts || r.Run > next.Run || r.WorkflowID != "" && !next.hasRun(r.Run, r.WorkflowID)
-	return sameRequest && !r.State.Ended() && !knowsMore && (r.Epoch < next.Epoch || r.Epoch == next.Epoch && r.Owner == next.Owner)
+	sameRun := r.Epoch == next.Epoch && r.Owner == next.Owner // which wrote both, one after the other
+	knowsMore := !sameRun && r.Attempts > next.Attempts || r.Run > next.Run || r.WorkflowID != "" && !next.hasRun(r.Run, r.WorkflowID)
+	return sameRequest && !r.State.Ended() && !knowsMore && (r.Epoch < next.Epoch || sameRun)
 }
 
 // hasRun reports whether a run of the task had this workflow.

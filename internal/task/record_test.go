@@ -194,6 +194,13 @@ func TestAFinishedRecordSaysHowItsTaskEnded(t *testing.T) {
 	}
 }
 
+func TestATaskThatHasEndedWaitsForNothing(t *testing.T) {
+	rec := task.Record{TaskID: "a", State: task.Waiting, WaitsFor: task.ForPlan, WaitsUntil: time.Now()}
+	if got := rec.Finished(task.Event{Status: task.Failed, Error: task.NewError(task.Canceled, "m")}, 1); got.WaitsFor != "" || !got.WaitsUntil.IsZero() {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestOnlyOneResubmissionIsAllowed(t *testing.T) {
 	for code, want := range map[task.Code]bool{task.SubmissionUnknown: true, task.Timeout: false, "": false} {
 		if got := (task.Record{State: task.Waiting, ErrorCode: code}).UnknownOnce(); got != want {
@@ -238,18 +245,19 @@ func TestAnEarlierRecordOfARunPrecedesIt(t *testing.T) {
 		rec  task.Record
 		want bool
 	}{
-		"the same run":         {with(func(r *task.Record) { r.State = task.Submitting }), true},
-		"an owner before":      {with(func(r *task.Record) { r.Owner, r.Epoch = "w1", 1 }), true},
-		"the next owner":       {with(func(r *task.Record) { r.Owner, r.Epoch = "w3", 3 }), false},
-		"a rival":              {with(func(r *task.Record) { r.Owner = "w3" }), false},
-		"another request":      {with(func(r *task.Record) { r.RequestSeq, r.Epoch = 8, 1 }), false},
-		"a recreated stream's": {with(func(r *task.Record) { r.RequestedAt, r.Epoch = at.Add(time.Second), 1 }), false},
-		"an ended task":        {with(func(r *task.Record) { r.State, r.Epoch = task.Failed, 1 }), false},
-		"another workflow":     {with(func(r *task.Record) { r.WorkflowID, r.Epoch = "wf", 1 }), false},
-		"one more submission":  {with(func(r *task.Record) { r.Attempts, r.Epoch = 1, 1 }), false},
-		"a later retry":        {with(func(r *task.Record) { r.Run, r.Epoch = 2, 1 }), false},
-		"the run before":       {with(func(r *task.Record) { r.WorkflowID, r.Run, r.Runs, r.Epoch = "wf0", 0, nil, 1 }), true},
-		"another first run":    {with(func(r *task.Record) { r.WorkflowID, r.Run, r.Runs, r.Epoch = "wf", 0, nil, 1 }), false},
+		"the same run":            {with(func(r *task.Record) { r.State = task.Submitting }), true},
+		"an owner before":         {with(func(r *task.Record) { r.Owner, r.Epoch = "w1", 1 }), true},
+		"the next owner":          {with(func(r *task.Record) { r.Owner, r.Epoch = "w3", 3 }), false},
+		"a rival":                 {with(func(r *task.Record) { r.Owner = "w3" }), false},
+		"another request":         {with(func(r *task.Record) { r.RequestSeq, r.Epoch = 8, 1 }), false},
+		"a recreated stream's":    {with(func(r *task.Record) { r.RequestedAt, r.Epoch = at.Add(time.Second), 1 }), false},
+		"an ended task":           {with(func(r *task.Record) { r.State, r.Epoch = task.Failed, 1 }), false},
+		"another workflow":        {with(func(r *task.Record) { r.WorkflowID, r.Epoch = "wf", 1 }), false},
+		"one more submission":     {with(func(r *task.Record) { r.Attempts, r.Epoch = 1, 1 }), false},
+		"one that was taken back": {with(func(r *task.Record) { r.Attempts = 1 }), true},
+		"a later retry":           {with(func(r *task.Record) { r.Run, r.Epoch = 2, 1 }), false},
+		"the run before":          {with(func(r *task.Record) { r.WorkflowID, r.Run, r.Runs, r.Epoch = "wf0", 0, nil, 1 }), true},
+		"another first run":       {with(func(r *task.Record) { r.WorkflowID, r.Run, r.Runs, r.Epoch = "wf", 0, nil, 1 }), false},
 	} {
 		if got := c.rec.Precedes(now); got != c.want {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)

@@ -10,8 +10,13 @@ import (
 	"time"
 )
 
-// maxRetries is the largest number of retries that a request can ask for.
-const maxRetries = 5
+const (
+	// maxRetries is the largest number of retries that a request can ask for.
+	maxRetries = 5
+
+	// maxRetryOn is the length of the longest list of codes. A code may come twice.
+	maxRetryOn = 16
+)
 
 // Run is one run of a task that was run more than once.
 type Run struct {
@@ -106,7 +111,7 @@ func (r *Request) readRetries(value json.RawMessage) error {
 
 // readRetryOn takes the failures after which a run is run again. An empty list is none.
 func (r *Request) readRetryOn(value json.RawMessage) error {
-	all, err := elements(value)
+	all, err := elements(value, maxRetryOn)
 	if err != nil {
 		return err
 	}
@@ -137,12 +142,9 @@ func codeNames(codes []Code) string {
 
 // readRetryWith takes what the first retry, the second and so on have in place of the request's own members.
 func (r *Request) readRetryWith(value json.RawMessage) error {
-	all, err := elements(value)
+	all, err := elements(value, maxRetries)
 	if err != nil {
 		return err
-	}
-	if len(all) > maxRetries {
-		return &violation{rule: fmt.Sprintf("must have at most %d objects (got %d)", maxRetries, len(all))}
 	}
 	for i, element := range all {
 		if err := checkRetryWith(element); err != nil {
@@ -175,14 +177,17 @@ func checkRetryWith(object json.RawMessage) error {
 	return nil
 }
 
-// elements returns the elements of a value that must be an array.
-func elements(value json.RawMessage) (all []json.RawMessage, _ error) {
+// elements returns the elements of a value that must be an array of at most so many.
+func elements(value json.RawMessage, most int) (all []json.RawMessage, _ error) {
 	if err := mustBe("an array", value); err != nil {
 		return nil, err
 	}
 	dec := newDecoder(value)
 	_, err := dec.ReadToken()
 	for err == nil && dec.PeekKind() != ']' {
+		if len(all) == most {
+			return nil, &violation{rule: fmt.Sprintf("must have at most %d elements", most)}
+		}
 		var element []byte
 		if element, err = dec.ReadValue(); err == nil {
 			all = append(all, bytes.Clone(element))

@@ -79,11 +79,16 @@ func (r *Request) WithSecrets(body []byte, values []string) []byte {
 	return replaceMembers(body, []member{{name: secretValues, value: append(object, '}')}})
 }
 
-// AddSecrets makes the values of the SecretRefs, in their order, secrets of the request: its event shows none of them.
+// AddSecrets makes the values of the SecretRefs, in their order, secrets of the request: its event shows none of them. An
+// empty one is not known. Blanks around a value may be lost on its way, so it is a secret without them as well.
 func (r *Request) AddSecrets(values []string) {
 	secrets := slices.Clone(r.ownSecrets)
 	for i, ref := range r.SecretRefs {
-		secrets = append(secrets, redact.Secret{Name: ref.Name, Value: values[i]})
+		for _, value := range slices.Compact([]string{values[i], strings.TrimSpace(values[i])}) {
+			if value != "" {
+				secrets = append(secrets, redact.Secret{Name: ref.Name, Value: value})
+			}
+		}
 	}
 	for _, old := range r.refSecrets { // a rotated value may still be in an answer
 		if !slices.Contains(secrets, old) {
