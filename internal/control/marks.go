@@ -67,6 +67,16 @@ func (m *marks) put(t target, c canceled) (fits bool) {
 	return true
 }
 
+// add keeps the marks of another set as well, as far as they fit.
+func (m *marks) add(others *marks) {
+	for t, c := range others.all {
+		m.put(t, c)
+	}
+	if others.droppedUntil.After(m.droppedUntil) {
+		m.droppedUntil = others.droppedUntil
+	}
+}
+
 // remove removes a mark if there is one. Nil has none.
 func (m *marks) remove(t target) {
 	if m == nil {

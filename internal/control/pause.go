@@ -108,7 +108,7 @@ func (s *Steering) tellPause() {
 
 const (
 	// pauseCheck is the time between two checks whether a pause is still in the bucket: `nats stream purge` removes it
-	// without a message that a watch would see.
+	// without a message that a watch would see. While there is no watch, a pause is noticed by it as well.
 	pauseCheck = 5 * time.Second
 
 	// sweepInterval is the time between two removals of expired marks.
@@ -123,7 +123,7 @@ func (s *Steering) keep(ctx context.Context) {
 			return
 		}
 		s.tellPause()
-		if _, paused := s.Paused(); paused {
+		if _, paused := s.Paused(); paused || s.isUnwatched() {
 			_ = s.readPause(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 				return s.bucket.message(ctx, PauseKey)
 			}) // while NATS is away, the last known pause counts
@@ -142,6 +142,8 @@ func (s *Steering) sleepWhilePaused(ctx context.Context) error {
 	wait := sweepInterval
 	if _, paused := s.pause.at(now); paused {
 		wait = min(pauseCheck, s.pause.ends.Sub(now))
+	} else if s.known && s.endWatch == nil {
+		wait = pauseCheck
 	}
 	s.mu.Unlock()
 	return timer.Sleep(ctx, wait, s.pauseChanged)

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -221,8 +222,25 @@ func (s *Steering) reconnects() uint64 {
 func (s *Steering) beginLook(reconnects uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.next != nil { // the look before was not completed
+		s.marks.add(s.next)
+	}
 	s.next = newMarks(s.budget)
 	s.lookAt = reconnects
+}
+
+// markStale notes that there is no watch: until the next look is complete, the bucket is asked for each task.
+func (s *Steering) markStale() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.knownAt = math.MaxUint64 // the connection is never made again so often
+}
+
+// isUnwatched reports whether the bucket can be used and is not watched now.
+func (s *Steering) isUnwatched() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known && s.endWatch == nil
 }
 
 // endLook forgets the marks that were not read again: their keys are gone.

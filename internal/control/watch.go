@@ -25,7 +25,7 @@ const (
 	scarceRetry = 5 * time.Minute
 
 	// heartbeat is the time between two signs of life of the consumer. Without one for twice as long the watch ends.
-	heartbeat = 5 * time.Second
+	heartbeat = time.Second
 
 	// stallTime is how long the watch waits for each message that the bucket had when it began.
 	stallTime = 10 * time.Second
@@ -85,6 +85,7 @@ func (s *Steering) noteEnd(err error, isConnected bool) {
 	if isRefused || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, errDenied) {
 		s.forget()
 	}
+	s.markStale()
 	s.settle()
 	level := zerolog.WarnLevel
 	if errors.Is(err, errReconnected) || !isConnected || err.Error() == s.problem {

@@ -200,3 +200,30 @@ func TestAMarkFromBeforeAReconnectIsKnownAtOnce(t *testing.T) {
 		t.Error("got a task that is not canceled right after a reconnect")
 	}
 }
+
+// The server may lose the consumer of a watch without a break of the connection. Until the watch is made again, the bucket
+// itself is asked.
+func TestAMarkIsKnownThoughTheWatchHasEnded(t *testing.T) {
+	s := newSteered(t, time.Hour)
+	s.run()
+	s.put("cancel.first", "")
+	s.eventually("first", "", true)
+	stream, err := s.js.Stream(t.Context(), names.Stream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for name := range stream.ConsumerNames(t.Context()).Name() {
+		if err := stream.DeleteConsumer(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.logged("cancellations and pauses not watched", 1)
+	s.put("cancel.second", "")
+	if _, canceled := s.Canceled(t.Context(), "second", ""); !canceled {
+		t.Error("got a task that is not canceled while there is no watch")
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("got the end of the watch after %v", took)
+	}
+}
