@@ -80,6 +80,9 @@ func (w *world) heal(ctx context.Context) error {
 
 // settle waits until there is an event for every task and no request is left.
 func (w *world) settle(ctx context.Context) error {
+	if err := w.publishDeferred(ctx, true); err != nil {
+		return err
+	}
 	return process.Until(ctx, "every task has finished", settleTime, func() error {
 		if err := w.finished(ctx, len(w.asked)); err != nil {
 			return err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -14,7 +13,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/test/chaos/verdict"
-	"github.com/capstan-worker/capstan/test/process"
 )
 
 // recipe says what the API does with a task, and how the task must end.
@@ -80,22 +78,34 @@ func (w *world) write(r recipe) (*asked, error) {
 
 // ask publishes a request for each recipe, and its copies.
 func (w *world) ask(ctx context.Context, recipes ...recipe) error {
+	if err := w.publishDeferred(ctx, false); err != nil {
+		return err
+	}
 	for _, r := range recipes {
 		a, err := w.write(r)
 		if err != nil {
 			return err
 		}
 		if a.cancel == canceledBefore {
-			if err := errors.Join(w.cancel(ctx, a.id), process.Pass(ctx, markTime)); err != nil {
+			if err := w.cancelAndDefer(ctx, a.id); err != nil {
 				return err
 			}
+			continue
 		}
-		for i := range a.want.Copies + 1 {
-			if err := w.publish(ctx, a, i); err != nil {
-				return err
-			}
+		if err := w.publishAll(ctx, a); err != nil {
+			return err
 		}
 		if err := w.cancelLater(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishAll publishes a request and its copies.
+func (w *world) publishAll(ctx context.Context, a *asked) error {
+	for i := range a.want.Copies + 1 {
+		if err := w.publish(ctx, a, i); err != nil {
 			return err
 		}
 	}

@@ -12,13 +12,20 @@ import (
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/control"
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/test/process"
 )
 
 // controlBucket is the default name of the bucket by which operators steer workers.
 const controlBucket = "task_control"
 
-// markTime is how long a worker may take to learn of a cancellation.
-const markTime = 500 * time.Millisecond
+// markTime is how long a worker may take to learn of a cancellation, also if the server has just lost its watch.
+const markTime = 10 * time.Second
+
+// deferral is a request that is published once its cancellation is known.
+type deferral struct {
+	index int // of the world's asked
+	due   time.Time
+}
 
 // cancellation says when a task is canceled.
 type cancellation int
@@ -58,6 +65,27 @@ func steered() []kind {
 // cancel marks a task as canceled.
 func (w *world) cancel(ctx context.Context, id string) error {
 	return w.steer(ctx, control.CancelPrefix+id, []byte("chaos"))
+}
+
+// cancelAndDefer cancels the task that was written last, and publishes its request later.
+func (w *world) cancelAndDefer(ctx context.Context, id string) error {
+	w.deferred = append(w.deferred, deferral{len(w.asked) - 1, time.Now().Add(markTime)})
+	return w.cancel(ctx, id)
+}
+
+// publishDeferred publishes the requests that are due, or waits for all of them.
+func (w *world) publishDeferred(ctx context.Context, wait bool) error {
+	for len(w.deferred) > 0 && (wait || !time.Now().Before(w.deferred[0].due)) {
+		first := w.deferred[0]
+		if err := process.Pass(ctx, time.Until(first.due)); err != nil {
+			return err
+		}
+		if err := w.publishAll(ctx, &w.asked[first.index]); err != nil {
+			return err
+		}
+		w.deferred = w.deferred[1:]
+	}
+	return nil
 }
 
 // steer writes a key of the control bucket until NATS has stored it. nil deletes the key.

@@ -67,10 +67,11 @@ type world struct {
 	core         *subscriber
 	deletions    []deletion
 	asked        []asked
-	recall       string   // the task that is canceled after the next request; empty: none
-	memory       int64    // limit for each worker that is started from now on, in bytes; 0: none
-	slack        usage    // how much more a worker may use after its tasks than before
-	notes        []string // problems that the scenario found, in addition to the verdict's
+	deferred     []deferral // the first is due first
+	recall       string     // the task that is canceled after the next request; empty: none
+	memory       int64      // limit for each worker that is started from now on, in bytes; 0: none
+	slack        usage      // how much more a worker may use after its tasks than before
+	notes        []string   // problems that the scenario found, in addition to the verdict's
 
 	measured []string              // what the scenario has measured, with names
 	unjudged bool                  // some of it was not judged
