@@ -52,6 +52,9 @@ type Steering struct {
 	known           bool
 	knownAt, lookAt uint64
 
+	stream    jetstream.Stream // of the latest watch, or nil; guarded by mu
+	askFailed time.Time        // when it did not answer; guarded by mu
+
 	endWatch context.CancelCauseFunc // nil if there is no watch; guarded by mu
 
 	warned  bool   // that there are too many marks; owned by the goroutine of Run
@@ -131,14 +134,41 @@ func (s *Steering) search(ctx context.Context, taskID, batch string) (task.Cance
 		keys = append(keys, CancelBatchPrefix+batch)
 	}
 	for _, key := range keys {
-		// The bucket logs why it cannot be read. Then nothing is canceled.
-		if msg, err := s.bucket.message(ctx, key); err == nil && msg != nil {
+		// If the bucket cannot be read, nothing is canceled.
+		if msg, err := s.ask(ctx, key); err == nil && msg != nil {
 			if c, valid := s.parseMark(msg); valid {
 				return c.Cancellation, true
 			}
 		}
 	}
 	return task.Cancellation{}, false
+}
+
+// askPause is for how long the bucket is not asked again after it did not answer.
+const askPause = time.Second
+
+// ask reads a key from the bucket. Unlike the bucket's own calls, it tries again soon after a failure: a cluster that has no
+// leader for a moment must not hide a cancellation for half a minute.
+func (s *Steering) ask(ctx context.Context, key string) (msg *jetstream.RawStreamMsg, err error) {
+	s.mu.Lock()
+	stream, failed := s.stream, s.askFailed
+	s.mu.Unlock()
+	switch {
+	case stream == nil:
+		return s.bucket.message(ctx, key)
+	case time.Since(failed) < askPause:
+		return nil, errUnusable
+	}
+	err = s.bucket.callAside(ctx, watching, func(ctx context.Context) (err error) {
+		msg, err = s.bucket.last(ctx, stream, key)
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		s.mu.Lock()
+		s.askFailed = time.Now()
+		s.mu.Unlock()
+	}
+	return msg, err
 }
 
 // parseMark reads a message of a cancel key. valid is false if it cancels nothing any more.
@@ -256,7 +286,7 @@ func (s *Steering) endLook() {
 // forget removes all marks and the pause, because the bucket cannot be used.
 func (s *Steering) forget() {
 	s.mu.Lock()
-	s.marks, s.next, s.known = newMarks(s.budget), nil, false
+	s.marks, s.next, s.known, s.stream = newMarks(s.budget), nil, false, nil
 	s.mu.Unlock()
 	s.setPause(pauseState{}, func(pauseState) bool { return true })
 }

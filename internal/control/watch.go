@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	// firstRetry and lastRetry are the waits before a watch is made again.
-	firstRetry = time.Second
-	lastRetry  = 30 * time.Second
+	// firstRetry and lastRetry are the waits before a watch is made again, and usableRetry is the last one if the bucket could
+	// be used before: then its server is in trouble, and operators may be waiting.
+	firstRetry  = time.Second
+	lastRetry   = 30 * time.Second
+	usableRetry = 3 * time.Second
 
 	// scarceRetry is the wait after NATS has refused a subscription because of a limit: the worker's own work needs them
 	// more than the watch.
@@ -65,6 +67,9 @@ func (s *Steering) Run(ctx context.Context) {
 		}
 		s.noteEnd(err, nc.IsConnected())
 		wait := retry.NextBackOff()
+		if s.isUnwatched() {
+			wait = min(wait, usableRetry)
+		}
 		early := reconnected
 		if errors.Is(err, errSubscriptions) {
 			wait, early = scarceRetry, nil
@@ -140,6 +145,12 @@ func (s *Steering) watch(ctx context.Context, reconnected <-chan nats.Status, co
 	return s.read(ctx, end, consumer, reconnects, complete)
 }
 
+func (s *Steering) setStream(stream jetstream.Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stream = stream
+}
+
 func (s *Steering) setEnd(end context.CancelCauseFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,6 +167,7 @@ func (s *Steering) openConsumer(ctx context.Context) (consumer jetstream.Consume
 		if err != nil {
 			return err
 		}
+		s.setStream(stream)
 		consumer, err = stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 			Description:    "what operators ask of a worker",
 			DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
