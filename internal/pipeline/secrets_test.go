@@ -192,3 +192,18 @@ func TestAllSecretsTogetherAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// The worker keeps only the beginning of a long answer, which may end within a secret.
+func TestASecretThatTheAPIRepeatsAtTheEndOfALongAnswerIsHidden(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key := strings.Repeat("0123456789abcdef", 500)
+	w.secrets(map[string]string{"key": key})
+	says, err := json.Marshal(map[string]any{"error": map[string]any{"code": 422, "message": "bad key " + key}})
+	must(t, err)
+	plan := anchortest.Plan{Submit: []anchortest.Fault{{Status: 422, Body: string(says)}}}
+	w.finish("w1", w.request(w.planned(plan, `,"secret_refs":{"KEY":"key"}`))(1))
+	if ev := w.wantOneEvent(task.Rejected, 0); ev.Error.Message != "the API refused it: 422: bad key [redacted:KEY]" {
+		t.Errorf("got %.200q", ev.Error.Message)
+	}
+}

@@ -31,7 +31,7 @@ func (s Secrets) Event(e Event) Event {
 	e.Result, e.RawResult = r.JSON(e.Result), r.JSON(e.RawResult)
 	if e.Error != nil {
 		clean := *e.Error
-		clean.Message = r.Text(clean.Message)
+		clean.Message = r.Text(s.Cut(clean.Message)) // what the API said may have been cut within a secret
 		e.Error = &clean
 	}
 	return e

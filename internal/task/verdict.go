@@ -136,7 +136,7 @@ func succeeded(raw, result json.RawMessage) Verdict {
 // half a secret would not be found later.
 func (r *Request) failed(code Code, raw json.RawMessage, message string) Verdict {
 	if len(message) > maxMessage {
-		message = truncate(r.Secrets.Text(message), maxMessage)
+		message = truncate(r.Secrets.Text(r.Secrets.Cut(message)), maxMessage)
 	}
 	v := Verdict{Error: NewError(code, message)}
 	if jsontext.Value(raw).Kind() != 'n' {
