@@ -179,7 +179,7 @@ func TestAWatchEndsWhereSubscriptionsAreScarce(t *testing.T) {
 func TestAMarkFromBeforeAReconnectIsKnownAtOnce(t *testing.T) {
 	s := newSteered(t, time.Hour)
 	for i := range 5000 {
-		if _, err := s.js.PublishAsync(fmt.Sprintf("$KV.%s.cancel.many-%d", names.Bucket, i), nil); err != nil {
+		if _, err := s.js.PublishAsync(fmt.Sprintf("$KV.%s.cancel.many-%d", names.Bucket, i), nil, jetstream.WithStallWait(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}
