@@ -13,6 +13,7 @@ import (
 	"github.com/fatih/color"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -34,7 +35,7 @@ type show struct {
 	t       *terminal
 	client  *client
 	records <-chan jetstream.KeyValueEntry
-	events  <-chan received
+	events  <-chan operator.Event
 	states  map[string]task.State // the last printed state of each unfinished task
 	tasks   []demoTask            // the demo's own unfinished tasks
 	counts  map[task.State]int    // of the demo's own finished tasks
@@ -167,9 +168,9 @@ func (s *show) record(entry jetstream.KeyValueEntry) {
 
 // event prints how a task ended, and judges it if it is one of the demo's own. Tasks that the user submits
 // meanwhile are only printed.
-func (s *show) event(ev received) {
+func (s *show) event(ev operator.Event) {
 	delete(s.states, ev.TaskID)
-	s.line(ev.TaskID, ev.RequestedAt, statusCell(ev.Status, describeStatus(ev.Event)), ev.answer())
+	s.line(ev.TaskID, ev.RequestedAt, statusCell(ev.Status, describeStatus(ev.Event)), answerText(ev))
 	for i, each := range s.tasks {
 		if each.id == ev.TaskID {
 			s.counts[ev.Status]++

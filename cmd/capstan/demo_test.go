@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -204,7 +205,7 @@ func TestDemoNamesTheTaskThatDidNotEndAsExpected(t *testing.T) {
 	s := &show{t: term, states: map[string]task.State{}, counts: map[task.State]int{}, tasks: demoTasks(demoAPI{})}
 	missing := s.tasks[2].id
 	for _, each := range slices.Clone(s.tasks) {
-		s.event(received{Event: task.Event{TaskID: each.id, Status: task.Succeeded}})
+		s.event(operator.Event{Event: task.Event{TaskID: each.id, Status: task.Succeeded}})
 	}
 	if got, want := len(s.tasks), 0; got != want {
 		t.Errorf("tasks left: got %d, want %d", got, want)

@@ -8,6 +8,7 @@ import (
 	"github.com/fatih/color"
 	"github.com/mattn/go-runewidth"
 
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -28,9 +29,9 @@ const (
 // eventLine is an event on one line: when the task finished, its id, its status, its run time, and its
 // result or error. The line has no line break and nothing that could control a terminal, whatever the event
 // contains.
-func eventLine(ev received) string {
+func eventLine(ev operator.Event) string {
 	return fmt.Sprintf("%s  %s  %s  %7s  %s",
-		faint(clock(ev.FinishedAt)), taskCell(ev.TaskID), statusCell(ev.Status, describeStatus(ev.Event)), runTime(ev.Event), ev.answer())
+		faint(clock(ev.FinishedAt)), taskCell(ev.TaskID), statusCell(ev.Status, describeStatus(ev.Event)), runTime(ev.Event), answerText(ev))
 }
 
 // taskCell is a task id, padded to the width of its column.
@@ -94,11 +95,11 @@ func rounded(d time.Duration) string {
 	}
 }
 
-// answer is the result or the error on one line, of at most about answerWidth columns. It does not fetch a
+// answerText is the result or the error on one line, of at most about answerWidth columns. It does not fetch a
 // large result, and names the object that holds it.
-func (ev received) answer() string {
+func answerText(ev operator.Event) string {
 	prefix := ""
-	if ev.replay {
+	if ev.Replay {
 		prefix = faint("(replay) ")
 	}
 	var text string

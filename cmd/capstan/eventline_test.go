@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -22,37 +23,37 @@ func TestEventIsOneReadableLine(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		ev   received
+		ev   operator.Event
 		want string
 	}{
 		{
 			"object",
-			received{Event: with(func(ev *task.Event) { ev.Result = json.RawMessage(`{"a":1}`) })},
+			operator.Event{Event: with(func(ev *task.Event) { ev.Result = json.RawMessage(`{"a":1}`) })},
 			`2025-03-04 05:06:07  ord-1842          ✓ succeeded             3.21s  {"a":1}`,
 		},
 		{
 			"text of two lines",
-			received{Event: with(func(ev *task.Event) { ev.Result = json.RawMessage(`"one\n two"`) })},
+			operator.Event{Event: with(func(ev *task.Event) { ev.Result = json.RawMessage(`"one\n two"`) })},
 			`2025-03-04 05:06:07  ord-1842          ✓ succeeded             3.21s  one two`,
 		},
 		{
 			"replay",
-			received{replay: true, Event: with(func(ev *task.Event) { ev.Result = json.RawMessage(`1`) })},
+			operator.Event{Replay: true, Event: with(func(ev *task.Event) { ev.Result = json.RawMessage(`1`) })},
 			`2025-03-04 05:06:07  ord-1842          ✓ succeeded             3.21s  (replay) 1`,
 		},
 		{
 			"large",
-			received{Event: with(func(ev *task.Event) { ev.ResultRef = &task.ResultRef{Bucket: "b", Name: "n", Size: 9} })},
+			operator.Event{Event: with(func(ev *task.Event) { ev.ResultRef = &task.ResultRef{Bucket: "b", Name: "n", Size: 9} })},
 			`2025-03-04 05:06:07  ord-1842          ✓ succeeded             3.21s  9 bytes in object store b under n`,
 		},
 		{
 			"failed",
-			received{Event: with(failed(task.SubmissionUnknown, "nobody knows"))},
+			operator.Event{Event: with(failed(task.SubmissionUnknown, "nobody knows"))},
 			`2025-03-04 05:06:07  ord-1842          ✗ submission_unknown    3.21s  nobody knows`,
 		},
 		{
 			"never submitted",
-			received{Event: with(func(ev *task.Event) {
+			operator.Event{Event: with(func(ev *task.Event) {
 				failed(task.Expired, "too late")(ev)
 				ev.SubmittedAt = time.Time{}
 			})},

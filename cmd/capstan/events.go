@@ -2,38 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-// received is an event as it was stored: what it says, and what its message says about it.
-type received struct {
-	task.Event
-	// raw is the body of the message, for output that must not lose members which this version does not
-	// know.
-	raw []byte
-	// id is the message id, by which NATS detects duplicates. It tells which request the event answers.
-	id string
-	// replay is set for a stored event that was published again, because a request repeats a finished task.
-	replay bool
-}
-
-// readEvent reads a message of the results stream. It returns false for a message that is not an event:
-// anyone who may publish to the subject can store something else there.
-func readEvent(header nats.Header, data []byte) (received, bool) {
-	r := received{raw: data, id: header.Get(nats.MsgIdHdr), replay: header.Get(publisher.ReplayHeader) == "true"}
-	err := json.Unmarshal(data, &r.Event)
-	return r, err == nil && r.TaskID != "" && r.Status.Ended()
-}
 
 // startAt configures a consumer to start at one of the stored events. last is the stream's last sequence, 0
 // if it never had a message.
@@ -64,7 +42,7 @@ func fromStart() startAt {
 // arrives, even through outages of NATS: an ordered consumer notices a gap and starts again behind the last
 // event that it delivered. The channel is never closed, so the receiver must also wait for ctx. While the
 // caller does not receive, later events wait at the server.
-func (c *client) follow(ctx context.Context, from startAt) (<-chan received, error) {
+func (c *client) follow(ctx context.Context, from startAt) (<-chan operator.Event, error) {
 	stream, err := c.js.Stream(ctx, c.cfg.Result.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, c.missing("stream", c.cfg.Result.Stream)
@@ -78,9 +56,9 @@ func (c *client) follow(ctx context.Context, from startAt) (<-chan received, err
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s: %w", c.cfg.Result.Stream, c.explain(ctx, err))
 	}
-	events := make(chan received)
+	events := make(chan operator.Event)
 	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
-		if ev, ok := readEvent(msg.Headers(), msg.Data()); ok {
+		if ev, ok := operator.ReadEvent(msg.Headers(), msg.Data()); ok {
 			// Without ctx, a receiver that has stopped would block the goroutine of the subscription forever.
 			select {
 			case events <- ev:
@@ -98,7 +76,7 @@ func (c *client) follow(ctx context.Context, from startAt) (<-chan received, err
 // await waits for the event that answers the request. events must come from a follow that began before the
 // request was published, or a quick answer is missed. At the end of ctx, its error says how to find the
 // event later: the task keeps running.
-func (p published) await(ctx context.Context, events <-chan received) (task.Event, error) {
+func (p published) await(ctx context.Context, events <-chan operator.Event) (task.Event, error) {
 	for {
 		select {
 		case ev := <-events:
@@ -118,9 +96,9 @@ func (p published) await(ctx context.Context, events <-chan received) (task.Even
 // isAnswered reports whether an event is the task's own, or answers this one request: a replay, or the refusal of an id
 // that is in use. The message id of such an event is the task id, the request's sequence and the time at which the stream
 // stored the request, separated by slashes. Workers of older versions wrote a dot and no time.
-func (p published) isAnswered(ev received) bool {
-	return ev.id == p.taskID || ev.TaskID == p.taskID &&
-		(strings.HasPrefix(ev.id, fmt.Sprintf("%s/%d/", p.taskID, p.seq)) || ev.id == fmt.Sprintf("%s.%d", p.taskID, p.seq))
+func (p published) isAnswered(ev operator.Event) bool {
+	return ev.MessageID == p.taskID || ev.TaskID == p.taskID &&
+		(strings.HasPrefix(ev.MessageID, fmt.Sprintf("%s/%d/", p.taskID, p.seq)) || ev.MessageID == fmt.Sprintf("%s.%d", p.taskID, p.seq))
 }
 
 // fetchResult fetches a result that did not fit into the event, and puts it there: in Result, or in

@@ -119,9 +119,7 @@ func (w *watchCmd) toTheEnd(ctx context.Context, t *terminal, c *client) error {
 		moment := time.Now().Add(-w.Since)
 		from.DeliverPolicy, from.OptStartTime = jetstream.DeliverByStartTimePolicy, &moment
 	}
-	note := func(ev operator.Event) {
-		w.print(t, received{Event: ev.Event, raw: ev.Raw, id: ev.MessageID, replay: ev.Replay})
-	}
+	note := func(ev operator.Event) { w.print(t, ev) }
 	if w.UntilNow {
 		err := c.queue().Events(from).Read(ctx, note)
 		if ctx.Err() != nil {
@@ -148,7 +146,7 @@ func (w *watchCmd) toTheEnd(ctx context.Context, t *terminal, c *client) error {
 
 // takes reports whether an event is to be printed. The event itself counts, and not its headers, which a publisher of an
 // older version did not set.
-func (w *watchCmd) takes(ev received) bool {
+func (w *watchCmd) takes(ev operator.Event) bool {
 	code := task.Code("")
 	if ev.Error != nil {
 		code = ev.Error.Code
@@ -162,7 +160,7 @@ func (w *watchCmd) takes(ev received) bool {
 // print prints an event that the filters take as a line for people or, with --json, as it was published: with members that
 // this version does not know, and without the white space that another publisher may have put in, so that each event stays
 // on one line.
-func (w *watchCmd) print(t *terminal, ev received) {
+func (w *watchCmd) print(t *terminal, ev operator.Event) {
 	if !w.takes(ev) {
 		return
 	}
@@ -171,7 +169,7 @@ func (w *watchCmd) print(t *terminal, ev received) {
 		return
 	}
 	var line bytes.Buffer
-	if json.Compact(&line, ev.raw) == nil { // readEvent accepted it
+	if json.Compact(&line, ev.Raw) == nil { // operator.ReadEvent accepted it
 		t.printf("%s\n", escapeControls(line.String()))
 	}
 }
