@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -182,20 +181,6 @@ func checkRequest(cfg app.Config, request []byte) error {
 	if now := time.Now(); !r.ExpiresAt.IsZero() && r.ExpiresAt.Before(now) {
 		return usageError{fmt.Errorf("expires_at (--expires-at) must be later than now, %s (got %s)",
 			now.UTC().Format(time.RFC3339), r.ExpiresAt.Format(time.RFC3339))}
-	}
-	return nil
-}
-
-// checkTaskID returns a usageError for an id that no task can have. It puts the id into a minimal request,
-// because the rule belongs to the package that reads requests. Without this check, the user would only
-// learn that there is no record of the id, or that it is no valid key.
-func checkTaskID(id string) error {
-	request, err := json.Marshal(map[string]string{"prompt": "p", "url": "https://example.com", "task_id": id})
-	if err != nil {
-		return err
-	}
-	if _, err := task.ParseRequest(task.Delivery{Data: request}, task.Defaults{}); err != nil {
-		return usageError{err}
 	}
 	return nil
 }

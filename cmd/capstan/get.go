@@ -29,8 +29,8 @@ Examples:
 // Run shows the task. It returns an error if there is no trace of the task. An event that has expired and a large result
 // that cannot be fetched are only noted: the record is still worth showing. A task that failed is no error here.
 func (g *getCmd) Run(ctx context.Context, t *terminal) error {
-	if err := checkTaskID(g.Task); err != nil {
-		return err
+	if err := operator.CheckTaskID(g.Task); err != nil {
+		return usageError{err}
 	}
 	c, err := connect()
 	if err != nil {

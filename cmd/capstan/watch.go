@@ -93,7 +93,7 @@ func (w *watchCmd) check() (err error) {
 		return errors.New("--until-done needs --batch NAME: it ends when the batch is done")
 	}
 	for _, id := range w.Task {
-		if err := checkTaskID(id); err != nil {
+		if err := operator.CheckTaskID(id); err != nil {
 			return fmt.Errorf("--task: %w", err)
 		}
 	}

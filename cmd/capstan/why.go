@@ -22,8 +22,8 @@ Example:
 
 // Run prints the sentences. It fails if there is no trace of the task.
 func (w *whyCmd) Run(ctx context.Context, t *terminal) error {
-	if err := checkTaskID(w.Task); err != nil {
-		return err
+	if err := operator.CheckTaskID(w.Task); err != nil {
+		return usageError{err}
 	}
 	c, err := connect()
 	if err != nil {
