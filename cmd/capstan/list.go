@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,7 +58,12 @@ func (l *listCmd) Run(ctx context.Context, t *terminal) error {
 		return nil
 	}
 	if l.JSON {
-		return t.printLines(entries)
+		for _, e := range entries {
+			if err := t.printJSONLine(e); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	for _, line := range listLines(entries) {
 		t.printf("%s\n", line)
@@ -112,18 +116,6 @@ func checkOneOf[T ~string](flag, name string, known []T) error {
 		names[i] = string(k)
 	}
 	return fmt.Errorf("%s must be one of %s (got %q)", flag, strings.Join(names, ", "), oneLine(name, 80))
-}
-
-// printLines prints each value as JSON on a line of its own.
-func (t *terminal) printLines(entries []operator.Entry) error {
-	for _, e := range entries {
-		line, err := json.Marshal(e)
-		if err != nil {
-			return fmt.Errorf("encode task %s: %w", e.ID, err)
-		}
-		t.printf("%s\n", escapeControls(string(line)))
-	}
-	return nil
 }
 
 // Columns of a list, in columns of the terminal. A longer id is not cut.

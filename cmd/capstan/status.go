@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -88,12 +87,7 @@ func (s *statusCmd) watch(ctx context.Context, t *terminal, view *operator.View)
 func (s *statusCmd) print(t *terminal, status operator.Status, shown *screen) error {
 	switch {
 	case s.JSON && s.Watch:
-		line, err := json.Marshal(status)
-		if err != nil {
-			return fmt.Errorf("encode the status: %w", err)
-		}
-		t.printf("%s\n", escapeControls(string(line)))
-		return nil
+		return t.printJSONLine(status)
 	case s.JSON:
 		return t.printJSON(status)
 	default:

@@ -80,24 +80,18 @@ func oneLine(text string, width int) string {
 // printJSON prints a value as indented JSON, for people and for programs. It escapes characters that could
 // control a terminal, which does not change the value. The error means that the value cannot be encoded,
 // and then nothing is printed.
-func (t *terminal) printJSON(v any) error {
+func (t *terminal) printJSON(v any) error { return t.encodeJSON(v, "  ") }
+
+// printJSONLine prints a value as JSON on one line, for programs that read line by line. See printJSON.
+func (t *terminal) printJSONLine(v any) error { return t.encodeJSON(v, "") }
+
+// encodeJSON prints a value as JSON, on one line if indent is empty.
+func (t *terminal) encodeJSON(v any, indent string) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	// The output is not HTML. The escape \u003c for < would make markup hard to read.
 	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(v); err != nil {
-		return fmt.Errorf("encode the output: %w", err)
-	}
-	t.printf("%s", escapeControls(text.String()))
-	return nil
-}
-
-// printJSONLine prints a value as JSON on one line, for programs that read line by line. See printJSON.
-func (t *terminal) printJSONLine(v any) error {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", indent)
 	if err := encoder.Encode(v); err != nil {
 		return fmt.Errorf("encode the output: %w", err)
 	}
