@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +33,7 @@ func statusLines(s operator.Status) (lines []string) {
 	row("running", "%d%s", s.Running+s.Submitting, submittingText(s))
 	row("ended", "%d succeeded, %d failed", s.Succeeded, s.Failed)
 	if s.Failed > 0 {
-		for i, line := range wrapped(counts(s.FailedByCode), statusWidthMax-statusName-2) {
+		for i, line := range wrapped(codesText(s.FailedByCode), statusWidthMax-statusName-2) {
 			row([]string{"failed", ""}[i], "%s", line)
 		}
 	}
@@ -83,7 +81,7 @@ func waitingText(s operator.Status) string {
 	text += fmt.Sprintf(" (%d queued, %d on workers", s.Queued, s.Waiting)
 	delete(s.WaitsFor, "")
 	if len(s.WaitsFor) > 0 {
-		text += ": " + counts(s.WaitsFor)
+		text += ": " + codesText(s.WaitsFor)
 	}
 	return text + ")"
 }
@@ -94,21 +92,6 @@ func submittingText(s operator.Status) string {
 		return ""
 	}
 	return fmt.Sprintf(" (%d of them being submitted)", s.Submitting)
-}
-
-// counts is "timeout 3, step_limit 1", the largest first.
-func counts[K ~string](by map[K]int) string {
-	keys := slices.SortedFunc(maps.Keys(by), func(a, b K) int {
-		if by[a] != by[b] {
-			return by[b] - by[a]
-		}
-		return strings.Compare(string(a), string(b))
-	})
-	parts := make([]string, len(keys))
-	for i, key := range keys {
-		parts[i] = fmt.Sprintf("%s %d", key, by[key])
-	}
-	return strings.Join(parts, ", ")
 }
 
 // wrapped splits a text at a comma into two lines, if one does not do.

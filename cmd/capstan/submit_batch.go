@@ -11,7 +11,6 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/operator"
-	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // batchFlags are the flags for many requests in one file.
@@ -274,8 +273,8 @@ func tallyText(t operator.Tally) string {
 	return text
 }
 
-// codesText lists codes with their numbers, the most frequent first.
-func codesText(codes map[task.Code]int) string {
+// codesText lists codes, or reasons, with their numbers, the most frequent first.
+func codesText[K ~string](codes map[K]int) string {
 	var parts []string
 	for _, code := range byCount(codes) {
 		parts = append(parts, fmt.Sprintf("%s %d", oneLine(string(code), messageWidth), codes[code]))
