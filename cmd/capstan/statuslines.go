@@ -131,22 +131,9 @@ func doneText(s operator.Status) string {
 	case s.Open() == 0:
 		return "all have ended"
 	case s.Done.IsKnown():
-		return fmt.Sprintf("at %s, in %s (between %s and %s)", estimated(s.Done.At, s.At), roughly(s.Done.At.Sub(s.At)), estimated(s.Done.From, s.At), estimated(s.Done.To, s.At))
+		return fmt.Sprintf("at %s, in %s (between %s and %s)", operator.Clock(s.Done.At, s.At), roughly(s.Done.At.Sub(s.At)), operator.Clock(s.Done.From, s.At), operator.Clock(s.Done.To, s.At))
 	default:
 		return "unknown: " + s.Done.Unknown
-	}
-}
-
-// estimated is a moment in local time: with seconds if it is near, and with the date unless it is that of now.
-func estimated(at, now time.Time) string {
-	local, today := at.Local(), now.Local()
-	switch {
-	case local.Year() != today.Year() || local.YearDay() != today.YearDay():
-		return local.Format("Jan 2 15:04")
-	case at.Sub(now).Abs() < 10*time.Minute:
-		return local.Format(time.TimeOnly)
-	default:
-		return local.Format("15:04")
 	}
 }
 

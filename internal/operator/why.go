@@ -246,19 +246,8 @@ func (s *Status) operatorsPause() *PausedBy {
 	return nil
 }
 
-// clock returns a moment as people say it, in local time: with the date if that is not today's, and with seconds if it is
-// near.
-func (f *finding) clock(at time.Time) string {
-	local, now := at.Local(), f.status.At.Local()
-	switch {
-	case local.Year() != now.Year() || local.YearDay() != now.YearDay():
-		return local.Format("Jan 2 15:04")
-	case at.Sub(f.status.At).Abs() < 10*time.Minute:
-		return local.Format(time.TimeOnly)
-	default:
-		return local.Format("15:04")
-	}
-}
+// clock returns a moment as seen from the finding's. See Clock.
+func (f *finding) clock(at time.Time) string { return Clock(at, f.status.At) }
 
 // ordinal is 1st, 2nd, 3rd and so on.
 func ordinal(n int) string {
