@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
@@ -160,6 +161,13 @@ func TestGetShowsAQueuedTask(t *testing.T) {
 		if status, out, errs := runTool(t, command, "nobody"); status != exitFailed || out != "" || !strings.Contains(errs, `no record of task "nobody"`) {
 			t.Errorf("%s nobody: got %d, %s%s", command, status, out, errs)
 		}
+	}
+}
+
+func TestWatchingAStatusExplainsWhyItCannotBegin(t *testing.T) {
+	t.Setenv("NATS_URL", natstest.Run(t, &server.Options{}).ClientURL())
+	if status, out, errs := runTool(t, "status", "--watch"); status != exitNATS || out != "" || !strings.Contains(errs, "check NATS_JS_DOMAIN") {
+		t.Errorf("got %d, %s%s, want %d and what to check", status, out, errs, exitNATS)
 	}
 }
 

@@ -52,11 +52,11 @@ func (s *statusCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	connected, stop := c.whileConnected(ctx)
 	defer stop()
-	return s.watch(connected, t, view)
+	return s.watch(connected, t, c, view)
 }
 
 // watch shows the status until ctx ends. A look that fails is noted, and the next one may succeed: NATS may be away.
-func (s *statusCmd) watch(ctx context.Context, t *terminal, view *operator.View) error {
+func (s *statusCmd) watch(ctx context.Context, t *terminal, c *client, view *operator.View) error {
 	shown := &screen{t: t, redraws: t.redraws() && !s.JSON}
 	tick := time.NewTicker(refreshTime)
 	defer tick.Stop()
@@ -66,10 +66,10 @@ func (s *statusCmd) watch(ctx context.Context, t *terminal, view *operator.View)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil && first:
-			return err
+			return c.explain(ctx, err)
 		case err != nil:
 			shown.forget()
-			t.complain(err)
+			t.complain(c.explain(ctx, err))
 		default:
 			if err := s.print(t, status, shown); err != nil {
 				return err
