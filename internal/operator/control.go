@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -50,17 +49,16 @@ func (q Queue) limit(ctx context.Context) (limits.Cap, error) {
 	return c, nil
 }
 
-// pause returns an operator's pause of all submissions, or nil if there is none, or if it is over.
-func (q Queue) pause(ctx context.Context, now time.Time) (*task.Pause, error) {
-	value, err := q.controlValue(ctx, control.PauseKey)
-	if err != nil || value == nil {
+// pause returns the pause that workers obey, or nil if there is none. The error is a *MissingError without the bucket.
+func (q Queue) pause(ctx context.Context) (*task.Pause, error) {
+	asking, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	s, err := q.controlStream(asking)
+	if err != nil {
 		return nil, err
 	}
-	p := task.ParsePause(value)
-	if !p.Until.IsZero() && !now.Before(p.Until) {
-		return nil, nil
-	}
-	return &p, nil
+	p, _, err := q.currentPause(asking, s)
+	return p, err
 }
 
 // cancellation returns the mark by which a task or its batch is canceled, or nil if there is none.

@@ -153,7 +153,7 @@ func (v *View) readControl(ctx context.Context, s *Status, l line) {
 	if err != nil { // the second call would not be answered either
 		return
 	}
-	p, err := v.q.pause(ctx, s.At)
+	p, err := v.q.pause(ctx)
 	s.note(err)
 	if p != nil {
 		s.Pauses = append(s.Pauses, PausedBy{By: "operator", Reason: p.String(), Until: p.Until})

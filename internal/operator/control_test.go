@@ -1,0 +1,36 @@
+package operator_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+)
+
+func TestAPauseThatWorkersIgnoreIsNotShown(t *testing.T) {
+	d := newDesk(t)
+	d.put("task_control", "pause", `{"reason":"maintenance"}`)
+	if s := d.look(d.View("")); len(s.Pauses) != 1 {
+		t.Fatalf("got %+v, want the pause", s.Pauses)
+	}
+	d.Config.Tracker.TTL = time.Nanosecond // the pause is older than that
+	if s := d.look(d.View("")); len(s.Pauses) != 0 {
+		t.Errorf("too old: got %+v, want none", s.Pauses)
+	}
+}
+
+func TestAPauseInTheBucketOfAnotherApplicationIsNotShown(t *testing.T) {
+	d := newDesk(t)
+	if err := d.JS.DeleteKeyValue(t.Context(), "task_control"); err != nil {
+		t.Fatal(err)
+	}
+	natstest.Stream(t, d.JS, jetstream.StreamConfig{Name: "KV_task_control", Subjects: []string{"$KV.task_control.>"}, MaxMsgsPerSubject: 1})
+	d.put("task_control", "pause", "theirs")
+	s := d.look(d.View(""))
+	if len(s.Pauses) != 0 || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "bucket task_control belongs to another application") {
+		t.Errorf("got pauses %+v and notes %q, want none and whose bucket it is", s.Pauses, s.Notes)
+	}
+}
