@@ -95,10 +95,10 @@ func advice(code task.Code) string {
 	}
 }
 
-// again says whether the task can be run again.
+// again says how to find out whether the task can be run again: redrive knows its other runs, and what was redacted.
 func again(code task.Code, id string) string {
 	if code.Retryable() {
-		return "It can be run again: capstan redrive --task " + id + "."
+		return "capstan redrive --task " + id + " shows whether it can be run again."
 	}
 	return "The same request would fail again."
 }

@@ -124,7 +124,7 @@ func TestWhySaysHowATaskEndedAndWhatToDo(t *testing.T) {
 		got := operator.Explain(operator.Task{ID: "ord-7", State: state, Event: ev}, full(nil), 0, operator.Estimate{}, operator.Estimate{})
 		want := "The same request would fail again."
 		if code.Retryable() {
-			want = "It can be run again: capstan redrive --task ord-7."
+			want = "capstan redrive --task ord-7 shows whether it can be run again."
 		}
 		if !strings.HasSuffix(got, want) || !strings.Contains(got, "the page was away. ") || strings.Contains(got, "does not know the code") {
 			t.Errorf("%s: got %s, want the message, advice and %q", code, got, want)
