@@ -46,9 +46,23 @@ func TestAStatusFitsOnOneScreen(t *testing.T) {
 			t.Errorf("got %d columns, want 80 at most: %s", runewidth.StringWidth(line), line)
 		}
 	}
-	for _, want := range []string{"at least 200012 (200000 queued, 12 on workers: plan 7, rate 2)", "13 (3 of them being submitted)", "123 tasks a minute", "in 5h00m (between ", "and 95 more", "timeout 10,\n"} {
+	for _, want := range []string{"at least 200012 (200000 queued, 12 on workers: plan 7, rate 2)", "13 (3 of them being submitted)", "123 tasks a minute", "in 5h00m (between ", "and 98 more", "and 95 more", "timeout 10,\n"} {
 		if !strings.Contains(strings.Join(lines, "\n"), want) {
 			t.Errorf("got\n%s\nwant %q in it", strings.Join(lines, "\n"), want)
+		}
+	}
+}
+
+func TestALongReasonOfAPauseIsShownWhole(t *testing.T) {
+	reason := "the shop is being updated, and its prices are wrong until then"
+	s := operator.Status{At: time.Now(), Pauses: []operator.PausedBy{
+		{By: operator.ByOperator, Operator: "ada", Reason: reason, Until: time.Now().AddDate(0, 0, 2)},
+		{By: strings.Repeat("worker-6f9c7d5b4-x2x9z, ", 20), Reason: "paused until 2026-11-26T02:00:00Z: no_credits: the account has no credits"},
+	}}
+	got := strings.Join(strings.Fields(strings.Join(statusLines(s), "\n")), " ")
+	for _, want := range []string{"paused paused by ada until " + operator.Clock(s.Pauses[0].Until, s.At) + ": " + reason, "x2x9z,…: " + s.Pauses[1].Reason + " workers"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %s\nwant %q in it", got, want)
 		}
 	}
 }
@@ -65,7 +79,7 @@ func TestAStatusSaysWhatIsNotKnown(t *testing.T) {
 		"3 of 25 tasks in progress":                                  {Limit: operator.LimitUse{InFlight: 25, Held: 3}},
 		"10 of 10 tasks in progress, plan 25 (the API refused more)": {Limit: operator.LimitUse{InFlight: 10, Held: 10, Plan: 25, Reason: "the API refused more"}},
 		"0.5 tasks a minute":                                         {PerMinute: 0.5},
-		"operator: paused by ada: wrong prices":                      {Pauses: []operator.PausedBy{{By: "operator", Reason: "paused by ada: wrong prices"}}},
+		"paused      paused by ada: wrong prices":                    {Pauses: []operator.PausedBy{{By: "operator", Operator: "ada", Reason: "wrong prices"}}},
 	} {
 		s.At = time.Now()
 		if got := strings.Join(statusLines(s), "\n"); !strings.Contains(got, want) {

@@ -13,7 +13,9 @@ import (
 const (
 	statusWidthMax = 80
 	statusName     = 10 // columns of the names
-	mostPauses     = 4
+	statusText     = statusWidthMax - statusName - 2
+	pauserWidth    = 24
+	mostPauseRows  = 4
 	mostWorkers    = 5
 	mostNotes      = 3
 )
@@ -21,7 +23,7 @@ const (
 // statusLines is a status for people: at most 24 lines of 80 columns.
 func statusLines(s operator.Status) (lines []string) {
 	row := func(name, format string, args ...any) {
-		text := oneLine(fmt.Sprintf(format, args...), statusWidthMax-statusName-2)
+		text := oneLine(fmt.Sprintf(format, args...), statusText)
 		lines = append(lines, strings.TrimRight(faint(fmt.Sprintf("%-*s", statusName, name))+"  "+text, " "))
 	}
 	title := "all tasks"
@@ -33,7 +35,7 @@ func statusLines(s operator.Status) (lines []string) {
 	row("running", "%d%s", s.Running+s.Submitting, submittingText(s))
 	row("ended", "%d succeeded, %d failed", s.Succeeded, s.Failed)
 	if s.Failed > 0 {
-		for i, line := range wrapped(codesText(s.FailedByCode), statusWidthMax-statusName-2) {
+		for i, line := range wrapped(codesText(s.FailedByCode), ", ") {
 			row([]string{"failed", ""}[i], "%s", line)
 		}
 	}
@@ -46,13 +48,7 @@ func statusLines(s operator.Status) (lines []string) {
 
 // listRows adds a row for each pause, worker and note, as far as there is room.
 func listRows(s operator.Status, row func(name, format string, args ...any)) {
-	for i, pause := range s.Pauses {
-		if i == mostPauses {
-			row("", "and %d more", len(s.Pauses)-i)
-			break
-		}
-		row("paused", "%s: %s", pause.By, pause.Reason)
-	}
+	pauseRows(s, row)
 	row("workers", "%s", workersText(s.Workers))
 	for i, w := range s.Workers {
 		if i == mostWorkers {
@@ -66,6 +62,30 @@ func listRows(s operator.Status, row func(name, format string, args ...any)) {
 			row("note", "%s", note)
 		}
 	}
+}
+
+// pauseRows adds up to two rows for each pause, as far as there is room.
+func pauseRows(s operator.Status, row func(name, format string, args ...any)) {
+	rows := 0
+	for i, pause := range s.Pauses {
+		lines := wrapped(whyPaused(pause, s.At), " ")
+		if rows += len(lines); rows > mostPauseRows {
+			row("", "and %d more", len(s.Pauses)-i)
+			return
+		}
+		for i, line := range lines {
+			row([]string{"paused", ""}[i], "%s", line)
+		}
+	}
+}
+
+// whyPaused says why nothing is submitted and, unless it is an operator's pause, on which workers.
+func whyPaused(p operator.PausedBy, now time.Time) string {
+	text := oneLine(p.Text(now), messageWidth)
+	if p.By == operator.ByOperator {
+		return text
+	}
+	return oneLine(p.By, pauserWidth) + ": " + text
 }
 
 // waitingText is how many tasks wait, where, and for what.
@@ -94,16 +114,17 @@ func submittingText(s operator.Status) string {
 	return fmt.Sprintf(" (%d of them being submitted)", s.Submitting)
 }
 
-// wrapped splits a text at a comma into two lines, if one does not do.
-func wrapped(text string, width int) []string {
-	if len(text) <= width {
+// wrapped splits a text behind a separator into two lines, if one does not do.
+func wrapped(text, separator string) []string {
+	if len(text) <= statusText {
 		return []string{text}
 	}
-	cut := strings.LastIndex(text[:width], ", ")
+	cut := strings.LastIndex(text[:statusText], separator)
 	if cut < 0 {
 		return []string{text}
 	}
-	return []string{text[:cut+1], text[cut+2:]}
+	cut += len(separator)
+	return []string{text[:cut], text[cut:]}
 }
 
 // rateText is how many tasks end in a minute.

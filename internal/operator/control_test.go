@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
@@ -32,5 +33,24 @@ func TestAPauseInTheBucketOfAnotherApplicationIsNotShown(t *testing.T) {
 	s := d.look(d.View(""))
 	if len(s.Pauses) != 0 || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "bucket task_control belongs to another application") {
 		t.Errorf("got pauses %+v and notes %q, want none and whose bucket it is", s.Pauses, s.Notes)
+	}
+}
+
+// An operator's pause does not hide what else stops a worker, and no other pause passes for it.
+func TestWhatAWorkerSaysBesidesAnOperatorsPauseIsShown(t *testing.T) {
+	d := newDesk(t)
+	d.put("task_control", "pause", `{"reason":"maintenance","by":"ada"}`)
+	d.worker(fleet.Status{Worker: "w1", Submissions: "paused by ada: maintenance"})
+	d.worker(fleet.Status{Worker: "w2", Submissions: "paused by ada: maintenance; paused until 02:00: no credits"})
+	d.worker(fleet.Status{Worker: "w3", Submissions: "paused by ada: maintenance of the shop"})
+	d.worker(fleet.Status{Worker: "w4", Submissions: "ok"})
+	d.worker(fleet.Status{Worker: "w5"})
+	var got []string
+	for _, p := range d.look(d.View("")).Pauses {
+		got = append(got, p.By+": "+p.Reason)
+	}
+	want := "operator: maintenance\nw3: paused by ada: maintenance of the shop\nw2: paused until 02:00: no credits"
+	if strings.Join(got, "\n") != want {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), want)
 	}
 }

@@ -73,9 +73,9 @@ func (s *Status) start(t tally, toSubmit bool) (from time.Time, unknown string) 
 	}
 	for _, p := range s.Pauses {
 		switch {
-		case p.By == "operator" && p.Until.IsZero():
-			return time.Time{}, "submissions are " + p.Reason
-		case p.By == "operator":
+		case p.By == ByOperator && p.Until.IsZero():
+			return time.Time{}, "submissions are " + p.Text(s.At)
+		case p.By == ByOperator:
 			return p.Until, ""
 		}
 	}

@@ -95,7 +95,7 @@ func (f *finding) queued() string {
 	case f.task.Cancel != nil:
 		return fmt.Sprintf("%s is %s. It is queued until a worker takes it, and is never submitted.", id, f.task.Cancel)
 	case pause != nil:
-		return fmt.Sprintf("%s waits: submissions are %s. %s", id, pause.Reason, f.inLine())
+		return fmt.Sprintf("%s waits: submissions are %s. %s", id, pause.Text(s.At), f.inLine())
 	case len(s.Workers) == 0 && s.Limit.Held == 0:
 		return fmt.Sprintf("%s is queued, and no worker answers: start one, or run capstan check with its settings. It is %s in line.", id, ordinal(f.place))
 	default:
@@ -135,7 +135,7 @@ func (f *finding) reason() string {
 	switch r.WaitsFor {
 	case task.ForPause:
 		for _, p := range f.status.Pauses { // an operator's comes first
-			return "waits: submissions are " + withPaused(p.Reason)
+			return "waits: submissions are " + withPaused(p.Text(f.status.At))
 		}
 		return "waits: submissions are paused" + until
 	case task.ForRate:
@@ -239,7 +239,7 @@ func (f *finding) inLine() string {
 // operatorsPause returns the pause of an operator, or nil.
 func (s *Status) operatorsPause() *PausedBy {
 	for i := range s.Pauses {
-		if s.Pauses[i].By == "operator" {
+		if s.Pauses[i].By == ByOperator {
 			return &s.Pauses[i]
 		}
 	}

@@ -42,7 +42,7 @@ func TestWhySaysWhatATaskWaitsFor(t *testing.T) {
 		return t
 	}
 	paused := full(func(s *operator.Status) {
-		s.Pauses = []operator.PausedBy{{By: "operator", Reason: "paused by ada: maintenance"}}
+		s.Pauses = []operator.PausedBy{{By: "operator", Operator: "ada", Reason: "maintenance"}}
 	})
 	for _, tc := range []struct {
 		name   string

@@ -4,15 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
 	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // startWorker starts a worker that holds two tasks at once, and stops it at the end of the test.
@@ -99,5 +103,36 @@ func TestTasksOfARunningWorkerAreSeen(t *testing.T) {
 	})
 	if got := d.list(operator.Listing{States: []operator.State{"succeeded"}}); len(strings.Fields(got)) != 5 {
 		t.Errorf("got %q, want all five", got)
+	}
+}
+
+// The workers repeat an operator's pause in their own status.
+func TestAPauseIsShownOnceWithItsReason(t *testing.T) {
+	api := anchortest.New()
+	if err := api.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(api.Close)
+	d := newDesk(t)
+	d.startWorker(api)
+	until := time.Now().Add(2 * time.Hour).UTC().Truncate(time.Second)
+	natstest.Eventually(t, func() error { // the worker creates what is missing
+		_, err := d.Pause(t.Context(), task.Pause{By: "ada", Until: until, Reason: "the shop is being updated"})
+		return err
+	})
+	natstest.Eventually(t, func() error {
+		all, err := fleet.All(t.Context(), d.Conn)
+		if err == nil && (len(all) != 1 || !strings.HasPrefix(all[0].Submissions, "paused by ada until ")) {
+			err = fmt.Errorf("got %+v, want the worker paused", all)
+		}
+		return err
+	})
+	want := operator.PausedBy{By: operator.ByOperator, Operator: "ada", Reason: "the shop is being updated", Until: until}
+	s := d.look(d.View(""))
+	if !slices.Equal(s.Pauses, []operator.PausedBy{want}) {
+		t.Errorf("got %+v, want %+v only", s.Pauses, want)
+	}
+	if got, want := s.Pauses[0].Text(s.At), "paused by ada until "+operator.Clock(until, s.At)+": the shop is being updated"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
