@@ -1,0 +1,218 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// toolCommand is what a command of the tool does with a queue.
+type toolCommand func(ctx context.Context, q operator.Queue) error
+
+// commands are the commands of the tool, without their output. Each can run once, after prepareCommands.
+func (g *guarded) commands() map[string]toolCommand {
+	return map[string]toolCommand{
+		"capstan submit": func(ctx context.Context, q operator.Queue) error {
+			_, err := q.JS.Publish(ctx, "tasks.request", g.request("single", done))
+			return err
+		},
+		"capstan submit --wait":      g.submitsAndFollows("waited", false),
+		"capstan submit -f":          g.submitsAFile,
+		"capstan submit -f --wait":   g.submitsAndFollows("batch", true),
+		"capstan watch":              readsEvents,
+		"capstan watch --until-done": followsABatch,
+		"capstan list": func(ctx context.Context, q operator.Queue) error {
+			_, _, err := q.List(ctx, operator.Listing{})
+			return err
+		},
+		"capstan get":     finds,
+		"capstan why":     explains,
+		"capstan status":  seesStatus,
+		"capstan cancel":  g.cancels,
+		"capstan pause":   g.pauses,
+		"capstan resume":  g.resumes,
+		"capstan redrive": redrives,
+	}
+}
+
+// prepareCommands starts a worker and has it run tasks: one that runs on, one that has ended, one that failed, and a request
+// that is refused.
+func (g *guarded) prepareCommands() *worker {
+	g.t.Helper()
+	p := g.start("w1", g.guardedEnv()...)
+	natstest.Eventually(g.t, func() error { return p.logged("worker is ready") })
+	g.submit("runs", blocked)
+	g.submit("ended", done, `"batch":"night"`)
+	g.submit("failed", anchortest.Plan{State: "FAILED", Error: "no"})
+	g.publish("{broken")
+	g.waitEvents(3)
+	g.waitState("runs", task.Running)
+	natstest.Eventually(g.t, func() error { // a letter is stored after the event
+		if n := len(g.bodies("TASK_DEAD")); n != 2 {
+			return fmt.Errorf("got %d dead letters, want 2", n)
+		}
+		all, err := fleet.All(g.t.Context(), g.nc)
+		if err == nil && len(all) != 1 { // it joins after its first pull
+			err = fmt.Errorf("got %d workers, want 1", len(all))
+		}
+		return err
+	})
+	return p
+}
+
+// batch returns n requests of a batch.
+func (g *guarded) batch(name string, n int, q operator.Queue) (*operator.Batch, error) {
+	var lines []string
+	for i := range n {
+		lines = append(lines, string(g.request(fmt.Sprint(name, i), done)))
+	}
+	return operator.Read(operator.File{Name: "a.jsonl", Data: []byte(strings.Join(lines, "\n")), Format: operator.JSONLines, Batch: name}, q.Config)
+}
+
+// submitsAFile looks for few tasks, which is done one by one, and for many, and sends the few.
+func (g *guarded) submitsAFile(ctx context.Context, q operator.Queue) error {
+	for _, n := range []int{300, 3} {
+		b, err := g.batch("file", n, q)
+		if err != nil {
+			return err
+		}
+		sub, err := q.Prepare(ctx, b)
+		if err != nil {
+			return err
+		}
+		if n < 10 {
+			return sub.Send(ctx, n)
+		}
+	}
+	return nil
+}
+
+// submitsAndFollows sends a batch, and waits for its events. Only with look does it look for its tasks before.
+func (g *guarded) submitsAndFollows(name string, look bool) toolCommand {
+	return func(ctx context.Context, q operator.Queue) error {
+		if !look {
+			if _, err := q.JS.Publish(ctx, "tasks.request", g.request(name, done)); err != nil {
+				return err
+			}
+			return readsEvents(ctx, q)
+		}
+		b, err := g.batch(name, 3, q)
+		if err != nil {
+			return err
+		}
+		sub, err := q.Prepare(ctx, b)
+		if err != nil {
+			return err
+		}
+		reading, stop := context.WithCancel(ctx)
+		defer stop()
+		results, err := sub.Follow(reading)
+		if err != nil {
+			return err
+		}
+		return errors.Join(sub.Send(ctx, 3), results.Wait(ctx, 3, nil))
+	}
+}
+
+// readsEvents reads the stored events, as the commands do that wait for some.
+func readsEvents(ctx context.Context, q operator.Queue) error {
+	read := 0
+	err := q.Events(jetstream.OrderedConsumerConfig{}).Read(ctx, func(operator.Event) { read++ })
+	if err == nil && read < 3 {
+		err = fmt.Errorf("got %d events, want 3 or more", read)
+	}
+	return err
+}
+
+func followsABatch(ctx context.Context, q operator.Queue) error {
+	end, err := q.FollowBatch(ctx, "night", jetstream.OrderedConsumerConfig{}, func(operator.Event) {})
+	if err == nil && (end != operator.BatchEnd{Tasks: 1}) {
+		err = fmt.Errorf("got %+v, want one task that succeeded", end)
+	}
+	return err
+}
+
+// finds looks for a task that runs, one that has ended, one that was refused, and one that never was.
+func finds(ctx context.Context, q operator.Queue) error {
+	nextPoll := func(ctx context.Context, id string) time.Time {
+		status, _, _ := fleet.Task(ctx, q.Conn, id)
+		return status.NextPoll
+	}
+	for id, want := range map[string]operator.State{"runs": "running", "ended": "succeeded", "TASKS-4": operator.Refused, "nobody": operator.Unknown} {
+		if found, err := q.Find(ctx, id, nextPoll); err != nil || found.State != want {
+			return fmt.Errorf("task %s: got %s, %v, want %s", id, found.State, err, want)
+		}
+	}
+	return nil
+}
+
+func explains(ctx context.Context, q operator.Queue) error {
+	text, _, err := q.Why(ctx, "runs", nil)
+	if err == nil && !strings.HasPrefix(text, "runs has run since ") {
+		err = fmt.Errorf("got %s, want since when it runs", text)
+	}
+	return err
+}
+
+// seesStatus reads the status of everything, and of a batch. What it may not read is only a note.
+func seesStatus(ctx context.Context, q operator.Queue) error {
+	for _, batch := range []string{"", "night"} {
+		s, err := q.View(batch).Status(ctx)
+		if err != nil || len(s.Notes) > 0 || len(s.Workers) != 1 {
+			return fmt.Errorf("got %v, the notes %q and the workers %+v, want no notes and one", err, s.Notes, s.Workers)
+		}
+	}
+	return nil
+}
+
+func (g *guarded) cancels(ctx context.Context, q operator.Queue) error {
+	g.submit("unwanted", blocked)
+	g.submit("unwanted-too", blocked, `"batch":"unwanted"`)
+	_, err := q.Cancel(ctx, []string{"unwanted"}, task.Cancellation{By: "ada"})
+	_, batchErr := q.CancelBatch(ctx, "unwanted", task.Cancellation{By: "ada"})
+	return errors.Join(err, batchErr)
+}
+
+// pauses pauses, and then resumes as somebody else.
+func (g *guarded) pauses(ctx context.Context, q operator.Queue) error {
+	until, err := q.PauseUntil(ctx, time.Hour)
+	if err != nil {
+		return err
+	}
+	if _, err := q.Pause(ctx, task.Pause{Until: until}); err != nil {
+		return err
+	}
+	_, err = g.queue(g.js).Resume(ctx)
+	return err
+}
+
+// resumes resumes after somebody else has paused.
+func (g *guarded) resumes(ctx context.Context, q operator.Queue) error {
+	if _, err := g.queue(g.js).Pause(ctx, task.Pause{}); err != nil {
+		return err
+	}
+	p, err := q.Resume(ctx)
+	if err == nil && p == nil {
+		err = errors.New("got no pause, want the one that was ended")
+	}
+	return err
+}
+
+func redrives(ctx context.Context, q operator.Queue) error {
+	plan, err := q.PlanRedrive(ctx, operator.RedriveFilter{Tasks: []string{"failed"}}, nil)
+	if err != nil || len(plan.Tasks) != 1 {
+		return fmt.Errorf("got %+v, %v, want the task that failed", plan, err)
+	}
+	_, err = plan.Send(ctx, 0, nil)
+	return err
+}
