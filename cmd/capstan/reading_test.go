@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -160,6 +163,24 @@ func TestGetShowsAQueuedTask(t *testing.T) {
 	for _, command := range []string{"get", "why"} {
 		if status, out, errs := runTool(t, command, "nobody"); status != exitFailed || out != "" || !strings.Contains(errs, `no record of task "nobody"`) {
 			t.Errorf("%s nobody: got %d, %s%s", command, status, out, errs)
+		}
+	}
+}
+
+func TestTheDocumentsNameWhatGetPrintsAsJSON(t *testing.T) {
+	text, err := os.ReadFile("../../docs/messages.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, record, _ := strings.Cut(string(text), "\n## Record\n")
+	members, _, ok := strings.Cut(record, "[More about looking at tasks]")
+	if !ok {
+		t.Fatal("docs/messages.md does not say what capstan get prints")
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[operator.Task]()) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if !strings.Contains(members, "`"+name+"`") {
+			t.Errorf("got %q, want %s in it", members, name)
 		}
 	}
 }
