@@ -11,9 +11,9 @@ import (
 
 // pauseCmd stops the submissions of all workers for a while.
 type pauseCmd struct {
-	Until  string        `xor:"end" placeholder:"TIME" help:"End of the pause: a time of day such as 06:00, the next one, or RFC 3339."`
-	For    time.Duration `xor:"end" placeholder:"DURATION" help:"Length of the pause, for example 2h."`
-	Reason string        `placeholder:"TEXT" help:"Why; the workers and capstan status show it."`
+	Until  string         `xor:"end" placeholder:"TIME" help:"End of the pause: a time of day such as 06:00, the next one, or RFC 3339."`
+	For    *time.Duration `xor:"end" placeholder:"DURATION" help:"Length of the pause, for example 2h."`
+	Reason string         `placeholder:"TEXT" help:"Why; the workers and capstan status show it."`
 }
 
 // Help is printed below the flags.
@@ -34,8 +34,8 @@ func (p *pauseCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if p.For < 0 {
-		return usageError{fmt.Errorf("--for must be a duration above 0, such as 2h (got %v)", p.For)}
+	if p.For != nil && *p.For <= 0 {
+		return usageError{fmt.Errorf("--for must be a duration above 0, such as 2h (got %v)", *p.For)}
 	}
 	c, err := connect()
 	if err != nil {
@@ -43,8 +43,8 @@ func (p *pauseCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	defer c.nc.Close()
 	q := c.queue()
-	if p.For > 0 {
-		if until, err = q.PauseUntil(ctx, p.For); err != nil {
+	if p.For != nil {
+		if until, err = q.PauseUntil(ctx, *p.For); err != nil {
 			return c.explain(ctx, err)
 		}
 	}

@@ -21,6 +21,7 @@ func TestSteeringRefusesWhatItCannotMean(t *testing.T) {
 		"pause --until=25:00":                 `--until must be a time of day such as 06:00, or RFC 3339 such as 2026-01-02T06:00:00Z (got "25:00")`,
 		"pause --until=2020-01-02T06:00:00Z":  "--until must be later than now",
 		"pause --for=-2h":                     "--for must be a duration above 0",
+		"pause --for=0s":                      "--for must be a duration above 0, such as 2h (got 0s)",
 		"pause --for=2h --until=06:00":        "--for",
 		"redrive":                             "say which tasks: --code, --batch, --host, --since or --task",
 		"redrive --since=-1h":                 "--since must be a duration above 0",
