@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,50 +10,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/operator"
 )
-
-// batchFlags are the flags for many requests in one file.
-type batchFlags struct {
-	Batch      string          `placeholder:"NAME" help:"The batch of all tasks. Lines without a task_id get one from it and their line, such as night-000017." group:"Batch"`
-	Format     operator.Format `placeholder:"json|jsonl|csv" help:"Format of the file. Default: recognized by its name and content." group:"Batch"`
-	Template   string          `placeholder:"FILE" help:"For CSV: the request as JSON, with {{column}} in its strings." group:"Batch"`
-	Report     string          `placeholder:"FILE" help:"With --wait: write each event to this file, one per line. An existing report is continued." group:"Batch"`
-	Canary     int             `placeholder:"N" help:"Send the first N tasks, wait for them, and send the rest only if enough succeeded." group:"Batch"`
-	MinSuccess float64         `default:"0.8" placeholder:"SHARE" help:"Share of the canary that must succeed. Default: 0.8." group:"Batch"`
-}
-
-// check returns an error for flags that cannot be used.
-func (f *batchFlags) check() error {
-	switch {
-	case f.Format != "" && f.Format != operator.JSON && f.Format != operator.JSONLines && f.Format != operator.CSV:
-		return fmt.Errorf("--format must be json, jsonl or csv (got %q)", f.Format)
-	case f.Canary < 0:
-		return fmt.Errorf("--canary must be a number above 0 (got %d)", f.Canary)
-	case !(f.MinSuccess >= 0 && f.MinSuccess <= 1): // also NaN
-		return fmt.Errorf("--min-success must be from 0 to 1, such as 0.8 (got %v)", f.MinSuccess)
-	}
-	if f.Batch != "" {
-		if err := operator.CheckBatchName(f.Batch); err != nil {
-			return fmt.Errorf("--batch: %w", err)
-		}
-	}
-	return nil
-}
-
-// inBatch returns a request from flags with its batch.
-func (f *batchFlags) inBatch(request []byte) (input, error) {
-	if f.Template != "" || f.Format != "" || f.Report != "" || f.Canary != 0 {
-		return input{}, errors.New("--template, --format, --report and --canary are for a file: use -f FILE")
-	}
-	if f.Batch == "" {
-		return input{data: request}, nil
-	}
-	name, err := json.Marshal(f.Batch)
-	if err != nil {
-		return input{}, fmt.Errorf("--batch: %w", err)
-	}
-	inside := bytes.TrimSuffix(request, []byte("}")) // the request has one member at least
-	return input{data: fmt.Appendf(nil, `%s,"batch":%s}`, inside, name)}, f.check()
-}
 
 // isBatch reports whether the input is a batch, and not one request that is sent unchanged.
 func (s *submitCmd) isBatch(in input) bool {
@@ -195,12 +149,12 @@ func (r *batchRun) runCanary(ctx, waiting context.Context) error {
 		return err
 	}
 	r.t.note("canary: %s", tallyText(tally))
-	if float64(tally.Succeeded) >= r.MinSuccess*float64(tally.All) {
+	if float64(tally.Succeeded) >= r.minSuccess()*float64(tally.All) {
 		return nil
 	}
-	text := fmt.Sprintf("only %d of the %d tasks of the canary succeeded (--min-success %v)", tally.Succeeded, tally.All, r.MinSuccess)
+	text := fmt.Sprintf("only %d of the %d tasks of the canary succeeded (--min-success %v)", tally.Succeeded, tally.All, r.minSuccess())
 	if rest := len(r.batch.Requests) - tally.All; rest > 0 {
-		text += fmt.Sprintf(", so the other %d were not sent; to send them all the same, run the command without --canary", rest)
+		text += fmt.Sprintf(", so the other %d were not sent; to send them anyway, run the command without --canary", rest)
 	}
 	return errors.New(text)
 }
@@ -254,7 +208,11 @@ func (r *batchRun) batchName() string {
 
 // countsText says how far a batch has come into the queue.
 func countsText(c operator.Counts) string {
-	text := fmt.Sprintf("%d stored, %d were there before", c.Stored, c.Before)
+	were := "were"
+	if c.Before == 1 {
+		were = "was"
+	}
+	text := fmt.Sprintf("%d stored, %d %s there before", c.Stored, c.Before, were)
 	if c.Unknown > 0 {
 		text += fmt.Sprintf(", %d sent without an answer", c.Unknown)
 	}

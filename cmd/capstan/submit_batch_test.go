@@ -43,6 +43,8 @@ func TestMistakesInABatchAreReportedBeforeAnythingIsSent(t *testing.T) {
 		"a format that is none":  {[]string{"-f", "orders.csv", "--format=xml"}, exitUsage, `--format must be json, jsonl or csv (got "xml")`},
 		"a negative canary":      {[]string{"-f", "orders.csv", "--canary=-1"}, exitUsage, "--canary must be a number above 0"},
 		"a share above all":      {[]string{"-f", "orders.csv", "--min-success=80"}, exitUsage, "--min-success must be from 0 to 1"},
+		"a share of no canary":   {[]string{"-f", "orders.csv", "--min-success=0.5"}, exitUsage, "--min-success has no effect without --canary: add --canary N"},
+		"a share of one prompt":  {[]string{"--url=https://a.example", "p", "--min-success=0.8"}, exitUsage, "are for a file: use -f FILE"},
 		"a report without wait":  {[]string{"-f", "orders.csv", "--template=req.json", "--batch=b", "--report=out.jsonl"}, exitUsage, "--report has no effect without --wait"},
 		"a canary of one prompt": {[]string{"--url=https://a.example", "p", "--canary=1"}, exitUsage, "are for a file: use -f FILE"},
 		"a hostile line":         {[]string{"-f", "hostile.jsonl"}, exitUsage, `hostile.jsonl:1: unknown field "a\x1b[2J"`},
