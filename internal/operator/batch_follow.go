@@ -3,7 +3,6 @@ package operator
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -118,15 +117,14 @@ func (r *Results) next(ctx context.Context) (int, error) {
 // take notes the event of a task of the batch and returns its request. It returns -1 for any other message, and for a
 // second event of a task.
 func (r *Results) take(header nats.Header, body []byte) (int, error) {
-	if subject := header.Get("ce-subject"); subject != "" {
+	if subject := header.Get(subjectHeader); subject != "" {
 		if _, ours := r.index[subject]; !ours { // most are told by the header
 			return -1, nil
 		}
 	}
-	var ev task.Event
-	isEvent := json.Unmarshal(body, &ev) == nil && ev.Status.Ended()
+	ev, isEvent := ReadEvent(header, body)
 	i, ours := r.index[ev.TaskID]
-	if !isEvent || !ours || r.outcomes[i].ended || !r.answers(i, header, &ev) {
+	if !isEvent || !ours || r.outcomes[i].ended || !r.answers(i, header, &ev.Event) {
 		return -1, nil
 	}
 	r.outcomes[i] = outcome{ended: true}
@@ -139,7 +137,7 @@ func (r *Results) take(header nats.Header, body []byte) (int, error) {
 	if r.OnEvent == nil {
 		return i, nil
 	}
-	return i, r.OnEvent(ev, body)
+	return i, r.OnEvent(ev.Event, body)
 }
 
 // answers reports whether an event is the one of the request's task, and not that of another request with its task id: of

@@ -53,8 +53,8 @@ func (r *Report) read() (end int64, _ error) {
 		if len(line) == 0 || atEnd && isCutOff(line) {
 			return end, nil
 		}
-		var ev task.Event
-		if json.Unmarshal(line, &ev) != nil || ev.TaskID == "" || !ev.Status.Ended() {
+		ev, isEvent := ReadEvent(nil, line)
+		if !isEvent {
 			return 0, fmt.Errorf("%s:%d: is not an event, so the file is not a report; give --report another name", r.name, number)
 		}
 		r.written[ev.TaskID] = true

@@ -15,7 +15,7 @@ import (
 )
 
 // subjectHeader is the header of an event's message that has the task id.
-const subjectHeader = "ce-subject"
+const subjectHeader = publisher.SubjectHeader
 
 // Event is an event as it was stored.
 type Event struct {

@@ -19,6 +19,9 @@ const (
 	// On an event and on a dead letter: the code of the failure, and the batch of the task.
 	CodeHeader  = "Capstan-Code"
 	BatchHeader = "Capstan-Batch"
+	// On a dead letter: the stream and the sequence of the request.
+	StreamHeader   = "Capstan-Stream"
+	SequenceHeader = "Capstan-Sequence"
 	// On a dead letter: the id of the task, the host of its url, and why it failed.
 	TaskHeader   = "Capstan-Task-Id"
 	HostHeader   = "Capstan-Host"
@@ -30,15 +33,16 @@ const (
 	// "withheld" on a dead letter whose body is not kept, since it may hold secrets.
 	BodyHeader = "Capstan-Body"
 
-	// originalPrefix is put before the request's headers whose names are reserved for NATS or Capstan. Unchanged, they
+	// OriginalPrefix is put before the request's headers whose names are reserved for NATS or Capstan. Unchanged, they
 	// would control how the dead letter is stored, or look as if a worker had written them.
-	originalPrefix = "Capstan-Original-"
+	OriginalPrefix = "Capstan-Original-"
 )
 
-// Headers of CloudEvents 1.0 that are also read here.
+// Headers of CloudEvents 1.0 that are also read.
 const (
-	idHeader      = "ce-id"
-	subjectHeader = "ce-subject"
+	idHeader = "ce-id"
+	// On an event: the id of the task.
+	SubjectHeader = "ce-subject"
 )
 
 // The headers of W3C Trace Context, which are copied from a request to its event.
@@ -61,7 +65,7 @@ func eventHeader(d task.Delivery, ev *task.Event, id string) nats.Header {
 	h.Set("ce-source", "/capstan/"+d.Stream)
 	h.Set("ce-type", "dev.capstan.task."+string(ev.Status))
 	h.Set("ce-time", ev.FinishedAt.Format(time.RFC3339Nano))
-	h.Set(subjectHeader, ev.TaskID)
+	h.Set(SubjectHeader, ev.TaskID)
 	if ev.Digest != "" {
 		h.Set(DigestHeader, ev.Digest)
 	}
@@ -101,13 +105,13 @@ func deadHeader(d task.Delivery, letter task.DeadLetter) nats.Header {
 	h := nats.Header{}
 	for name, values := range d.Header {
 		if controlsServer(name) || isCapstanHeader(name) {
-			name = originalPrefix + name
+			name = OriginalPrefix + name
 		}
 		h[name] = values
 	}
 	h.Set(nats.MsgIdHdr, deadID(d))
-	h.Set("Capstan-Stream", d.Stream)
-	h.Set("Capstan-Sequence", fmt.Sprint(d.Seq))
+	h.Set(StreamHeader, d.Stream)
+	h.Set(SequenceHeader, fmt.Sprint(d.Seq))
 	h.Set(ReasonHeader, oneLine(letter.Reason))
 	for name, value := range map[string]string{
 		TaskHeader: letter.TaskID, CodeHeader: string(letter.Code), HostHeader: letter.Host, BatchHeader: letter.Batch,

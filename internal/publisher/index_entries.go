@@ -25,7 +25,7 @@ var errExceedsBudget = errors.New("index of stored events exceeds its budget")
 // have no digest, or the mark of a replay. An older version's event has no digest either; it has the task's id, unless it
 // answers a corrected request.
 func (x *eventIndex) keys(h nats.Header) []uint64 {
-	id, taskID := h.Get(nats.MsgIdHdr), h.Get(subjectHeader)
+	id, taskID := h.Get(nats.MsgIdHdr), h.Get(SubjectHeader)
 	if taskID == "" || taskID == id || h.Get(ReplayHeader) != "" || h.Get(DigestHeader) == "" {
 		return []uint64{x.messageKey(id)}
 	}

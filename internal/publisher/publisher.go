@@ -172,7 +172,7 @@ func (p *Publisher) Replay(ctx context.Context, d task.Delivery, taskID string, 
 		return fmt.Errorf("read event of task %s: %w", taskID, err)
 	}
 	// The results stream may have been recreated, and have another task's event at this sequence.
-	if stored.Header.Get(subjectHeader) != taskID {
+	if stored.Header.Get(SubjectHeader) != taskID {
 		return fmt.Errorf("event %d is not of task %s: %w", seq, taskID, task.ErrNoEvent)
 	}
 	id := perRequestID(taskID, d)
