@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/capstan-worker/capstan/internal/operator"
 )
 
 // fields are the flags for the fields of a request, and its JSON. The request has no field for a flag that
@@ -92,7 +94,7 @@ func (j *jsonText) UnmarshalText(text []byte) error {
 		if err != nil {
 			return err
 		}
-		text = withoutBOM(data)
+		text = operator.WithoutBOM(data)
 	}
 	if !json.Valid(text) {
 		return errors.New("must be JSON, or @FILE")

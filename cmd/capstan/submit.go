@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -105,7 +105,7 @@ func (s *submitCmd) input(stdin io.Reader) (input, error) {
 	}
 	if s.File != "" && s.File != "-" {
 		request, err = os.ReadFile(s.File)
-		return input{s.File, withoutBOM(request)}, err
+		return input{s.File, operator.WithoutBOM(request)}, err
 	}
 	if stdin == nil {
 		return input{}, errNoRequest
@@ -117,16 +117,12 @@ func (s *submitCmd) input(stdin io.Reader) (input, error) {
 	if len(request) == 0 {
 		return input{}, errNoRequest
 	}
-	return input{"standard input", withoutBOM(request)}, nil
+	return input{"standard input", operator.WithoutBOM(request)}, nil
 }
 
 // errNoRequest shows how to give a request, because a user who runs capstan submit alone most likely wants
 // to see that.
 var errNoRequest = errors.New(`no request: try capstan submit --url https://example.com "Extract the main heading", or -f FILE`)
-
-// withoutBOM removes the byte order mark that some editors write at the beginning of UTF-8. RFC 8259, section 8.1, forbids
-// it in JSON that is sent.
-func withoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff")) }
 
 // wait publishes the request, waits for the event that answers it, and prints the event. It returns
 // errTaskFailed if the task failed. --wait-timeout also bounds the publishing. When it ends, the task keeps

@@ -49,7 +49,7 @@ func Read(f File, cfg app.Config) (*Batch, error) {
 			return nil, err
 		}
 	}
-	f.Data = bytes.TrimPrefix(f.Data, []byte(byteOrderMark))
+	f.Data = WithoutBOM(f.Data)
 	if err := checkText(f); err != nil {
 		return nil, err
 	}
@@ -73,8 +73,9 @@ func Read(f File, cfg app.Config) (*Batch, error) {
 	return b, nil
 }
 
-// byteOrderMark may come before a text that some editors and spreadsheets write.
-const byteOrderMark = "\ufeff"
+// WithoutBOM returns a text without the byte order mark that some editors and spreadsheets write at the beginning of UTF-8.
+// RFC 8259, section 8.1, forbids it in JSON that is sent.
+func WithoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff")) }
 
 // checkText refuses a file whose characters would be lost.
 func checkText(f File) error {
@@ -122,7 +123,7 @@ func Recognize(f File) Format {
 	if f.Template != nil {
 		return CSV
 	}
-	text := bytes.TrimSpace(bytes.TrimPrefix(f.Data, []byte(byteOrderMark)))
+	text := bytes.TrimSpace(WithoutBOM(f.Data))
 	first, rest, more := bytes.Cut(text, []byte("\n"))
 	if more && isObject(first) && len(bytes.TrimSpace(rest)) > 0 {
 		return JSONLines

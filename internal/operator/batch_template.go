@@ -28,7 +28,7 @@ var placeholder = regexp.MustCompile(`\{\{\s*([^{}]*?)\s*\}\}`)
 // parseTemplate reads a request whose strings, at any depth, may have placeholders. What fills them becomes a part of the
 // string, whatever it holds: a quote or a line break does not end it.
 func parseTemplate(text []byte) (template, error) {
-	text = []byte(strings.TrimPrefix(string(text), byteOrderMark))
+	text = WithoutBOM(text)
 	if _, err := parseObject(text); err != nil {
 		return nil, fmt.Errorf("%w (a {{column}} must stand inside a string)", err)
 	}

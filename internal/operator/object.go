@@ -21,7 +21,7 @@ type member struct {
 // parseObject reads one JSON object, which must be all of the text. Like a worker it accepts names that come twice and
 // strings that are not UTF-8; the parser of requests decides on them.
 func parseObject(text []byte) (object, error) {
-	dec := newDecoder(bytes.TrimPrefix(text, []byte(byteOrderMark)))
+	dec := newDecoder(WithoutBOM(text))
 	if dec.PeekKind() != '{' {
 		return nil, errors.New("is not a JSON object")
 	}
