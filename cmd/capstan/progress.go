@@ -29,8 +29,12 @@ const drawEvery = 100 * time.Millisecond
 
 // newProgress returns a bar that is not drawn yet.
 func newProgress(t *terminal, label string) *progress {
-	isTerminal := t.err == os.Stderr && isatty.IsTerminal(os.Stderr.Fd()) && os.Getenv("TERM") != "dumb"
-	return &progress{t: t, label: label, isShown: isTerminal, began: time.Now()}
+	return &progress{t: t, label: label, isShown: t.err == os.Stderr && canRedraw(os.Stderr), began: time.Now()}
+}
+
+// canRedraw reports whether lines that were written to a file can be replaced: it is a terminal that understands how.
+func canRedraw(file *os.File) bool {
+	return isatty.IsTerminal(file.Fd()) && os.Getenv("TERM") != "dumb"
 }
 
 // show draws the bar, unless it was drawn a moment ago.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/fatih/color"
-	"github.com/mattn/go-isatty"
 
 	"github.com/capstan-worker/capstan/internal/operator"
 )
@@ -96,10 +95,8 @@ func (s *statusCmd) print(t *terminal, status operator.Status, shown *screen) er
 	}
 }
 
-// redraws reports whether lines that were printed can be replaced: out is a terminal that understands how.
-func (t *terminal) redraws() bool {
-	return t.out == color.Output && isatty.IsTerminal(os.Stdout.Fd()) && os.Getenv("TERM") != "dumb"
-}
+// redraws reports whether lines that were printed can be replaced.
+func (t *terminal) redraws() bool { return t.out == color.Output && canRedraw(os.Stdout) }
 
 // screen shows lines in the place of those that it has shown before or, if it cannot redraw, below them.
 type screen struct {
