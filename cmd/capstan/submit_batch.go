@@ -93,6 +93,9 @@ func (r *batchRun) prepare(ctx context.Context) (err error) {
 	if ctx.Err() != nil {
 		return causeOf(ctx, fmt.Errorf("%w: nothing was sent", errInterrupted))
 	}
+	if err != nil && r.sub == nil {
+		return r.c.explain(ctx, err)
+	}
 	if err != nil {
 		r.t.note("capstan: %v; all requests are sent, and those that were sent before do not run again", r.c.explain(ctx, err))
 	}

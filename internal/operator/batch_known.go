@@ -3,13 +3,10 @@ package operator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -23,8 +20,8 @@ type tasks struct {
 // singleReads is up to how many records are read one by one. Beyond that, reading all of them is faster.
 const singleReads = 200
 
-// find returns what NATS has of these tasks. A bucket that does not exist has no records.
-func (q Queue) find(ctx context.Context, ids map[string]bool) (*tasks, error) {
+// tasksOf returns what NATS has of these tasks. A bucket that does not exist has no records.
+func (q Queue) tasksOf(ctx context.Context, ids map[string]bool) (*tasks, error) {
 	found := &tasks{records: map[string]task.Record{}, queued: map[string]queuedRequest{}}
 	err := q.findRecords(ctx, ids, found)
 	if missing, ok := errors.AsType[*MissingError](err); ok && missing.Kind == "bucket" {
@@ -49,13 +46,18 @@ func (t *tasks) keep(r queuedRequest) {
 	}
 }
 
+// recordsThat returns the records that a filter keeps, by task id.
+func (q Queue) recordsThat(ctx context.Context, keep func(task.Record) bool) (map[string]task.Record, error) {
+	all := q.newRecords(keep)
+	err := all.refresh(ctx, time.Time{}) // it has just been read, so what has expired is gone
+	return all.all, err
+}
+
 // findRecords reads the records of these tasks.
 func (q Queue) findRecords(ctx context.Context, ids map[string]bool, found *tasks) error {
 	if len(ids) > singleReads {
-		return q.records(ctx, func(id string, _ []byte) bool { return ids[id] }, func(rec task.Record) { found.records[rec.TaskID] = rec })
-	}
-	s, err := q.stream(ctx, "bucket", q.Config.Tracker.Bucket, q.Config.Tracker.Stream())
-	if err != nil {
+		var err error
+		found.records, err = q.recordsThat(ctx, func(rec task.Record) bool { return ids[rec.TaskID] })
 		return err
 	}
 	all := make(chan task.Record, len(ids))
@@ -63,21 +65,14 @@ func (q Queue) findRecords(ctx context.Context, ids map[string]bool, found *task
 	group.SetLimit(queueReaders)
 	for id := range ids {
 		group.Go(func() error {
-			msg, err := s.GetLastMsgForSubject(ctx, q.Config.Tracker.Subject(id))
-			if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && jet.IsDeleted(msg) {
-				return nil
-			}
-			if err != nil {
-				return fmt.Errorf("read record of task %s: %w", id, q.explain(err))
-			}
-			rec, err := task.ParseRecord(msg.Data)
-			if err == nil {
-				all <- rec
+			rec, err := q.record(ctx, id)
+			if err == nil && rec != nil {
+				all <- *rec
 			}
 			return err
 		})
 	}
-	err = group.Wait()
+	err := group.Wait()
 	close(all)
 	for rec := range all {
 		found.records[rec.TaskID] = rec

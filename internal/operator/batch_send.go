@@ -40,8 +40,7 @@ const (
 
 // sender publishes messages, with a window of those that are not confirmed yet.
 type sender struct {
-	js       jetstream.JetStream
-	nc       *nats.Conn
+	q        Queue
 	message  func(ctx context.Context, i int) (*nats.Msg, error) // may wait; its errors end the sending
 	done     func(i int, ack *jetstream.PubAck)
 	patience time.Duration
@@ -112,12 +111,12 @@ func (s *sender) sendOne(ctx context.Context, i int) error {
 func (s *sender) publish(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	ack, err := s.js.PublishMsg(ctx, msg)
+	ack, err := s.q.JS.PublishMsg(ctx, msg)
 	if err == nil {
 		return ack, nil
 	}
 	switch {
-	case errors.Is(err, context.DeadlineExceeded) && s.isDenied(msg.Subject):
+	case isDenial(s.q.explain(err), msg.Subject):
 		return nil, backoff.Permanent(fmt.Errorf("missing permission to publish to %s", msg.Subject))
 	case errors.Is(err, jetstream.ErrNoStreamResponse) && s.confirmed.Load(): // it was there: its leader is away
 		return nil, err
@@ -127,10 +126,9 @@ func (s *sender) publish(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck,
 	return nil, err
 }
 
-// isDenied reports whether NATS denied a message to this subject. It says so apart from the call, which gets no answer.
-func (s *sender) isDenied(subject string) bool {
-	denied := s.nc.LastError()
-	return errors.Is(denied, nats.ErrPermissionViolation) && strings.Contains(denied.Error(), subject)
+// isDenial reports whether an error says that the login may not use a subject.
+func isDenial(err error, subject string) bool {
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), subject)
 }
 
 // retryWaits returns the waits before a message is sent again.

@@ -33,8 +33,8 @@ type Submission struct {
 // Prepare looks at what is there of a batch already, so that Send sends the rest. A request whose id is in use with
 // another content is a *MistakesError: a worker would refuse it. So is one that is too large.
 //
-// It returns a Submission with every error but a *MistakesError. The error then says why it could not look, such as a
-// missing permission, and Send sends every request: one that was there before does not run again.
+// If the login may not look, it returns a Submission with an error that names the missing permission. Send then sends
+// every request: one that was there before does not run again. With any other error there is no Submission.
 func (q Queue) Prepare(ctx context.Context, b *Batch) (*Submission, error) {
 	now := time.Now()
 	s := &Submission{
@@ -48,15 +48,19 @@ func (q Queue) Prepare(ctx context.Context, b *Batch) (*Submission, error) {
 	for _, r := range b.Requests {
 		ids[r.TaskID] = true
 	}
-	found, err := q.find(ctx, ids)
-	if err != nil {
-		return s, errors.Join(s.checkExpiry(), fmt.Errorf("look for what was submitted before: %w", err))
+	found, look := q.tasksOf(ctx, ids)
+	if look != nil {
+		look = fmt.Errorf("look for what was submitted before: %w", look)
+	} else if err := s.compare(found); err != nil {
+		return nil, err
 	}
-	if err := s.compare(found); err != nil {
-		return s, err
+	if look != nil && !errors.Is(look, nats.ErrPermissionViolation) {
+		return nil, look
 	}
-	err = s.checkExpiry()
-	return s, err
+	if err := s.checkExpiry(); err != nil {
+		return nil, err
+	}
+	return s, look
 }
 
 // checkSizes refuses requests that are too large for a message.
@@ -172,7 +176,7 @@ func (s *Submission) Send(ctx context.Context, n int) error {
 	}
 	confirmed := 0
 	sending := &sender{
-		js: s.q.JS, nc: s.q.Conn, patience: sendPatience,
+		q: s.q, patience: sendPatience,
 		message: func(_ context.Context, i int) (*nats.Msg, error) {
 			return s.q.requestMessage(s.batch.Requests[todo[i]], nil), nil
 		},

@@ -1,10 +1,8 @@
 package operator
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -53,7 +51,7 @@ func (q Queue) Cancel(ctx context.Context, ids []string, why task.Cancellation) 
 			all = append(all, CanceledTask{TaskID: id})
 		}
 	}
-	found, err := q.find(ctx, wanted)
+	found, err := q.tasksOf(ctx, wanted)
 	if err != nil {
 		return nil, fmt.Errorf("look for the tasks: %w", err)
 	}
@@ -123,14 +121,10 @@ func (q Queue) CancelBatch(ctx context.Context, batch string, why task.Cancellat
 
 // findBatch returns what NATS has of the tasks of a batch.
 func (q Queue) findBatch(ctx context.Context, batch string) (*tasks, error) {
-	found := &tasks{records: map[string]task.Record{}, queued: map[string]queuedRequest{}}
-	mentions := func(_ string, value []byte) bool { return bytes.Contains(value, quote(batch)) } // most do not, which is quickly told
-	err := q.records(ctx, mentions, func(rec task.Record) {
-		if rec.Batch == batch {
-			found.records[rec.TaskID] = rec
-		}
-	})
-	if _, missing := errors.AsType[*MissingError](err); err != nil && !missing {
+	found := &tasks{queued: map[string]queuedRequest{}}
+	var err error
+	found.records, err = q.recordsThat(ctx, func(rec task.Record) bool { return rec.Batch == batch })
+	if err != nil && !isMissing(err) {
 		return nil, err
 	}
 	found.now, err = q.queued(ctx, func(r queuedRequest) {
@@ -162,7 +156,7 @@ func (q Queue) mark(ctx context.Context, keys []string, why task.Cancellation) e
 		return fmt.Errorf("write the reason: %w", err)
 	}
 	sending := &sender{
-		js: q.JS, nc: q.Conn, patience: sendPatience,
+		q: q, patience: sendPatience,
 		message: func(_ context.Context, i int) (*nats.Msg, error) {
 			return q.controlMessage(keys[i], value, q.Config.Tracker.TTL), nil
 		},

@@ -61,7 +61,7 @@ func (r *Redrive) Send(ctx context.Context, perSecond float64, onProgress func(c
 	}
 	confirmed := 0
 	sending := &sender{
-		js: r.q.JS, nc: r.q.Conn, patience: sendPatience,
+		q: r.q, patience: sendPatience,
 		message: func(ctx context.Context, i int) (*nats.Msg, error) {
 			if err := limit.Wait(ctx); err != nil {
 				return nil, err
