@@ -6,9 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/publisher"
 )
 
 // What `nats kv` does for operators they may do with the documented permissions. For the tool see
@@ -28,6 +32,7 @@ func TestTheOperatorSteersWithTheDocumentedPermissions(t *testing.T) {
 			js, undenied := g.watched("OPERATOR")
 			g.steers(js, p)
 			g.lists(js)
+			g.plansToRedriveALargeRequest(js)
 			undenied()
 			if missed := p.denials(); len(missed) > 0 {
 				t.Errorf("the worker was denied %s", strings.Join(missed, "\n"))
@@ -79,5 +84,34 @@ func (g *guarded) lists(js jetstream.JetStream) {
 		if keys, err := kv.Keys(t.Context()); err != nil || len(keys) == 0 {
 			t.Errorf("got the keys %v of %s, %v", keys, bucket, err)
 		}
+	}
+}
+
+// plansToRedriveALargeRequest reads a request that is in the object store, because it did not fit into its dead letter.
+func (g *guarded) plansToRedriveALargeRequest(js jetstream.JetStream) {
+	t := g.t
+	t.Helper()
+	store, err := g.js.ObjectStore(t.Context(), "task_results")
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := g.request("large", filled(800_000))
+	if _, err := store.PutBytes(t.Context(), "dead/large", request); err != nil {
+		t.Fatal(err)
+	}
+	letter := &nats.Msg{Subject: "tasks.dead", Header: nats.Header{}}
+	letter.Header.Set(publisher.TaskHeader, "large")
+	letter.Header.Set(publisher.ObjectHeader, "task_results/dead/large")
+	if _, err := g.js.PublishMsg(t.Context(), letter); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := app.LoadToolConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := operator.Queue{Conn: js.Conn(), JS: js, Config: cfg}
+	plan, err := q.PlanRedrive(t.Context(), operator.RedriveFilter{Tasks: []string{"large"}}, nil)
+	if err != nil || len(plan.Tasks) != 1 || len(plan.LeftOut) != 0 {
+		t.Errorf("got %+v, %v, want the large request", plan, err)
 	}
 }

@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +16,15 @@ import (
 )
 
 // limitedQueue returns the queue for a login that may publish to these subjects only, on a server with the stream of
-// requests and the buckets.
+// requests and a bucket for steering.
 func limitedQueue(t *testing.T, publish ...string) operator.Queue {
+	t.Helper()
+	q, _ := limitedSite(t, publish...)
+	return q
+}
+
+// limitedSite also returns the site that a login with all permissions sees.
+func limitedSite(t *testing.T, publish ...string) (operator.Queue, *site) {
 	t.Helper()
 	limited := &server.User{Username: "limited", Password: "p", Permissions: &server.Permissions{
 		Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
@@ -34,11 +42,12 @@ func limitedQueue(t *testing.T, publish ...string) operator.Queue {
 		}
 		return nc, js
 	}
-	_, admin := connect("admin")
+	all, admin := connect("admin")
 	natstest.Stream(t, admin, jetstream.StreamConfig{Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy})
 	natstest.Stream(t, admin, bucketConfig("task_control"))
 	nc, js := connect("limited")
-	return operator.Queue{Conn: nc, JS: js, Config: toolConfig(t)}
+	cfg := toolConfig(t)
+	return operator.Queue{Conn: nc, JS: js, Config: cfg}, &site{Queue: operator.Queue{Conn: all, JS: admin, Config: cfg}, t: t}
 }
 
 // A publisher may read nothing. It can send a batch all the same.
@@ -78,5 +87,27 @@ func TestAMissingPermissionToSendIsNamed(t *testing.T) {
 	}
 	if _, err := q.Pause(t.Context(), task.Pause{}); err == nil || !strings.Contains(err.Error(), "STREAM.MSG.GET.KV_task_control") {
 		t.Errorf("pause: got %v, want the missing permission", err)
+	}
+}
+
+// Without this, a body that is kept would count as lost, and its task would be left out.
+func TestALargeBodyThatMayNotBeReadStopsTheRedrive(t *testing.T) {
+	q, s := limitedSite(t, "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.>")
+	natstest.Stream(t, s.JS, jetstream.StreamConfig{Name: "TASK_DEAD", Subjects: []string{"tasks.dead"}})
+	natstest.Stream(t, s.JS, bucketConfig("task_tracker"))
+	store, err := s.JS.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "task_results"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.PutString(t.Context(), "dead/1", requestOf("a")); err != nil {
+		t.Fatal(err)
+	}
+	s.letter("a", "timeout", "", "Capstan-Object", "task_results/dead/1")
+	if got := summary(s.plan(anyTask)); got != "a → a.r1" {
+		t.Errorf("got %s, want it sent by a login with all permissions", got)
+	}
+	_, err = q.PlanRedrive(t.Context(), anyTask, nil)
+	if !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), "dead letter of task a") || !strings.Contains(err.Error(), "$O.task_results.M.") {
+		t.Errorf("got %v, want the missing permission", err)
 	}
 }

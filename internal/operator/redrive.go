@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,8 +14,6 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/control"
 	"github.com/capstan-worker/capstan/internal/jet"
-	"github.com/capstan-worker/capstan/internal/publisher"
-	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // RedriveFilter chooses failed tasks by their newest dead letter. A field that is empty chooses all.
@@ -72,31 +68,19 @@ const (
 	NotARequest   Reason = "not a valid request"
 	ExpiresBefore Reason = "its expires_at has passed; use --set expires_at=…"
 	NoID          Reason = "a new run would have no valid task id, which has at most 128 characters"
-	BatchCanceled Reason = "its batch is canceled"
+	BatchCanceled Reason = "its batch is canceled; use --set batch=…"
+	IDTaken       Reason = "refused, and another request has its task_id; publish it with one of its own"
 	TooOld        Reason = "older than TRACKER_TTL, so that nothing tells whether it was redriven; name it with --task"
 )
 
-// runSuffix is the number of a run that was redriven.
-var runSuffix = regexp.MustCompile(`\.r([1-9]\d{0,5})$`)
-
-// splitRun returns the id of a task without the number of its run, and that number: 0 for the task itself.
-func splitRun(id string) (base string, run int) {
-	m := runSuffix.FindStringSubmatch(id)
-	if m == nil {
-		return id, 0
-	}
-	run, _ = strconv.Atoi(m[1]) // it has at most six digits
-	return strings.TrimSuffix(id, m[0]), run
-}
-
 // PlanRedrive finds the failed tasks that the filter chooses, and what their new requests are, with these changes. It
 // changes nothing. Of the letters of a task and its runs only the newest counts, so that a task is run again because of
-// how it failed last.
+// how it failed last; that of a request that was refused counts only if the task has no other.
 func (q Queue) PlanRedrive(ctx context.Context, f RedriveFilter, changes []Change) (*Redrive, error) {
 	r := &Redrive{q: q, changes: changes}
 	inspect := func(l letter, now time.Time) letter {
-		if f.chooses(l) && l.header.Get(publisher.ObjectHeader) == "" { // what is elsewhere is fetched once it is known to be needed
-			_, l.why, l.detail = r.request(ctx, l, anyRunID, now)
+		if f.chooses(l) && !l.isElsewhere() { // what is elsewhere is fetched once it is known to be needed
+			_, l.unfit = r.request(ctx, l, anyRunID, now)
 		}
 		return l.summary()
 	}
@@ -118,7 +102,9 @@ func (q Queue) PlanRedrive(ctx context.Context, f RedriveFilter, changes []Chang
 		base, _ := splitRun(l.taskID)
 		t := RedriveTask{TaskID: l.taskID, NewID: fmt.Sprintf("%s.r%d", base, runs[base].last+1), Code: l.code, Host: l.host, letter: l}
 		isTooOld := len(f.Tasks) == 0 && now.Sub(l.stored) > q.Config.Tracker.TTL
-		r.add(ctx, t, runs[base], canceled[l.batch], isTooOld, now)
+		if err := r.add(ctx, t, runs[base], canceled, isTooOld, now); err != nil {
+			return nil, fmt.Errorf("look at the dead letter of task %s: %w", l.taskID, err)
+		}
 	}
 	return r, nil
 }
@@ -126,27 +112,32 @@ func (q Queue) PlanRedrive(ctx context.Context, f RedriveFilter, changes []Chang
 // anyRunID is the id of a run for as long as its own is not known.
 const anyRunID = "task.r1"
 
-// add adds a task to those that are run again, or to those that are left out.
-func (r *Redrive) add(ctx context.Context, t RedriveTask, runs taskRuns, isCanceled, isTooOld bool, now time.Time) {
-	why, detail := t.letter.why, t.letter.detail
+// add adds a task to those that are run again, or to those that are left out. The error says that it cannot be told.
+func (r *Redrive) add(ctx context.Context, t RedriveTask, runs taskRuns, canceled map[string]bool, isTooOld bool, now time.Time) error {
+	err, batch := t.letter.unfit, r.batchOf(t.letter)
 	switch {
 	case runs.why() != "":
-		why, detail = runs.why(), ""
-	case isCanceled:
-		why, detail = BatchCanceled, t.letter.batch
+		err = unfitError{why: runs.why()}
+	case canceled[batch]:
+		err = unfitError{BatchCanceled, batch}
 	case isTooOld:
-		why, detail = TooOld, ""
-	case why != "":
+		err = unfitError{why: TooOld}
+	case err != nil:
 	case CheckTaskID(t.NewID) != nil:
-		why = NoID
-	case t.letter.header.Get(publisher.ObjectHeader) != "":
-		_, why, detail = r.request(ctx, t.letter, t.NewID, now)
+		err = unfitError{why: NoID}
+	case t.letter.isElsewhere():
+		_, err = r.request(ctx, t.letter, t.NewID, now)
 	}
-	if why != "" {
-		r.LeftOut = append(r.LeftOut, LeftOut{t.TaskID, why, detail})
-		return
+	unfit, isUnfit := errors.AsType[unfitError](err)
+	switch {
+	case isUnfit:
+		r.LeftOut = append(r.LeftOut, LeftOut{t.TaskID, unfit.why, unfit.detail})
+	case err != nil:
+		return err
+	default:
+		r.Tasks = append(r.Tasks, t)
 	}
-	r.Tasks = append(r.Tasks, t)
+	return nil
 }
 
 // chooses reports whether the filter chooses the task of a letter.
@@ -161,77 +152,20 @@ func (f RedriveFilter) chooses(l letter) bool {
 		(len(f.Tasks) == 0 || slices.ContainsFunc(f.Tasks, isTask))
 }
 
-// taskRuns is what is known of the runs of a task.
-type taskRuns struct {
-	last      int // the greatest number
-	alive     bool
-	succeeded bool
-}
-
-// why returns why the task cannot be run again, or "".
-func (r taskRuns) why() Reason {
-	switch {
-	case r.alive:
-		return RunAlive
-	case r.succeeded:
-		return RunSucceeded
-	default:
-		return ""
-	}
-}
-
-// runsOf returns the runs of the tasks of these letters, by the task's id without the number of a run.
-func (q Queue) runsOf(ctx context.Context, letters map[string]letter) (map[string]taskRuns, error) {
-	runs := make(map[string]taskRuns, len(letters))
-	for base, l := range letters {
-		_, run := splitRun(l.taskID)
-		runs[base] = taskRuns{last: run}
-	}
-	if len(runs) == 0 {
-		return runs, nil
-	}
-	note := func(id string, alive, succeeded bool) {
-		base, run := splitRun(id)
-		if known, ok := runs[base]; ok {
-			runs[base] = taskRuns{last: max(known.last, run), alive: known.alive || alive, succeeded: known.succeeded || succeeded}
-		}
-	}
-	ended := map[string]bool{}
-	want := func(id string, _ []byte) bool {
-		base, _ := splitRun(id)
-		_, ok := runs[base]
-		return ok
-	}
-	err := q.records(ctx, want, func(rec task.Record) {
-		ended[rec.TaskID] = rec.State.Ended()
-		note(rec.TaskID, !rec.State.Ended(), rec.State == task.Succeeded)
-	})
-	if err != nil {
-		return nil, err
-	}
-	_, err = q.queued(ctx, func(r queuedRequest) {
-		note(r.taskID, !ended[r.taskID], false) // that of an ended task is about to be acknowledged
-	})
-	return runs, err
-}
-
 // canceledBatches returns the batches whose tasks are canceled. A bucket that does not exist has no marks.
 func (q Queue) canceledBatches(ctx context.Context) (map[string]bool, error) {
 	canceled := map[string]bool{}
-	s, err := q.controlStream(ctx)
-	if _, missing := errors.AsType[*MissingError](err); missing {
+	if _, err := q.controlStream(ctx); isMissing(err) {
 		return canceled, nil
-	}
-	if err != nil {
+	} else if err != nil {
 		return nil, err
 	}
-	prefix := jet.BucketSubject(q.Config.Control.Bucket, control.CancelBatchPrefix)
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{prefix + ">"}}
-	err = q.scan(ctx, s, cfg, func(msg jetstream.Msg, _ *jetstream.MsgMetadata) {
+	bucket := q.Config.Control
+	prefix := jet.BucketSubject(bucket.Bucket, control.CancelBatchPrefix)
+	marks := tail{q: q, stream: bucket.Stream(), cfg: jetstream.OrderedConsumerConfig{FilterSubjects: []string{prefix + ">"}}}
+	err := marks.read(ctx, func() {}, func(msg jetstream.Msg) error {
 		canceled[strings.TrimPrefix(msg.Subject(), prefix)] = !isDeleted(msg)
+		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read the cancellations in bucket %s: %w", q.Config.Control.Bucket, err)
-	}
-	return canceled, nil
+	return canceled, err
 }

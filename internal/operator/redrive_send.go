@@ -20,7 +20,7 @@ type Change struct {
 	value jsontext.Value
 }
 
-// ParseChange reads a change as name=value, where the value is JSON, or else a text. The error names the rule of the field
+// ParseChange reads a change as name=value, where the value is JSON, or otherwise a string. The error names the rule of the field
 // that the value breaks.
 func ParseChange(text string) (Change, error) {
 	name, value, ok := strings.Cut(text, "=")
@@ -92,9 +92,9 @@ func (r *Redrive) message(ctx context.Context, letters jetstream.Stream, t Redri
 	if l.taskID != t.TaskID || !msg.Time.Equal(t.letter.stored) {
 		return nil, fmt.Errorf("read the dead letter of task %s: the stream was recreated meanwhile", t.TaskID)
 	}
-	req, why, detail := r.request(ctx, l, t.NewID, time.Time{})
-	if why != "" {
-		return nil, fmt.Errorf("redrive task %s: %s %s", t.TaskID, why, detail)
+	req, err := r.request(ctx, l, t.NewID, time.Time{})
+	if err != nil {
+		return nil, fmt.Errorf("redrive task %s: %w", t.TaskID, err)
 	}
 	header, err := r.q.headerOf(ctx, l)
 	if err != nil {

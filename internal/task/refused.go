@@ -1,7 +1,9 @@
 package task
 
 import (
+	"bytes"
 	"regexp"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -39,6 +41,20 @@ func RedactRequest(data []byte) (body []byte, kept bool) {
 		return nil, false
 	}
 	return redactJSON(redact.New(s.values()...).Redactor(), data), true
+}
+
+// RedactionMarks returns the marks that stand in data in the place of values under secret_values, in any order: those that
+// RedactRequest has put there.
+func RedactionMarks(data []byte) (marks []string) {
+	if !bytes.Contains(data, []byte("[redacted")) && !bytes.Contains(data, []byte(`"`+redact.Short+`"`)) || !isJSON(data) {
+		return nil // which is most often so, and quickly told
+	}
+	for value := range searchSecrets(data).names {
+		if value == redact.Bare || value == redact.Short || strings.HasPrefix(value, "[redacted:") && strings.HasSuffix(value, "]") {
+			marks = append(marks, value)
+		}
+	}
+	return marks
 }
 
 // secretsIn returns the secrets of a request that may break any rule, as far as they can be read, or false if there are too

@@ -3,6 +3,7 @@ package task_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -171,4 +172,20 @@ func FuzzRedactRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTheMarksOfARedactedRequestAreFoundAgain(t *testing.T) {
+	for request, want := range map[string]string{
+		`{"prompt":"use [redacted:PIN]"}`:                                        "[]",
+		`{"prompt":"p","secret_values":{}}`:                                      "[]",
+		`{"prompt":"1234","secret_values":{"PIN":"1234"}}`:                       "[[redacted:PIN]]",
+		`{"prompt":"p","secret_values":"1234"}`:                                  "[[redacted]]",
+		`{"prompt":"p","extra":{"secrets":{"é\"":1234}}}`:                        `[[redacted:é"]]`,
+		`{"prompt":"` + strings.Repeat("1 ", 1<<16) + `","secrets":{"PIN":"1"}}`: "[*]",
+	} {
+		body, _ := task.RedactRequest([]byte(request))
+		if got := fmt.Sprint(task.RedactionMarks(body)); got != want {
+			t.Errorf("%.80s: got %s, want %s", request, got, want)
+		}
+	}
 }

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// shortMark replaces a secret if longer marks would make a text too long. No secret is shorter.
-const shortMark = "*"
+// Short is the mark of a secret if longer marks would make a text too long. No secret is shorter.
+const Short = "*"
 
 // Builder collects what Compose returns. It copies nothing as long as nothing was redacted.
 type Builder struct {
 	redactor *Redactor
 	bytes    []byte
 	size     int // bytes of the original
-	// Every mark is shortMark, so that nothing becomes longer.
+	// Every mark is Short, so that nothing becomes longer.
 	short bool
 	// The limit was exceeded: Compose drops what was written.
 	tooLong bool
@@ -33,7 +33,7 @@ func (b *Builder) Raw(raw []byte) {
 // Mark writes the mark of a name, as a JSON string.
 func (b *Builder) Mark(name string) {
 	if b.short {
-		b.string(shortMark)
+		b.string(Short)
 	} else {
 		b.string(inString(b.redactor.Mark(name)))
 	}
@@ -129,7 +129,7 @@ func (b *Builder) replace(text []byte, marks []string) {
 // mark returns the mark of the secret with that index.
 func (b *Builder) mark(marks []string, secret uint16) string {
 	if b.short {
-		return shortMark
+		return Short
 	}
 	return marks[secret]
 }

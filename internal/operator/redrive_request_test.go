@@ -1,0 +1,107 @@
+package operator_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+func TestAnotherBatchRunsWhatACanceledOneLeft(t *testing.T) {
+	s := newSite(t)
+	s.letter("a", "canceled", requestOf("a", `,"batch":"day"`), "Capstan-Batch", "day")
+	if _, err := s.CancelBatch(t.Context(), "day", why); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CancelBatch(t.Context(), "dusk", why); err != nil {
+		t.Fatal(err)
+	}
+	if got := summary(s.plan(anyTask, "batch=night")); got != "a → a.r1" {
+		t.Errorf("got %s, want it in the other batch", got)
+	}
+	if got := s.plan(anyTask, "batch=dusk").LeftOut; len(got) != 1 || got[0].Why != operator.BatchCanceled || got[0].Detail != "dusk" {
+		t.Errorf("got %v, want that dusk is canceled, too", got)
+	}
+}
+
+// Anyone can publish another request with the id of a task. It is refused, and has a dead letter of its own.
+func TestARefusalDoesNotHideTheTaskThatHasItsID(t *testing.T) {
+	s := newSite(t)
+	s.fail("a", "timeout")
+	s.letter("a", "duplicate_task", requestOf("a", `,"max_steps":7`))
+	s.fail("b", "timeout")
+	s.letter("b.r1", "invalid_request", requestOf("b.r1", `,"max_steps":0`))
+	s.letter("c", "invalid_request", "no json")
+	s.fail("c", "step_limit")
+	s.record(task.Record{TaskID: "d", State: task.Failed}) // its letter is not kept any more
+	s.letter("d", "duplicate_task", requestOf("d", `,"max_steps":7`))
+	s.letter("e", "invalid_request", requestOf("e"))
+	if got, want := summary(s.plan(operator.RedriveFilter{Codes: []string{"timeout"}})), "a → a.r1, b → b.r2"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	r := s.plan(anyTask)
+	if got, want := summary(r), "a → a.r1, b → b.r2, c → c.r1, e → e.r1, d: "+string(operator.IDTaken); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if _, err := r.Send(t.Context(), 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(s.requests(), "\n"); strings.Contains(got, "max_steps") || !strings.Contains(got, requestOf("a.r1")) {
+		t.Errorf("got %s, want the requests of the tasks", got)
+	}
+}
+
+func TestOnlyMarksInThePlaceOfSecretsKeepATaskFromRunning(t *testing.T) {
+	s := newSite(t)
+	for id, more := range map[string]string{
+		"mentions":  `,"metadata":{"note":"write [redacted:PIN] in its place"}`,
+		"short":     `,"secret_values":{"PIN":"*"}`,
+		"in-prompt": `,"secret_values":{"PIN":"[redacted:PIN]"},"extended_system_message":"say [redacted:PIN]"`,
+		"only-pin":  `,"secret_values":{"PIN":"[redacted:PIN]"}`,
+	} {
+		s.fail(id, "timeout", more)
+	}
+	for change, want := range map[string][]string{
+		"max_steps=7":                            {"mentions"},
+		`secret_values={"PIN":"1234"}`:           {"mentions", "only-pin", "short"},
+		`secret_values={"PIN":"[redacted:PIN]"}`: {"mentions"},
+	} {
+		got := map[string]bool{}
+		for _, each := range s.plan(anyTask, change).Tasks {
+			got[each.TaskID] = true
+		}
+		wanted := map[string]bool{}
+		for _, id := range want {
+			wanted[id] = true
+		}
+		if !reflect.DeepEqual(got, wanted) {
+			t.Errorf("%s: got %v, want %v", change, got, want)
+		}
+	}
+}
+
+func TestABodyThatIsLostLeavesItsTaskOut(t *testing.T) {
+	s := newSite(t)
+	s.letter("lost", "timeout", "", "Capstan-Object", "task_results/dead/1")
+	if got := s.plan(anyTask).LeftOut; len(got) != 1 || got[0].Why != operator.NotKept || !strings.Contains(got[0].Detail, "bucket not found") {
+		t.Errorf("no store: got %v, want that it was not kept", got)
+	}
+	store, err := s.JS.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "task_results"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.letter("nameless", "timeout", "", "Capstan-Object", "task_results/")
+	if got := summary(s.plan(anyTask)); got != "lost: its body was not kept, nameless: its body was not kept" {
+		t.Errorf("no object: got %s, want that they were not kept", got)
+	}
+	if _, err := store.PutString(t.Context(), "dead/1", requestOf("lost")); err != nil {
+		t.Fatal(err)
+	}
+	if got := summary(s.plan(operator.RedriveFilter{Tasks: []string{"lost"}})); got != "lost → lost.r1" {
+		t.Errorf("got %s, want it sent", got)
+	}
+}
