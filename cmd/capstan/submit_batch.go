@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -72,7 +74,18 @@ func (s *submitCmd) runBatch(ctx context.Context, t *terminal, cfg app.Config, i
 		return usageError{err}
 	}
 	run.results.OnEvent = report.Write
-	return errors.Join(run.run(ctx), report.Close())
+	return closeReport(t, report, run.run(ctx))
+}
+
+// closeReport closes the report and returns the error of the run or, if it has none, that of closing. That of closing is
+// told in any case: a task that failed says nothing of the report.
+func closeReport(t *terminal, report io.Closer, err error) error {
+	closing := report.Close()
+	if err == nil || closing == nil {
+		return cmp.Or(err, closing)
+	}
+	t.complain(closing)
+	return err
 }
 
 // forTerminal returns an error whose lines quote a file, without anything that could control a terminal.
@@ -157,7 +170,7 @@ func (r *batchRun) runCanary(ctx, waiting context.Context) error {
 	}
 	text := fmt.Sprintf("only %d of the %d tasks of the canary succeeded (--min-success %v)", tally.Succeeded, tally.All, r.minSuccess())
 	if rest := len(r.batch.Requests) - tally.All; rest > 0 {
-		text += fmt.Sprintf(", so the other %d were not sent; to send them anyway, run the command without --canary", rest)
+		text += fmt.Sprintf(", so the rest (%s) was not sent; to send it anyway, run the command without --canary", taskCount(rest))
 	}
 	return errors.New(text)
 }
