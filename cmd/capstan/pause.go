@@ -18,8 +18,8 @@ type pauseCmd struct {
 
 // Help is printed below the flags.
 func (*pauseCmd) Help() string {
-	return `No worker submits a task during a pause. What runs goes on, and its events come. Without --until and --for the
-pause lasts until capstan resume, but not longer than TRACKER_TTL (7 days).
+	return `No worker submits a task during a pause. Running tasks continue, and their events are published. Without --until and
+--for the pause lasts until capstan resume, but not longer than TRACKER_TTL (7 days).
 
 Examples:
 

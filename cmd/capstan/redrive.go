@@ -19,7 +19,7 @@ type redriveCmd struct {
 	Since time.Duration `placeholder:"DURATION" help:"Tasks that failed at most this long ago, for example 12h." group:"Which tasks"`
 	Tasks []string      `name:"task" placeholder:"ID" help:"These tasks; may be repeated." group:"Which tasks"`
 
-	Set  []operatorChange `name:"set" sep:"none" placeholder:"FIELD=VALUE" help:"Change a field of the requests, for example max_steps=120; the value is JSON or a text. May be repeated."`
+	Set  []operatorChange `name:"set" sep:"none" placeholder:"FIELD=VALUE" help:"Change a field of the requests, for example max_steps=120; the value is JSON, or otherwise a string. May be repeated."`
 	Rate perSecond        `placeholder:"N/m" help:"Send at most so many, for example 100/m; the units are s, m and h. Default: as fast as NATS takes them."`
 	Yes  bool             `help:"Send them. Without it, only what would be sent is printed."`
 }
