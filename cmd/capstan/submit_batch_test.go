@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/operator"
 )
 
 // folderOf returns a folder with these files: names and contents in turn.
@@ -90,6 +91,12 @@ func TestABatchIsSentOnceHoweverOftenItIsSubmitted(t *testing.T) {
 	msg, err := stream.GetMsg(t.Context(), 2)
 	if want := `{"prompt":"Price of second","url":"https://shop.example.com/2","task_id":"night-000003","batch":"night"}`; err != nil || string(msg.Data) != want {
 		t.Errorf("got %s, %v, want %s", msg.Data, err, want)
+	}
+}
+
+func TestCountsAreWholeSentences(t *testing.T) {
+	if got, want := countsText(operator.Counts{Stored: 2, Before: 1, Unsent: 3}), "2 stored, 1 was there before, 3 not sent"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
