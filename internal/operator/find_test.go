@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -151,7 +153,7 @@ func TestOfManyQueuedRequestsTheLastIsFound(t *testing.T) {
 	d := newDesk(t)
 	const many = 5000
 	for i := range many {
-		if _, err := d.JS.PublishAsync("tasks.request", []byte(requestWith(fmt.Sprintf(`"task_id":"t%d"`, i)))); err != nil {
+		if _, err := d.JS.PublishAsync("tasks.request", []byte(requestWith(fmt.Sprintf(`"task_id":"t%d"`, i))), jetstream.WithStallWait(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}

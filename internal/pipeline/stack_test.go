@@ -35,7 +35,7 @@ func TestAWaitingTaskHasASmallStack(t *testing.T) {
 	var submitted atomic.Int32
 	c := w.consumer(&countingAPI{submitted: &submitted}, tasks)
 	for i := range tasks {
-		if _, err := w.js.PublishAsync("tasks.request", fmt.Appendf(nil, `{"task_id":"t%d","prompt":"a","url":"https://example.com"}`, i)); err != nil {
+		if _, err := w.js.PublishAsync("tasks.request", fmt.Appendf(nil, `{"task_id":"t%d","prompt":"a","url":"https://example.com"}`, i), jetstream.WithStallWait(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}
