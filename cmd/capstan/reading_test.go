@@ -193,8 +193,8 @@ func TestWatchingAStatusExplainsWhyItCannotBegin(t *testing.T) {
 }
 
 func TestReadingCommandsSayWhatIsMissing(t *testing.T) {
-	server := natstest.Start(t)
-	t.Setenv("NATS_URL", server.URL())
+	nats := natstest.Start(t)
+	t.Setenv("NATS_URL", nats.URL())
 	for _, args := range []string{"status", "list", "why a", "get a", "watch --until-now", "watch --batch b --until-done"} {
 		if status, out, errs := runTool(t, strings.Fields(args)...); status == exitOK || out != "" || !strings.Contains(errs, "start a worker first") {
 			t.Errorf("%s: got %d, %s%s, want what to do", args, status, out, errs)

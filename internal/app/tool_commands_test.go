@@ -55,6 +55,8 @@ func (g *guarded) prepareCommands() *worker {
 	g.submit("ended", done, `"batch":"night"`)
 	g.submit("failed", anchortest.Plan{State: "FAILED", Error: "no"})
 	g.publish("{broken")
+	g.submit("unwanted", blocked)
+	g.submit("unwanted-too", blocked, `"batch":"unwanted"`)
 	g.waitEvents(3)
 	g.waitState("runs", task.Running)
 	natstest.Eventually(g.t, func() error { // a letter is stored after the event
@@ -150,7 +152,7 @@ func finds(ctx context.Context, q operator.Queue) error {
 	}
 	for id, want := range map[string]operator.State{"runs": "running", "ended": "succeeded", "TASKS-4": operator.Refused, "nobody": operator.Unknown} {
 		if found, err := q.Find(ctx, id, nextPoll); err != nil || found.State != want {
-			return fmt.Errorf("task %s: got %s, %v, want %s", id, found.State, err, want)
+			return fmt.Errorf("task %s: got %s, %w, want %s", id, found.State, err, want)
 		}
 	}
 	return nil
@@ -169,15 +171,13 @@ func seesStatus(ctx context.Context, q operator.Queue) error {
 	for _, batch := range []string{"", "night"} {
 		s, err := q.View(batch).Status(ctx)
 		if err != nil || len(s.Notes) > 0 || len(s.Workers) != 1 {
-			return fmt.Errorf("got %v, the notes %q and the workers %+v, want no notes and one", err, s.Notes, s.Workers)
+			return fmt.Errorf("got %w, the notes %q and the workers %+v, want no notes and one", err, s.Notes, s.Workers)
 		}
 	}
 	return nil
 }
 
-func (g *guarded) cancels(ctx context.Context, q operator.Queue) error {
-	g.submit("unwanted", blocked)
-	g.submit("unwanted-too", blocked, `"batch":"unwanted"`)
+func (*guarded) cancels(ctx context.Context, q operator.Queue) error {
 	_, err := q.Cancel(ctx, []string{"unwanted"}, task.Cancellation{By: "ada"})
 	_, batchErr := q.CancelBatch(ctx, "unwanted", task.Cancellation{By: "ada"})
 	return errors.Join(err, batchErr)
@@ -211,7 +211,7 @@ func (g *guarded) resumes(ctx context.Context, q operator.Queue) error {
 func redrives(ctx context.Context, q operator.Queue) error {
 	plan, err := q.PlanRedrive(ctx, operator.RedriveFilter{Tasks: []string{"failed"}}, nil)
 	if err != nil || len(plan.Tasks) != 1 {
-		return fmt.Errorf("got %+v, %v, want the task that failed", plan, err)
+		return fmt.Errorf("got %+v, %w, want the task that failed", plan, err)
 	}
 	_, err = plan.Send(ctx, 0, nil)
 	return err
