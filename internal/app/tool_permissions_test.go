@@ -40,11 +40,12 @@ func TestEachCommandNeedsOnlyTheDocumentedPermissions(t *testing.T) {
 	t.Parallel()
 	g := newGuarded(t)
 	documented := documentedCommands(t)
-	logins := "users: ["
+	var logins strings.Builder
+	logins.WriteString("users: [")
 	for command, subjects := range documented {
-		logins += fmt.Sprintf("\n{ user: %q, password: p, permissions: { publish: [%s], subscribe: [\"_INBOX_tool.>\"] } }", command, strings.Join(subjects, ", "))
+		fmt.Fprintf(&logins, "\n{ user: %q, password: p, permissions: { publish: [%s], subscribe: [\"_INBOX_tool.>\"] } }", command, strings.Join(subjects, ", "))
 	}
-	g.reload(strings.Replace(g.text, "users: [", logins, 1))
+	g.reload(strings.Replace(g.text, "users: [", logins.String(), 1))
 	g.provision()
 	g.prepareCommands()
 	commands := g.commands()

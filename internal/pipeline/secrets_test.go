@@ -181,11 +181,11 @@ func TestAllSecretsTogetherAreBounded(t *testing.T) {
 	for n, want := range map[int]task.Code{4: success, 5: task.SecretUnavailable} {
 		w := newWorld(t)
 		w.secrets(map[string]string{"pin": strings.Repeat("x", 16<<10)})
-		refs := ""
+		var refs strings.Builder
 		for i := range n {
-			refs += fmt.Sprintf(`,"S%d":"pin"`, i)
+			fmt.Fprintf(&refs, `,"S%d":"pin"`, i)
 		}
-		w.finish("w1", w.request(body(`,"secret_refs":{`+refs[1:]+`}`))(1))
+		w.finish("w1", w.request(body(`,"secret_refs":{`+refs.String()[1:]+`}`))(1))
 		ev := w.wantOneEvent(want, map[bool]int{true: 1}[want == success])
 		if want != success && !strings.Contains(ev.Error.Message, "all secrets together have more than 65536 bytes") {
 			t.Errorf("got %q", ev.Error.Message)
