@@ -10,9 +10,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
-
-	"github.com/capstan-worker/capstan/internal/task"
 )
 
 const (
@@ -20,18 +17,9 @@ const (
 	// has no second consumer.
 	mostRequests = 200_000
 
-	// At most so many calls are under way at once: the server drops all that wait if there are too many. Between two
-	// chunks a reader can stop.
-	callsAtOnce  = 64
+	// Between two chunks of so many, a reader can stop.
 	requestChunk = 2_000
 )
-
-// waitingRequest is a request that no worker has taken yet.
-type waitingRequest struct {
-	task.Identity
-	seq    uint64    // in the stream of requests
-	stored time.Time // when the stream stored it
-}
 
 // line is the state of the stream of requests and of the consumer that all workers share.
 type line struct {
@@ -80,9 +68,9 @@ func number(n uint64) int { return int(min(n, math.MaxInt32)) }
 // backlog is the requests that no worker has taken, as of the last read.
 type backlog struct {
 	q        Queue
-	requests []waitingRequest // in the order in which workers will take them
-	read     uint64           // sequence up to which they were read
-	created  time.Time        // the stream that this sequence is of
+	requests []queuedRequest // in the order in which workers will take them
+	read     uint64          // sequence up to which they were read
+	created  time.Time       // the stream that this sequence is of
 }
 
 // refresh drops the requests that were taken, and reads those that were added. If there are more than mostRequests, it
@@ -91,7 +79,7 @@ func (b *backlog) refresh(ctx context.Context, l line) (complete bool, err error
 	if !b.created.Equal(l.created) || l.last < b.read {
 		b.requests, b.read, b.created = nil, 0, l.created
 	}
-	taken, _ := slices.BinarySearchFunc(b.requests, l.delivered+1, func(r waitingRequest, seq uint64) int { return cmp.Compare(r.seq, seq) })
+	taken, _ := slices.BinarySearchFunc(b.requests, l.delivered+1, func(r queuedRequest, seq uint64) int { return cmp.Compare(r.seq, seq) })
 	b.requests = slices.Delete(b.requests, 0, taken)
 	first := max(b.read, l.delivered) + 1
 	for ; first <= l.last && len(b.requests) < mostRequests; first += requestChunk {
@@ -106,11 +94,11 @@ func (b *backlog) refresh(ctx context.Context, l line) (complete bool, err error
 }
 
 // of returns the requests of a batch, or all if that is empty.
-func (b *backlog) of(batch string) []waitingRequest {
+func (b *backlog) of(batch string) []queuedRequest {
 	if batch == "" {
 		return b.requests
 	}
-	var all []waitingRequest
+	var all []queuedRequest
 	for _, r := range b.requests {
 		if r.Batch == batch {
 			all = append(all, r)
@@ -121,7 +109,7 @@ func (b *backlog) of(batch string) []waitingRequest {
 
 // requestsBetween reads the requests from one sequence to another, both included, in their order. Those that have ended
 // meanwhile are left out.
-func (q Queue) requestsBetween(ctx context.Context, first, last uint64) ([]waitingRequest, error) {
+func (q Queue) requestsBetween(ctx context.Context, first, last uint64) ([]queuedRequest, error) {
 	name := q.Config.Request.Stream
 	asking, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -129,30 +117,11 @@ func (q Queue) requestsBetween(ctx context.Context, first, last uint64) ([]waiti
 	if err != nil {
 		return nil, err
 	}
-	found := make([]waitingRequest, last-first+1)
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(callsAtOnce)
-	for i := range last - first + 1 {
-		group.Go(func() error {
-			msg, err := stream.GetMsg(ctx, first+i)
-			if errors.Is(err, jetstream.ErrMsgNotFound) {
-				return nil
-			}
-			if err != nil {
-				return fmt.Errorf("read request %d of stream %s: %w", first+i, name, q.explain(err))
-			}
-			found[i] = requestOf(name, msg)
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(found, func(r waitingRequest) bool { return r.seq == 0 }), nil
-}
-
-// requestOf returns what is to be known of a stored request.
-func requestOf(stream string, msg *jetstream.RawStreamMsg) waitingRequest {
-	id := task.Identify(task.Delivery{Stream: stream, Seq: msg.Sequence, Header: msg.Header, Data: msg.Data})
-	return waitingRequest{Identity: id, seq: msg.Sequence, stored: msg.Time}
+	var found []queuedRequest
+	err = q.readQueue(ctx, stream, first, last, func(r queuedRequest) {
+		r.msg = nil // there may be many
+		found = append(found, r)
+	})
+	slices.SortFunc(found, func(a, b queuedRequest) int { return cmp.Compare(a.seq, b.seq) })
+	return found, err
 }

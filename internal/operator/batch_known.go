@@ -32,7 +32,7 @@ func (q Queue) tasksOf(ctx context.Context, ids map[string]bool) (*tasks, error)
 		return found, err
 	}
 	found.now, err = q.queued(ctx, func(r queuedRequest) {
-		if _, hasRecord := found.records[r.taskID]; ids[r.taskID] && !hasRecord {
+		if _, hasRecord := found.records[r.TaskID]; ids[r.TaskID] && !hasRecord {
 			found.keep(r)
 		}
 	})
@@ -41,8 +41,8 @@ func (q Queue) tasksOf(ctx context.Context, ids map[string]bool) (*tasks, error)
 
 // keep notes a request, unless an earlier one with its id is there: a worker takes the later one for a copy.
 func (t *tasks) keep(r queuedRequest) {
-	if first, ok := t.queued[r.taskID]; !ok || r.seq < first.seq {
-		t.queued[r.taskID] = r
+	if first, ok := t.queued[r.TaskID]; !ok || r.seq < first.seq {
+		t.queued[r.TaskID] = r
 	}
 }
 

@@ -128,7 +128,7 @@ func (q Queue) findBatch(ctx context.Context, batch string) (*tasks, error) {
 		return nil, err
 	}
 	found.now, err = q.queued(ctx, func(r queuedRequest) {
-		if _, hasRecord := found.records[r.taskID]; r.batch == batch && !hasRecord {
+		if _, hasRecord := found.records[r.TaskID]; r.Batch == batch && !hasRecord {
 			found.keep(r)
 		}
 	})

@@ -141,7 +141,7 @@ func (q Queue) findWithoutRecord(ctx context.Context, id string) (Task, error) {
 
 // findQueued searches the requests that no worker has taken for one of a task, and returns its place in line. It returns nil
 // if there is none among the first ones.
-func (q Queue) findQueued(ctx context.Context, id string) (*waitingRequest, int, error) {
+func (q Queue) findQueued(ctx context.Context, id string) (*queuedRequest, int, error) {
 	l, err := q.line(ctx)
 	if err != nil {
 		return nil, 0, err

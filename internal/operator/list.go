@@ -82,7 +82,7 @@ func (q Queue) List(ctx context.Context, f Listing) (found []Entry, complete boo
 }
 
 // newestQueued reads the requests that no worker has taken, unless the filter takes none of them.
-func (q Queue) newestQueued(ctx context.Context, f Listing, l line) ([]waitingRequest, bool, error) {
+func (q Queue) newestQueued(ctx context.Context, f Listing, l line) ([]queuedRequest, bool, error) {
 	if len(f.Codes) > 0 || len(f.States) > 0 && !slices.Contains(f.States, Queued) || l.last <= l.delivered {
 		return nil, true, nil
 	}

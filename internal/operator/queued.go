@@ -15,11 +15,10 @@ import (
 
 // queuedRequest is a request that is stored on the stream of requests: it waits, or its task is in progress.
 type queuedRequest struct {
-	seq    uint64
-	stored time.Time
-	taskID string
-	batch  string
-	msg    *jetstream.RawStreamMsg
+	task.Identity
+	seq    uint64                  // in the stream of requests
+	stored time.Time               // when the stream stored it
+	msg    *jetstream.RawStreamMsg // nil in a backlog, which may be long
 }
 
 // delivery returns the request as a worker would get it.
@@ -28,7 +27,7 @@ func (r queuedRequest) delivery(stream string) task.Delivery {
 }
 
 // queueReaders is how many messages of the queue are read at once. A work queue takes no second consumer, so each is a
-// call of its own.
+// call of its own. The server drops all calls that wait if there are too many.
 const queueReaders = 64
 
 // queued calls f for each request that is stored, in no order, but never twice at once. It returns the server's time.
@@ -42,12 +41,17 @@ func (q Queue) queued(ctx context.Context, f func(queuedRequest)) (time.Time, er
 	if info.State.Msgs == 0 {
 		return info.TimeStamp, nil
 	}
+	return info.TimeStamp, q.readQueue(ctx, s, first, last, f)
+}
+
+// readQueue calls f for each request between two sequences, both included, in no order, but never twice at once.
+func (q Queue) readQueue(ctx context.Context, s jetstream.Stream, first, last uint64, f func(queuedRequest)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex
 	part := (last-first)/queueReaders + 1
 	for begin := first; begin <= last; begin += part {
 		group.Go(func() error {
-			return q.readQueue(ctx, s, begin, min(begin+part-1, last), func(r queuedRequest) {
+			return q.readPart(ctx, s, begin, min(begin+part-1, last), func(r queuedRequest) {
 				mu.Lock()
 				defer mu.Unlock()
 				f(r)
@@ -55,14 +59,14 @@ func (q Queue) queued(ctx context.Context, f func(queuedRequest)) (time.Time, er
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return time.Time{}, fmt.Errorf("read the requests in stream %s: %w", q.Config.Request.Stream, q.explain(err))
+		return fmt.Errorf("read the requests in stream %s: %w", q.Config.Request.Stream, q.explain(err))
 	}
-	return info.TimeStamp, nil
+	return nil
 }
 
-// readQueue calls f for each request between two sequences, both included. It jumps over gaps, of which a work queue has
-// many.
-func (q Queue) readQueue(ctx context.Context, s jetstream.Stream, seq, last uint64, f func(queuedRequest)) error {
+// readPart calls f for each request between two sequences, both included, in their order. It jumps over gaps, of which a
+// work queue has many.
+func (q Queue) readPart(ctx context.Context, s jetstream.Stream, seq, last uint64, f func(queuedRequest)) error {
 	for ; seq <= last; seq++ {
 		msg, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(q.Config.Request.Subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -82,7 +86,6 @@ func (q Queue) readQueue(ctx context.Context, s jetstream.Stream, seq, last uint
 // readRequest reads which task a request is of.
 func (q Queue) readRequest(msg *jetstream.RawStreamMsg) queuedRequest {
 	r := queuedRequest{seq: msg.Sequence, stored: msg.Time, msg: msg}
-	identity := task.Identify(r.delivery(q.Config.Request.Stream))
-	r.taskID, r.batch = identity.TaskID, identity.Batch
+	r.Identity = task.Identify(r.delivery(q.Config.Request.Stream))
 	return r
 }

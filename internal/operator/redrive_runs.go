@@ -89,8 +89,8 @@ func (q Queue) runsOf(ctx context.Context, letters map[string]letter) (runsByTas
 		})
 	}
 	_, err = q.queued(ctx, func(req queuedRequest) {
-		if rec, ok := records[req.taskID]; !ok || !rec.State.Ended() { // that of an ended task is about to be acknowledged
-			runs.note(req.taskID, func(r *taskRuns) { r.alive = true })
+		if rec, ok := records[req.TaskID]; !ok || !rec.State.Ended() { // that of an ended task is about to be acknowledged
+			runs.note(req.TaskID, func(r *taskRuns) { r.alive = true })
 		}
 	})
 	return runs, err
