@@ -222,7 +222,7 @@ func (s *starts) held() (until time.Time, held bool) {
 func (s *starts) shared(t time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return t.Add(s.fleet.Clock.Skew()).UTC()
+	return s.fleet.Clock.At(t)
 }
 
 // free returns how many submissions may leave, as far as this worker knows, and whether the API tells.
