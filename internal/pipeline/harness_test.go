@@ -267,9 +267,15 @@ func (w *world) events() (all []task.Event) {
 }
 
 // messages returns the stored events as messages.
-func (w *world) messages() (all []*jetstream.RawStreamMsg) {
+func (w *world) messages() []*jetstream.RawStreamMsg {
 	w.t.Helper()
-	s := w.stream(w.results.Stream)
+	return w.stored(w.results.Stream)
+}
+
+// stored returns the messages of a stream.
+func (w *world) stored(stream string) (all []*jetstream.RawStreamMsg) {
+	w.t.Helper()
+	s := w.stream(stream)
 	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
 		msg, err := s.GetMsg(w.t.Context(), seq)
 		if err != nil {

@@ -11,17 +11,9 @@ import (
 )
 
 // letters returns the dead letters.
-func (w *world) letters() (all []*jetstream.RawStreamMsg) {
+func (w *world) letters() []*jetstream.RawStreamMsg {
 	w.t.Helper()
-	s := w.stream(w.dead.Stream)
-	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
-		msg, err := s.GetMsg(w.t.Context(), seq)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		all = append(all, msg)
-	}
-	return all
+	return w.stored(w.dead.Stream)
 }
 
 func TestTheRequestOfAFailedTaskIsKeptWithoutItsSecrets(t *testing.T) {
