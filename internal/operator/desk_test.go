@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -63,7 +64,31 @@ func (d *desk) publish(request string, headers ...string) uint64 {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	d.settle()
 	return ack.Sequence
+}
+
+// settle waits until the consumer, if there is one, counts all requests: the server stores a request before it counts it.
+func (d *desk) settle() {
+	d.t.Helper()
+	natstest.Eventually(d.t, func() error {
+		consumer, err := d.JS.Consumer(d.t.Context(), "TASKS", "worker")
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		stream, err := d.JS.Stream(d.t.Context(), "TASKS")
+		if err != nil {
+			return err
+		}
+		c, stored := consumer.CachedInfo(), stream.CachedInfo().State.Msgs
+		if counted := c.NumPending + uint64(c.NumAckPending); counted < stored {
+			return fmt.Errorf("the consumer counts %d of %d requests", counted, stored)
+		}
+		return nil
+	})
 }
 
 // requestWith returns a request with these members.
