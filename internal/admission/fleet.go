@@ -20,8 +20,10 @@ const (
 	// shareTimeout bounds an exchange with the store.
 	shareTimeout = time.Second
 
-	// aloneTime is how long a worker goes on alone after an exchange failed.
-	aloneTime = 30 * time.Second
+	// firstAlone is how long a worker goes on alone after an exchange failed. After each failure in a row it is twice as
+	// long, up to lastAlone: while a worker is alone, it and the others waste starts.
+	firstAlone = time.Second
+	lastAlone  = 30 * time.Second
 
 	// conflictWait is about how long a worker waits after another one was faster.
 	conflictWait = 5 * time.Millisecond
@@ -66,7 +68,7 @@ func (s *starts) update(ctx context.Context, change func(w window, shared bool) 
 	s.mu.Lock()
 	now := s.fleet.Clock.Now()
 	if !errors.Is(err, errAlone) && ctx.Err() == nil {
-		s.alone = time.Now().Add(aloneTime)
+		s.alone = time.Now().Add(s.retry.NextBackOff())
 		s.log.Debug().Err(err).Msg("starts not shared")
 	}
 	w, told := s.window.current(now), len(s.told)
@@ -117,6 +119,7 @@ func (s *starts) exchangeOnce(ctx context.Context, store task.Shared, change fun
 		s.sampled.Warn().Err(invalid).Msg("shared starts overwritten")
 	}
 	s.learn(next, told)
+	s.retry.Reset() // only the one that updates the window uses it
 	return next, nil
 }
 

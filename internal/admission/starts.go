@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/semaphore"
 
@@ -29,8 +30,9 @@ const (
 // the package's comment.
 type starts struct {
 	log      zerolog.Logger
-	sampled  zerolog.Logger      // one line each warnInterval
-	updating *semaphore.Weighted // acquired by the one that updates the window
+	sampled  zerolog.Logger              // one line each warnInterval
+	updating *semaphore.Weighted         // acquired by the one that updates the window
+	retry    *backoff.ExponentialBackOff // between two failures of the store in a row; for the one that updates
 
 	mu        sync.Mutex
 	fleet     Fleet         // guarded by mu
@@ -62,6 +64,7 @@ func newStarts(log zerolog.Logger) *starts {
 		log:      log,
 		sampled:  log.Sample(&zerolog.BurstSampler{Burst: 1, Period: warnInterval}),
 		updating: semaphore.NewWeighted(1),
+		retry:    &backoff.ExponentialBackOff{InitialInterval: firstAlone, MaxInterval: lastAlone, Multiplier: 2, RandomizationFactor: 0.2},
 		changed:  make(chan struct{}),
 	}
 }

@@ -114,6 +114,21 @@ func TestWorkersGoOnWithoutTheStore(t *testing.T) {
 	})
 }
 
+// One call that fails costs a worker a moment: it must not take only its share until all others are done.
+func TestAWorkerIsNotAloneForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &store{}
+		api := &account{quota: 10, window: 3 * time.Second, latency: 100 * time.Millisecond}
+		fleet := newFleet(t, api, 3, shared)
+		shared.fail(errStore)
+		fleet[0].Join(t.Context(), admission.Fleet{Store: shared, Workers: 3})
+		shared.fail(nil)
+		if refused, took := runAll(t, fleet, 60, false); refused > 0.1 || took > 1.1 {
+			t.Errorf("got %.4f refusals a task in %.3f of the least time, want at most 0.1 in 1.1", refused, took)
+		}
+	})
+}
+
 // A worker that crashes takes its submissions under way with it only until the end of the window.
 func TestStartsOfACrashedWorkerAreFreeInTheNextWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

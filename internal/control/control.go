@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -47,19 +48,19 @@ type Access struct {
 // Bucket reads and writes values, with one attempt each. Many goroutines may use it at once.
 type Bucket struct {
 	Access
-	cfg   Config
-	log   zerolog.Logger
-	pause time.Duration
+	cfg Config
+	log zerolog.Logger
 
 	// opening has one place, which is taken while the bucket is being opened: the callers that come meanwhile share the
 	// result.
 	opening chan struct{}
 
 	mu     sync.Mutex
-	stream jetstream.Stream // behind the bucket; nil: it was not opened yet, or the last call failed; guarded by mu
-	failed time.Time        // when the last call failed; guarded by mu
-	reason string           // why, as it was logged last; guarded by mu
-	denied [3]chan struct{} // by kind of call: is closed when NATS denies one, and replaced; guarded by mu
+	stream jetstream.Stream            // behind the bucket; nil: it was not opened yet, or the last call failed; guarded by mu
+	retry  *backoff.ExponentialBackOff // between two failures in a row; guarded by mu
+	shut   time.Time                   // until when calls fail at once, because one failed; guarded by mu
+	reason string                      // why, as it was logged last; guarded by mu
+	denied [3]chan struct{}            // by kind of call: is closed when NATS denies one, and replaced; guarded by mu
 }
 
 // callKind is a kind of call that NATS may deny apart from the others.
@@ -73,21 +74,18 @@ const (
 
 // New returns a Bucket, and makes no call to NATS.
 func New(cfg Config, access Access, log zerolog.Logger) *Bucket {
-	b := &Bucket{Access: access, cfg: cfg, log: log, pause: failurePause, opening: make(chan struct{}, 1)}
+	b := &Bucket{
+		Access: access, cfg: cfg, log: log, opening: make(chan struct{}, 1),
+		retry: &backoff.ExponentialBackOff{InitialInterval: firstRetry, MaxInterval: lastRetry, Multiplier: 2, RandomizationFactor: 0.2},
+	}
 	for kind := range b.denied {
 		b.denied[kind] = make(chan struct{})
 	}
 	return b
 }
 
-const (
-	// callTimeout bounds one call.
-	callTimeout = 2 * time.Second
-
-	// failurePause is for how long all calls fail at once after one that failed. Otherwise each caller would wait for
-	// the answer that does not come.
-	failurePause = 30 * time.Second
-)
+// callTimeout bounds one call.
+const callTimeout = 2 * time.Second
 
 var (
 	// errUnusable is why a call was not made.
@@ -162,8 +160,10 @@ func (b *Bucket) last(ctx context.Context, stream jetstream.Stream, key string) 
 	return msg, err
 }
 
-// call makes one call with a bound of its own, on the opened bucket. After a failure all calls return errUnusable for
-// 30 seconds, and the next one opens the bucket again: it may have been created meanwhile, or have other settings.
+// call makes one call with a bound of its own, on the opened bucket. After a failure all calls return errUnusable for a
+// while, so that not each caller waits for the answer that does not come: for firstRetry, and twice as long after each
+// failure in a row, up to lastRetry. The next call opens the bucket again: it may have been created meanwhile, or have
+// other settings.
 func (b *Bucket) call(ctx context.Context, f func(context.Context, jetstream.Stream) error) error {
 	ctx, end := b.bounded(ctx, sharing)
 	defer end()
@@ -245,13 +245,17 @@ func (b *Bucket) noted(ctx context.Context, err error) error {
 	switch {
 	case err == nil, errors.Is(err, task.ErrConflict):
 		b.reason = ""
+		b.retry.Reset()
 		return err
 	case errors.Is(cause, errDenied), errors.Is(cause, errNoAnswer):
 		err = cause
 	case ctx.Err() != nil: // the caller gave up
 		return err
 	}
-	b.stream, b.failed = nil, time.Now()
+	b.stream = nil
+	if now := time.Now(); now.After(b.shut) { // calls that fail together count once
+		b.shut = now.Add(b.retry.NextBackOff())
+	}
 	if reason := err.Error(); reason != b.reason {
 		b.reason = reason
 		b.log.Warn().Err(err).Str("bucket", b.cfg.Bucket).Msg("control bucket unusable, worker goes on without it")
@@ -263,7 +267,7 @@ func (b *Bucket) noted(ctx context.Context, err error) error {
 func (b *Bucket) opened() (jetstream.Stream, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.stream == nil && !b.failed.IsZero() && time.Since(b.failed) < b.pause {
+	if b.stream == nil && time.Now().Before(b.shut) {
 		return nil, errUnusable
 	}
 	return b.stream, nil

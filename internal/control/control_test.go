@@ -123,6 +123,24 @@ func TestABucketThatComesAndGoesIsUsedAgain(t *testing.T) {
 	}
 }
 
+// One failure must not cost the workers half a minute.
+func TestABucketIsUsedAgainSoonAfterAFailure(t *testing.T) {
+	_, js := natstest.Start(t).Connect()
+	b := bound(js)
+	if _, _, err := b.Get(t.Context(), "pace.x"); err == nil {
+		t.Fatal("got no error without a bucket, want one")
+	}
+	began := time.Now()
+	mustPut(t, worker(js, time.Hour), "pace.x", "1", 0)
+	natstest.Eventually(t, func() error {
+		_, _, err := b.Get(t.Context(), "pace.x")
+		return err
+	})
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("got its value after %v, want about a second", took)
+	}
+}
+
 // A call does not wait for NATS to come back.
 func TestACallIsBounded(t *testing.T) {
 	running := natstest.Start(t)

@@ -3,7 +3,7 @@ package control
 import "time"
 
 // SetPause sets for how long calls fail at once after one that failed.
-func (b *Bucket) SetPause(d time.Duration) { b.pause = d }
+func (b *Bucket) SetPause(d time.Duration) { b.retry.InitialInterval, b.retry.MaxInterval = d, d }
 
 // SetBudget sets the memory of one set of marks, in bytes. Call it before Run.
 func (s *Steering) SetBudget(bytes int64) {

@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// firstRetry and lastRetry are the waits before a watch is made again, and usableRetry is the last one if the bucket could
-	// be used before: then its server is in trouble, and operators may be waiting.
+	// firstRetry and lastRetry are the waits before the bucket is used again after a failure, and before a watch is made
+	// again. usableRetry is the last wait of a watch if the bucket could be used before: then its server is in trouble, and
+	// operators may be waiting.
 	firstRetry  = time.Second
 	lastRetry   = 30 * time.Second
 	usableRetry = 3 * time.Second
