@@ -168,7 +168,7 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 		Requests:  requests,
 		Admission: w.admission,
 		API:       w.api,
-		Tracker:   tracker.New(batcher, found.Tracker, w.cfg.NATS.JSDomain, w.cfg.Tracker, w.reg, w.log),
+		Tracker:   tracker.New(batcher, found.Tracker, w.cfg.NATS.JSDomain, w.cfg.Tracker, w.clock, w.reg, w.log),
 		Poller:    w.poller,
 		Publisher: publisher.New(publisher.Parts{
 			Conn: w.nc, JetStream: found.JS, Batcher: batcher, Results: found.Results, Large: found.Large,

@@ -234,6 +234,9 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 		return &rec, err
 	}
 	r.certain = time.Now()
+	if now := r.cfg.Clock.Now(); now.Sub(found.UpdatedAt) < 2*certainFor { // the server's time is not known exactly
+		r.contested = now
+	}
 	r.metrics.takeovers.Inc()
 	r.log.Info().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Str("state", string(rec.State)).
 		Str("from", found.Owner).Uint64("epoch", rec.Epoch).Msg("task taken over")

@@ -53,7 +53,9 @@ func TestWhereverAWorkerDiesTheTaskEndsOnceWithOneEvent(t *testing.T) {
 		{step: "submit", happened: true, resubmit: true, code: success, workflows: 2, then: &death{step: "save waiting"}},
 		{step: "save running", happened: true, code: success, workflows: 1, then: &death{step: "save running"}},
 		{step: "save running", happened: true, code: success, workflows: 1, then: &death{step: "save running", happened: true}},
-		{step: "publish", happened: true, code: success, workflows: 1, then: &death{step: "publish", happened: true}},
+		{step: "publish", code: success, workflows: 1, then: &death{step: "publish", happened: true}},
+		{step: "publish", happened: true, code: success, workflows: 1, then: &death{step: "find"}},
+		{step: "publish", happened: true, code: success, workflows: 1, then: &death{step: "find", happened: true}},
 	} {
 		name := fmt.Sprintf("%s, happened %v, resubmit %v", c.step, c.happened, c.resubmit)
 		if c.then != nil {

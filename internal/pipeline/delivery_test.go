@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -106,11 +107,7 @@ func TestAWorkerWhoseTaskWasTakenOverPublishesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			nc, _ := w.server.Connect()
-			seen, err := nc.SubscribeSync("tasks.result")
-			if err = errors.Join(err, nc.Flush()); err != nil {
-				t.Fatal(err)
-			}
+			copies := w.subscribe()
 			deliver := w.request(body(""))
 			first := deliver(1)
 			var expired atomic.Bool
@@ -126,13 +123,78 @@ func TestAWorkerWhoseTaskWasTakenOverPublishesNothing(t *testing.T) {
 				t.Errorf("got %v, want ErrNotOwner", err)
 			}
 			w.wantOneEvent(success, 1)
-			if err := nc.Flush(); err != nil {
-				t.Fatal(err)
-			}
-			if n, _, err := seen.Pending(); n != 1 || err != nil {
-				t.Errorf("got %d messages, %v, want 1", n, err)
+			if n := copies(); n != 1 {
+				t.Errorf("got %d messages, want 1", n)
 			}
 		})
+	}
+}
+
+// Two workers have a task, and the first one has no reason to read its record again: it has just written it. The second
+// one waits until the first would.
+func TestAWorkerThatTookATaskOverWaitsUntilItsOwnerKnows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	copies := w.subscribe()
+	deliver := w.request(body(""))
+	owner, taker := newStall("status"), newStall("status")
+	verdict := w.start(owner, deliver(1))
+	p, second := w.worker("w2", taker), make(chan error, 1)
+	go func() { second <- handle(t.Context(), p, deliver(2)) }()
+	<-taker.reached
+	close(taker.resume)
+	<-time.After(200 * time.Millisecond)
+	close(owner.resume)
+	for _, verdict := range []<-chan error{verdict, second} {
+		if err := <-verdict; err != nil && !errors.Is(err, task.ErrNotOwner) {
+			t.Error(err)
+		}
+	}
+	w.wantOneEvent(success, 1)
+	if n := copies(); n != 1 {
+		t.Errorf("got %d messages, want 1", n)
+	}
+}
+
+// A drain does not wait for that: the next owner finds the workflow ended.
+func TestADrainEndsTheWaitForTheOwnerOfBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	deliver := w.request(body(""))
+	w.die("w1", &death{step: "status"}, deliver(1))
+	ctx, drain := context.WithCancel(t.Context())
+	p := w.worker("w2", stepFunc(func(step string, act func() error) error {
+		if step == "status" {
+			defer drain()
+		}
+		return act()
+	}))
+	if err := handle(ctx, p, deliver(2)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the end of the context", err)
+	}
+	if events := w.events(); len(events) != 0 {
+		t.Errorf("got %+v, want no event", events)
+	}
+	w.finish("w3", deliver(3))
+	w.wantOneEvent(success, 1)
+}
+
+// subscribe subscribes to the events without JetStream. copies returns how many messages came.
+func (w *world) subscribe() (copies func() int) {
+	w.t.Helper()
+	nc, _ := w.server.Connect()
+	seen, err := nc.SubscribeSync("tasks.result")
+	if err = errors.Join(err, nc.Flush()); err != nil {
+		w.t.Fatal(err)
+	}
+	return func() int {
+		w.t.Helper()
+		err := nc.Flush()
+		n, _, pendingErr := seen.Pending()
+		if err = errors.Join(err, pendingErr); err != nil {
+			w.t.Fatal(err)
+		}
+		return n
 	}
 }
 

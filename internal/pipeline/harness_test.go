@@ -55,6 +55,11 @@ func (p parts) Publish(ctx context.Context, d task.Delivery, ev task.Event, rede
 	return out, seq, err
 }
 
+func (p parts) FindSince(ctx context.Context, d task.Delivery, ev task.Event, since time.Time) (out task.Event, seq uint64, found bool, err error) {
+	err = p.do("find", func() (err error) { out, seq, found, err = p.Publisher.FindSince(ctx, d, ev, since); return err })
+	return out, seq, found, err
+}
+
 func (p parts) Offload(ctx context.Context, d task.Delivery, ev task.Event) (out task.Event, err error) {
 	err = p.do("offload", func() (err error) { out, err = p.Publisher.Offload(ctx, d, ev); return err })
 	return out, err
@@ -148,7 +153,7 @@ func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 	limit := rate.NewLimiter(rate.Inf, 0)
 	batcher := natstest.Batcher(w.t, nc)
 	p := parts{
-		Tracker: tracker.New(batcher, w.stream(w.tracker.Stream()), "", w.tracker, reg, log),
+		Tracker: tracker.New(batcher, w.stream(w.tracker.Stream()), "", w.tracker, nil, reg, log),
 		Publisher: publisher.New(publisher.Parts{
 			Conn: nc, JetStream: js, Batcher: batcher, Results: w.stream(w.results.Stream), Large: large, Index: memory.NewBudget(1 << 20),
 		}, w.results, w.dead, reg, log),
@@ -325,7 +330,7 @@ func (w *world) bodies() (all []map[string]any) {
 func (w *world) records() *tracker.Tracker {
 	w.t.Helper()
 	nc, _ := w.server.Connect()
-	return tracker.New(natstest.Batcher(w.t, nc), w.stream(w.tracker.Stream()), "", w.tracker, prometheus.NewRegistry(), zerolog.Nop())
+	return tracker.New(natstest.Batcher(w.t, nc), w.stream(w.tracker.Stream()), "", w.tracker, nil, prometheus.NewRegistry(), zerolog.Nop())
 }
 
 // put writes a value over the one in the bucket.

@@ -87,6 +87,9 @@ type Publisher interface {
 	// Find returns the event that answers a request or, if answered is false, the event of another request with its task
 	// id, preferably with this digest of the content, and the event's sequence. It returns task.ErrNoEvent if there is none.
 	Find(ctx context.Context, d task.Delivery, taskID, digest string) (ev task.Event, seq uint64, answered bool, err error)
+	// FindSince returns the event that another worker has stored for this run of the task since a time of the server's
+	// clock, and its sequence. It finds none if NATS refuses the search.
+	FindSince(ctx context.Context, d task.Delivery, ev task.Event, since time.Time) (stored task.Event, seq uint64, found bool, err error)
 	// Replay publishes the stored event with this sequence once more, or returns task.ErrNoEvent.
 	Replay(ctx context.Context, d task.Delivery, taskID string, seq uint64) error
 	// DeadLetter stores a request whose task has failed, with its headers and the reason.

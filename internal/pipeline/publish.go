@@ -16,6 +16,9 @@ import (
 // dies in between, the next delivery completes the task: the stream recognizes the event as a duplicate, or the record
 // says that it is stored. outcome is nil if no workflow ran.
 func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outcome, verdict *task.Verdict) (err error) {
+	if err := r.awaitRival(ctx); err != nil {
+		return err
+	}
 	r.enterStep(stepPublish)
 	ctx, end := r.beginSpan(context.WithoutCancel(ctx), "publish", trace.SpanKindProducer)
 	defer func() { end(err) }()
@@ -31,7 +34,7 @@ func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outco
 	if rec, err = r.confirm(ctx, rec); err != nil { // the upload may have taken long
 		return err
 	}
-	ev, seq, err := r.Publisher.Publish(ctx, r.req.Delivery, ev, rec.Epoch > 1 || rec.UnknownOnce())
+	ev, seq, err := r.store(ctx, rec, ev)
 	if err != nil {
 		return err
 	}
@@ -45,6 +48,27 @@ func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outco
 	r.traceRecord(rec)
 	r.reportEnd(&ev, outcome)
 	return nil
+}
+
+// awaitRival waits until the owner of before knows that this run has taken the task over. If it is alive, it trusts the
+// record that it wrote for certainFor, and may publish meanwhile. The stream drops the second event, but a subscriber
+// without a consumer sees both. It returns ctx's error if that ends first: the next owner goes on.
+func (r *run) awaitRival(ctx context.Context) error {
+	if r.contested.IsZero() {
+		return nil
+	}
+	return sleep(ctx, r.contested.Add(certainFor).Sub(r.cfg.Clock.Now()))
+}
+
+// store publishes the event, unless the owner of before has. It returns the stored one and its sequence.
+func (r *run) store(ctx context.Context, rec *task.Record, ev task.Event) (stored task.Event, seq uint64, _ error) {
+	if !r.contested.IsZero() {
+		stored, seq, found, err := r.Publisher.FindSince(ctx, r.req.Delivery, ev, r.contested.Add(-4*certainFor))
+		if found || err != nil {
+			return stored, seq, err
+		}
+	}
+	return r.Publisher.Publish(ctx, r.req.Delivery, ev, rec.Epoch > 1 || rec.UnknownOnce())
 }
 
 // event returns the task's event without secrets.

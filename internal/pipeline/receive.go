@@ -16,6 +16,7 @@ type run struct {
 	req        *task.Request
 	count      task.DeliveryCount // of deliveries without a step forward; its Count is 0 if none are counted
 	certain    time.Time          // when the record was certainly this run's for the last time, by this machine's clock
+	contested  time.Time          // when this run took the task over from one that may not know it at once; zero: none
 	reconnects uint64             // when the request was delivered
 	drained    <-chan struct{}    // closed when the worker drains
 	posted     bool               // a POST has left, and its outcome is not recorded yet

@@ -105,7 +105,7 @@ func (w *world) consumer(api *countingAPI, maxInFlight int) *consumer.Consumer {
 	p := pipeline.New(cfg, pipeline.Parts{
 		Requests: requests, API: api,
 		Admission: admission.New(admission.Config{Concurrency: 16}, limit, reg, log),
-		Tracker:   tracker.New(batcher, w.stream(w.tracker.Stream()), "", w.tracker, reg, log),
+		Tracker:   tracker.New(batcher, w.stream(w.tracker.Stream()), "", w.tracker, nil, reg, log),
 		Poller: poller.New(poller.Config{Interval: time.Hour, MaxInterval: time.Hour}, api,
 			poller.Budgets{Polls: plenty(), Answers: plenty()}, limit, reg, log),
 	}, reg, log)

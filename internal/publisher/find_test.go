@@ -134,6 +134,49 @@ func TestAnEventFromBeforeTheQuestionsTimeIsNotFound(t *testing.T) {
 	})
 }
 
+// Another worker may have published the event of the same run a moment ago.
+func TestTheEventOfTheSameRunIsFoundSinceATime(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, natsserver.Config{})
+	theirs := event("a")
+	theirs.Worker = "w2"
+	_, want, err := h.Publish(t.Context(), delivery(1), theirs, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := event("a")
+	other.RequestedAt = stored.Add(time.Second)
+	for name, c := range map[string]struct {
+		ev    task.Event
+		since time.Time
+		found bool
+	}{
+		"the same run":       {event("a"), time.Now().Add(-time.Minute), true},
+		"another request's":  {other, time.Now().Add(-time.Minute), false},
+		"another task's":     {event("b"), time.Now().Add(-time.Minute), false},
+		"stored before that": {event("a"), time.Now().Add(time.Minute), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, seq, found, err := h.FindSince(t.Context(), delivery(1), c.ev, c.since)
+			if err != nil || found != c.found {
+				t.Fatalf("got found %v, %v, want %v", found, err, c.found)
+			}
+			if found && (got.Worker != "w2" || seq != want) {
+				t.Errorf("got an event of %s with sequence %d, want w2's with %d", got.Worker, seq, want)
+			}
+		})
+	}
+}
+
+// An event must not wait for a search that NATS will not allow: the stream itself drops a copy.
+func TestARefusedSearchSinceATimeFindsNothing(t *testing.T) {
+	t.Parallel()
+	p := newHarness(t, natsserver.Config{}).withoutSearches()
+	if _, _, found, err := p.FindSince(t.Context(), delivery(1), event("a"), time.Now()); found || err != nil {
+		t.Errorf("got found %v, %v, want nothing", found, err)
+	}
+}
+
 // Many callers may keep what they found while they wait to read the next event.
 func TestAFoundEventHasOnlyItsVerdict(t *testing.T) {
 	t.Parallel()

@@ -65,6 +65,23 @@ func newPublisher(parts publisher.Parts) *publisher.Publisher {
 	return publisher.New(parts, results, dead, prometheus.NewRegistry(), zerolog.Nop())
 }
 
+// withoutSearches returns a publisher whose stream has one event at most, and refuses every search: all its consumers are
+// in use.
+func (h *harness) withoutSearches() *publisher.Publisher {
+	h.t.Helper()
+	cfg := h.results.CachedInfo().Config
+	cfg.MaxConsumers, cfg.MaxMsgs, cfg.Discard = 1, 1, jetstream.DiscardNew
+	if err := h.js.DeleteStream(h.t.Context(), cfg.Name); err != nil {
+		h.t.Fatal(err)
+	}
+	h.results = natstest.Stream(h.t, h.js, cfg)
+	if _, err := h.results.CreateConsumer(h.t.Context(), jetstream.ConsumerConfig{Durable: "subscriber"}); err != nil {
+		h.t.Fatal(err)
+	}
+	h.parts.Results = h.results
+	return newPublisher(h.parts)
+}
+
 func delivery(seq uint64) task.Delivery {
 	return task.Delivery{Stream: "TASKS", Seq: seq, Stored: stored, Header: map[string][]string{}}
 }

@@ -191,20 +191,7 @@ func TestAnEventThatAnotherWorkerStoredInAnOutageIsNotSentAgain(t *testing.T) {
 func TestARefusedEventIsStoredThoughNoConsumerCanBeCreated(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, natsserver.Config{})
-	cfg := h.results.CachedInfo().Config
-	cfg.MaxConsumers, cfg.MaxMsgs, cfg.Discard = 1, 1, jetstream.DiscardNew
-	if err := h.js.DeleteStream(t.Context(), cfg.Name); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if h.results, err = h.js.CreateStream(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.results.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "subscriber"}); err != nil {
-		t.Fatal(err)
-	}
-	h.parts.Results = h.results
-	p := newPublisher(h.parts)
+	p := h.withoutSearches()
 	if _, _, err := p.Publish(t.Context(), delivery(1), event("first"), false); err != nil {
 		t.Fatal(err)
 	}

@@ -33,13 +33,44 @@ func earliest(ev *task.Event) time.Time {
 	return ev.RequestedAt
 }
 
-// findStored searches for the event that an earlier delivery of d stored, under the task's id or the request's own. If it
-// finds one, it replaces ev by it. found is false if err is not nil.
+// FindSince returns the event that another worker has stored for the same run since a time of the server's clock, and its
+// sequence. It finds none if NATS refuses the search: then the stream itself detects a copy. found is false if err is not
+// nil.
+func (p *Publisher) FindSince(ctx context.Context, d task.Delivery, ev task.Event, since time.Time) (stored task.Event, seq uint64, found bool, err error) {
+	seqs, err := jet.Retry(ctx, p.calls.search, func(ctx context.Context) ([]uint64, error) {
+		seqs, err := p.index.find(ctx, position{since: since}, p.keysOf(d, &ev)...)
+		if isRefusal(err) && !isUnavailable(err) {
+			return nil, nil
+		}
+		return seqs, err
+	})
+	if err == nil {
+		seq, found, err = p.adoptFirst(ctx, seqs, &ev)
+	}
+	if err != nil {
+		return ev, 0, false, fmt.Errorf("search for the event of task %s: %w", ev.TaskID, err)
+	}
+	return ev, seq, found, nil
+}
+
+// keysOf returns the keys of the message ids under which ev may be stored: the task's id, or the request's own.
+func (p *Publisher) keysOf(d task.Delivery, ev *task.Event) []uint64 {
+	return []uint64{p.index.messageKey(ev.TaskID), p.index.messageKey(perRequestID(ev.TaskID, d))}
+}
+
+// findStored searches for the event that an earlier delivery of d stored. If it finds one, it replaces ev by it. found is
+// false if err is not nil.
 func (p *Publisher) findStored(ctx context.Context, d task.Delivery, ev *task.Event) (seq uint64, found bool, err error) {
-	seqs, err := p.search(ctx, earliest(ev), p.index.messageKey(ev.TaskID), p.index.messageKey(perRequestID(ev.TaskID, d)))
+	seqs, err := p.search(ctx, earliest(ev), p.keysOf(d, ev)...)
 	if err != nil {
 		return 0, false, err
 	}
+	return p.adoptFirst(ctx, seqs, ev)
+}
+
+// adoptFirst replaces ev by the first of the events with these sequences that is of the same task. found is false if err
+// is not nil.
+func (p *Publisher) adoptFirst(ctx context.Context, seqs []uint64, ev *task.Event) (seq uint64, found bool, err error) {
 	for _, seq := range seqs {
 		adopted, err := p.adopt(ctx, seq, ev)
 		// An event that has just been deleted is like one that was not found: the next may be the right

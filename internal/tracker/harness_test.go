@@ -38,7 +38,7 @@ func newTracker(t *testing.T, cfg tracker.Config) (*tracker.Tracker, *natstest.S
 	server := natstest.Start(t)
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	return tracker.New(natstest.Batcher(t, nc), stream, "", cfg, prometheus.NewRegistry(), zerolog.Nop()), server, js
+	return tracker.New(natstest.Batcher(t, nc), stream, "", cfg, nil, prometheus.NewRegistry(), zerolog.Nop()), server, js
 }
 
 func record(id string, state task.State) task.Record {

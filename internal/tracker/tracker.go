@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/jet"
+	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -32,6 +32,7 @@ type Tracker struct {
 	stream  jetstream.Stream
 	domain  string // the JetStream domain of the bucket in the settings; "" for the server's own
 	cfg     Config
+	clock   *servertime.Clock
 	read    *jet.Call
 	save    *jet.Call
 
@@ -49,10 +50,10 @@ func (c Config) Subject(key string) string { return jet.BucketSubject(c.Bucket, 
 
 // New returns a tracker on the stream behind the bucket, which is in this JetStream domain by NATS_JS_DOMAIN, or in the
 // server's own if that is "". AllowDirect of the stream must be off, so that its leader answers reads: a replica could
-// answer with a record that is older than the last write.
-func New(batcher Batcher, stream jetstream.Stream, domain string, cfg Config, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
+// answer with a record that is older than the last write. The clock is the server's; nil: this machine's.
+func New(batcher Batcher, stream jetstream.Stream, domain string, cfg Config, clock *servertime.Clock, reg prometheus.Registerer, log zerolog.Logger) *Tracker {
 	return &Tracker{
-		batcher: batcher, stream: stream, domain: domain, cfg: cfg,
+		batcher: batcher, stream: stream, domain: domain, cfg: cfg, clock: clock,
 		read: jet.NewCall("read_record", jet.Quick, reg, log),
 		save: jet.NewCall("write_record", 0, reg, log),
 	}
@@ -135,7 +136,7 @@ func (t *Tracker) Get(ctx context.Context, taskID string) (task.Record, error) {
 // stored the record, so that the server refuses the retry because of our own write. So reconcile checks the stored
 // message after each refusal.
 func (t *Tracker) write(ctx context.Context, rec task.Record) (task.Record, error) {
-	rec.UpdatedAt = time.Now().UTC()
+	rec.UpdatedAt = t.clock.Now().UTC()
 	value := rec.JSON()
 	revision, err := jet.Retry(ctx, t.save, func(ctx context.Context) (uint64, error) {
 		ack, err := t.batcher.Publish(ctx, t.message(rec, value))

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
@@ -36,6 +37,19 @@ func TestCreateThenSaveThenGetGivesTheLastWrite(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, saved) || got.State != task.Running || got.Revision == 0 {
 		t.Errorf("got %+v, want %+v", got, saved)
+	}
+}
+
+// The clocks of two machines may differ by hours.
+func TestARecordSaysWhenItWasWrittenByTheServersClock(t *testing.T) {
+	nc, js := natstest.Start(t).Connect()
+	var clock servertime.Clock
+	now := time.Now()
+	clock.Observe(now.Add(2*time.Hour), now, now)
+	tr := tracker.New(natstest.Batcher(t, nc), natstest.Stream(t, js, bucket()), "", cfg, &clock, prometheus.NewRegistry(), zerolog.Nop())
+	rec, err := tr.Create(t.Context(), record("a", task.Running))
+	if got := rec.UpdatedAt.Sub(now); err != nil || got < 2*time.Hour || got > 3*time.Hour {
+		t.Errorf("got %v after this machine's time, %v, want 2 hours", got, err)
 	}
 }
 
@@ -115,7 +129,7 @@ func TestAWriteWhoseAnswerWasLostIsOurs(t *testing.T) {
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
 	lossy := &losingAnswers{Batcher: natstest.Batcher(t, nc), lose: 1}
-	tr := tracker.New(lossy, stream, "", cfg, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(lossy, stream, "", cfg, nil, prometheus.NewRegistry(), zerolog.Nop())
 
 	rec, err := tr.Create(t.Context(), record("a", task.Submitting))
 	if err != nil {
@@ -162,7 +176,7 @@ func TestAConflictWithTheExpectedRevisionIsRetried(t *testing.T) {
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
 	busy := &refusing{Batcher: natstest.Batcher(t, nc)}
-	tr := tracker.New(busy, stream, "", cfg, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(busy, stream, "", cfg, nil, prometheus.NewRegistry(), zerolog.Nop())
 	busy.times = 1
 	rec, err := tr.Create(t.Context(), record("a", task.Submitting))
 	if err != nil {
@@ -208,7 +222,7 @@ func TestAWriteEndsWhenTheConnectionIsClosed(t *testing.T) {
 	server := natstest.Start(t)
 	nc, js := server.Connect()
 	stream := natstest.Stream(t, js, bucket())
-	tr := tracker.New(natstest.Batcher(t, nc), stream, "", cfg, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(natstest.Batcher(t, nc), stream, "", cfg, nil, prometheus.NewRegistry(), zerolog.Nop())
 	server.Stop()
 	saved := make(chan error, 1)
 	go func() {
@@ -266,7 +280,7 @@ func TestAnExpiredRecordsMarkerIsNoRecord(t *testing.T) {
 	stream := natstest.Stream(t, js, withMarkers)
 	brief := cfg
 	brief.TTL = time.Second
-	tr := tracker.New(natstest.Batcher(t, nc), stream, "", brief, prometheus.NewRegistry(), zerolog.Nop())
+	tr := tracker.New(natstest.Batcher(t, nc), stream, "", brief, nil, prometheus.NewRegistry(), zerolog.Nop())
 	if _, err := tr.Create(t.Context(), record("a", task.Failed)); err != nil {
 		t.Fatal(err)
 	}
