@@ -67,7 +67,7 @@ func TestPollsUnderWayWhenAPauseBeganDoNotMakeItGrow(t *testing.T) {
 			wg.Go(func() { wait(t, p, fresh(20*time.Second)) })
 		}
 		wg.Wait()
-		wantBetween(t, "next poll", <-after, 4*time.Second, 6*time.Second)
+		wantBetween(t, "next poll", <-after, 3800*time.Millisecond, 6*time.Second)
 	})
 }
 

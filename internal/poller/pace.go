@@ -11,6 +11,10 @@ const (
 	// enoughEnds is how many tasks of a kind must end before the interval depends on their ages.
 	enoughEnds = 8
 
+	// fewWaits is how many tasks of a kind are polled at the shortest interval before anything is learned. If more begin
+	// together, polls at half that rate tell as much.
+	fewWaits = 8
+
 	// remembered is about how many ends count: earlier ones have faded.
 	remembered = 200
 
@@ -33,12 +37,20 @@ type pace struct {
 	cfg Config
 
 	mu      sync.Mutex
+	waits   int              // that have begun; guarded by mu
 	shared  learned          // what the workers know, as of the last exchange; guarded by mu
 	sent    learned          // what this worker adds with an exchange under way; guarded by mu
 	own     learned          // what it will add with the next one; guarded by mu
 	unsure  uint64           // see written; guarded by mu
 	hazards [ageBins]float64 // ends per second and running task at that age, when last computed; guarded by mu
 	worth   float64          // of a call, in seconds of delay; guarded by mu
+}
+
+// begin records that a wait begins.
+func (p *pace) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waits++
 }
 
 // running records that a workflow was found running at two ages, one poll after the other.
@@ -107,14 +119,17 @@ func (p *pace) learn() {
 }
 
 // interval returns the time from one poll to the next at an age, ± 10 %: the growing interval until enough tasks have
-// ended. It is never shorter than the shortest.
+// ended, and at least twice the shortest one if many wait for that. It is never shorter than the shortest.
 func (p *pace) interval(age time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	gap, shortest := p.cfg.growing(age.Seconds()), p.cfg.Interval.Seconds()
-	if p.seen() >= enoughEnds {
+	switch {
+	case p.seen() >= enoughEnds:
 		// The age may be negative, if two workers know the server's time differently.
 		gap, shortest = p.gap(max(age.Seconds(), 0)), p.cfg.shortest()
+	case p.waits > fewWaits:
+		gap = max(gap, min(2*shortest, p.cfg.MaxInterval.Seconds()))
 	}
 	return seconds(max(gap*(0.9+0.2*rand.Float64()), shortest))
 }

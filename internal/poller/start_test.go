@@ -6,18 +6,21 @@ import (
 	"time"
 )
 
-// The first tasks of a worker cost about as much as all others if other workers have learned, and not much more than
-// with a fixed interval if nobody has. Of tasks that all begin at once, none can learn from those before it.
+// The first tasks of a worker cost about as much as all others if other workers have learned, and no more than with a fixed
+// interval if nobody has, even if they all begin at once.
 func TestTheFirstTasksOfAWorker(t *testing.T) {
-	const first, times = 300, 6
-	for atOnce, bounds := range map[int]struct{ started, alone float64 }{
-		10:    {0.8, 1.05},
-		100:   {0.8, 1.05},
-		first: {0.85, 1.35},
+	const first = 300
+	for atOnce, c := range map[int]struct {
+		times          int
+		started, alone float64
+	}{
+		10:    {5, 0.8, 0.95},
+		100:   {5, 0.8, 1},
+		first: {12, 0.8, 1.05}, // it varies more
 	} {
 		t.Run(strconv.Itoa(atOnce)+" at once", func(t *testing.T) {
 			var started, alone spent
-			for range times {
+			for range c.times {
 				store := newBucket()
 				load{run: logNormal(20, 0.5), tasks: 600, store: store}.spend(t)
 				l := load{run: logNormal(20, 0.5), tasks: first, atOnce: atOnce}
@@ -26,11 +29,11 @@ func TestTheFirstTasksOfAWorker(t *testing.T) {
 				started.add(l.spend(t))
 			}
 			t.Logf("product %.3f after others have learned, %.3f before anything is learned", started.product(), alone.product())
-			if got := started.product(); got > bounds.started {
-				t.Errorf("after others have learned: got %.2f of a fixed interval's product of calls and delay, want %.2f or less", got, bounds.started)
+			if got := started.product(); got > c.started {
+				t.Errorf("after others have learned: got %.2f of a fixed interval's product of calls and delay, want %.2f or less", got, c.started)
 			}
-			if got := alone.product(); got > bounds.alone {
-				t.Errorf("before anything is learned: got %.2f of a fixed interval's product of calls and delay, want %.2f or less", got, bounds.alone)
+			if got := alone.product(); got > c.alone {
+				t.Errorf("before anything is learned: got %.2f of a fixed interval's product of calls and delay, want %.2f or less", got, c.alone)
 			}
 		})
 	}

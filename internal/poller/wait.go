@@ -86,6 +86,7 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 	if w.scheduled == nil {
 		w.scheduled = func(time.Time, int) {}
 	}
+	w.pace.begin()
 	first := now.Add(w.interval())
 	if watch.Resumed {
 		first = now.Add(p.resumes.delay(p.cfg.MaxInterval) + rand.N(min(resumeSpread, p.cfg.Interval)))
