@@ -125,7 +125,7 @@ func benchmarks() []benchmark {
 		{name: "holding", run: holding, about: "Tasks whose workflows keep running, all held by one worker, with about 100 polls a second for all of them together."},
 		{name: "canceled", run: canceled, about: "A queue of tasks whose batch was canceled, ended by one worker with default settings, from the first tenth to the last event. " +
 			"Each task gets its event, and its request becomes a dead letter. Nothing is submitted."},
-		{name: "night", run: night, about: "A queue of 800 tasks on a plan of 40 browsers, run by three workers with default settings, from the first request to the last event. " +
+		{name: "night", run: night, about: "A queue of 1,600 tasks on a plan of 40 browsers, run by three workers with default settings, from the first request to the last event. " +
 			"All times are a tenth of real ones. The least possible time is that of a program that knows when a browser is free and starts the next task at once. Only the limit on all tasks is not scaled: it changes every ten seconds at most, so another user costs more here than in a night."},
 	}
 }

@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	nightTasks    = 800
+	nightTasks    = 1600
 	nightBrowsers = 40
 	nightWorkers  = 3
 
-	// Run times are a tenth of 5 s to 10 minutes, and most are short: a queue must end in one or two minutes.
+	// Run times are a tenth of 5 s to 10 minutes, and most are short: a queue must end in a few minutes.
 	shortestRun, longestRun = 500 * time.Millisecond, time.Minute
 )
 
@@ -34,7 +34,7 @@ type plan struct {
 type nightCase struct {
 	name      string
 	plan      plan
-	others    int     // browsers that another user of the account takes for a quarter of the least time
+	others    int     // browsers that another user of the account takes for a third of the least time
 	comeAndGo bool    // workers are added, killed and drained
 	ratio     float64 // of the time to the least possible, at most
 	refusals  float64 // a task, at most
@@ -81,10 +81,11 @@ func (l *lab) play(ctx context.Context, c nightCase, runs []time.Duration) (took
 	}
 	began := time.Now()
 	w.publish(ctx, len(runs), func(i int) []byte { return request(taskID(i), "", &anchortest.Plan{Run: runs[i]}) })
-	quarter := leastTime(runs, c.plan, &otherUser{}) / 4
+	alone := leastTime(runs, c.plan, &otherUser{})
+	quarter := alone / 4
 	other := &otherUser{api: "http://" + w.api.Addr}
 	busy := make(chan error, 1)
-	go func() { busy <- other.use(ctx, c.others, began.Add(quarter), began.Add(2*quarter)) }()
+	go func() { busy <- other.use(ctx, c.others, began.Add(quarter), began.Add(quarter+thirdWith(alone))) }()
 	if c.comeAndGo {
 		process.Check(process.Pass(ctx, quarter))
 		added := w.startWorker(ctx, "added", settings...)
@@ -101,6 +102,10 @@ func (l *lab) play(ctx context.Context, c nightCase, runs []time.Duration) (took
 	refused := totals.Posts - totals.Accepted - other.refused
 	return took, leastTime(runs, c.plan, other.since(began)), float64(refused) / float64(len(runs))
 }
+
+// thirdWith returns a third of the least time of a queue that takes so long alone, and of which another user takes half of
+// the browsers for that third.
+func thirdWith(alone time.Duration) time.Duration { return alone * 2 / 5 }
 
 // leastTime returns the time that tasks with these run times take if each starts as soon as the plan allows.
 func leastTime(runs []time.Duration, p plan, other *otherUser) (at time.Duration) {
