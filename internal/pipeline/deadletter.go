@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -14,6 +15,9 @@ const (
 
 	// letterTime bounds the time for which a task waits until its request is kept: longer than an outage of NATS usually is.
 	letterTime = 5 * time.Minute
+
+	// seeEvent is the reason of a dead letter that is written when the text of the event is not at hand.
+	seeEvent = "see the event of the task"
 )
 
 // keepFailed keeps the request of a task that failed, so that an operator can run it again. It reads the request again: it
@@ -36,7 +40,7 @@ func (r *run) keepFailed(ctx context.Context, ev *task.Event) error {
 		return err
 	}
 	d.OnBusy = r.req.Delivery.OnBusy
-	letter := task.DeadLetter{TaskID: ev.TaskID, Code: ev.Error.Code, Host: r.req.Host, Batch: r.req.Batch, Reason: ev.Error.Message}
+	letter := task.DeadLetter{TaskID: ev.TaskID, Code: ev.Error.Code, Host: r.req.Host, Batch: r.req.Batch, Reason: cmp.Or(ev.Error.Message, seeEvent)}
 	// A task that was refused has nothing but its letter. Any other has an event of its own, so a full stream of dead
 	// letters must not stop the queue.
 	letter.Optional = !isRefusal

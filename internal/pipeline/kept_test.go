@@ -100,6 +100,31 @@ func TestWhereverAWorkerDiesAFailedRequestIsKeptOnce(t *testing.T) {
 	}
 }
 
+// The record is lost as well, so that only the event tells that the task has ended.
+func TestAFailedRequestIsKeptThoughItsWorkerDiedAndItsRecordIsLost(t *testing.T) {
+	t.Parallel()
+	for _, happened := range []bool{false, true} {
+		t.Run(fmt.Sprintf("happened %v", happened), func(t *testing.T) {
+			t.Parallel()
+			w := newAgedWorld(t)
+			w.keepFailed = true
+			deliver := w.request(w.planned(anchortest.Plan{Fails: 9}, ""))
+			w.die("w1", &death{step: "dead-letter", happened: happened}, deliver(1))
+			w.loseRecords()
+			w.finish("w2", deliver(2))
+			w.finish("w3", deliver(3))
+			w.wantOneEvent(task.WorkflowFailed, 1)
+			letters := w.letters()
+			if len(letters) != 1 {
+				t.Fatalf("got %d dead letters, want 1", len(letters))
+			}
+			if got := letters[0].Header.Get("Capstan-Reason"); got == "" {
+				t.Errorf("got no reason in %v, want one", letters[0].Header)
+			}
+		})
+	}
+}
+
 // An operator may have removed the request while its task ran.
 func TestATaskWhoseRequestIsGoneEndsWithoutADeadLetter(t *testing.T) {
 	t.Parallel()

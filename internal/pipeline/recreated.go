@@ -98,6 +98,10 @@ func (r *run) endedRecord(ctx context.Context, first task.Record, lost loss) (_ 
 		return first, taskBegan, nil
 	case !answered:
 		first.RequestSeq, first.RequestedAt, first.Digest = 0, ev.RequestedAt, ev.Digest
+	default: // the worker may have died right after it published the event
+		if err := r.keepFailed(ctx, &ev); err != nil {
+			return first, taskBegan, err
+		}
 	}
 	r.log.Info().Str("task", first.TaskID).Uint64("event", seq).Msg("record of a finished task was lost, written again")
 	first.WorkflowID, first.SubmittedAt, first.Attempts = ev.WorkflowID, ev.SubmittedAt, ev.Attempts
