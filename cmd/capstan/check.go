@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/fatih/color"
@@ -92,7 +93,8 @@ func printResultJSON(t *terminal, r check.Result) {
 	}{level, r.Subject, r.Text})
 }
 
-// printResult prints a result on one line. The marks have the same width, so that the columns line up.
+// printResult prints a result. The marks have the same width, so that the columns line up. On a terminal, a long text
+// continues on the next lines.
 func printResult(t *terminal, r check.Result) {
 	mark, c := "ok  ", color.FgGreen
 	switch r.Level {
@@ -102,5 +104,13 @@ func printResult(t *terminal, r check.Result) {
 	case check.Bad:
 		mark, c = "BAD ", color.FgRed
 	}
-	t.printf("%s  %-25s  %s\n", color.New(c).Sprint(mark), r.Subject, oneLine(r.Text, messageWidth))
+	rest := fmt.Sprintf("  %-25s  ", r.Subject)
+	left, indent, width := color.New(c).Sprint(mark)+rest, len(mark)+len(rest), 0
+	if columns := t.room().columns; columns > 0 {
+		width = max(columns-indent, answerLeast)
+	}
+	for _, line := range wrapLines(printable(r.Text), " ", width) {
+		t.printf("%s%s\n", left, line)
+		left = strings.Repeat(" ", indent)
+	}
 }

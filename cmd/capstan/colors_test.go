@@ -23,13 +23,22 @@ var (
 	redrawCode = regexp.MustCompile(`\x1b\[\d+A\x1b\[J`) // of a screen
 )
 
-// onTerminal starts the tool on a terminal, which wait reads to the end of the tool.
-func (r *tool) onTerminal(t *testing.T) (wait func()) {
+// small is the size of a terminal that many start with.
+var small = room{columns: 80, rows: 24}
+
+// onTerminal starts the tool on a terminal of this size, which resize changes. wait reads it to the end of the tool.
+func (r *tool) onTerminal(t *testing.T, size room) (resize func(room), wait func()) {
 	t.Helper()
 	terminal, line, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
+	resize = func(size room) {
+		if err := pty.Setsize(terminal, &pty.Winsize{Cols: uint16(size.columns), Rows: uint16(size.rows)}); err != nil {
+			t.Error(err)
+		}
+	}
+	resize(size)
 	r.Stdout, r.Stderr = line, line
 	r.begin(t)
 	if err := line.Close(); err != nil {
@@ -41,7 +50,7 @@ func (r *tool) onTerminal(t *testing.T) (wait func()) {
 		_, _ = io.Copy(&r.out, terminal) // its error is that the tool has closed the line
 	}()
 	t.Cleanup(func() { _ = terminal.Close() })
-	return func() { <-ended }
+	return resize, func() { <-ended }
 }
 
 // See no-color.org. A terminal with TERM=dumb understands no codes at all.
@@ -60,7 +69,8 @@ func TestATerminalGetsOnlyTheCodesThatItWants(t *testing.T) {
 			t.Parallel()
 			run := func(args ...string) *tool { return newTool(t, append(want.env, "NATS_URL="+c.url()), args...) }
 			list := run("list")
-			list.onTerminal(t)()
+			_, wait := list.onTerminal(t, small)
+			wait()
 			if got := list.out.String(); colorCode.MatchString(got) != want.colors || !strings.Contains(got, "✗ timeout") {
 				t.Errorf("list: got %q, want colors: %v", got, want.colors)
 			}
@@ -69,12 +79,13 @@ func TestATerminalGetsOnlyTheCodesThatItWants(t *testing.T) {
 				t.Fatal(err)
 			}
 			submit := run("submit", "-f", file, "--batch", name)
-			submit.onTerminal(t)()
+			_, wait = submit.onTerminal(t, small)
+			wait()
 			if got := submit.out.String(); eraseCode.MatchString(got) != want.moves || !strings.Contains(got, "1 stored") {
 				t.Errorf("submit: got %q, want a bar: %v", got, want.moves)
 			}
 			status := run("status", "--watch")
-			status.onTerminal(t)
+			status.onTerminal(t, small)
 			natstest.Eventually(t, func() error {
 				if strings.Count(status.out.String(), "workers") < 2 {
 					return errors.New("the status was shown once, want it twice")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fatih/color"
+	"github.com/mattn/go-runewidth"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/operator"
@@ -23,6 +24,9 @@ const (
 
 	// startup is the maximum time for the worker to create its streams.
 	startup = 30 * time.Second
+
+	// ageWidth is the width of the time since a request.
+	ageWidth = 8
 
 	// workflowWidth is the number of columns for a workflow id. An id of the API has 101 characters; its
 	// beginning is enough to distinguish two.
@@ -163,14 +167,14 @@ func (s *show) record(entry jetstream.KeyValueEntry) {
 		return
 	}
 	s.states[rec.TaskID] = rec.State
-	s.line(rec.TaskID, rec.RequestedAt, statusCell(rec.State, "  "+string(rec.State)), faint(oneLine(rec.WorkflowID, workflowWidth)))
+	s.line(rec.TaskID, rec.RequestedAt, statusCell(rec.State, "  "+string(rec.State)), faint(oneLine(rec.WorkflowID, min(workflowWidth, s.detailWidth(rec.TaskID)))))
 }
 
 // event prints how a task ended, and judges it if it is one of the demo's own. Tasks that the user submits
 // meanwhile are only printed.
 func (s *show) event(ev operator.Event) {
 	delete(s.states, ev.TaskID)
-	s.line(ev.TaskID, ev.RequestedAt, statusCell(ev.Status, describeStatus(ev.Event)), answerText(ev))
+	s.line(ev.TaskID, ev.RequestedAt, statusCell(ev.Status, describeStatus(ev.Event)), answerText(ev, s.detailWidth(ev.TaskID)))
 	for i, each := range s.tasks {
 		if each.id == ev.TaskID {
 			s.counts[ev.Status]++
@@ -181,10 +185,19 @@ func (s *show) event(ev operator.Event) {
 	}
 }
 
+// detailWidth is the width of the detail in the line of a task, so that the line fits the terminal.
+func (s *show) detailWidth(id string) int {
+	const whole, least = 100, 10
+	if r := s.t.room(); r.isTerminal() {
+		return max(least, r.columns-ageWidth-runewidth.StringWidth(taskCell(id))-statusWidth-3*columnGap)
+	}
+	return whole
+}
+
 // line prints the time since the request, the task, its status and a detail. The parts are padded to
 // columns, and the blanks at the end of the line are removed.
 func (s *show) line(id string, requested time.Time, status, detail string) {
-	age := fmt.Sprintf("%8s", "+"+rounded(time.Since(requested)))
+	age := fmt.Sprintf("%*s", ageWidth, "+"+rounded(time.Since(requested)))
 	line := fmt.Sprintf("%s  %s  %s  %s", faint(age), taskCell(id), status, detail)
 	s.t.printf("%s\n", strings.TrimRight(line, " "))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fatih/color"
@@ -20,22 +21,63 @@ const (
 	// statusWidth is the width of the longest status, "✗ submission_unknown".
 	statusWidth = 20
 
-	answerWidth = 100
+	// codeWidth is the width of the longest code.
+	codeWidth = statusWidth - 2
 
-	// messageWidth bounds texts that are shown whole. They come from elsewhere and could be of any length.
+	// runTimeWidth is the width of a run time of less than ten hours.
+	runTimeWidth = 7
+
+	// answerLeast is the width that a result or an error needs to be worth its place.
+	answerLeast = 30
+
+	// answerIndent is the indentation of a result or an error on a line of its own.
+	answerIndent = 10
+
+	// messageWidth bounds texts on a terminal that are shown whole. They come from elsewhere and could be of any length.
 	messageWidth = 2048
 )
 
-// eventLine is an event on one line: when the task finished, its id, its status, its run time, and its
-// result or error. The line has no line break and nothing that could control a terminal, whatever the event
+// eventLines is an event: when the task finished, its id, its status, its run time, and its result or error. That is one line
+// or, on a narrow terminal, two, of which none is wider than the terminal. A terminal that is not quite wide enough for one
+// line does without the run time. The lines have no line break and nothing that could control a terminal, whatever the event
 // contains.
-func eventLine(ev operator.Event) string {
-	return fmt.Sprintf("%s  %s  %s  %7s  %s",
-		faint(clock(ev.FinishedAt)), taskCell(ev.TaskID), statusCell(ev.Status, describeStatus(ev.Event)), runTime(ev.Event), answerText(ev))
+func eventLines(ev operator.Event, r room) []string {
+	if !r.isTerminal() {
+		return []string{plainEventLine(ev)}
+	}
+	id := taskCell(ev.TaskID)
+	at, status := clock(ev.FinishedAt), statusCell(ev.Status, describeStatus(ev.Event))
+	ran := fmt.Sprintf("%*s", runTimeWidth, runTime(ev.Event))
+	head := fmt.Sprintf("%s  %s  %s", faint(at), id, status)
+	left := r.columns - len(at) - runewidth.StringWidth(id) - statusWidth - 3*columnGap
+	switch {
+	case left-len(ran)-columnGap >= answerLeast:
+		return []string{head + "  " + ran + "  " + answerText(ev, left-len(ran)-columnGap)}
+	case left >= answerLeast:
+		return []string{head + "  " + answerText(ev, left)}
+	}
+	lines := []string{head + "  " + ran}
+	if left < len(ran) { // the id is too long even for that
+		lines = []string{oneLine(ev.TaskID, r.columns), fmt.Sprintf("%s  %s  %s", faint(at), status, ran)}
+	}
+	return append(lines, strings.Repeat(" ", answerIndent)+answerText(ev, r.columns-answerIndent))
+}
+
+// plainEventLine is an event for programs: the time, the id, the status, the code, the run time, and the result or the error,
+// whole. Only the last one may consist of several words.
+func plainEventLine(ev operator.Event) string {
+	var r room
+	code := ""
+	if ev.Error != nil {
+		code = string(ev.Error.Code)
+	}
+	line := fmt.Sprintf("%s  %s  %-9s  %s  %*s  %s", r.clock(ev.FinishedAt), runewidth.FillRight(r.cell(ev.TaskID), idWidth),
+		r.cell(string(ev.Status)), runewidth.FillRight(r.cell(code), codeWidth), runTimeWidth, runTime(ev.Event), answerText(ev, 0))
+	return strings.TrimRight(line, " ")
 }
 
 // taskCell is a task id, padded to the width of its column.
-func taskCell(id string) string { return runewidth.FillRight(oneLine(id, messageWidth), idWidth) }
+func taskCell(id string) string { return runewidth.FillRight(printable(id), idWidth) }
 
 // statusCell is a text in the color of a state, padded to the width of its column.
 func statusCell(s task.State, text string) string {
@@ -58,7 +100,7 @@ func colorOf(s task.State) *color.Color {
 // worker may use one that is longer than those of this version.
 func describeStatus(ev task.Event) string {
 	if ev.Error == nil {
-		return "✓ " + string(ev.Status)
+		return oneLine("✓ "+string(ev.Status), statusWidth)
 	}
 	return oneLine("✗ "+string(ev.Error.Code), statusWidth)
 }
@@ -95,13 +137,9 @@ func rounded(d time.Duration) string {
 	}
 }
 
-// answerText is the result or the error on one line, of at most about answerWidth columns. It does not fetch a
-// large result, and names the object that holds it.
-func answerText(ev operator.Event) string {
-	prefix := ""
-	if ev.Replay {
-		prefix = faint("(replay) ")
-	}
+// answerText is the result or the error on one line, of at most width columns, or of any length if width is 0. It does not
+// fetch a large result, and names the object that holds it.
+func answerText(ev operator.Event, width int) string {
 	var text string
 	switch {
 	case ev.Status != task.Succeeded && ev.Error != nil:
@@ -111,5 +149,15 @@ func answerText(ev operator.Event) string {
 	case json.Unmarshal(ev.Result, &text) != nil: // a string is shown without its quotes
 		text = string(ev.Result)
 	}
-	return prefix + oneLine(text, answerWidth)
+	text, prefix := printable(text), ""
+	if ev.Replay {
+		prefix = "(replay) "
+	}
+	if width > 0 {
+		text = runewidth.Truncate(text, width-len(prefix), "…")
+	}
+	if prefix != "" {
+		prefix = faint(prefix)
+	}
+	return prefix + text
 }

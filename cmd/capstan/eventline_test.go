@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mattn/go-runewidth"
+
 	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -61,18 +63,15 @@ func TestEventIsOneReadableLine(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := eventLine(c.ev); got != c.want {
+			if got := strings.Join(eventLines(c.ev, room{columns: 110}), "\n"); got != c.want {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}
 		})
 	}
 }
 
-func TestForeignTextCannotSteerTheTerminal(t *testing.T) {
+func TestForeignTextInJSONCannotSteerTheTerminal(t *testing.T) {
 	const hostile = "a\x1b[2Jb\u009bc\u202ed\r\ne"
-	if got, want := oneLine(hostile, 80), "a[2Jbcd e"; got != want {
-		t.Errorf("line: got %q, want %q", got, want)
-	}
 	term, out := testTerminal(nil)
 	if err := term.printJSON(map[string]string{"text": hostile}); err != nil {
 		t.Fatal(err)
@@ -86,17 +85,68 @@ func TestForeignTextCannotSteerTheTerminal(t *testing.T) {
 	}
 }
 
-func TestLongTextIsCutToItsLimit(t *testing.T) {
-	if got, want := oneLine(strings.Repeat("ä", 200), 10), strings.Repeat("ä", 9)+"…"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+func TestAnEventShowsWhatFitsTheTerminal(t *testing.T) {
+	now := time.Now()
+	ev := operator.Event{Event: task.Event{
+		TaskID: "night-000017", Status: task.Failed, SubmittedAt: now.Add(-90 * time.Second), FinishedAt: now,
+		Error: task.NewError(task.WorkflowFailed, "the workflow failed: open https://shop.example.com/p/4711: the site answered 404 Not Found"),
+	}}
+	for columns, want := range map[int]string{
+		60: `
+HH:MM:SS  night-000017      ✗ workflow_failed       1m30s
+          the workflow failed: open https://shop.example.co…`,
+		80: `
+HH:MM:SS  night-000017      ✗ workflow_failed     the workflow failed: open htt…`,
+		120: `
+HH:MM:SS  night-000017      ✗ workflow_failed       1m30s  the workflow failed: open https://shop.example.com/p/4711: t…`,
+		200: `
+HH:MM:SS  night-000017      ✗ workflow_failed       1m30s  the workflow failed: open https://shop.example.com/p/4711: the site answered 404 Not Found`,
+	} {
+		got := strings.Join(eventLines(ev, room{columns: columns, rows: 24}), "\n")
+		if want := strings.ReplaceAll(strings.TrimPrefix(want, "\n"), "HH:MM:SS", clock(now)); got != want {
+			t.Errorf("%d columns: got\n%s\nwant\n%s", columns, got, want)
+		}
+	}
+	ev.TaskID = strings.Repeat("ord-1842.", 6)
+	got := strings.Join(eventLines(ev, room{columns: 60, rows: 24}), "\n")
+	want := ev.TaskID + "\n" + clock(now) + "  ✗ workflow_failed       1m30s\n          the workflow failed: open https://shop.example.co…"
+	if got != want {
+		t.Errorf("a long id: got\n%s\nwant\n%s", got, want)
 	}
 }
 
-func TestColumnsAreAsWideAsTheTerminalShowsThem(t *testing.T) {
-	if got, want := oneLine("日本語のテキスト", 9), "日本語の…"; got != want {
-		t.Errorf("cut: got %q, want %q", got, want)
+// The fields are those of the documents: time, id, status, code, run time, result or message.
+func TestAnEventInAPipeIsForAwk(t *testing.T) {
+	at := time.Now()
+	long := strings.Repeat("long ", 500)
+	for _, c := range []struct {
+		ev   task.Event
+		want string
+	}{
+		{task.Event{TaskID: "a", Status: task.Succeeded, SubmittedAt: at, Result: json.RawMessage(`{"a":1}`)}, `a succeeded - 0.00s {"a":1}`},
+		{task.Event{TaskID: "b", Status: task.Failed, Error: task.NewError(task.Timeout, long)}, "b failed timeout - " + strings.TrimSpace(long)},
+		{task.Event{TaskID: "日本 \x1b", Status: task.Failed, Error: task.NewError("new code", "x")}, `日本\x20\x1b failed new\x20code - x`},
+	} {
+		c.ev.FinishedAt = at
+		got := eventLines(operator.Event{Event: c.ev}, room{})
+		if want := at.Local().Format(time.RFC3339) + " " + c.want; len(got) != 1 || strings.Join(strings.Fields(got[0]), " ") != want {
+			t.Errorf("got %q, want the fields %q", got, want)
+		}
 	}
-	if got, want := taskCell("日本語"), "日本語          "; got != want {
-		t.Errorf("padded: got %q, want %q", got, want)
+}
+
+func TestNoLineOfAnEventIsWiderThanTheTerminal(t *testing.T) {
+	evil := strings.Repeat("日本\u202e\x1b[2Jé👩‍🚀", 40)
+	for columns := leastColumns; columns <= 250; columns++ {
+		for i := range 30 {
+			ev := operator.Event{Replay: i%2 == 0, Event: task.Event{
+				TaskID: evil[:i*7], Status: task.Failed, Error: task.NewError(task.Code(evil), evil), FinishedAt: time.Now().AddDate(0, 0, -i),
+			}}
+			for _, line := range eventLines(ev, room{columns: columns, rows: 24}) {
+				if got := runewidth.StringWidth(line); got > columns || strings.ContainsAny(line, "\x1b\u202e\u200d") {
+					t.Fatalf("got %d columns, want %d at most, and nothing that controls the terminal: %q", got, columns, line)
+				}
+			}
+		}
 	}
 }

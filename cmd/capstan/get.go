@@ -61,67 +61,68 @@ func errNoTrace(id string) error {
 	return fmt.Errorf("no record of task %q, no event, and no queued request: it never existed, or it ended so long ago that both have expired", id)
 }
 
-// shownTask is a task as people see it.
+// shownTask is a task as people see it, or as awk does.
 type shownTask struct{ operator.Task }
 
-// print shows the task as a list of names and values. Values that the task does not have yet are left out. Times are
-// followed by their distance from the request.
+// print shows the task as a list of names and values. Values that the task does not have yet are left out. On a terminal,
+// times are followed by their distance from the request.
 func (s shownTask) print(t *terminal) error {
-	t.row("task", "%s", bold(oneLine(s.ID, messageWidth)))
 	color := colorOf(task.State(s.State))
 	if s.Event != nil {
 		color = colorOf(s.Event.Status)
 	}
-	t.row("state", "%s", color.Sprint(s.describe()))
+	paint := func(text string) string { return color.Sprint(text) }
+	t.paintedRow("task", t.room().cell(s.ID), bold)
+	if t.room().isTerminal() {
+		t.paintedRow("state", s.describe(), paint)
+	} else {
+		s.printState(t)
+	}
 	if s.Cancel != nil {
-		t.row("mark", "%s", oneLine(s.Cancel.String(), messageWidth))
+		t.row("mark", s.Cancel.String())
 	}
-	if !s.QueuedAt.IsZero() {
-		t.row("queued", "%s", clock(s.QueuedAt))
-	}
+	t.timeRow("queued", s.QueuedAt, time.Time{})
 	if s.Record != nil {
 		t.printRecord(*s.Record)
 	}
-	if !s.NextPoll.IsZero() {
-		t.row("next poll", "%s", clock(s.NextPoll))
-	}
+	t.timeRow("next poll", s.NextPoll, time.Time{})
 	return s.printAnswer(t)
 }
 
-// row prints a name and its value.
-func (t *terminal) row(name, format string, args ...any) {
-	t.printf("%s  %s\n", faint(fmt.Sprintf("%-9s", name)), fmt.Sprintf(format, args...))
+// printState prints what describe says in rows of their own, so that the state is one word.
+func (s shownTask) printState(t *terminal) {
+	t.row("state", string(s.State))
+	switch {
+	case s.Event != nil && s.Event.Error != nil:
+		t.row("code", string(s.Event.Error.Code))
+	case s.Record != nil && s.Record.State == task.Failed:
+		t.row("code", string(s.Record.ErrorCode))
+	case s.State == operator.Queued:
+		t.row("position", fmt.Sprint(s.Position))
+	case s.Record != nil && s.Record.WaitsFor != "":
+		t.row("reason", s.waits(room{}))
+	}
 }
 
 // printRecord prints what is worth knowing of a record.
 func (t *terminal) printRecord(rec task.Record) {
-	timeRow := func(name string, moment time.Time) {
-		if !moment.IsZero() {
-			t.row(name, "%s  %s", clock(moment), faint("+"+rounded(moment.Sub(rec.RequestedAt))))
-		}
-	}
-	textRow := func(name, text string) {
-		if text != "" {
-			t.row(name, "%s", oneLine(text, messageWidth))
-		}
-	}
-	textRow("batch", rec.Batch)
-	textRow("host", rec.Host)
-	t.row("owner", "%s, epoch %d", oneLine(rec.Owner, messageWidth), rec.Epoch)
-	textRow("workflow", rec.WorkflowID)
-	textRow("session", rec.SessionID)
-	t.row("requested", "%s", clock(rec.RequestedAt))
-	timeRow("submitted", rec.SubmittedAt)
-	timeRow("finished", rec.FinishedAt)
-	t.row("attempts", "%d", rec.Attempts)
-	t.row("polls", "%d", rec.Polls)
+	t.row("batch", rec.Batch)
+	t.row("host", rec.Host)
+	t.row("owner", fmt.Sprintf("%s, epoch %d", rec.Owner, rec.Epoch))
+	t.row("workflow", rec.WorkflowID)
+	t.row("session", rec.SessionID)
+	t.timeRow("requested", rec.RequestedAt, time.Time{})
+	t.timeRow("submitted", rec.SubmittedAt, rec.RequestedAt)
+	t.timeRow("finished", rec.FinishedAt, rec.RequestedAt)
+	t.row("attempts", fmt.Sprint(rec.Attempts))
+	t.row("polls", fmt.Sprint(rec.Polls))
 	for i, run := range rec.Runs {
-		t.row(fmt.Sprintf("run %d", i+1), "%s  %s", oneLine(string(run.Code), statusWidth), oneLine(run.WorkflowID, messageWidth))
+		t.row(fmt.Sprintf("run %d", i+1), t.room().cell(string(run.Code))+" "+t.room().cell(run.WorkflowID))
 	}
 }
 
-// describe is the state of the task, with what it waits for or the code of its failure. The event takes precedence. If it
-// has expired, the code in the record is all that is left of it.
+// describe is the state of the task for people, with what it waits for or the code of its failure. The event takes
+// precedence. If it has expired, the code in the record is all that is left of it.
 func (s shownTask) describe() string {
 	switch {
 	case s.State == operator.Refused:
@@ -133,14 +134,19 @@ func (s shownTask) describe() string {
 	case s.Record != nil && s.Record.State == task.Failed:
 		return describeStatus(task.Event{Error: &task.Error{Code: s.Record.ErrorCode}})
 	case s.Record != nil && s.Record.WaitsFor != "":
-		return "waiting, " + oneLine(listDetail(operator.Entry{WaitsFor: s.Record.WaitsFor, WaitsUntil: s.Record.WaitsUntil}), messageWidth)
+		return "waiting, " + s.waits(room{columns: leastColumns})
 	default:
 		return string(s.State)
 	}
 }
 
+// waits says what a task with a record waits for.
+func (s shownTask) waits(r room) string {
+	return detailText(operator.Entry{WaitsFor: s.Record.WaitsFor, WaitsUntil: s.Record.WaitsUntil}, r)
+}
+
 // printAnswer prints the result. For a failed task it prints the error and, if the agent sent anything, what it sent: that
-// often shows why the task failed.
+// often shows why the task failed. JSON is neither cut nor wrapped, so that it stays what was sent.
 func (s shownTask) printAnswer(t *terminal) error {
 	if s.Event == nil {
 		return nil
@@ -148,7 +154,7 @@ func (s shownTask) printAnswer(t *terminal) error {
 	t.printf("\n")
 	result := s.Event.Result
 	if s.Event.Error != nil {
-		t.printf("%s\n", oneLine(s.Event.Error.Message, messageWidth))
+		t.paragraph(s.Event.Error.Message)
 		result = s.Event.RawResult
 	}
 	if result == nil {

@@ -1,13 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/mattn/go-runewidth"
 
 	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
@@ -28,10 +27,14 @@ type listCmd struct {
 func (*listCmd) Help() string {
 	return `The newest come first. Requests that were refused are no tasks: capstan watch --all --code invalid_request shows them.
 
+A terminal shows what fits into its width. A pipe gets all of it, in these columns: time, id, state, code, batch, host,
+worker, and how long the task ran or what it waits for. A dash stands for an empty one.
+
 Examples:
 
   capstan list --state running
   capstan list --batch night --state failed --since 12h
+  capstan list --limit 0 | awk '$3 == "running" { print $2, $7 }'
   capstan list --code timeout,step_limit --limit 0 --json | jq -r .task_id`
 }
 
@@ -46,6 +49,9 @@ func (l *listCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer c.nc.Close()
+	if l.Limit > 0 {
+		listing.Limit++ // to know whether there are more
+	}
 	entries, complete, err := c.queue().List(ctx, listing)
 	if err != nil {
 		return c.explain(ctx, err)
@@ -57,16 +63,25 @@ func (l *listCmd) Run(ctx context.Context, t *terminal) error {
 		t.note("no task matches")
 		return nil
 	}
-	if l.JSON {
-		for _, e := range entries {
-			if err := t.printJSONLine(e); err != nil {
-				return err
-			}
+	if l.Limit > 0 && len(entries) > l.Limit {
+		entries = entries[:l.Limit]
+		defer t.note("these are the newest %d; --limit 0 lists all", l.Limit)
+	}
+	return l.print(t, entries)
+}
+
+// print prints the tasks.
+func (l *listCmd) print(t *terminal, entries []operator.Entry) error {
+	if !l.JSON {
+		for _, line := range listLines(entries, t.room()) {
+			t.printf("%s\n", line)
 		}
 		return nil
 	}
-	for _, line := range listLines(entries) {
-		t.printf("%s\n", line)
+	for _, e := range entries {
+		if err := t.printJSONLine(e); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -115,75 +130,84 @@ func checkOneOf[T ~string](flag, name string, known []T) error {
 	for i, k := range known {
 		names[i] = string(k)
 	}
-	return fmt.Errorf("%s must be one of %s (got %q)", flag, strings.Join(names, ", "), oneLine(name, 80))
+	return fmt.Errorf("%s must be one of %s (got %s)", flag, strings.Join(names, ", "), quoted(name))
 }
 
-// Columns of a list, in columns of the terminal. A longer id is not cut.
+// The columns of a list.
 const (
-	listStateWidth = 24
-	batchWidth     = 16
-	hostWidth      = 32
+	timeColumn = iota
+	idColumn
+	stateColumn
+	batchColumn
+	hostColumn
+	workerColumn
+	detailColumn
 )
 
-// listLines returns a line for each task, with its parts aligned.
-func listLines(entries []operator.Entry) []string {
-	rows := make([][]string, len(entries))
-	for i, e := range entries {
-		rows[i] = []string{
-			clock(e.ChangedAt), oneLine(e.ID, messageWidth), listState(e),
-			oneLine(e.Batch, batchWidth), oneLine(e.Host, hostWidth), oneLine(listDetail(e), messageWidth),
-		}
+// listLines returns a line for each task, with its parts aligned. A terminal that is not wide enough for all has no column for
+// the worker, a narrower one none for the batch either, and so on; the id and the state are always there.
+func listLines(entries []operator.Entry, r room) []string {
+	if !r.isTerminal() {
+		return plainListLines(entries)
 	}
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], runewidth.StringWidth(cell))
-		}
+	all := table{room: r, key: idColumn, columns: []column{
+		timeColumn:   {rank: 3, least: len(time.DateTime), paint: func(_ int, text string) string { return faint(text) }},
+		idColumn:     {rank: 1},
+		stateColumn:  {rank: 2, least: statusWidth, paint: func(i int, text string) string { return colorOf(task.State(entries[i].State)).Sprint(text) }},
+		batchColumn:  {rank: 6, least: 8},
+		hostColumn:   {rank: 5, least: 12},
+		workerColumn: {rank: 7, least: 8},
+		detailColumn: {rank: 4, least: 12},
+	}}
+	for _, e := range entries {
+		all.rows = append(all.rows, []string{
+			r.clock(e.ChangedAt), r.cell(e.ID), stateText(e), r.cell(e.Batch), r.cell(e.Host), r.cell(e.Owner), printable(detailText(e, r)),
+		})
 	}
-	lines := make([]string, len(rows))
-	for i, row := range rows {
-		var cells []string
-		for column, cell := range row {
-			if widths[column] == 0 { // no task has it
-				continue
-			}
-			cell = runewidth.FillRight(cell, widths[column])
-			switch column {
-			case 0:
-				cell = faint(cell)
-			case 2:
-				cell = colorOf(task.State(entries[i].State)).Sprint(cell)
-			}
-			cells = append(cells, cell)
-		}
-		lines[i] = strings.TrimRight(strings.Join(cells, "  "), " ")
-	}
-	return lines
+	return all.lines()
 }
 
-// listState is the state of a task, with the code of a failure.
-func listState(e operator.Entry) string {
+// plainListLines returns a line for each task, for programs: the time, the id, the state, the code, the batch, the host, the
+// worker, and what a task waits for or how long it ran. Only the last one may consist of several words.
+func plainListLines(entries []operator.Entry) []string {
+	all := table{columns: make([]column, detailColumn+2)}
+	var r room
+	for _, e := range entries {
+		all.rows = append(all.rows, []string{
+			r.clock(e.ChangedAt), r.cell(e.ID), r.cell(string(e.State)), r.cell(string(e.Code)), r.cell(e.Batch), r.cell(e.Host), r.cell(e.Owner),
+			cmp.Or(printable(detailText(e, r)), "-"),
+		})
+	}
+	return all.lines()
+}
+
+// longestState is the width of a state that is not cut. A newer worker may use codes that are longer than those of this
+// version.
+const longestState = 24
+
+// stateText is the state of a task, with the code of a failure.
+func stateText(e operator.Entry) string {
 	switch e.State {
 	case operator.State(task.Succeeded):
 		return "✓ succeeded"
 	case operator.State(task.Failed):
-		return oneLine("✗ "+string(e.Code), listStateWidth)
+		return oneLine("✗ "+string(e.Code), longestState)
 	default:
-		return "  " + string(e.State)
+		return "  " + printable(string(e.State))
 	}
 }
 
-// listDetail is how long a task ran, or what it waits for.
-func listDetail(e operator.Entry) string {
+// detailText is how long a task ran, or what it waits for.
+func detailText(e operator.Entry, r room) string {
 	switch {
 	case e.WaitsFor != "" && !e.WaitsUntil.IsZero():
-		return fmt.Sprintf("waits for %s until %s", waitNames(e.WaitsFor), clock(e.WaitsUntil))
+		return fmt.Sprintf("waits for %s until %s", waitNames(e.WaitsFor), r.clock(e.WaitsUntil))
 	case e.WaitsFor != "":
 		return "waits for " + waitNames(e.WaitsFor)
 	case !e.SubmittedAt.IsZero() && !e.FinishedAt.IsZero():
 		return "ran " + rounded(e.FinishedAt.Sub(e.SubmittedAt))
 	case !e.SubmittedAt.IsZero():
-		return "runs since " + clock(e.SubmittedAt)
+		return "runs since " + r.clock(e.SubmittedAt)
 	default:
 		return ""
 	}

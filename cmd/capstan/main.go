@@ -88,6 +88,9 @@ func run(ctx context.Context, args []string, t *terminal) int {
 // newParser returns the parser of the command line. Help and version go to t.out. It panics if the tags of
 // cli are wrong, which is a programmer's mistake that every test of a command finds.
 func newParser(t *terminal) *kong.Kong {
+	if givenColumns() == 0 {
+		_ = os.Unsetenv("COLUMNS") // Kong would take a 0 or a negative number for the width
+	}
 	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description), kong.Vars{"version": version, "demo": demoHelp},
 		kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: widestHelp}))
 	if err != nil {

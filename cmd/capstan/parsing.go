@@ -54,6 +54,7 @@ func parserMessages() []parserMessage {
 	add(`^expected one of .*$`, `no command given`)
 	add(`^missing flags: (--[\w-]+)=.*$`, `missing flag: $1`)
 	add(`(--[\w-]+) and (--[\w-]+) can't be used together`, `$1 and $2 exclude each other: give one of them`)
+	add(`^(unknown flag -[^-]), did you mean .*$`, `$1`) // the nearest one of a letter is none
 	add(`(?s)^(unknown flag .*, did you mean )(one of )?"(.*)"\?$`, `$1$2$3?`)
 	return all
 }

@@ -36,7 +36,8 @@ func TestMistakesInTheCommandLineAreToldInPlainWords(t *testing.T) {
 		"--context= get x":               `--context must be the name of a context, see: nats context ls (got "")`,
 		"get \x1b[2J\x1b[31m x":          `unexpected argument "x"`,
 		"\x1b[2J":                        `unknown command "\x1b[2J"`,
-		"get --\x1b[2J":                  `unknown flag --[2J`,
+		"get --\x1b[2J":                  `unknown flag --\x1b[2J`,
+		"get -5 x":                       `unknown flag -5`,
 	} {
 		terminal, _ := testTerminal(nil)
 		_, err := newParser(terminal).Parse(strings.Split(args, " "))

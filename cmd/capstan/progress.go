@@ -21,7 +21,7 @@ type progress struct {
 	lastDraw time.Time
 }
 
-// barWidth is the width of the bar in columns, without its numbers.
+// barWidth is the width of the bar in columns, without its numbers, on a terminal that is wide enough.
 const barWidth = 30
 
 // drawEvery is the least time between two drawings.
@@ -44,9 +44,10 @@ func (p *progress) show(done, all int) {
 		return
 	}
 	p.lastDraw = now
-	filled := barWidth * done / all
-	_, _ = fmt.Fprintf(p.t.err, "\r\x1b[K%s [%s%s] %d/%d  %.0f/s", p.label, strings.Repeat("#", filled), strings.Repeat(" ", barWidth-filled),
-		done, all, float64(done)/max(now.Sub(p.began).Seconds(), 0.001))
+	counts := fmt.Sprintf("%d/%d  %.0f/s", done, all, float64(done)/max(now.Sub(p.began).Seconds(), 0.001))
+	width := min(barWidth, roomOf(os.Stderr).columns-len(p.label)-len(" [] ")-len(counts)-1) // beyond the last column a line wraps
+	filled := max(0, width) * done / all
+	_, _ = fmt.Fprintf(p.t.err, "\r\x1b[K%s [%s%s] %s", p.label, strings.Repeat("#", filled), strings.Repeat(" ", max(0, width-filled)), counts)
 }
 
 // clear removes the bar.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -41,11 +42,17 @@ func (c *client) put(t *testing.T, bucket, key, value string) {
 	}
 }
 
-// runTool runs the tool with these arguments, and returns its output and exit status.
+// runTool runs the tool with these arguments in a pipe, and returns its output and exit status.
 func runTool(t *testing.T, args ...string) (status int, out, errs string) {
 	t.Helper()
+	return runToolIn(t, room{}, args...)
+}
+
+// runToolIn is runTool on a terminal of this size.
+func runToolIn(t *testing.T, size room, args ...string) (status int, out, errs string) {
+	t.Helper()
 	var o, e output
-	status = run(t.Context(), args, &terminal{out: &o, err: &e})
+	status = run(t.Context(), args, &terminal{out: &o, err: &e, size: func() room { return size }})
 	return status, o.String(), e.String()
 }
 
@@ -61,7 +68,7 @@ func TestMistakesInTheFlagsOfReadingCommands(t *testing.T) {
 		"watch --until-done --until-now --batch=b":    "--until-now and --until-done exclude each other: give one of them",
 		"watch --task=a..b":                           "--task",
 		"why a..b":                                    "task_id",
-		"list --code=\x1b[2J":                         `(got "[2J")`,
+		"list --code=\x1b[2J":                         `(got "\x1b[2J")`,
 		"status --watch=maybe":                        "--watch",
 		"watch --since=1h --all --until-now":          "--since and --all exclude each other: give one of them",
 		"list --code=" + strings.Repeat("x", 100_000): "…",
@@ -96,15 +103,25 @@ func TestNothingThatIsReadControlsTheTerminal(t *testing.T) {
 		"list", "list --json", "status", "status --json", "get runs", "get waits --json", "get broke", "get broke --json", "get bad", "get bad --json", "get TASKS-1",
 		"why runs", "why waits", "why broke", "why bad", "why TASKS-1", "watch --until-now", "watch --until-now --json",
 	} {
-		status, out, errs := runTool(t, strings.Fields(args)...)
-		if status != exitOK || out == "" {
-			t.Errorf("%s: got %d, %.200q, %.200q", args, status, out, errs)
-		}
-		if i := strings.IndexAny(out+errs, "\x1b\u202e\u009b\x07\r"); i >= 0 {
-			t.Errorf("%s: got %q, want nothing that controls a terminal", args, (out + errs)[max(0, i-40):i+10])
-		}
-		if len(out) > 20_000 && !strings.Contains(args, "--json") {
-			t.Errorf("%s: got %d bytes, want the long texts cut", args, len(out))
+		for _, size := range []room{{}, {columns: 60, rows: 24}, {columns: 200, rows: 50}} {
+			status, out, errs := runToolIn(t, size, strings.Fields(args)...)
+			if status != exitOK || out == "" {
+				t.Errorf("%s: got %d, %.200q, %.200q", args, status, out, errs)
+			}
+			if i := strings.IndexAny(out+errs, "\x1b\u202e\u009b\x07\r"); i >= 0 {
+				t.Errorf("%s: got %q, want nothing that controls a terminal", args, (out + errs)[max(0, i-40):i+10])
+			}
+			if !size.isTerminal() || strings.Contains(args, "--json") {
+				continue
+			}
+			if len(out) > 20_000 {
+				t.Errorf("%s: got %d bytes, want the long texts cut", args, len(out))
+			}
+			for line := range strings.Lines(out) {
+				if got := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); got > size.columns {
+					t.Errorf("%s: got %d columns, want %d at most: %s", args, got, size.columns, line)
+				}
+			}
 		}
 	}
 }
@@ -119,7 +136,7 @@ func TestAListIsAlignedAndSaysWhatTasksWaitFor(t *testing.T) {
 		r.UpdatedAt = time.Now().Add(-time.Duration(i) * time.Second)
 		c.put(t, "task_tracker", r.TaskID, string(r.JSON()))
 	}
-	_, out, _ := runTool(t, "list")
+	_, out, _ := runToolIn(t, room{columns: 120, rows: 24}, "list")
 	got := strings.Split(strings.TrimSpace(out), "\n")
 	for i, want := range []string{
 		"  a          ✓ succeeded  night  shop.example  ran 1m30s",
@@ -138,6 +155,11 @@ func TestAListIsAlignedAndSaysWhatTasksWaitFor(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &entry); err != nil || entry.ID != "a-long-id" || entry.Code != "timeout" {
 		t.Errorf("got %s, %v", out, err)
 	}
+	for limit, says := range map[string]string{"2": "these are the newest 2; --limit 0 lists all\n", "3": "", "0": ""} {
+		if status, out, errs := runTool(t, "list", "--limit", limit); status != exitOK || limit == "2" && strings.Count(out, "\n") != 2 || errs != says {
+			t.Errorf("--limit %s: got %d, %s%s, want %q", limit, status, out, errs, says)
+		}
+	}
 	if status, out, errs := runTool(t, "list", "--batch", "other"); status != exitOK || out != "" || !strings.Contains(errs, "no task matches") {
 		t.Errorf("none: got %d, %q, %q", status, out, errs)
 	}
@@ -148,7 +170,10 @@ func TestGetShowsAQueuedTask(t *testing.T) {
 	if _, err := c.js.Publish(t.Context(), "tasks.request", []byte(`{"task_id":"a","prompt":"p","url":"https://shop.example"}`)); err != nil {
 		t.Fatal(err)
 	}
-	if status, out, errs := runTool(t, "get", "a"); status != exitOK || !strings.Contains(out, "queued, about 1 in line") {
+	if status, out, errs := runTool(t, "get", "a"); status != exitOK || !strings.Contains(out, "\nstate      queued\nposition   1\n") {
+		t.Errorf("got %d, %s%s", status, out, errs)
+	}
+	if status, out, errs := runToolIn(t, room{columns: 80, rows: 24}, "get", "a"); status != exitOK || !strings.Contains(out, "queued, about 1 in line") {
 		t.Errorf("got %d, %s%s", status, out, errs)
 	}
 	var got struct {

@@ -115,7 +115,7 @@ func (cmd *redriveCmd) print(t *terminal, plan *operator.Redrive) {
 	}
 	cmd.printLeftOut(t, plan.LeftOut)
 	if !cmd.Yes && len(plan.Tasks) > 0 {
-		t.printf("nothing was sent; --yes sends them, the first as %s\n", oneLine(plan.Tasks[0].NewID, messageWidth))
+		t.paragraph("nothing was sent; --yes sends them, the first as " + plan.Tasks[0].NewID)
 	}
 }
 
@@ -132,7 +132,7 @@ func (*redriveCmd) printLeftOut(t *terminal, all []operator.LeftOut) {
 		t.printf("left out: %s\n", taskCount(len(all)))
 	}
 	for _, why := range byCount(reasons) {
-		t.printf("  %7d  %s (%s)\n", reasons[why], why, oneLine(first[why], answerWidth))
+		t.counted(reasons[why], fmt.Sprintf("%s (%s)", why, first[why]))
 	}
 }
 

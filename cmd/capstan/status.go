@@ -90,7 +90,7 @@ func (s *statusCmd) print(t *terminal, status operator.Status, shown *screen) er
 	case s.JSON:
 		return t.printJSON(status)
 	default:
-		shown.show(statusLines(status))
+		shown.show(statusLines(status, t.room()))
 		return nil
 	}
 }
@@ -102,14 +102,22 @@ func (t *terminal) redraws() bool { return t.out == color.Output && canRedraw(os
 type screen struct {
 	t       *terminal
 	redraws bool
-	lines   int // that stand there now
+	lines   int  // that stand there now
+	room    room // in which they were drawn
 	shown   bool
 }
 
-// show shows lines.
+// show shows lines. If it redraws, it leaves out the last ones of those for which the terminal has too few rows. After a
+// change of the terminal's size nobody knows where the old lines are, so it clears the screen.
 func (s *screen) show(lines []string) {
 	var text strings.Builder
+	r := s.t.room()
+	if s.redraws && r.isTerminal() && len(lines) >= r.rows {
+		lines = lines[:max(1, r.rows-1)]
+	}
 	switch {
+	case s.redraws && s.lines > 0 && r != s.room:
+		text.WriteString("\x1b[H\x1b[2J") // to the upper left corner, and clear all
 	case s.redraws && s.lines > 0:
 		fmt.Fprintf(&text, "\x1b[%dA\x1b[J", s.lines) // up, and clear what is below
 	case s.shown && !s.redraws:
@@ -118,7 +126,7 @@ func (s *screen) show(lines []string) {
 	for _, line := range lines {
 		text.WriteString(line + "\n")
 	}
-	s.lines, s.shown = len(lines), true
+	s.lines, s.room, s.shown = len(lines), r, true
 	s.t.printf("%s", text.String())
 }
 

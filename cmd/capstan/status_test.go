@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -37,18 +38,47 @@ func crowded() operator.Status {
 }
 
 func TestAStatusFitsOnOneScreen(t *testing.T) {
-	lines := statusLines(crowded())
-	if len(lines) > 24 {
-		t.Errorf("got %d lines, want 24 at most:\n%s", len(lines), strings.Join(lines, "\n"))
-	}
-	for _, line := range lines {
-		if runewidth.StringWidth(line) > 80 {
-			t.Errorf("got %d columns, want 80 at most: %s", runewidth.StringWidth(line), line)
+	for columns := leastColumns; columns <= 250; columns++ {
+		for _, rows := range []int{24, 50} {
+			lines := statusLines(crowded(), room{columns: columns, rows: rows})
+			if len(lines) >= rows || len(lines) < rows-3 {
+				t.Fatalf("%d columns: got %d lines, want about %d, and the prompt below:\n%s", columns, len(lines), rows-1, strings.Join(lines, "\n"))
+			}
+			for _, line := range lines {
+				if runewidth.StringWidth(line) > columns {
+					t.Fatalf("got %d columns, want %d at most: %s", runewidth.StringWidth(line), columns, line)
+				}
+			}
 		}
 	}
-	for _, want := range []string{"at least 200012 (200000 queued, 12 on workers: plan 7, rate 2)", "13 (3 of them being submitted)", "123 tasks a minute", "in 5h00m (between ", "and 98 more", "and 95 more", "timeout 10,\n"} {
-		if !strings.Contains(strings.Join(lines, "\n"), want) {
-			t.Errorf("got\n%s\nwant %q in it", strings.Join(lines, "\n"), want)
+	got := strings.Join(statusLines(crowded(), room{columns: 80, rows: 24}), "\n")
+	for _, want := range []string{
+		"200012 or more (200000 queued, 12 on workers: plan 7, rate 2)", "13 (3 of them being submitted)", "123 tasks a minute", "in 5h00m (between ",
+		"and 98 more", "worker-0 v1.2.3 3 in progress, 2 of them run", "timeout 10,\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got\n%s\nwant %q in it", got, want)
+		}
+	}
+}
+
+// A line that continues another one begins with a name as well.
+func TestAStatusInAPipeIsForAwk(t *testing.T) {
+	s := crowded()
+	lines, names := statusLines(s, room{}), map[string]int{}
+	for _, line := range lines {
+		names[strings.Fields(line)[0]]++
+	}
+	want := map[string]int{
+		"batch": 1, "waiting": 1, "running": 1, "ended": 1, "failed": 1, "rate": 1, "done": 1, "limit": 1, "paused": 100, "workers": 1, "worker": 100, "note": 100,
+	}
+	if !maps.Equal(names, want) {
+		t.Errorf("got lines named %v, want %v", names, want)
+	}
+	text := strings.Join(lines, "\n")
+	for _, want := range []string{"\nwaiting     200012 or more", "\nrunning     13 ", s.Limit.Reason[:499], strings.TrimSpace(s.Notes[0])} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got\n%.2000s\nwant %q in it", text, want)
 		}
 	}
 }
@@ -59,7 +89,7 @@ func TestALongReasonOfAPauseIsShownWhole(t *testing.T) {
 		{By: operator.ByOperator, Operator: "ada", Reason: reason, Until: time.Now().AddDate(0, 0, 2)},
 		{By: strings.Repeat("worker-6f9c7d5b4-x2x9z, ", 20), Reason: "paused until 2026-11-26T02:00:00Z: no_credits: the account has no credits"},
 	}}
-	got := strings.Join(strings.Fields(strings.Join(statusLines(s), "\n")), " ")
+	got := strings.Join(strings.Fields(strings.Join(statusLines(s, room{columns: 80, rows: 24}), "\n")), " ")
 	for _, want := range []string{"paused paused by ada until " + operator.Clock(s.Pauses[0].Until, s.At) + ": " + reason, "x2x9z,…: " + s.Pauses[1].Reason + " workers"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %s\nwant %q in it", got, want)
@@ -82,7 +112,7 @@ func TestAStatusSaysWhatIsNotKnown(t *testing.T) {
 		"paused      paused by ada: wrong prices":                    {Pauses: []operator.PausedBy{{By: "operator", Operator: "ada", Reason: "wrong prices"}}},
 	} {
 		s.At = time.Now()
-		if got := strings.Join(statusLines(s), "\n"); !strings.Contains(got, want) {
+		if got := strings.Join(statusLines(s, room{columns: 80, rows: 24}), "\n"); !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwant %q in it", got, want)
 		}
 	}
@@ -104,6 +134,21 @@ func TestAScreenIsRedrawnInItsPlace(t *testing.T) {
 	s.show([]string{"b"})
 	if got, want := out.String(), "a\n\nb\n"; got != want {
 		t.Errorf("no terminal: got %q, want %q", got, want)
+	}
+}
+
+// The lines of before may stand anywhere then. Those for which there are too few rows would move the screen.
+func TestAScreenIsDrawnAnewInATerminalOfAnotherSize(t *testing.T) {
+	term, out := testTerminal(nil)
+	size := room{columns: 80, rows: 24}
+	term.size = func() room { return size }
+	s := &screen{t: term, redraws: true}
+	s.show([]string{"a", "b"})
+	size.columns, size.rows = 60, 3
+	s.show([]string{"c", "d", "e"})
+	s.show([]string{"f"})
+	if got, want := out.String(), "a\nb\n\x1b[H\x1b[2Jc\nd\n\x1b[2A\x1b[Jf\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -9,92 +9,137 @@ import (
 	"github.com/capstan-worker/capstan/internal/operator"
 )
 
-// A status fits into a small terminal.
 const (
-	statusWidthMax = 80
-	statusName     = 10 // columns of the names
-	statusText     = statusWidthMax - statusName - 2
-	pauserWidth    = 24
-	mostPauseRows  = 4
-	mostWorkers    = 5
-	mostNotes      = 3
+	statusName   = 10 // columns of the names
+	pauserWidth  = 24
+	mostRowLines = 2 // of a row's text
+	mostPauses   = 4 // lines of pauses
+	mostNotes    = 3
 )
 
-// statusLines is a status for people: at most 24 lines of 80 columns.
-func statusLines(s operator.Status) (lines []string) {
-	row := func(name, format string, args ...any) {
-		text := oneLine(fmt.Sprintf(format, args...), statusText)
-		lines = append(lines, strings.TrimRight(faint(fmt.Sprintf("%-*s", statusName, name))+"  "+text, " "))
+// statusRows are the rows of a status.
+type statusRows struct {
+	operator.Status
+	room  room
+	lines []string
+}
+
+// statusLines is a status on one screen of a terminal: in a small one some workers are left out. For awk, it has a line for
+// each fact, which begins with its name, and nothing is left out.
+func statusLines(s operator.Status, r room) []string {
+	for workers := len(s.Workers); ; workers-- {
+		if r.isTerminal() {
+			workers = min(workers, r.rows)
+		}
+		all := statusRows{Status: s, room: r}
+		all.add(workers)
+		if !r.isTerminal() || workers == 0 || len(all.lines) < r.rows { // the line below is for the prompt
+			return all.lines
+		}
 	}
+}
+
+// add adds all rows, with those of some workers.
+func (s *statusRows) add(workers int) {
 	title := "all tasks"
 	if s.Batch != "" {
-		title = "batch " + s.Batch
+		title = "batch " + s.room.cell(s.Batch)
 	}
-	lines = append(lines, bold(oneLine(title, statusWidthMax-12))+"  "+faint(clock(s.At)))
-	row("waiting", "%s", waitingText(s))
-	row("running", "%d%s", s.Running+s.Submitting, submittingText(s))
-	row("ended", "%d succeeded, %d failed", s.Succeeded, s.Failed)
+	at := s.room.clock(s.At)
+	if s.room.isTerminal() {
+		title = oneLine(title, s.room.columns-len(at)-columnGap)
+	}
+	s.lines = append(s.lines, bold(title)+"  "+faint(at))
+	s.row("waiting", waitingText(s.Status))
+	s.row("running", fmt.Sprintf("%d%s", s.Running+s.Submitting, submittingText(s.Status)))
+	s.row("ended", fmt.Sprintf("%d succeeded, %d failed", s.Succeeded, s.Failed))
 	if s.Failed > 0 {
-		for i, line := range wrapped(codesText(s.FailedByCode), ", ") {
-			row([]string{"failed", ""}[i], "%s", line)
-		}
+		s.put("failed", s.wrapBehind(", ", codesText(s.FailedByCode), mostRowLines))
 	}
-	row("rate", "%s", rateText(s))
-	row("done", "%s", doneText(s))
-	row("limit", "%s", limitText(s.Limit))
-	listRows(s, row)
-	return lines
-}
-
-// listRows adds a row for each pause, worker and note, as far as there is room.
-func listRows(s operator.Status, row func(name, format string, args ...any)) {
-	pauseRows(s, row)
-	row("workers", "%s", workersText(s.Workers))
-	for i, w := range s.Workers {
-		if i == mostWorkers {
-			row("", "and %d more", len(s.Workers)-i)
-			break
-		}
-		row("", "%s  %s  %d in progress, %d of them run", w.Worker, w.Version, w.InProgress, w.Running)
-	}
+	s.row("rate", rateText(s.Status))
+	s.row("done", doneText(s.Status))
+	s.row("limit", limitText(s.Limit))
+	s.pauses()
+	s.workers(workers)
 	for i, note := range s.Notes {
-		if i < mostNotes {
-			row("note", "%s", note)
+		if i < mostNotes || !s.room.isTerminal() {
+			s.put("note", s.wrap(note, 1))
 		}
 	}
 }
 
-// pauseRows adds up to two rows for each pause, as far as there is room.
-func pauseRows(s operator.Status, row func(name, format string, args ...any)) {
+// row adds a name and a text, which may continue on a second line.
+func (s *statusRows) row(name, text string) { s.put(name, s.wrap(text, mostRowLines)) }
+
+// wrap splits a text into so many lines of a row at most.
+func (s *statusRows) wrap(text string, most int) []string { return s.wrapBehind(" ", text, most) }
+
+// wrapBehind is wrap at other places than spaces.
+func (s *statusRows) wrapBehind(separator, text string, most int) []string {
+	if !s.room.isTerminal() {
+		return []string{printable(text)}
+	}
+	return wrapAtMost(oneLine(text, messageWidth), separator, s.room.columns-statusName-columnGap, most)
+}
+
+// put adds the lines of a row.
+func (s *statusRows) put(name string, lines []string) {
+	for _, line := range lines {
+		s.lines = append(s.lines, strings.TrimRight(faint(fmt.Sprintf("%-*s", statusName, name))+"  "+line, " "))
+		name = ""
+	}
+}
+
+// unnamed is the name of a row that continues the one above: none for people, and for awk its kind.
+func (s *statusRows) unnamed(kind string) string {
+	if s.room.isTerminal() {
+		return ""
+	}
+	return kind
+}
+
+// workers adds how many workers answer, and rows for the first n of them.
+func (s *statusRows) workers(n int) {
+	s.row("workers", workersText(s.Workers))
+	for _, w := range s.Workers[:n] {
+		s.row(s.unnamed("worker"), fmt.Sprintf("%s %s %d in progress, %d of them run", s.room.cell(w.Worker), s.room.cell(w.Version), w.InProgress, w.Running))
+	}
+	if left := len(s.Workers) - n; left > 0 {
+		s.row("", fmt.Sprintf("and %d more", left))
+	}
+}
+
+// pauses adds a row for each pause, as far as there is room.
+func (s *statusRows) pauses() {
 	rows := 0
 	for i, pause := range s.Pauses {
-		lines := wrapped(whyPaused(pause, s.At), " ")
-		if rows += len(lines); rows > mostPauseRows {
-			row("", "and %d more", len(s.Pauses)-i)
+		lines := s.wrap(s.whyPaused(pause), mostRowLines)
+		if rows += len(lines); rows > mostPauses && s.room.isTerminal() {
+			s.row("", fmt.Sprintf("and %d more", len(s.Pauses)-i))
 			return
 		}
-		for i, line := range lines {
-			row([]string{"paused", ""}[i], "%s", line)
-		}
+		s.put("paused", lines)
 	}
 }
 
 // whyPaused says why nothing is submitted and, unless it is an operator's pause, on which workers.
-func whyPaused(p operator.PausedBy, now time.Time) string {
-	text := oneLine(p.Text(now), messageWidth)
-	if p.By == operator.ByOperator {
+func (s *statusRows) whyPaused(p operator.PausedBy) string {
+	switch text := p.Text(s.At); {
+	case p.By == operator.ByOperator:
 		return text
+	case s.room.isTerminal():
+		return oneLine(p.By, pauserWidth) + ": " + text
+	default:
+		return p.By + ": " + text
 	}
-	return oneLine(p.By, pauserWidth) + ": " + text
 }
 
 // waitingText is how many tasks wait, where, and for what.
 func waitingText(s operator.Status) string {
-	least := ""
+	text := fmt.Sprint(s.Queued + s.Waiting)
 	if s.QueuedAtLeast {
-		least = "at least "
+		text += " or more"
 	}
-	text := fmt.Sprintf("%s%d", least, s.Queued+s.Waiting)
 	if s.Waiting == 0 {
 		return text + fmt.Sprintf(" (%d queued)", s.Queued)
 	}
@@ -112,19 +157,6 @@ func submittingText(s operator.Status) string {
 		return ""
 	}
 	return fmt.Sprintf(" (%d of them being submitted)", s.Submitting)
-}
-
-// wrapped splits a text behind a separator into two lines, if one does not do.
-func wrapped(text, separator string) []string {
-	if len(text) <= statusText {
-		return []string{text}
-	}
-	cut := strings.LastIndex(text[:statusText], separator)
-	if cut < 0 {
-		return []string{text}
-	}
-	cut += len(separator)
-	return []string{text[:cut], text[cut:]}
 }
 
 // rateText is how many tasks end in a minute.

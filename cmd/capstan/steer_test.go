@@ -93,7 +93,7 @@ func TestTasksAndBatchesAreCanceled(t *testing.T) {
 		}
 	}
 	status, out, errs := run("cancel", "ord-1", "ord-2", "ord-3", "--reason=wrong customer")
-	if want := "ord-1             queued, canceled\nord-2             ended before (✗ timeout), nothing to cancel\n" +
+	if want := "ord-1             queued, canceled\nord-2             ended before (✗ time\\x1bout), nothing to cancel\n" +
 		"ord-3             never seen; it is canceled if its request comes\n"; status != exitOK || out != want || !strings.Contains(errs, "no request and no record of task ord-3") {
 		t.Errorf("got %d, %s%s, want %s", status, out, errs, want)
 	}
@@ -136,7 +136,7 @@ func TestARedriveIsShownBeforeItIsSent(t *testing.T) {
 		}
 	}
 	status, out, errs := run("redrive", "--host=A.example", "--set=max_steps=120")
-	if want := "would run again: 3 tasks\n        2  step_limit          a.example\n        1  time2Jout           a.example\nnothing was sent; --yes sends them, the first as ord-"; status != exitOK || !strings.HasPrefix(out, want) {
+	if want := "would run again: 3 tasks\n        2  step_limit          a.example\n        1  time\\u009b2Jout     a.example\nnothing was sent; --yes sends them, the first as ord-"; status != exitOK || !strings.HasPrefix(out, want) {
 		t.Errorf("got %d, %s%s, want %s", status, out, errs, want)
 	}
 	status, out, errs = run("redrive", "--host=a.example", "--code=step_limit", "--rate=100/s", "--yes")

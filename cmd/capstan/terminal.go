@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"unicode"
 
 	"github.com/fatih/color"
 	"github.com/mattn/go-isatty"
-	"github.com/mattn/go-runewidth"
 )
 
 // terminal is where the user is. Results go to out and everything else to err, so that the output can be
@@ -22,6 +20,9 @@ type terminal struct {
 	// for it.
 	in       io.Reader
 	out, err io.Writer
+
+	// size returns the size of the terminal at out now. It is nil if out is a pipe or a file.
+	size func() room
 }
 
 // newTerminal returns the terminal of the process. The writer color.Output translates colors for consoles
@@ -31,7 +32,18 @@ func newTerminal() *terminal {
 	if !isatty.IsTerminal(os.Stdin.Fd()) {
 		t.in = os.Stdin
 	}
+	if isatty.IsTerminal(os.Stdout.Fd()) {
+		t.size = func() room { return roomOf(os.Stdout) }
+	}
 	return t
+}
+
+// room returns the space for results now. Look again for each line that is printed: people change the size of a window.
+func (t *terminal) room() room {
+	if t.size == nil {
+		return room{}
+	}
+	return t.size()
 }
 
 // printf writes a result to out. Errors of writing are ignored: there is nowhere to report them.
@@ -44,38 +56,12 @@ func (t *terminal) note(format string, args ...any) { _, _ = fmt.Fprintf(t.err, 
 // server and of the command line, which must not control the terminal.
 func (t *terminal) complain(err error) { t.note("capstan: %s", printableLines(err.Error())) }
 
-// printableLines returns a text without characters that could control a terminal, apart from its line breaks.
-func printableLines(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return '\uFFFD'
-		}
-		return r
-	}, text)
-}
-
 // faint is for details that a reader may skip, such as a time. It returns the text unchanged where there
 // are no colors.
 func faint(text string) string { return color.New(color.Faint).Sprint(text) }
 
 // bold is for headings and for the name of what is shown.
 func bold(text string) string { return color.New(color.Bold).Sprint(text) }
-
-// oneLine makes a text from elsewhere fit for one line of at most width columns. It replaces white space by
-// single spaces, and removes characters that could control a terminal: a page can make an agent return any
-// text. Wide characters count as two columns, and a text that is too long ends in an ellipsis.
-func oneLine(text string, width int) string {
-	printable := strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, text)
-	return runewidth.Truncate(strings.Join(strings.Fields(printable), " "), width, "…")
-}
 
 // printJSON prints a value as indented JSON, for people and for programs. It escapes characters that could
 // control a terminal, which does not change the value. The error means that the value cannot be encoded,

@@ -10,7 +10,7 @@ func TestAnErrorCannotControlTheTerminal(t *testing.T) {
 	t.Parallel()
 	errOut := &output{}
 	(&terminal{err: errOut}).complain(errors.New("first\x1b[2J\nsecond \u009b31m\u202ereversed\rgone"))
-	if got, want := errOut.String(), "capstan: first\uFFFD[2J\nsecond \uFFFD31m\uFFFDreversed\uFFFDgone\n"; got != want {
+	if got, want := errOut.String(), "capstan: first\\x1b[2J\nsecond \\u009b31m\\u202ereversed gone\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

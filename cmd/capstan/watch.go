@@ -34,7 +34,10 @@ type watchCmd struct {
 
 // Help is printed below the flags.
 func (*watchCmd) Help() string {
-	return `Examples:
+	return `A terminal shows what fits into its width. A pipe gets all of it, in these columns: time, id, status, code, run time,
+and the result or the error. A dash stands for an empty one.
+
+Examples:
 
   capstan watch                                   new events, one line each
   capstan watch --since 1h --failed               also those of the last hour, only of tasks that failed
@@ -134,7 +137,7 @@ func (w *watchCmd) toTheEnd(ctx context.Context, t *terminal, c *client) error {
 	case err != nil:
 		return c.explain(ctx, err)
 	case end.Tasks == 0:
-		return fmt.Errorf("no task of batch %q is known: it was never submitted, or it ended so long ago that its records have expired", oneLine(w.Batch, messageWidth))
+		return fmt.Errorf("no task of batch %s is known: it was never submitted, or it ended so long ago that its records have expired", quoted(w.Batch))
 	case end.Failed > 0:
 		t.note("%d tasks have ended, %d of them failed", end.Tasks, end.Failed)
 		return errTaskFailed
@@ -165,7 +168,9 @@ func (w *watchCmd) print(t *terminal, ev operator.Event) {
 		return
 	}
 	if !w.JSON {
-		t.printf("%s\n", eventLine(ev))
+		for _, line := range eventLines(ev, t.room()) {
+			t.printf("%s\n", line)
+		}
 		return
 	}
 	var line bytes.Buffer

@@ -13,7 +13,8 @@ type whyCmd struct {
 
 // Help is printed below the flags.
 func (*whyCmd) Help() string {
-	return `It says what the task waits for and when it is likely to begin or to end or, if it has failed, why and what to do.
+	return `It says what the task waits for, and when it will probably begin or end. For a task that failed it says why, and what
+to do.
 
 Example:
 
@@ -37,6 +38,6 @@ func (w *whyCmd) Run(ctx context.Context, t *terminal) error {
 	if found.State == operator.Unknown {
 		return errNoTrace(w.Task)
 	}
-	t.printf("%s\n", oneLine(text, 2*messageWidth))
+	t.paragraph(text)
 	return nil
 }
