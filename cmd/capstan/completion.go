@@ -1,11 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
 	"github.com/posener/complete"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // completionCmd prints the script that lets a shell complete the words of a command line. The script runs this program with
@@ -16,16 +20,21 @@ type completionCmd struct {
 
 // Help is printed below the flags.
 func (*completionCmd) Help() string {
-	return `Add a line to the shell's startup file, and open a new shell:
+	return `Add a line to the end of the shell's startup file, and open a new shell:
 
   ~/.bashrc                   source <(capstan completion bash)
   ~/.zshrc                    source <(capstan completion zsh)
   ~/.config/fish/config.fish  capstan completion fish | source`
 }
 
-// Run prints the script. Kong passes the context of the command line.
-func (c *completionCmd) Run(command *kong.Context) error {
-	return (&kongcompletion.Completion{Shell: c.Shell, Code: true}).Run(command)
+// Run prints the script.
+func (c *completionCmd) Run(t *terminal) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the path of this program: %w", err)
+	}
+	t.printf("%s", completionScript(c.Shell, program))
+	return nil
 }
 
 // completeWord prints what can follow in the command line of COMP_LINE, if a shell has set it, and reports whether it did.
@@ -37,11 +46,26 @@ func completeWord(parser *kong.Kong) bool {
 	for _, command := range parser.Model.Children {
 		names = append(names, command.Name)
 	}
-	command, err := kongcompletion.Command(parser, kongcompletion.WithPredictor("command", complete.PredictSet(names...)))
+	command, err := kongcompletion.Command(parser, kongcompletion.WithPredictors(map[string]complete.Predictor{
+		"command": complete.PredictSet(names...),
+		"state":   predictNames(operator.ListedStates()),
+		"code":    predictNames(task.Codes()),
+		"format":  predictNames([]operator.Format{operator.JSON, operator.JSONLines, operator.CSV}),
+		"unknown": complete.PredictSet("fail", "resubmit"),
+	}))
 	if err != nil {
 		return false // a tag is wrong
 	}
 	completion := complete.New(parser.Model.Name, command)
 	completion.Out = parser.Stdout
 	return completion.Complete()
+}
+
+// predictNames predicts one of these values of a flag or argument.
+func predictNames[T ~string](values []T) complete.Predictor {
+	names := make([]string, len(values))
+	for i, value := range values {
+		names[i] = string(value)
+	}
+	return complete.PredictSet(names...)
 }

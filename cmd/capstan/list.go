@@ -14,8 +14,8 @@ import (
 
 // listCmd lists tasks. It reads records and queued requests, and asks no worker.
 type listCmd struct {
-	State []string      `placeholder:"STATE" help:"Only tasks in these states: queued, waiting, submitting, running, succeeded or failed."`
-	Code  []string      `placeholder:"CODE" help:"Only tasks that failed with these error codes."`
+	State []string      `placeholder:"STATE" predictor:"state" help:"Only tasks in these states: queued, waiting, submitting, running, succeeded or failed."`
+	Code  []string      `placeholder:"CODE" predictor:"code" help:"Only tasks that failed with these error codes."`
 	Batch string        `placeholder:"NAME" help:"Only tasks of this batch."`
 	Host  string        `placeholder:"HOST" help:"Only tasks whose start URL has this host."`
 	Since time.Duration `placeholder:"DURATION" help:"Only tasks that changed in this time, for example 1h."`

@@ -13,7 +13,7 @@ import (
 
 // redriveCmd runs failed tasks again, from their dead letters.
 type redriveCmd struct {
-	Codes []string      `name:"code" placeholder:"CODE" help:"Tasks whose last run failed with this code; may be repeated." group:"Which tasks"`
+	Codes []string      `name:"code" placeholder:"CODE" predictor:"code" help:"Tasks whose last run failed with this code; may be repeated." group:"Which tasks"`
 	Batch string        `placeholder:"NAME" help:"Tasks of this batch." group:"Which tasks"`
 	Hosts []string      `name:"host" placeholder:"HOST" help:"Tasks whose url has this host; may be repeated." group:"Which tasks"`
 	Since time.Duration `placeholder:"DURATION" help:"Tasks that failed at most this long ago, for example 12h." group:"Which tasks"`

@@ -43,7 +43,7 @@ type fields struct {
 	TaskID              *string  `name:"task-id" json:"task_id,omitempty" placeholder:"ID" help:"Task id; a given id runs at most once. Default: stream and sequence, for example TASKS-17." group:"Queue"`
 	Timeout             *string  `json:"timeout,omitempty" placeholder:"DURATION" help:"Maximum run time, for example 10m." group:"Queue"`
 	ExpiresAt           *string  `json:"expires_at,omitempty" placeholder:"TIME" help:"Do not start after this time (RFC 3339)." group:"Queue"`
-	OnUnknownSubmission *string  `json:"on_unknown_submission,omitempty" placeholder:"fail|resubmit" help:"What to do if it is unknown whether Anchor accepted the task: fail, or submit it once more." group:"Queue"`
+	OnUnknownSubmission *string  `json:"on_unknown_submission,omitempty" placeholder:"fail|resubmit" predictor:"unknown" help:"What to do if it is unknown whether Anchor accepted the task: fail, or submit it once more." group:"Queue"`
 	Metadata            jsonText `json:"metadata,omitempty" placeholder:"JSON" help:"Returned on the event unchanged: a JSON object, or @FILE." group:"Queue"`
 
 	// SecretValues is no flag. encode fills it from Secrets.

@@ -24,7 +24,7 @@ type watchCmd struct {
 	UntilNow  bool          `xor:"end" help:"Print what is stored, and end."`
 	UntilDone bool          `xor:"end" help:"End when all known tasks of the batch have ended. Exits 1 if one of them failed."`
 	Failed    bool          `help:"Only tasks that failed."`
-	Code      []string      `placeholder:"CODE" help:"Only tasks that failed with these error codes."`
+	Code      []string      `placeholder:"CODE" predictor:"code" help:"Only tasks that failed with these error codes."`
 	Batch     string        `placeholder:"NAME" help:"Only tasks of this batch."`
 	Task      []string      `placeholder:"ID" help:"Only these tasks."`
 	JSON      bool          `name:"json" help:"Print each event as the JSON that was published, one per line."`
