@@ -16,7 +16,7 @@ import (
 type cancelCmd struct {
 	Tasks  []string `arg:"" optional:"" name:"task" help:"Task ids."`
 	Batch  string   `placeholder:"NAME" help:"Cancel all tasks of this batch, and those that are submitted to it later."`
-	Reason string   `placeholder:"TEXT" help:"Why; it is in the events of the tasks."`
+	Reason string   `placeholder:"TEXT" help:"The reason, which the events of the tasks repeat."`
 }
 
 // Help is printed below the flags.

@@ -36,7 +36,8 @@ a task did not end as expected.
 If ANCHORBROWSER_API_KEY is not set, a fake API takes the tasks: no AI, it just fetches the page and
 extracts text. If it is set, the tasks run on Anchor Browser and use your credits.
 
-The demo always starts its own NATS server and ignores NATS_*. All other worker settings apply.`
+The demo always starts its own NATS server and ignores NATS_*, --nats-url and --context. All other worker
+settings apply.`
 }
 
 // Run runs the command. It starts each part, and stops them in the opposite order: the worker hands over

@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/alecthomas/kong"
 
@@ -24,7 +25,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"${demo}"`
 	Submit  submitCmd  `cmd:"" help:"Publish a task request."`
 	Watch   watchCmd   `cmd:"" help:"Print result events as tasks finish."`
-	Get     getCmd     `cmd:"" help:"Show a task's status."`
+	Get     getCmd     `cmd:"" help:"Show one task: its state, its record and its result."`
 	List    listCmd    `cmd:"" help:"List tasks."`
 	Status  statusCmd  `cmd:"" help:"Show how far the queue or a batch is, and when it will be done."`
 	Why     whyCmd     `cmd:"" help:"Say what a task waits for, or why it failed."`
@@ -34,7 +35,7 @@ type cli struct {
 	Redrive redriveCmd `cmd:"" help:"Run failed tasks again."`
 	Check   checkCmd   `cmd:"" help:"Check that a worker can run with these settings."`
 
-	Help       helpCmd       `cmd:"" help:"Show the help, of a command if one is named."`
+	Help       helpCmd       `cmd:"" help:"Show this help, or that of a command."`
 	Completion completionCmd `cmd:"" help:"Print the script that completes commands and flags in a shell."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 
@@ -69,7 +70,7 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	command, err := parser.Parse(args)
+	command, err := parser.Parse(withTwoDashes(args))
 	if err != nil {
 		t.complain(explainParsing(err))
 		t.note("Try: capstan help%s", commandOf(err))
@@ -96,5 +97,20 @@ func newParser(t *terminal) *kong.Kong {
 	if err != nil {
 		panic(err)
 	}
+	parser.Model.HelpFlag.Help = "Show this help."
 	return parser
+}
+
+// withTwoDashes returns the arguments with -help and -version, as other programs and the worker call them, in Kong's form.
+func withTwoDashes(args []string) []string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if arg == "-help" || arg == "-version" {
+			args[i] = "-" + arg
+		}
+	}
+	return args
 }

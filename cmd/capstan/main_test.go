@@ -162,6 +162,9 @@ func TestExitStatusTellsUsageFromFailure(t *testing.T) {
 	}{
 		{"help", []string{"--help"}, nil, exitOK, ""},
 		{"nothing", nil, nil, exitOK, ""},
+		{"help as of the worker", []string{"-help"}, nil, exitOK, ""},
+		{"help on a command as of the worker", []string{"get", "-help"}, nil, exitOK, ""},
+		{"a prompt like that", []string{"submit", "--url=x", "--", "-help"}, nowhere, exitUsage, "url"},
 		{"version", []string{"--version"}, nil, exitOK, ""},
 		{"help command", []string{"help"}, nil, exitOK, ""},
 		{"help on a command", []string{"help", "get"}, nil, exitOK, ""},

@@ -11,9 +11,9 @@ import (
 
 // pauseCmd stops the submissions of all workers for a while.
 type pauseCmd struct {
-	Until  string         `xor:"end" placeholder:"TIME" help:"End of the pause: a time of day such as 06:00, the next one, or RFC 3339."`
+	Until  string         `xor:"end" placeholder:"TIME" help:"End of the pause: a time of day such as 06:00 (the next one, local time), or an RFC 3339 time."`
 	For    *time.Duration `xor:"end" placeholder:"DURATION" help:"Length of the pause, for example 2h."`
-	Reason string         `placeholder:"TEXT" help:"Why; the workers and capstan status show it."`
+	Reason string         `placeholder:"TEXT" help:"The reason, which the workers and capstan status show."`
 }
 
 // Help is printed below the flags.

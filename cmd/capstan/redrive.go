@@ -13,11 +13,11 @@ import (
 
 // redriveCmd runs failed tasks again, from their dead letters.
 type redriveCmd struct {
-	Codes []string      `name:"code" placeholder:"CODE" predictor:"code" help:"Tasks whose last run failed with this code; may be repeated." group:"Which tasks"`
-	Batch string        `placeholder:"NAME" help:"Tasks of this batch." group:"Which tasks"`
-	Hosts []string      `name:"host" placeholder:"HOST" help:"Tasks whose url has this host; may be repeated." group:"Which tasks"`
-	Since time.Duration `placeholder:"DURATION" help:"Tasks that failed at most this long ago, for example 12h." group:"Which tasks"`
-	Tasks []string      `name:"task" placeholder:"ID" help:"These tasks; may be repeated." group:"Which tasks"`
+	Codes []string      `name:"code" placeholder:"CODE" predictor:"code" help:"Tasks whose last run failed with this code; may be repeated." group:"Which tasks:"`
+	Batch string        `placeholder:"NAME" help:"Tasks of this batch." group:"Which tasks:"`
+	Hosts []string      `name:"host" placeholder:"HOST" help:"Tasks whose url has this host; may be repeated." group:"Which tasks:"`
+	Since time.Duration `placeholder:"DURATION" help:"Tasks that failed at most this long ago, for example 12h." group:"Which tasks:"`
+	Tasks []string      `name:"task" placeholder:"ID" help:"These tasks; may be repeated." group:"Which tasks:"`
 
 	Set  []operatorChange `name:"set" sep:"none" placeholder:"FIELD=VALUE" help:"Change a field of the requests, for example max_steps=120; the value is JSON, or otherwise a string. May be repeated."`
 	Rate perSecond        `placeholder:"N/m" help:"Send at most so many, for example 100/m; the units are s, m and h. Default: as fast as NATS takes them."`

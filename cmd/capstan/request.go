@@ -19,32 +19,32 @@ type fields struct {
 
 	// A prompt that begins with a dash would be read as a flag, so it can also be given as --prompt=TEXT.
 	// encode moves the value to Prompt.
-	PromptFlag *string `name:"prompt" json:"-" placeholder:"TEXT" help:"The prompt, as a flag." group:"Task"`
-	URL        *string `name:"url" json:"url,omitempty" placeholder:"URL" help:"Start URL. Required unless --session-id is given." group:"Task"`
-	SessionID  *string `name:"session-id" json:"sessionId,omitempty" placeholder:"ID" help:"Run in this existing browser session." group:"Task"`
-	MaxSteps   *int    `json:"max_steps,omitempty" placeholder:"N" help:"Maximum number of agent steps." group:"Task"`
+	PromptFlag *string `name:"prompt" json:"-" placeholder:"TEXT" help:"The prompt as a flag, for one that begins with a dash." group:"Task:"`
+	URL        *string `name:"url" json:"url,omitempty" placeholder:"URL" help:"Start URL. Required unless --session-id is given." group:"Task:"`
+	SessionID  *string `name:"session-id" json:"sessionId,omitempty" placeholder:"ID" help:"Run in this existing browser session." group:"Task:"`
+	MaxSteps   *int    `json:"max_steps,omitempty" placeholder:"N" help:"Maximum number of agent steps." group:"Task:"`
 
-	OutputSchema jsonText `json:"output_schema,omitempty" placeholder:"JSON" help:"JSON Schema that the result must match, or @FILE." group:"Task"`
+	OutputSchema jsonText `json:"output_schema,omitempty" placeholder:"JSON" help:"JSON Schema that the result must match, or @FILE." group:"Task:"`
 	// Kong splits the value of a list at its commas unless sep is none, and secrets may contain commas.
-	Secrets []secret `name:"secret" sep:"none" json:"-" placeholder:"NAME" help:"A secret for the agent: NAME reads the environment variable of that name, NAME=@FILE reads a file; NAME=VALUE is visible in ps." group:"Task"`
+	Secrets []secret `name:"secret" sep:"none" json:"-" placeholder:"NAME" help:"A secret for the agent: NAME reads the environment variable of that name, NAME=@FILE reads a file; NAME=VALUE is visible in ps." group:"Task:"`
 
-	Agent             *string  `json:"agent,omitempty" placeholder:"NAME" help:"Agent, for example browser-use or openai-cua." group:"Agent"`
-	Provider          *string  `json:"provider,omitempty" placeholder:"NAME" help:"Model provider, for example openai or gemini." group:"Agent"`
-	Model             *string  `json:"model,omitempty" placeholder:"NAME" help:"Model name." group:"Agent"`
-	DetectElements    *bool    `json:"detect_elements,omitempty" negatable:"" help:"Turn element detection on or off." group:"Agent"`
-	Async             *bool    `json:"async,omitempty" negatable:"" help:"Ignored, as in a request: Capstan always submits asynchronously." group:"Agent"`
-	HumanIntervention *bool    `json:"human_intervention,omitempty" negatable:"" help:"Turn requests for human help on or off." group:"Agent"`
-	HighlightElements *bool    `json:"highlight_elements,omitempty" negatable:"" help:"Turn highlighting of elements on or off." group:"Agent"`
-	UseVision         *bool    `json:"use_vision,omitempty" negatable:"" help:"Turn the agent's vision on or off." group:"Agent"`
-	DirectlyOpenURL   *bool    `name:"directly-open-url" json:"directly_open_url,omitempty" negatable:"" help:"Open the start URL before the agent starts, or let the agent open it." group:"Agent"`
-	SystemMessage     *string  `name:"extended-system-message" json:"extended_system_message,omitempty" placeholder:"TEXT" help:"Text to add to the agent's system prompt." group:"Agent"`
-	Extra             jsonText `json:"extra,omitempty" placeholder:"JSON" help:"Extra API parameters: a JSON object, or @FILE." group:"Agent"`
+	Agent             *string  `json:"agent,omitempty" placeholder:"NAME" help:"Agent, for example browser-use or openai-cua." group:"Agent:"`
+	Provider          *string  `json:"provider,omitempty" placeholder:"NAME" help:"Model provider, for example openai or gemini." group:"Agent:"`
+	Model             *string  `json:"model,omitempty" placeholder:"NAME" help:"Model name." group:"Agent:"`
+	DetectElements    *bool    `json:"detect_elements,omitempty" negatable:"" help:"Turn element detection on or off." group:"Agent:"`
+	Async             *bool    `json:"async,omitempty" negatable:"" help:"Ignored, as in a request: Capstan always submits asynchronously." group:"Agent:"`
+	HumanIntervention *bool    `json:"human_intervention,omitempty" negatable:"" help:"Turn requests for human help on or off." group:"Agent:"`
+	HighlightElements *bool    `json:"highlight_elements,omitempty" negatable:"" help:"Turn highlighting of elements on or off." group:"Agent:"`
+	UseVision         *bool    `json:"use_vision,omitempty" negatable:"" help:"Turn the agent's vision on or off." group:"Agent:"`
+	DirectlyOpenURL   *bool    `name:"directly-open-url" json:"directly_open_url,omitempty" negatable:"" help:"Open the start URL before the agent starts, or let the agent open it." group:"Agent:"`
+	SystemMessage     *string  `name:"extended-system-message" json:"extended_system_message,omitempty" placeholder:"TEXT" help:"Text to add to the agent's system prompt." group:"Agent:"`
+	Extra             jsonText `json:"extra,omitempty" placeholder:"JSON" help:"Extra API parameters: a JSON object, or @FILE." group:"Agent:"`
 
-	TaskID              *string  `name:"task-id" json:"task_id,omitempty" placeholder:"ID" help:"Task id; a given id runs at most once. Default: stream and sequence, for example TASKS-17." group:"Queue"`
-	Timeout             *string  `json:"timeout,omitempty" placeholder:"DURATION" help:"Maximum run time, for example 10m." group:"Queue"`
-	ExpiresAt           *string  `json:"expires_at,omitempty" placeholder:"TIME" help:"Do not start after this time (RFC 3339)." group:"Queue"`
-	OnUnknownSubmission *string  `json:"on_unknown_submission,omitempty" placeholder:"fail|resubmit" predictor:"unknown" help:"What to do if it is unknown whether Anchor accepted the task: fail, or submit it once more." group:"Queue"`
-	Metadata            jsonText `json:"metadata,omitempty" placeholder:"JSON" help:"Returned on the event unchanged: a JSON object, or @FILE." group:"Queue"`
+	TaskID              *string  `name:"task-id" json:"task_id,omitempty" placeholder:"ID" help:"Task id; a given id runs at most once. Default: stream and sequence, for example TASKS-17." group:"Queue:"`
+	Timeout             *string  `json:"timeout,omitempty" placeholder:"DURATION" help:"Maximum run time, for example 10m." group:"Queue:"`
+	ExpiresAt           *string  `json:"expires_at,omitempty" placeholder:"TIME" help:"Do not start after this time (RFC 3339)." group:"Queue:"`
+	OnUnknownSubmission *string  `json:"on_unknown_submission,omitempty" placeholder:"fail|resubmit" predictor:"unknown" help:"What to do if it is unknown whether Anchor accepted the task: fail, or submit it once more." group:"Queue:"`
+	Metadata            jsonText `json:"metadata,omitempty" placeholder:"JSON" help:"Returned on the event unchanged: a JSON object, or @FILE." group:"Queue:"`
 
 	// SecretValues is no flag. encode fills it from Secrets.
 	SecretValues map[string]string `kong:"-" json:"secret_values,omitempty"`

@@ -21,7 +21,7 @@ type submitCmd struct {
 	batchFlags
 
 	File        string        `short:"f" placeholder:"FILE" help:"Publish the requests in this file: one JSON object unchanged, JSON Lines, or CSV with --template; - for standard input."`
-	Wait        bool          `short:"w" help:"Wait for the result event and print it, or for those of all tasks of a batch. Exits 1 if a task failed, 3 if the wait timed out."`
+	Wait        bool          `short:"w" help:"Wait for the result event and print it. Of a batch, wait for all tasks and print how they ended. Exits 1 if a task failed, 3 if the wait timed out."`
 	WaitTimeout time.Duration `placeholder:"DURATION" help:"Give up waiting after this long (the tasks keep running). Default: wait forever."`
 }
 

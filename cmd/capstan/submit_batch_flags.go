@@ -11,12 +11,12 @@ import (
 
 // batchFlags are the flags for many requests in one file.
 type batchFlags struct {
-	Batch      string          `placeholder:"NAME" help:"The batch of all tasks. Lines without a task_id get one from it and their line, such as night-000017." group:"Batch"`
-	Format     operator.Format `placeholder:"json|jsonl|csv" predictor:"format" help:"Format of the file. Default: recognized by its name and content." group:"Batch"`
-	Template   string          `placeholder:"FILE" help:"For CSV: the request as JSON, with {{column}} in its strings." group:"Batch"`
-	Report     string          `placeholder:"FILE" help:"With --wait: write each event to this file, one per line. An existing report is continued." group:"Batch"`
-	Canary     int             `placeholder:"N" help:"Send the first N tasks, wait for them, and send the rest only if enough succeeded." group:"Batch"`
-	MinSuccess *float64        `placeholder:"SHARE" help:"Share of the canary that must succeed. Default: 0.8." group:"Batch"`
+	Batch      string          `placeholder:"NAME" help:"The batch of all tasks. Lines without a task_id get one from it and their line, such as night-000017." group:"Batch:"`
+	Format     operator.Format `placeholder:"json|jsonl|csv" predictor:"format" help:"Format of the file. Default: recognized by its name and content." group:"Batch:"`
+	Template   string          `placeholder:"FILE" help:"For CSV: the request as JSON, with {{column}} in its strings." group:"Batch:"`
+	Report     string          `placeholder:"FILE" help:"With --wait: write each event to this file, one per line. An existing report is continued." group:"Batch:"`
+	Canary     int             `placeholder:"N" help:"Send the first N tasks, wait for them, and send the rest only if enough succeeded." group:"Batch:"`
+	MinSuccess *float64        `placeholder:"SHARE" help:"Share of the canary that must succeed. Default: 0.8." group:"Batch:"`
 }
 
 // check returns an error for flags that cannot be used.
