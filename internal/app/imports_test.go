@@ -25,7 +25,7 @@ func importsNothingOfTests(t *testing.T, program []string) {
 		t.Fatalf("got %d imports, want all of them", len(imports))
 	}
 	for _, imported := range imports {
-		for _, unwanted := range []string{"testing", "httptest", "nats-server", "natsserver", "anchortest"} {
+		for _, unwanted := range []string{"testing", "httptest", "nats-server", "natsserver", "anchortest", "operatortest"} {
 			if imported == unwanted || strings.Contains(imported, "/"+unwanted) {
 				t.Errorf("got %s among the worker's imports", imported)
 			}

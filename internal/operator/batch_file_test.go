@@ -7,19 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 )
-
-// toolConfig is the configuration of a tool with the default names.
-func toolConfig(t *testing.T) app.Config {
-	t.Helper()
-	cfg, err := app.LoadToolConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
-}
 
 const template = `{"prompt": "Price of {{name}}: {{ name }}", "url": "{{url}}", "metadata": {"rows": [1, "{{note}}"], "plain": "{}"}}`
 
@@ -28,7 +18,7 @@ func readCSV(t *testing.T, text string) (*operator.Batch, error) {
 	t.Helper()
 	return operator.Read(operator.File{
 		Name: "orders.csv", Data: []byte(text), Template: []byte(template), TemplateName: "req.json", Batch: "night",
-	}, toolConfig(t))
+	}, operatortest.Config(t))
 }
 
 func TestEachRowFillsTheTemplate(t *testing.T) {
@@ -106,14 +96,14 @@ func TestATemplateThatCannotWorkIsRefused(t *testing.T) {
 		`{"prompt": "x"} {}`:   "has more after its JSON object",
 	} {
 		f := operator.File{Name: "a.csv", Data: []byte("a\nb\n"), Template: []byte(tmpl), TemplateName: "req.json", Batch: "b"}
-		if _, err := operator.Read(f, toolConfig(t)); err == nil || !strings.Contains(err.Error(), "req.json "+want) && !strings.Contains(err.Error(), want) {
+		if _, err := operator.Read(f, operatortest.Config(t)); err == nil || !strings.Contains(err.Error(), "req.json "+want) && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", tmpl, err, want)
 		}
 	}
 }
 
 func TestFormatsAreRecognized(t *testing.T) {
-	one, two := requestOf("a"), requestOf("a")+"\r\n\r\n"+requestOf("b")
+	one, two := operatortest.Request("a"), operatortest.Request("a")+"\r\n\r\n"+operatortest.Request("b")
 	for _, c := range []struct {
 		file operator.File
 		want operator.Format
@@ -133,9 +123,9 @@ func TestFormatsAreRecognized(t *testing.T) {
 }
 
 func TestIDsAreMadeFromTheBatchAndTheLine(t *testing.T) {
-	text := "\ufeff" + requestOf("own") + "\r\n\n" + `{"prompt":"p","url":"https://a.example","max_steps":1e0}` + "\n" + `{"prompt":"p","url":"https://a.example","batch":"night"}`
+	text := "\ufeff" + operatortest.Request("own") + "\r\n\n" + `{"prompt":"p","url":"https://a.example","max_steps":1e0}` + "\n" + `{"prompt":"p","url":"https://a.example","batch":"night"}`
 	text = strings.Replace(text, "1e0", "10", 1)
-	b, err := operator.Read(operator.File{Name: "x.jsonl", Data: []byte(text), Batch: "night"}, toolConfig(t))
+	b, err := operator.Read(operator.File{Name: "x.jsonl", Data: []byte(text), Batch: "night"}, operatortest.Config(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +143,7 @@ func TestIDsAreMadeFromTheBatchAndTheLine(t *testing.T) {
 
 func TestRequestsWithoutABatchKeepTheirBytes(t *testing.T) {
 	const line = `{ "task_id": "a",  "prompt": "\u0070", "url": "https://a.example", "max_steps": 7 }`
-	b, err := operator.Read(operator.File{Name: "x.jsonl", Data: []byte(line + "\n")}, toolConfig(t))
+	b, err := operator.Read(operator.File{Name: "x.jsonl", Data: []byte(line + "\n")}, operatortest.Config(t))
 	if err != nil || string(b.Requests[0].Data) != line {
 		t.Errorf("got %v, %v, want the line as it is", b, err)
 	}
@@ -161,10 +151,10 @@ func TestRequestsWithoutABatchKeepTheirBytes(t *testing.T) {
 
 func TestMistakesInLinesAreNamedAndCounted(t *testing.T) {
 	var text strings.Builder
-	text.WriteString(requestOf("a") + "\n" + requestOf("a") + "\n")
-	text.WriteString(`{"prompt":"p","url":"https://a.example"}` + "\n[\n{\n" + requestOf("b", `,"urll":"x"`) + "\n" + requestOf("c", `,"retries":6`) + "\n" + requestOf("TASKS-7") + "\n" + requestOf("d", `,"secret_values":{"PIN":"hunter2"},"metadata":7`) + "\n")
+	text.WriteString(operatortest.Request("a") + "\n" + operatortest.Request("a") + "\n")
+	text.WriteString(`{"prompt":"p","url":"https://a.example"}` + "\n[\n{\n" + operatortest.Request("b", `"urll":"x"`) + "\n" + operatortest.Request("c", `"retries":6`) + "\n" + operatortest.Request("TASKS-7") + "\n" + operatortest.Request("d", `"secret_values":{"PIN":"hunter2"},"metadata":7`) + "\n")
 	text.WriteString(strings.Repeat("x\n", 50))
-	_, err := operator.Read(operator.File{Name: "x.jsonl", Data: []byte(text.String())}, toolConfig(t))
+	_, err := operator.Read(operator.File{Name: "x.jsonl", Data: []byte(text.String())}, operatortest.Config(t))
 	mistakes, ok := errors.AsType[*operator.MistakesError](err)
 	if !ok || len(mistakes.Shown) != 20 || mistakes.More != 38 {
 		t.Fatalf("got %v, want 20 mistakes and 38 more", err)
@@ -184,12 +174,12 @@ func TestMistakesInLinesAreNamedAndCounted(t *testing.T) {
 
 func TestABatchThatIsWrongIsRefused(t *testing.T) {
 	for _, name := range []string{"a b", "-a", strings.Repeat("x", 65), "a/b", "a*", "ü"} {
-		if _, err := operator.Read(operator.File{Name: "x.jsonl", Data: []byte(requestOf("a")), Batch: name}, toolConfig(t)); err == nil || !strings.Contains(err.Error(), "batch must be 1 to 64") {
+		if _, err := operator.Read(operator.File{Name: "x.jsonl", Data: []byte(operatortest.Request("a")), Batch: name}, operatortest.Config(t)); err == nil || !strings.Contains(err.Error(), "batch must be 1 to 64") {
 			t.Errorf("%q: got %v, want the rule", name, err)
 		}
 	}
-	f := operator.File{Name: "x.jsonl", Data: []byte(requestOf("a", `,"batch":"day"`)), Batch: "night"}
-	if _, err := operator.Read(f, toolConfig(t)); err == nil || !strings.Contains(err.Error(), `batch is "day", but --batch is "night"`) {
+	f := operator.File{Name: "x.jsonl", Data: []byte(operatortest.Request("a", `"batch":"day"`)), Batch: "night"}
+	if _, err := operator.Read(f, operatortest.Config(t)); err == nil || !strings.Contains(err.Error(), `batch is "day", but --batch is "night"`) {
 		t.Errorf("got %v, want both batches", err)
 	}
 }

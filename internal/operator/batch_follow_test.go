@@ -8,35 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
+	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-// follow follows a batch and collects the ids of its events.
-func (s *site) follow(sub *operator.Submission) (*operator.Results, *[]string) {
-	s.t.Helper()
-	results, err := sub.Follow(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	ids := &[]string{}
-	results.OnEvent = func(ev task.Event, _ []byte) error {
-		*ids = append(*ids, ev.TaskID)
-		return nil
-	}
-	return results, ids
-}
-
-// wait waits for the first n tasks.
-func (s *site) wait(r *operator.Results, n int) operator.Tally {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
-	defer cancel()
-	if err := r.Wait(ctx, n, nil); err != nil {
-		s.t.Fatalf("%v, with %+v", err, r.Tally(n))
-	}
-	return r.Tally(n)
-}
 
 func TestABatchIsFollowedToItsEnd(t *testing.T) {
 	s := newSite(t)
@@ -47,7 +25,7 @@ func TestABatchIsFollowedToItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.finish(b.Requests[1], task.StepLimit)
-	s.event(task.Event{TaskID: "other", Status: task.Failed}, "other", "")
+	s.WriteEvent(task.Event{TaskID: "other", Status: task.Failed}, nats.MsgIdHdr, "other")
 	s.finish(b.Requests[0], "")
 	want := operator.Tally{All: 2, Ended: 2, Succeeded: 1, Failed: 1, Codes: map[task.Code]int{task.StepLimit: 1}}
 	if got := s.wait(results, 2); !reflect.DeepEqual(got, want) {
@@ -58,7 +36,7 @@ func TestABatchIsFollowedToItsEnd(t *testing.T) {
 	}
 	for _, r := range b.Requests[2:] {
 		s.finish(r, "")
-		s.event(task.Event{TaskID: r.TaskID, Status: task.Succeeded}, r.TaskID+"/9/9", r.Digest) // a replay
+		s.WriteEvent(task.Event{TaskID: r.TaskID, Status: task.Succeeded}, nats.MsgIdHdr, r.TaskID+"/9/9", publisher.DigestHeader, r.Digest) // a replay
 	}
 	if got := s.wait(results, 100); got.Succeeded != 4 || got.Failed != 1 || got.All != 5 {
 		t.Errorf("got %+v, want 4 and 1", got)
@@ -74,7 +52,7 @@ func TestTasksThatEndedBeforeCountAsWell(t *testing.T) {
 	s.finish(b.Requests[0], "")
 	s.finish(b.Requests[1], task.Timeout)
 	// Its event has expired.
-	s.record(task.Record{TaskID: b.Requests[2].TaskID, State: task.Failed, Digest: b.Requests[2].Digest, ErrorCode: task.AgentFailed, RequestedAt: time.Now().Add(-100 * time.Hour)})
+	s.WriteRecord(task.Record{TaskID: b.Requests[2].TaskID, State: task.Failed, Digest: b.Requests[2].Digest, ErrorCode: task.AgentFailed, RequestedAt: time.Now().Add(-100 * time.Hour)})
 	sub := s.prepare(b)
 	results, _ := s.follow(sub)
 	if err := sub.Send(t.Context(), 4); err != nil {
@@ -93,11 +71,11 @@ func TestTasksThatEndedBeforeCountAsWell(t *testing.T) {
 
 func TestOnlyAnswersToTheBatchsOwnRequestsCount(t *testing.T) {
 	s := newSite(t)
-	b := s.read("x.jsonl", requestOf("ord-1")+"\n"+requestOf("ord-2"), "")
+	b := s.read("x.jsonl", operatortest.Request("ord-1")+"\n"+operatortest.Request("ord-2"), "")
 	// An earlier request of that id was refused, and another one had other content.
 	refused := task.Event{TaskID: "ord-1", Status: task.Failed, Error: &task.Error{Code: task.InvalidRequest}, RequestedAt: time.Now().Add(-time.Minute)}
-	s.event(refused, "ord-1", "")
-	s.event(task.Event{TaskID: "ord-2", Status: task.Succeeded}, "ord-2", "other")
+	s.WriteEvent(refused, nats.MsgIdHdr, "ord-1")
+	s.WriteEvent(task.Event{TaskID: "ord-2", Status: task.Succeeded}, nats.MsgIdHdr, "ord-2", publisher.DigestHeader, "other")
 	sub := s.prepare(b)
 	results, ids := s.follow(sub)
 	for n := range 2 { // one after the other, so that their sequences are 1 and 2
@@ -107,10 +85,10 @@ func TestOnlyAnswersToTheBatchsOwnRequestsCount(t *testing.T) {
 	}
 	ours := refused
 	ours.Error = &task.Error{Code: task.DuplicateTask}
-	s.event(refused, "ord-1/77/1", "")
-	s.event(ours, "ord-1/1/1", "")
-	s.event(ours, "ord-2/77/1", "")
-	s.event(task.Event{TaskID: "ord-2", Status: task.Succeeded}, "ord-2/2/1", b.Requests[1].Digest)
+	s.WriteEvent(refused, nats.MsgIdHdr, "ord-1/77/1")
+	s.WriteEvent(ours, nats.MsgIdHdr, "ord-1/1/1")
+	s.WriteEvent(ours, nats.MsgIdHdr, "ord-2/77/1")
+	s.WriteEvent(task.Event{TaskID: "ord-2", Status: task.Succeeded}, nats.MsgIdHdr, "ord-2/2/1", publisher.DigestHeader, b.Requests[1].Digest)
 	got := s.wait(results, 2)
 	if got.Codes[task.DuplicateTask] != 1 || got.Succeeded != 1 || len(*ids) != 2 {
 		t.Errorf("got %+v of %v, want a refusal and a success", got, *ids)
@@ -148,8 +126,8 @@ func TestFollowingSurvivesARestartOfNATS(t *testing.T) {
 	results, _ := s.follow(sub)
 	s.finish(b.Requests[0], "")
 	s.wait(results, 1)
-	s.server.Stop()
-	s.server.Restart()
+	s.Server.Stop()
+	s.Server.Restart()
 	s.finish(b.Requests[1], "")
 	if got := s.wait(results, 2); got.Succeeded != 2 {
 		t.Errorf("got %+v, want both", got)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -62,7 +63,7 @@ func TestAReportHasALineForEachTask(t *testing.T) {
 
 // A wrong name after --report must not cost a file.
 func TestAFileThatIsNoReportStaysAsItIs(t *testing.T) {
-	for _, before := range []string{requestOf("a"), requestOf("a") + "\n", "{\n", `{"prompt":"p`, "name,url\n", line1 + "x", "\n"} {
+	for _, before := range []string{operatortest.Request("a"), operatortest.Request("a") + "\n", "{\n", `{"prompt":"p`, "name,url\n", line1 + "x", "\n"} {
 		got, err := report(t, before)
 		if err == nil || !strings.Contains(err.Error(), "is not an event, so the file is not a report") || got != before {
 			t.Errorf("%q: got %q, %v, want it unchanged", before, got, err)

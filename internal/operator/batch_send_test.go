@@ -11,7 +11,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -44,11 +46,11 @@ func TestTheSameFileAgainSendsWhatIsMissing(t *testing.T) {
 	if got, want := sub.Counts(), (operator.Counts{All: 10, Stored: 4, Unsent: 6}); got != want {
 		t.Errorf("interrupted: got %+v, want %+v", got, want)
 	}
-	s.record(task.Record{TaskID: "night-000005", State: task.Succeeded, Digest: b.Requests[4].Digest}) // and its request is acked
+	s.WriteRecord(task.Record{TaskID: "night-000005", State: task.Succeeded, Digest: b.Requests[4].Digest}) // and its request is acked
 	if got, want := s.send(b), (operator.Counts{All: 10, Stored: 5, Before: 5}); got != want {
 		t.Errorf("again: got %+v, want %+v", got, want)
 	}
-	if got := s.requests(); len(got) != 9 {
+	if got := s.StoredRequests(); len(got) != 9 {
 		t.Errorf("got %d requests, want 9: %s", len(got), got)
 	}
 }
@@ -56,11 +58,9 @@ func TestTheSameFileAgainSendsWhatIsMissing(t *testing.T) {
 // The stream remembers message ids only for its duplicate window. Here it remembers none.
 func TestTheSameFileIsNotSentTwiceAfterTheDuplicateWindow(t *testing.T) {
 	s := newSite(t, "TASKS")
-	if _, err := s.JS.CreateStream(t.Context(), jetstream.StreamConfig{
+	natstest.Stream(t, s.JS, jetstream.StreamConfig{
 		Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, Duplicates: 100 * time.Millisecond,
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	b := s.read("night.jsonl", lines(300), "night")
 	s.send(b)
 	timer := time.NewTimer(300 * time.Millisecond)
@@ -69,30 +69,30 @@ func TestTheSameFileIsNotSentTwiceAfterTheDuplicateWindow(t *testing.T) {
 	if got, want := s.send(b), (operator.Counts{All: 300, Before: 300}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got := len(s.requests()); got != 300 {
+	if got := len(s.StoredRequests()); got != 300 {
 		t.Errorf("got %d requests, want 300", got)
 	}
 }
 
 func TestARequestWithAnIDThatIsInUseStopsAllOfThem(t *testing.T) {
 	s := newSite(t)
-	s.send(s.read("a.jsonl", requestOf("ord-1")+"\n"+requestOf("ord-2"), ""))
-	s.record(task.Record{TaskID: "ord-3", State: task.Running, WorkflowID: "wf", Digest: "other"})
-	b := s.read("b.jsonl", requestOf("ord-1")+"\n"+requestOf("ord-2", `,"max_steps":7`)+"\n"+requestOf("ord-3")+"\n"+requestOf("ord-4"), "")
+	s.send(s.read("a.jsonl", operatortest.Request("ord-1")+"\n"+operatortest.Request("ord-2"), ""))
+	s.WriteRecord(task.Record{TaskID: "ord-3", State: task.Running, WorkflowID: "wf", Digest: "other"})
+	b := s.read("b.jsonl", operatortest.Request("ord-1")+"\n"+operatortest.Request("ord-2", `"max_steps":7`)+"\n"+operatortest.Request("ord-3")+"\n"+operatortest.Request("ord-4"), "")
 	_, err := s.Prepare(t.Context(), b)
 	mistakes, ok := errors.AsType[*operator.MistakesError](err)
 	if !ok || len(mistakes.Shown) != 2 || !strings.HasPrefix(mistakes.Shown[0], "b.jsonl:2: task ord-2 is there already, with other content") ||
 		!strings.HasPrefix(mistakes.Shown[1], "b.jsonl:3: task ord-3") {
 		t.Errorf("got %v, want the two conflicts", err)
 	}
-	if got := len(s.requests()); got != 2 {
+	if got := len(s.StoredRequests()); got != 2 {
 		t.Errorf("got %d requests, want those from before", got)
 	}
 }
 
 func TestARequestThatIsTooLargeStopsAllOfThem(t *testing.T) {
 	s := newSite(t)
-	b := s.read("a.jsonl", requestOf("a")+"\n"+requestOf("b", `,"metadata":{},"extended_system_message":"`+strings.Repeat("x", 1<<20)+`"`), "")
+	b := s.read("a.jsonl", operatortest.Request("a")+"\n"+operatortest.Request("b", `"metadata":{},"extended_system_message":"`+strings.Repeat("x", 1<<20)+`"`), "")
 	_, err := s.Prepare(t.Context(), b)
 	if err == nil || !strings.Contains(err.Error(), "a.jsonl:2: the request has 10") {
 		t.Errorf("got %v, want the line that is too large", err)
@@ -101,7 +101,7 @@ func TestARequestThatIsTooLargeStopsAllOfThem(t *testing.T) {
 
 func TestAMissingStreamIsExplained(t *testing.T) {
 	s := newSite(t, "TASKS", "KV_task_tracker")
-	b := s.read("a.jsonl", requestOf("a"), "")
+	b := s.read("a.jsonl", operatortest.Request("a"), "")
 	sub, err := s.Prepare(t.Context(), b)
 	if missing, ok := errors.AsType[*operator.MissingError](err); !ok || missing.Name != "TASKS" || sub != nil {
 		t.Fatalf("got %v, %v, want the missing stream and no submission", sub, err)
@@ -124,7 +124,7 @@ func TestAMissingStreamIsExplained(t *testing.T) {
 func TestNothingIsSentIfNATSDoesNotSayWhatIsThere(t *testing.T) {
 	s := newSite(t)
 	b := s.read("night.jsonl", lines(3), "night")
-	s.server.Stop()
+	s.Server.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if sub, err := s.Prepare(ctx, b); sub != nil || err == nil {
@@ -134,11 +134,9 @@ func TestNothingIsSentIfNATSDoesNotSayWhatIsThere(t *testing.T) {
 
 func TestOnlyWhatAFullStreamTookCountsAsStored(t *testing.T) {
 	s := newSite(t, "TASKS")
-	if _, err := s.JS.CreateStream(t.Context(), jetstream.StreamConfig{
+	natstest.Stream(t, s.JS, jetstream.StreamConfig{
 		Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, MaxMsgs: 30, Discard: jetstream.DiscardNew,
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	b := s.read("night.jsonl", lines(1000), "night")
 	sub := s.prepare(b)
 	err := sub.Send(t.Context(), 1000)
@@ -170,7 +168,7 @@ func TestSendingEndsWithItsContextAndContinues(t *testing.T) {
 	if got := s.send(b); got.Stored+got.Before != 2000 {
 		t.Errorf("again: got %+v, want all of them", got)
 	}
-	if got := s.requests(); len(got) != 2000 || len(slices.Compact(slices.Sorted(slices.Values(got)))) != 2000 {
+	if got := s.StoredRequests(); len(got) != 2000 || len(slices.Compact(slices.Sorted(slices.Values(got)))) != 2000 {
 		t.Errorf("got %d requests, want each of the 2000 once", len(got))
 	}
 }
@@ -188,22 +186,22 @@ func TestSendingSurvivesARestartOfNATS(t *testing.T) {
 	sent := make(chan error, 1)
 	go func() { sent <- sub.Send(t.Context(), 3000) }()
 	<-half
-	s.server.Stop()
-	s.server.Restart()
+	s.Server.Stop()
+	s.Server.Restart()
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
 	if got := sub.Counts(); got.Stored+got.Before != 3000 {
 		t.Errorf("got %+v, want all of them", got)
 	}
-	if got := len(s.requests()); got != 3000 {
+	if got := len(s.StoredRequests()); got != 3000 {
 		t.Errorf("got %d requests, want each once", got)
 	}
 }
 
 func TestExpiredRequestsAreRefusedUnlessTheBatchWasBegun(t *testing.T) {
 	s := newSite(t)
-	text := requestOf("a", `,"expires_at":"2020-01-02T03:04:05Z"`) + "\n" + requestOf("b")
+	text := operatortest.Request("a", `"expires_at":"2020-01-02T03:04:05Z"`) + "\n" + operatortest.Request("b")
 	b := s.read("x.jsonl", text, "")
 	if _, err := s.Prepare(t.Context(), b); err == nil || !strings.HasPrefix(err.Error(), "x.jsonl:1: expires_at must be later than now") {
 		t.Errorf("got %v, want the request that has expired", err)
@@ -217,9 +215,9 @@ func TestExpiredRequestsAreRefusedUnlessTheBatchWasBegun(t *testing.T) {
 // A stream that knew requests by their task id alone would drop the second one in silence.
 func TestARequestWithOtherContentIsNotTakenForACopy(t *testing.T) {
 	s := newSite(t)
-	first := s.prepare(s.read("a.jsonl", requestOf("a"), ""))
-	other := s.prepare(s.read("b.jsonl", requestOf("a", `,"max_steps":7`), ""))
-	same := s.prepare(s.read("c.jsonl", " "+requestOf("a"), ""))
+	first := s.prepare(s.read("a.jsonl", operatortest.Request("a"), ""))
+	other := s.prepare(s.read("b.jsonl", operatortest.Request("a", `"max_steps":7`), ""))
+	same := s.prepare(s.read("c.jsonl", " "+operatortest.Request("a"), ""))
 	for _, sub := range []*operator.Submission{first, other, same} {
 		if err := sub.Send(t.Context(), 1); err != nil {
 			t.Fatal(err)

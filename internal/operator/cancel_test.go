@@ -10,29 +10,19 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-var why = task.Cancellation{Reason: "wrong customer", By: "ada", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-
-// marks returns the keys of the control bucket, with their values and times to live.
-func (s *site) marks() map[string]string {
-	s.t.Helper()
-	all := map[string]string{}
-	for _, msg := range s.messages("KV_task_control") {
-		all[strings.TrimPrefix(msg.Subject, "$KV.task_control.")] = string(msg.Data) + " " + msg.Header.Get(jetstream.MsgTTLHeader)
-	}
-	return all
-}
-
 func TestCancelMarksEachTaskThatHasNotEnded(t *testing.T) {
 	s := newSite(t)
-	s.send(s.read("a.jsonl", requestOf("queued"), ""))
-	s.record(task.Record{TaskID: "waiting", State: task.Waiting})
-	s.record(task.Record{TaskID: "submitting", State: task.Submitting})
-	s.record(task.Record{TaskID: "running", State: task.Running, WorkflowID: "wf"})
-	s.record(task.Record{TaskID: "failed", State: task.Failed, ErrorCode: task.Timeout})
+	s.send(s.read("a.jsonl", operatortest.Request("queued"), ""))
+	s.WriteRecord(task.Record{TaskID: "waiting", State: task.Waiting})
+	s.WriteRecord(task.Record{TaskID: "submitting", State: task.Submitting})
+	s.WriteRecord(task.Record{TaskID: "running", State: task.Running, WorkflowID: "wf"})
+	s.WriteRecord(task.Record{TaskID: "failed", State: task.Failed, ErrorCode: task.Timeout})
 	got, err := s.Cancel(t.Context(), []string{"queued", "waiting", "submitting", "running", "failed", "un.seen", "queued"}, why)
 	if err != nil {
 		t.Fatal(err)
@@ -87,10 +77,10 @@ func TestCancelingABatchSaysHowManyTasksThatEnds(t *testing.T) {
 	b := s.read("night.jsonl", lines(5), "night")
 	s.send(b)
 	s.send(s.read("day.jsonl", lines(5), "day"))
-	s.record(task.Record{TaskID: b.Requests[0].TaskID, State: task.Running, WorkflowID: "wf", Batch: "night"})
-	s.record(task.Record{TaskID: b.Requests[1].TaskID, State: task.Waiting, Batch: "night"})
-	s.record(task.Record{TaskID: "night-000099", State: task.Succeeded, Batch: "night"})
-	s.record(task.Record{TaskID: "day-000001", State: task.Running, WorkflowID: `"night"`, Batch: "day"})
+	s.WriteRecord(task.Record{TaskID: b.Requests[0].TaskID, State: task.Running, WorkflowID: "wf", Batch: "night"})
+	s.WriteRecord(task.Record{TaskID: b.Requests[1].TaskID, State: task.Waiting, Batch: "night"})
+	s.WriteRecord(task.Record{TaskID: "night-000099", State: task.Succeeded, Batch: "night"})
+	s.WriteRecord(task.Record{TaskID: "day-000001", State: task.Running, WorkflowID: `"night"`, Batch: "day"})
 	got, err := s.CancelBatch(t.Context(), "night", why)
 	if err != nil {
 		t.Fatal(err)
@@ -123,9 +113,7 @@ func TestCancelAndPauseCreateNoBucket(t *testing.T) {
 // Workers do not read such a bucket, so a mark there would do nothing.
 func TestABucketOfAnotherApplicationIsLeftAlone(t *testing.T) {
 	s := newSite(t, "KV_task_control")
-	if _, err := s.JS.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "task_control"}); err != nil {
-		t.Fatal(err)
-	}
+	natstest.Stream(t, s.JS, jetstream.StreamConfig{Name: "KV_task_control", Subjects: []string{"$KV.task_control.>"}, MaxMsgsPerSubject: 1})
 	_, err := s.Cancel(t.Context(), []string{"a"}, why)
 	if err == nil || !strings.Contains(err.Error(), "bucket task_control belongs to another application") {
 		t.Errorf("got %v, want that the bucket belongs to another application", err)

@@ -13,7 +13,7 @@ import (
 
 func TestAPauseThatWorkersIgnoreIsNotShown(t *testing.T) {
 	d := newDesk(t)
-	d.put("task_control", "pause", `{"reason":"maintenance"}`)
+	d.Put("task_control", "pause", `{"reason":"maintenance"}`)
 	if s := d.look(d.View("")); len(s.Pauses) != 1 {
 		t.Fatalf("got %+v, want the pause", s.Pauses)
 	}
@@ -29,7 +29,7 @@ func TestAPauseInTheBucketOfAnotherApplicationIsNotShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	natstest.Stream(t, d.JS, jetstream.StreamConfig{Name: "KV_task_control", Subjects: []string{"$KV.task_control.>"}, MaxMsgsPerSubject: 1})
-	d.put("task_control", "pause", "theirs")
+	d.Put("task_control", "pause", "theirs")
 	s := d.look(d.View(""))
 	if len(s.Pauses) != 0 || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "bucket task_control belongs to another application") {
 		t.Errorf("got pauses %+v and notes %q, want none and whose bucket it is", s.Pauses, s.Notes)
@@ -39,12 +39,12 @@ func TestAPauseInTheBucketOfAnotherApplicationIsNotShown(t *testing.T) {
 // An operator's pause does not hide what else stops a worker, and no other pause passes for it.
 func TestWhatAWorkerSaysBesidesAnOperatorsPauseIsShown(t *testing.T) {
 	d := newDesk(t)
-	d.put("task_control", "pause", `{"reason":"maintenance","by":"ada"}`)
-	d.worker(fleet.Status{Worker: "w1", Submissions: "paused by ada: maintenance"})
-	d.worker(fleet.Status{Worker: "w2", Submissions: "paused by ada: maintenance; paused until 02:00: no credits"})
-	d.worker(fleet.Status{Worker: "w3", Submissions: "paused by ada: maintenance of the shop"})
-	d.worker(fleet.Status{Worker: "w4", Submissions: "ok"})
-	d.worker(fleet.Status{Worker: "w5"})
+	d.Put("task_control", "pause", `{"reason":"maintenance","by":"ada"}`)
+	d.AnswerAsWorker(fleet.Status{Worker: "w1", Submissions: "paused by ada: maintenance"})
+	d.AnswerAsWorker(fleet.Status{Worker: "w2", Submissions: "paused by ada: maintenance; paused until 02:00: no credits"})
+	d.AnswerAsWorker(fleet.Status{Worker: "w3", Submissions: "paused by ada: maintenance of the shop"})
+	d.AnswerAsWorker(fleet.Status{Worker: "w4", Submissions: "ok"})
+	d.AnswerAsWorker(fleet.Status{Worker: "w5"})
 	var got []string
 	for _, p := range d.look(d.View("")).Pauses {
 		got = append(got, p.By+": "+p.Reason)

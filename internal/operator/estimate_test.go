@@ -9,8 +9,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-var night = time.Date(2026, 11, 26, 2, 0, 0, 0, time.Local)
-
 // ran returns records of tasks that ended one every so often until now, each after a run.
 func ran(n int, every, run time.Duration, until time.Time) map[string]task.Record {
 	all := map[string]task.Record{}

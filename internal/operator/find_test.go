@@ -13,37 +13,28 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// find returns what is stored about a task.
-func (d *desk) find(id string) operator.Task {
-	d.t.Helper()
-	found, err := d.Find(d.t.Context(), id, nil)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return found
-}
-
 func TestEachStateOfATaskIsToldApart(t *testing.T) {
 	d := newDesk(t)
-	d.record(task.Record{TaskID: "waits", State: task.Waiting, WaitsFor: task.ForPlan})
-	d.record(task.Record{TaskID: "posts", State: task.Submitting})
-	d.record(task.Record{TaskID: "runs", State: task.Running})
-	done := d.event(task.Event{TaskID: "done", Status: task.Succeeded, Result: []byte(`{"a":1}`)})
-	d.record(task.Record{TaskID: "done", State: task.Succeeded, ResultSeq: done})
-	failed := d.event(task.Event{TaskID: "failed", Status: task.Failed, Error: task.NewError(task.Timeout, "too long")})
-	d.record(task.Record{TaskID: "failed", State: task.Failed, ErrorCode: task.Timeout, ResultSeq: failed})
-	canceled := d.event(task.Event{TaskID: "canceled", Status: task.Failed, Error: task.NewError(task.Canceled, "canceled")})
-	d.record(task.Record{TaskID: "canceled", State: task.Failed, ErrorCode: task.Canceled, ResultSeq: canceled})
-	d.event(task.Event{TaskID: "refused", Status: task.Failed, Error: task.NewError(task.InvalidRequest, "prompt is required")})
-	d.event(task.Event{TaskID: "old", Status: task.Succeeded})
-	d.record(task.Record{TaskID: "forgotten", State: task.Succeeded, ResultSeq: 1000})
-	d.queue("first")
-	d.take(1)
-	d.queue("second")
-	d.queue("third")
+	d.WriteRecord(task.Record{TaskID: "waits", State: task.Waiting, WaitsFor: task.ForPlan})
+	d.WriteRecord(task.Record{TaskID: "posts", State: task.Submitting})
+	d.WriteRecord(task.Record{TaskID: "runs", State: task.Running})
+	done := d.WriteEvent(task.Event{TaskID: "done", Status: task.Succeeded, Result: []byte(`{"a":1}`)})
+	d.WriteRecord(task.Record{TaskID: "done", State: task.Succeeded, ResultSeq: done})
+	failed := d.WriteEvent(task.Event{TaskID: "failed", Status: task.Failed, Error: task.NewError(task.Timeout, "too long")})
+	d.WriteRecord(task.Record{TaskID: "failed", State: task.Failed, ErrorCode: task.Timeout, ResultSeq: failed})
+	canceled := d.WriteEvent(task.Event{TaskID: "canceled", Status: task.Failed, Error: task.NewError(task.Canceled, "canceled")})
+	d.WriteRecord(task.Record{TaskID: "canceled", State: task.Failed, ErrorCode: task.Canceled, ResultSeq: canceled})
+	d.WriteEvent(task.Event{TaskID: "refused", Status: task.Failed, Error: task.NewError(task.InvalidRequest, "prompt is required")})
+	d.WriteEvent(task.Event{TaskID: "old", Status: task.Succeeded})
+	d.WriteRecord(task.Record{TaskID: "forgotten", State: task.Succeeded, ResultSeq: 1000})
+	d.Publish(operatortest.Request("first"))
+	d.Take(1)
+	d.Publish(operatortest.Request("second"))
+	d.Publish(operatortest.Request("third"))
 	for id, want := range map[string]operator.State{
 		"waits": "waiting", "posts": "submitting", "runs": "running", "done": "succeeded", "failed": "failed", "forgotten": "succeeded",
 		"canceled": operator.Canceled, "refused": operator.Refused, "old": "succeeded", "second": operator.Queued, "nobody": operator.Unknown,
@@ -66,11 +57,11 @@ func TestEachStateOfATaskIsToldApart(t *testing.T) {
 // A request may get its id from itself, from its publisher, or from its place in the stream.
 func TestAQueuedTaskIsFoundByTheIDThatItWillHave(t *testing.T) {
 	d := newDesk(t)
-	d.publish(requestWith(`"model":"m"`))
-	d.publish(requestWith(`"model":"m"`), nats.MsgIdHdr, "header")
-	d.publish(`{"task_id":"broken`)
-	d.publish(strings.Repeat("x", 900_000))
-	d.publish(requestWith(`"task_id":"own"`), nats.MsgIdHdr, "other")
+	d.Publish(operatortest.Request("", `"model":"m"`))
+	d.Publish(operatortest.Request("", `"model":"m"`), nats.MsgIdHdr, "header")
+	d.Publish(`{"task_id":"broken`)
+	d.Publish(strings.Repeat("x", 900_000))
+	d.Publish(operatortest.Request("own"), nats.MsgIdHdr, "other")
 	for id, want := range map[string]int{"TASKS-1": 1, "header": 2, "TASKS-3": 3, "TASKS-4": 4, "own": 5} {
 		if got := d.find(id); got.State != operator.Queued || got.Position != want {
 			t.Errorf("%s: got %s at %d, want it queued at %d", id, got.State, got.Position, want)
@@ -86,8 +77,8 @@ func TestAQueuedTaskIsFoundByTheIDThatItWillHave(t *testing.T) {
 // After a refusal the corrected request has the same id.
 func TestACorrectedRequestIsQueuedAndNotRefused(t *testing.T) {
 	d := newDesk(t)
-	d.event(task.Event{TaskID: "a", Status: task.Failed, Error: task.NewError(task.InvalidRequest, "prompt is required")})
-	d.queue("a")
+	d.WriteEvent(task.Event{TaskID: "a", Status: task.Failed, Error: task.NewError(task.InvalidRequest, "prompt is required")})
+	d.Publish(operatortest.Request("a"))
 	if got := d.find("a"); got.State != operator.Queued {
 		t.Errorf("got %s, want queued", got.State)
 	}
@@ -95,12 +86,12 @@ func TestACorrectedRequestIsQueuedAndNotRefused(t *testing.T) {
 
 func TestAMarkOfACancelIsShownUntilTheTaskEnds(t *testing.T) {
 	d := newDesk(t)
-	d.queue("a")
-	d.publish(requestWith(`"task_id":"b","batch":"night"`))
-	d.record(task.Record{TaskID: "c", State: task.Running, Batch: "night"})
-	d.record(task.Record{TaskID: "d", State: task.Succeeded, Batch: "night"})
-	d.put("task_control", "cancel.a", "wrong customer")
-	d.put("task_control", "cancel-batch.night", `{"reason":"too late","by":"ada"}`)
+	d.Publish(operatortest.Request("a"))
+	d.Publish(operatortest.Request("b", `"batch":"night"`))
+	d.WriteRecord(task.Record{TaskID: "c", State: task.Running, Batch: "night"})
+	d.WriteRecord(task.Record{TaskID: "d", State: task.Succeeded, Batch: "night"})
+	d.Put("task_control", "cancel.a", "wrong customer")
+	d.Put("task_control", "cancel-batch.night", `{"reason":"too late","by":"ada"}`)
 	for id, want := range map[string]string{"a": "canceled: wrong customer", "b": "canceled by ada: too late", "c": "canceled by ada: too late"} {
 		if got := d.find(id).Cancel; got == nil || got.String() != want {
 			t.Errorf("%s: got %v, want %s", id, got, want)
@@ -113,8 +104,8 @@ func TestAMarkOfACancelIsShownUntilTheTaskEnds(t *testing.T) {
 
 func TestTheNextPollIsAskedForOnlyWhileATaskRuns(t *testing.T) {
 	d := newDesk(t)
-	d.record(task.Record{TaskID: "a", State: task.Running})
-	d.record(task.Record{TaskID: "b", State: task.Waiting})
+	d.WriteRecord(task.Record{TaskID: "a", State: task.Running})
+	d.WriteRecord(task.Record{TaskID: "b", State: task.Waiting})
 	ask := func(_ context.Context, id string) time.Time {
 		if id != "a" {
 			t.Errorf("got a question about %s", id)
@@ -139,11 +130,11 @@ func TestWithoutStreamsTheBucketThatIsMissingIsNamed(t *testing.T) {
 
 func TestABrokenRecordIsToldAsOne(t *testing.T) {
 	d := newDesk(t)
-	d.put("task_tracker", "a", "no record")
+	d.Put("task_tracker", "a", "no record")
 	if _, err := d.Find(t.Context(), "a", nil); err == nil || !strings.Contains(err.Error(), "task a: parse record") {
 		t.Errorf("got %v, want the task and the reason", err)
 	}
-	d.put("task_tracker", "b", `{"task_id":"b","state":"moon"}`)
+	d.Put("task_tracker", "b", `{"task_id":"b","state":"moon"}`)
 	if _, err := d.Find(t.Context(), "b", nil); !errors.Is(err, task.ErrNewerRecord) {
 		t.Errorf("got %v, want %v", err, task.ErrNewerRecord)
 	}
@@ -153,7 +144,7 @@ func TestOfManyQueuedRequestsTheLastIsFound(t *testing.T) {
 	d := newDesk(t)
 	const many = 5000
 	for i := range many {
-		if _, err := d.JS.PublishAsync("tasks.request", []byte(requestWith(fmt.Sprintf(`"task_id":"t%d"`, i))), jetstream.WithStallWait(time.Minute)); err != nil {
+		if _, err := d.JS.PublishAsync("tasks.request", []byte(operatortest.Request(fmt.Sprint("t", i))), jetstream.WithStallWait(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,22 +6,9 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-// list returns the ids of the tasks that a listing takes, in their order.
-func (d *desk) list(f operator.Listing) string {
-	d.t.Helper()
-	all, complete, err := d.List(d.t.Context(), f)
-	if err != nil || !complete {
-		d.t.Fatalf("got %v, complete %v", err, complete)
-	}
-	var ids []string
-	for _, e := range all {
-		ids = append(ids, e.ID)
-	}
-	return strings.Join(ids, " ")
-}
 
 func TestAListingTakesWhatItsFiltersTake(t *testing.T) {
 	d := newDesk(t)
@@ -35,12 +22,12 @@ func TestAListingTakesWhatItsFiltersTake(t *testing.T) {
 		{TaskID: "steps", State: task.Failed, ErrorCode: task.StepLimit},
 	} {
 		r.UpdatedAt = now.Add(-time.Duration(i+1) * time.Minute)
-		d.record(r)
+		d.WriteRecord(r)
 	}
-	d.put("task_tracker", "deliveries/TASKS/7", `{"stream":"TASKS","seq":7,"count":1}`)
-	d.put("task_tracker", "broken", "no record")
-	d.publish(requestWith(`"task_id":"queued","batch":"night"`))
-	d.queue("wait") // a copy
+	d.Put("task_tracker", "deliveries/TASKS/7", `{"stream":"TASKS","seq":7,"count":1}`)
+	d.Put("task_tracker", "broken", "no record")
+	d.Publish(operatortest.Request("queued", `"batch":"night"`))
+	d.Publish(operatortest.Request("wait")) // a copy
 	for _, tc := range []struct {
 		name string
 		f    operator.Listing
@@ -55,7 +42,7 @@ func TestAListingTakesWhatItsFiltersTake(t *testing.T) {
 		{"a code of a task that has not ended", operator.Listing{Codes: []task.Code{task.SubmissionUnknown}}, ""},
 		{"a batch", operator.Listing{Batch: "night"}, "queued wait good late"},
 		{"a host, in any case", operator.Listing{Host: "SHOP.example", States: []operator.State{"running", "succeeded"}}, "run good"},
-		{"the host of a queued one", operator.Listing{Host: "shop.example", States: []operator.State{operator.Queued}}, "wait queued"},
+		{"the host of a queued one", operator.Listing{Host: "shop.example.com", States: []operator.State{operator.Queued}}, "wait queued"},
 		{"since", operator.Listing{Since: 150 * time.Second}, "queued wait post"},
 		{"none", operator.Listing{Batch: "other"}, ""},
 	} {
@@ -67,8 +54,8 @@ func TestAListingTakesWhatItsFiltersTake(t *testing.T) {
 
 func TestARecordThatWasDeletedIsNotListed(t *testing.T) {
 	d := newDesk(t)
-	d.record(task.Record{TaskID: "a", State: task.Running})
-	d.record(task.Record{TaskID: "b", State: task.Running})
+	d.WriteRecord(task.Record{TaskID: "a", State: task.Running})
+	d.WriteRecord(task.Record{TaskID: "b", State: task.Running})
 	kv, err := d.JS.KeyValue(t.Context(), "task_tracker")
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +70,7 @@ func TestARecordThatWasDeletedIsNotListed(t *testing.T) {
 
 func TestWhileABucketIsMissingTheQueuedTasksAreListed(t *testing.T) {
 	d := newDesk(t)
-	d.queue("a")
+	d.Publish(operatortest.Request("a"))
 	if err := d.JS.DeleteKeyValue(t.Context(), "task_tracker"); err != nil {
 		t.Fatal(err)
 	}

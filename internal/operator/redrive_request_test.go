@@ -5,15 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
 func TestAnotherBatchRunsWhatACanceledOneLeft(t *testing.T) {
 	s := newSite(t)
-	s.letter("a", "canceled", requestOf("a", `,"batch":"day"`), "Capstan-Batch", "day")
+	s.WriteLetter("a", "canceled", operatortest.Request("a", `"batch":"day"`), "Capstan-Batch", "day")
 	if _, err := s.CancelBatch(t.Context(), "day", why); err != nil {
 		t.Fatal(err)
 	}
@@ -32,14 +31,14 @@ func TestAnotherBatchRunsWhatACanceledOneLeft(t *testing.T) {
 func TestARefusalDoesNotHideTheTaskThatHasItsID(t *testing.T) {
 	s := newSite(t)
 	s.fail("a", "timeout")
-	s.letter("a", "duplicate_task", requestOf("a", `,"max_steps":7`))
+	s.WriteLetter("a", "duplicate_task", operatortest.Request("a", `"max_steps":7`))
 	s.fail("b", "timeout")
-	s.letter("b.r1", "invalid_request", requestOf("b.r1", `,"max_steps":0`))
-	s.letter("c", "invalid_request", "no json")
+	s.WriteLetter("b.r1", "invalid_request", operatortest.Request("b.r1", `"max_steps":0`))
+	s.WriteLetter("c", "invalid_request", "no json")
 	s.fail("c", "step_limit")
-	s.record(task.Record{TaskID: "d", State: task.Failed}) // its letter is not kept any more
-	s.letter("d", "duplicate_task", requestOf("d", `,"max_steps":7`))
-	s.letter("e", "invalid_request", requestOf("e"))
+	s.WriteRecord(task.Record{TaskID: "d", State: task.Failed}) // its letter is not kept any more
+	s.WriteLetter("d", "duplicate_task", operatortest.Request("d", `"max_steps":7`))
+	s.WriteLetter("e", "invalid_request", operatortest.Request("e"))
 	if got, want := summary(s.plan(operator.RedriveFilter{Codes: []string{"timeout"}})), "a → a.r1, b → b.r2"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -50,7 +49,7 @@ func TestARefusalDoesNotHideTheTaskThatHasItsID(t *testing.T) {
 	if _, err := r.Send(t.Context(), 0, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(s.requests(), "\n"); strings.Contains(got, "max_steps") || !strings.Contains(got, requestOf("a.r1")) {
+	if got := strings.Join(s.StoredRequests(), "\n"); strings.Contains(got, "max_steps") || !strings.Contains(got, operatortest.Request("a.r1")) {
 		t.Errorf("got %s, want the requests of the tasks", got)
 	}
 }
@@ -58,10 +57,10 @@ func TestARefusalDoesNotHideTheTaskThatHasItsID(t *testing.T) {
 func TestOnlyMarksInThePlaceOfSecretsKeepATaskFromRunning(t *testing.T) {
 	s := newSite(t)
 	for id, more := range map[string]string{
-		"mentions":  `,"metadata":{"note":"write [redacted:PIN] in its place"}`,
-		"short":     `,"secret_values":{"PIN":"*"}`,
-		"in-prompt": `,"secret_values":{"PIN":"[redacted:PIN]"},"extended_system_message":"say [redacted:PIN]"`,
-		"only-pin":  `,"secret_values":{"PIN":"[redacted:PIN]"}`,
+		"mentions":  `"metadata":{"note":"write [redacted:PIN] in its place"}`,
+		"short":     `"secret_values":{"PIN":"*"}`,
+		"in-prompt": `"secret_values":{"PIN":"[redacted:PIN]"},"extended_system_message":"say [redacted:PIN]"`,
+		"only-pin":  `"secret_values":{"PIN":"[redacted:PIN]"}`,
 	} {
 		s.fail(id, "timeout", more)
 	}
@@ -85,22 +84,18 @@ func TestOnlyMarksInThePlaceOfSecretsKeepATaskFromRunning(t *testing.T) {
 }
 
 func TestABodyThatIsLostLeavesItsTaskOut(t *testing.T) {
-	s := newSite(t)
-	s.letter("lost", "timeout", "", "Capstan-Object", "task_results/dead/1")
+	s := newSite(t, "OBJ_task_results")
+	s.WriteLetter("lost", "timeout", "", "Capstan-Object", "task_results/dead/1")
 	if got := s.plan(anyTask).LeftOut; len(got) != 1 || got[0].Why != operator.NotKept || !strings.Contains(got[0].Detail, "bucket not found") {
 		t.Errorf("no store: got %v, want that it was not kept", got)
 	}
-	store, err := s.JS.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "task_results"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.letter("nameless", "timeout", "", "Capstan-Object", "task_results/")
+	s = newSite(t)
+	s.WriteLetter("lost", "timeout", "", "Capstan-Object", "task_results/dead/1")
+	s.WriteLetter("nameless", "timeout", "", "Capstan-Object", "task_results/")
 	if got := summary(s.plan(anyTask)); got != "lost: its body was not kept, nameless: its body was not kept" {
 		t.Errorf("no object: got %s, want that they were not kept", got)
 	}
-	if _, err := store.PutString(t.Context(), "dead/1", requestOf("lost")); err != nil {
-		t.Fatal(err)
-	}
+	s.PutObject("dead/1", operatortest.Request("lost"))
 	if got := summary(s.plan(operator.RedriveFilter{Tasks: []string{"lost"}})); got != "lost → lost.r1" {
 		t.Errorf("got %s, want it sent", got)
 	}

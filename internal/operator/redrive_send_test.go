@@ -36,7 +36,7 @@ func TestAnInterruptedRedriveContinues(t *testing.T) {
 	if counts, err = s.plan(anyTask).Send(t.Context(), 0, nil); err != nil || counts.Stored != 4 {
 		t.Errorf("again: got %+v, %v, want the other 4", counts, err)
 	}
-	if got := len(s.requests()); got != 5 {
+	if got := len(s.StoredRequests()); got != 5 {
 		t.Errorf("got %d requests, want 5", got)
 	}
 }

@@ -13,69 +13,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// letter stores a dead letter as a worker does: with the request's headers, and with Capstan's own.
-func (s *site) letter(id, code, body string, headers ...string) {
-	s.t.Helper()
-	msg := &nats.Msg{Subject: "tasks.dead", Header: nats.Header{}, Data: []byte(body)}
-	set := append([]string{"Capstan-Task-Id", id, "Capstan-Code", code, "Capstan-Host", "shop.example.com", "Capstan-Stream", "TASKS", "Capstan-Sequence", "7"}, headers...)
-	for i := 0; i < len(set); i += 2 {
-		msg.Header[set[i]] = []string{set[i+1]}
-	}
-	s.publish(msg)
-}
-
-// fail stores what is left of a task that failed.
-func (s *site) fail(id, code string, more ...string) {
-	s.t.Helper()
-	s.letter(id, code, requestOf(id, more...))
-	s.record(task.Record{TaskID: id, State: task.Failed, ErrorCode: task.Code(code)})
-}
-
-// plan plans a redrive.
-func (s *site) plan(f operator.RedriveFilter, sets ...string) *operator.Redrive {
-	s.t.Helper()
-	var changes []operator.Change
-	for _, set := range sets {
-		change, err := operator.ParseChange(set)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		changes = append(changes, change)
-	}
-	r, err := s.PlanRedrive(s.t.Context(), f, changes)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return r
-}
-
-// summary is a plan as text.
-func summary(r *operator.Redrive) string {
-	var all []string
-	for _, each := range r.Tasks {
-		all = append(all, each.TaskID+" → "+each.NewID)
-	}
-	for _, each := range r.LeftOut {
-		all = append(all, each.TaskID+": "+string(each.Why))
-	}
-	return strings.Join(all, ", ")
-}
-
-// anyTask chooses all tasks.
-var anyTask = operator.RedriveFilter{Since: time.Hour}
-
 func TestRedriveSendsEachFailedTaskOnce(t *testing.T) {
 	s := newSite(t)
-	s.fail("ord-1", "timeout", `,"batch":"night","max_steps":7`)
+	s.fail("ord-1", "timeout", `"batch":"night","max_steps":7`)
 	s.fail("ord-2", "agent_failed")
 	r := s.plan(anyTask, "max_steps=120", "model=gpt-5", "prompt=42")
 	if got, want := summary(r), "ord-1 → ord-1.r1, ord-2 → ord-2.r1"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got := s.requests(); len(got) != 0 {
+	if got := s.StoredRequests(); len(got) != 0 {
 		t.Errorf("got %v, want a plan to send nothing", got)
 	}
 	counts, err := r.Send(t.Context(), 1000, nil)
@@ -83,7 +33,7 @@ func TestRedriveSendsEachFailedTaskOnce(t *testing.T) {
 		t.Errorf("got %+v, %v, want %+v", counts, err, want)
 	}
 	var got map[string]any
-	sent := s.requests()
+	sent := s.StoredRequests()
 	slices.Sort(sent) // they begin with their ids
 	if err := json.Unmarshal([]byte(sent[0]), &got); err != nil {
 		t.Fatal(err)
@@ -102,12 +52,12 @@ func TestTheNextRunFollowsTheOneThatFailed(t *testing.T) {
 	for _, id := range []string{"a", "b", "c", "d", "e", "f.r1x"} {
 		s.fail(id, "timeout")
 	}
-	s.fail("b.r1", "timeout")                                                           // with a letter of its own
-	s.record(task.Record{TaskID: "c.r1", State: task.Failed, ErrorCode: task.Rejected}) // without one
-	s.record(task.Record{TaskID: "c.r2", State: task.Failed, ErrorCode: task.Rejected})
-	s.record(task.Record{TaskID: "d.r1", State: task.Running, WorkflowID: "wf"})
-	s.record(task.Record{TaskID: "e.r1", State: task.Failed})
-	s.record(task.Record{TaskID: "e.r2", State: task.Succeeded})
+	s.fail("b.r1", "timeout")                                                                // with a letter of its own
+	s.WriteRecord(task.Record{TaskID: "c.r1", State: task.Failed, ErrorCode: task.Rejected}) // without one
+	s.WriteRecord(task.Record{TaskID: "c.r2", State: task.Failed, ErrorCode: task.Rejected})
+	s.WriteRecord(task.Record{TaskID: "d.r1", State: task.Running, WorkflowID: "wf"})
+	s.WriteRecord(task.Record{TaskID: "e.r1", State: task.Failed})
+	s.WriteRecord(task.Record{TaskID: "e.r2", State: task.Succeeded})
 	got := summary(s.plan(anyTask))
 	if want := "a → a.r1, c → c.r3, f.r1x → f.r1x.r1, b.r1 → b.r2, d: a run is queued or in progress, e: a run has succeeded"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -119,7 +69,7 @@ func TestOnlyTheNewestLetterOfATaskIsChosen(t *testing.T) {
 	s.fail("a", "timeout")
 	s.fail("a.r1", "step_limit")
 	s.fail("b", "timeout")
-	s.letter("c", "timeout", requestOf("c", `,"batch":"night"`), "Capstan-Batch", "night", "Capstan-Host", "other.example")
+	s.WriteLetter("c", "timeout", operatortest.Request("c", `"batch":"night"`), "Capstan-Batch", "night", "Capstan-Host", "other.example")
 	for _, c := range []struct {
 		filter operator.RedriveFilter
 		want   string
@@ -144,14 +94,14 @@ func TestOnlyTheNewestLetterOfATaskIsChosen(t *testing.T) {
 func TestWhatCannotRunAgainIsLeftOutWithTheReason(t *testing.T) {
 	s := newSite(t)
 	long := strings.Repeat("x", 126)
-	s.fail("secret", "timeout", `,"secret_values":{"PIN":"[redacted:PIN]"}`)
-	s.letter("withheld", "invalid_request", "", "Capstan-Body", "withheld")
-	s.letter("text", "invalid_request", "no json")
-	s.letter("unknown", "invalid_request", requestOf("unknown", `,"urll":1`))
-	s.letter("late", "expired", requestOf("late", `,"expires_at":"2020-01-02T03:04:05Z"`))
-	s.letter(long, "timeout", requestOf(long))
-	s.letter("canceled", "canceled", requestOf("canceled", `,"batch":"day"`), "Capstan-Batch", "day")
-	s.letter("elsewhere", "timeout", "", "Capstan-Object", "KV_task_tracker/x")
+	s.fail("secret", "timeout", `"secret_values":{"PIN":"[redacted:PIN]"}`)
+	s.WriteLetter("withheld", "invalid_request", "", "Capstan-Body", "withheld")
+	s.WriteLetter("text", "invalid_request", "no json")
+	s.WriteLetter("unknown", "invalid_request", operatortest.Request("unknown", `"urll":1`))
+	s.WriteLetter("late", "expired", operatortest.Request("late", `"expires_at":"2020-01-02T03:04:05Z"`))
+	s.WriteLetter(long, "timeout", operatortest.Request(long))
+	s.WriteLetter("canceled", "canceled", operatortest.Request("canceled", `"batch":"day"`), "Capstan-Batch", "day")
+	s.WriteLetter("elsewhere", "timeout", "", "Capstan-Object", "KV_task_tracker/x")
 	if _, err := s.CancelBatch(t.Context(), "day", why); err != nil {
 		t.Fatal(err)
 	}
@@ -194,9 +144,9 @@ func TestALetterThatIsOlderThanTheMemoryOfTasksMustBeNamed(t *testing.T) {
 func TestLettersOfOlderVersionsNameTheirTaskInTheRequest(t *testing.T) {
 	s := newSite(t)
 	old := func(body string, headers ...string) {
-		s.publish(&nats.Msg{Subject: "tasks.dead", Data: []byte(body), Header: nats.Header{"Capstan-Stream": {"TASKS"}, "Capstan-Sequence": {"17"}, headers[0]: {headers[1]}}})
+		s.Write(&nats.Msg{Subject: "tasks.dead", Data: []byte(body), Header: nats.Header{"Capstan-Stream": {"TASKS"}, "Capstan-Sequence": {"17"}, headers[0]: {headers[1]}}})
 	}
-	old("\ufeff"+requestOf("in-body"), "x", "y")
+	old("\ufeff"+operatortest.Request("in-body"), "x", "y")
 	old(`{"prompt":"p","url":"https://Shop.example.com:8443/"}`, "Capstan-Original-Nats-Msg-Id", "in-header")
 	old(`{"prompt":"p","url":"https://shop.example.com/"}`, "Capstan-Original-Nats-Msg-Id", "not an id")
 	if got, want := summary(s.plan(operator.RedriveFilter{Hosts: []string{"shop.example.com"}})), "in-body → in-body.r1, in-header → in-header.r1, TASKS-17 → TASKS-17.r1"; got != want {
@@ -206,28 +156,20 @@ func TestLettersOfOlderVersionsNameTheirTaskInTheRequest(t *testing.T) {
 
 func TestARedrivenRequestKeepsItsHeadersAndALargeBody(t *testing.T) {
 	s := newSite(t)
-	store, err := s.JS.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "task_results"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.PutString(t.Context(), "dead/1", requestOf("a")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.PutString(t.Context(), "dead/1/headers", `{"traceparent":["00-1"],"Nats-TTL":["1s"]}`); err != nil {
-		t.Fatal(err)
-	}
-	s.letter("a", "timeout", "", "Capstan-Object", "task_results/dead/1", "Capstan-Headers", "task_results/dead/1/headers")
-	s.letter("b", "timeout", requestOf("b"), "x-user", "ada", "Capstan-Original-Nats-Expected-Last-Sequence", "7", "Capstan-Original-Nats-Msg-Id", "b", "Capstan-Original-Capstan-Note", "n")
+	s.PutObject("dead/1", operatortest.Request("a"))
+	s.PutObject("dead/1/headers", `{"traceparent":["00-1"],"Nats-TTL":["1s"]}`)
+	s.WriteLetter("a", "timeout", "", "Capstan-Object", "task_results/dead/1", "Capstan-Headers", "task_results/dead/1/headers")
+	s.WriteLetter("b", "timeout", operatortest.Request("b"), "x-user", "ada", "Capstan-Original-Nats-Expected-Last-Sequence", "7", "Capstan-Original-Nats-Msg-Id", "b", "Capstan-Original-Capstan-Note", "n")
 	r := s.plan(anyTask)
 	if counts, err := r.Send(t.Context(), 0, nil); err != nil || counts.Stored != 2 {
 		t.Fatalf("got %+v, %v, want both stored; plan: %s", counts, err, summary(r))
 	}
 	got := map[string]string{}
-	for _, msg := range s.messages("TASKS") {
+	for _, msg := range s.Stored("TASKS") {
 		msg.Header.Del(nats.MsgIdHdr)
 		got[string(msg.Data)] = fmt.Sprint(msg.Header)
 	}
-	want := map[string]string{requestOf("a.r1"): "map[traceparent:[00-1]]", requestOf("b.r1"): "map[Capstan-Note:[n] x-user:[ada]]"}
+	want := map[string]string{operatortest.Request("a.r1"): "map[traceparent:[00-1]]", operatortest.Request("b.r1"): "map[Capstan-Note:[n] x-user:[ada]]"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -262,7 +204,7 @@ func BenchmarkPlanRedrive(b *testing.B) {
 	s := newSite(b)
 	for i := range letters {
 		id := fmt.Sprintf("ord-%d", i)
-		msg := &nats.Msg{Subject: "tasks.dead", Data: []byte(requestOf(id)), Header: nats.Header{"Capstan-Task-Id": {id}, "Capstan-Code": {"timeout"}}}
+		msg := &nats.Msg{Subject: "tasks.dead", Data: []byte(operatortest.Request(id)), Header: nats.Header{"Capstan-Task-Id": {id}, "Capstan-Code": {"timeout"}}}
 		if _, err := s.JS.PublishMsgAsync(msg, jetstream.WithStallWait(time.Minute)); err != nil {
 			b.Fatal(err)
 		}

@@ -8,58 +8,31 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-// look returns the status of a view.
-func (d *desk) look(v *operator.View) operator.Status {
-	d.t.Helper()
-	s, err := v.Status(d.t.Context())
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return s
-}
-
-// worker answers for a worker.
-func (d *desk) worker(s fleet.Status) {
-	d.t.Helper()
-	data, err := json.Marshal(s)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	nc, _ := d.server.Connect()
-	if _, err := nc.Subscribe(fleet.StatusSubject, func(m *nats.Msg) { _ = m.Respond(data) }); err != nil {
-		d.t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
-		d.t.Fatal(err)
-	}
-}
 
 // someTasks fills a queue with tasks of two batches in all states.
 func someTasks(d *desk) {
 	for i := range 6 {
 		batch := []string{"night", "day"}[i%2]
-		d.publish(requestWith(fmt.Sprintf(`"task_id":"q%d","batch":%q`, i, batch)))
+		d.Publish(operatortest.Request(fmt.Sprint("q", i), fmt.Sprintf(`"batch":%q`, batch)))
 	}
-	d.take(2)
-	d.record(task.Record{TaskID: "q0", State: task.Waiting, WaitsFor: task.ForPlan, Batch: "night"})
-	d.record(task.Record{TaskID: "q1", State: task.Running, SubmittedAt: time.Now().Add(-time.Minute), Batch: "day"})
+	d.Take(2)
+	d.WriteRecord(task.Record{TaskID: "q0", State: task.Waiting, WaitsFor: task.ForPlan, Batch: "night"})
+	d.WriteRecord(task.Record{TaskID: "q1", State: task.Running, SubmittedAt: time.Now().Add(-time.Minute), Batch: "day"})
 	for i := range 10 {
 		end := time.Now().Add(-time.Duration(i) * time.Second).UTC()
 		r := task.Record{TaskID: fmt.Sprint("done", i), State: task.Succeeded, Batch: "night", SubmittedAt: end.Add(-time.Minute), FinishedAt: end, UpdatedAt: end}
 		if i >= 7 {
 			r.State, r.ErrorCode, r.Batch = task.Failed, task.Timeout, "day"
 		}
-		d.record(r)
+		d.WriteRecord(r)
 	}
-	d.event(task.Event{TaskID: "bad", Status: task.Failed, Error: task.NewError(task.InvalidRequest, "x")}, "Capstan-Code", "invalid_request", "Capstan-Batch", "day")
-	d.event(task.Event{TaskID: "done9", Status: task.Failed, Error: task.NewError(task.Timeout, "x")}, "Capstan-Code", "timeout", "Capstan-Batch", "day")
+	d.WriteEvent(task.Event{TaskID: "bad", Status: task.Failed, Error: task.NewError(task.InvalidRequest, "x")}, "Capstan-Code", "invalid_request", "Capstan-Batch", "day")
+	d.WriteEvent(task.Event{TaskID: "done9", Status: task.Failed, Error: task.NewError(task.Timeout, "x")}, "Capstan-Code", "timeout", "Capstan-Batch", "day")
 }
 
 func TestAStatusCountsEachTaskOnce(t *testing.T) {
@@ -90,10 +63,10 @@ func TestASecondLookSeesWhatHasChanged(t *testing.T) {
 	all, night := d.View(""), d.View("night")
 	d.look(all)
 	d.look(night)
-	d.take(2) // q2 and q3
-	d.record(task.Record{TaskID: "q2", State: task.Running, SubmittedAt: time.Now(), Batch: "night"})
-	d.record(task.Record{TaskID: "q0", State: task.Failed, ErrorCode: task.StepLimit, Batch: "night", FinishedAt: time.Now()})
-	d.publish(requestWith(`"task_id":"q9","batch":"night"`))
+	d.Take(2) // q2 and q3
+	d.WriteRecord(task.Record{TaskID: "q2", State: task.Running, SubmittedAt: time.Now(), Batch: "night"})
+	d.WriteRecord(task.Record{TaskID: "q0", State: task.Failed, ErrorCode: task.StepLimit, Batch: "night", FinishedAt: time.Now()})
+	d.Publish(operatortest.Request("q9", `"batch":"night"`))
 	if s := d.look(all); s.Queued != 3 || s.Running != 2 || s.Waiting != 0 || s.Failed != 5 || s.Succeeded != 7 {
 		t.Errorf("all: got %+v", s)
 	}
@@ -121,7 +94,7 @@ func TestAViewOutlivesStreamsThatAreRecreated(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d.publish(requestWith(`"task_id":"new","batch":"night"`))
+	d.Publish(operatortest.Request("new", `"batch":"night"`))
 	if s := d.look(v); s.Queued != 1 || s.Succeeded != 0 {
 		t.Errorf("got %+v, want the one new request", s)
 	}
@@ -129,18 +102,18 @@ func TestAViewOutlivesStreamsThatAreRecreated(t *testing.T) {
 
 func TestAStatusForeseesWhenABatchIsDone(t *testing.T) {
 	d := newDesk(t)
-	d.worker(fleet.Status{Worker: "w1", Version: "v1", Submissions: "ok"})
-	d.put("task_control", "limits", `{"in_flight":10,"plan":10,"reason":"the plan runs 10 browsers","changed_at":"2026-11-26T02:00:00Z"}`)
+	d.AnswerAsWorker(fleet.Status{Worker: "w1", Version: "v1", Submissions: "ok"})
+	d.Put("task_control", "limits", `{"in_flight":10,"plan":10,"reason":"the plan runs 10 browsers","changed_at":"2026-11-26T02:00:00Z"}`)
 	for i := range 40 { // ten a minute
 		end := time.Now().Add(-time.Duration(i) * 6 * time.Second).UTC()
-		d.record(task.Record{TaskID: fmt.Sprint("d", i), State: task.Succeeded, SubmittedAt: end.Add(-time.Minute), FinishedAt: end, UpdatedAt: end})
+		d.WriteRecord(task.Record{TaskID: fmt.Sprint("d", i), State: task.Succeeded, SubmittedAt: end.Add(-time.Minute), FinishedAt: end, UpdatedAt: end})
 	}
 	for i := range 120 {
 		batch := "first"
 		if i >= 20 {
 			batch = "second"
 		}
-		d.publish(requestWith(fmt.Sprintf(`"task_id":"q%d","batch":%q`, i, batch)))
+		d.Publish(operatortest.Request(fmt.Sprint("q", i), fmt.Sprintf(`"batch":%q`, batch)))
 	}
 	for batch, want := range map[string]time.Duration{"": 12 * time.Minute, "first": 2 * time.Minute, "second": 12 * time.Minute} {
 		s := d.look(d.View(batch))
@@ -151,17 +124,17 @@ func TestAStatusForeseesWhenABatchIsDone(t *testing.T) {
 			t.Errorf("batch %q: got %v a minute and limit %+v, want about 10", batch, s.PerMinute, s.Limit)
 		}
 	}
-	d.put("task_control", "pause", `{"reason":"maintenance","by":"ada"}`)
+	d.Put("task_control", "pause", `{"reason":"maintenance","by":"ada"}`)
 	s := d.look(d.View(""))
 	if s.Done.IsKnown() || !strings.Contains(s.Done.Unknown, "paused by ada: maintenance") || len(s.Pauses) != 1 || s.Pauses[0].By != "operator" {
 		t.Errorf("paused: got %+v and pauses %+v, want the end unknown", s.Done, s.Pauses)
 	}
 	until := time.Now().Add(3 * time.Hour).UTC()
-	d.put("task_control", "pause", fmt.Sprintf(`{"until":%q}`, until.Format(time.RFC3339)))
+	d.Put("task_control", "pause", fmt.Sprintf(`{"until":%q}`, until.Format(time.RFC3339)))
 	if s := d.look(d.View("")); s.Done.At.Before(until) || s.Done.At.After(until.Add(time.Hour)) {
 		t.Errorf("paused until %v: got %+v, want it after that", until, s.Done)
 	}
-	d.put("task_control", "pause", `{"until":"2020-01-02T03:04:05Z"}`)
+	d.Put("task_control", "pause", `{"until":"2020-01-02T03:04:05Z"}`)
 	if s := d.look(d.View("")); !s.Done.IsKnown() || len(s.Pauses) != 0 {
 		t.Errorf("a pause that is over: got %+v, %+v", s.Done, s.Pauses)
 	}
@@ -172,13 +145,13 @@ func TestAStatusDoesNotGuessWithoutWorkers(t *testing.T) {
 	old := time.Now().Add(-10 * time.Minute).UTC()
 	for i := range 10 {
 		end := old.Add(-time.Duration(i) * time.Second)
-		d.record(task.Record{TaskID: fmt.Sprint("d", i), State: task.Succeeded, SubmittedAt: end.Add(-time.Second), FinishedAt: end, UpdatedAt: end})
+		d.WriteRecord(task.Record{TaskID: fmt.Sprint("d", i), State: task.Succeeded, SubmittedAt: end.Add(-time.Second), FinishedAt: end, UpdatedAt: end})
 	}
-	d.queue("a")
+	d.Publish(operatortest.Request("a"))
 	if s := d.look(d.View("")); s.Done.Unknown != "no worker answers" {
 		t.Errorf("got %+v, want that no worker answers", s.Done)
 	}
-	d.worker(fleet.Status{Worker: "w1", Submissions: "paused until 02:00: no credits"})
+	d.AnswerAsWorker(fleet.Status{Worker: "w1", Submissions: "paused until 02:00: no credits"})
 	s := d.look(d.View(""))
 	if s.Done.Unknown != "nothing has happened for a while" || len(s.Pauses) != 1 || s.Pauses[0].By != "w1" {
 		t.Errorf("got %+v, %+v, want the worker's pause", s.Done, s.Pauses)
@@ -191,7 +164,7 @@ func TestAStatusWithoutStreams(t *testing.T) {
 		t.Errorf("none: got %v, want what to do", err)
 	}
 	d = newDesk(t)
-	d.queue("a")
+	d.Publish(operatortest.Request("a"))
 	if err := d.JS.DeleteKeyValue(t.Context(), "task_tracker"); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +181,7 @@ func TestAStatusWithoutStreams(t *testing.T) {
 // The names are public.
 func TestTheJSONOfAStatusHasStableNames(t *testing.T) {
 	d := newDesk(t)
-	d.queue("a")
+	d.Publish(operatortest.Request("a"))
 	var got map[string]any
 	if err := json.Unmarshal([]byte(jsonOf(t, d.look(d.View("night")))), &got); err != nil {
 		t.Fatal(err)

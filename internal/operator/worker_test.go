@@ -1,57 +1,18 @@
 package operator_test
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
-	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-// startWorker starts a worker that holds two tasks at once, and stops it at the end of the test.
-func (d *desk) startWorker(api *anchortest.Server) {
-	d.t.Helper()
-	for name, value := range map[string]string{
-		"ANCHORBROWSER_API_KEY": api.Key(), "ANCHORBROWSER_BASE_URL": api.URL(), "MAX_IN_FLIGHT_TOTAL": "2", "WORKER_NAME": "w1",
-		"POLL_INTERVAL": "50ms", "POLL_MAX_INTERVAL": "250ms", "ADMIN_ADDR": "127.0.0.1:0",
-	} {
-		d.t.Setenv(name, value)
-	}
-	cfg, err := app.LoadConfig()
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(d.t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- app.Run(ctx, cfg, "test", zerolog.Nop()) }()
-	d.t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			d.t.Error(err)
-		}
-	})
-}
-
-// blocked returns a request whose workflow ends after a release, and its prompt.
-func blocked(t *testing.T, id string) (body, prompt string) {
-	t.Helper()
-	prompt, err := anchortest.Prompt("do "+id, anchortest.Plan{Block: true, Result: json.RawMessage(`"ok"`)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf(`{"task_id":%q,"url":"https://shop.example","prompt":%s}`, id, jsonOf(t, prompt)), prompt
-}
 
 func TestTasksOfARunningWorkerAreSeen(t *testing.T) {
 	api := anchortest.New()
@@ -63,7 +24,7 @@ func TestTasksOfARunningWorkerAreSeen(t *testing.T) {
 	var prompts []string
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
 		body, prompt := blocked(t, id)
-		d.publish(body)
+		d.Publish(body)
 		prompts = append(prompts, prompt)
 	}
 	d.startWorker(api)
