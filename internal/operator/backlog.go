@@ -60,7 +60,7 @@ func (q Queue) line(ctx context.Context) (line, error) {
 
 // place returns the place in line of the request with a sequence, from 1 on. Only requests that were deleted leave gaps among
 // those that no worker has taken.
-func place(seq uint64, l line) int { return number(seq - l.delivered) }
+func (l line) place(seq uint64) int { return number(seq - l.delivered) }
 
 // number returns a count as an int.
 func number(n uint64) int { return int(min(n, math.MaxInt32)) }
@@ -72,6 +72,9 @@ type backlog struct {
 	read     uint64          // sequence up to which they were read
 	created  time.Time       // the stream that this sequence is of
 }
+
+// newBacklog returns the backlog of the queue. It reads nothing yet.
+func (q Queue) newBacklog() *backlog { return &backlog{q: q} }
 
 // refresh drops the requests that were taken, and reads those that were added. If there are more than mostRequests, it
 // reads the first ones and returns false.

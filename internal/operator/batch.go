@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/task"
@@ -12,11 +11,8 @@ import (
 
 // Request is a request of a batch: one that every worker accepts, under an id of its own.
 type Request struct {
-	Place     string // where it stands, such as "orders.csv:17"
-	TaskID    string
-	Digest    string // of its content; see task.Request.Digest
-	Data      []byte
-	ExpiresAt time.Time // zero for never
+	outgoing
+	Place string // where it stands, such as "orders.csv:17"
 }
 
 // Batch is a set of requests that are sent together. No two of them have the same task id.
@@ -107,16 +103,8 @@ func (c *checker) check(line fileLine) (Request, error) {
 	if data == nil {
 		data = o.json()
 	}
-	return c.parse(line.place, data)
-}
-
-// parse reads a request as a worker does.
-func (c *checker) parse(place string, data []byte) (Request, error) {
-	r, err := task.ParseRequest(task.Delivery{Stream: c.cfg.Request.Stream, Data: data}, task.Defaults{Timeout: c.cfg.Task.Timeout})
-	if err != nil {
-		return Request{}, err
-	}
-	return Request{Place: place, TaskID: r.TaskID, Digest: r.Digest, Data: data, ExpiresAt: r.ExpiresAt}, nil
+	r, err := parseOutgoing(c.cfg, data)
+	return Request{r, line.place}, err
 }
 
 // add checks a line and returns its request, or false after it has noted a mistake.

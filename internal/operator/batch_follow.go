@@ -52,30 +52,17 @@ func (s *Submission) Follow(ctx context.Context) (*Results, error) {
 	for i, req := range s.batch.Requests {
 		r.index[req.TaskID] = i
 	}
-	name := s.q.Config.Result.Stream
-	stream, err := s.q.stream(ctx, "stream", name, name)
-	if err != nil {
-		return nil, err
-	}
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{s.q.Config.Result.Subject},
-		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &s.since,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", name, s.q.explain(err))
-	}
-	r.caughtUp = isAtEnd(ctx, consumer)
-	most := max(pullBytes, 2*int(s.q.Conn.MaxPayload()))
-	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
+	var err error
+	from := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &s.since}
+	r.caughtUp, err = s.q.followEvents(ctx, from, func(msg jetstream.Msg) {
 		select {
 		case r.messages <- msg:
 		case <-ctx.Done():
 		}
-	}, jetstream.PullMaxBytes(most))
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", name, err)
+		return nil, err
 	}
-	context.AfterFunc(ctx, consuming.Stop)
 	return r, nil
 }
 
@@ -117,7 +104,7 @@ func (r *Results) next(ctx context.Context) (int, error) {
 // take notes the event of a task of the batch and returns its request. It returns -1 for any other message, and for a
 // second event of a task.
 func (r *Results) take(header nats.Header, body []byte) (int, error) {
-	if subject := header.Get(subjectHeader); subject != "" {
+	if subject := header.Get(publisher.SubjectHeader); subject != "" {
 		if _, ours := r.index[subject]; !ours { // most are told by the header
 			return -1, nil
 		}

@@ -30,6 +30,7 @@ const (
 // fate is what is known of a message.
 type fate int32
 
+// The fates. The zero fate is notSent.
 const (
 	notSent   fate = iota
 	unknown        // it was sent, and no answer came
@@ -38,22 +39,78 @@ const (
 	duplicate      // the stream had it already
 )
 
+// fates are what is known of some messages.
+type fates []fate
+
+// Counts says how far some requests have come into the queue.
+type Counts struct {
+	All     int
+	Before  int // were there before
+	Stored  int // were stored by this command
+	Unknown int // were sent without an answer: each may be stored or not
+	Unsent  int // were not sent, or refused
+}
+
+// counts counts the messages by their fate. Only what is confirmed counts as stored.
+func (all fates) counts() Counts {
+	c := Counts{All: len(all)}
+	for _, f := range all {
+		switch f {
+		case duplicate:
+			c.Before++
+		case stored:
+			c.Stored++
+		case unknown:
+			c.Unknown++
+		default:
+			c.Unsent++
+		}
+	}
+	return c
+}
+
+// sendAll publishes n messages about in their order. It returns when all are confirmed, or with the first error that does
+// not pass, or when ctx ends, and what is then known of each.
+//
+// message returns a message by its number. It may wait, and its error ends the sending. done, which may be nil, is called when
+// a message is confirmed, and never twice at once.
+func (q Queue) sendAll(ctx context.Context, n int, message func(ctx context.Context, i int) (*nats.Msg, error), done func(i int, ack *jetstream.PubAck)) (fates, error) {
+	s := &sender{q: q, message: message, done: done, fates: make(fates, n)}
+	err := s.send(ctx, n)
+	return s.fates, err
+}
+
+// sendRequests is like sendAll, for requests. The error is in words for people.
+func (q Queue) sendRequests(ctx context.Context, n int, message func(ctx context.Context, i int) (*nats.Msg, error), done func(i int, ack *jetstream.PubAck)) (fates, error) {
+	all, err := q.sendAll(ctx, n, message, done)
+	subject, url := q.Config.Request.Subject, q.Conn.ConnectedUrlRedacted()
+	refusal, isRefused := errors.AsType[*jetstream.APIError](err)
+	_, hasNoMessage := errors.AsType[messageError](err)
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), hasNoMessage:
+		return all, err
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		return all, fmt.Errorf("no stream listens on %s at %s; start a worker first, it creates the streams", subject, url)
+	case isRefused:
+		return all, fmt.Errorf("%s refuses the requests: %s (%d)", url, refusal.Description, refusal.ErrorCode)
+	default:
+		return all, fmt.Errorf("publish to %s: %w", subject, err)
+	}
+}
+
 // sender publishes messages, with a window of those that are not confirmed yet.
 type sender struct {
-	q        Queue
-	message  func(ctx context.Context, i int) (*nats.Msg, error) // may wait; its errors end the sending
-	done     func(i int, ack *jetstream.PubAck)
-	patience time.Duration
+	q       Queue
+	message func(ctx context.Context, i int) (*nats.Msg, error)
+	done    func(i int, ack *jetstream.PubAck)
 
 	mu        sync.Mutex  // held while done is called
-	fates     []fate      // by the message; each is written by one goroutine
+	fates     fates       // by the message; each is written by one goroutine
 	confirmed atomic.Bool // a message was
 }
 
-// send publishes n messages about in their order. It returns when all are confirmed, or with the first error that does
-// not pass, or when ctx ends; fates says then what is known of each.
+// send publishes the messages in many goroutines.
 func (s *sender) send(ctx context.Context, n int) error {
-	s.fates = make([]fate, n)
 	group, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64
 	for range min(sendWindow, n) {
@@ -93,7 +150,7 @@ func (s *sender) sendOne(ctx context.Context, i int) error {
 		}
 		tried = true
 		return ack, err
-	}, backoff.WithMaxElapsedTime(s.patience), backoff.WithBackOff(retryWaits()))
+	}, backoff.WithMaxElapsedTime(sendPatience), backoff.WithBackOff(retryWaits()))
 	if err != nil {
 		return err
 	}
@@ -103,7 +160,9 @@ func (s *sender) sendOne(ctx context.Context, i int) error {
 	if s.fates[i] = stored; ack.Duplicate {
 		s.fates[i] = duplicate
 	}
-	s.done(i, ack)
+	if s.done != nil {
+		s.done(i, ack)
+	}
 	return nil
 }
 
@@ -148,14 +207,4 @@ func isRefusal(err error) bool {
 		return refusal.Code != 503 || refusal.ErrorCode == streamIsFull // no leader, or no answer from it, passes
 	}
 	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrMaxPayload)
-}
-
-// count returns how many messages have this fate.
-func (s *sender) count(f fate) (n int) {
-	for _, each := range s.fates {
-		if each == f {
-			n++
-		}
-	}
-	return n
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -22,10 +21,9 @@ type Submission struct {
 
 	q     Queue
 	batch *Batch
-	asked time.Time // when Prepare looked, by the clock of the server
-	since time.Time // no event of the batch is older
-	fates []fate
-	known []bool                 // by request: its task was there before
+	asked time.Time              // when Prepare looked, by the clock of the server
+	since time.Time              // no event of the batch is older
+	fates fates                  // by request; duplicate if its task was there before
 	ended map[string]task.Record // those that had ended before, by task id
 	seqs  map[string]uint64      // of the requests that were stored, by task id
 }
@@ -38,7 +36,7 @@ type Submission struct {
 func (q Queue) Prepare(ctx context.Context, b *Batch) (*Submission, error) {
 	now := time.Now()
 	s := &Submission{
-		q: q, batch: b, asked: now, since: now.Add(-task.CopiesWithin), fates: make([]fate, len(b.Requests)), known: make([]bool, len(b.Requests)),
+		q: q, batch: b, asked: now, since: now.Add(-task.CopiesWithin), fates: make(fates, len(b.Requests)),
 		ended: map[string]task.Record{}, seqs: map[string]uint64{},
 	}
 	if err := q.checkSizes(b); err != nil {
@@ -98,7 +96,7 @@ func (s *Submission) compare(found *tasks) error {
 			conflicts.add(r.Place, fmt.Sprintf("task %s is there already, with other content; give it another task_id, or the file another batch", r.TaskID))
 			continue
 		}
-		s.known[i] = true
+		s.fates[i] = duplicate
 		if requested.Before(s.since) {
 			s.since = requested
 		}
@@ -110,7 +108,7 @@ func (s *Submission) compare(found *tasks) error {
 // then, and ends with the code expired.
 func (s *Submission) checkExpiry() error {
 	var expired MistakesError
-	if slices.Contains(s.known, true) {
+	if slices.Contains(s.fates, duplicate) {
 		return nil
 	}
 	for _, r := range s.batch.Requests {
@@ -124,98 +122,42 @@ func (s *Submission) checkExpiry() error {
 // digest returns the digest of a request that is queued, or "" if a worker will refuse it. It is the same as that of a
 // request with the same bytes, which is quickly told.
 func (q Queue) digest(r queuedRequest, same Request) string {
-	if bytes.Equal(r.msg.Data, same.Data) {
+	d := r.delivery(q.Config.Request.Stream)
+	if bytes.Equal(d.Data, same.Data) {
 		return same.Digest
 	}
-	req, err := task.ParseRequest(r.delivery(q.Config.Request.Stream), task.Defaults{Timeout: q.Config.Task.Timeout})
+	req, err := task.ParseRequest(d, task.Defaults{Timeout: q.Config.Task.Timeout})
 	if err != nil {
 		return ""
 	}
 	return req.Digest
 }
 
-// Counts says how far a batch has come into the queue.
-type Counts struct {
-	All     int
-	Before  int // were there before
-	Stored  int // were stored by this submission
-	Unknown int // were sent without an answer: each may be stored or not
-	Unsent  int // were not sent, or refused
-}
-
 // Counts returns how far the batch has come into the queue. Only what is confirmed counts as stored.
-func (s *Submission) Counts() Counts {
-	c := Counts{All: len(s.fates)}
-	for i, f := range s.fates {
-		switch {
-		case s.known[i], f == duplicate:
-			c.Before++
-		case f == stored:
-			c.Stored++
-		case f == unknown:
-			c.Unknown++
-		default:
-			c.Unsent++
-		}
-	}
-	return c
-}
+func (s *Submission) Counts() Counts { return s.fates.counts() }
 
 // Send sends those of the first n requests that are not there yet, and returns when NATS has confirmed all of them. The
 // error is ctx's cause if ctx ended, or says why NATS does not take them. Counts says afterwards how many are stored.
-//
-// Each message has an id made of the task's id and the request's content. So the stream drops a copy that comes within
-// its duplicate window, which is how a request is sent again safely, but not a corrected request with the same task id: a
-// worker refuses that with an event of its own.
 func (s *Submission) Send(ctx context.Context, n int) error {
 	var todo []int
-	for i := range min(n, len(s.fates)) {
-		if !s.known[i] && s.fates[i] != stored && s.fates[i] != duplicate {
+	for i, f := range s.fates[:min(n, len(s.fates))] {
+		if f != stored && f != duplicate {
 			todo = append(todo, i)
 		}
 	}
 	confirmed := 0
-	sending := &sender{
-		q: s.q, patience: sendPatience,
-		message: func(_ context.Context, i int) (*nats.Msg, error) {
-			return s.q.requestMessage(s.batch.Requests[todo[i]], nil), nil
-		},
-		done: func(i int, ack *jetstream.PubAck) {
-			s.seqs[s.batch.Requests[todo[i]].TaskID] = ack.Sequence
-			confirmed++
-			if s.OnProgress != nil {
-				s.OnProgress(confirmed, len(todo))
-			}
-		},
+	message := func(_ context.Context, i int) (*nats.Msg, error) {
+		return s.batch.Requests[todo[i]].Message(s.q.Config.Request.Subject, nil), nil
 	}
-	err := sending.send(ctx, len(todo))
-	for i, f := range sending.fates {
+	all, err := s.q.sendRequests(ctx, len(todo), message, func(i int, ack *jetstream.PubAck) {
+		s.seqs[s.batch.Requests[todo[i]].TaskID] = ack.Sequence
+		confirmed++
+		if s.OnProgress != nil {
+			s.OnProgress(confirmed, len(todo))
+		}
+	})
+	for i, f := range all {
 		s.fates[todo[i]] = f
 	}
-	return s.q.sendError(err)
-}
-
-// sendError puts an error of sending into words for people.
-func (q Queue) sendError(err error) error {
-	subject, url := q.Config.Request.Subject, q.Conn.ConnectedUrlRedacted()
-	refusal, isRefused := errors.AsType[*jetstream.APIError](err)
-	_, hasNoMessage := errors.AsType[messageError](err)
-	switch {
-	case err == nil, errors.Is(err, context.Canceled), hasNoMessage:
-		return err
-	case errors.Is(err, jetstream.ErrNoStreamResponse):
-		return fmt.Errorf("no stream listens on %s at %s; start a worker first, it creates the streams", subject, url)
-	case isRefused:
-		return fmt.Errorf("%s refuses the requests: %s (%d)", url, refusal.Description, refusal.ErrorCode)
-	default:
-		return fmt.Errorf("publish to %s: %w", subject, err)
-	}
-}
-
-// requestMessage returns the message of a request.
-func (q Queue) requestMessage(r Request, header nats.Header) *nats.Msg {
-	msg := &nats.Msg{Subject: q.Config.Request.Subject, Header: nats.Header{}, Data: r.Data}
-	maps.Copy(msg.Header, header)
-	msg.Header.Set(nats.MsgIdHdr, r.TaskID+"/"+r.Digest[:min(16, len(r.Digest))])
-	return msg
+	return err
 }

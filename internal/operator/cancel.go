@@ -57,7 +57,7 @@ func (q Queue) Cancel(ctx context.Context, ids []string, why task.Cancellation) 
 	}
 	var marks []string
 	for i, each := range all {
-		all[i].Stage, all[i].Code = found.stage(each.TaskID)
+		all[i].Stage, all[i].Code = stageOf(found, each.TaskID)
 		if all[i].Stage != StageEnded {
 			marks = append(marks, control.CancelPrefix+each.TaskID)
 		}
@@ -65,11 +65,11 @@ func (q Queue) Cancel(ctx context.Context, ids []string, why task.Cancellation) 
 	return all, q.mark(ctx, marks, why)
 }
 
-// stage returns how far a task has come, and the code of one that failed.
-func (t *tasks) stage(id string) (Stage, task.Code) {
-	rec, ok := t.records[id]
+// stageOf returns how far a task has come, and the code of one that failed.
+func stageOf(found *tasks, id string) (Stage, task.Code) {
+	rec, ok := found.records[id]
 	if !ok {
-		if _, ok := t.queued[id]; ok {
+		if _, ok := found.queued[id]; ok {
 			return StageQueued, ""
 		}
 		return StageUnseen, ""
@@ -106,7 +106,7 @@ func (q Queue) CancelBatch(ctx context.Context, batch string, why task.Cancellat
 		return c, fmt.Errorf("look for the tasks of batch %s: %w", batch, err)
 	}
 	for id := range found.records {
-		if stage, _ := found.stage(id); stage == StageEnded {
+		if stage, _ := stageOf(found, id); stage == StageEnded {
 			c.Ended++
 		} else {
 			c.Stages[stage]++
@@ -155,15 +155,11 @@ func (q Queue) mark(ctx context.Context, keys []string, why task.Cancellation) e
 	if err != nil {
 		return fmt.Errorf("write the reason: %w", err)
 	}
-	sending := &sender{
-		q: q, patience: sendPatience,
-		message: func(_ context.Context, i int) (*nats.Msg, error) {
-			return q.controlMessage(keys[i], value, q.Config.Tracker.TTL), nil
-		},
-		done: func(int, *jetstream.PubAck) {},
-	}
-	if err := sending.send(ctx, len(keys)); err != nil {
-		return fmt.Errorf("%d of %d marks are stored; write the others to bucket %s: %w", sending.count(stored), len(keys), q.Config.Control.Bucket, err)
+	all, err := q.sendAll(ctx, len(keys), func(_ context.Context, i int) (*nats.Msg, error) {
+		return q.controlMessage(keys[i], value, q.Config.Tracker.TTL), nil
+	}, nil)
+	if err != nil {
+		return fmt.Errorf("%d of %d marks are stored; write the others to bucket %s: %w", all.counts().Stored, len(keys), q.Config.Control.Bucket, err)
 	}
 	return nil
 }

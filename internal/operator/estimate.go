@@ -51,11 +51,11 @@ const (
 	fewestRuns = 3
 )
 
-// perMinute is how many tasks end in a minute: in slow minutes, on average, and in fast ones.
-type perMinute struct{ slow, usual, fast float64 }
+// pacePerMinute is how many tasks end in a minute: in slow minutes, on average, and in fast ones.
+type pacePerMinute struct{ slow, usual, fast float64 }
 
 // rate returns how many tasks end in a minute. It returns false if too few have ended to say.
-func (p pace) rate() (perMinute, bool) {
+func (p pace) rate() (pacePerMinute, bool) {
 	ago := p.agos()
 	if len(ago) < fewestEnds {
 		return p.rateOfRuns()
@@ -69,12 +69,21 @@ func (p pace) rate() (perMinute, bool) {
 	}
 	span = max(span, time.Second)
 	count := float64(len(ago))
-	r := perMinute{usual: count / span.Minutes()}
+	r := pacePerMinute{usual: count / span.Minutes()}
 	noise := 1 / math.Sqrt(count)
 	slow, fast := halves(ago, span)
 	r.slow = max(min(slow, r.usual*(1-noise)), r.usual/4)
 	r.fast = max(fast, r.usual*(1+noise))
 	return p.bounded(r), true
+}
+
+// PerMinute returns how many tasks have ended in a minute lately, or 0 if too few have to say.
+func (p pace) perMinute() float64 {
+	r, ok := p.rate()
+	if !ok || len(p.ended) < fewestEnds {
+		return 0
+	}
+	return r.usual
 }
 
 // agos returns for each end how long tasks have run since then, the last end first.
@@ -120,26 +129,26 @@ func halves(ago []time.Duration, span time.Duration) (slow, fast float64) {
 }
 
 // bounded returns the rate within what the limit allows: tasks that ended in one burst began in one as well.
-func (p pace) bounded(r perMinute) perMinute {
+func (p pace) bounded(r pacePerMinute) pacePerMinute {
 	most, ok := p.rateOfRuns()
 	if !ok || r.usual <= most.usual {
 		return r
 	}
 	factor := most.usual / r.usual
-	return perMinute{slow: r.slow * factor, usual: most.usual, fast: r.fast * factor}
+	return pacePerMinute{slow: r.slow * factor, usual: most.usual, fast: r.fast * factor}
 }
 
 // rateOfRuns returns the rate that follows from the limit and from how long tasks run.
-func (p pace) rateOfRuns() (perMinute, bool) {
+func (p pace) rateOfRuns() (pacePerMinute, bool) {
 	if p.most < 1 || len(p.runs) < fewestRuns {
-		return perMinute{}, false
+		return pacePerMinute{}, false
 	}
 	var total time.Duration
 	for _, run := range p.runs {
 		total += max(run, time.Millisecond)
 	}
 	usual := float64(p.most) * float64(len(p.runs)) / total.Minutes()
-	return perMinute{slow: usual / 2, usual: usual, fast: usual * 1.5}, true
+	return pacePerMinute{slow: usual / 2, usual: usual, fast: usual * 1.5}, true
 }
 
 // after returns how long it takes until so many more tasks have ended.

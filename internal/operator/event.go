@@ -14,9 +14,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// subjectHeader is the header of an event's message that has the task id.
-const subjectHeader = publisher.SubjectHeader
-
 // Event is an event as it was stored.
 type Event struct {
 	task.Event
@@ -34,22 +31,45 @@ func ReadEvent(header nats.Header, data []byte) (Event, bool) {
 }
 
 // Events are the stored events, in their order.
-type Events struct{ tail }
+type Events struct{ tail *tail }
 
 // Events returns the events from a place on: all if from is the zero value. It reads nothing yet.
 func (q Queue) Events(from jetstream.OrderedConsumerConfig) *Events {
 	from.FilterSubjects = []string{q.Config.Result.Subject}
-	return &Events{tail{q: q, stream: q.Config.Result.Stream, cfg: from}}
+	return &Events{q.newTail(q.Config.Result.Stream, from)}
 }
 
 // Read calls note with each event that was stored since the last call, or from the place given to Queue.Events on.
 func (e *Events) Read(ctx context.Context, note func(Event)) error {
-	return e.read(ctx, func() {}, func(msg jetstream.Msg) error {
+	return e.tail.read(ctx, nil, func(msg jetstream.Msg) error {
 		if ev, ok := ReadEvent(msg.Headers(), msg.Data()); ok {
 			note(ev)
 		}
 		return nil
 	})
+}
+
+// FollowEvents calls note with each message of the results stream from a place on, as they are stored, until ctx ends. It
+// survives outages of NATS. note is called by one goroutine, and must return soon after ctx has ended. atEnd says that
+// nothing was stored at that place yet.
+func (q Queue) followEvents(ctx context.Context, from jetstream.OrderedConsumerConfig, note func(jetstream.Msg)) (atEnd bool, err error) {
+	name := q.Config.Result.Stream
+	stream, err := q.stream(ctx, "stream", name, name)
+	if err != nil {
+		return false, err
+	}
+	from.FilterSubjects = []string{q.Config.Result.Subject}
+	consumer, err := stream.OrderedConsumer(ctx, from)
+	if err != nil {
+		return false, fmt.Errorf("read stream %s: %w", name, q.explain(err))
+	}
+	atEnd = isAtEnd(ctx, consumer)
+	consuming, err := consumer.Consume(note, jetstream.PullMaxBytes(max(pullBytes, 2*int(q.Conn.MaxPayload()))))
+	if err != nil {
+		return false, fmt.Errorf("read stream %s: %w", name, err)
+	}
+	context.AfterFunc(ctx, consuming.Stop)
+	return atEnd, nil
 }
 
 // eventAt reads the event at a sequence. It returns task.ErrNoEvent if there is none of this task: it has expired, or the
@@ -86,12 +106,12 @@ func (q Queue) eventAt(ctx context.Context, id string, seq uint64) (*task.Event,
 // there is none.
 func (q Queue) lastEventOf(ctx context.Context, id string) (*task.Event, error) {
 	found := uint64(0)
-	heads := tail{q: q, stream: q.Config.Result.Stream, cfg: jetstream.OrderedConsumerConfig{
+	heads := q.newTail(q.Config.Result.Stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{q.Config.Result.Subject}, HeadersOnly: true,
-	}}
-	err := heads.read(ctx, func() {}, func(msg jetstream.Msg) error {
+	})
+	err := heads.read(ctx, nil, func(msg jetstream.Msg) error {
 		own, _, _ := strings.Cut(msg.Headers().Get(nats.MsgIdHdr), "/")
-		if msg.Headers().Get(subjectHeader) != id && own != id {
+		if msg.Headers().Get(publisher.SubjectHeader) != id && own != id {
 			return nil
 		}
 		meta, err := msg.Metadata()
@@ -111,24 +131,26 @@ func (q Queue) lastEventOf(ctx context.Context, id string) (*task.Event, error) 
 
 // refusals counts the requests that were refused: they have an event and no record.
 type refusals struct {
-	tail
+	heads   *tail
 	byBatch map[string]map[task.Code]int
 	all     map[task.Code]int
 }
 
+// newRefusals returns the refusals of all batches. It reads nothing yet.
 func (q Queue) newRefusals() *refusals {
-	r := &refusals{tail: tail{q: q, stream: q.Config.Result.Stream, cfg: jetstream.OrderedConsumerConfig{
+	r := &refusals{heads: q.newTail(q.Config.Result.Stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{q.Config.Result.Subject}, HeadersOnly: true,
-	}}}
+	})}
 	r.reset()
 	return r
 }
 
+// reset forgets what was counted.
 func (r *refusals) reset() { r.all, r.byBatch = map[task.Code]int{}, map[string]map[task.Code]int{} }
 
 // refresh reads the headers of the events that were stored since the last time.
 func (r *refusals) refresh(ctx context.Context) error {
-	return r.read(ctx, r.reset, func(msg jetstream.Msg) error {
+	return r.heads.read(ctx, r.reset, func(msg jetstream.Msg) error {
 		code, batch := task.Code(msg.Headers().Get(publisher.CodeHeader)), msg.Headers().Get(publisher.BatchHeader)
 		if code != task.InvalidRequest && code != task.DuplicateTask {
 			return nil

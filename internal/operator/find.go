@@ -157,7 +157,7 @@ func (q Queue) findQueued(ctx context.Context, id string) (*queuedRequest, int, 
 		}
 		for _, r := range chunk {
 			if r.TaskID == id {
-				return &r, place(r.seq, l), nil
+				return &r, l.place(r.seq), nil
 			}
 		}
 	}

@@ -16,9 +16,7 @@ const (
 
 // estimate foresees when all tasks of the view will have ended.
 func (v *View) estimate(s *Status, t tally, l line) {
-	if r, ok := t.pace.rate(); ok && len(t.pace.ended) >= fewestEnds {
-		s.PerMinute = r.usual
-	}
+	s.PerMinute = t.pace.perMinute()
 	if s.Open() > 0 {
 		s.Done = v.foresee(s, t, l)
 	}
@@ -55,7 +53,7 @@ func (v *View) before(s *Status, t tally, l line) int {
 		return held + s.Queued
 	}
 	last := v.backlog.of(v.batch)
-	return held + min(place(last[len(last)-1].seq, l), l.queued)
+	return held + min(l.place(last[len(last)-1].seq), l.queued)
 }
 
 // start returns the moment from which tasks will be worked on, or why that is not known. toSubmit is whether

@@ -59,9 +59,12 @@ func (q Queue) List(ctx context.Context, f Listing) (found []Entry, complete boo
 		since = l.now.Add(-f.Since)
 	}
 	takes := func(e Entry) bool { return f.takes(e) && !e.ChangedAt.Before(since) }
-	requests, complete, err := q.newestQueued(ctx, f, l)
-	if err != nil {
-		return nil, false, err
+	complete = true
+	var requests []queuedRequest
+	if f.takesQueued() {
+		if requests, complete, err = q.newestQueued(ctx, l); err != nil {
+			return nil, false, err
+		}
 	}
 	records := q.newRecords(func(r task.Record) bool { return takes(entryOf(r)) })
 	if err := records.refresh(ctx, l.now); isMissing(err) && !noStream {
@@ -81,17 +84,23 @@ func (q Queue) List(ctx context.Context, f Listing) (found []Entry, complete boo
 	return newest(found, f.Limit), complete, nil
 }
 
-// newestQueued reads the requests that no worker has taken, unless the filter takes none of them.
-func (q Queue) newestQueued(ctx context.Context, f Listing, l line) ([]queuedRequest, bool, error) {
-	if len(f.Codes) > 0 || len(f.States) > 0 && !slices.Contains(f.States, Queued) || l.last <= l.delivered {
+// takesQueued reports whether a filter takes tasks that are queued: these have no code.
+func (f Listing) takesQueued() bool {
+	return len(f.Codes) == 0 && (len(f.States) == 0 || slices.Contains(f.States, Queued))
+}
+
+// newestQueued returns the newest requests that no worker has taken, at most mostRequests, in the order in which workers will
+// take them. It returns false if there are more.
+func (q Queue) newestQueued(ctx context.Context, l line) (newest []queuedRequest, complete bool, err error) {
+	if l.last <= l.delivered {
 		return nil, true, nil
 	}
-	complete := l.last-l.delivered <= mostRequests
+	complete = l.last-l.delivered <= mostRequests
 	if !complete {
 		l.delivered = l.last - mostRequests
 	}
-	b := &backlog{q: q}
-	_, err := b.refresh(ctx, l)
+	b := q.newBacklog()
+	_, err = b.refresh(ctx, l)
 	return b.requests, complete, err
 }
 

@@ -13,7 +13,7 @@ import (
 
 // records is the bucket of records, as of the last read.
 type records struct {
-	tail
+	tail *tail
 	ttl  time.Duration
 	keep func(task.Record) bool // nil keeps all
 	all  map[string]task.Record // by task id
@@ -23,9 +23,9 @@ type records struct {
 func (q Queue) newRecords(keep func(task.Record) bool) *records {
 	bucket := q.Config.Tracker.Bucket
 	return &records{
-		tail: tail{q: q, stream: jet.BucketStream(bucket), cfg: jetstream.OrderedConsumerConfig{
+		tail: q.newTail(jet.BucketStream(bucket), jetstream.OrderedConsumerConfig{
 			FilterSubjects: []string{jet.BucketSubject(bucket, ">")}, DeliverPolicy: jetstream.DeliverAllPolicy,
-		}},
+		}),
 		ttl: q.Config.Tracker.TTL, keep: keep, all: map[string]task.Record{},
 	}
 }
@@ -35,7 +35,7 @@ func (q Queue) newRecords(keep func(task.Record) bool) *records {
 func (r *records) refresh(ctx context.Context, now time.Time) error {
 	err := r.readWrites(ctx)
 	if isMissing(err) {
-		return &MissingError{Kind: "bucket", Name: r.q.Config.Tracker.Bucket, URL: r.q.Conn.ConnectedUrlRedacted()}
+		return &MissingError{Kind: "bucket", Name: r.tail.q.Config.Tracker.Bucket, URL: r.tail.q.Conn.ConnectedUrlRedacted()}
 	}
 	for id, rec := range r.all {
 		if rec.State.Ended() && now.Sub(rec.UpdatedAt) > r.ttl {
@@ -49,14 +49,14 @@ func (r *records) refresh(ctx context.Context, now time.Time) error {
 // stream, and the server may report the end a moment before it counts that.
 func (r *records) readWrites(ctx context.Context) error {
 	const mostReads = 10
-	prefix := jet.BucketSubject(r.q.Config.Tracker.Bucket, "")
+	prefix := jet.BucketSubject(r.tail.q.Config.Tracker.Bucket, "")
 	for range mostReads {
-		before := r.last
-		err := r.read(ctx, func() { clear(r.all) }, func(msg jetstream.Msg) error {
+		before := r.tail.last
+		err := r.tail.read(ctx, func() { clear(r.all) }, func(msg jetstream.Msg) error {
 			r.note(strings.TrimPrefix(msg.Subject(), prefix), msg)
 			return nil
 		})
-		if err != nil || r.last == before {
+		if err != nil || r.tail.last == before {
 			return err
 		}
 	}

@@ -162,8 +162,8 @@ func (q Queue) canceledBatches(ctx context.Context) (map[string]bool, error) {
 	}
 	bucket := q.Config.Control
 	prefix := jet.BucketSubject(bucket.Bucket, control.CancelBatchPrefix)
-	marks := tail{q: q, stream: bucket.Stream(), cfg: jetstream.OrderedConsumerConfig{FilterSubjects: []string{prefix + ">"}}}
-	err := marks.read(ctx, func() {}, func(msg jetstream.Msg) error {
+	marks := q.newTail(bucket.Stream(), jetstream.OrderedConsumerConfig{FilterSubjects: []string{prefix + ">"}})
+	err := marks.read(ctx, nil, func(msg jetstream.Msg) error {
 		canceled[strings.TrimPrefix(msg.Subject(), prefix)] = !isDeleted(msg)
 		return nil
 	})

@@ -60,8 +60,8 @@ func (q Queue) newestLetters(ctx context.Context, while time.Duration, inspect f
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &start
 	}
 	newest := map[string]letter{}
-	letters := tail{q: q, stream: name, cfg: cfg}
-	err = letters.read(ctx, func() {}, func(msg jetstream.Msg) error {
+	letters := q.newTail(name, cfg)
+	err = letters.read(ctx, nil, func(msg jetstream.Msg) error {
 		meta, err := msg.Metadata()
 		if err != nil {
 			return err

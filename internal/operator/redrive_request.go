@@ -28,30 +28,30 @@ func (e unfitError) Error() string { return strings.TrimSuffix(string(e.why)+": 
 
 // request returns the request of a new run. The letter's own task id gives way to that of the run. The error is an
 // unfitError if there is no such request, or else says why the body could not be read.
-func (r *Redrive) request(ctx context.Context, l letter, newID string, now time.Time) (Request, error) {
+func (r *Redrive) request(ctx context.Context, l letter, newID string, now time.Time) (outgoing, error) {
 	body, err := r.q.bodyOf(ctx, l)
 	if err != nil {
-		return Request{}, err
+		return outgoing{}, err
 	}
 	o, err := parseObject(body)
 	if err != nil {
-		return Request{}, unfitError{NotARequest, err.Error()}
+		return outgoing{}, unfitError{NotARequest, err.Error()}
 	}
 	o = o.with("task_id", quote(newID))
 	for _, change := range r.changes {
 		o = o.with(change.name, change.value)
 	}
 	data := o.json()
-	parsed, err := task.ParseRequest(task.Delivery{Stream: r.q.Config.Request.Stream, Data: data}, task.Defaults{Timeout: r.q.Config.Task.Timeout})
+	parsed, err := parseOutgoing(r.q.Config, data)
 	switch {
 	case isRedacted(data, body):
-		return Request{}, unfitError{why: Redacted}
+		return outgoing{}, unfitError{why: Redacted}
 	case err != nil:
-		return Request{}, unfitError{NotARequest, err.Error()}
+		return outgoing{}, unfitError{NotARequest, err.Error()}
 	case !parsed.ExpiresAt.IsZero() && parsed.ExpiresAt.Before(now):
-		return Request{}, unfitError{why: ExpiresBefore}
+		return outgoing{}, unfitError{why: ExpiresBefore}
 	}
-	return Request{TaskID: newID, Digest: parsed.Digest, Data: data}, nil
+	return parsed, nil
 }
 
 // isRedacted reports whether a request still has marks in the place of secrets, which the body of its letter had. A text
@@ -71,7 +71,7 @@ func (r *Redrive) batchOf(l letter) string {
 	batch := l.batch
 	for _, change := range r.changes {
 		if change.name == "batch" {
-			batch = object{member(change)}.text("batch")
+			batch = object{}.with(change.name, change.value).text("batch")
 		}
 	}
 	return batch

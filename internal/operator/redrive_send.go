@@ -47,7 +47,7 @@ func ParseChange(text string) (Change, error) {
 }
 
 // Send publishes the requests of the new runs, and returns how many are stored. perSecond bounds how fast; 0 is as fast as
-// NATS takes them. OnProgress, if it is not nil, is called as they are confirmed. A run that was sent before is not
+// NATS takes them. onProgress, if it is not nil, is called as they are confirmed. A run that was sent before is not
 // repeated: it has the same task id, and a worker runs an id once.
 func (r *Redrive) Send(ctx context.Context, perSecond float64, onProgress func(confirmed, all int)) (Counts, error) {
 	limit := rate.NewLimiter(rate.Inf, 1)
@@ -60,26 +60,19 @@ func (r *Redrive) Send(ctx context.Context, perSecond float64, onProgress func(c
 		return Counts{All: len(r.Tasks), Unsent: len(r.Tasks)}, err
 	}
 	confirmed := 0
-	sending := &sender{
-		q: r.q, patience: sendPatience,
-		message: func(ctx context.Context, i int) (*nats.Msg, error) {
-			if err := limit.Wait(ctx); err != nil {
-				return nil, err
-			}
-			return r.message(ctx, letters, r.Tasks[i])
-		},
-		done: func(int, *jetstream.PubAck) {
-			confirmed++
-			if onProgress != nil {
-				onProgress(confirmed, len(r.Tasks))
-			}
-		},
+	message := func(ctx context.Context, i int) (*nats.Msg, error) {
+		if err := limit.Wait(ctx); err != nil {
+			return nil, err
+		}
+		return r.message(ctx, letters, r.Tasks[i])
 	}
-	err = r.q.sendError(sending.send(ctx, len(r.Tasks)))
-	return Counts{
-		All: len(r.Tasks), Before: sending.count(duplicate), Stored: sending.count(stored),
-		Unknown: sending.count(unknown), Unsent: sending.count(notSent) + sending.count(refused),
-	}, err
+	all, err := r.q.sendRequests(ctx, len(r.Tasks), message, func(int, *jetstream.PubAck) {
+		confirmed++
+		if onProgress != nil {
+			onProgress(confirmed, len(r.Tasks))
+		}
+	})
+	return all.counts(), err
 }
 
 // message reads the letter of a task again and returns the message of its new request.
@@ -100,5 +93,5 @@ func (r *Redrive) message(ctx context.Context, letters jetstream.Stream, t Redri
 	if err != nil {
 		return nil, fmt.Errorf("redrive task %s: %w", t.TaskID, err)
 	}
-	return r.q.requestMessage(req, header), nil
+	return req.Message(r.q.Config.Request.Subject, header), nil
 }

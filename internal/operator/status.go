@@ -87,7 +87,7 @@ type View struct {
 
 // View returns a view of a batch, or of the whole queue if that is empty. It reads nothing yet.
 func (q Queue) View(batch string) *View {
-	return &View{q: q, batch: batch, records: q.newRecords(nil), backlog: &backlog{q: q}, refusals: q.newRefusals()}
+	return &View{q: q, batch: batch, records: q.newRecords(nil), backlog: q.newBacklog(), refusals: q.newRefusals()}
 }
 
 // Status looks once. The error is a *MissingError if there is neither a stream of requests nor a bucket of records. What else

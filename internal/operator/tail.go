@@ -39,8 +39,13 @@ type tail struct {
 	created time.Time                       // the stream that this sequence is of
 }
 
+// newTail returns a tail of a stream, which cfg begins. It reads nothing yet.
+func (q Queue) newTail(stream string, cfg jetstream.OrderedConsumerConfig) *tail {
+	return &tail{q: q, stream: stream, cfg: cfg}
+}
+
 // read calls note with each message that is stored until now, oldest first. If the stream was recreated since the last
-// read, it first calls restart, and begins with the oldest.
+// read, it first calls restart, which may be nil, and begins with the oldest.
 func (t *tail) read(ctx context.Context, restart func(), note func(jetstream.Msg) error) error {
 	stream, err := t.open(ctx, restart)
 	if err != nil {
@@ -76,7 +81,9 @@ func (t *tail) open(ctx context.Context, restart func()) (jetstream.Stream, erro
 	info := stream.CachedInfo()
 	if !t.created.IsZero() && (!info.Created.Equal(t.created) || info.State.LastSeq < t.last) {
 		t.last = 0
-		restart()
+		if restart != nil {
+			restart()
+		}
 	}
 	t.created = info.Created
 	return stream, nil

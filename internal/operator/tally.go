@@ -28,19 +28,12 @@ type tally struct {
 // tallyOf counts the tasks of a batch, or all if that is empty.
 func tallyOf(all map[string]task.Record, batch string, now time.Time) tally {
 	t := tally{states: map[task.State]int{}, codes: map[task.Code]int{}, waits: map[task.WaitReason]int{}}
-	var ran, busy []period
+	runs := newRuns(now)
 	for _, r := range all {
 		if r.UpdatedAt.After(t.active) {
 			t.active = r.UpdatedAt
 		}
-		if p := periodOf(r, now); !p.from.IsZero() {
-			if now.Sub(p.to) < paceWindow {
-				busy = append(busy, p)
-			}
-			if r.State.Ended() {
-				ran = append(ran, p)
-			}
-		}
+		runs.note(r)
 		if !r.State.Ended() {
 			t.open++
 		}
@@ -49,7 +42,7 @@ func tallyOf(all map[string]task.Record, batch string, now time.Time) tally {
 		}
 	}
 	slices.SortFunc(t.running, time.Time.Compare)
-	t.pace = paceOf(now, ran, busy)
+	t.pace = runs.pace()
 	return t
 }
 
@@ -84,12 +77,36 @@ func periodOf(r task.Record, now time.Time) period {
 	}
 }
 
-// paceOf learns from the runs that have ended, and from all that were under way within the window.
-func paceOf(now time.Time, ran, busy []period) pace {
-	p := pace{now: now}
-	slices.SortFunc(ran, func(a, b period) int { return b.to.Compare(a.to) })
-	for i, run := range ran {
-		if now.Sub(run.to) < paceWindow {
+// Runs are the runs of tasks that a pace is learned from.
+type Runs struct {
+	now   time.Time
+	ended []period
+	busy  []period // that were under way within paceWindow
+}
+
+// NewRuns returns no runs, as of a moment.
+func newRuns(now time.Time) *Runs { return &Runs{now: now} }
+
+// Add adds the last run of the task of a record, unless it was never submitted.
+func (r *Runs) note(rec task.Record) {
+	p := periodOf(rec, r.now)
+	if p.from.IsZero() {
+		return
+	}
+	if r.now.Sub(p.to) < paceWindow {
+		r.busy = append(r.busy, p)
+	}
+	if rec.State.Ended() {
+		r.ended = append(r.ended, p)
+	}
+}
+
+// Pace learns from the runs.
+func (r *Runs) pace() pace {
+	p := pace{now: r.now}
+	slices.SortFunc(r.ended, func(a, b period) int { return b.to.Compare(a.to) })
+	for i, run := range r.ended {
+		if r.now.Sub(run.to) < paceWindow {
 			p.ended = append(p.ended, run)
 		}
 		if i < mostRuns {
@@ -97,12 +114,12 @@ func paceOf(now time.Time, ran, busy []period) pace {
 		}
 	}
 	slices.Sort(p.runs)
-	window := now.Add(-paceWindow)
-	for i := range busy {
-		if busy[i].from.Before(window) {
-			busy[i].from = window
+	window := r.now.Add(-paceWindow)
+	for i := range r.busy {
+		if r.busy[i].from.Before(window) {
+			r.busy[i].from = window
 		}
 	}
-	p.busy = union(busy)
+	p.busy = union(r.busy)
 	return p
 }
