@@ -8,7 +8,8 @@ import (
 	"os/user"
 	"time"
 
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/request"
+	"github.com/capstan-worker/capstan/internal/operator/steer"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -39,12 +40,12 @@ func (cmd *cancelCmd) Run(ctx context.Context, t *terminal) error {
 		return usageError{errors.New("give the ids of tasks or --batch, not both")}
 	}
 	for _, id := range cmd.Tasks {
-		if err := operator.CheckTaskID(id); err != nil {
+		if err := request.CheckTaskID(id); err != nil {
 			return usageError{err}
 		}
 	}
 	if cmd.Batch != "" {
-		if err := operator.CheckBatchName(cmd.Batch); err != nil {
+		if err := request.CheckBatch(cmd.Batch); err != nil {
 			return usageError{fmt.Errorf("--batch: %w", err)}
 		}
 	}
@@ -57,7 +58,7 @@ func (cmd *cancelCmd) Run(ctx context.Context, t *terminal) error {
 	if cmd.Batch != "" {
 		return cmd.cancelBatch(ctx, t, c, why)
 	}
-	canceled, err := c.queue().Cancel(ctx, cmd.Tasks, why)
+	canceled, err := steer.Cancel(ctx, c.queue(), cmd.Tasks, why)
 	for _, each := range canceled {
 		if err == nil {
 			printCanceled(t, each)
@@ -68,7 +69,7 @@ func (cmd *cancelCmd) Run(ctx context.Context, t *terminal) error {
 
 // cancelBatch cancels a batch and says how many tasks that ends.
 func (cmd *cancelCmd) cancelBatch(ctx context.Context, t *terminal, c *client, why task.Cancellation) error {
-	b, err := c.queue().CancelBatch(ctx, cmd.Batch, why)
+	b, err := steer.CancelBatch(ctx, c.queue(), cmd.Batch, why)
 	if err != nil {
 		return c.explain(ctx, err)
 	}
@@ -77,7 +78,7 @@ func (cmd *cancelCmd) cancelBatch(ctx context.Context, t *terminal, c *client, w
 		unfinished += n
 	}
 	t.printf("batch %s is canceled: %s will end (%d queued, %d waiting, %d running), %d had ended\n", cmd.Batch, taskCount(unfinished),
-		b.Stages[operator.StageQueued], b.Stages[operator.StageWaiting], b.Stages[operator.StageRunning], b.Ended)
+		b.Stages[steer.StageQueued], b.Stages[steer.StageWaiting], b.Stages[steer.StageRunning], b.Ended)
 	if unfinished+b.Ended == 0 {
 		t.note("capstan: no task of batch %s was ever seen; check the name", cmd.Batch)
 	}
@@ -86,20 +87,20 @@ func (cmd *cancelCmd) cancelBatch(ctx context.Context, t *terminal, c *client, w
 }
 
 // printCanceled says what a task was.
-func printCanceled(t *terminal, c operator.CanceledTask) {
+func printCanceled(t *terminal, c steer.CanceledTask) {
 	switch c.Stage {
-	case operator.StageEnded:
+	case steer.StageEnded:
 		status := describeStatus(task.Event{Status: task.Succeeded})
 		if c.Code != "" {
 			status = describeStatus(task.Event{Error: &task.Error{Code: c.Code}})
 		}
 		t.printf("%s  ended before (%s), nothing to cancel\n", taskCell(c.TaskID), status)
-	case operator.StageUnseen:
+	case steer.StageUnseen:
 		t.printf("%s  never seen; it is canceled if its request comes\n", taskCell(c.TaskID))
 		t.note("capstan: no request and no record of task %s; check the id", c.TaskID)
-	case operator.StageRunning:
+	case steer.StageRunning:
 		t.printf("%s  running, canceled; its workflow may run on\n", taskCell(c.TaskID))
-	case operator.StageQueued, operator.StageWaiting:
+	case steer.StageQueued, steer.StageWaiting:
 		t.printf("%s  %s, canceled\n", taskCell(c.TaskID), c.Stage)
 	}
 }

@@ -86,7 +86,7 @@ func (c *client) explain(ctx context.Context, err error) error {
 // shown in messages.
 func (c *client) url() string { return cmp.Or(c.nc.ConnectedUrlRedacted(), c.server) }
 
-// queue is the queue as package operator takes it.
+// queue is the queue for what the commands do with it.
 func (c *client) queue() operator.Queue { return operator.Queue{Conn: c.nc, JS: c.js, Config: c.cfg} }
 
 // nextPoll asks the worker that has a task when it polls the task's workflow again. It returns the zero time if none says so.

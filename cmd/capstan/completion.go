@@ -8,7 +8,8 @@ import (
 	kongcompletion "github.com/jotaen/kong-completion"
 	"github.com/posener/complete"
 
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/batch"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -48,9 +49,9 @@ func completeWord(parser *kong.Kong) bool {
 	}
 	command, err := kongcompletion.Command(parser, kongcompletion.WithPredictors(map[string]complete.Predictor{
 		"command": complete.PredictSet(names...),
-		"state":   predictNames(operator.ListedStates()),
+		"state":   predictNames(inspect.ListedStates()),
 		"code":    predictNames(task.Codes()),
-		"format":  predictNames([]operator.Format{operator.JSON, operator.JSONLines, operator.CSV}),
+		"format":  predictNames([]batch.Format{batch.JSON, batch.JSONLines, batch.CSV}),
 		"unknown": complete.PredictSet("fail", "resubmit"),
 	}))
 	if err != nil {

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
+	"github.com/capstan-worker/capstan/internal/operator/request"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -29,7 +30,7 @@ Examples:
 // Run shows the task. It returns an error if there is no trace of the task. An event that has expired and a large result
 // that cannot be fetched are only noted: the record is still worth showing. A task that failed is no error here.
 func (g *getCmd) Run(ctx context.Context, t *terminal) error {
-	if err := operator.CheckTaskID(g.Task); err != nil {
+	if err := request.CheckTaskID(g.Task); err != nil {
 		return usageError{err}
 	}
 	c, err := connect()
@@ -37,11 +38,11 @@ func (g *getCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer c.nc.Close()
-	found, err := c.queue().Find(ctx, g.Task, c.nextPoll)
+	found, err := inspect.Find(ctx, c.queue(), g.Task, c.nextPoll)
 	switch {
 	case err != nil:
 		return c.explain(ctx, err)
-	case found.State == operator.Unknown:
+	case found.State == inspect.Unknown:
 		return errNoTrace(g.Task)
 	case found.Record != nil && found.Record.State.Ended() && found.Event == nil:
 		t.note("the event has expired from the stream")
@@ -62,7 +63,7 @@ func errNoTrace(id string) error {
 }
 
 // shownTask is a task as people see it, or as awk does.
-type shownTask struct{ operator.Task }
+type shownTask struct{ inspect.Task }
 
 // print shows the task as a list of names and values. Values that the task does not have yet are left out. On a terminal,
 // times are followed by their distance from the request.
@@ -97,7 +98,7 @@ func (s shownTask) printState(t *terminal) {
 		t.row("code", string(s.Event.Error.Code))
 	case s.Record != nil && s.Record.State == task.Failed:
 		t.row("code", string(s.Record.ErrorCode))
-	case s.State == operator.Queued:
+	case s.State == inspect.Queued:
 		t.row("position", fmt.Sprint(s.Position))
 	case s.Record != nil && s.Record.WaitsFor != "":
 		t.row("reason", s.waits(room{}))
@@ -125,11 +126,11 @@ func (t *terminal) printRecord(rec task.Record) {
 // precedence. If it has expired, the code in the record is all that is left of it.
 func (s shownTask) describe() string {
 	switch {
-	case s.State == operator.Refused:
+	case s.State == inspect.Refused:
 		return "✗ refused: " + oneLine(string(s.Event.Error.Code), statusWidth)
 	case s.Event != nil:
 		return describeStatus(*s.Event)
-	case s.State == operator.Queued:
+	case s.State == inspect.Queued:
 		return fmt.Sprintf("queued, about %d in line", s.Position)
 	case s.Record != nil && s.Record.State == task.Failed:
 		return describeStatus(task.Event{Error: &task.Error{Code: s.Record.ErrorCode}})
@@ -142,7 +143,7 @@ func (s shownTask) describe() string {
 
 // waits says what a task with a record waits for.
 func (s shownTask) waits(r room) string {
-	return detailText(operator.Entry{WaitsFor: s.Record.WaitsFor, WaitsUntil: s.Record.WaitsUntil}, r)
+	return detailText(inspect.Entry{WaitsFor: s.Record.WaitsFor, WaitsUntil: s.Record.WaitsUntil}, r)
 }
 
 // printAnswer prints the result. For a failed task it prints the error and, if the agent sent anything, what it sent: that

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -52,7 +52,7 @@ func (l *listCmd) Run(ctx context.Context, t *terminal) error {
 	if l.Limit > 0 {
 		listing.Limit++ // to know whether there are more
 	}
-	entries, complete, err := c.queue().List(ctx, listing)
+	entries, complete, err := inspect.List(ctx, c.queue(), listing)
 	if err != nil {
 		return c.explain(ctx, err)
 	}
@@ -71,7 +71,7 @@ func (l *listCmd) Run(ctx context.Context, t *terminal) error {
 }
 
 // print prints the tasks.
-func (l *listCmd) print(t *terminal, entries []operator.Entry) error {
+func (l *listCmd) print(t *terminal, entries []inspect.Entry) error {
 	if !l.JSON {
 		for _, line := range listLines(entries, t.room()) {
 			t.printf("%s\n", line)
@@ -87,11 +87,11 @@ func (l *listCmd) print(t *terminal, entries []operator.Entry) error {
 }
 
 // listing checks the flags.
-func (l *listCmd) listing() (operator.Listing, error) {
-	f := operator.Listing{Batch: l.Batch, Host: l.Host, Since: l.Since, Limit: l.Limit}
+func (l *listCmd) listing() (inspect.Listing, error) {
+	f := inspect.Listing{Batch: l.Batch, Host: l.Host, Since: l.Since, Limit: l.Limit}
 	for _, name := range l.State {
-		f.States = append(f.States, operator.State(name))
-		if err := checkOneOf("--state", name, operator.ListedStates()); err != nil {
+		f.States = append(f.States, inspect.State(name))
+		if err := checkOneOf("--state", name, inspect.ListedStates()); err != nil {
 			return f, err
 		}
 	}
@@ -104,7 +104,7 @@ func (l *listCmd) listing() (operator.Listing, error) {
 		return f, fmt.Errorf("--since must be a duration above 0, such as 1h (got %v)", l.Since)
 	case l.Limit < 0:
 		return f, fmt.Errorf("--limit must be 0 or more (got %d)", l.Limit)
-	case len(f.Codes) > 0 && len(f.States) > 0 && !slices.Contains(f.States, operator.State(task.Failed)):
+	case len(f.Codes) > 0 && len(f.States) > 0 && !slices.Contains(f.States, inspect.State(task.Failed)):
 		return f, fmt.Errorf("--code needs --state failed, or no --state: only tasks that failed have a code")
 	}
 	return f, nil
@@ -146,7 +146,7 @@ const (
 
 // listLines returns a line for each task, with its parts aligned. A terminal that is not wide enough for all has no column for
 // the worker, a narrower one none for the batch either, and so on; the id and the state are always there.
-func listLines(entries []operator.Entry, r room) []string {
+func listLines(entries []inspect.Entry, r room) []string {
 	if !r.isTerminal() {
 		return plainListLines(entries)
 	}
@@ -169,7 +169,7 @@ func listLines(entries []operator.Entry, r room) []string {
 
 // plainListLines returns a line for each task, for programs: the time, the id, the state, the code, the batch, the host, the
 // worker, and what a task waits for or how long it ran. Only the last one may consist of several words.
-func plainListLines(entries []operator.Entry) []string {
+func plainListLines(entries []inspect.Entry) []string {
 	all := table{columns: make([]column, detailColumn+2)}
 	var r room
 	for _, e := range entries {
@@ -186,11 +186,11 @@ func plainListLines(entries []operator.Entry) []string {
 const longestState = 24
 
 // stateText is the state of a task, with the code of a failure.
-func stateText(e operator.Entry) string {
+func stateText(e inspect.Entry) string {
 	switch e.State {
-	case operator.State(task.Succeeded):
+	case inspect.State(task.Succeeded):
 		return "✓ succeeded"
-	case operator.State(task.Failed):
+	case inspect.State(task.Failed):
 		return oneLine("✗ "+string(e.Code), longestState)
 	default:
 		return "  " + printable(string(e.State))
@@ -198,7 +198,7 @@ func stateText(e operator.Entry) string {
 }
 
 // detailText is how long a task ran, or what it waits for.
-func detailText(e operator.Entry, r room) string {
+func detailText(e inspect.Entry, r room) string {
 	switch {
 	case e.WaitsFor != "" && !e.WaitsUntil.IsZero():
 		return fmt.Sprintf("waits for %s until %s", waitNames(e.WaitsFor), r.clock(e.WaitsUntil))

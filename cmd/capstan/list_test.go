@@ -8,17 +8,17 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // listed are tasks in several states, all of which changed at the same time of today, and the clock of that time.
-func listed() (entries []operator.Entry, at string) {
+func listed() (entries []inspect.Entry, at string) {
 	now := time.Now()
-	for _, e := range []operator.Entry{
-		{ID: "night-000017", State: operator.State(task.Failed), Code: task.StepLimit, Batch: "night", Host: "shop.example.com", Owner: "worker-6f9c7d5b4-x2x9z", SubmittedAt: now.Add(-90 * time.Second), FinishedAt: now},
-		{ID: "night-000018", State: operator.State(task.Waiting), Batch: "night", Host: "日本.example", Owner: "worker-6f9c7d5b4-x2x9z", WaitsFor: task.ForPlan},
-		{ID: "c4f0a8e2-7f1b-4c1e-9d53-3a1f0b6f2e11", State: operator.Queued},
+	for _, e := range []inspect.Entry{
+		{ID: "night-000017", State: inspect.State(task.Failed), Code: task.StepLimit, Batch: "night", Host: "shop.example.com", Owner: "worker-6f9c7d5b4-x2x9z", SubmittedAt: now.Add(-90 * time.Second), FinishedAt: now},
+		{ID: "night-000018", State: inspect.State(task.Waiting), Batch: "night", Host: "日本.example", Owner: "worker-6f9c7d5b4-x2x9z", WaitsFor: task.ForPlan},
+		{ID: "c4f0a8e2-7f1b-4c1e-9d53-3a1f0b6f2e11", State: inspect.Queued},
 	} {
 		e.ChangedAt = now
 		entries = append(entries, e)
@@ -55,9 +55,9 @@ HH:MM:SS  c4f0a8e2-7f1b-4c1e-9d53-3a1f0b6f2e11    queued`,
 
 func TestALongIDInAListIsWhole(t *testing.T) {
 	now, id := time.Now(), strings.Repeat("ord-1842.", 6)+"x"
-	entries := []operator.Entry{
-		{ID: id, State: operator.State(task.Succeeded), Batch: "night", ChangedAt: now},
-		{ID: "ord-1", State: operator.Queued, Batch: "night", ChangedAt: now},
+	entries := []inspect.Entry{
+		{ID: id, State: inspect.State(task.Succeeded), Batch: "night", ChangedAt: now},
+		{ID: "ord-1", State: inspect.Queued, Batch: "night", ChangedAt: now},
 	}
 	got := strings.Join(listLines(entries, room{columns: 60, rows: 24}), "\n")
 	want := strings.ReplaceAll(`ID
@@ -76,7 +76,7 @@ HH:MM:SS  ord-1    queued     night`, "HH:MM:SS", clock(now))
 func TestAListInAPipeIsForAwk(t *testing.T) {
 	entries, _ := listed()
 	long := strings.Repeat("long", 500)
-	entries = append(entries, operator.Entry{ID: "a b\x1b" + long, State: "succeeded", Batch: "日本 " + long, Host: long, ChangedAt: time.Now()})
+	entries = append(entries, inspect.Entry{ID: "a b\x1b" + long, State: "succeeded", Batch: "日本 " + long, Host: long, ChangedAt: time.Now()})
 	at := entries[0].ChangedAt.Local().Format(time.RFC3339)
 	want := [][]string{
 		{at, "night-000017", "failed", "step_limit", "night", "shop.example.com", "worker-6f9c7d5b4-x2x9z", "ran", "1m30s"},
@@ -95,8 +95,8 @@ func TestNoLineOfAListIsWiderThanTheTerminal(t *testing.T) {
 	entries, _ := listed()
 	evil := strings.Repeat("日本\u202e\x1b[2Jé👩‍🚀", 40)
 	for i := range 40 {
-		entries = append(entries, operator.Entry{
-			ID: evil[:i*7], State: operator.State(task.Failed), Code: task.Code(evil), Batch: evil[i:], Host: evil, Owner: evil,
+		entries = append(entries, inspect.Entry{
+			ID: evil[:i*7], State: inspect.State(task.Failed), Code: task.Code(evil), Batch: evil[i:], Host: evil, Owner: evil,
 			WaitsFor: task.WaitReason(evil), ChangedAt: time.Now().AddDate(0, 0, -i),
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/operator/steer"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -44,12 +45,12 @@ func (p *pauseCmd) Run(ctx context.Context, t *terminal) error {
 	defer c.nc.Close()
 	q := c.queue()
 	if p.For != nil {
-		if until, err = q.PauseUntil(ctx, *p.For); err != nil {
+		if until, err = steer.PauseUntil(ctx, q, *p.For); err != nil {
 			return c.explain(ctx, err)
 		}
 	}
 	pause := task.Pause{Reason: p.Reason, By: userName(), Until: until}
-	before, err := q.Pause(ctx, pause)
+	before, err := steer.Pause(ctx, q, pause)
 	if err != nil {
 		return c.explain(ctx, err)
 	}
@@ -113,7 +114,7 @@ func (*resumeCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer c.nc.Close()
-	p, err := c.queue().Resume(ctx)
+	p, err := steer.Resume(ctx, c.queue())
 	if err != nil {
 		return c.explain(ctx, err)
 	}

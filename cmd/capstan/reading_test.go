@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -202,7 +202,7 @@ func TestTheDocumentsNameWhatGetPrintsAsJSON(t *testing.T) {
 	if !ok {
 		t.Fatal("docs/messages.md does not say what capstan get prints")
 	}
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[operator.Task]()) {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[inspect.Task]()) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if !strings.Contains(members, "`"+name+"`") {
 			t.Errorf("got %q, want %s in it", members, name)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/redrive"
 )
 
 // redriveCmd runs failed tasks again, from their dead letters.
@@ -19,9 +19,9 @@ type redriveCmd struct {
 	Since time.Duration `placeholder:"DURATION" help:"Tasks that failed at most this long ago, for example 12h." group:"Which tasks:"`
 	Tasks []string      `name:"task" placeholder:"ID" help:"These tasks; may be repeated." group:"Which tasks:"`
 
-	Set  []operatorChange `name:"set" sep:"none" placeholder:"FIELD=VALUE" help:"Change a field of the requests, for example max_steps=120; the value is JSON, or otherwise a string. May be repeated."`
-	Rate perSecond        `placeholder:"N/m" help:"Send at most so many, for example 100/m; the units are s, m and h. Default: as fast as NATS takes them."`
-	Yes  bool             `help:"Send them. Without it, only what would be sent is printed."`
+	Set  []changeFlag `name:"set" sep:"none" placeholder:"FIELD=VALUE" help:"Change a field of the requests, for example max_steps=120; the value is JSON, or otherwise a string. May be repeated."`
+	Rate perSecond    `placeholder:"N/m" help:"Send at most so many, for example 100/m; the units are s, m and h. Default: as fast as NATS takes them."`
+	Yes  bool         `help:"Send them. Without it, only what would be sent is printed."`
 }
 
 // Help is printed below the flags.
@@ -37,12 +37,12 @@ Examples:
   capstan redrive --host shop.example.com --since 12h --rate 100/m --yes`
 }
 
-// operatorChange is a flag with a field and its new value.
-type operatorChange struct{ operator.Change }
+// changeFlag is a flag with a field and its new value.
+type changeFlag struct{ redrive.Change }
 
 // UnmarshalText reads the flag. Kong adds the name of the flag to its errors.
-func (c *operatorChange) UnmarshalText(text []byte) (err error) {
-	c.Change, err = operator.ParseChange(string(text))
+func (c *changeFlag) UnmarshalText(text []byte) (err error) {
+	c.Change, err = redrive.ParseChange(string(text))
 	return err
 }
 
@@ -63,7 +63,7 @@ func (p *perSecond) UnmarshalText(text []byte) error {
 
 // Run prints what would be sent, and sends it if that is asked for.
 func (cmd *redriveCmd) Run(ctx context.Context, t *terminal) error {
-	filter := operator.RedriveFilter{Codes: cmd.Codes, Hosts: cmd.Hosts, Tasks: cmd.Tasks, Batch: cmd.Batch, Since: cmd.Since}
+	filter := redrive.Filter{Codes: cmd.Codes, Hosts: cmd.Hosts, Tasks: cmd.Tasks, Batch: cmd.Batch, Since: cmd.Since}
 	switch {
 	case cmd.Since < 0:
 		return usageError{fmt.Errorf("--since must be a duration above 0, such as 12h (got %v)", cmd.Since)}
@@ -80,11 +80,11 @@ func (cmd *redriveCmd) Run(ctx context.Context, t *terminal) error {
 	defer c.nc.Close()
 	ctx, stop := c.whileConnected(ctx)
 	defer stop()
-	changes := make([]operator.Change, len(cmd.Set))
+	changes := make([]redrive.Change, len(cmd.Set))
 	for i, set := range cmd.Set {
 		changes[i] = set.Change
 	}
-	plan, err := c.queue().PlanRedrive(ctx, filter, changes)
+	plan, err := redrive.NewPlan(ctx, c.queue(), filter, changes)
 	if err != nil {
 		return c.explain(ctx, err)
 	}
@@ -96,7 +96,7 @@ func (cmd *redriveCmd) Run(ctx context.Context, t *terminal) error {
 }
 
 // print prints how many tasks are run again by code and host, and how many are left out and why.
-func (cmd *redriveCmd) print(t *terminal, plan *operator.Redrive) {
+func (cmd *redriveCmd) print(t *terminal, plan *redrive.Plan) {
 	type kind struct{ code, host string }
 	kinds, names := map[string]int{}, map[string]kind{}
 	for _, task := range plan.Tasks {
@@ -120,8 +120,8 @@ func (cmd *redriveCmd) print(t *terminal, plan *operator.Redrive) {
 }
 
 // printLeftOut prints why tasks are left out, with one of each reason.
-func (*redriveCmd) printLeftOut(t *terminal, all []operator.LeftOut) {
-	reasons, first := map[operator.Reason]int{}, map[operator.Reason]string{}
+func (*redriveCmd) printLeftOut(t *terminal, all []redrive.LeftOut) {
+	reasons, first := map[redrive.Reason]int{}, map[redrive.Reason]string{}
 	for _, each := range all {
 		reasons[each.Why]++
 		if first[each.Why] == "" {
@@ -145,7 +145,7 @@ func orUnknown(text string) string {
 }
 
 // send sends the requests and says how many are stored.
-func (cmd *redriveCmd) send(ctx context.Context, t *terminal, c *client, plan *operator.Redrive) error {
+func (cmd *redriveCmd) send(ctx context.Context, t *terminal, c *client, plan *redrive.Plan) error {
 	bar := newProgress(t, "sending")
 	counts, err := plan.Send(ctx, float64(cmd.Rate), bar.show)
 	bar.clear()

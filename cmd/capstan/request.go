@@ -8,7 +8,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/request"
 )
 
 // fields are the flags for the fields of a request, and its JSON. The request has no field for a flag that
@@ -67,14 +67,14 @@ func (f fields) encode() ([]byte, error) {
 		}
 		f.SecretValues[s.name] = s.value
 	}
-	var request bytes.Buffer
-	encoder := json.NewEncoder(&request)
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
 	// A prompt that contains < or & is sent as it was typed.
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(f); err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
-	data := bytes.TrimSpace(request.Bytes())
+	data := bytes.TrimSpace(encoded.Bytes())
 	// omitempty leaves out every flag that was not given.
 	if string(data) == "{}" {
 		return nil, nil
@@ -94,7 +94,7 @@ func (j *jsonText) UnmarshalText(text []byte) error {
 		if err != nil {
 			return err
 		}
-		text = operator.WithoutBOM(data)
+		text = request.WithoutBOM(data)
 	}
 	if !json.Valid(text) {
 		return errors.New("must be JSON, or @FILE")

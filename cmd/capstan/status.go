@@ -9,7 +9,7 @@ import (
 
 	"github.com/fatih/color"
 
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
 )
 
 // refreshTime is the time between two looks of status --watch.
@@ -41,7 +41,7 @@ func (s *statusCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer c.nc.Close()
-	view := c.queue().View(s.Batch)
+	view := inspect.NewView(c.queue(), s.Batch)
 	if !s.Watch {
 		status, err := view.Status(ctx)
 		if err != nil {
@@ -55,7 +55,7 @@ func (s *statusCmd) Run(ctx context.Context, t *terminal) error {
 }
 
 // watch shows the status until ctx ends. A look that fails is noted, and the next one may succeed: NATS may be away.
-func (s *statusCmd) watch(ctx context.Context, t *terminal, c *client, view *operator.View) error {
+func (s *statusCmd) watch(ctx context.Context, t *terminal, c *client, view *inspect.View) error {
 	shown := &screen{t: t, redraws: t.redraws() && !s.JSON}
 	tick := time.NewTicker(refreshTime)
 	defer tick.Stop()
@@ -83,7 +83,7 @@ func (s *statusCmd) watch(ctx context.Context, t *terminal, c *client, view *ope
 }
 
 // print prints a status.
-func (s *statusCmd) print(t *terminal, status operator.Status, shown *screen) error {
+func (s *statusCmd) print(t *terminal, status inspect.Status, shown *screen) error {
 	switch {
 	case s.JSON && s.Watch:
 		return t.printJSONLine(status)

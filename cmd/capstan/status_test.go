@@ -13,25 +13,26 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"github.com/capstan-worker/capstan/internal/fleet"
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/forecast"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // crowded is a status with more than fits on a screen.
-func crowded() operator.Status {
+func crowded() inspect.Status {
 	now := time.Now()
-	s := operator.Status{
+	s := inspect.Status{
 		At: now, Batch: strings.Repeat("b", 64), Queued: 200_000, QueuedAtLeast: true, Waiting: 12, Submitting: 3, Running: 10, Succeeded: 900_000, Failed: 5000,
 		WaitsFor:     map[task.WaitReason]int{task.ForPlan: 7, task.ForRate: 2, "": 3},
-		FailedByCode: map[task.Code]int{}, PerMinute: 123.456, Done: operator.Estimate{At: now.Add(5 * time.Hour), From: now.Add(4 * time.Hour), To: now.Add(80 * time.Hour)},
-		Limit: operator.LimitUse{InFlight: 25, Plan: 25, Held: 25, Reason: strings.Repeat("long ", 100)},
+		FailedByCode: map[task.Code]int{}, PerMinute: 123.456, Done: forecast.Estimate{At: now.Add(5 * time.Hour), From: now.Add(4 * time.Hour), To: now.Add(80 * time.Hour)},
+		Limit: inspect.LimitUse{InFlight: 25, Plan: 25, Held: 25, Reason: strings.Repeat("long ", 100)},
 	}
 	for i, code := range task.Codes() {
 		s.FailedByCode[code] = i
 	}
 	for i := range 100 {
 		s.Workers = append(s.Workers, fleet.Status{Worker: fmt.Sprint("worker-", i), Version: "v1.2.3", InProgress: 3, Running: 2})
-		s.Pauses = append(s.Pauses, operator.PausedBy{By: "worker", Reason: strings.Repeat("no credits ", 20)})
+		s.Pauses = append(s.Pauses, inspect.PausedBy{By: "worker", Reason: strings.Repeat("no credits ", 20)})
 		s.Notes = append(s.Notes, strings.Repeat("missing ", 50))
 	}
 	return s
@@ -85,12 +86,12 @@ func TestAStatusInAPipeIsForAwk(t *testing.T) {
 
 func TestALongReasonOfAPauseIsShownWhole(t *testing.T) {
 	reason := "the shop is being updated, and its prices are wrong until then"
-	s := operator.Status{At: time.Now(), Pauses: []operator.PausedBy{
-		{By: operator.ByOperator, Operator: "ada", Reason: reason, Until: time.Now().AddDate(0, 0, 2)},
+	s := inspect.Status{At: time.Now(), Pauses: []inspect.PausedBy{
+		{By: inspect.ByOperator, Operator: "ada", Reason: reason, Until: time.Now().AddDate(0, 0, 2)},
 		{By: strings.Repeat("worker-6f9c7d5b4-x2x9z, ", 20), Reason: "paused until 2026-11-26T02:00:00Z: no_credits: the account has no credits"},
 	}}
 	got := strings.Join(strings.Fields(strings.Join(statusLines(s, room{columns: 80, rows: 24}), "\n")), " ")
-	for _, want := range []string{"paused paused by ada until " + operator.Clock(s.Pauses[0].Until, s.At) + ": " + reason, "x2x9z,…: " + s.Pauses[1].Reason + " workers"} {
+	for _, want := range []string{"paused paused by ada until " + inspect.Clock(s.Pauses[0].Until, s.At) + ": " + reason, "x2x9z,…: " + s.Pauses[1].Reason + " workers"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %s\nwant %q in it", got, want)
 		}
@@ -98,18 +99,18 @@ func TestALongReasonOfAPauseIsShownWhole(t *testing.T) {
 }
 
 func TestAStatusSaysWhatIsNotKnown(t *testing.T) {
-	for want, s := range map[string]operator.Status{
+	for want, s := range map[string]inspect.Status{
 		"there are no tasks":                                         {},
 		"no task of this batch is known":                             {Batch: "b"},
 		"all have ended":                                             {Succeeded: 1},
-		"unknown: no worker answers":                                 {Queued: 1, Done: operator.Estimate{Unknown: "no worker answers"}},
+		"unknown: no worker answers":                                 {Queued: 1, Done: forecast.Estimate{Unknown: "no worker answers"}},
 		"unknown: too few tasks have ended":                          {Queued: 1},
 		"not known yet: no worker has run":                           {},
 		"none answers":                                               {},
-		"3 of 25 tasks in progress":                                  {Limit: operator.LimitUse{InFlight: 25, Held: 3}},
-		"10 of 10 tasks in progress, plan 25 (the API refused more)": {Limit: operator.LimitUse{InFlight: 10, Held: 10, Plan: 25, Reason: "the API refused more"}},
+		"3 of 25 tasks in progress":                                  {Limit: inspect.LimitUse{InFlight: 25, Held: 3}},
+		"10 of 10 tasks in progress, plan 25 (the API refused more)": {Limit: inspect.LimitUse{InFlight: 10, Held: 10, Plan: 25, Reason: "the API refused more"}},
 		"0.5 tasks a minute":                                         {PerMinute: 0.5},
-		"paused      paused by ada: wrong prices":                    {Pauses: []operator.PausedBy{{By: "operator", Operator: "ada", Reason: "wrong prices"}}},
+		"paused      paused by ada: wrong prices":                    {Pauses: []inspect.PausedBy{{By: "operator", Operator: "ada", Reason: "wrong prices"}}},
 	} {
 		s.At = time.Now()
 		if got := strings.Join(statusLines(s, room{columns: 80, rows: 24}), "\n"); !strings.Contains(got, want) {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/fleet"
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
 )
 
 const (
@@ -19,14 +19,14 @@ const (
 
 // statusRows are the rows of a status.
 type statusRows struct {
-	operator.Status
+	inspect.Status
 	room  room
 	lines []string
 }
 
 // statusLines is a status on one screen of a terminal: in a small one some workers are left out. For awk, it has a line for
 // each fact, which begins with its name, and nothing is left out.
-func statusLines(s operator.Status, r room) []string {
+func statusLines(s inspect.Status, r room) []string {
 	for workers := len(s.Workers); ; workers-- {
 		if r.isTerminal() {
 			workers = min(workers, r.rows)
@@ -123,9 +123,9 @@ func (s *statusRows) pauses() {
 }
 
 // whyPaused says why nothing is submitted and, unless it is an operator's pause, on which workers.
-func (s *statusRows) whyPaused(p operator.PausedBy) string {
+func (s *statusRows) whyPaused(p inspect.PausedBy) string {
 	switch text := p.Text(s.At); {
-	case p.By == operator.ByOperator:
+	case p.By == inspect.ByOperator:
 		return text
 	case s.room.isTerminal():
 		return oneLine(p.By, pauserWidth) + ": " + text
@@ -135,7 +135,7 @@ func (s *statusRows) whyPaused(p operator.PausedBy) string {
 }
 
 // waitingText is how many tasks wait, where, and for what.
-func waitingText(s operator.Status) string {
+func waitingText(s inspect.Status) string {
 	text := fmt.Sprint(s.Queued + s.Waiting)
 	if s.QueuedAtLeast {
 		text += " or more"
@@ -152,7 +152,7 @@ func waitingText(s operator.Status) string {
 }
 
 // submittingText names the tasks that are being submitted, if there are any.
-func submittingText(s operator.Status) string {
+func submittingText(s inspect.Status) string {
 	if s.Submitting == 0 {
 		return ""
 	}
@@ -160,7 +160,7 @@ func submittingText(s operator.Status) string {
 }
 
 // rateText is how many tasks end in a minute.
-func rateText(s operator.Status) string {
+func rateText(s inspect.Status) string {
 	switch {
 	case s.PerMinute == 0:
 		return "unknown: too few tasks have ended lately"
@@ -172,7 +172,7 @@ func rateText(s operator.Status) string {
 }
 
 // doneText is when all will have ended.
-func doneText(s operator.Status) string {
+func doneText(s inspect.Status) string {
 	ended := s.Succeeded + s.Failed
 	switch {
 	case s.Open() == 0 && ended == 0 && s.Batch != "":
@@ -184,7 +184,7 @@ func doneText(s operator.Status) string {
 	case s.Open() == 0:
 		return "all have ended"
 	case s.Done.IsKnown():
-		return fmt.Sprintf("at %s, in %s (between %s and %s)", operator.Clock(s.Done.At, s.At), roughly(s.Done.At.Sub(s.At)), operator.Clock(s.Done.From, s.At), operator.Clock(s.Done.To, s.At))
+		return fmt.Sprintf("at %s, in %s (between %s and %s)", inspect.Clock(s.Done.At, s.At), roughly(s.Done.At.Sub(s.At)), inspect.Clock(s.Done.From, s.At), inspect.Clock(s.Done.To, s.At))
 	default:
 		return "unknown: " + s.Done.Unknown
 	}
@@ -203,7 +203,7 @@ func roughly(d time.Duration) string {
 }
 
 // limitText is how many tasks the workers hold, and may hold.
-func limitText(l operator.LimitUse) string {
+func limitText(l inspect.LimitUse) string {
 	switch {
 	case l.InFlight == 0:
 		return "not known yet: no worker has run"

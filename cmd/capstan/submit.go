@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/app"
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/request"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -91,33 +91,33 @@ func (s *submitCmd) input(stdin io.Reader) (input, error) {
 	case s.WaitTimeout > 0 && !s.Wait && s.Canary == 0:
 		return input{}, errors.New("--wait-timeout has no effect without --wait: add --wait")
 	}
-	request, err := s.encode()
+	text, err := s.encode()
 	switch {
 	case err != nil:
 		return input{}, err
-	case request != nil && s.File != "":
+	case text != nil && s.File != "":
 		return input{}, errors.New("-f cannot be combined with other flags of the request, or with a prompt")
-	case request != nil:
-		return s.inBatch(request)
+	case text != nil:
+		return s.inBatch(text)
 	}
 	if err := s.check(); err != nil {
 		return input{}, err
 	}
 	if s.File != "" && s.File != "-" {
-		request, err = os.ReadFile(s.File)
-		return input{s.File, operator.WithoutBOM(request)}, err
+		text, err = os.ReadFile(s.File)
+		return input{s.File, request.WithoutBOM(text)}, err
 	}
 	if stdin == nil {
 		return input{}, errNoRequest
 	}
-	request, err = io.ReadAll(stdin)
+	text, err = io.ReadAll(stdin)
 	if err != nil {
 		return input{}, fmt.Errorf("read the request from standard input: %w", err)
 	}
-	if len(request) == 0 {
+	if len(text) == 0 {
 		return input{}, errNoRequest
 	}
-	return input{"standard input", operator.WithoutBOM(request)}, nil
+	return input{"standard input", request.WithoutBOM(text)}, nil
 }
 
 // errNoRequest shows how to give a request, because a user who runs capstan submit alone most likely wants
@@ -127,7 +127,7 @@ var errNoRequest = errors.New(`no request: try capstan submit --url https://exam
 // wait publishes the request, waits for the event that answers it, and prints the event. It returns
 // errTaskFailed if the task failed. --wait-timeout also bounds the publishing. When it ends, the task keeps
 // running.
-func (s *submitCmd) wait(ctx context.Context, t *terminal, c *client, request []byte) error {
+func (s *submitCmd) wait(ctx context.Context, t *terminal, c *client, text []byte) error {
 	if s.WaitTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.WaitTimeout)
@@ -140,7 +140,7 @@ func (s *submitCmd) wait(ctx context.Context, t *terminal, c *client, request []
 	if err != nil {
 		return withinTime(ctx, err)
 	}
-	p, err := c.publish(ctx, request)
+	p, err := c.publish(ctx, text)
 	if err != nil {
 		return withinTime(ctx, err)
 	}

@@ -10,7 +10,8 @@ import (
 	"strings"
 
 	"github.com/capstan-worker/capstan/internal/app"
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/batch"
+	"github.com/capstan-worker/capstan/internal/operator/send"
 )
 
 // isBatch reports whether the input is a batch, and not one request that is sent unchanged.
@@ -18,25 +19,25 @@ func (s *submitCmd) isBatch(in input) bool {
 	if in.name == "" {
 		return false
 	}
-	if s.Batch != "" || s.Template != "" || s.Report != "" || s.Canary > 0 || s.Format != "" && s.Format != operator.JSON {
+	if s.Batch != "" || s.Template != "" || s.Report != "" || s.Canary > 0 || s.Format != "" && s.Format != batch.JSON {
 		return true
 	}
-	return s.Format == "" && operator.Recognize(operator.File{Name: in.name, Data: in.data}) != operator.JSON
+	return s.Format == "" && batch.Recognize(batch.File{Name: in.name, Data: in.data}) != batch.JSON
 }
 
 // read returns the requests of the input.
-func (s *submitCmd) read(cfg app.Config, in input) (*operator.Batch, error) {
+func (s *submitCmd) read(cfg app.Config, in input) (*batch.Batch, error) {
 	if s.Report != "" && !s.Wait {
 		return nil, errors.New("--report has no effect without --wait: add --wait")
 	}
-	f := operator.File{Name: in.name, Data: in.data, Format: s.Format, Batch: s.Batch, TemplateName: s.Template}
+	f := batch.File{Name: in.name, Data: in.data, Format: s.Format, Batch: s.Batch, TemplateName: s.Template}
 	if s.Template != "" {
 		var err error
 		if f.Template, err = os.ReadFile(s.Template); err != nil {
 			return nil, fmt.Errorf("--template: %w", err)
 		}
 	}
-	return operator.Read(f, cfg)
+	return batch.Read(f, cfg)
 }
 
 // batchRun is one run of submit with a batch.
@@ -44,14 +45,14 @@ type batchRun struct {
 	*submitCmd
 	t       *terminal
 	c       *client
-	batch   *operator.Batch
-	sub     *operator.Submission
-	results *operator.Results // nil if nothing is waited for
+	batch   *batch.Batch
+	sub     *batch.Submission
+	results *batch.Results // nil if nothing is waited for
 }
 
 // runBatch checks all requests, and then sends and follows them.
 func (s *submitCmd) runBatch(ctx context.Context, t *terminal, cfg app.Config, in input) error {
-	batch, err := s.read(cfg, in)
+	b, err := s.read(cfg, in)
 	if err != nil {
 		return usageError{forTerminal(err)}
 	}
@@ -62,14 +63,14 @@ func (s *submitCmd) runBatch(ctx context.Context, t *terminal, cfg app.Config, i
 	defer c.nc.Close()
 	ctx, stop := c.whileConnected(ctx)
 	defer stop()
-	run := &batchRun{submitCmd: s, t: t, c: c, batch: batch}
+	run := &batchRun{submitCmd: s, t: t, c: c, batch: b}
 	if err := run.prepare(ctx); err != nil {
 		return err
 	}
 	if s.Report == "" {
 		return run.run(ctx)
 	}
-	report, err := operator.OpenReport(s.Report)
+	report, err := batch.OpenReport(s.Report)
 	if err != nil {
 		return usageError{err}
 	}
@@ -99,8 +100,8 @@ func forTerminal(err error) error {
 
 // prepare looks at what was sent before, and begins to follow the events if they are waited for.
 func (r *batchRun) prepare(ctx context.Context) (err error) {
-	r.sub, err = r.c.queue().Prepare(ctx, r.batch)
-	if _, wrong := errors.AsType[*operator.MistakesError](err); wrong {
+	r.sub, err = batch.Prepare(ctx, r.c.queue(), r.batch)
+	if _, wrong := errors.AsType[*batch.MistakesError](err); wrong {
 		return usageError{forTerminal(err)}
 	}
 	if ctx.Err() != nil {
@@ -195,9 +196,9 @@ func (r *batchRun) send(ctx context.Context, n int) error {
 var errInterrupted = errors.New("interrupted")
 
 // await waits for the first n tasks.
-func (r *batchRun) await(ctx context.Context, n int) (operator.Tally, error) {
+func (r *batchRun) await(ctx context.Context, n int) (batch.Tally, error) {
 	bar := newProgress(r.t, "waiting for tasks")
-	err := r.results.Wait(ctx, n, func(tally operator.Tally) { bar.show(tally.Ended, tally.All) })
+	err := r.results.Wait(ctx, n, func(tally batch.Tally) { bar.show(tally.Ended, tally.All) })
 	bar.clear()
 	tally := r.results.Tally(n)
 	if err == nil {
@@ -223,7 +224,7 @@ func (r *batchRun) batchName() string {
 }
 
 // countsText says how far a batch has come into the queue.
-func countsText(c operator.Counts) string {
+func countsText(c send.Counts) string {
 	were := "were"
 	if c.Before == 1 {
 		were = "was"
@@ -239,7 +240,7 @@ func countsText(c operator.Counts) string {
 }
 
 // tallyText says how tasks ended: "18 of 20 have ended: 15 succeeded, 3 failed (timeout 2, agent_failed 1)".
-func tallyText(t operator.Tally) string {
+func tallyText(t batch.Tally) string {
 	text := fmt.Sprintf("%d of %d have ended: %d succeeded, %d failed", t.Ended, t.All, t.Succeeded, t.Failed)
 	if t.Failed > 0 {
 		text += " (" + codesText(t.Codes) + ")"

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/send"
 )
 
 // folderOf returns a folder with these files: names and contents in turn.
@@ -108,7 +108,7 @@ func TestABatchIsSentOnceHoweverOftenItIsSubmitted(t *testing.T) {
 }
 
 func TestCountsAreWholeSentences(t *testing.T) {
-	if got, want := countsText(operator.Counts{Stored: 2, Before: 1, Unsent: 3}), "2 stored, 1 was there before, 3 not sent"; got != want {
+	if got, want := countsText(send.Counts{Stored: 2, Before: 1, Unsent: 3}), "2 stored, 1 was there before, 3 not sent"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

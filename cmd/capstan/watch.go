@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
+	"github.com/capstan-worker/capstan/internal/operator/request"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -96,7 +98,7 @@ func (w *watchCmd) check() (err error) {
 		return errors.New("--until-done needs --batch NAME: it ends when the batch is done")
 	}
 	for _, id := range w.Task {
-		if err := operator.CheckTaskID(id); err != nil {
+		if err := request.CheckTaskID(id); err != nil {
 			return fmt.Errorf("--task: %w", err)
 		}
 	}
@@ -130,7 +132,7 @@ func (w *watchCmd) toTheEnd(ctx context.Context, t *terminal, c *client) error {
 		}
 		return c.explain(ctx, err)
 	}
-	end, err := c.queue().FollowBatch(ctx, w.Batch, from, note)
+	end, err := inspect.FollowBatch(ctx, c.queue(), w.Batch, from, note)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

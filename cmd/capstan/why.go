@@ -3,7 +3,8 @@ package main
 import (
 	"context"
 
-	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
+	"github.com/capstan-worker/capstan/internal/operator/request"
 )
 
 // whyCmd says why a task waits, runs or has failed.
@@ -23,7 +24,7 @@ Example:
 
 // Run prints the sentences. It fails if there is no trace of the task.
 func (w *whyCmd) Run(ctx context.Context, t *terminal) error {
-	if err := operator.CheckTaskID(w.Task); err != nil {
+	if err := request.CheckTaskID(w.Task); err != nil {
 		return usageError{err}
 	}
 	c, err := connect()
@@ -31,11 +32,11 @@ func (w *whyCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer c.nc.Close()
-	text, found, err := c.queue().Why(ctx, w.Task, c.nextPoll)
+	text, found, err := inspect.Why(ctx, c.queue(), w.Task, c.nextPoll)
 	if err != nil {
 		return c.explain(ctx, err)
 	}
-	if found.State == operator.Unknown {
+	if found.State == inspect.Unknown {
 		return errNoTrace(w.Task)
 	}
 	t.paragraph(text)

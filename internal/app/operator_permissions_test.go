@@ -12,6 +12,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/redrive"
 	"github.com/capstan-worker/capstan/internal/publisher"
 )
 
@@ -110,7 +111,7 @@ func (g *guarded) plansToRedriveALargeRequest(js jetstream.JetStream) {
 		t.Fatal(err)
 	}
 	q := operator.Queue{Conn: js.Conn(), JS: js, Config: cfg}
-	plan, err := q.PlanRedrive(t.Context(), operator.RedriveFilter{Tasks: []string{"large"}}, nil)
+	plan, err := redrive.NewPlan(t.Context(), q, redrive.Filter{Tasks: []string{"large"}}, nil)
 	if err != nil || len(plan.Tasks) != 1 || len(plan.LeftOut) != 0 {
 		t.Errorf("got %+v, %v, want the large request", plan, err)
 	}

@@ -13,6 +13,10 @@ import (
 	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/batch"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
+	"github.com/capstan-worker/capstan/internal/operator/redrive"
+	"github.com/capstan-worker/capstan/internal/operator/steer"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -32,7 +36,7 @@ func (g *guarded) commands() map[string]toolCommand {
 		"capstan watch":              readsEvents,
 		"capstan watch --until-done": followsABatch,
 		"capstan list": func(ctx context.Context, q operator.Queue) error {
-			_, _, err := q.List(ctx, operator.Listing{})
+			_, _, err := inspect.List(ctx, q, inspect.Listing{})
 			return err
 		},
 		"capstan get":     finds,
@@ -73,12 +77,12 @@ func (g *guarded) prepareCommands() *worker {
 }
 
 // batch returns n requests of a batch.
-func (g *guarded) batch(name string, n int, q operator.Queue) (*operator.Batch, error) {
+func (g *guarded) batch(name string, n int, q operator.Queue) (*batch.Batch, error) {
 	var lines []string
 	for i := range n {
 		lines = append(lines, string(g.request(fmt.Sprint(name, i), done)))
 	}
-	return operator.Read(operator.File{Name: "a.jsonl", Data: []byte(strings.Join(lines, "\n")), Format: operator.JSONLines, Batch: name}, q.Config)
+	return batch.Read(batch.File{Name: "a.jsonl", Data: []byte(strings.Join(lines, "\n")), Format: batch.JSONLines, Batch: name}, q.Config)
 }
 
 // submitsAFile looks for few tasks, which is done one by one, and for many, and sends the few.
@@ -88,7 +92,7 @@ func (g *guarded) submitsAFile(ctx context.Context, q operator.Queue) error {
 		if err != nil {
 			return err
 		}
-		sub, err := q.Prepare(ctx, b)
+		sub, err := batch.Prepare(ctx, q, b)
 		if err != nil {
 			return err
 		}
@@ -112,7 +116,7 @@ func (g *guarded) submitsAndFollows(name string, look bool) toolCommand {
 		if err != nil {
 			return err
 		}
-		sub, err := q.Prepare(ctx, b)
+		sub, err := batch.Prepare(ctx, q, b)
 		if err != nil {
 			return err
 		}
@@ -137,8 +141,8 @@ func readsEvents(ctx context.Context, q operator.Queue) error {
 }
 
 func followsABatch(ctx context.Context, q operator.Queue) error {
-	end, err := q.FollowBatch(ctx, "night", jetstream.OrderedConsumerConfig{}, func(operator.Event) {})
-	if err == nil && (end != operator.BatchEnd{Tasks: 1}) {
+	end, err := inspect.FollowBatch(ctx, q, "night", jetstream.OrderedConsumerConfig{}, func(operator.Event) {})
+	if err == nil && (end != inspect.BatchEnd{Tasks: 1}) {
 		err = fmt.Errorf("got %+v, want one task that succeeded", end)
 	}
 	return err
@@ -150,8 +154,8 @@ func finds(ctx context.Context, q operator.Queue) error {
 		status, _, _ := fleet.Task(ctx, q.Conn, id)
 		return status.NextPoll
 	}
-	for id, want := range map[string]operator.State{"runs": "running", "ended": "succeeded", "TASKS-4": operator.Refused, "nobody": operator.Unknown} {
-		if found, err := q.Find(ctx, id, nextPoll); err != nil || found.State != want {
+	for id, want := range map[string]inspect.State{"runs": "running", "ended": "succeeded", "TASKS-4": inspect.Refused, "nobody": inspect.Unknown} {
+		if found, err := inspect.Find(ctx, q, id, nextPoll); err != nil || found.State != want {
 			return fmt.Errorf("task %s: got %s, %w, want %s", id, found.State, err, want)
 		}
 	}
@@ -159,7 +163,7 @@ func finds(ctx context.Context, q operator.Queue) error {
 }
 
 func explains(ctx context.Context, q operator.Queue) error {
-	text, _, err := q.Why(ctx, "runs", nil)
+	text, _, err := inspect.Why(ctx, q, "runs", nil)
 	if err == nil && !strings.HasPrefix(text, "runs has run since ") {
 		err = fmt.Errorf("got %s, want since when it runs", text)
 	}
@@ -168,8 +172,8 @@ func explains(ctx context.Context, q operator.Queue) error {
 
 // seesStatus reads the status of everything, and of a batch. What it may not read is only a note.
 func seesStatus(ctx context.Context, q operator.Queue) error {
-	for _, batch := range []string{"", "night"} {
-		s, err := q.View(batch).Status(ctx)
+	for _, name := range []string{"", "night"} {
+		s, err := inspect.NewView(q, name).Status(ctx)
 		if err != nil || len(s.Notes) > 0 || len(s.Workers) != 1 {
 			return fmt.Errorf("got %w, the notes %q and the workers %+v, want no notes and one", err, s.Notes, s.Workers)
 		}
@@ -178,30 +182,30 @@ func seesStatus(ctx context.Context, q operator.Queue) error {
 }
 
 func (*guarded) cancels(ctx context.Context, q operator.Queue) error {
-	_, err := q.Cancel(ctx, []string{"unwanted"}, task.Cancellation{By: "ada"})
-	_, batchErr := q.CancelBatch(ctx, "unwanted", task.Cancellation{By: "ada"})
+	_, err := steer.Cancel(ctx, q, []string{"unwanted"}, task.Cancellation{By: "ada"})
+	_, batchErr := steer.CancelBatch(ctx, q, "unwanted", task.Cancellation{By: "ada"})
 	return errors.Join(err, batchErr)
 }
 
 // pauses pauses, and then resumes as somebody else.
 func (g *guarded) pauses(ctx context.Context, q operator.Queue) error {
-	until, err := q.PauseUntil(ctx, time.Hour)
+	until, err := steer.PauseUntil(ctx, q, time.Hour)
 	if err != nil {
 		return err
 	}
-	if _, err := q.Pause(ctx, task.Pause{Until: until}); err != nil {
+	if _, err := steer.Pause(ctx, q, task.Pause{Until: until}); err != nil {
 		return err
 	}
-	_, err = g.queue(g.js).Resume(ctx)
+	_, err = steer.Resume(ctx, g.queue(g.js))
 	return err
 }
 
 // resumes resumes after somebody else has paused.
 func (g *guarded) resumes(ctx context.Context, q operator.Queue) error {
-	if _, err := g.queue(g.js).Pause(ctx, task.Pause{}); err != nil {
+	if _, err := steer.Pause(ctx, g.queue(g.js), task.Pause{}); err != nil {
 		return err
 	}
-	p, err := q.Resume(ctx)
+	p, err := steer.Resume(ctx, q)
 	if err == nil && p == nil {
 		err = errors.New("got no pause, want the one that was ended")
 	}
@@ -209,7 +213,7 @@ func (g *guarded) resumes(ctx context.Context, q operator.Queue) error {
 }
 
 func redrives(ctx context.Context, q operator.Queue) error {
-	plan, err := q.PlanRedrive(ctx, operator.RedriveFilter{Tasks: []string{"failed"}}, nil)
+	plan, err := redrive.NewPlan(ctx, q, redrive.Filter{Tasks: []string{"failed"}}, nil)
 	if err != nil || len(plan.Tasks) != 1 {
 		return fmt.Errorf("got %+v, %w, want the task that failed", plan, err)
 	}

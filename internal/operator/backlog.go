@@ -3,13 +3,10 @@ package operator
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
@@ -21,68 +18,24 @@ const (
 	requestChunk = 2_000
 )
 
-// line is the state of the stream of requests and of the consumer that all workers share.
-type line struct {
-	created   time.Time // the stream
-	last      uint64    // sequence of the newest request
-	delivered uint64    // of the newest one that a worker has taken
-	queued    int       // requests that no worker has taken
-	held      int       // requests that workers have taken, whose tasks have not ended
-	most      int       // of these; 0: not known, for the consumer does not exist
-	now       time.Time // by the server's clock
-}
-
-// line asks for the state of the stream of requests.
-func (q Queue) line(ctx context.Context) (line, error) {
-	asking, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	name := q.Config.Request.Stream
-	stream, err := q.stream(asking, "stream", name, name)
-	if err != nil {
-		return line{}, err
-	}
-	info := stream.CachedInfo()
-	l := line{created: info.Created, last: info.State.LastSeq, delivered: max(info.State.FirstSeq, 1) - 1, queued: number(info.State.Msgs), now: info.TimeStamp}
-	if l.now.IsZero() { // an old server
-		l.now = time.Now()
-	}
-	consumer, err := stream.Consumer(asking, q.Config.Consumer)
-	switch {
-	case errors.Is(err, jetstream.ErrConsumerNotFound): // no worker has run yet
-		return l, nil
-	case err != nil:
-		return line{}, fmt.Errorf("find consumer %s of stream %s: %w", q.Config.Consumer, name, q.explain(err))
-	}
-	c := consumer.CachedInfo()
-	l.delivered, l.queued, l.held, l.most = c.Delivered.Stream, number(c.NumPending), c.NumAckPending, c.Config.MaxAckPending
-	return l, nil
-}
-
-// place returns the place in line of the request with a sequence, from 1 on. Only requests that were deleted leave gaps among
-// those that no worker has taken.
-func (l line) place(seq uint64) int { return number(seq - l.delivered) }
-
-// number returns a count as an int.
-func number(n uint64) int { return int(min(n, math.MaxInt32)) }
-
-// backlog is the requests that no worker has taken, as of the last read.
-type backlog struct {
+// Backlog is the requests that no worker has taken, as of the last read.
+type Backlog struct {
 	q        Queue
-	requests []queuedRequest // in the order in which workers will take them
-	read     uint64          // sequence up to which they were read
-	created  time.Time       // the stream that this sequence is of
+	requests []Request // in the order in which workers will take them
+	read     uint64    // sequence up to which they were read
+	created  time.Time // the stream that this sequence is of
 }
 
-// newBacklog returns the backlog of the queue. It reads nothing yet.
-func (q Queue) newBacklog() *backlog { return &backlog{q: q} }
+// Backlog returns the backlog of the queue. It reads nothing yet.
+func (q Queue) Backlog() *Backlog { return &Backlog{q: q} }
 
-// refresh drops the requests that were taken, and reads those that were added. If there are more than mostRequests, it
+// Refresh drops the requests that were taken, and reads those that were added. If there are more than mostRequests, it
 // reads the first ones and returns false.
-func (b *backlog) refresh(ctx context.Context, l line) (complete bool, err error) {
+func (b *Backlog) Refresh(ctx context.Context, l Line) (complete bool, err error) {
 	if !b.created.Equal(l.created) || l.last < b.read {
 		b.requests, b.read, b.created = nil, 0, l.created
 	}
-	taken, _ := slices.BinarySearchFunc(b.requests, l.delivered+1, func(r queuedRequest, seq uint64) int { return cmp.Compare(r.seq, seq) })
+	taken, _ := slices.BinarySearchFunc(b.requests, l.delivered+1, func(r Request, seq uint64) int { return cmp.Compare(r.Seq, seq) })
 	b.requests = slices.Delete(b.requests, 0, taken)
 	first := max(b.read, l.delivered) + 1
 	for ; first <= l.last && len(b.requests) < mostRequests; first += requestChunk {
@@ -96,12 +49,12 @@ func (b *backlog) refresh(ctx context.Context, l line) (complete bool, err error
 	return b.read >= l.last || l.delivered >= l.last, nil
 }
 
-// of returns the requests of a batch, or all if that is empty.
-func (b *backlog) of(batch string) []queuedRequest {
+// Of returns the requests of a batch, or all if that is empty.
+func (b *Backlog) Of(batch string) []Request {
 	if batch == "" {
 		return b.requests
 	}
-	var all []queuedRequest
+	var all []Request
 	for _, r := range b.requests {
 		if r.Batch == batch {
 			all = append(all, r)
@@ -110,21 +63,74 @@ func (b *backlog) of(batch string) []queuedRequest {
 	return all
 }
 
+// NewestQueued returns the newest requests that no worker has taken, at most mostRequests, in the order in which workers will
+// take them. It returns false if there are more.
+func (q Queue) NewestQueued(ctx context.Context, l Line) (newest []Request, complete bool, err error) {
+	if l.last <= l.delivered {
+		return nil, true, nil
+	}
+	complete = l.last-l.delivered <= mostRequests
+	if !complete {
+		l.delivered = l.last - mostRequests
+	}
+	b := q.Backlog()
+	_, err = b.Refresh(ctx, l)
+	return b.requests, complete, err
+}
+
 // requestsBetween reads the requests from one sequence to another, both included, in their order. Those that have ended
 // meanwhile are left out.
-func (q Queue) requestsBetween(ctx context.Context, first, last uint64) ([]queuedRequest, error) {
+func (q Queue) requestsBetween(ctx context.Context, first, last uint64) ([]Request, error) {
 	name := q.Config.Request.Stream
 	asking, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	stream, err := q.stream(asking, "stream", name, name)
+	stream, err := q.Stream(asking, name)
 	if err != nil {
 		return nil, err
 	}
-	var found []queuedRequest
-	err = q.readQueue(ctx, stream, first, last, func(r queuedRequest) {
+	var found []Request
+	err = q.readQueue(ctx, stream, first, last, func(r Request) {
 		r.msg = nil // there may be many
 		found = append(found, r)
 	})
-	slices.SortFunc(found, func(a, b queuedRequest) int { return cmp.Compare(a.seq, b.seq) })
+	slices.SortFunc(found, func(a, b Request) int { return cmp.Compare(a.Seq, b.Seq) })
 	return found, err
+}
+
+// FindQueued searches the requests that no worker has taken for one of a task, and returns its place in line. It returns nil
+// if there is none among the first ones.
+func (q Queue) FindQueued(ctx context.Context, id string) (*Request, int, error) {
+	l, err := q.Line(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	first, last := l.delivered+1, min(l.last, l.delivered+mostRequests)
+	if seq := q.sequenceIn(id); seq >= first && seq <= l.last { // only this request can have the id
+		first, last = seq, seq
+	}
+	for ; first <= last; first += requestChunk {
+		chunk, err := q.requestsBetween(ctx, first, min(last, first+requestChunk-1))
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, r := range chunk {
+			if r.TaskID == id {
+				return &r, l.Place(r.Seq), nil
+			}
+		}
+	}
+	return nil, 0, nil
+}
+
+// sequenceIn returns the sequence of the request whose default id this is, or 0.
+func (q Queue) sequenceIn(id string) uint64 {
+	number, ok := strings.CutPrefix(id, q.Config.Request.Stream+"-")
+	if !ok {
+		return 0
+	}
+	seq, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return seq
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/control"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/limits"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -16,31 +18,8 @@ import (
 // limitsKey is the key under which the workers write how many tasks they hold at once; see limits.Cap.
 const limitsKey = "limits"
 
-// controlValue returns the value of a key of the control bucket, or nil if there is none. Without the bucket there is none
-// either: workers can do without it.
-func (q Queue) controlValue(ctx context.Context, key string) ([]byte, error) {
-	asking, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	name := q.Config.Control.Bucket
-	bucket, err := q.JS.KeyValue(asking, name)
-	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrBadBucket) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find bucket %s: %w", name, q.explain(err))
-	}
-	entry, err := bucket.Get(asking, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s of bucket %s: %w", key, name, q.explain(err))
-	}
-	return entry.Value(), nil
-}
-
-// limit returns how many tasks the workers hold at once, and why. The zero Cap means that they have not said so.
-func (q Queue) limit(ctx context.Context) (limits.Cap, error) {
+// Limit returns how many tasks the workers hold at once, and why. The zero Cap means that they have not said so.
+func (q Queue) Limit(ctx context.Context) (limits.Cap, error) {
 	value, err := q.controlValue(ctx, limitsKey)
 	var c limits.Cap
 	if err != nil || json.Unmarshal(value, &c) != nil || c.InFlight < 1 { // a value that no worker wrote is like none
@@ -49,20 +28,8 @@ func (q Queue) limit(ctx context.Context) (limits.Cap, error) {
 	return c, nil
 }
 
-// pause returns the pause that workers obey, or nil if there is none. The error is a *MissingError without the bucket.
-func (q Queue) pause(ctx context.Context) (*task.Pause, error) {
-	asking, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	s, err := q.controlStream(asking)
-	if err != nil {
-		return nil, err
-	}
-	p, _, err := q.currentPause(asking, s)
-	return p, err
-}
-
-// cancellation returns the mark by which a task or its batch is canceled, or nil if there is none.
-func (q Queue) cancellation(ctx context.Context, id, batch string) (*task.Cancellation, error) {
+// Cancellation returns the mark by which a task or its batch is canceled, or nil if there is none.
+func (q Queue) Cancellation(ctx context.Context, id, batch string) (*task.Cancellation, error) {
 	keys := []string{control.CancelPrefix + id}
 	if batch != "" {
 		keys = append(keys, control.CancelBatchPrefix+batch)
@@ -78,4 +45,87 @@ func (q Queue) cancellation(ctx context.Context, id, batch string) (*task.Cancel
 		}
 	}
 	return nil, nil
+}
+
+// controlValue returns the value of a key of the control bucket, or nil if there is none. Without the bucket there is none
+// either: workers can do without it.
+func (q Queue) controlValue(ctx context.Context, key string) ([]byte, error) {
+	asking, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	name := q.Config.Control.Bucket
+	bucket, err := q.JS.KeyValue(asking, name)
+	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrBadBucket) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find bucket %s: %w", name, q.Explain(err))
+	}
+	entry, err := bucket.Get(asking, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s of bucket %s: %w", key, name, q.Explain(err))
+	}
+	return entry.Value(), nil
+}
+
+// ControlStream returns the stream behind the bucket by which the workers are steered. It is an error if workers do not
+// use the bucket either, because it is another application's, and a *MissingError if there is no bucket.
+func (q Queue) ControlStream(ctx context.Context) (jetstream.Stream, error) {
+	bucket := q.Config.Control
+	s, err := q.bucketStream(ctx, bucket.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	if why := bucket.Refusal(s.CachedInfo().Config); why != "" {
+		return nil, fmt.Errorf("bucket %s %s", bucket.Bucket, why)
+	}
+	return s, nil
+}
+
+// CurrentPause returns the pause that workers obey, or nil if there is none. The error is a *MissingError without the bucket.
+func (q Queue) CurrentPause(ctx context.Context) (*task.Pause, error) {
+	asking, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	s, err := q.ControlStream(asking)
+	if err != nil {
+		return nil, err
+	}
+	p, _, err := q.PauseIn(asking, s)
+	return p, err
+}
+
+// PauseIn returns the pause in the stream of Queue.ControlStream and its revision, or nil if there is none or it has ended.
+func (q Queue) PauseIn(ctx context.Context, s jetstream.Stream) (*task.Pause, uint64, error) {
+	msg, err := s.GetLastMsgForSubject(ctx, jet.BucketSubject(q.Config.Control.Bucket, control.PauseKey))
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && jet.IsDeleted(msg) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the pause in bucket %s: %w", q.Config.Control.Bucket, q.Explain(err))
+	}
+	p := task.ParsePause(msg.Data)
+	if now := s.CachedInfo().TimeStamp; !p.Until.IsZero() && !p.Until.After(now) || now.Sub(msg.Time) > q.Config.Tracker.TTL {
+		return nil, 0, nil
+	}
+	return &p, msg.Sequence, nil
+}
+
+// CanceledBatches returns the batches whose tasks are canceled. A bucket that does not exist has no marks.
+func (q Queue) CanceledBatches(ctx context.Context) (map[string]bool, error) {
+	canceled := map[string]bool{}
+	if _, err := q.ControlStream(ctx); IsMissing(err) {
+		return canceled, nil
+	} else if err != nil {
+		return nil, err
+	}
+	bucket := q.Config.Control
+	prefix := jet.BucketSubject(bucket.Bucket, control.CancelBatchPrefix)
+	marks := q.Tail(bucket.Stream(), jetstream.OrderedConsumerConfig{FilterSubjects: []string{prefix + ">"}})
+	err := marks.Read(ctx, nil, func(msg jetstream.Msg) error {
+		canceled[strings.TrimPrefix(msg.Subject(), prefix)] = !isDeleted(msg)
+		return nil
+	})
+	return canceled, err
 }

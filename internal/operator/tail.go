@@ -24,14 +24,11 @@ const (
 	pullMessages = 20_000
 )
 
-// isMissing reports whether an error says that a stream or bucket does not exist.
-func isMissing(err error) bool {
-	_, ok := errors.AsType[*MissingError](err)
-	return ok
-}
+// pullBytes is how much of a stream is asked for at once. It is more than a message can have.
+const pullBytes = 32 << 20
 
-// tail reads a stream from a place on, and later from where it stopped. It takes nothing away from others.
-type tail struct {
+// Tail reads a stream from a place on, and later from where it stopped. It takes nothing away from others.
+type Tail struct {
 	q       Queue
 	stream  string
 	cfg     jetstream.OrderedConsumerConfig // which messages, and where the first read begins
@@ -39,14 +36,14 @@ type tail struct {
 	created time.Time                       // the stream that this sequence is of
 }
 
-// newTail returns a tail of a stream, which cfg begins. It reads nothing yet.
-func (q Queue) newTail(stream string, cfg jetstream.OrderedConsumerConfig) *tail {
-	return &tail{q: q, stream: stream, cfg: cfg}
+// Tail returns a tail of a stream, which cfg begins. It reads nothing yet.
+func (q Queue) Tail(stream string, cfg jetstream.OrderedConsumerConfig) *Tail {
+	return &Tail{q: q, stream: stream, cfg: cfg}
 }
 
-// read calls note with each message that is stored until now, oldest first. If the stream was recreated since the last
+// Read calls note with each message that is stored until now, oldest first. If the stream was recreated since the last
 // read, it first calls restart, which may be nil, and begins with the oldest.
-func (t *tail) read(ctx context.Context, restart func(), note func(jetstream.Msg) error) error {
+func (t *Tail) Read(ctx context.Context, restart func(), note func(jetstream.Msg) error) error {
 	stream, err := t.open(ctx, restart)
 	if err != nil {
 		return err
@@ -71,10 +68,10 @@ func (t *tail) read(ctx context.Context, restart func(), note func(jetstream.Msg
 }
 
 // open finds the stream. If it is another one than at the last read, it begins anew.
-func (t *tail) open(ctx context.Context, restart func()) (jetstream.Stream, error) {
+func (t *Tail) open(ctx context.Context, restart func()) (jetstream.Stream, error) {
 	asking, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	stream, err := t.q.stream(asking, "stream", t.stream, t.stream)
+	stream, err := t.q.Stream(asking, t.stream)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +87,7 @@ func (t *tail) open(ctx context.Context, restart func()) (jetstream.Stream, erro
 }
 
 // readAll reads until nothing is pending.
-func (t *tail) readAll(ctx context.Context, consumer jetstream.Consumer, note func(jetstream.Msg) error) error {
+func (t *Tail) readAll(ctx context.Context, consumer jetstream.Consumer, note func(jetstream.Msg) error) error {
 	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, max(pullBytes, 2*int(t.q.Conn.MaxPayload()))))
 	if err != nil {
 		return err
@@ -132,14 +129,20 @@ func next(ctx context.Context, consumer jetstream.Consumer, messages jetstream.M
 	return nil, err
 }
 
+// isAtEnd reports whether there is nothing left for a consumer.
+func isAtEnd(ctx context.Context, consumer jetstream.Consumer) bool {
+	info, err := consumer.Info(ctx)
+	return err == nil && info.NumPending == 0
+}
+
 // drop deletes a consumer that is no longer used. If that fails, the server does it soon.
-func (t *tail) drop(ctx context.Context, consumer jetstream.Consumer) {
+func (t *Tail) drop(ctx context.Context, consumer jetstream.Consumer) {
 	deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	_ = t.q.JS.DeleteConsumer(deleting, t.stream, consumer.CachedInfo().Name)
 }
 
 // failed returns the error of a read.
-func (t *tail) failed(err error) error {
-	return fmt.Errorf("read stream %s: %w", t.stream, t.q.explain(err))
+func (t *Tail) failed(err error) error {
+	return fmt.Errorf("read stream %s: %w", t.stream, t.q.Explain(err))
 }

@@ -103,3 +103,16 @@ func (s *Site) provision(without []string) {
 		}
 	}
 }
+
+// Recreate deletes a stream, or a bucket by its stream, and creates it again, empty and with the same settings.
+func (s *Site) Recreate(name string) {
+	s.tb.Helper()
+	stream, err := s.JS.Stream(s.tb.Context(), name)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	if err := s.JS.DeleteStream(s.tb.Context(), name); err != nil {
+		s.tb.Fatal(err)
+	}
+	natstest.Stream(s.tb, s.JS, stream.CachedInfo().Config)
+}

@@ -1,0 +1,134 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/publisher"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Event is an event as it was stored.
+type Event struct {
+	task.Event
+	Raw       []byte // the body, for output that must not lose members which this version does not know
+	MessageID string // tells which request the event answers
+	Replay    bool   // it was published again, because a request repeats a finished task
+}
+
+// ReadEvent reads a message of the results stream. It returns false for a message that is not an event: anyone who may
+// publish to the subject can store something else there.
+func ReadEvent(header nats.Header, data []byte) (Event, bool) {
+	e := Event{Raw: data, MessageID: header.Get(nats.MsgIdHdr), Replay: header.Get(publisher.ReplayHeader) == "true"}
+	err := json.Unmarshal(data, &e.Event)
+	return e, err == nil && e.TaskID != "" && e.Status.Ended()
+}
+
+// Events are the stored events, in their order.
+type Events struct{ tail *Tail }
+
+// Events returns the events from a place on: all if from is the zero value. It reads nothing yet.
+func (q Queue) Events(from jetstream.OrderedConsumerConfig) *Events {
+	from.FilterSubjects = []string{q.Config.Result.Subject}
+	return &Events{q.Tail(q.Config.Result.Stream, from)}
+}
+
+// Read calls note with each event that was stored since the last call, or from the place given to Queue.Events on.
+func (e *Events) Read(ctx context.Context, note func(Event)) error {
+	return e.tail.Read(ctx, nil, func(msg jetstream.Msg) error {
+		if ev, ok := ReadEvent(msg.Headers(), msg.Data()); ok {
+			note(ev)
+		}
+		return nil
+	})
+}
+
+// EventHeaders returns a tail of the headers of all stored events. It reads nothing yet.
+func (q Queue) EventHeaders() *Tail {
+	return q.Tail(q.Config.Result.Stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{q.Config.Result.Subject}, HeadersOnly: true,
+	})
+}
+
+// FollowEvents calls note with each message of the results stream from a place on, as they are stored, until ctx ends. It
+// survives outages of NATS. note is called by one goroutine, and must return soon after ctx has ended. atEnd says that
+// nothing was stored from that place on when it began.
+func (q Queue) FollowEvents(ctx context.Context, from jetstream.OrderedConsumerConfig, note func(jetstream.Msg)) (atEnd bool, err error) {
+	name := q.Config.Result.Stream
+	stream, err := q.Stream(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	from.FilterSubjects = []string{q.Config.Result.Subject}
+	consumer, err := stream.OrderedConsumer(ctx, from)
+	if err != nil {
+		return false, fmt.Errorf("read stream %s: %w", name, q.Explain(err))
+	}
+	atEnd = isAtEnd(ctx, consumer)
+	consuming, err := consumer.Consume(note, jetstream.PullMaxBytes(max(pullBytes, 2*int(q.Conn.MaxPayload()))))
+	if err != nil {
+		return false, fmt.Errorf("read stream %s: %w", name, err)
+	}
+	context.AfterFunc(ctx, consuming.Stop)
+	return atEnd, nil
+}
+
+// EventAt reads the event at a sequence. It returns task.ErrNoEvent if there is none of this task: it has expired, or the
+// stream was recreated, and the sequence is another event's.
+func (q Queue) EventAt(ctx context.Context, id string, seq uint64) (*task.Event, error) {
+	if seq == 0 {
+		return nil, task.ErrNoEvent
+	}
+	asking, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	name := q.Config.Result.Stream
+	stream, err := q.Stream(asking, name)
+	if IsMissing(err) {
+		return nil, task.ErrNoEvent
+	}
+	if err != nil {
+		return nil, err
+	}
+	msg, err := stream.GetMsg(asking, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, task.ErrNoEvent
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read event of task %s: %w", id, q.Explain(err))
+	}
+	ev, ok := ReadEvent(msg.Header, msg.Data)
+	if !ok || ev.TaskID != id {
+		return nil, task.ErrNoEvent
+	}
+	return &ev.Event, nil
+}
+
+// LastEventOf searches the stored events for the newest one of a task, by their headers. It returns task.ErrNoEvent if
+// there is none.
+func (q Queue) LastEventOf(ctx context.Context, id string) (*task.Event, error) {
+	found := uint64(0)
+	err := q.EventHeaders().Read(ctx, nil, func(msg jetstream.Msg) error {
+		own, _, _ := strings.Cut(msg.Headers().Get(nats.MsgIdHdr), "/")
+		if msg.Headers().Get(publisher.SubjectHeader) != id && own != id {
+			return nil
+		}
+		meta, err := msg.Metadata()
+		if err == nil {
+			found = meta.Sequence.Stream
+		}
+		return err
+	})
+	if IsMissing(err) || err == nil && found == 0 {
+		return nil, task.ErrNoEvent
+	}
+	if err != nil {
+		return nil, err
+	}
+	return q.EventAt(ctx, id, found)
+}

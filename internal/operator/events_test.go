@@ -1,0 +1,98 @@
+package operator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+func TestStoredEventsAreReadOnce(t *testing.T) {
+	s := operatortest.Start(t)
+	events := s.Events(jetstream.OrderedConsumerConfig{})
+	read := func() (ids []string) {
+		if err := events.Read(t.Context(), func(ev operator.Event) { ids = append(ids, ev.TaskID) }); err != nil {
+			t.Fatal(err)
+		}
+		return ids
+	}
+	if got := read(); got != nil {
+		t.Errorf("got %q, want none", got)
+	}
+	s.WriteEvent(task.Event{TaskID: "a", Status: task.Succeeded})
+	if _, err := s.JS.Publish(t.Context(), "tasks.result", []byte("no event")); err != nil {
+		t.Fatal(err)
+	}
+	s.WriteEvent(task.Event{TaskID: "b", Status: task.Succeeded})
+	if got := fmt.Sprint(read()); got != "[a b]" {
+		t.Errorf("got %s, want both", got)
+	}
+	s.WriteEvent(task.Event{TaskID: "c", Status: task.Succeeded})
+	if got := fmt.Sprint(read()); got != "[c]" {
+		t.Errorf("got %s, want the new one", got)
+	}
+}
+
+func TestAnEventIsFoundByItsSequenceAndByItsTask(t *testing.T) {
+	s := operatortest.Start(t)
+	first := s.WriteEvent(task.Event{TaskID: "a", Status: task.Failed, Error: task.NewError(task.Timeout, "x")})
+	other := s.WriteEvent(task.Event{TaskID: "b", Status: task.Succeeded})
+	again := s.WriteEvent(task.Event{TaskID: "a", Status: task.Succeeded}, nats.MsgIdHdr, "a/7/1")
+	s.Write(&nats.Msg{Subject: "tasks.result", Header: nats.Header{"ce-subject": {"c"}}, Data: []byte("no event")})
+	if ev, err := s.EventAt(t.Context(), "a", first); err != nil || ev.Status != task.Failed {
+		t.Errorf("got %+v, %v, want the first event", ev, err)
+	}
+	if ev, err := s.LastEventOf(t.Context(), "a"); err != nil || ev.Status != task.Succeeded {
+		t.Errorf("got %+v, %v, want the event at %d", ev, err, again)
+	}
+	for name, find := range map[string]func() (*task.Event, error){
+		"another task's sequence": func() (*task.Event, error) { return s.EventAt(t.Context(), "a", other) },
+		"no sequence":             func() (*task.Event, error) { return s.EventAt(t.Context(), "a", 0) },
+		"no event there":          func() (*task.Event, error) { return s.EventAt(t.Context(), "a", 99) },
+		"no event of the task":    func() (*task.Event, error) { return s.LastEventOf(t.Context(), "d") },
+		"only looks like one":     func() (*task.Event, error) { return s.LastEventOf(t.Context(), "c") },
+		"no stream":               func() (*task.Event, error) { return operatortest.StartBare(t).LastEventOf(t.Context(), "a") },
+	} {
+		if ev, err := find(); !errors.Is(err, task.ErrNoEvent) {
+			t.Errorf("%s: got %+v, %v, want %v", name, ev, err, task.ErrNoEvent)
+		}
+	}
+}
+
+func TestEventsAreFollowedFromAPlaceOnUntilTheContextEnds(t *testing.T) {
+	s := operatortest.Start(t)
+	ctx, stop := context.WithCancel(t.Context())
+	messages := make(chan jetstream.Msg, 10)
+	follow := func(from jetstream.OrderedConsumerConfig) bool {
+		t.Helper()
+		atEnd, err := s.FollowEvents(ctx, from, func(msg jetstream.Msg) { messages <- msg })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return atEnd
+	}
+	if !follow(jetstream.OrderedConsumerConfig{}) {
+		t.Error("got events, want to begin at the end of an empty stream")
+	}
+	s.WriteEvent(task.Event{TaskID: "a", Status: task.Succeeded})
+	if got := (<-messages).Headers().Get("ce-subject"); got != "a" {
+		t.Errorf("got the event of %s, want that of a", got)
+	}
+	if follow(jetstream.OrderedConsumerConfig{}) {
+		t.Error("got the end, want to begin before the stored event")
+	}
+	if got := (<-messages).Headers().Get("ce-subject"); got != "a" {
+		t.Errorf("again: got the event of %s, want that of a", got)
+	}
+	stop()
+	if _, err := s.FollowEvents(ctx, jetstream.OrderedConsumerConfig{}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}

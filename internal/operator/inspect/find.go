@@ -1,0 +1,87 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// NextPoll asks the workers when they poll the workflow of a task again. It returns the zero time if none says so.
+type NextPoll func(ctx context.Context, id string) time.Time
+
+// Find returns what is stored about a task: of one without a trace, its State is Unknown. nextPoll may be nil. A request
+// that is queued is searched for among the first 200,000.
+//
+// The error is an *operator.MissingError if there is neither a bucket of records nor a stream of requests.
+func Find(ctx context.Context, q operator.Queue, id string, nextPoll NextPoll) (Task, error) {
+	rec, err := q.Record(ctx, id)
+	if err == nil && rec == nil {
+		var found Task
+		if found, err = findWithoutRecord(ctx, q, id); err != nil || found.State != Unknown {
+			return found, err
+		}
+		rec, err = q.Record(ctx, id) // a worker may have taken the request meanwhile
+	}
+	switch {
+	case err != nil:
+		return Task{}, err
+	case rec == nil:
+		return Task{ID: id, State: Unknown}, nil
+	default:
+		return ofRecord(ctx, q, *rec, nextPoll)
+	}
+}
+
+// ofRecord returns a task that has a record.
+func ofRecord(ctx context.Context, q operator.Queue, rec task.Record, nextPoll NextPoll) (Task, error) {
+	t := Task{ID: rec.TaskID, State: State(rec.State), Record: &rec}
+	if !rec.State.Ended() {
+		t.Cancel, _ = q.Cancellation(ctx, rec.TaskID, rec.Batch) // the record is worth showing without it
+		if rec.State == task.Running && nextPoll != nil {
+			t.NextPoll = nextPoll(ctx, rec.TaskID)
+		}
+		return t, nil
+	}
+	if rec.ErrorCode == task.Canceled {
+		t.State = Canceled
+	}
+	var err error
+	if t.Event, err = q.EventAt(ctx, rec.TaskID, rec.ResultSeq); errors.Is(err, task.ErrNoEvent) {
+		err = nil
+	}
+	return t, err
+}
+
+// findWithoutRecord returns a task that is queued, or was refused.
+func findWithoutRecord(ctx context.Context, q operator.Queue, id string) (Task, error) {
+	t := Task{ID: id, State: Unknown}
+	request, position, err := q.FindQueued(ctx, id)
+	if err != nil && !operator.IsMissing(err) {
+		return t, err
+	}
+	if request != nil {
+		t.State, t.Position, t.QueuedAt = Queued, position, request.Stored
+		t.Cancel, _ = q.Cancellation(ctx, id, request.Batch) // its place is worth showing without it
+		return t, nil
+	}
+	ev, err := q.LastEventOf(ctx, id)
+	switch {
+	case errors.Is(err, task.ErrNoEvent):
+		return t, nil
+	case err != nil:
+		return t, err
+	}
+	t.Event = ev
+	switch {
+	case ev.RefusesRequest():
+		t.State = Refused
+	case ev.Error != nil && ev.Error.Code == task.Canceled:
+		t.State = Canceled
+	default: // its record has expired
+		t.State = State(ev.Status)
+	}
+	return t, nil
+}

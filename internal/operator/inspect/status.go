@@ -1,0 +1,62 @@
+// Package inspect shows people a queue: how far it is and when it will be empty, its tasks, and why one of them waits or has
+// ended as it has. The tool and the web page show the same figures, because both take them from here.
+package inspect
+
+import (
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/forecast"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Status is how far a queue or a batch is. Its JSON is public: names are never changed.
+type Status struct {
+	At    time.Time `json:"at"` // by the clock of the NATS server
+	Batch string    `json:"batch,omitempty"`
+
+	Queued        int                     `json:"queued"`                    // no worker has taken them
+	QueuedAtLeast bool                    `json:"queued_at_least,omitempty"` // there were too many to look at each
+	Waiting       int                     `json:"waiting"`                   // on workers, not submitted
+	WaitsFor      map[task.WaitReason]int `json:"waits_for,omitempty"`       // of these, by reason
+	Submitting    int                     `json:"submitting"`
+	Running       int                     `json:"running"`
+	Succeeded     int                     `json:"succeeded"`
+	Failed        int                     `json:"failed"`
+	FailedByCode  map[task.Code]int       `json:"failed_by_code,omitempty"`
+
+	PerMinute float64           `json:"per_minute"`        // tasks that ended lately, also of other batches; 0: too few to say
+	LastEnd   time.Time         `json:"last_end,omitzero"` // when a task last ended
+	Done      forecast.Estimate `json:"done,omitzero"`     // when all will have ended; zero if all have
+
+	Limit   LimitUse       `json:"limit"`
+	Pauses  []PausedBy     `json:"pauses,omitempty"`
+	Workers []fleet.Status `json:"workers"`
+	Notes   []string       `json:"notes,omitempty"` // what could not be read
+}
+
+// Open returns the number of tasks that have not ended.
+func (s *Status) Open() int { return s.Queued + s.Waiting + s.Submitting + s.Running }
+
+// LimitUse is how many tasks the workers hold at once.
+type LimitUse struct {
+	InFlight int    `json:"in_flight"` // 0: not known
+	Plan     int    `json:"plan"`      // browsers of the plan; -1: no limit; 0: not known
+	Held     int    `json:"held"`      // tasks that workers hold now
+	Reason   string `json:"reason,omitempty"`
+}
+
+// take takes the counts of the records.
+func (s *Status) take(t tally) {
+	s.Waiting, s.Submitting, s.Running = t.states[task.Waiting], t.states[task.Submitting], t.states[task.Running]
+	s.Succeeded, s.Failed = t.states[task.Succeeded], t.states[task.Failed]
+	s.FailedByCode, s.WaitsFor, s.LastEnd = t.codes, t.waits, t.lastEnd
+}
+
+// note adds what could not be read. A stream of results that is missing has no events.
+func (s *Status) note(err error) {
+	if err != nil && !operator.IsMissing(err) {
+		s.Notes = append(s.Notes, err.Error())
+	}
+}

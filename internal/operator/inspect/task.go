@@ -1,0 +1,54 @@
+package inspect
+
+import (
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// State is how far a task has come, as an operator sees it: a state of its record, or one of these.
+type State string
+
+// The states that no record has.
+const (
+	Queued   State = "queued"   // no worker has taken its request
+	Canceled State = "canceled" // it ended because it was canceled
+	Refused  State = "refused"  // its request broke a rule: it has an event and no record
+	Unknown  State = "unknown"  // there is no trace of it
+)
+
+// Task is everything that is stored about a task. Its JSON is public: names are never changed.
+type Task struct {
+	ID       string       `json:"task_id"`
+	State    State        `json:"state"`
+	Position int          `json:"position,omitzero"` // Queued: about its place in line, from 1 on
+	QueuedAt time.Time    `json:"queued_at,omitzero"`
+	Record   *task.Record `json:"record,omitempty"`
+	Event    *task.Event  `json:"event,omitempty"` // nil until the task has ended, and after the event has expired
+
+	// Cancel is the mark by which the task is canceled, if it has not ended yet.
+	Cancel   *task.Cancellation `json:"cancel,omitempty"`
+	NextPoll time.Time          `json:"next_poll,omitzero"` // Running: if a worker says so
+}
+
+// isOpen reports whether the task has not ended.
+func (t Task) isOpen() bool {
+	switch t.State {
+	case Queued, State(task.Waiting), State(task.Submitting), State(task.Running):
+		return true
+	default:
+		return false
+	}
+}
+
+// code returns why the task failed.
+func (t Task) code() task.Code {
+	switch {
+	case t.Event != nil && t.Event.Error != nil:
+		return t.Event.Error.Code
+	case t.Record != nil:
+		return t.Record.ErrorCode
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,99 @@
+package inspect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/forecast"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Why says in a few sentences what a task waits for and when it is likely to begin or to end or, if it has ended, why and
+// what to do. The texts in it come from others: escape them before you print them. nextPoll may be nil.
+func Why(ctx context.Context, q operator.Queue, id string, nextPoll NextPoll) (string, Task, error) {
+	found, err := Find(ctx, q, id, nextPoll)
+	if err != nil {
+		return "", found, err
+	}
+	f := finding{task: found, status: Status{At: time.Now()}}
+	if found.isOpen() {
+		v := NewView(q, "")
+		s, t, err := v.look(ctx)
+		if err != nil {
+			return "", found, err
+		}
+		f.status = s
+		f.foresee(t, v.records.All)
+	}
+	return f.sentences(), found, nil
+}
+
+// finding is a task among all others.
+type finding struct {
+	task   Task
+	status Status            // only its time, if the task has ended
+	place  int               // in line, from 1 on; 0: it is submitted
+	begins forecast.Estimate // when it will be submitted
+	ends   forecast.Estimate // when its run will end
+}
+
+// foresee fills in the place in line and the estimates.
+func (f *finding) foresee(t tally, all map[string]task.Record) {
+	switch f.task.State {
+	case Queued:
+		f.place = t.states[task.Waiting] + f.task.Position
+		f.begins = f.status.begins(t, f.task.Position-1)
+	case State(task.Waiting):
+		before := waitingBefore(all, *f.task.Record)
+		f.place = before + 1
+		f.begins = f.status.begins(t, before)
+	case State(task.Running):
+		f.ends = forecast.Estimate{Unknown: "it runs for longer than those that have ended lately"}
+		if rest, ok := t.pace.Rest(f.status.At.Sub(f.task.Record.SubmittedAt), 1); ok {
+			f.ends = rest.After(f.status.At)
+		}
+	default:
+	}
+}
+
+// sentences says what the finding means.
+func (f *finding) sentences() string {
+	id := f.task.ID
+	switch f.task.State {
+	case Queued:
+		return f.queued()
+	case State(task.Waiting):
+		return f.waiting()
+	case State(task.Submitting):
+		return f.submitting()
+	case State(task.Running):
+		return f.running()
+	case State(task.Succeeded):
+		return id + " succeeded" + f.ended() + "."
+	case Refused, Canceled, State(task.Failed):
+		return f.failed()
+	default:
+		return fmt.Sprintf("There is no trace of %s: its request was never published, or it ended so long ago that its record and its event have expired.", id)
+	}
+}
+
+// clock returns a moment as seen from the finding's. See Clock.
+func (f *finding) clock(at time.Time) string { return Clock(at, f.status.At) }
+
+// ordinal is 1st, 2nd, 3rd and so on.
+func ordinal(n int) string {
+	suffix := "th"
+	if n%100 < 11 || n%100 > 13 {
+		switch n % 10 {
+		case 1:
+			suffix = "st"
+		case 2:
+			suffix = "nd"
+		case 3:
+			suffix = "rd"
+		}
+	}
+	return fmt.Sprintf("%d%s", n, suffix)
+}

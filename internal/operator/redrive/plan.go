@@ -1,0 +1,126 @@
+// Package redrive runs failed tasks again, by the requests that are kept in their dead letters. A plan says before what it would
+// do. Each run of a task has an id of its own, so that no run is repeated.
+package redrive
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/request"
+)
+
+// Plan is what a redrive would do.
+type Plan struct {
+	Tasks   []Task    // in the order of their letters
+	LeftOut []LeftOut // in the same order
+
+	q       operator.Queue
+	changes []Change
+}
+
+// Task is a task that is to be run again.
+type Task struct {
+	TaskID string // of the run that failed
+	NewID  string // of the new run
+	Code   string // why it failed; "" for a letter of an older version
+	Host   string // of its url; "" for none
+
+	letter letter
+}
+
+// LeftOut is a task that is chosen by the filter, but not run again.
+type LeftOut struct {
+	TaskID string
+	Why    Reason
+	Detail string // more about it, or ""
+}
+
+// Reason is why a task is left out.
+type Reason string
+
+// The reasons.
+const (
+	RunAlive      Reason = "a run is queued or in progress"
+	RunSucceeded  Reason = "a run has succeeded"
+	Redacted      Reason = "its secrets were redacted; use secret_refs, or --set secret_values=…"
+	NotKept       Reason = "its body was not kept"
+	NotARequest   Reason = "not a valid request"
+	ExpiresBefore Reason = "its expires_at has passed; use --set expires_at=…"
+	NoID          Reason = "a new run would have no valid task id, which has at most 128 characters"
+	BatchCanceled Reason = "its batch is canceled; use --set batch=…"
+	IDTaken       Reason = "refused, and another request has its task_id; publish it with one of its own"
+	TooOld        Reason = "older than TRACKER_TTL, so that nothing tells whether it was redriven; name it with --task"
+)
+
+// NewPlan finds the failed tasks that the filter chooses, and what their new requests are, with these changes. It
+// changes nothing. Of the letters of a task and its runs only the newest counts, so that a task is run again because of
+// how it failed last; that of a request that was refused counts only if the task has no other.
+func NewPlan(ctx context.Context, q operator.Queue, f Filter, changes []Change) (*Plan, error) {
+	p := &Plan{q: q, changes: changes}
+	judge := func(l letter, now time.Time) letter {
+		if f.chooses(l) && !l.isElsewhere() { // what is elsewhere is fetched once it is known to be needed
+			_, l.unfit = p.newRequest(ctx, l, anyRunID, now)
+		}
+		return l.summary()
+	}
+	letters, now, err := newestLetters(ctx, q, f.Since, judge)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(letters, func(_ string, l letter) bool { return !f.chooses(l) })
+	runs, err := runsOf(ctx, q, letters)
+	if err != nil {
+		return nil, err
+	}
+	canceled, err := q.CanceledBatches(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inOrder := slices.SortedFunc(maps.Values(letters), func(a, b letter) int { return cmp.Compare(a.seq, b.seq) })
+	for _, l := range inOrder {
+		base, _ := splitRun(l.taskID)
+		t := Task{TaskID: l.taskID, NewID: fmt.Sprintf("%s.r%d", base, runs[base].last+1), Code: l.code, Host: l.host, letter: l}
+		isTooOld := len(f.Tasks) == 0 && now.Sub(l.stored) > q.Config.Tracker.TTL
+		if err := p.add(ctx, t, runs[base], canceled, isTooOld, now); err != nil {
+			return nil, fmt.Errorf("look at the dead letter of task %s: %w", l.taskID, err)
+		}
+	}
+	return p, nil
+}
+
+// anyRunID is the id of a run for as long as its own is not known.
+const anyRunID = "task.r1"
+
+// add adds a task to those that are run again, or to those that are left out. The error says that it cannot be told.
+func (p *Plan) add(ctx context.Context, t Task, runs taskRuns, canceled map[string]bool, isTooOld bool, now time.Time) error {
+	err, batch := t.letter.unfit, p.batchOf(t.letter)
+	switch {
+	case runs.why() != "":
+		err = unfitError{why: runs.why()}
+	case canceled[batch]:
+		err = unfitError{BatchCanceled, batch}
+	case isTooOld:
+		err = unfitError{why: TooOld}
+	case err != nil:
+	case request.CheckTaskID(t.NewID) != nil:
+		err = unfitError{why: NoID}
+	case t.letter.isElsewhere():
+		_, err = p.newRequest(ctx, t.letter, t.NewID, now)
+	}
+	unfit, isUnfit := errors.AsType[unfitError](err)
+	switch {
+	case isUnfit:
+		p.LeftOut = append(p.LeftOut, LeftOut{t.TaskID, unfit.why, unfit.detail})
+	case err != nil:
+		return err
+	default:
+		p.Tasks = append(p.Tasks, t)
+	}
+	return nil
+}

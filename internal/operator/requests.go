@@ -1,0 +1,92 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Request is a request that is stored on the stream of requests: it waits, or its task is in progress.
+type Request struct {
+	task.Identity
+	Seq    uint64    // in the stream of requests
+	Stored time.Time // when the stream stored it
+
+	msg *jetstream.RawStreamMsg // nil for those of a backlog, which may be many
+}
+
+// Delivery returns the request as a worker would get it. Only Queue.Requests returns requests that have all of it.
+func (r Request) Delivery(stream string) task.Delivery {
+	return task.Delivery{Stream: stream, Seq: r.Seq, Stored: r.Stored, Header: r.msg.Header, Data: r.msg.Data}
+}
+
+// queueReaders is how many messages of the queue are read at once. A work queue takes no second consumer, so each is a
+// call of its own. The server drops all calls that wait if there are too many.
+const queueReaders = 64
+
+// Requests calls f for each request that is stored, in no order, but never twice at once. It returns the server's time.
+func (q Queue) Requests(ctx context.Context, f func(Request)) (time.Time, error) {
+	s, err := q.Stream(ctx, q.Config.Request.Stream)
+	if err != nil {
+		return time.Time{}, err
+	}
+	info := s.CachedInfo()
+	first, last := info.State.FirstSeq, info.State.LastSeq
+	if info.State.Msgs == 0 {
+		return info.TimeStamp, nil
+	}
+	return info.TimeStamp, q.readQueue(ctx, s, first, last, f)
+}
+
+// readQueue calls f for each request between two sequences, both included, in no order, but never twice at once.
+func (q Queue) readQueue(ctx context.Context, s jetstream.Stream, first, last uint64, f func(Request)) error {
+	group, ctx := errgroup.WithContext(ctx)
+	var mu sync.Mutex
+	part := (last-first)/queueReaders + 1
+	for begin := first; begin <= last; begin += part {
+		group.Go(func() error {
+			return q.readPart(ctx, s, begin, min(begin+part-1, last), func(r Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				f(r)
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("read the requests in stream %s: %w", q.Config.Request.Stream, q.Explain(err))
+	}
+	return nil
+}
+
+// readPart calls f for each request between two sequences, both included, in their order. It jumps over gaps, of which a
+// work queue has many.
+func (q Queue) readPart(ctx context.Context, s jetstream.Stream, seq, last uint64, f func(Request)) error {
+	for ; seq <= last; seq++ {
+		msg, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(q.Config.Request.Subject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if seq = msg.Sequence; seq > last {
+			return nil
+		}
+		f(q.readRequest(msg))
+	}
+	return nil
+}
+
+// readRequest reads which task a request is of.
+func (q Queue) readRequest(msg *jetstream.RawStreamMsg) Request {
+	r := Request{Seq: msg.Sequence, Stored: msg.Time, msg: msg}
+	r.Identity = task.Identify(r.Delivery(q.Config.Request.Stream))
+	return r
+}

@@ -1,0 +1,88 @@
+package steer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/control"
+	"github.com/capstan-worker/capstan/internal/jet"
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Pause makes the workers submit nothing until the pause ends: at its Until, or by Resume, or when it is as old as
+// TRACKER_TTL. It replaces an earlier pause, which it returns, or nil. The error is an *operator.MissingError if there is
+// no bucket for it: Pause creates nothing.
+func Pause(ctx context.Context, q operator.Queue, p task.Pause) (before *task.Pause, err error) {
+	s, err := q.ControlStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, longest := s.CachedInfo().TimeStamp, q.Config.Tracker.TTL
+	ttl := longest
+	if !p.Until.IsZero() {
+		ttl = p.Until.Sub(now)
+	}
+	switch {
+	case ttl <= 0:
+		return nil, fmt.Errorf("the pause must end later than now, %s by the clock of NATS (got %s)", now.Format(time.RFC3339), p.Until.UTC().Format(time.RFC3339))
+	case ttl > longest:
+		return nil, fmt.Errorf("the pause must end within %v, which is TRACKER_TTL (got %s)", longest, p.Until.UTC().Format(time.RFC3339))
+	}
+	before, _, err = q.PauseIn(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	value, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("write the pause: %w", err)
+	}
+	// The key outlives the pause a little: workers go by the pause's own end.
+	if _, err := q.JS.PublishMsg(ctx, message(q, control.PauseKey, value, min(ttl+time.Minute, longest))); err != nil {
+		return nil, fmt.Errorf("write the pause to bucket %s: %w", q.Config.Control.Bucket, q.Explain(err))
+	}
+	return before, nil
+}
+
+// PauseUntil returns when a pause ends that lasts this long, by the clock of NATS.
+func PauseUntil(ctx context.Context, q operator.Queue, d time.Duration) (time.Time, error) {
+	s, err := q.ControlStream(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return s.CachedInfo().TimeStamp.Add(d).Truncate(time.Second), nil
+}
+
+// resumeTries is how often Resume tries to remove a pause that is replaced meanwhile.
+const resumeTries = 5
+
+// Resume ends the pause and returns it, or nil if there was none.
+func Resume(ctx context.Context, q operator.Queue) (*task.Pause, error) {
+	s, err := q.ControlStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for range resumeTries {
+		var p *task.Pause
+		var revision uint64
+		if p, revision, err = q.PauseIn(ctx, s); p == nil || err != nil {
+			return nil, err
+		}
+		// The marker tells watchers that the key is gone (NATS ADR-8). Only the pause that is returned is removed.
+		marker := message(q, control.PauseKey, nil, q.Config.Tracker.TTL)
+		marker.Header.Set("KV-Operation", "DEL")
+		marker.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
+		if _, err = q.JS.PublishMsg(ctx, marker); err == nil {
+			return p, nil
+		}
+		if !jet.IsConflict(err) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("remove the pause from bucket %s: %w", q.Config.Control.Bucket, q.Explain(err))
+}
