@@ -112,7 +112,7 @@ func deadHeader(d task.Delivery, letter task.DeadLetter) nats.Header {
 	h.Set(nats.MsgIdHdr, deadID(d))
 	h.Set(StreamHeader, d.Stream)
 	h.Set(SequenceHeader, fmt.Sprint(d.Seq))
-	h.Set(ReasonHeader, oneLine(letter.Reason))
+	h.Set(ReasonHeader, task.OneLine(letter.Reason, maxReason))
 	for name, value := range map[string]string{
 		TaskHeader: letter.TaskID, CodeHeader: string(letter.Code), HostHeader: letter.Host, BatchHeader: letter.Batch,
 	} {
@@ -147,17 +147,4 @@ func copyTrace(h nats.Header, d task.Delivery) {
 func dropTrace(h nats.Header) {
 	h.Del(traceParent)
 	h.Del(traceState)
-}
-
-// oneLine shortens a text to maxReason and removes its control characters, so that it can be a header's value.
-func oneLine(text string) string {
-	if len(text) > maxReason { // it may be cut within a character, which is then dropped
-		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text)
 }

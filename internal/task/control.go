@@ -3,7 +3,6 @@ package task
 import (
 	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -32,7 +31,7 @@ func ParseCancellation(value []byte) Cancellation {
 	if jsontext.Value(value).Kind() != '{' || json.Unmarshal(value, &c) != nil {
 		c = Cancellation{Reason: plainText(value)}
 	}
-	c.Reason, c.By = oneLine(c.Reason), oneLine(c.By)
+	c.Reason, c.By = OneLine(c.Reason, maxReason), OneLine(c.By, maxReason)
 	return c
 }
 
@@ -65,7 +64,7 @@ func ParsePause(value []byte) Pause {
 		by, _ := parts.By.(string)
 		p = Pause{Reason: reason, By: by}
 	}
-	p.Reason, p.By = oneLine(p.Reason), oneLine(p.By)
+	p.Reason, p.By = OneLine(p.Reason, maxReason), OneLine(p.By, maxReason)
 	return p
 }
 
@@ -75,17 +74,6 @@ func plainText(value []byte) string {
 		return text
 	}
 	return string(value)
-}
-
-// oneLine returns a text with at most maxReason bytes, in UTF-8 and without control characters.
-func oneLine(text string) string {
-	text = strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
-			return ' '
-		}
-		return c
-	}, strings.ToValidUTF8(truncate(text, maxReason), "\ufffd"))
-	return strings.TrimSpace(text)
 }
 
 // withBy adds who did it, if that is known.
