@@ -1,0 +1,65 @@
+package operator_test
+
+import (
+	"testing"
+
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
+)
+
+// Anybody who can write a key of the bucket can put anything there.
+func TestALimitThatNoWorkerWroteIsNone(t *testing.T) {
+	s := operatortest.Start(t)
+	for value, want := range map[string]int{
+		`{"in_flight":25,"plan":25,"reason":"x"}`: 25, `{"in_flight":-1}`: 0, `{"in_flight":"many"}`: 0, "no JSON": 0, "": 0,
+	} {
+		s.Put("task_control", "limits", value)
+		if got, err := s.Limit(t.Context()); err != nil || got.InFlight != want {
+			t.Errorf("%q: got %+v, %v, want %d", value, got, err, want)
+		}
+	}
+}
+
+func TestAMarkOfATaskCountsBeforeThatOfItsBatch(t *testing.T) {
+	s := operatortest.Start(t)
+	s.Put("task_control", "cancel.a", "wrong customer")
+	s.Put("task_control", "cancel-batch.night", "too late")
+	for _, c := range []struct{ id, batch, want string }{
+		{"a", "night", "canceled: wrong customer"}, {"b", "night", "canceled: too late"}, {"b", "day", ""}, {"b", "", ""},
+	} {
+		got := ""
+		mark, err := s.Cancellation(t.Context(), c.id, c.batch)
+		if mark != nil {
+			got = mark.String()
+		}
+		if err != nil || got != c.want {
+			t.Errorf("%s of %q: got %q, %v, want %q", c.id, c.batch, got, err, c.want)
+		}
+	}
+}
+
+func TestABatchWhoseMarkWasDeletedIsNotCanceled(t *testing.T) {
+	s := operatortest.Start(t)
+	s.Put("task_control", "cancel-batch.night", "x")
+	s.Put("task_control", "cancel-batch.day", "x")
+	kv, err := s.JS.KeyValue(t.Context(), "task_control")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kv.Delete(t.Context(), "cancel-batch.day"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.CanceledBatches(t.Context()); err != nil || !got["night"] || got["day"] {
+		t.Errorf("got %v, %v, want only night", got, err)
+	}
+}
+
+// Workers can do without the bucket, so it steers nothing if it does not exist.
+func TestWithoutTheControlBucketNothingIsSteered(t *testing.T) {
+	s := operatortest.Start(t, "KV_task_control")
+	limit, limitErr := s.Limit(t.Context())
+	mark, markErr := s.Cancellation(t.Context(), "a", "night")
+	batches, batchesErr := s.CanceledBatches(t.Context())
+	if limitErr != nil || markErr != nil || batchesErr != nil || limit.InFlight != 0 || mark != nil || len(batches) != 0 {
+		t.Errorf("got %+v, %v, %v and %v, %v, %v, want nothing", limit, mark, batches, limitErr, markErr, batchesErr)
+	}
+}
