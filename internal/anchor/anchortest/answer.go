@@ -36,6 +36,7 @@ func refusal(status int, message string) Fault {
 
 // answer sends the answer that f describes. The delays Before and After are up to the caller.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, f Fault) {
+	callOf(r).answered(f)
 	switch {
 	case f.Hang:
 		select {

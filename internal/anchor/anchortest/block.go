@@ -2,7 +2,7 @@ package anchortest
 
 // blocks holds the workflows that Plan.Block keeps from ending. The server's mutex guards it.
 type blocks struct {
-	waiting     map[string][]func() // by task: each starts one workflow
+	waiting     map[string][]func() // by the name of the task in the log: each starts one workflow
 	released    map[string]bool     // by task: its workflows no longer block
 	releasedAll bool
 }

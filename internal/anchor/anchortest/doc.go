@@ -6,7 +6,8 @@
 // A [Plan] says what happens to one task: how long its workflow runs, how it ends, and which faults the calls meet. It
 // comes from the function given to [WithPlan], or from the prompt itself (see [Prompt]), so that a test can plan a task
 // that it publishes to another process. A workflow whose plan has Block set runs until the test calls [Server.Release]:
-// no test needs to guess how long something takes.
+// no test needs to guess how long something takes. A submission that is not asynchronous is answered when its workflow
+// ends.
 //
 // # Faults
 //
@@ -15,6 +16,11 @@
 // [Server.FailAll] is an outage for all tasks, and [WithRandomFaults] adds faults at random. An outage takes precedence
 // over a plan, unless it only makes calls slow, and a plan over random faults. A fault can strike before or after the task
 // was accepted: [Fault.ButAccepted] is a call that failed although its workflow runs.
+//
+// # Sessions
+//
+// A session is a browser in use until it is ended or its time is over. A task without a session takes a browser of its
+// own. [WithMaxRunning] and [WithStartRate] bound both.
 //
 // # The log
 //

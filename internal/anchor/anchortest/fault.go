@@ -10,6 +10,8 @@ import (
 // Fault is what goes wrong with a call. A fault that only delays the call, or changes bytes around the answer, ends in the
 // documented answer; any other replaces it. As JSON, durations are spelled as in Go: "1.5s".
 type Fault struct {
+	Name string `json:"name,omitempty"` // what a log of calls says of it; see WithCallLog
+
 	Times int `json:"times,omitempty"` // number of calls that it strikes; 0 and 1: one call, -1: all further calls
 
 	// Until is how long it strikes calls, instead of Times; see During.
@@ -96,7 +98,7 @@ func (f Fault) onto(documented Fault) Fault {
 	if f.replacesAnswer() {
 		return f
 	}
-	documented.Cut, documented.Chunked = f.Cut, f.Chunked
+	documented.Name, documented.Cut, documented.Chunked = f.Name, f.Cut, f.Chunked
 	documented.Prefix, documented.Suffix, documented.Behind = f.Prefix, f.Suffix, f.Behind
 	return documented
 }
@@ -116,9 +118,10 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(faultJSON{plainFault: (*plainFault)(&f), Until: duration(f.Until), Before: duration(f.Before), After: duration(f.After)})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. It returns an error for an unknown field.
+// UnmarshalJSON reads what MarshalJSON writes. It returns an error for an unknown field, and leaves fields alone that are
+// not mentioned.
 func (f *Fault) UnmarshalJSON(data []byte) error {
-	aux := faultJSON{plainFault: (*plainFault)(f)}
+	aux := faultJSON{plainFault: (*plainFault)(f), Until: duration(f.Until), Before: duration(f.Before), After: duration(f.After)}
 	if err := unmarshalStrict(data, &aux); err != nil {
 		return err
 	}

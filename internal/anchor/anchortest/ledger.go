@@ -3,6 +3,7 @@ package anchortest
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -35,13 +36,19 @@ type Totals struct {
 // entry is the log of one task, and what its plan's faults depend on.
 type entry struct {
 	Log
-	posts int // POSTs that count for Fault.Times: without those struck by a fault with Until
+	name     string
+	prompt   string
+	number   int  // 1 for the first task
+	repeat   int  // 1 for the first task of this name
+	posts    int  // POSTs that count for Fault.Times: without those struck by a fault with Until
+	answered bool // a client got the id of a workflow, or its result
 }
 
 // ledger counts the calls, and keeps all tasks and workflows. The server's mutex guards it. It only grows,
 // so a test that runs for hours needs the memory for it.
 type ledger struct {
 	tasks     map[string]*entry
+	latest    map[string]*entry // by the name that WithTaskName gives: the latest of the tasks that WithRepeats tells apart
 	workflows map[string]*workflow
 	posts     int
 	polls     int
@@ -49,23 +56,37 @@ type ledger struct {
 }
 
 func newLedger() ledger {
-	return ledger{tasks: map[string]*entry{}, workflows: map[string]*workflow{}}
+	return ledger{tasks: map[string]*entry{}, workflows: map[string]*workflow{}, latest: map[string]*entry{}}
 }
 
-// addPost counts a POST, whatever becomes of it, and returns the entry of its task.
-func (l *ledger) addPost(name string, t Task) *entry {
-	e := l.tasks[name]
-	if e == nil {
-		e = &entry{Log: Log{Posted: time.Now()}}
-		l.tasks[name] = e
+// entryOf returns the entry of a task, which is a new one with its first POST. If repeats, it is a new one after each
+// answer that got through, with a number behind its name.
+func (l *ledger) entryOf(name string, t Task, repeats bool) *entry {
+	e := l.latest[name]
+	if e != nil && (!repeats || !e.answered) {
+		return e
 	}
+	unique, repeat := name, 1
+	if e != nil {
+		repeat = e.repeat
+	}
+	for l.tasks[unique] != nil { // also if another prompt looks like that
+		repeat++
+		unique = fmt.Sprintf("%s (%d)", name, repeat)
+	}
+	e = &entry{Log: Log{Posted: time.Now()}, name: unique, prompt: t.Prompt, number: len(l.tasks) + 1, repeat: repeat}
+	l.tasks[unique], l.latest[name] = e, e
+	return e
+}
+
+// addPost counts a POST, whatever becomes of it.
+func (l *ledger) addPost(e *entry, t Task) {
 	l.posts++
 	e.Posts++
 	e.Bodies = append(e.Bodies, t.Body)
 	if t.SessionID != "" {
 		e.Sessions = append(e.Sessions, t.SessionID)
 	}
-	return e
 }
 
 // addWorkflow counts an accepted POST. The id of its workflow has the form of the real ones.

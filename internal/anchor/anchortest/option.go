@@ -23,8 +23,8 @@ func WithTaskName(name func(Task) string) Option { return func(s *Server) { s.na
 // agent such a task is completed with the result "done".
 func WithAgent(agent Agent) Option { return func(s *Server) { s.agent = agent } }
 
-// WithMaxRunning answers a submission with 429, without Retry-After, while n workflows run. GET /v1/billing
-// shows n. Default: no limit.
+// WithMaxRunning answers a call that needs another browser with 429, without Retry-After, while n browsers are in use: by
+// sessions, and by workflows that run in none. GET /v1/billing shows n. Default: no limit.
 func WithMaxRunning(n int) Option { return func(s *Server) { s.maxRunning = n } }
 
 // WithRandomFaults makes calls fail at random if neither an outage nor their plan has a fault for them. The same seed
@@ -33,8 +33,17 @@ func WithRandomFaults(seed uint64, submits, polls []Chance) Option {
 	return func(s *Server) { s.dice = newDice(seed, submits, polls) }
 }
 
-// WithSessions answers a submission that names a session with 403, unless own reports that the caller owns the session.
-// It is called from many goroutines at once. Default: the caller owns every session.
+// WithSessions answers a submission that names a session with 403, unless POST /v1/sessions created the session or own
+// reports that the caller owns it. It is called from many goroutines at once, with the server's mutex held. Default: the
+// caller owns every session.
 func WithSessions(own func(sessionID string) bool) Option {
 	return func(s *Server) { s.ownsSession = own }
 }
+
+// WithRepeats tells tasks of the same name apart: after an answer with a workflow's id or with a result, the next
+// submission under that name is another task, with a number of its own and " (2)", " (3)" and so on behind its name.
+// A submission after any other answer belongs to the same task. Default: tasks of the same name are the same.
+func WithRepeats() Option { return func(s *Server) { s.repeats = true } }
+
+// WithoutBodies keeps no bodies in the log, for a server that runs for long. Default: they are in Log.Bodies.
+func WithoutBodies() Option { return func(s *Server) { s.noBodies = true } }

@@ -11,6 +11,8 @@ import (
 // Plan is what happens to one task. The zero Plan is a workflow that is completed at once with the result "done". As
 // JSON, durations are spelled as in Go: "1.5s".
 type Plan struct {
+	Name string `json:"name,omitempty"` // what a log of calls says of it; see WithCallLog
+
 	Submit []Fault       `json:"submit,omitempty"` // strike its POSTs, in this order; later POSTs succeed
 	Poll   []Fault       `json:"poll,omitempty"`   // strike the polls of each of its workflows, likewise
 	Run    time.Duration `json:"-"`                // how long the workflow runs after it was accepted or, with Block, released

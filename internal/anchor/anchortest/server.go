@@ -25,25 +25,29 @@ type Server struct {
 	mux         *http.ServeMux
 	name        func(Task) string
 	plan        func(Task) (Plan, error)
-	ownsSession func(id string) bool
+	ownsSession func(id string) bool // of sessions that were not created here; nil: all
 	agent       Agent
 	maxRunning  int // -1: no limit
 	dice        *dice
+	repeats     bool // a task that is submitted again after its answer got through is another one
+	noBodies    bool // the log keeps no bodies
+	callLog     func(Call)
 
 	// agents counts the running agents, which Close waits for. It grows only with mu held and before Close
 	// has begun.
 	agents sync.WaitGroup
 
-	mu     sync.Mutex // guards everything below
-	key    string
-	outage *Fault
-	ledger ledger
-	starts *startWindow // nil: no limit
-	blocks blocks
-	addr   string // of the latest Start
-	http   *http.Server
-	served chan struct{} // closed when http has stopped
-	closed chan struct{} // closed by Close; Start creates a new one
+	mu       sync.Mutex // guards everything below
+	key      string
+	outage   *Fault
+	ledger   ledger
+	sessions sessions
+	starts   *startWindow // nil: no limit
+	blocks   blocks
+	addr     string // of the latest Start
+	http     *http.Server
+	served   chan struct{} // closed when http has stopped
+	closed   chan struct{} // closed by Close; Start creates a new one
 }
 
 // New returns a stand-in without tasks that does not listen yet. Use it as an http.Handler, or call Start.
@@ -51,32 +55,24 @@ type Server struct {
 // limits and no random faults.
 func New(opts ...Option) *Server {
 	s := &Server{
-		mux:         http.NewServeMux(),
-		name:        func(t Task) string { return t.Prompt },
-		plan:        MarkedPlan,
-		ownsSession: func(string) bool { return true },
-		maxRunning:  -1,
-		key:         defaultKey,
-		ledger:      newLedger(),
-		blocks:      newBlocks(),
-		closed:      make(chan struct{}),
+		mux:        http.NewServeMux(),
+		name:       func(t Task) string { return t.Prompt },
+		plan:       MarkedPlan,
+		maxRunning: -1,
+		key:        defaultKey,
+		ledger:     newLedger(),
+		sessions:   newSessions(),
+		blocks:     newBlocks(),
+		closed:     make(chan struct{}),
 	}
 	for _, opt := range opts {
 		opt(s)
 	}
-	s.mux.HandleFunc("POST /v1/tools/perform-web-task", s.handleSubmit)
-	s.mux.HandleFunc("GET /v1/tools/perform-web-task/{workflow}/status", s.handleStatus)
-	s.mux.HandleFunc("GET /v1/billing", s.handleBilling)
-	s.mux.HandleFunc("GET /_stand-in/log", s.handleLog)
-	s.mux.HandleFunc("GET /_stand-in/totals", s.handleTotals)
-	s.mux.HandleFunc("PUT /_stand-in/release", s.handleRelease)
-	s.mux.HandleFunc("PUT /_stand-in/outage", s.handleOutage)
-	s.mux.HandleFunc("DELETE /_stand-in/outage", s.handleOutage)
+	for pattern, handle := range s.routes() {
+		s.mux.HandleFunc(pattern, handle)
+	}
 	return s
 }
-
-// ServeHTTP answers one call.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 // Start listens on addr, such as "127.0.0.1:0" for a free port, and serves until Close. It may be called again after
 // Close: the server keeps its tasks, like an API that was unreachable for a while.

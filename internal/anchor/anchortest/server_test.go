@@ -85,7 +85,7 @@ func TestBodyIsCheckedAsDocumented(t *testing.T) {
 		"null":          `{"prompt":"x","async":true,"url":null}`,
 		"agent":         `{"prompt":"x","async":true,"agent":"nobody"}`,
 		"secret":        `{"prompt":"x","async":true,"secret_values":{"a":1}}`,
-		"synchronous":   `{"prompt":"x"}`,
+		"async":         `{"prompt":"x","async":"yes"}`,
 		"unknown field": `{"prompt":"x","async":true,"task_id":"1"}`,
 		"session":       `{"prompt":"x","async":true,"sessionId":"1"}`,
 		"bad plan":      `{"prompt":"x plan:{\"nope\":1}","async":true}`,
@@ -96,9 +96,10 @@ func TestBodyIsCheckedAsDocumented(t *testing.T) {
 		}
 	}
 	full := `{"prompt":"x","url":"https://a.example","async":true,"agent":"yutori","provider":"xai","model":"m","detect_elements":false,
-		"human_intervention":true,"max_steps":3,"secret_values":{"a":"b"},"highlight_elements":true,"output_schema":{}}`
+		"human_intervention":true,"max_steps":3,"secret_values":{"a":"b"},"highlight_elements":true,"output_schema":{},
+		"use_vision":false,"directlyOpenUrl":true,"directly_open_url":false,"extended_system_message":"be brief"}`
 	if status, _ := submit(t, s, full); status != 200 {
-		t.Errorf("every documented field: got %d, want 200", status)
+		t.Errorf("every field of the document and of the vendor's clients: got %d, want 200", status)
 	}
 }
 
@@ -108,7 +109,15 @@ func TestWrongKeyIsRefusedEverywhere(t *testing.T) {
 	_, id := submit(t, s, body("x"))
 	s.SetKey("another")
 	for _, c := range []struct{ method, target string }{
-		{"POST", webTask}, {"GET", webTask + "/" + id + "/status"}, {"GET", "/v1/billing"},
+		{"POST", webTask},
+		{"GET", webTask + "/" + id + "/status"},
+		{"GET", "/v1/billing"},
+		{"POST", "/v1/sessions"},
+		{"GET", "/v1/sessions"},
+		{"GET", "/v1/sessions/all/status"},
+		{"GET", "/v1/sessions/x"},
+		{"DELETE", "/v1/sessions/x"},
+		{"DELETE", "/v1/sessions/all"},
 	} {
 		if status, _, _, err := call(t, s, c.method, c.target, body("y")); err != nil || status != 401 {
 			t.Errorf("%s %s: got %d %v, want 401", c.method, c.target, status, err)

@@ -19,20 +19,37 @@ func (s *Server) poll(r *http.Request) (documented, fault Fault) {
 	s.ledger.polls++
 	wf := s.ledger.workflows[r.PathValue("workflow")]
 	if wf == nil {
+		callOf(r).note("no workflow with this id was started here")
 		return refusal(http.StatusNotFound, "Workflow not found"), s.faultFor(nil, 0, 0, pollCall)
 	}
+	callOf(r).Task, callOf(r).Workflow = wf.log.prompt, wf.id
 	fault = s.faultFor(wf.plan.Poll, wf.polls, time.Since(wf.began), pollCall)
 	if fault.Until == 0 {
 		wf.polls++
 	}
 	wf.log.Polls++
 	if !s.hasKey(r) {
-		return refusal(http.StatusUnauthorized, "Invalid API Key"), fault
+		return wrongKey(r), fault
 	}
+	callOf(r).note("%s", wf.foreseen())
 	if wf.ended && wf.log.Answered.IsZero() && !fault.replacesAnswer() {
 		wf.log.Answered = time.Now()
 	}
 	return wf.documented(), fault
+}
+
+// foreseen says in plain words how the workflow ended, or when it is likely to.
+func (wf *workflow) foreseen() string {
+	switch {
+	case wf.ended:
+		return "ended as " + wf.state
+	case wf.plan.Block && wf.ends.IsZero():
+		return "runs until it is released"
+	case !wf.ends.IsZero() && time.Until(wf.ends) > 0:
+		return "runs for " + time.Until(wf.ends).Round(100*time.Millisecond).String()
+	default:
+		return "is about to end"
+	}
 }
 
 // documented is the answer to a poll. The running states are upper-case here, and lower-case in the answer to a POST.
@@ -50,23 +67,13 @@ func (wf *workflow) documented() Fault {
 }
 
 // handleBilling answers GET /v1/billing. Only max_concurrent_browsers has a meaning: -1 means no limit.
+// All other numbers are made up.
 func (s *Server) handleBilling(w http.ResponseWriter, r *http.Request) {
-	s.answer(w, r, s.bill(r))
-}
-
-// bill returns the answer to a call for the plan. Of faults only an outage strikes it, and only one that
-// replaces the answer. All numbers but the limit are made up.
-func (s *Server) bill(r *http.Request) Fault {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.outage != nil && s.outage.replacesAnswer() {
-		return *s.outage
-	}
-	if !s.hasKey(r) {
-		return refusal(http.StatusUnauthorized, "Invalid API Key")
-	}
-	return success(map[string]any{
-		"credits": 42.5, "credits_used": 7.5, "included_credits": 50, "billing_period": "2026-08",
-		"tier": "stand_in", "max_concurrent_browsers": s.maxRunning, "cost_limit": nil,
+	s.answerWithKey(w, r, func() Fault {
+		callOf(r).note("%s", s.browsersInUse())
+		return success(map[string]any{
+			"credits": 42.5, "credits_used": 7.5, "included_credits": 50, "billing_period": "2026-08",
+			"tier": "stand_in", "max_concurrent_browsers": s.maxRunning, "cost_limit": nil,
+		})
 	})
 }

@@ -17,28 +17,47 @@ func (s *Server) handleSubmit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t, invalid := readTask(body, r.URL.Query().Get("sessionId"))
+	log := s.identify(r, &t)
 	plan, invalidPlan := s.plan(t)
 	if invalid == nil {
 		invalid = invalidPlan
 	}
-	log, fault := s.logPost(t, plan)
+	fault := s.logPost(log, t, plan)
 	// The client may have given up by now: the task is accepted nevertheless, as by an API whose answer is
 	// lost.
 	s.sleep(fault.Before)
 	answer := fault
 	if fault.allowsAccept() {
-		answer = s.accept(r, invalid, t, plan, fault, log)
+		var wf *workflow
+		answer, wf = s.accept(r, invalid, t, plan, fault, log)
+		if wf != nil && !t.Async && !fault.replacesAnswer() {
+			answer = s.await(r, wf, answer, fault)
+		}
 	}
 	s.sleep(fault.After)
 	s.answer(w, r, answer)
 }
 
-// logPost counts a POST and returns the fault that strikes it. It counts the POST before its delay, so that
-// a test can see a call that is still in progress.
-func (s *Server) logPost(t Task, plan Plan) (*entry, Fault) {
+// identify finds the log of a task, and gives the task its number.
+func (s *Server) identify(r *http.Request, t *Task) *entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	log := s.ledger.addPost(s.name(t), t)
+	log := s.ledger.entryOf(s.name(*t), *t, s.repeats)
+	t.Number = log.number
+	c := callOf(r)
+	c.Task, c.Session = t.Prompt, t.SessionID
+	return log
+}
+
+// logPost counts a POST and returns the fault that strikes it. It counts the POST before its delay, so that
+// a test can see a call that is still in progress.
+func (s *Server) logPost(log *entry, t Task, plan Plan) Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.noBodies {
+		t.Body = nil
+	}
+	s.ledger.addPost(log, t)
 	fault := s.faultFor(plan.Submit, log.posts, time.Since(log.Posted), submitCall)
 	if fault.Until == 0 {
 		log.posts++
@@ -46,7 +65,7 @@ func (s *Server) logPost(t Task, plan Plan) (*entry, Fault) {
 	if fault.leavesDoubt() && !fault.allowsAccept() {
 		log.Doubtful++
 	}
-	return log, fault
+	return fault
 }
 
 // faultFor returns the fault that strikes a call: the outage's, the plan's for call number n, or a random one. An outage that
@@ -67,44 +86,58 @@ func (s *Server) faultFor(planned []Fault, n int, age time.Duration, call callKi
 	}
 }
 
-// accept starts the workflow of a task. It returns the answer, which may be an error for which there is no workflow.
-func (s *Server) accept(r *http.Request, invalid error, t Task, plan Plan, fault Fault, log *entry) (answer Fault) {
+// accept starts the workflow of a task. It returns the answer, which may be an error for which there is no workflow. A
+// task that names a session takes no new browser, so it does not count against the rate.
+func (s *Server) accept(r *http.Request, invalid error, t Task, plan Plan, fault Fault, log *entry) (answer Fault, wf *workflow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.hasKey(r) {
-		return refusal(http.StatusUnauthorized, "Invalid API Key")
+		return wrongKey(r), nil
 	}
-	header, refused := s.starts.count()
-	if header != nil && !fault.replacesAnswer() {
-		defer func() { answer.Header = header }()
+	if t.SessionID == "" {
+		header, refused := s.starts.count()
+		if header != nil && !fault.replacesAnswer() {
+			defer func() { answer.Header = header }()
+		}
+		if refused {
+			return tooManyStarts(), nil
+		}
 	}
-	if refused {
-		return tooManyStarts()
-	}
-	return s.start(invalid, t, plan, fault, log)
+	return s.start(r, invalid, t, plan, fault, log)
 }
 
 // start starts the workflow of a task that the key and the rate allow. The caller holds mu.
-func (s *Server) start(invalid error, t Task, plan Plan, fault Fault, log *entry) Fault {
-	if t.SessionID != "" && !s.ownsSession(t.SessionID) {
-		return refusal(http.StatusForbidden, "You do not have access to this session")
-	}
+func (s *Server) start(r *http.Request, invalid error, t Task, plan Plan, fault Fault, log *entry) (Fault, *workflow) {
 	if invalid != nil {
-		return refusal(http.StatusBadRequest, invalid.Error())
+		return refusal(http.StatusBadRequest, invalid.Error()), nil
 	}
-	if s.maxRunning >= 0 && s.ledger.running >= s.maxRunning {
-		return refusal(http.StatusTooManyRequests, "too many concurrent browsers")
+	ss, refused := s.sessionOf(t)
+	if refused != nil {
+		return *refused, nil
 	}
 	wf := s.ledger.addWorkflow(log, plan)
+	if wf.session = ss; ss != nil {
+		ss.begin(wf, t)
+	}
 	if fault.leavesDoubt() {
 		log.Doubtful++
 	}
-	if plan.Block {
-		s.blocks.add(s.name(t), func() { s.run(wf, t) })
+	log.answered = !fault.replacesAnswer() && !fault.Cut
+	if !t.Async {
+		wf.done = make(chan struct{})
+	}
+	if wf.plan.Block {
+		s.blocks.add(log.name, func() { s.run(wf, t) })
 	} else {
 		s.run(wf, t)
 	}
-	return fault.onto(success(data{Status: "running", Workflow: wf.id}))
+	c := callOf(r)
+	c.Workflow = wf.id
+	c.note("workflow %s, %s; %s", wf.id, wf.foreseen(), s.browsersInUse())
+	if c.Fault == "" {
+		c.Fault = wf.plan.Name
+	}
+	return fault.onto(success(data{Status: "running", Workflow: wf.id})), wf
 }
 
 // hasKey reports whether a call has the API key. The caller holds mu.

@@ -22,7 +22,11 @@ type workflow struct {
 	began time.Time
 	polls int // those that count for Fault.Times
 
+	session *session      // nil if only the function of WithSessions knows it
+	done    chan struct{} // closed at the end; nil if nobody waits
+
 	ended  bool
+	ends   time.Time // when it is likely to end; zero if that is not known
 	state  string
 	result json.RawMessage // if the state is COMPLETED
 	err    string          // otherwise
@@ -34,9 +38,10 @@ func (s *Server) run(wf *workflow, t Task) {
 	if s.agent != nil && !wf.plan.hasEnding() {
 		end = func() { s.runAgent(wf, t) }
 	} else if wf.plan.Run <= 0 {
-		s.ledger.end(wf, wf.plan.ending())
+		s.finish(wf, wf.plan.ending())
 		return
 	}
+	wf.ends = time.Now().Add(wf.plan.Run)
 	// Close does not stop the timer: a workflow ends even while the API cannot be reached.
 	time.AfterFunc(wf.plan.Run, end)
 }
@@ -111,5 +116,19 @@ func failed(err string) ending { return ending{state: "FAILED", err: err} }
 func (s *Server) end(wf *workflow, e ending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.finish(wf, e)
+}
+
+// finish ends the workflow, unless its session's end did so before. The caller holds mu.
+func (s *Server) finish(wf *workflow, e ending) {
+	if wf.ended {
+		return
+	}
 	s.ledger.end(wf, e)
+	if wf.done != nil {
+		close(wf.done)
+	}
+	if wf.session != nil {
+		s.leave(wf.session, wf)
+	}
 }

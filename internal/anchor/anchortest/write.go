@@ -38,8 +38,10 @@ func writeTooMuch(w http.ResponseWriter, f Fault) {
 	defer func() { _ = conn.Close() }()
 	c := f.content()
 	var answer bytes.Buffer
-	_, _ = fmt.Fprintf(&answer, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+	_, _ = fmt.Fprintf(&answer, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n",
 		f.status(), http.StatusText(f.status()), c.length())
+	_ = w.Header().Write(&answer) // what a handler around this one has set
+	answer.WriteString("\r\n")
 	c.writeTo(&answer, c.length())
 	answer.WriteString(f.Behind)
 	_, _ = conn.Write(answer.Bytes()) // ignore a client that closed the connection
