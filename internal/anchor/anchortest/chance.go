@@ -21,6 +21,13 @@ const (
 type dice struct {
 	random  *rand.Rand
 	chances map[callKind][]Chance
+	endings []endingChance
+}
+
+// endingChance is an ending that a workflow has with a probability from 0 to 1.
+type endingChance struct {
+	probability float64
+	plan        Plan
 }
 
 // newDice returns dice with one list of chances for submissions and one for polls. Their sequence of
@@ -46,4 +53,19 @@ func (d *dice) roll(call callKind) Fault {
 		rolled -= c.Probability
 	}
 	return Fault{}
+}
+
+// rollEnding returns the ending that a workflow gets, or the zero Plan.
+func (d *dice) rollEnding() Plan {
+	if d == nil || len(d.endings) == 0 {
+		return Plan{}
+	}
+	rolled := d.random.Float64()
+	for _, c := range d.endings {
+		if rolled < c.probability {
+			return c.plan
+		}
+		rolled -= c.probability
+	}
+	return Plan{}
 }

@@ -17,6 +17,9 @@
 // over a plan, unless it only makes calls slow, and a plan over random faults. A fault can strike before or after the task
 // was accepted: [Fault.ButAccepted] is a call that failed although its workflow runs.
 //
+// Common faults, and ways in which a workflow can end, have names ([NamedFaults]). [ParseFaults] reads them with the share
+// of the calls that each strikes.
+//
 // # Sessions
 //
 // A session is a browser in use until it is ended or its time is over. A task without a session takes a browser of its

@@ -15,7 +15,7 @@ type Plan struct {
 
 	Submit []Fault       `json:"submit,omitempty"` // strike its POSTs, in this order; later POSTs succeed
 	Poll   []Fault       `json:"poll,omitempty"`   // strike the polls of each of its workflows, likewise
-	Run    time.Duration `json:"-"`                // how long the workflow runs after it was accepted or, with Block, released
+	Run    time.Duration `json:"-"`                // how long the workflow runs after it was accepted or, with Block, released; 0: see WithRunTime
 	Block  bool          `json:"block,omitempty"`  // the workflow runs until Server.Release
 
 	Fails int `json:"fails,omitempty"` // its first workflows, so many, end as FAILED

@@ -20,8 +20,8 @@ const (
 // Server is the stand-in. It is an http.Handler, and after Start it is a server of its own. Its methods may be called by
 // many goroutines at once.
 type Server struct {
-	// These are set by New and its options, and not changed later. The dice change when they roll, with mu
-	// held.
+	// These are set by New and its options, and not changed later. The dice and the pace change when they are used, with
+	// mu held.
 	mux         *http.ServeMux
 	name        func(Task) string
 	plan        func(Task) (Plan, error)
@@ -29,8 +29,9 @@ type Server struct {
 	agent       Agent
 	maxRunning  int // -1: no limit
 	dice        *dice
-	repeats     bool // a task that is submitted again after its answer got through is another one
-	noBodies    bool // the log keeps no bodies
+	pace        *pace // nil: workflows without a run time of their own end at once
+	repeats     bool  // a task that is submitted again after its answer got through is another one
+	noBodies    bool  // the log keeps no bodies
 	callLog     func(Call)
 
 	// agents counts the running agents, which Close waits for. It grows only with mu held and before Close

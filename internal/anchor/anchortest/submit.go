@@ -115,7 +115,7 @@ func (s *Server) start(r *http.Request, invalid error, t Task, plan Plan, fault 
 	if refused != nil {
 		return *refused, nil
 	}
-	wf := s.ledger.addWorkflow(log, plan)
+	wf := s.ledger.addWorkflow(log, s.complete(plan))
 	if wf.session = ss; ss != nil {
 		ss.begin(wf, t)
 	}
