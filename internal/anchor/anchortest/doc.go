@@ -18,7 +18,7 @@
 // was accepted: [Fault.ButAccepted] is a call that failed although its workflow runs.
 //
 // Common faults, and ways in which a workflow can end, have names ([NamedFaults]). [ParseFaults] reads them with the share
-// of the calls that each strikes.
+// of the calls that each strikes, and [ReadScript] reads a file that says what happens to which task.
 //
 // # Sessions
 //
