@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -87,8 +87,10 @@ func startAPI(ctx context.Context) (demoAPI, error) {
 			}, nil
 		}
 	}
-	standIn := anchortest.New(anchortest.WithAgent(anchortest.PageReader), anchortest.WithPlan(pace))
-	api, err := serve(ctx, standIn)
+	// People can follow tasks that run for 2 to 4 seconds.
+	runTime := anchortest.RunTime{Mean: 3 * time.Second, Spread: time.Second}
+	standIn := anchortest.New(anchortest.WithAgent(anchortest.PageReader), anchortest.WithRunTime(rand.Uint64(), runTime))
+	api, err := serve(ctx, markStub(standIn))
 	if err != nil {
 		return demoAPI{}, err
 	}
@@ -105,14 +107,6 @@ func startAPI(ctx context.Context) (demoAPI, error) {
 			_ = site.Close()
 		},
 	}, setenv(map[string]string{"ANCHORBROWSER_API_KEY": standIn.Key(), "ANCHORBROWSER_BASE_URL": "http://" + api.Addr})
-}
-
-// pace makes each task run for 2 to 4 seconds, so that people can follow it. The time depends on the
-// content of the task alone, because a plan must be the same each time (see anchortest.WithPlan).
-func pace(t anchortest.Task) anchortest.Plan {
-	sum := fnv.New32a()
-	_, _ = sum.Write(t.Body)
-	return anchortest.Plan{Run: 2*time.Second + time.Duration(sum.Sum32()%2000)*time.Millisecond}
 }
 
 // serve starts a server on a free port. Its Addr is where it listens. Close stops it.

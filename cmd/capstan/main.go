@@ -34,6 +34,7 @@ type cli struct {
 	Resume  resumeCmd  `cmd:"" help:"End a pause."`
 	Redrive redriveCmd `cmd:"" help:"Run failed tasks again."`
 	Check   checkCmd   `cmd:"" help:"Check that a worker can run with these settings."`
+	Stub    stubCmd    `cmd:"" help:"${stub}"`
 
 	Help       helpCmd       `cmd:"" help:"Show this help, or that of a command."`
 	Completion completionCmd `cmd:"" help:"Print the script that completes commands and flags in a shell."`
@@ -92,7 +93,7 @@ func newParser(t *terminal) *kong.Kong {
 	if givenColumns() == 0 {
 		_ = os.Unsetenv("COLUMNS") // Kong would take a 0 or a negative number for the width
 	}
-	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description), kong.Vars{"version": version, "demo": demoHelp},
+	parser, err := kong.New(&cli{}, kong.Name("capstan"), kong.Description(description), kong.Vars{"version": version, "demo": demoHelp, "stub": stubHelp},
 		kong.Writers(t.out, t.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: widestHelp}))
 	if err != nil {
 		panic(err)
