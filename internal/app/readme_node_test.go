@@ -4,44 +4,29 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/test/node"
 )
-
-// nodeModules names the variable of a node_modules folder that contains @nats-io/transport-node and @nats-io/jetstream.
-// Without it only the program's syntax is checked: tests do not download packages.
-const nodeModules = "CAPSTAN_NODE_MODULES"
 
 func TestTheREADMEsNodeProgramRunsAsPrinted(t *testing.T) {
 	t.Parallel()
 	source := readmeProgram(t, "js", "tasks.mjs")
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("SKIPPED: node is not installed")
-	}
-	if out, err := exec.CommandContext(t.Context(), node, "--check", source).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), node.Find(t), "--check", source).CombinedOutput(); err != nil {
 		t.Fatalf("node --check: %v\n%s", err, out)
 	}
-	modules := os.Getenv(nodeModules)
-	if modules == "" {
-		t.Skipf("SKIPPED: only the syntax was checked, %s is not set", nodeModules)
-	}
-	if err := os.Symlink(modules, filepath.Join(filepath.Dir(source), "node_modules")); err != nil {
-		t.Fatal(err)
-	}
+	program := node.Command(t.Context(), t, source)
 	w := newWorld(t)
 	w.startReady("w1")
-	runNode(t, w, node, source)
+	runNode(t, w, program)
 }
 
 // runNode runs the program until it has printed and acknowledged its event.
-func runNode(t *testing.T, w *world, node, source string) {
+func runNode(t *testing.T, w *world, cmd *exec.Cmd) {
 	t.Helper()
 	printed := &buffer{}
-	cmd := exec.CommandContext(t.Context(), node, source)
 	cmd.Env = append(os.Environ(), "NATS_URL="+w.nats.URL())
 	cmd.Stdout, cmd.Stderr = printed, printed
 	if err := cmd.Start(); err != nil {
