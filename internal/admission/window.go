@@ -34,15 +34,15 @@ const (
 // window is what is known of the window of time in which the API accepts a quota of submissions. The zero window is that
 // of an API that tells nothing: it holds no submission back. Times are by the clock that the workers share.
 type window struct {
-	Number    uint64        `json:"number"`    // grows with each window
-	Sent      time.Time     `json:"sent"`      // when the latest submission was sent whose answer counts
-	End       time.Time     `json:"end"`       // with windowMargin
-	Remaining int           `json:"remaining"` // submissions that the API accepts, by the answers
-	UnderWay  int           `json:"under_way"` // submissions that may not have been counted in Remaining yet
-	Acquired  time.Time     `json:"acquired"`  // when the latest of them was acquired
-	Quota     int           `json:"quota"`     // 0: not told
-	Length    time.Duration `json:"length"`    // in nanoseconds; 0: not told
-	Assumed   bool          `json:"assumed"`   // no answer has told of this window
+	Number    uint64        `json:"number" desc:"grows with each window"`
+	Sent      time.Time     `json:"sent" desc:"when the latest submission was sent whose answer counts"`
+	End       time.Time     `json:"end" desc:"end of the window, and a little more"` // with windowMargin
+	Remaining int           `json:"remaining" desc:"submissions that the API accepts in the window, by its answers"`
+	UnderWay  int           `json:"under_way" desc:"submissions that may not have been counted in remaining yet"`
+	Acquired  time.Time     `json:"acquired" desc:"when the latest of those under way was acquired"`
+	Quota     int           `json:"quota" desc:"submissions that the API accepts in each window; 0: not told"`
+	Length    time.Duration `json:"length" desc:"length of a window in nanoseconds; 0: not told"`
+	Assumed   bool          `json:"assumed" desc:"whether no answer has told of this window yet"`
 }
 
 // known reports whether the API tells anything.

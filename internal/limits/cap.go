@@ -41,18 +41,18 @@ const mostLasts = 3 * time.Minute
 
 // Cap is how many tasks all workers together may hold, and why: the value of the key "limits".
 type Cap struct {
-	InFlight  int       `json:"in_flight"`
-	Plan      int       `json:"plan"` // the plan's browsers; -1: no limit; 0: not known
-	Reason    string    `json:"reason"`
-	ChangedAt time.Time `json:"changed_at"`
+	InFlight  int       `json:"in_flight" desc:"how many tasks all workers together may hold"`
+	Plan      int       `json:"plan" desc:"the plan's browsers; -1: no limit, 0: not known"`
+	Reason    string    `json:"reason" desc:"why"`
+	ChangedAt time.Time `json:"changed_at" desc:"when in_flight last changed"`
 
-	PlanAt time.Time `json:"plan_at,omitzero"` // when the API told the plan
-	Most   int       `json:"most,omitzero"`    // the lowest MAX_IN_FLIGHT_TOTAL of the workers; 0: all have auto
-	MostAt time.Time `json:"most_at,omitzero"` // when a worker with that setting last said so
+	PlanAt time.Time `json:"plan_at,omitzero" desc:"when the API told the plan"`
+	Most   int       `json:"most,omitzero" desc:"the lowest MAX_IN_FLIGHT_TOTAL of the workers; left out if all have auto"`
+	MostAt time.Time `json:"most_at,omitzero" desc:"when a worker with that setting last said so"`
 
-	Wait    time.Duration `json:"wait,omitzero"`  // from the last refusal to the next raise, in nanoseconds
-	Steps   int           `json:"steps,omitzero"` // raises since the last refusal
-	RaiseAt time.Time     `json:"raise_at,omitzero"`
+	Wait    time.Duration `json:"wait,omitzero" desc:"from the last refusal to the next raise, in nanoseconds"`
+	Steps   int           `json:"steps,omitzero" desc:"raises since the last refusal"`
+	RaiseAt time.Time     `json:"raise_at,omitzero" desc:"when in_flight may be raised again"`
 }
 
 // seen is what a worker has seen since the last change, and what it knows.
@@ -65,6 +65,9 @@ type seen struct {
 	running int       // workflows that ran on all workers when it did; 0: not known
 }
 
+// many bounds the numbers that have no bound of their own.
+const many = 1_000_000
+
 // parseCap reads a stored cap. A value that no worker wrote is like none.
 func parseCap(value []byte) Cap {
 	var c Cap
@@ -76,7 +79,6 @@ func parseCap(value []byte) Cap {
 
 // isValid reports whether a worker can have written the cap.
 func (c Cap) isValid() bool {
-	const many = 1_000_000
 	return c.InFlight >= 1 && c.InFlight <= mostInFlight && !c.ChangedAt.IsZero() && c.Plan >= -1 && c.Plan <= many &&
 		c.Most >= 0 && c.Most <= mostInFlight && c.Wait >= 0 && c.Wait <= longestWait && c.Steps >= 0 && c.Steps <= many
 }

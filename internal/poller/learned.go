@@ -43,10 +43,10 @@ const (
 
 // sharedValue is learned as the workers share it, in JSON.
 type sharedValue struct {
-	Version int       `json:"version"`
-	Seen    int       `json:"seen"`
-	Ends    []float64 `json:"ends"`
-	Ran     []float64 `json:"ran"`
+	Version int       `json:"version" desc:"version of this value; workers leave one of another version alone"`
+	Seen    int       `json:"seen" desc:"how many ends of tasks it was learned from, at most 200"`
+	Ends    []float64 `json:"ends" desc:"by age: how many tasks ended at that age"`
+	Ran     []float64 `json:"ran" desc:"by age: how many seconds tasks were seen to run at that age"`
 }
 
 // errForeign means that a shared value is of another version, or that no worker wrote it.

@@ -2,10 +2,9 @@ package task
 
 // Error says why a task failed. It is a part of the event.
 type Error struct {
-	Code    Code   `json:"code"`
-	Message string `json:"message"` // for people
-	// Whether the same request may succeed under another task id; see Code.Retryable.
-	Retryable bool `json:"retryable"`
+	Code      Code   `json:"code" desc:"the reason, for programs. A later version may have more codes"`
+	Message   string `json:"message" desc:"the reason, for people"`
+	Retryable bool   `json:"retryable" desc:"whether the same request may succeed under another task id"` // see Code.Retryable
 }
 
 // NewError returns an error whose Retryable is that of the code.

@@ -16,9 +16,9 @@ var ErrCanceled = errors.New("the task was canceled")
 
 // Cancellation says why a task is to end.
 type Cancellation struct {
-	Reason string    `json:"reason,omitempty"`
-	By     string    `json:"by,omitempty"` // who canceled it
-	At     time.Time `json:"at,omitzero"`  // when
+	Reason string    `json:"reason,omitempty" desc:"why; it is in the events of the tasks"`
+	By     string    `json:"by,omitempty" desc:"who canceled"`
+	At     time.Time `json:"at,omitzero" desc:"when"`
 }
 
 // String returns the cancellation for people: "canceled by ada: wrong customer".
@@ -37,9 +37,9 @@ func ParseCancellation(value []byte) Cancellation {
 
 // Pause says why nothing is to be submitted, and until when.
 type Pause struct {
-	Reason string    `json:"reason,omitempty"`
-	By     string    `json:"by,omitempty"`   // who paused
-	Until  time.Time `json:"until,omitzero"` // by the clock of the NATS server; zero: until it is taken back
+	Reason string    `json:"reason,omitempty" desc:"why; the workers and capstan status show it"`
+	By     string    `json:"by,omitempty" desc:"who paused"`
+	Until  time.Time `json:"until,omitzero" desc:"end of the pause, by the clock of the NATS server. Without it the pause lasts until its key is deleted"`
 }
 
 // String returns the pause for people: "paused by ada until 2026-01-02T06:00:00Z: maintenance".

@@ -13,32 +13,30 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Event is the result of a task. Each task has one.
+// Event is the result of a task. Each task has one. EventSchema describes it to other programs.
 type Event struct {
-	TaskID         string          `json:"task_id"`
-	Status         State           `json:"status"` // Succeeded or Failed
-	WorkflowID     string          `json:"workflow_id,omitempty"`
-	WorkflowStatus string          `json:"workflow_status,omitempty"` // as the API spelled it
-	Result         json.RawMessage `json:"result,omitzero"`           // the agent's answer without its wrappings
-	// Where the result is, if it does not fit into a message.
-	ResultRef *ResultRef      `json:"result_ref,omitempty"`
-	RawResult json.RawMessage `json:"raw_result,omitzero"` // what the API sent, if it differs or the task failed
-	Error     *Error          `json:"error,omitempty"`     // set exactly when Status is Failed
-	Metadata  json.RawMessage `json:"metadata,omitzero"`   // the request's, as it came
-	Batch     string          `json:"batch,omitempty"`     // the request's
-	// Members that were left out, because the event did not fit into a message.
-	Dropped     []string  `json:"dropped,omitempty"`
-	RequestedAt time.Time `json:"requested_at"`
-	SubmittedAt time.Time `json:"submitted_at,omitzero"`
-	FinishedAt  time.Time `json:"finished_at"`
-	Attempts    int       `json:"attempts"`       // number of POSTs begun
-	Runs        []Run     `json:"runs,omitempty"` // all of them, if there was more than one
-	Polls       int       `json:"polls"`
-	// Upper bound on the delay between the workflow's end and its detection, in milliseconds.
-	UnnoticedMS int64  `json:"unnoticed_ms,omitzero"`
-	Worker      string `json:"worker"`
-	// Of the request's content; see Request.Digest. A header of the event's message has it, and not the event itself.
-	// Empty for a refusal, and for an event of an older version.
+	TaskID         string          `json:"task_id" desc:"the task's id"`
+	Status         State           `json:"status" desc:"succeeded or failed"`
+	WorkflowID     string          `json:"workflow_id,omitempty" desc:"Anchor's workflow, if one ran"`
+	WorkflowStatus string          `json:"workflow_status,omitempty" desc:"the status of the workflow, as Anchor spelled it"`
+	Result         json.RawMessage `json:"result,omitzero" desc:"the agent's answer without wrappers"`
+	ResultRef      *ResultRef      `json:"result_ref,omitempty" desc:"where the result is, if it is too large for a message"`
+	RawResult      json.RawMessage `json:"raw_result,omitzero" desc:"what Anchor sent, if it differs from result or if the task failed with a result"`
+	Error          *Error          `json:"error,omitempty" desc:"on a failure, and only then: why the task failed"`
+	Metadata       json.RawMessage `json:"metadata,omitzero" desc:"the request's, as it came"`
+	Batch          string          `json:"batch,omitempty" desc:"the request's"`
+	Dropped        []string        `json:"dropped,omitempty" desc:"names of what was left out because the event did not fit into a message"`
+	RequestedAt    time.Time       `json:"requested_at" desc:"when the stream stored the request"`
+	SubmittedAt    time.Time       `json:"submitted_at,omitzero" desc:"when Anchor accepted the task; of the last run, if there were several"`
+	FinishedAt     time.Time       `json:"finished_at" desc:"when the verdict was reached"`
+	Attempts       int             `json:"attempts" desc:"submissions (POSTs) of all runs"`
+	Runs           []Run           `json:"runs,omitempty" desc:"if the task was retried, each run in its order"`
+	Polls          int             `json:"polls" desc:"status calls of the worker that finished the task"`
+	UnnoticedMS    int64           `json:"unnoticed_ms,omitzero" desc:"upper bound on the delay between the workflow ending and Capstan noticing, in milliseconds"`
+	Worker         string          `json:"worker" desc:"the worker that published the event"`
+
+	// Digest is that of the request's content; see Request.Digest. A header of the event's message has it, and not the event
+	// itself. It is empty for a refusal, and for an event of an older version.
 	Digest string `json:"-"`
 }
 
@@ -127,8 +125,8 @@ func (e *Event) ShortenTexts() {
 
 // ResultRef names an object in the object store.
 type ResultRef struct {
-	Bucket string `json:"bucket"`
-	Name   string `json:"name"`
-	Size   uint64 `json:"size"`   // bytes
-	Digest string `json:"digest"` // "SHA-256=" and the URL-safe base64 of the sum, as NATS writes it
+	Bucket string `json:"bucket" desc:"the object store"`
+	Name   string `json:"name" desc:"the object in it"`
+	Size   uint64 `json:"size" desc:"size of the object in bytes"`
+	Digest string `json:"digest" desc:"SHA-256= and the URL-safe base64 of the object's SHA-256, as NATS writes it"`
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/agnivade/levenshtein"
 
+	"github.com/capstan-worker/capstan/internal/jsonschema"
 	"github.com/capstan-worker/capstan/internal/task/redact"
 )
 
@@ -37,39 +38,43 @@ type field struct {
 	// Checks the value and takes it into the request if the worker needs it. The error is a *violation that
 	// does not name the field yet.
 	read func(r *Request, value json.RawMessage) error
+	// Returns what read accepts, as far as a JSON Schema can say it; see RequestSchema.
+	schema func() *jsonschema.Schema
+	// In the words of docs/messages.md.
+	meaning string
 }
 
 // fields returns the request's table: every field that a request can have. Names are case-sensitive.
 func fields() []field {
 	return []field{
-		{"prompt", true, checkPrompt},
-		{"url", true, (*Request).readURL},
-		{"sessionId", false, (*Request).readSessionID},
-		{"agent", true, checkString},
-		{"provider", true, checkString},
-		{"model", true, checkString},
-		{"detect_elements", true, checkBool},
-		{"human_intervention", true, checkBool},
-		{"highlight_elements", true, checkBool},
-		{"use_vision", true, checkBool}, // these four: see isVendorField
-		{"directly_open_url", true, checkBool},
-		{"directlyOpenUrl", true, checkBool},
-		{"extended_system_message", true, checkString},
-		{"max_steps", true, checkMaxSteps},
-		{secretValues, true, (*Request).readSecrets},
-		{secretRefs, false, (*Request).readSecretRefs},
-		{"output_schema", true, (*Request).readOutputSchema},
-		{"async", false, checkBool}, // accepted and ignored
-		{"extra", false, checkObject},
-		{"task_id", false, checkTaskID},
-		{"batch", false, (*Request).readBatch},
-		{"timeout", false, (*Request).readTimeout},
-		{"expires_at", false, (*Request).readExpiresAt},
-		{"on_unknown_submission", false, (*Request).readOnUnknown},
-		{"retries", false, (*Request).readRetries},
-		{"retry_on", false, (*Request).readRetryOn},
-		{"retry_with", false, (*Request).readRetryWith},
-		{"metadata", false, (*Request).readMetadata},
+		{"prompt", true, checkPrompt, notBlank, "what the agent should do"},
+		{"url", true, (*Request).readURL, webAddress, "absolute http(s) URL to start from. url or sessionId is required"},
+		{"sessionId", false, (*Request).readSessionID, sessionID, "run in this existing browser session"},
+		{"agent", true, checkString, anyText, "the agent, for example browser-use; passed through"},
+		{"provider", true, checkString, anyText, "the provider of the model, for example openai; passed through"},
+		{"model", true, checkString, anyText, "the model; passed through"},
+		{"detect_elements", true, checkBool, anyBool, "turns element detection on or off; passed through, also an explicit false"},
+		{"human_intervention", true, checkBool, anyBool, "lets a person step in, or not; passed through, also an explicit false"},
+		{"highlight_elements", true, checkBool, anyBool, "turns the highlighting of elements on or off; passed through, also an explicit false"},
+		{"use_vision", true, checkBool, anyBool, "sent by vendor clients; passed through"}, // these four: see isVendorField
+		{"directly_open_url", true, checkBool, anyBool, "sent by vendor clients; passed through"},
+		{"directlyOpenUrl", true, checkBool, anyBool, "sent by vendor clients; passed through"},
+		{"extended_system_message", true, checkString, anyText, "sent by vendor clients; passed through"},
+		{"max_steps", true, checkMaxSteps, stepCount, "maximum number of agent steps; passed through"},
+		{secretValues, true, (*Request).readSecrets, secretTexts, "passed to the agent; never stored or shown"},
+		{secretRefs, false, (*Request).readSecretRefs, secretFiles, "name → file under the worker's SECRETS_DIR. The worker reads the file right before each submission and sends it as one of secret_values"},
+		{"output_schema", true, (*Request).readOutputSchema, anyObject, "passed through, and the result is validated against it"},
+		{"async", false, checkBool, anyBool, "accepted and ignored: Capstan always submits asynchronously"},
+		{"extra", false, checkObject, extraParameters, "API parameters that Capstan has no field for"},
+		{"task_id", false, checkTaskID, taskName, "identity: 1 to 128 letters, digits, ., _, -, =. It begins and ends with a letter or digit and has no two dots in a row. Default: the Nats-Msg-Id header if it has that form, otherwise <stream>-<sequence>. No request may name itself <stream>-<number>"},
+		{"batch", false, (*Request).readBatch, batchName, "groups tasks: 1 to 64 of the same characters as task_id. It is on the record, the event and the header Capstan-Batch"},
+		{"timeout", false, (*Request).readTimeout, duration, "maximum run time of each run, from its submission; default TASK_TIMEOUT"},
+		{"expires_at", false, (*Request).readExpiresAt, dateTime, "do not submit the first run after this time"},
+		{"on_unknown_submission", false, (*Request).readOnUnknown, onUnknown, "whether Capstan may submit once more if it cannot tell whether Anchor accepted the task; default ON_UNKNOWN_SUBMISSION"},
+		{"retries", false, (*Request).readRetries, retryCount, "how often a failed run is run again; default 0"},
+		{"retry_on", false, (*Request).readRetryOn, retryCodes, "after which failures: workflow_failed, agent_failed, invalid_result, step_limit (the default is these four), timeout, workflow_lost"},
+		{"retry_with", false, (*Request).readRetryWith, retryChanges, "agent, provider, model or max_steps of the first retry, the second and so on, in place of the request's"},
+		{"metadata", false, (*Request).readMetadata, anyObject, "echoed unchanged on the event"},
 	}
 }
 
@@ -219,7 +224,9 @@ func (r *Request) readTimeout(value json.RawMessage) error {
 }
 
 // rfc3339 is stricter than time.Parse; readExpiresAt says where.
-var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+var rfc3339 = regexp.MustCompile(rfc3339Pattern)
+
+const rfc3339Pattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 
 // readExpiresAt takes the time after which the task must not be submitted. It may be in the past: then the
 // task expires.
@@ -228,11 +235,10 @@ func (r *Request) readExpiresAt(value json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	// RFC 3339, section 5.6, allows a lowercase t and z, which Go does not. Go allows a comma and an hour of one digit, which
-	// the RFC does not. Some clients write the zero time for none, but it would also count as none here.
-	upper := strings.ToUpper(text)
-	r.ExpiresAt, err = time.Parse(time.RFC3339, upper)
-	if err != nil || !rfc3339.MatchString(upper) || r.ExpiresAt.IsZero() {
+	// RFC 3339, section 5.6, allows a lowercase t and z, which Go does not. Go allows a comma, an hour of one digit and a zone
+	// of 24 hours, which the RFC does not. Some clients write the zero time for none, but it would also count as none here.
+	r.ExpiresAt, err = time.Parse(time.RFC3339, strings.ToUpper(text))
+	if err != nil || !rfc3339.MatchString(text) || r.ExpiresAt.IsZero() {
 		return &violation{rule: `must be an RFC 3339 time, such as "2026-01-02T15:04:05Z", or left out`, got: text}
 	}
 	return nil

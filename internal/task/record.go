@@ -41,33 +41,33 @@ func (s State) Ended() bool { return s == Succeeded || s == Failed }
 // Record is the state of a task while it runs, and for a while after: a JSON value in the tracker's bucket, under the task's
 // id. Of the request's content it has nothing but the digest. Its times are those of the NATS server's clock.
 //
-// A new field is one line with its tag. Older versions keep it, as Unknown.
+// A new field is one line with its tags. Older versions keep it, as Unknown. RecordSchema describes it to other programs.
 type Record struct {
-	TaskID      string    `json:"task_id"`
-	State       State     `json:"state"`
-	Owner       string    `json:"owner"`                 // the worker that may act on the task
-	Epoch       uint64    `json:"epoch"`                 // number of deliveries that have claimed it
-	RequestSeq  uint64    `json:"request_seq"`           // the request's sequence in its stream
-	Digest      string    `json:"digest"`                // of the request's content; see Request.Digest
-	WorkflowID  string    `json:"workflow_id,omitempty"` // known from Running on
-	SessionID   string    `json:"session_id,omitempty"`  // the browser session that the request names
-	Attempts    int       `json:"attempts,omitzero"`     // number of POSTs begun
-	PostUntil   time.Time `json:"post_until,omitzero"`   // while Submitting: the POST is over by then
-	Polls       int       `json:"polls,omitzero"`        // status calls answered before the last write
-	RequestedAt time.Time `json:"requested_at"`          // when the stream stored the request
-	SubmittedAt time.Time `json:"submitted_at,omitzero"` // when the workflow id arrived
-	FinishedAt  time.Time `json:"finished_at,omitzero"`  // when the verdict was reached
-	UpdatedAt   time.Time `json:"updated_at"`            // this write
-	ResultSeq   uint64    `json:"result_seq,omitzero"`   // of the event, in the results stream
-	ErrorCode   Code      `json:"error_code,omitempty"`  // of the event; see also UnknownOnce
+	TaskID      string    `json:"task_id" desc:"the task's id, which is the key"`
+	State       State     `json:"state" desc:"waiting (not submitted yet), submitting (the POST is in progress, or its outcome was not recorded), running, succeeded, failed"`
+	Owner       string    `json:"owner" desc:"the worker that owns the task: only it may act on it"`
+	Epoch       uint64    `json:"epoch" desc:"how many deliveries have claimed the task"`
+	RequestSeq  uint64    `json:"request_seq" desc:"the request's sequence in its stream"`
+	Digest      string    `json:"digest" desc:"hash of the request's content"` // see Request.Digest
+	WorkflowID  string    `json:"workflow_id,omitempty" desc:"Anchor's workflow, from running on"`
+	SessionID   string    `json:"session_id,omitempty" desc:"the browser session that the request names"`
+	Attempts    int       `json:"attempts,omitzero" desc:"submissions (POSTs) begun"`
+	PostUntil   time.Time `json:"post_until,omitzero" desc:"while submitting: the latest time at which the POST is over"`
+	Polls       int       `json:"polls,omitzero" desc:"status calls as of the last write"`
+	RequestedAt time.Time `json:"requested_at" desc:"when the stream stored the request"`
+	SubmittedAt time.Time `json:"submitted_at,omitzero" desc:"when Anchor accepted the task"`
+	FinishedAt  time.Time `json:"finished_at,omitzero" desc:"when the verdict was reached"`
+	UpdatedAt   time.Time `json:"updated_at" desc:"when the record was last written"`
+	ResultSeq   uint64    `json:"result_seq,omitzero" desc:"the event's sequence in the results stream"`
+	ErrorCode   Code      `json:"error_code,omitempty" desc:"the event's error code. On a task that has not finished, submission_unknown means that the one permitted resubmission is used up"` // see UnknownOnce
 
-	Batch string `json:"batch,omitempty"` // the request's
-	Host  string `json:"host,omitempty"`  // of the request's url
-	Run   int    `json:"run,omitzero"`    // which retry it is in; 0 for the first run
-	Runs  []Run  `json:"runs,omitempty"`  // those before this one
+	Batch string `json:"batch,omitempty" desc:"the request's batch"`
+	Host  string `json:"host,omitempty" desc:"the host of the request's url"`
+	Run   int    `json:"run,omitzero" desc:"which retry the task is in; left out in the first run"`
+	Runs  []Run  `json:"runs,omitempty" desc:"the runs before"`
 
-	WaitsFor   WaitReason `json:"waits_for,omitempty"`  // while Waiting, for more than a moment
-	WaitsUntil time.Time  `json:"waits_until,omitzero"` // when that is over, if it is known
+	WaitsFor   WaitReason `json:"waits_for,omitempty" desc:"while waiting, what for: paused (by an operator or because of Anchor), rate (Anchor accepts no more submissions now), plan (all browsers of the plan are in use), slots (other submissions come first) or retry. A wait of less than a few seconds is not recorded"`
+	WaitsUntil time.Time  `json:"waits_until,omitzero" desc:"while waiting, until when, if that is known"`
 
 	// Unknown is a JSON object of the members that this version does not know, or "" if there are none. A newer version
 	// wrote them, and JSON writes them again.

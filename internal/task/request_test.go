@@ -157,14 +157,19 @@ func TestRefusalsShowNoSecret(t *testing.T) {
 	}
 }
 
-func FuzzParseRequest(f *testing.F) {
-	for _, seed := range []string{
+// requestSeeds are the requests that fuzz tests begin with.
+func requestSeeds() []string {
+	return []string{
 		`{"prompt":"p","url":"https://a.example","secret_values":{"A":"b"},"extra":{"x":1},"metadata":{}}`,
 		`{"prompt":"p","sessionId":"s","output_schema":{"$ref":"#/$defs/a","$defs":{"a":{"pattern":"^(?=a)","multipleOf":1e3}}}}`,
 		`{"prompt":"p","url":"https://a.example","output_schema":{"$schema":"http://json-schema.org/draft-07/schema#","allOf":[{}]}}`,
 		`{"prompt":"p","url":"https://a.example","timeout":"1h","expires_at":"2030-01-01T00:00:00Z","task_id":"a"}`,
 		`{"a":1e99999999}`, `[]`, `{"secret_values":{"PIN":`, "\xff", ``,
-	} {
+	}
+}
+
+func FuzzParseRequest(f *testing.F) {
+	for _, seed := range requestSeeds() {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

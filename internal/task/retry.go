@@ -20,10 +20,10 @@ const (
 
 // Run is one run of a task that was run more than once.
 type Run struct {
-	WorkflowID  string    `json:"workflow_id,omitempty"`
-	Code        Code      `json:"code,omitempty"` // why it failed; empty if it succeeded
-	SubmittedAt time.Time `json:"submitted_at,omitzero"`
-	FinishedAt  time.Time `json:"finished_at,omitzero"` // when its verdict was reached
+	WorkflowID  string    `json:"workflow_id,omitempty" desc:"Anchor's workflow, if one ran"`
+	Code        Code      `json:"code,omitempty" desc:"why the run failed; left out if it succeeded"`
+	SubmittedAt time.Time `json:"submitted_at,omitzero" desc:"when Anchor accepted the run"`
+	FinishedAt  time.Time `json:"finished_at,omitzero" desc:"when the run's verdict was reached"`
 }
 
 // retriedByDefault are the failures after which a task is run again if its request names none.
@@ -160,22 +160,20 @@ func checkRetryWith(object json.RawMessage) error {
 	if err := mustBe("an object", object); err != nil {
 		return err
 	}
+	known := fields()
 	for m := range eachMember(object) {
-		var err error
-		switch m.name {
-		case "agent", "provider", "model":
-			err = checkString(nil, m.value)
-		case "max_steps":
-			err = checkMaxSteps(nil, m.value)
-		default:
-			err = &violation{rule: "cannot change in a retry; only agent, provider, model and max_steps can"}
+		if !slices.Contains(changeable(), m.name) {
+			return inField("."+m.name, &violation{rule: "cannot change in a retry; only agent, provider, model and max_steps can"})
 		}
-		if err != nil {
-			return inField("."+m.name, err)
+		if err := new(Request).read(known, m); err != nil {
+			return inField(".", err)
 		}
 	}
 	return nil
 }
+
+// changeable returns the fields that a retry can change. Their readers take nothing into the request.
+func changeable() []string { return []string{"agent", "provider", "model", "max_steps"} }
 
 // elements returns the elements of a value that must be an array of at most so many.
 func elements(value json.RawMessage, most int) (all []json.RawMessage, _ error) {
