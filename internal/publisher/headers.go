@@ -54,18 +54,23 @@ const (
 // maxTraceHeader is the size in bytes up to which a trace header is copied. W3C asks for 512 for tracestate.
 const maxTraceHeader = 512
 
+// contentType is the type of an event.
+const contentType = "application/json"
+
 // eventHeader returns the headers of an event: the message id by which the stream detects duplicates, the CloudEvents 1.0
 // attributes in binary mode, and the request's trace.
 func eventHeader(d task.Delivery, ev *task.Event, id string) nats.Header {
 	h := nats.Header{}
 	h.Set(nats.MsgIdHdr, id)
-	h.Set("content-type", "application/json")
+	h.Set("content-type", contentType)
 	h.Set("ce-specversion", "1.0")
 	h.Set(idHeader, id)
 	h.Set("ce-source", "/capstan/"+d.Stream)
 	h.Set("ce-type", "dev.capstan.task."+string(ev.Status))
 	h.Set("ce-time", ev.FinishedAt.Format(time.RFC3339Nano))
 	h.Set(SubjectHeader, ev.TaskID)
+	h.Set("ce-datacontenttype", contentType)
+	h.Set("ce-dataschema", task.EventSchemaID)
 	if ev.Digest != "" {
 		h.Set(DigestHeader, ev.Digest)
 	}
