@@ -43,6 +43,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 hostile: ## send MESSAGES (10000) hostile messages and answers to a worker with a pod's memory; RUN=regexp
 	CAPSTAN_HOSTILE_MESSAGES=$(MESSAGES) go test -count=1 -v -timeout 60m -run '$(RUN)' ./test/hostile
 
+api: ## write the schemas in api/ as the code says
+	go generate ./internal/contract
+
 cover: ## measure how much of internal/ the tests cover; cover.html shows where
 	go test -coverpkg=./internal/... -coverprofile=cover.out ./...
 	go tool cover -html=cover.out -o cover.html
@@ -77,4 +80,4 @@ k8s: ## check the manifests against the API's types and this worker; needs no cl
 image: ## build the image capstan:dev with Docker or buildah; GO_IMAGE pins its base
 	k8s/image.sh
 
-.PHONY: help demo check test chaos chaos-short bench fuzz hostile cover lint vuln fmt build tidy k8s image
+.PHONY: help demo check test chaos chaos-short bench fuzz hostile api cover lint vuln fmt build tidy k8s image

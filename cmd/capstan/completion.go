@@ -52,6 +52,7 @@ func completeWord(parser *kong.Kong) bool {
 		"state":   predictNames(inspect.ListedStates()),
 		"code":    predictNames(task.Codes()),
 		"format":  predictNames([]batch.Format{batch.JSON, batch.JSONLines, batch.CSV}),
+		"schema":  complete.PredictSet(documentNames()...),
 		"unknown": complete.PredictSet("fail", "resubmit"),
 	}))
 	if err != nil {

@@ -35,6 +35,7 @@ type cli struct {
 	Redrive redriveCmd `cmd:"" help:"Run failed tasks again."`
 	Check   checkCmd   `cmd:"" help:"Check that a worker can run with these settings."`
 	Stub    stubCmd    `cmd:"" help:"${stub}"`
+	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schemas of requests, events and other values."`
 
 	Help       helpCmd       `cmd:"" help:"Show this help, or that of a command."`
 	Completion completionCmd `cmd:"" help:"Print the script that completes commands and flags in a shell."`

@@ -53,7 +53,7 @@ func (f serverFlags) apply(command *kong.Context) error {
 			return usageError{errors.New("check cannot use --context: it checks the settings of a worker, which reads NATS_URL and the other variables NATS_*")}
 		}
 		return nil
-	case "demo", "stub", "help", "version", "completion": // these use no server of the user's
+	case "demo", "stub", "help", "version", "completion", "schema": // these use no server of the user's
 		return setVariable(contextVariable, "")
 	}
 	if f.Context != nil {

@@ -17,7 +17,7 @@ type setting struct {
 	get              func(app.Config) any
 }
 
-func contract() []setting {
+func settingRows() []setting {
 	return []setting{
 		{"ANCHORBROWSER_API_KEY", "key", "sk-1", func(c app.Config) any { return string(c.Anchor.APIKey) }}, // set by load
 		{"ANCHORBROWSER_API_KEY_FILE", "", "FILE", func(c app.Config) any { return c.Anchor.APIKeyFile }},
@@ -95,7 +95,7 @@ func hostname() string {
 // load sets only an API key and the variables of envs, and loads. The value FILE stands for a valid file for the variable.
 func load(t *testing.T, envs ...map[string]string) (app.Config, error) {
 	t.Helper()
-	for _, s := range contract() {
+	for _, s := range settingRows() {
 		t.Setenv(s.name, "") // for its clean-up
 		if err := os.Unsetenv(s.name); err != nil {
 			t.Fatal(err)
@@ -119,7 +119,7 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range contract() {
+	for _, s := range settingRows() {
 		if got := fmt.Sprint(s.get(cfg)); got != s.def {
 			t.Errorf("%s: got %q, want %q", s.name, got, s.def)
 		}
@@ -127,7 +127,7 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 }
 
 func TestEverySettingIsRead(t *testing.T) {
-	for _, s := range contract() {
+	for _, s := range settingRows() {
 		t.Run(s.name, func(t *testing.T) {
 			cfg, err := load(t, companions(s.name), map[string]string{s.name: s.other})
 			if err != nil {
@@ -153,7 +153,7 @@ func TestNothingButTheContractIsRead(t *testing.T) {
 			t.Errorf("%s: got no description", s.Name)
 		}
 	}
-	for _, s := range contract() {
+	for _, s := range settingRows() {
 		want = append(want, s.name)
 	}
 	slices.Sort(got)

@@ -87,6 +87,8 @@ func (w *world) publish(request string, headers ...string) {
 	for i := 0; i < len(headers); i += 2 {
 		msg.Header.Set(headers[i], headers[i+1])
 	}
+	_, err := task.ParseRequest(task.Delivery{Stream: "TASKS", Data: msg.Data}, task.Defaults{Timeout: time.Hour})
+	contractOf()["request"].body.Agree(w.t, msg.Data, err)
 	if _, err := w.js.PublishMsg(w.t.Context(), msg); err != nil {
 		w.t.Fatal(err)
 	}
@@ -160,6 +162,7 @@ func (w *world) events() []stored {
 		if err := json.Unmarshal(m.Data, &ev.Event); err != nil {
 			w.t.Fatal(err)
 		}
+		w.keepsContract("event", m.Data, m.Header)
 		all = append(all, ev)
 	})
 	return all
@@ -245,6 +248,7 @@ func (w *world) record(id string) task.Record {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.keepsContract("record", entry.Value(), nil)
 	return rec
 }
 

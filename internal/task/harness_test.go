@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/contract/contracttest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -47,15 +50,21 @@ func published(header map[string][]string) task.Delivery {
 	return m
 }
 
+// requestSchema is compiled once.
+var requestSchema = sync.OnceValue(func() contracttest.Schema { return contracttest.Load("request") })
+
+// parse returns a request that has to be valid, also to its schema.
 func parse(t *testing.T, data string) *task.Request {
 	t.Helper()
 	r, err := task.ParseRequest(delivery(data), defaults)
 	if err != nil {
 		t.Fatalf("ParseRequest(%.200s): %v", data, err)
 	}
+	requestSchema().Agree(t, []byte(data), err)
 	return r
 }
 
+// refuse returns why a request is refused. Its schema has to refuse it as well, or the rule is one that it cannot state.
 func refuse(t *testing.T, m task.Delivery) *task.InvalidError {
 	t.Helper()
 	_, err := task.ParseRequest(m, defaults)
@@ -63,6 +72,7 @@ func refuse(t *testing.T, m task.Delivery) *task.InvalidError {
 	if !ok {
 		t.Fatalf("ParseRequest(%.200s): got %v, want an *InvalidError", m.Data, err)
 	}
+	requestSchema().Agree(t, m.Data, err)
 	return invalid
 }
 
@@ -188,4 +198,16 @@ func manySecrets() string {
 		all = append(all, fmt.Sprintf(`"N%d":"v"`, i))
 	}
 	return strings.Join(all, ",")
+}
+
+// wantRow checks that api/README.md lists a difference between a schema and what is read.
+func wantRow(t *testing.T, name string) {
+	t.Helper()
+	readme, err := os.ReadFile("../../api/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), "\n| "+name+" |") {
+		t.Errorf("api/README.md has no row for %s", name)
+	}
 }
