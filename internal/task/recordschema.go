@@ -19,9 +19,9 @@ func RecordSchema() *jsonschema.Schema {
 	describeCode(s.Property("runs").Items.Property("code"))
 	isRunning := jsonschema.Properties{{Name: "state", Schema: &jsonschema.Schema{Const: Running}}}
 	s.If = &jsonschema.Schema{Properties: isRunning}
-	s.Then = &jsonschema.Schema{
-		Required: []string{"workflow_id"}, Properties: jsonschema.Properties{{Name: "workflow_id", Schema: &jsonschema.Schema{MinLength: new(1)}}},
-	}
+	known := anyText()
+	known.MinLength = new(1)
+	s.Then = &jsonschema.Schema{Required: []string{"workflow_id"}, Properties: jsonschema.Properties{{Name: "workflow_id", Schema: known}}}
 	s.Examples = []json.RawMessage{
 		json.RawMessage(`{
 			"task_id": "ord-1842", "state": "running", "owner": "worker-6f9c", "epoch": 1, "request_seq": 7, "digest": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",

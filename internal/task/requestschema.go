@@ -36,7 +36,7 @@ func (f field) property() jsonschema.Property {
 
 // notBoth refuses a field that is a member of extra as well.
 func notBoth(name string) *jsonschema.Schema {
-	repeated := &jsonschema.Schema{Required: []string{name}}
+	repeated := &jsonschema.Schema{Type: "object", Required: []string{name}}
 	return &jsonschema.Schema{Not: &jsonschema.Schema{
 		Required: []string{name, "extra"}, Properties: jsonschema.Properties{{Name: "extra", Schema: repeated}},
 	}}
