@@ -11,6 +11,9 @@ func (s *Steering) SetBudget(bytes int64) {
 	s.marks = newMarks(bytes)
 }
 
+// SetPatience sets how long Canceled waits for a bucket that does not answer. Call it before Run.
+func (s *Steering) SetPatience(d time.Duration) { s.patient = d }
+
 // MarkBytes returns what the marks take of the budget.
 func (s *Steering) MarkBytes() int64 {
 	s.mu.Lock()

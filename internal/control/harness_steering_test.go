@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +53,27 @@ type steered struct {
 	log    *buffer
 	told   chan string // the pauses that were reported
 	nc     *nats.Conn  // the worker's
+}
+
+// silence puts a server without streams in the place of the worker's, until restore is called: the worker is connected, and
+// its bucket does not answer.
+func (s *steered) silence() (restore func()) {
+	s.t.Helper()
+	before := s.nc.Stats().Reconnects
+	port := s.server.Port()
+	s.server.Stop()
+	other := natstest.Run(s.t, &natsserver.Options{Port: port})
+	natstest.Eventually(s.t, func() error {
+		if got := s.nc.Stats().Reconnects; got == before || !s.nc.IsConnected() {
+			return fmt.Errorf("got %d reconnects, want more than %d", got, before)
+		}
+		return nil
+	})
+	return func() {
+		other.Shutdown()
+		other.WaitForShutdown()
+		s.server.Restart()
+	}
 }
 
 // newSteered prepares a worker whose bucket has this TTL, on a server with a bucket.

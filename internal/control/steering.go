@@ -19,8 +19,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/timer"
 )
 
-// firstLook is how long Canceled waits at most, after the start of a worker, until the bucket was read once.
-const firstLook = 2 * time.Second
+// patience is how long Canceled waits for a bucket that does not answer, such as one whose cluster elects a leader: from
+// the start of a worker, and again each time that the bucket has answered. After that, tasks go on without it.
+const patience = 15 * time.Second
 
 // Steering knows what operators ask of the workers: which tasks are canceled, and whether submissions are paused. Run
 // watches the bucket for that. While NATS is away, the last known state counts. If the bucket is missing, is another
@@ -36,6 +37,7 @@ type Steering struct {
 	clock   *servertime.Clock
 	log     zerolog.Logger
 	budget  int64 // of one set of marks, in bytes
+	patient time.Duration
 	onPause func(pause task.Pause, paused bool)
 
 	looked chan struct{} // closed when Canceled waits no longer for the first look
@@ -54,6 +56,7 @@ type Steering struct {
 
 	stream    jetstream.Stream // of the latest watch, or nil; guarded by mu
 	askFailed time.Time        // when it did not answer; guarded by mu
+	silent    time.Time        // since when Canceled has had no answer; zero: it had one; guarded by mu
 
 	endWatch context.CancelCauseFunc // nil if there is no watch; guarded by mu
 
@@ -70,7 +73,7 @@ type Steering struct {
 // how long marks and pauses last at most.
 func NewSteering(b *Bucket, clock *servertime.Clock, reg prometheus.Registerer, log zerolog.Logger) *Steering {
 	s := &Steering{
-		bucket: b, clock: clock, log: log, budget: mostMarkBytes,
+		bucket: b, clock: clock, log: log, budget: mostMarkBytes, patient: patience,
 		looked: make(chan struct{}), waiters: newWaiters(), pauseChanged: make(chan struct{}, 1),
 	}
 	s.settle = sync.OnceFunc(func() { close(s.looked) })
@@ -95,27 +98,48 @@ func NewSteering(b *Bucket, clock *servertime.Clock, reg prometheus.Registerer, 
 }
 
 // Canceled reports whether a task or its batch is canceled, and why. batch may be empty. It waits for the first look at
-// the bucket, as Await does, and returns false if ctx ends first.
+// the bucket, as Await does, and for an answer of the bucket if that must be asked, for 15 s at most. It returns false if
+// ctx ends first.
 func (s *Steering) Canceled(ctx context.Context, taskID, batch string) (task.Cancellation, bool) {
 	if s.Await(ctx) != nil {
 		return task.Cancellation{}, false
 	}
-	return s.search(ctx, taskID, batch)
+	for {
+		c, found, err := s.search(ctx, taskID, batch)
+		if found || !s.isWorthWaiting(err) || timer.Sleep(ctx, askPause, nil) != nil {
+			return c, found
+		}
+	}
 }
 
-// Await blocks until the bucket was read once, for no longer than two seconds after Run began. It returns ctx's error if
-// that ends first.
+// Await blocks until the bucket was read once or cannot be used, for no longer than 15 s after Run began. It returns ctx's
+// error if that ends first.
 func (s *Steering) Await(ctx context.Context) error {
 	select {
 	case <-s.looked:
 		return nil
 	default:
-		return timer.Sleep(ctx, firstLook, s.looked)
+		return timer.Sleep(ctx, s.patient, s.looked)
 	}
 }
 
-// search looks for a mark: among those that are known, and in the bucket if not all are known.
-func (s *Steering) search(ctx context.Context, taskID, batch string) (task.Cancellation, bool) {
+// isWorthWaiting reports whether a search with this result is to be repeated: the bucket may answer soon.
+func (s *Steering) isWorthWaiting(err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil || !isSilence(err) {
+		s.silent = time.Time{}
+		return false
+	}
+	if s.silent.IsZero() {
+		s.silent = time.Now()
+	}
+	return time.Since(s.silent) < s.patient
+}
+
+// search looks for a mark: among those that are known, and in the bucket if not all are known. The error is why the bucket
+// could not be asked.
+func (s *Steering) search(ctx context.Context, taskID, batch string) (_ task.Cancellation, found bool, _ error) {
 	reconnects := s.reconnects()
 	s.mu.Lock()
 	now := s.clock.Now()
@@ -127,21 +151,25 @@ func (s *Steering) search(ctx context.Context, taskID, batch string) (task.Cance
 	}
 	s.mu.Unlock()
 	if found || certain {
-		return c, found
+		return c, found, nil
 	}
 	keys := []string{CancelPrefix + taskID}
 	if batch != "" {
 		keys = append(keys, CancelBatchPrefix+batch)
 	}
 	for _, key := range keys {
-		// If the bucket cannot be read, nothing is canceled.
-		if msg, err := s.ask(ctx, key); err == nil && msg != nil {
-			if c, valid := s.parseMark(msg); valid {
-				return c.Cancellation, true
-			}
+		msg, err := s.ask(ctx, key)
+		if err != nil {
+			return task.Cancellation{}, false, err
+		}
+		if msg == nil {
+			continue
+		}
+		if c, valid := s.parseMark(msg); valid {
+			return c.Cancellation, true, nil
 		}
 	}
-	return task.Cancellation{}, false
+	return task.Cancellation{}, false, nil
 }
 
 // askPause is for how long the bucket is not asked again after it did not answer.

@@ -84,7 +84,7 @@ func (s *Steering) Until(ctx context.Context, taskID, batch string) (_ context.C
 	s.waiters.add(w)
 	s.mu.Unlock()
 	// A mark that is put from here on finds the waiter.
-	if _, found := s.search(ctx, taskID, batch); found {
+	if _, found, _ := s.search(ctx, taskID, batch); found {
 		cancel(task.ErrCanceled)
 	}
 	return ctx, func() {

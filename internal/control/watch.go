@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -56,7 +57,7 @@ func (s *Steering) Run(ctx context.Context) {
 	reconnected := nc.StatusChanged(nats.CONNECTED)
 	defer nc.RemoveStatusListener(reconnected)
 	defer s.settle()
-	defer time.AfterFunc(firstLook, s.settle).Stop()
+	defer time.AfterFunc(s.patient, s.settle).Stop()
 	var keeping sync.WaitGroup
 	keeping.Go(func() { s.keep(ctx) })
 	defer keeping.Wait()
@@ -68,7 +69,7 @@ func (s *Steering) Run(ctx context.Context) {
 		}
 		s.noteEnd(err, nc.IsConnected())
 		wait := retry.NextBackOff()
-		if s.isUnwatched() {
+		if s.isUnwatched() || isSilence(err) {
 			wait = min(wait, usableRetry)
 		}
 		early := reconnected
@@ -92,7 +93,9 @@ func (s *Steering) noteEnd(err error, isConnected bool) {
 		s.forget()
 	}
 	s.markStale()
-	s.settle()
+	if !isSilence(err) {
+		s.settle()
+	}
 	level := zerolog.WarnLevel
 	if errors.Is(err, errReconnected) || !isConnected || err.Error() == s.problem {
 		level = zerolog.DebugLevel
@@ -100,6 +103,17 @@ func (s *Steering) noteEnd(err error, isConnected bool) {
 		s.problem = err.Error()
 	}
 	s.log.WithLevel(level).Err(err).Str("bucket", s.bucket.cfg.Bucket).Msg("cancellations and pauses not watched, retrying")
+}
+
+// isSilence reports whether a watch ended, or a question failed, because of something that may be over soon. Otherwise NATS
+// has answered that the bucket cannot be used or watched.
+func isSilence(err error) bool {
+	if _, isRefused := errors.AsType[refusal](err); isRefused || errors.Is(err, errDenied) || errors.Is(err, errSubscriptions) {
+		return false
+	}
+	answer, ok := errors.AsType[*jetstream.APIError](err)
+	isOff := errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
+	return !ok || answer.Code == http.StatusServiceUnavailable && !isOff
 }
 
 // Note takes an error that NATS reported. If the account has no subscriptions left, the watch ends and is not made again

@@ -2,6 +2,7 @@
 package natstest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"testing"
@@ -19,11 +20,11 @@ import (
 // never waits that long.
 const patience = time.Minute
 
-// Run runs a server with these options on a free port of this machine until the test ends. It is for what
-// [natsserver.Config] does not have, such as leaf nodes.
+// Run runs a server with these options until the test ends, on this machine and on a free port unless they name one. It is
+// for what [natsserver.Config] does not have, such as leaf nodes.
 func Run(tb testing.TB, opts *server.Options) *server.Server {
 	tb.Helper()
-	opts.Host, opts.Port, opts.NoLog, opts.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true
+	opts.Host, opts.Port, opts.NoLog, opts.NoSigs = "127.0.0.1", cmp.Or(opts.Port, server.RANDOM_PORT), true, true
 	s, err := server.NewServer(opts)
 	if err != nil {
 		tb.Fatal(err)
