@@ -234,7 +234,7 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 		return &rec, err
 	}
 	r.certain = time.Now()
-	if now := r.cfg.Clock.Now(); now.Sub(found.UpdatedAt) < 2*certainFor { // the server's time is not known exactly
+	if now := r.cfg.Clock.Now(); now.Sub(found.UpdatedAt) < contestedFor {
 		r.contested = now
 	}
 	r.metrics.takeovers.Inc()

@@ -63,7 +63,7 @@ func (r *run) awaitRival(ctx context.Context) error {
 // store publishes the event, unless the owner of before has. It returns the stored one and its sequence.
 func (r *run) store(ctx context.Context, rec *task.Record, ev task.Event) (stored task.Event, seq uint64, _ error) {
 	if !r.contested.IsZero() {
-		stored, seq, found, err := r.Publisher.FindSince(ctx, r.req.Delivery, ev, r.contested.Add(-4*certainFor))
+		stored, seq, found, err := r.Publisher.FindSince(ctx, r.req.Delivery, ev, r.contested.Add(-2*contestedFor))
 		if found || err != nil {
 			return stored, seq, err
 		}

@@ -73,6 +73,9 @@ func (r *run) advance(ctx context.Context, next task.Record) (*task.Record, erro
 // A workflow runs for longer, and one read before its event costs little.
 const certainFor = time.Second
 
+// contestedFor is up to how old a record is whose owner may trust it, with a margin: the server's time is not known exactly.
+const contestedFor = 2 * certainFor
+
 // confirm checks that this run still owns the task, if there is reason to doubt it.
 func (r *run) confirm(ctx context.Context, rec *task.Record) (*task.Record, error) {
 	isCertain := time.Now().Round(0).Sub(r.certain.Round(0)) < certainFor
