@@ -64,7 +64,7 @@ func newStarts(log zerolog.Logger) *starts {
 		log:      log,
 		sampled:  log.Sample(&zerolog.BurstSampler{Burst: 1, Period: warnInterval}),
 		updating: semaphore.NewWeighted(1),
-		retry:    &backoff.ExponentialBackOff{InitialInterval: firstAlone, MaxInterval: lastAlone, Multiplier: 2, RandomizationFactor: 0.2},
+		retry:    timer.Growing(firstAlone, lastAlone),
 		changed:  make(chan struct{}),
 	}
 }

@@ -51,7 +51,6 @@ import (
 const (
 	firstWait   = time.Second
 	longestWait = time.Minute
-	jitter      = 0.2 // up or down, as a part of the wait
 )
 
 // Breaker decides whether a call may leave now. Its methods may be called by many goroutines at once.
@@ -76,9 +75,7 @@ func New(longest time.Duration) *Breaker {
 		longest:    longest,
 		generation: 1,
 		changed:    make(chan struct{}),
-		backoff: &backoff.ExponentialBackOff{
-			InitialInterval: firstWait, MaxInterval: longestWait, Multiplier: 2, RandomizationFactor: jitter,
-		},
+		backoff:    timer.Growing(firstWait, longestWait),
 	}
 }
 

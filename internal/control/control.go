@@ -22,6 +22,7 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // Config names the bucket.
@@ -76,7 +77,7 @@ const (
 func New(cfg Config, access Access, log zerolog.Logger) *Bucket {
 	b := &Bucket{
 		Access: access, cfg: cfg, log: log, opening: make(chan struct{}, 1),
-		retry: &backoff.ExponentialBackOff{InitialInterval: firstRetry, MaxInterval: lastRetry, Multiplier: 2, RandomizationFactor: 0.2},
+		retry: timer.Growing(firstRetry, lastRetry),
 	}
 	for kind := range b.denied {
 		b.denied[kind] = make(chan struct{})

@@ -175,8 +175,8 @@ func (s *Steering) search(ctx context.Context, taskID, batch string) (_ task.Can
 // askPause is for how long the bucket is not asked again after it did not answer.
 const askPause = time.Second
 
-// ask reads a key from the bucket. Unlike the bucket's own calls, it tries again soon after a failure: a cluster that has no
-// leader for a moment must not hide a cancellation for half a minute.
+// ask reads a key from the bucket. Unlike after a failure of the bucket's own calls, the time until the next try does not
+// grow: a cluster that had no leader for a moment must not hide a cancellation for half a minute.
 func (s *Steering) ask(ctx context.Context, key string) (msg *jetstream.RawStreamMsg, err error) {
 	s.mu.Lock()
 	stream, failed := s.stream, s.askFailed

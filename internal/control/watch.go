@@ -3,17 +3,16 @@ package control
 import (
 	"context"
 	"errors"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/jet"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 const (
@@ -61,7 +60,7 @@ func (s *Steering) Run(ctx context.Context) {
 	var keeping sync.WaitGroup
 	keeping.Go(func() { s.keep(ctx) })
 	defer keeping.Wait()
-	retry := &backoff.ExponentialBackOff{InitialInterval: firstRetry, MaxInterval: lastRetry, Multiplier: 2, RandomizationFactor: 0.2}
+	retry := timer.Growing(firstRetry, lastRetry)
 	for {
 		err := s.watch(ctx, reconnected, retry.Reset)
 		if ctx.Err() != nil {
@@ -111,9 +110,8 @@ func isSilence(err error) bool {
 	if _, isRefused := errors.AsType[refusal](err); isRefused || errors.Is(err, errDenied) || errors.Is(err, errSubscriptions) {
 		return false
 	}
-	answer, ok := errors.AsType[*jetstream.APIError](err)
 	isOff := errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
-	return !ok || answer.Code == http.StatusServiceUnavailable && !isOff
+	return !jet.IsRefusal(err) || jet.IsUnavailable(err) && !isOff
 }
 
 // Note takes an error that NATS reported. If the account has no subscriptions left, the watch ends and is not made again

@@ -46,7 +46,7 @@ func (p *Publisher) storeDead(ctx context.Context, msg *nats.Msg, optional bool)
 		ack, err := p.batcher.Publish(ctx, msg)
 		if tooLarge(err) {
 			err = jet.Final(err)
-		} else if optional && isRefusal(err) && (isFull(err) || !isUnavailable(err)) {
+		} else if optional && jet.IsRefusal(err) && (jet.IsFull(err) || !jet.IsUnavailable(err)) {
 			err = jet.Final(fmt.Errorf("%w: %w", task.ErrLetterRefused, err))
 		}
 		return ack, err

@@ -179,7 +179,7 @@ func (x *eventIndex) answerAll(ctx context.Context, own *query) {
 func (x *eventIndex) settle(queries []*query, err error, own *query) {
 	var unanswered []*query
 	for _, q := range queries {
-		if q.answered = err == nil || isRefusal(err) || q == own; q.answered {
+		if q.answered = err == nil || jet.IsRefusal(err) || q == own; q.answered {
 			q.err = err
 		} else {
 			unanswered = append(unanswered, q)

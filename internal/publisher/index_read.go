@@ -85,7 +85,7 @@ func (x *eventIndex) recentRefusal() error {
 
 // noteRefusal returns the error of a call. A refusal is marked as final, and remembered for the next searches.
 func (x *eventIndex) noteRefusal(err error) error {
-	if !isRefusal(err) {
+	if !jet.IsRefusal(err) {
 		return err
 	}
 	x.refusal, x.refusedAt = err, time.Now()

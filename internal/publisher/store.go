@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -128,7 +127,7 @@ func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Ms
 		}
 		if tried {
 			found, err := p.findSent(ctx, start, msg.Header.Get(nats.MsgIdHdr), sent)
-			if isRefusal(err) && !isUnavailable(err) { // the stream itself will detect a copy
+			if jet.IsRefusal(err) && !jet.IsUnavailable(err) { // the stream itself will detect a copy
 				err = nil
 			}
 			if err != nil || len(found) > 0 {
@@ -139,7 +138,7 @@ func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Ms
 		ack, err := p.batcher.Publish(ctx, msg)
 		// It stays true: a later refusal says nothing about this attempt.
 		sent = sent || mayBeStored(err)
-		refused = isRefusal(err)
+		refused = jet.IsRefusal(err)
 		if tooLarge(err) {
 			err = jet.Final(err)
 		}
@@ -188,25 +187,5 @@ func duplicateOf(found []uint64) jet.PubAck {
 func mayBeStored(err error) bool {
 	neverSent := errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrMaxPayload) ||
 		errors.Is(err, jetstream.ErrNoStreamResponse) // the server has neither the stream nor a subscriber
-	return err != nil && !neverSent && !isRefusal(err)
-}
-
-// isRefusal reports whether the stream answered that it did not store a message.
-func isRefusal(err error) bool {
-	_, ok := errors.AsType[*jetstream.APIError](err)
-	return ok
-}
-
-// isUnavailable reports whether JetStream refused a call only for the moment, such as a cluster that elects its leader.
-func isUnavailable(err error) bool {
-	refusal, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && refusal.Code == http.StatusServiceUnavailable
-}
-
-// isFull reports whether a stream could not store a message, most likely because it is full. JetStream reports that with the
-// status of a call that it cannot answer for the moment.
-func isFull(err error) bool {
-	const storeFailed = 10077 // JSStreamStoreFailedF of the server's errors.json
-	refusal, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && refusal.ErrorCode == storeFailed
+	return err != nil && !neverSent && !jet.IsRefusal(err)
 }

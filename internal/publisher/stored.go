@@ -39,7 +39,7 @@ func earliest(ev *task.Event) time.Time {
 func (p *Publisher) FindSince(ctx context.Context, d task.Delivery, ev task.Event, since time.Time) (stored task.Event, seq uint64, found bool, err error) {
 	seqs, err := jet.Retry(ctx, p.calls.search, func(ctx context.Context) ([]uint64, error) {
 		seqs, err := p.index.find(ctx, position{since: since}, p.keysOf(d, &ev)...)
-		if isRefusal(err) && !isUnavailable(err) {
+		if jet.IsRefusal(err) && !jet.IsUnavailable(err) {
 			return nil, nil
 		}
 		return seqs, err
