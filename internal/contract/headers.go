@@ -44,6 +44,7 @@ func eventHeaders() *jsonschema.Schema {
 		{name: publisher.SubjectHeader, description: "The task's id.", always: true},
 		{name: "ce-datacontenttype", description: "The type of the event.", value: "application/json", always: true},
 		{name: "ce-dataschema", description: "The $id of the event's schema.", value: task.EventSchemaID, always: true},
+		{name: publisher.SequenceHeader, description: "The sequence of the request that the event answers, in the stream that ce-source names.", always: true},
 		{name: publisher.DigestHeader, description: "SHA-256 of the request's content in hex, without secret_values and metadata. It shows whether another request with the same task id is a copy."},
 		{name: publisher.CodeHeader, description: "The code of a failure."},
 		{name: publisher.BatchHeader, description: "The task's batch."},

@@ -19,9 +19,10 @@ const (
 	// On an event and on a dead letter: the code of the failure, and the batch of the task.
 	CodeHeader  = "Capstan-Code"
 	BatchHeader = "Capstan-Batch"
-	// On a dead letter: the stream and the sequence of the request.
-	StreamHeader   = "Capstan-Stream"
+	// On an event and on a dead letter: the sequence of the request. The stream is in ce-source and in StreamHeader.
 	SequenceHeader = "Capstan-Sequence"
+	// On a dead letter: the stream of the request.
+	StreamHeader = "Capstan-Stream"
 	// On a dead letter: the id of the task, the host of its url, and why it failed.
 	TaskHeader   = "Capstan-Task-Id"
 	HostHeader   = "Capstan-Host"
@@ -71,6 +72,7 @@ func eventHeader(d task.Delivery, ev *task.Event, id string) nats.Header {
 	h.Set(SubjectHeader, ev.TaskID)
 	h.Set("ce-datacontenttype", contentType)
 	h.Set("ce-dataschema", task.EventSchemaID)
+	h.Set(SequenceHeader, fmt.Sprint(d.Seq))
 	if ev.Digest != "" {
 		h.Set(DigestHeader, ev.Digest)
 	}
@@ -96,6 +98,8 @@ func replayHeader(stored nats.Header, d task.Delivery, id string) nats.Header {
 	h.Set(nats.MsgIdHdr, id)
 	h.Set(idHeader, id)
 	h.Set(ReplayHeader, "true")
+	h.Set("ce-source", "/capstan/"+d.Stream)
+	h.Set(SequenceHeader, fmt.Sprint(d.Seq))
 	copyTrace(h, d)
 	return h
 }

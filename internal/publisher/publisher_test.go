@@ -21,7 +21,7 @@ func TestAnEventCarriesItsHeaders(t *testing.T) {
 	for name, want := range map[string]string{
 		"Nats-Msg-Id": "ord-1", "content-type": "application/json", "ce-specversion": "1.0", "ce-id": "ord-1",
 		"ce-source": "/capstan/TASKS", "ce-type": "dev.capstan.task.succeeded", "ce-time": "2026-03-01T12:01:00.123456789Z",
-		"ce-subject": "ord-1", "ce-datacontenttype": "application/json", "ce-dataschema": "urn:capstan:schema:event:1", "traceparent": "00-ab-cd-01", "tracestate": "x=y", "other": "",
+		"ce-subject": "ord-1", "Capstan-Sequence": "7", "ce-datacontenttype": "application/json", "ce-dataschema": "urn:capstan:schema:event:1", "traceparent": "00-ab-cd-01", "tracestate": "x=y", "other": "",
 	} {
 		if got.Get(name) != want {
 			t.Errorf("%s: got %q, want %q", name, got.Get(name), want)

@@ -32,6 +32,8 @@ func TestAReplayIsTheStoredEventUnderAnIDOfItsOwn(t *testing.T) {
 	}
 	if got := all[1].Header; got.Get("Nats-Msg-Id") != perRequest("ord-1", 9) || got.Get("ce-id") != perRequest("ord-1", 9) || got.Get("Capstan-Replay") != "true" {
 		t.Errorf("got headers %v", got)
+	} else if got.Get("ce-source") != "/capstan/TASKS" || got.Get("Capstan-Sequence") != "9" {
+		t.Errorf("got headers %v, want them to name the request that repeats the task", got)
 	}
 	if !bytes.Equal(all[0].Data, all[1].Data) {
 		t.Errorf("got %s, want %s", all[1].Data, all[0].Data)
