@@ -29,8 +29,18 @@ func TestMain(m *testing.M) {
 	os.Exit(runTests(m))
 }
 
+// scratch is a folder for what several tests share. It is removed at the end.
+var scratch string
+
 // runTests runs many tests at once: they mostly wait.
 func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "capstan")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	scratch = dir
+	defer func() { _ = os.RemoveAll(dir) }()
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

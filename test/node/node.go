@@ -35,11 +35,7 @@ var manifests embed.FS
 // or fails if Required is set.
 func Command(ctx context.Context, tb testing.TB, program string) *exec.Cmd {
 	tb.Helper()
-	node := Find(tb)
-	modules, err := packages(ctx)
-	if err != nil {
-		unavailable(tb, err)
-	}
+	node, modules := Find(tb), Packages(ctx, tb)
 	source, err := os.ReadFile(program)
 	if err != nil {
 		tb.Fatal(err)
@@ -63,6 +59,17 @@ func Find(tb testing.TB) string {
 		unavailable(tb, fmt.Errorf("node is not installed: %w", err))
 	}
 	return path
+}
+
+// Packages returns a node_modules folder with the packages. If they cannot be had, the test is skipped, or fails if Required
+// is set.
+func Packages(ctx context.Context, tb testing.TB) string {
+	tb.Helper()
+	modules, err := packages(ctx)
+	if err != nil {
+		unavailable(tb, err)
+	}
+	return modules
 }
 
 // unavailable ends the test.
