@@ -137,9 +137,11 @@ type published struct {
 	// taskID is the id that a worker will give the task: the one in the request, or else the default, which
 	// contains the name of the stream and the sequence.
 	taskID string
-	// seq is the sequence in the stream of requests. It is part of the message id of an event that answers
-	// this one request only.
-	seq uint64
+	// stream and seq are where the request is stored.
+	stream string
+	seq    uint64
+	// digest is that of the request's content. The event of a task that the request repeats has the same.
+	digest string
 }
 
 // publish stores a valid request and returns the id of its task. It sets no Nats-Msg-Id: the stream would
@@ -167,7 +169,7 @@ func (c *client) publish(ctx context.Context, request []byte) (published, error)
 	if err != nil {
 		return published{}, fmt.Errorf("read the stored request: %w", err)
 	}
-	return published{taskID: stored.TaskID, seq: ack.Sequence}, nil
+	return published{taskID: stored.TaskID, stream: ack.Stream, seq: ack.Sequence, digest: stored.Digest}, nil
 }
 
 // checkRequest returns a usageError for a request that a worker would refuse, or that has already expired.

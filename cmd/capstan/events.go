@@ -93,12 +93,24 @@ func (p published) await(ctx context.Context, events <-chan operator.Event) (tas
 	}
 }
 
-// isAnswered reports whether an event is the task's own, or answers this one request: a replay, or the refusal of an id
-// that is in use. The message id of such an event is the task id, the request's sequence and the time at which the stream
-// stored the request, separated by slashes. Workers of older versions wrote a dot and no time.
+// isAnswered reports whether an event answers this request, or is that of the task which the request repeats. An event of
+// the same task id with other content answers another request.
 func (p published) isAnswered(ev operator.Event) bool {
-	return ev.MessageID == p.taskID || ev.TaskID == p.taskID &&
-		(strings.HasPrefix(ev.MessageID, fmt.Sprintf("%s/%d/", p.taskID, p.seq)) || ev.MessageID == fmt.Sprintf("%s.%d", p.taskID, p.seq))
+	switch {
+	case ev.Seq == p.seq && ev.Stream == p.stream:
+		return true
+	case ev.TaskID != p.taskID:
+		return false
+	case ev.Digest != "":
+		return ev.Digest == p.digest
+	}
+	return ev.Seq == 0 && p.isAnsweredByID(ev.MessageID)
+}
+
+// isAnsweredByID judges an event of a worker of an older version, which names the request only in the message id: it is the
+// task id, or this, the request's sequence and a time, separated by slashes. The first versions wrote a dot and no time.
+func (p published) isAnsweredByID(id string) bool {
+	return id == p.taskID || strings.HasPrefix(id, fmt.Sprintf("%s/%d/", p.taskID, p.seq)) || id == fmt.Sprintf("%s.%d", p.taskID, p.seq)
 }
 
 // fetchResult fetches a result that did not fit into the event, and puts it there: in Result, or in

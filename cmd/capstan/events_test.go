@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -71,6 +74,46 @@ func TestWaitTakesOnlyTheAnswerToItsOwnRequest(t *testing.T) {
 		}
 		if got.Status != task.Succeeded {
 			t.Errorf("request %d: got %+v, want %+v", seq, got, done)
+		}
+	}
+}
+
+// The event that answers a request has its sequence, or is that of the task which it repeats.
+func TestWhichEventsAnswerARequest(t *testing.T) {
+	t.Parallel()
+	mine := published{taskID: "a", stream: "TASKS", seq: 7, digest: "d1"}
+	for name, test := range map[string]struct {
+		id, source, seq, digest string
+		task                    string // "a" if empty
+		want                    bool
+	}{
+		"its own":                                 {id: "a", source: "TASKS", seq: "7", digest: "d1", want: true},
+		"its replay":                              {id: "a/7/1764150000000", source: "TASKS", seq: "7", digest: "d1", want: true},
+		"its refusal, whose id another has":       {id: "a/7/1764150000000", source: "TASKS", seq: "7", want: true},
+		"the task that it repeats":                {id: "a", source: "TASKS", seq: "3", digest: "d1", want: true},
+		"the task that it repeats, of before":     {id: "a", source: "OLD", seq: "7000", digest: "d1", want: true},
+		"the refusal of another request":          {id: "a", source: "TASKS", seq: "6"},
+		"other content under the same id":         {id: "a", source: "TASKS", seq: "6", digest: "d2"},
+		"the same sequence in another stream":     {id: "b", source: "OTHER", seq: "7", digest: "d1", task: "b"},
+		"another task with the same content":      {id: "b", source: "TASKS", seq: "8", digest: "d1", task: "b"},
+		"an older version's own":                  {id: "a", digest: "d1", want: true},
+		"an older version's of other content":     {id: "a", digest: "d2"},
+		"an older version's refusal":              {id: "a/7/1764150000000", want: true},
+		"an older version's refusal, own id":      {id: "a", want: true},
+		"an older version's refusal of another":   {id: "a/71/1764150000000"},
+		"an older version's of a task named like": {id: "a.7", task: "a.7"},
+	} {
+		header := nats.Header{nats.MsgIdHdr: {test.id}}
+		if test.source != "" {
+			header.Set(publisher.SourceHeader, publisher.SourcePrefix+test.source)
+			header.Set(publisher.SequenceHeader, test.seq)
+		}
+		if test.digest != "" {
+			header.Set(publisher.DigestHeader, test.digest)
+		}
+		ev, ok := operator.ReadEvent(header, fmt.Appendf(nil, `{"task_id":%q,"status":"failed"}`, cmp.Or(test.task, "a")))
+		if got := mine.isAnswered(ev); !ok || got != test.want {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}
 }

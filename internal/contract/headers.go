@@ -38,7 +38,7 @@ func eventHeaders() *jsonschema.Schema {
 		{name: "content-type", description: "The type of the event.", value: "application/json", always: true},
 		{name: "ce-specversion", description: "The version of CloudEvents.", value: "1.0", always: true},
 		{name: "ce-id", description: "The same as Nats-Msg-Id.", always: true},
-		{name: "ce-source", description: "/capstan/ and the stream of the request.", always: true},
+		{name: publisher.SourceHeader, description: publisher.SourcePrefix + " and the stream of the request.", always: true},
 		{name: "ce-type", description: "dev.capstan.task.succeeded or dev.capstan.task.failed.", always: true},
 		{name: "ce-time", description: "When the verdict was reached, as finished_at.", always: true},
 		{name: publisher.SubjectHeader, description: "The task's id.", always: true},

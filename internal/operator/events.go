@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -18,7 +19,9 @@ import (
 type Event struct {
 	task.Event
 	Raw       []byte // the body, for output that must not lose members which this version does not know
-	MessageID string // tells which request the event answers
+	MessageID string
+	Stream    string // of the request that the event answers
+	Seq       uint64 // of that request in its stream; 0 if a worker of an older version wrote the event
 	Replay    bool   // it was published again, because a request repeats a finished task
 }
 
@@ -26,7 +29,10 @@ type Event struct {
 // publish to the subject can store something else there.
 func ReadEvent(header nats.Header, data []byte) (Event, bool) {
 	e := Event{Raw: data, MessageID: header.Get(nats.MsgIdHdr), Replay: header.Get(publisher.ReplayHeader) == "true"}
+	e.Stream = strings.TrimPrefix(header.Get(publisher.SourceHeader), publisher.SourcePrefix)
+	e.Seq, _ = strconv.ParseUint(header.Get(publisher.SequenceHeader), 10, 64) // 0 if it is none
 	err := json.Unmarshal(data, &e.Event)
+	e.Digest = header.Get(publisher.DigestHeader)
 	return e, err == nil && e.TaskID != "" && e.Status.Ended()
 }
 

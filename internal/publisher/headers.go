@@ -19,7 +19,7 @@ const (
 	// On an event and on a dead letter: the code of the failure, and the batch of the task.
 	CodeHeader  = "Capstan-Code"
 	BatchHeader = "Capstan-Batch"
-	// On an event and on a dead letter: the sequence of the request. The stream is in ce-source and in StreamHeader.
+	// On an event and on a dead letter: the sequence of the request. The stream is in SourceHeader and in StreamHeader.
 	SequenceHeader = "Capstan-Sequence"
 	// On a dead letter: the stream of the request.
 	StreamHeader = "Capstan-Stream"
@@ -42,6 +42,9 @@ const (
 // Headers of CloudEvents 1.0 that are also read.
 const (
 	idHeader = "ce-id"
+	// On an event: SourcePrefix and the stream of the request that it answers.
+	SourceHeader = "ce-source"
+	SourcePrefix = "/capstan/"
 	// On an event: the id of the task.
 	SubjectHeader = "ce-subject"
 )
@@ -66,7 +69,7 @@ func eventHeader(d task.Delivery, ev *task.Event, id string) nats.Header {
 	h.Set("content-type", contentType)
 	h.Set("ce-specversion", "1.0")
 	h.Set(idHeader, id)
-	h.Set("ce-source", "/capstan/"+d.Stream)
+	h.Set(SourceHeader, SourcePrefix+d.Stream)
 	h.Set("ce-type", "dev.capstan.task."+string(ev.Status))
 	h.Set("ce-time", ev.FinishedAt.Format(time.RFC3339Nano))
 	h.Set(SubjectHeader, ev.TaskID)
@@ -98,7 +101,7 @@ func replayHeader(stored nats.Header, d task.Delivery, id string) nats.Header {
 	h.Set(nats.MsgIdHdr, id)
 	h.Set(idHeader, id)
 	h.Set(ReplayHeader, "true")
-	h.Set("ce-source", "/capstan/"+d.Stream)
+	h.Set(SourceHeader, SourcePrefix+d.Stream)
 	h.Set(SequenceHeader, fmt.Sprint(d.Seq))
 	copyTrace(h, d)
 	return h
