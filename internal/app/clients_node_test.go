@@ -16,9 +16,9 @@ import (
 func nodeClient(t *testing.T) client {
 	t.Helper()
 	interpreter, modules := node.Find(t), node.Packages(t.Context(), t)
-	compiling.Do(func() { compiled, compileErr = compileTypeScript(modules) })
-	if compileErr != nil {
-		t.Fatal(compileErr)
+	compiling.Do(func() { compiled, errCompile = compileTypeScript(modules) })
+	if errCompile != nil {
+		t.Fatal(errCompile)
 	}
 	return compiled.runsWith(interpreter)
 }
@@ -27,7 +27,7 @@ func nodeClient(t *testing.T) client {
 var (
 	compiling  sync.Once
 	compiled   program
-	compileErr error
+	errCompile error
 )
 
 // compileTypeScript compiles clients/capstan.ts, and the program that uses it, in the strictest mode.
