@@ -103,13 +103,20 @@ func (w *world) collectRecords(ctx context.Context, e *verdict.Evidence) error {
 
 func (w *world) collectDead(ctx context.Context, e *verdict.Evidence) error {
 	return w.read(ctx, deadStream, func(m jetstream.Msg, seq uint64) error {
-		if id := m.Headers().Get(publisher.TaskHeader); id != "" {
-			e.Dead[id]++
-			return nil
+		id := m.Headers().Get(publisher.TaskHeader)
+		if id == "" && w.older != "" { // a worker of an older version names the task in the request only
+			var request struct {
+				TaskID string `json:"task_id"`
+			}
+			if err := json.Unmarshal(m.Data(), &request); err != nil {
+				return fmt.Errorf("read dead letter %d: %w", seq, err)
+			}
+			id = request.TaskID
 		}
-		if w.older == "" {
+		if id == "" {
 			return fmt.Errorf("dead letter %d names no task", seq)
 		}
+		e.Dead[id]++
 		return nil
 	})
 }

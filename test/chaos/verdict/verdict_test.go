@@ -249,3 +249,19 @@ func TestARepetitionIsTheSameAsTheEvent(t *testing.T) {
 		}
 	}
 }
+
+// The two versions give the request that they keep different message ids.
+func TestWorkersOfTwoVersionsMayEachKeepARefusedRequest(t *testing.T) {
+	a := asked()
+	a.Invalid, a.Status, a.Code = true, task.Failed, task.InvalidRequest
+	e := evidence(failed(task.InvalidRequest))
+	e.Runs, e.Older = nil, true
+	for kept, ok := range map[int]bool{0: false, 1: true, 2: true, 3: false} {
+		e.Dead["a"] = kept
+		c := verdict.Judge([]verdict.Task{a}, e)
+		complained := slices.ContainsFunc(c.Problems, func(p string) bool { return strings.Contains(p, "dead letters") })
+		if complained == ok {
+			t.Errorf("%d dead letters: got problems %q", kept, c.Problems)
+		}
+	}
+}
