@@ -22,6 +22,8 @@ type Call struct {
 	Workflow string // the id of its workflow
 	Session  string // the id of the session that was created or asked for, or that the task runs in
 	Note     string // what happened
+
+	done string // what the call has done, even if its answer is lost; empty for nothing
 }
 
 // WithCallLog calls log after each call but those under /_stand-in/, from many goroutines at once. Default: no log.
@@ -95,12 +97,12 @@ func messageOf(body string) string {
 	return answer.Error.Message
 }
 
-// nevertheless says that a submission was accepted although its call failed.
+// nevertheless says what a call has done although it failed.
 func (c *Call) nevertheless() string {
-	if c.Workflow == "" || c.Method != http.MethodPost {
+	if c.done == "" {
 		return ""
 	}
-	return ", but workflow " + c.Workflow + " runs"
+	return ", but " + c.done
 }
 
 // browsersInUse says how many browsers of the plan are in use. The caller holds mu.

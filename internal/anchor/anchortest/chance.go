@@ -15,6 +15,10 @@ type callKind int
 const (
 	submitCall callKind = iota
 	pollCall
+	createCall // the other ones are about sessions
+	getCall
+	endCall
+	listCall
 )
 
 // dice roll the random faults. The server's mutex guards them. Nil dice never strike.
@@ -68,4 +72,35 @@ func (d *dice) rollEnding() Plan {
 		rolled -= c.probability
 	}
 	return Plan{}
+}
+
+// SessionChances are the random faults of the calls about sessions.
+type SessionChances struct {
+	Create []Chance // nil: those of submissions
+	Get    []Chance
+	End    []Chance
+	List   []Chance
+}
+
+// WithRandomSessionFaults makes calls about sessions fail at random if neither an outage nor their plan has a fault for
+// them. The same seed gives the same sequence of faults.
+func WithRandomSessionFaults(seed uint64, c SessionChances) Option {
+	return func(s *Server) {
+		s.sessionDice = newDice(seed, nil, nil)
+		s.sessionDice.chances = map[callKind][]Chance{createCall: c.Create, getCall: c.Get, endCall: c.End, listCall: c.List}
+	}
+}
+
+// roll returns the random fault that strikes a call, or the zero Fault. The caller holds mu.
+func (s *Server) roll(call callKind) Fault {
+	switch {
+	case call == submitCall, call == pollCall:
+		return s.dice.roll(call)
+	case s.sessionDice != nil && s.sessionDice.chances[call] != nil:
+		return s.sessionDice.roll(call)
+	case call == createCall:
+		return s.dice.roll(submitCall)
+	default:
+		return Fault{}
+	}
 }

@@ -23,7 +23,10 @@
 // # Sessions
 //
 // A session is a browser in use until it is ended or its time is over. A task without a session takes a browser of its
-// own. [WithMaxRunning] and [WithStartRate] bound both.
+// own. [WithMaxRunning] and [WithStartRate] bound both. A [SessionPlan] says which faults the calls about one session meet;
+// it comes from the function given to [WithSessionPlan], or from a tag of the session (see [SessionTag]). [SessionRules] are
+// what the API's document leaves open, such as what becomes of a workflow whose session has ended. [Server.Sessions] says
+// what became of each session.
 //
 // # The log
 //
@@ -31,6 +34,7 @@
 // [Server.Log] and [Server.StartedTwice]). It also notes when a task was posted, ended, and was seen to have ended. Other processes have the same over HTTP:
 //
 //	GET    /_stand-in/log        the log of all tasks, or of ?task=NAME
+//	GET    /_stand-in/sessions   what became of each session
 //	GET    /_stand-in/totals     the sums over all tasks
 //	PUT    /_stand-in/release    releases all blocked workflows, or those of ?task=NAME
 //	PUT    /_stand-in/outage     begins an outage with the Fault in the body (JSON)

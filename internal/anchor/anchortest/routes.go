@@ -18,6 +18,7 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 		"GET /v1/sessions/{session}":                       s.handleGetSession,
 		"DELETE /v1/sessions/{session}":                    s.handleEndSession,
 		"GET /_stand-in/log":                               s.handleLog,
+		"GET /_stand-in/sessions":                          s.handleSessionLog,
 		"GET /_stand-in/totals":                            s.handleTotals,
 		"PUT /_stand-in/release":                           s.handleRelease,
 		"PUT /_stand-in/outage":                            s.handleOutage,

@@ -28,7 +28,10 @@ type Server struct {
 	ownsSession func(id string) bool // of sessions that were not created here; nil: all
 	agent       Agent
 	maxRunning  int // -1: no limit
+	rules       SessionRules
+	planSession func(tags []string) (SessionPlan, error)
 	dice        *dice
+	sessionDice *dice // nil: calls about sessions have no random faults of their own
 	pace        *pace // nil: workflows without a run time of their own end at once
 	repeats     bool  // a task that is submitted again after its answer got through is another one
 	noBodies    bool  // the log keeps no bodies
@@ -56,15 +59,16 @@ type Server struct {
 // limits and no random faults.
 func New(opts ...Option) *Server {
 	s := &Server{
-		mux:        http.NewServeMux(),
-		name:       func(t Task) string { return t.Prompt },
-		plan:       MarkedPlan,
-		maxRunning: -1,
-		key:        defaultKey,
-		ledger:     newLedger(),
-		sessions:   newSessions(),
-		blocks:     newBlocks(),
-		closed:     make(chan struct{}),
+		mux:         http.NewServeMux(),
+		name:        func(t Task) string { return t.Prompt },
+		plan:        MarkedPlan,
+		planSession: MarkedSessionPlan,
+		maxRunning:  -1,
+		key:         defaultKey,
+		ledger:      newLedger(),
+		sessions:    newSessions(),
+		blocks:      newBlocks(),
+		closed:      make(chan struct{}),
 	}
 	for _, opt := range opts {
 		opt(s)

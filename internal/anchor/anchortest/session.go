@@ -2,6 +2,7 @@ package anchortest
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -15,12 +16,16 @@ type session struct {
 	asked   sessionRequest  // what the body asks for
 	created time.Time
 	ended   time.Time // zero while it is open
-	tasks   int       // workflows that were started in it
+	cause   string    // of its end
+	deletes int       // calls that asked for its end
 	domains []string  // hosts that it was told to open
+	plan    SessionPlan
 
-	running map[*workflow]bool
-	idle    *time.Timer // ends it when no workflow has run for a while; nil for no limit
-	limit   *time.Timer // ends it after its longest duration; nil for no limit
+	workflows []*workflow // that were started in it
+	running   map[*workflow]bool
+	idle      *time.Timer // ends it when no workflow has run for a while; nil for no limit
+	idleFor   time.Duration
+	limit     *time.Timer // ends it after its longest duration; nil for no limit
 }
 
 // sessions holds all sessions. The server's mutex guards it. It only grows, like the ledger.
@@ -28,9 +33,12 @@ type sessions struct {
 	byID    map[string]*session
 	inOrder []*session // as they were created
 	open    int        // browsers in use
+	calls   map[sessionCallsKey]*sessionCalls
 }
 
-func newSessions() sessions { return sessions{byID: map[string]*session{}} }
+func newSessions() sessions {
+	return sessions{byID: map[string]*session{}, calls: map[sessionCallsKey]*sessionCalls{}}
+}
 
 // add opens a session.
 func (all *sessions) add(ss *session) {
@@ -44,8 +52,14 @@ func (all *sessions) add(ss *session) {
 func (ss *session) isOpen() bool { return ss.ended.IsZero() }
 
 // status is the API's word for the state of a session.
-func (ss *session) status() string {
-	if ss.isOpen() {
+func (ss *session) status() string { return ss.statusAt(time.Now()) }
+
+// openAt reports whether the browser ran at a time after its creation.
+func (ss *session) openAt(at time.Time) bool { return ss.isOpen() || at.Before(ss.ended) }
+
+// statusAt is the status at a time after its creation.
+func (ss *session) statusAt(at time.Time) string {
+	if ss.openAt(at) {
 		return "running"
 	}
 	return "completed"
@@ -69,7 +83,7 @@ func (ss *session) visit(address string) {
 // begin notes that a workflow runs in the session.
 func (ss *session) begin(wf *workflow, t Task) {
 	ss.running[wf] = true
-	ss.tasks++
+	ss.workflows = append(ss.workflows, wf)
 	ss.visit(t.URL)
 }
 
@@ -78,55 +92,15 @@ func (s *Server) leave(ss *session, wf *workflow) {
 	delete(ss.running, wf)
 	switch {
 	case ss.byTask:
-		s.endSession(ss)
+		s.endSession(ss, endedByTask)
 	case len(ss.running) == 0 && ss.idle != nil && ss.isOpen():
-		ss.idle.Reset(ss.asked.idleTimeout())
-	}
-}
-
-// endSession ends a session and the workflows that run in it, which fail. Of a session that has ended it changes nothing.
-// The caller holds mu.
-func (s *Server) endSession(ss *session) {
-	if !ss.isOpen() {
-		return
-	}
-	ss.ended = time.Now()
-	s.sessions.open--
-	for _, timer := range []*time.Timer{ss.idle, ss.limit} {
-		if timer != nil {
-			timer.Stop()
-		}
-	}
-	for wf := range ss.running {
-		s.finish(wf, failed("the browser session has ended"))
-	}
-}
-
-// startTimers lets the session end by itself, as its request asks. The caller holds mu. Close does not stop the timers: a
-// session ends even while the API cannot be reached.
-func (s *Server) startTimers(ss *session) {
-	end := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.endSession(ss)
-	}
-	endIdle := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(ss.running) == 0 { // else leave starts the timer again
-			s.endSession(ss)
-		}
-	}
-	if d := ss.asked.maxDuration(); d > 0 {
-		ss.limit = time.AfterFunc(d, end)
-	}
-	if d := ss.asked.idleTimeout(); d > 0 {
-		ss.idle = time.AfterFunc(d, endIdle)
+		ss.idle.Reset(ss.idleFor)
 	}
 }
 
 // sessionOf returns the session in which a task runs: the one that it names, or a new one. It is nil for a session that
-// only the function of WithSessions knows. If the task cannot run, refused is the answer. The caller holds mu.
+// only the function of WithSessions knows. If the task cannot run, refused is the answer. A session that has ended is
+// returned only if the rules say that it takes tasks. The caller holds mu.
 func (s *Server) sessionOf(t Task) (ss *session, refused *Fault) {
 	if t.SessionID == "" {
 		if refused := s.noBrowserLeft(); refused != nil {
@@ -137,11 +111,16 @@ func (s *Server) sessionOf(t Task) (ss *session, refused *Fault) {
 		return ss, nil
 	}
 	ss = s.sessions.byID[t.SessionID]
-	if ss != nil && !ss.isOpen() || ss == nil && s.ownsSession != nil && !s.ownsSession(t.SessionID) {
-		forbidden := refusal(403, "You do not have access to this session")
-		return nil, &forbidden
+	answer := foreignSession()
+	switch {
+	case s.rules.isForeign(t.SessionID), ss == nil && s.ownsSession != nil && !s.ownsSession(t.SessionID):
+		return nil, &answer
+	case ss == nil || ss.isOpen() || s.rules.TaskInEnded == http.StatusOK:
+		return ss, nil
+	case s.rules.TaskInEnded != 0:
+		answer = refusal(s.rules.TaskInEnded, "The browser session has ended")
 	}
-	return ss, nil
+	return nil, &answer
 }
 
 // noBrowserLeft returns the answer to a call that needs another browser while all of the plan are in use, and else nil.

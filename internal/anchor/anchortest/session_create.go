@@ -4,9 +4,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
-// handleCreateSession answers POST /v1/sessions. The faults of submissions strike it as well.
+// handleCreateSession answers POST /v1/sessions. The random faults of submissions strike it as well.
 func (s *Server) handleCreateSession(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -14,25 +15,30 @@ func (s *Server) handleCreateSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	asked, invalid := readSessionRequest(body)
-	fault := s.unplannedFault(submitCall)
+	plan, invalidPlan := s.planSession(asked.Session.Tags)
+	if invalid == nil {
+		invalid = invalidPlan
+	}
+	fault := s.faultOfCreation(asked, plan)
+	// The client may have given up by now: the session is created nevertheless.
 	s.sleep(fault.Before)
 	answer := fault
 	if fault.allowsAccept() {
-		answer = s.createSession(r, body, asked, invalid, fault)
+		answer = s.createSession(r, &session{config: body, asked: asked, plan: plan}, invalid, fault)
 	}
 	s.sleep(fault.After)
 	s.answer(w, r, answer)
 }
 
-// unplannedFault returns the fault that strikes a call that has no plan: the outage's or a random one.
-func (s *Server) unplannedFault(call callKind) Fault {
+// faultOfCreation returns the fault that strikes a creation, and counts the call.
+func (s *Server) faultOfCreation(asked sessionRequest, plan SessionPlan) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.faultFor(nil, 0, 0, call)
+	return s.sessionFault(createCall, strings.Join(asked.Session.Tags, ","), plan)
 }
 
 // createSession opens a session, or returns the answer that refuses it.
-func (s *Server) createSession(r *http.Request, body []byte, asked sessionRequest, invalid error, fault Fault) (answer Fault) {
+func (s *Server) createSession(r *http.Request, ss *session, invalid error, fault Fault) (answer Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.hasKey(r) {
@@ -51,12 +57,12 @@ func (s *Server) createSession(r *http.Request, body []byte, asked sessionReques
 	if refused := s.noBrowserLeft(); refused != nil {
 		return *refused
 	}
-	ss := &session{config: body, asked: asked}
 	s.sessions.add(ss)
-	ss.visit(asked.Session.InitialURL)
+	ss.visit(ss.asked.Session.InitialURL)
 	s.startTimers(ss)
-	callOf(r).Session = ss.id
-	callOf(r).note("session %s is open; %s", ss.id, s.browsersInUse())
+	c := callOf(r)
+	c.Session, c.done = ss.id, "session "+ss.id+" is open"
+	c.note("session %s is open; %s", ss.id, s.browsersInUse())
 	return fault.onto(success(map[string]any{
 		"id": ss.id, "cdp_url": "ws://" + r.Host + "/?" + url.Values{"apiKey": {s.key}, "sessionId": {ss.id}}.Encode(),
 		"live_view_url": "http://" + r.Host + "/live?" + url.Values{"sessionId": {ss.id}}.Encode(),

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// sessionFilters returns the conditions that a query names. The error is about a value that cannot be read.
-func sessionFilters(query url.Values) (filters []func(*session) bool, err error) {
+// sessionFilters returns the conditions that a query names, as of a time. The error is about a value that cannot be read.
+func sessionFilters(query url.Values, at time.Time) (filters []func(*session) bool, err error) {
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		filter, err := sessionFilter(name, query.Get(name))
+		filter, err := sessionFilter(name, query.Get(name), at)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s %w", name, err))
 		} else if filter != nil && query.Get(name) != "" {
@@ -26,10 +26,10 @@ func sessionFilters(query url.Values) (filters []func(*session) bool, err error)
 }
 
 // sessionFilter returns the condition of one parameter of a query, or nil if it is not a condition.
-func sessionFilter(name, value string) (func(*session) bool, error) {
+func sessionFilter(name, value string, at time.Time) (func(*session) bool, error) {
 	switch name {
 	case "status":
-		return func(ss *session) bool { return ss.status() == value }, nil
+		return func(ss *session) bool { return ss.statusAt(at) == value }, nil
 	case "tags":
 		return func(ss *session) bool { return hasAll(ss.asked.Session.Tags, value) }, nil
 	case "domains":

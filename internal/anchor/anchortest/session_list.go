@@ -9,19 +9,21 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// handleSessionStates answers GET /v1/sessions/all/status: with the sessions that are open.
+// handleSessionStates answers GET /v1/sessions/all/status: with the sessions that are open, unless the rules say something
+// else.
 func (s *Server) handleSessionStates(w http.ResponseWriter, r *http.Request) {
-	s.answerWithKey(w, r, func() Fault {
-		chosen, err := s.chooseSessions(r.URL.Query())
+	s.answerSessionCall(w, r, s.faultOfList(r), func() Fault {
+		chosen, at, err := s.chooseSessions(r.URL.Query())
 		if err != nil {
 			return refusal(http.StatusBadRequest, err.Error())
 		}
 		items := []map[string]any{}
 		for _, ss := range chosen {
-			if ss.isOpen() {
-				items = append(items, ss.state())
+			if ss.openAt(at) || s.rules.ListEnded {
+				items = append(items, ss.state(at))
 			}
 		}
 		callOf(r).note("%d sessions", len(items))
@@ -31,17 +33,17 @@ func (s *Server) handleSessionStates(w http.ResponseWriter, r *http.Request) {
 
 // handleListSessions answers GET /v1/sessions: with a page of all sessions.
 func (s *Server) handleListSessions(w http.ResponseWriter, r *http.Request) {
-	s.answerWithKey(w, r, func() Fault {
+	s.answerSessionCall(w, r, s.faultOfList(r), func() Fault {
 		query := r.URL.Query()
-		chosen, err := s.chooseSessions(query)
+		chosen, at, err := s.chooseSessions(query)
 		page, pageErr := readSessionPage(query)
 		if err := errors.Join(err, pageErr); err != nil {
 			return refusal(http.StatusBadRequest, err.Error())
 		}
-		page.sort(chosen)
+		page.sort(chosen, s.rules.FirstStep)
 		shown := []map[string]any{}
 		for _, ss := range page.of(chosen) {
-			shown = append(shown, ss.history())
+			shown = append(shown, ss.history(s.rules, at))
 		}
 		callOf(r).note("%d of %d sessions", len(shown), len(chosen))
 		return success(map[string]any{
@@ -50,20 +52,32 @@ func (s *Server) handleListSessions(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// chooseSessions returns the sessions that fit the filters of a query, in the order in which they were created. The caller
-// holds mu.
-func (s *Server) chooseSessions(query url.Values) ([]*session, error) {
-	var chosen []*session
-	filters, err := sessionFilters(query)
+// faultOfList returns the fault that strikes a list, and counts the call.
+func (s *Server) faultOfList(r *http.Request) Fault {
+	asked := r.URL.Query().Get("tags")
+	plan, err := s.planSession(strings.Split(asked, ","))
+	if err != nil { // the tag is not one that a list can ask for
+		plan = SessionPlan{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessionFault(listCall, asked, plan)
+}
+
+// chooseSessions returns the sessions that fit the filters of a query, in the order in which they were created, and the time
+// of which the list is. The caller holds mu.
+func (s *Server) chooseSessions(query url.Values) (chosen []*session, at time.Time, err error) {
+	at = time.Now().Add(-s.rules.ListLag)
+	filters, err := sessionFilters(query, at)
 	if err != nil {
-		return nil, err
+		return nil, at, err
 	}
 	for _, ss := range s.sessions.inOrder {
-		if !slices.ContainsFunc(filters, func(fits func(*session) bool) bool { return !fits(ss) }) {
+		if !ss.created.After(at) && !slices.ContainsFunc(filters, func(fits func(*session) bool) bool { return !fits(ss) }) {
 			chosen = append(chosen, ss)
 		}
 	}
-	return chosen, nil
+	return chosen, at, nil
 }
 
 // sessionPage is which part of a list of sessions is asked for.
@@ -96,14 +110,14 @@ func readSessionPage(query url.Values) (sessionPage, error) {
 }
 
 // sort sorts the sessions as the page wants them. Those that are equal stay in the order in which they were created.
-func (p sessionPage) sort(list []*session) {
+func (p sessionPage) sort(list []*session, firstStep time.Duration) {
 	slices.SortStableFunc(list, func(a, b *session) int {
 		order := a.created.Compare(b.created)
 		switch p.by {
 		case "session_id":
 			order = strings.Compare(a.id, b.id)
 		case "used_credits":
-			order = cmp.Compare(a.credits(), b.credits())
+			order = cmp.Compare(a.credits(firstStep), b.credits(firstStep))
 		case "api_key_name":
 			order = 0 // there is one key
 		}

@@ -93,20 +93,20 @@ func (r sessionRequest) check() error {
 }
 
 // maxDuration is how long the session may be open; 0 for no limit.
-func (r sessionRequest) maxDuration() time.Duration {
-	return minutesOr(r.Session.Timeout.MaxDuration, defaultMaxDuration)
+func (r sessionRequest) maxDuration(minute time.Duration) time.Duration {
+	return minutesOr(r.Session.Timeout.MaxDuration, defaultMaxDuration, minute)
 }
 
 // idleTimeout is how long the session is open while no workflow runs in it; 0 for no limit.
-func (r sessionRequest) idleTimeout() time.Duration {
-	return minutesOr(r.Session.Timeout.IdleTimeout, defaultIdleTimeout)
+func (r sessionRequest) idleTimeout(minute time.Duration) time.Duration {
+	return minutesOr(r.Session.Timeout.IdleTimeout, defaultIdleTimeout, minute)
 }
 
-// minutesOr returns the minutes that are set, or the default. -1 is no limit, which is 0.
-func minutesOr(set *int, byDefault int) time.Duration {
+// minutesOr returns the time of the minutes that are set, or of the default. -1 is no limit, which is 0.
+func minutesOr(set *int, byDefault int, minute time.Duration) time.Duration {
 	minutes := byDefault
 	if set != nil {
 		minutes = *set
 	}
-	return time.Duration(max(0, min(minutes, 1<<20))) * time.Minute
+	return time.Duration(max(0, min(minutes, 1<<20))) * minute
 }

@@ -6,37 +6,64 @@ import (
 	"time"
 )
 
-// stepTime is how long a step of an agent takes, and creditsPerStep what it costs, in the figures of a session. They are
-// made up.
-const (
-	stepTime       = 4 * time.Second
-	creditsPerStep = 0.01
-)
-
 // handleGetSession answers GET /v1/sessions/{id}.
 func (s *Server) handleGetSession(w http.ResponseWriter, r *http.Request) {
-	s.answerWithKey(w, r, func() Fault {
-		ss := s.sessions.byID[r.PathValue("session")]
-		if ss == nil {
+	id := r.PathValue("session")
+	s.answerSessionCall(w, r, s.faultOfSession(getCall, id), func() Fault {
+		ss := s.knownSession(id)
+		switch {
+		case s.rules.isForeign(id):
+			return foreignSession()
+		case ss == nil:
 			return refusal(http.StatusNotFound, "Session not found")
 		}
 		callOf(r).Session = ss.id
 		callOf(r).note("session is %s", ss.status())
-		return success(ss.details())
+		return success(ss.details(s.rules))
 	})
 }
 
-// handleEndSession answers DELETE /v1/sessions/{id}. The workflows of the session fail. An id that is not known is answered
-// with 401, as the API's document has it.
+// faultOfSession returns the fault that strikes a call about one session, and counts the call.
+func (s *Server) faultOfSession(call callKind, id string) Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ss := s.sessions.byID[id]
+	if ss == nil {
+		return s.faultFor(nil, 0, 0, call)
+	}
+	if call == endCall {
+		ss.deletes++
+	}
+	return s.sessionFault(call, id, ss.plan)
+}
+
+// knownSession returns a session that calls can name, or nil. The caller holds mu.
+func (s *Server) knownSession(id string) *session {
+	ss := s.sessions.byID[id]
+	if ss == nil || s.rules.Forget && !ss.isOpen() {
+		return nil
+	}
+	return ss
+}
+
+// handleEndSession answers DELETE /v1/sessions/{id}. The workflows of the session fail, unless the rules say something else.
+// An id that is not known is answered with 401, as the API's document has it.
 func (s *Server) handleEndSession(w http.ResponseWriter, r *http.Request) {
-	s.answerWithKey(w, r, func() Fault {
-		ss := s.sessions.byID[r.PathValue("session")]
-		if ss == nil {
-			return refusal(http.StatusUnauthorized, "Invalid API Key or browser session ID")
+	id := r.PathValue("session")
+	s.answerSessionCall(w, r, s.faultOfSession(endCall, id), func() Fault {
+		ss := s.knownSession(id)
+		switch {
+		case s.rules.isForeign(id):
+			return foreignSession()
+		case ss == nil:
+			return refusal(statusOr(s.rules.UnknownDelete, http.StatusUnauthorized), "Invalid API Key or browser session ID")
+		case !ss.isOpen() && statusOr(s.rules.EndedDelete, http.StatusOK) != http.StatusOK:
+			return refusal(s.rules.EndedDelete, "The browser session has ended")
 		}
-		callOf(r).Session = ss.id
-		callOf(r).note("session ended with %d running workflows", len(ss.running))
-		s.endSession(ss)
+		c := callOf(r)
+		c.Session, c.done = ss.id, "the session has ended"
+		c.note("session ended with %d running workflows", len(ss.running))
+		s.deleteSession(ss)
 		return success(map[string]string{"status": "success"})
 	})
 }
@@ -46,7 +73,7 @@ func (s *Server) handleEndAllSessions(w http.ResponseWriter, r *http.Request) {
 	s.answerWithKey(w, r, func() Fault {
 		callOf(r).note("%d sessions ended", s.sessions.open)
 		for _, ss := range s.sessions.inOrder {
-			s.endSession(ss)
+			s.endSession(ss, endedByCall)
 		}
 		return success(map[string]string{"status": "success"})
 	})
@@ -68,25 +95,26 @@ func (s *Server) answerWithKey(w http.ResponseWriter, r *http.Request, find func
 	}())
 }
 
-// details is what GET /v1/sessions/{id} says of a session. The figures are made up from its duration.
-func (ss *session) details() map[string]any {
+// details is what GET /v1/sessions/{id} says of a session.
+func (ss *session) details(rules SessionRules) map[string]any {
+	steps, credits := ss.figures(rules)
 	return map[string]any{
 		"session_id": ss.id, "team_id": "stand-in", "duration": int(ss.duration().Seconds()), "status": ss.status(),
-		"credits_used": ss.credits(), "configuration": ss.configuration(), "playground": false, "proxy_bytes": 0,
-		"tokens": map[string]any{}, "steps": ss.steps(), "tags": ss.tags(), "created_at": ss.created.UTC(),
+		"credits_used": credits, "configuration": ss.configuration(), "playground": false, "proxy_bytes": 0,
+		"tokens": map[string]any{}, "steps": steps, "tags": ss.tags(), "created_at": ss.created.UTC(),
 	}
 }
 
-// state is what GET /v1/sessions/all/status says of a session.
-func (ss *session) state() map[string]any {
-	return map[string]any{"session_id": ss.id, "status": ss.status(), "tags": ss.tags(), "created_at": ss.created.UTC()}
+// state is what GET /v1/sessions/all/status says of a session as of a time.
+func (ss *session) state(at time.Time) map[string]any {
+	return map[string]any{"session_id": ss.id, "status": ss.statusAt(at), "tags": ss.tags(), "created_at": ss.created.UTC()}
 }
 
-// history is what GET /v1/sessions says of a session.
-func (ss *session) history() map[string]any {
-	var credits any = "N/A" // while it runs
-	if !ss.isOpen() {
-		credits = ss.credits()
+// history is what GET /v1/sessions says of a session as of a time.
+func (ss *session) history(rules SessionRules, at time.Time) map[string]any {
+	steps, credits := ss.figures(rules)
+	if ss.openAt(at) {
+		credits = "N/A"
 	}
 	var proxy any
 	if ss.asked.Session.Proxy.Active {
@@ -94,10 +122,10 @@ func (ss *session) history() map[string]any {
 	}
 	recording := ss.asked.Session.Recording == nil || ss.asked.Session.Recording.Active
 	return map[string]any{
-		"id": ss.id, "status": ss.status(), "tags": ss.tags(), "headless": ss.asked.Browser.Headless.Active, "recording": recording,
-		"used_credits": credits, "proxy_bytes": 0, "proxy_type": proxy, "steps": ss.steps(), "duration": int(ss.duration().Seconds()),
+		"id": ss.id, "status": ss.statusAt(at), "tags": ss.tags(), "headless": ss.asked.Browser.Headless.Active, "recording": recording,
+		"used_credits": credits, "proxy_bytes": 0, "proxy_type": proxy, "steps": steps, "duration": int(ss.duration().Seconds()),
 		"created_at": ss.created.UTC(), "user_configuration": ss.configuration(), "task_initiated": ss.byTask,
-		"task_executions_count": ss.tasks, "api_key_name": "stand-in", "browser_ip": nil, "domains": ss.domains,
+		"task_executions_count": len(ss.workflows), "api_key_name": "stand-in", "browser_ip": nil, "domains": ss.domains,
 	}
 }
 
@@ -111,13 +139,3 @@ func (ss *session) configuration() json.RawMessage {
 	}
 	return ss.config
 }
-
-// steps grows with the time in which tasks may have run.
-func (ss *session) steps() int {
-	if ss.tasks == 0 {
-		return 0
-	}
-	return 1 + int(ss.duration()/stepTime)
-}
-
-func (ss *session) credits() float64 { return float64(ss.steps()) * creditsPerStep }

@@ -76,7 +76,7 @@ func (s *Server) faultFor(planned []Fault, n int, age time.Duration, call callKi
 	case s.outage == nil && isPlanned:
 		return fault
 	case s.outage == nil:
-		return s.dice.roll(call)
+		return s.roll(call)
 	case isPlanned && !s.outage.replacesAnswer():
 		fault.Before += s.outage.Before
 		fault.After += s.outage.After
@@ -116,7 +116,7 @@ func (s *Server) start(r *http.Request, invalid error, t Task, plan Plan, fault 
 		return *refused, nil
 	}
 	wf := s.ledger.addWorkflow(log, s.complete(plan))
-	if wf.session = ss; ss != nil {
+	if wf.session = ss; ss != nil && ss.isOpen() {
 		ss.begin(wf, t)
 	}
 	if fault.leavesDoubt() {
@@ -126,13 +126,16 @@ func (s *Server) start(r *http.Request, invalid error, t Task, plan Plan, fault 
 	if !t.Async {
 		wf.done = make(chan struct{})
 	}
-	if wf.plan.Block {
+	switch {
+	case ss != nil && !ss.isOpen():
+		s.orphan(wf)
+	case wf.plan.Block:
 		s.blocks.add(log.name, func() { s.run(wf, t) })
-	} else {
+	default:
 		s.run(wf, t)
 	}
 	c := callOf(r)
-	c.Workflow = wf.id
+	c.Workflow, c.done = wf.id, "workflow "+wf.id+" runs"
 	c.note("workflow %s, %s; %s", wf.id, wf.foreseen(), s.browsersInUse())
 	if c.Fault == "" {
 		c.Fault = wf.plan.Name

@@ -25,6 +25,9 @@ type workflow struct {
 	session *session      // nil if only the function of WithSessions knows it
 	done    chan struct{} // closed at the end; nil if nobody waits
 
+	orphaned bool      // its session has ended, which decides how it ends
+	stopped  time.Time // when its agent stopped; zero while it works
+
 	ended  bool
 	ends   time.Time // when it is likely to end; zero if that is not known
 	state  string
@@ -119,11 +122,16 @@ func (s *Server) end(wf *workflow, e ending) {
 	s.finish(wf, e)
 }
 
-// finish ends the workflow, unless its session's end did so before. The caller holds mu.
+// finish ends the workflow, unless the end of its session decides how it ends. The caller holds mu.
 func (s *Server) finish(wf *workflow, e ending) {
-	if wf.ended {
-		return
+	if !wf.ended && !wf.orphaned {
+		wf.stopped = time.Now()
+		s.conclude(wf, e)
 	}
+}
+
+// conclude ends the workflow. It must be called once for each. The caller holds mu.
+func (s *Server) conclude(wf *workflow, e ending) {
 	s.ledger.end(wf, e)
 	if wf.done != nil {
 		close(wf.done)
