@@ -14,8 +14,11 @@ const (
 	// MaxAnswer is the largest limit that Status accepts.
 	MaxAnswer = 32 << 20
 
-	// maxSmall is for answers to Submit and Plan, which are short.
+	// maxSmall is for answers that are short: all but those to Status and FindSessions.
 	maxSmall = 1 << 20
+
+	// maxList is for lists of sessions, of which each takes some hundred bytes.
+	maxList = 8 << 20
 
 	// maxError is for every error, of which only the message matters.
 	maxError = 64 << 10

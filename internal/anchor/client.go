@@ -37,8 +37,8 @@ type Client struct {
 // Option changes the client that New returns.
 type Option func(*Client)
 
-// WithStarts sets a function that is called for each answer to a submission, accepted or not, that says how many more the
-// API accepts. It is called before Submit returns, by many goroutines at once.
+// WithStarts sets a function that is called for each answer to a submission or to the creation of a session, accepted or not,
+// that says how many more the API accepts. It is called before the call returns, by many goroutines at once.
 func WithStarts(note func(task.Starts)) Option { return func(c *Client) { c.noteStarts = note } }
 
 // New returns a client whose User-Agent is capstan/version, and registers its metrics with reg, which must

@@ -65,9 +65,9 @@ func config(url string) anchor.Config {
 	return anchor.Config{APIKey: "sk-secret", BaseURL: url, RequestTimeout: 10 * time.Second}
 }
 
-func newClient(t *testing.T, cfg anchor.Config) *anchor.Client {
+func newClient(t *testing.T, cfg anchor.Config, opts ...anchor.Option) *anchor.Client {
 	t.Helper()
-	client, err := anchor.New(cfg, "1.2.3", prometheus.NewRegistry())
+	client, err := anchor.New(cfg, "1.2.3", prometheus.NewRegistry(), opts...)
 	if err != nil {
 		t.Fatalf("new client: %v", err)
 	}

@@ -14,10 +14,12 @@ import (
 type metrics struct {
 	submissions *prometheus.CounterVec   // by result; see submitResult
 	polls       *prometheus.CounterVec   // by result; see pollResult
-	seconds     *prometheus.HistogramVec // by call: submit or status
+	sessions    *prometheus.CounterVec   // by call and result; see submitResult and sessionResult
+	seconds     *prometheus.HistogramVec // by call: submit, status, or one about sessions
 }
 
-// newMetrics creates the series of every result, so that an alert can tell "never" from "not measured".
+// newMetrics creates the series of every result, so that an alert can tell "never" from "not measured". Those about sessions
+// begin with their first call: most workers make none.
 func newMetrics(reg prometheus.Registerer) metrics {
 	auto := promauto.With(reg)
 	m := metrics{
@@ -27,6 +29,9 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		polls: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "capstan_polls_total", Help: "Status calls, by result.",
 		}, []string{"result"}),
+		sessions: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "capstan_session_calls_total", Help: "Calls about browser sessions, by call and result.",
+		}, []string{"call", "result"}),
 		seconds: auto.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "capstan_api_request_seconds", Help: "Time from the start of a call to the API to the end of its answer, or to its failure.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
@@ -55,6 +60,12 @@ func (m metrics) submitted(e *task.SubmitError, took time.Duration) {
 func (m metrics) polled(w task.Workflow, e *task.StatusError, took time.Duration) {
 	m.polls.WithLabelValues(pollResult(w, e)).Inc()
 	m.seconds.WithLabelValues("status").Observe(took.Seconds())
+}
+
+// sessionCalled counts a call about sessions, and observes how long it took.
+func (m metrics) sessionCalled(call, result string, took time.Duration) {
+	m.sessions.WithLabelValues(call, result).Inc()
+	m.seconds.WithLabelValues(call).Observe(took.Seconds())
 }
 
 // submitResult maps the kinds of task.SubmitError to labels.
@@ -89,4 +100,30 @@ func pollResult(w task.Workflow, e *task.StatusError) string {
 	default:
 		return "error"
 	}
+}
+
+// sessionResult separates the errors of calls about sessions as pollResult does, and those that leave the effect open.
+func sessionResult(e *task.SessionError) string {
+	switch {
+	case e == nil:
+		return "ok"
+	case e.UnknownSession():
+		return "unknown_session"
+	case e.HTTPStatus == http.StatusTooManyRequests:
+		return "rate_limited"
+	case e.HTTPStatus >= 401 && e.HTTPStatus <= 403:
+		return "denied"
+	case e.Unknown:
+		return "unknown"
+	default:
+		return "error"
+	}
+}
+
+// observed makes a call about sessions, counts it, and observes how long it takes.
+func (c *Client) observed(name string, call func() *task.SessionError) *task.SessionError {
+	began := time.Now()
+	failure := call()
+	c.metrics.sessionCalled(name, sessionResult(failure), time.Since(began))
+	return failure
 }

@@ -36,18 +36,9 @@ func (c *Client) submit(ctx context.Context, sessionID string, body []byte) (str
 	if sessionID != "" {
 		target += "?" + url.Values{"sessionId": {sessionID}}.Encode()
 	}
-	ctx, sent := watchSending(ctx)
-	a, err := c.call(ctx, http.MethodPost, target, body, maxSmall)
-	if starts, ok := startsOf(a.header, sent.began); ok {
-		c.noteStarts(starts)
-	}
-	switch {
-	case err != nil && sent.mayHaveLeft():
-		return "", &task.SubmitError{Kind: task.Unknown, Message: c.message(err)}
-	case err != nil:
-		return "", &task.SubmitError{Kind: task.NotNow, Reason: task.Unreachable, Message: c.message(err)}
-	case !a.isSuccess():
-		return "", a.submitError()
+	a, failure := c.post(ctx, target, body)
+	if failure != nil {
+		return "", failure
 	}
 	id, err := readWorkflowID(a.body)
 	if err == nil {
@@ -57,6 +48,25 @@ func (c *Client) submit(ctx context.Context, sessionID string, body []byte) (str
 		err = a.err // the reason why the id is missing
 	}
 	return "", &task.SubmitError{Kind: task.Unknown, HTTPStatus: a.status, Message: c.message(err)}
+}
+
+// post sends a POST that must not be sent twice, and reports what its answer says of the rate. Without an error, the answer
+// is a success, whose body may be incomplete.
+func (c *Client) post(ctx context.Context, target string, body []byte) (answer, *task.SubmitError) {
+	ctx, sent := watchSending(ctx)
+	a, err := c.call(ctx, http.MethodPost, target, body, maxSmall)
+	if starts, ok := startsOf(a.header, sent.began); ok {
+		c.noteStarts(starts)
+	}
+	switch {
+	case err != nil && sent.mayHaveLeft():
+		return a, &task.SubmitError{Kind: task.Unknown, Message: c.message(err)}
+	case err != nil:
+		return a, &task.SubmitError{Kind: task.NotNow, Reason: task.Unreachable, Message: c.message(err)}
+	case !a.isSuccess():
+		return a, a.submitError()
+	}
+	return a, nil
 }
 
 // readWorkflowID reads {"data":{"status":"running","workflow_id":"…"}}. A workflow whose id is lost cannot be found
