@@ -176,5 +176,6 @@ func faultsHelp() string {
 	}
 	return "What a submission can meet:\n\n" + calls.String() +
 		"  400 to 599         an error with this status; 429 has Retry-After\n\nHow a workflow can end:\n\n" + strings.TrimRight(endings.String(), "\n") +
-		"\n\nWith poll- before the name (poll-500), the first ones but lost-answer and no-id strike status calls."
+		"\n\nWith poll- before the name (poll-500), the first ones but lost-answer and no-id strike status calls, and with session-\n" +
+		"before it (session-500), all but no-id strike the calls that read, list and end sessions."
 }

@@ -16,6 +16,9 @@ const (
 	// pollPrefix before the name of a fault makes it strike status calls.
 	pollPrefix = "poll-"
 
+	// sessionPrefix before the name of a fault makes it strike the calls that read, list and end sessions.
+	sessionPrefix = "session-"
+
 	// retrySeconds is the Retry-After of named faults, which is shorter than that of the API, so that tests are short.
 	retrySeconds = 5
 
@@ -28,9 +31,32 @@ type Named struct {
 	Name  string
 	About string // what happens, in a few words
 
-	Fault   *Fault // of a submission and, unless OnlySubmissions, with "poll-" before the name, of a status call; else nil
-	Ending  *Plan  // of a workflow; else nil
-	ForPoll bool   // whether the name with "poll-" before it exists
+	Fault      *Fault // of a submission, and of other calls with a prefix before the name; else nil
+	Ending     *Plan  // of a workflow; else nil
+	ForPoll    bool   // whether the name with "poll-" before it exists, for status calls
+	ForSession bool   // whether the name with "session-" before it exists, for the calls that read, list and end sessions
+}
+
+// takes reports whether the name with a prefix exists. The empty prefix is none.
+func (n Named) takes(prefix string) bool {
+	switch prefix {
+	case pollPrefix:
+		return n.ForPoll
+	case sessionPrefix:
+		return n.ForSession
+	default:
+		return true
+	}
+}
+
+// cutCallPrefix returns the prefix of a name, or "", and the rest.
+func cutCallPrefix(name string) (prefix, base string) {
+	for _, prefix := range []string{pollPrefix, sessionPrefix} {
+		if base, ok := strings.CutPrefix(name, prefix); ok {
+			return prefix, base
+		}
+	}
+	return "", name
 }
 
 // NamedFaults returns all of them, in the order of the documentation. Besides, every HTTP status from 400 to 599 is the
@@ -43,17 +69,13 @@ func NamedFaults() []Named {
 func namedCalls() []Named {
 	call := func(name, about string, f Fault) Named {
 		f.Name = name
-		return Named{Name: name, About: about, Fault: &f, ForPoll: true}
+		return Named{Name: name, About: about, Fault: &f, ForPoll: true, ForSession: true}
 	}
-	submission := func(name, about string, f Fault) Named {
-		named := call(name, about, f)
-		named.ForPoll = false
-		return named
-	}
-	html := HTML(http.StatusBadGateway)
+	lost, noID, html := Reset().ButAccepted(), NoID().ButAccepted(), HTML(http.StatusBadGateway)
+	lost.Name, noID.Name = "lost-answer", "no-id"
 	return []Named{
-		submission("lost-answer", "the workflow runs, but the connection is reset before the answer", Reset().ButAccepted()),
-		submission("no-id", "the workflow runs, but the answer has no workflow id", NoID().ButAccepted()),
+		{Name: "lost-answer", About: "the workflow runs, but the connection is reset before the answer", Fault: &lost, ForSession: true},
+		{Name: "no-id", About: "the workflow runs, but the answer has no workflow id", Fault: &noID},
 		call("reset", "the connection is reset, and nothing is accepted", Reset()),
 		call("hang", "the workflow runs, but there is no answer until the client gives up", Hang().ButAccepted()),
 		call("slow", "the answer comes after 10 s", Fault{After: slowAnswer}),
@@ -87,12 +109,12 @@ func namedEndings() []Named {
 
 // findNamed returns the fault or the ending of that name. The error proposes a similar name.
 func findNamed(name string) (Named, error) {
-	base, isPoll := strings.CutPrefix(name, pollPrefix)
+	prefix, base := cutCallPrefix(name)
 	if status, err := strconv.Atoi(base); err == nil {
 		return namedStatus(name, status)
 	}
 	for _, named := range NamedFaults() {
-		if named.Name == base && (!isPoll || named.ForPoll) {
+		if named.Name == base && named.takes(prefix) {
 			return named, nil
 		}
 	}
@@ -109,7 +131,7 @@ func namedStatus(name string, status int) (Named, error) {
 		f = RateLimited(retrySeconds)
 	}
 	f.Name = strconv.Itoa(status)
-	return Named{Name: f.Name, About: http.StatusText(status), Fault: &f, ForPoll: true}, nil
+	return Named{Name: f.Name, About: http.StatusText(status), Fault: &f, ForPoll: true, ForSession: true}, nil
 }
 
 // nearestName returns the name that takes the fewest edits.
@@ -117,9 +139,10 @@ func nearestName(name string) string {
 	name = name[:min(len(name), 100)]
 	var names []string
 	for _, named := range NamedFaults() {
-		names = append(names, named.Name)
-		if named.ForPoll {
-			names = append(names, pollPrefix+named.Name)
+		for _, prefix := range []string{"", pollPrefix, sessionPrefix} {
+			if named.takes(prefix) {
+				names = append(names, prefix+named.Name)
+			}
 		}
 	}
 	edits := func(known string) int { return levenshtein.ComputeDistance(name, known) }

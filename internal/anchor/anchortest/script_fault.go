@@ -96,6 +96,8 @@ func namedFault(name string, isPoll bool) (Fault, error) {
 		return Fault{}, err
 	case named.Fault == nil:
 		return Fault{}, fmt.Errorf("%s is how a workflow ends: write \"ending\":%q", name, name)
+	case strings.HasPrefix(name, sessionPrefix):
+		return Fault{}, fmt.Errorf("%s strikes calls about sessions, which are not part of a task", name)
 	case isPoll && !named.ForPoll:
 		return Fault{}, fmt.Errorf("%s strikes submissions only", name)
 	case !isPoll && strings.HasPrefix(name, pollPrefix):

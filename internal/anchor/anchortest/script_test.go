@@ -135,6 +135,7 @@ func TestMistakesInAScriptHaveFileAndLine(t *testing.T) {
 		`{"submit":"429"}`:                         `s.json:1: submit must be a list such as ["429","ok"] (got "429")`,
 		"{\"submit\":[\"ok\",\n\"lost\"]}":         `s.json:2: submit: no fault has the name "lost": did you mean`,
 		`{"submit":["step-limit"]}`:                `s.json:1: submit: step-limit is how a workflow ends: write "ending":"step-limit"`,
+		`{"poll":["session-500"]}`:                 "s.json:1: poll: session-500 strikes calls about sessions, which are not part of a task",
 		`{"submit":["poll-500"]}`:                  "s.json:1: submit: poll-500 strikes status calls: put it into poll",
 		`{"poll":["lost-answer"]}`:                 "s.json:1: poll: lost-answer strikes submissions only",
 		`{"poll":[7]}`:                             "s.json:1: poll: must be the name of a fault, or an object (got 7)",

@@ -166,3 +166,27 @@ func TestSessionsAreLoggedForOtherProcesses(t *testing.T) {
 		t.Errorf("got %+v, want the session with its workflow", log)
 	}
 }
+
+// What happened is told in the log of calls, even if its answer is lost.
+func TestNamedFaultsStrikeCallsAboutSessions(t *testing.T) {
+	t.Parallel()
+	calls := make(chan anchortest.Call, 100)
+	log := anchortest.WithCallLog(func(c anchortest.Call) { calls <- c })
+	s := start(t, log, anchortest.WithFaults(1, faults(t, "session-lost-answer:100%")))
+	id := open(t, s, tagged)
+	<-calls
+	for method, note := range map[string]string{"GET": "connection reset", "DELETE": "connection reset, but the session has ended"} {
+		_, _, _, err := call(t, s, method, "/v1/sessions/"+id, "")
+		if c := <-calls; err == nil || c.Note != note || c.Fault != "lost-answer" || c.Session != id {
+			t.Errorf("%s: got %+v and error %v, want %s", method, c, err, note)
+		}
+	}
+	if got := openSessions(s); len(got) != 0 {
+		t.Errorf("got %v, want no session", got)
+	}
+	losing := start(t, log, anchortest.WithFaults(1, faults(t, "lost-answer:100%")))
+	_, _, _, err := call(t, losing, "POST", "/v1/sessions", tagged)
+	if c := <-calls; err == nil || c.Note != "connection reset, but session "+losing.Sessions()[0].ID+" is open" {
+		t.Errorf("got %+v and error %v, want a session", c, err)
+	}
+}

@@ -9,17 +9,20 @@ import (
 
 // Faults are named faults and endings, each with its share of the calls or workflows that it strikes.
 type Faults struct {
-	submits, polls []Chance
-	endings        []endingChance
-	texts          []string
+	submits, polls, sessions []Chance
+	endings                  []endingChance
+	texts                    []string
 }
 
 // WithFaults makes calls fail and workflows end at random, where neither an outage nor a plan has something for them. The
-// same seed gives the same faults in the same order of calls. It replaces WithRandomFaults.
+// same seed gives the same faults in the same order of calls. It replaces WithRandomFaults and WithRandomSessionFaults.
 func WithFaults(seed uint64, f Faults) Option {
 	return func(s *Server) {
 		s.dice = newDice(seed, f.submits, f.polls)
 		s.dice.endings = f.endings
+		if len(f.sessions) > 0 {
+			WithRandomSessionFaults(seed, SessionChances{Get: f.sessions, End: f.sessions, List: f.sessions})(s)
+		}
 	}
 }
 
@@ -64,6 +67,8 @@ func addFault(f *Faults, name, share string) error {
 	switch {
 	case named.Ending != nil:
 		f.endings = append(f.endings, endingChance{probability, *named.Ending})
+	case strings.HasPrefix(name, sessionPrefix):
+		f.sessions = append(f.sessions, Chance{probability, *named.Fault})
 	case strings.HasPrefix(name, pollPrefix):
 		f.polls = append(f.polls, Chance{probability, *named.Fault})
 	default:
@@ -103,6 +108,7 @@ func (f Faults) checkSums() (problems []error) {
 	}
 	sum("submissions", f.submits)
 	sum("status calls", f.polls)
+	sum("calls about sessions", f.sessions)
 	sum("workflows", endings)
 	return problems
 }
