@@ -71,3 +71,52 @@ func ExampleClient_Status() {
 	// Output:
 	// COMPLETED with result "done"
 }
+
+// A task gets a session of its own, which is ended with it and says what it cost.
+func ExampleClient_CreateSession() {
+	client, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+
+	session, err := client.CreateSession(ctx, task.SessionRequest{Tags: []string{"order-7"}, MaxDuration: time.Hour})
+	if err != nil {
+		fmt.Println(err) // a *task.SubmitError; its Kind says whether there may be a session
+		return
+	}
+	if _, err := client.Submit(ctx, session.ID, []byte(`{"prompt":"Buy one","async":true}`)); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := client.EndSession(ctx, session.ID); err != nil {
+		fmt.Println("it ends after an hour:", err)
+	}
+	ended, err := client.Session(ctx, session.ID)
+	if err != nil || ended.Steps == nil {
+		fmt.Println("steps are unknown:", err)
+		return
+	}
+	fmt.Printf("%s after %d step\n", ended.Status, *ended.Steps)
+	// Output:
+	// completed after 1 step
+}
+
+// A session whose creation had an unknown outcome is found by its tag.
+func ExampleClient_FindSessions() {
+	client, closeAll := exampleClient()
+	defer closeAll()
+	ctx := context.Background()
+	if _, err := client.CreateSession(ctx, task.SessionRequest{Tags: []string{"order-7", "shop"}}); err != nil {
+		fmt.Println(err)
+	}
+
+	sessions, err := client.FindSessions(ctx, "order-7")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, session := range sessions {
+		fmt.Println(session.Tags, session.Status)
+	}
+	// Output:
+	// [order-7 shop] running
+}

@@ -19,7 +19,7 @@ func withoutLinks(text string) string {
 	}
 	// A JSON text may have a backslash before each slash.
 	link := regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*:(?:\\?/){2}[^\s"'<>]*`)
-	return link.ReplaceAllStringFunc(text, func(found string) string {
+	return truncate(link.ReplaceAllStringFunc(text, func(found string) string {
 		u, err := url.Parse(strings.ReplaceAll(found, `\`, ""))
 		if err != nil || u.Host == "" {
 			return redacted
@@ -28,5 +28,5 @@ func withoutLinks(text string) string {
 			return found
 		}
 		return u.Scheme + "://" + u.Host + "/" + redacted
-	})
+	}))
 }

@@ -17,6 +17,8 @@ func TestNoErrorHasALinkThatControlsABrowser(t *testing.T) {
 		{`see HTTPS:\/\/user:k3y@live.example\/`, "see https://live.example/[redacted]"},
 		{`see https://docs.example`, "see https://docs.example"},
 		{`bad https://%zz/k3y`, "bad [redacted]"},
+		{`bad https://%ff/k3y`, "bad https:///[redacted]"},
+		{strings.Repeat("a://b/c ", 250), strings.Repeat("a://b/[redacted] ", 120) + "a://b/[r"},
 		{`no link at 10:30/day`, "no link at 10:30/day"},
 		{`the CDP_URL is k3y`, "[redacted]"},
 		{`{"live_view_url":"k3y"}`, "[redacted]"},
