@@ -95,6 +95,9 @@ func exitStatus(ctx context.Context, err error) int {
 	_, isUsage := errors.AsType[usageError](err)
 	_, isWait := errors.AsType[waitTimeoutError](err)
 	stopped, isStopped := errors.AsType[signalError](context.Cause(ctx))
+	if status, ok := errors.AsType[workerError](err); ok {
+		return int(status)
+	}
 	switch {
 	case err == nil:
 		return exitOK
@@ -113,12 +116,13 @@ func exitStatus(ctx context.Context, err error) int {
 	}
 }
 
-// isSilent reports whether an error needs no message: the event was printed, or the error says no more than that the user
-// has pressed Ctrl-C.
+// isSilent reports whether an error needs no message: the event or the worker's own message was printed, or the error says
+// no more than that the user has pressed Ctrl-C.
 func isSilent(ctx context.Context, err error) bool {
 	_, isSignal := errors.AsType[signalError](err)
+	_, isWorker := errors.AsType[workerError](err)
 	isCanceled := errors.Is(err, context.Canceled) && errors.Unwrap(err) == nil
-	return err == nil || errors.Is(err, errTaskFailed) || isSignal || isCanceled && ctx.Err() != nil
+	return err == nil || errors.Is(err, errTaskFailed) || isSignal || isWorker || isCanceled && ctx.Err() != nil
 }
 
 // isOfNATS reports whether an error means that NATS could not be reached or refused something. A key or a message that does

@@ -1,6 +1,6 @@
 // Command capstan is the tool for users: it runs a demo, submits tasks, watches their events, shows the status of a task,
-// and checks the settings of a worker. capstan help prints how. Called under the name worker it is the worker, unless its
-// first argument is capstan.
+// checks the settings of a worker, and runs one. capstan help prints how. Called under the name worker it is the worker,
+// unless its first argument is capstan.
 package main
 
 import (
@@ -34,6 +34,7 @@ type cli struct {
 	Resume  resumeCmd  `cmd:"" help:"End a pause."`
 	Redrive redriveCmd `cmd:"" help:"Run failed tasks again."`
 	Check   checkCmd   `cmd:"" help:"Check that a worker can run with these settings."`
+	Worker  workerCmd  `cmd:"" passthrough:"" help:"Run a worker, as the program worker does."`
 	Stub    stubCmd    `cmd:"" help:"${stub}"`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schemas of requests, events and other values."`
 
@@ -52,13 +53,21 @@ func main() {
 	args := os.Args[1:]
 	if filepath.Base(os.Args[0]) == "worker" { // in the image one file is both commands, which halves the image's size
 		if len(args) == 0 || args[0] != "capstan" {
-			os.Exit(app.Main(args, version, os.Stdout, os.Stderr))
+			os.Exit(app.Main(withoutOwnName(args), version, os.Stdout, os.Stderr))
 		}
 		args = args[1:] // docker run IMAGE capstan check: the entry point of the image is the worker
 	}
 	// net/http logs unexpected bytes of an answer there, and they may contain secrets.
 	log.SetOutput(anchor.LogFilter(os.Stderr))
 	os.Exit(run(untilSignal(), args, newTerminal()))
+}
+
+// withoutOwnName returns the arguments without a first one that repeats the worker's name: docker run IMAGE worker.
+func withoutOwnName(args []string) []string {
+	if len(args) > 0 && args[0] == "worker" {
+		return args[1:]
+	}
+	return args
 }
 
 // run runs the command line args and returns the exit status. Without arguments it prints the help. The

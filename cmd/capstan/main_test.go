@@ -133,6 +133,8 @@ func TestTheWorkersFileRunsTheToolThatItsFirstArgumentNames(t *testing.T) {
 		"capstan get x":  {exitNATS, "no NATS at nats://127.0.0.1:1"},
 		"capstan sumbit": {exitUsage, "did you mean submit?"},
 		"check":          {exitUsage, "for checks use: capstan check"},
+		"worker -x":      {exitUsage, "worker takes no arguments but -help and -version"},
+		"capstan worker": {exitFailed, "set ANCHORBROWSER_API_KEY"},
 	} {
 		run := newTool(t, []string{"NATS_URL=nats://127.0.0.1:1"})
 		run.Path, run.Args = name, append([]string{"/worker"}, strings.Fields(args)...)

@@ -11,7 +11,7 @@ import (
 // Whoever copies a command out of a document must not get a usage error.
 func TestCommandsInTheDocumentsAreOnesThatTheToolTakes(t *testing.T) {
 	t.Setenv("NATS_URL", "")
-	command := regexp.MustCompile("capstan ((?:demo|stub|submit|watch|get|cancel|pause|resume|redrive|check|status|list|why|help|completion|version|schema)\\b[^`\n#;]*)")
+	command := regexp.MustCompile("capstan ((?:demo|stub|submit|watch|get|cancel|pause|resume|redrive|check|status|list|why|worker|help|completion|version|schema)\\b[^`\n#;]*)")
 	for file, least := range map[string]int{"README.md": 5, "docs/batches.md": 8, "docs/operations.md": 2, "docs/runbook.md": 6, "docs/messages.md": 1, "docs/stub.md": 1, "k8s/README.md": 1} {
 		text, err := os.ReadFile("../../" + file)
 		if err != nil {

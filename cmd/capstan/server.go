@@ -48,9 +48,9 @@ func (f serverFlags) apply(command *kong.Context) error {
 		return cmp.Or(setVariable(contextVariable, ""), setVariable("NATS_URL", *f.NATSURL))
 	}
 	switch command.Selected().Name {
-	case "check":
+	case "check", "worker":
 		if f.Context != nil {
-			return usageError{errors.New("check cannot use --context: it checks the settings of a worker, which reads NATS_URL and the other variables NATS_*")}
+			return usageError{fmt.Errorf("%s cannot use --context: a worker reads NATS_URL and the other variables NATS_*", command.Selected().Name)}
 		}
 		return nil
 	case "demo", "stub", "help", "version", "completion", "schema": // these use no server of the user's
