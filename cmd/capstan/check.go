@@ -15,11 +15,20 @@ import (
 	"github.com/capstan-worker/capstan/internal/settings"
 )
 
-// checkCmd checks everything that a worker needs. It reads the worker's settings, so run it where the
-// worker runs, with the same environment, files and network.
+// The default times for checks, and for a question to a worker on the same machine, which answers at once.
+const (
+	checkTimeout = 60 * time.Second
+	probeTimeout = 5 * time.Second
+)
+
+// checkCmd checks everything that a worker needs, or asks a worker that runs. It reads the worker's settings, so run it
+// where the worker runs, with the same environment, files and network.
 type checkCmd struct {
-	Timeout time.Duration `default:"60s" help:"Overall timeout. Default: 60s."`
-	JSON    bool          `name:"json" help:"Print each result as a line of JSON with level (ok, warn or bad), subject and text."`
+	Timeout *time.Duration `help:"Overall timeout. Default: 60s, or 5s with --ready and --live."`
+	JSON    bool           `name:"json" xor:"form" help:"Print each result as a line of JSON with level (ok, warn or bad), subject and text."`
+	Ready   bool           `xor:"form" help:"Only ask the worker that listens at ADMIN_ADDR whether it is ready. Exits 1 if it is not, or does not answer."`
+	Live    bool           `xor:"form" help:"Only ask it whether it answers at all: a worker that waits for NATS is alive, and not ready."`
+	At      *string        `placeholder:"HOST:PORT" help:"Address for --ready and --live. Default: ADMIN_ADDR."`
 }
 
 // Help is printed below the flags.
@@ -30,17 +39,38 @@ changes nothing: no stream is created, no message stored, no request taken. A wo
 the nats command, so neither does check.
 
 An API that cannot be reached is only a warning: workers wait for it, and must be able to start during
-an outage. A key that the API refuses is BAD, and so is a base URL at which something else answers.`
+an outage. A key that the API refuses is BAD, and so is a base URL at which something else answers.
+
+With --ready or --live nothing is checked. A worker that runs is asked for /readyz or /livez, and its answer is
+printed: for the health checks of containers without a shell.`
 }
 
-// Run prints each result as it comes. It returns an error, and so the exit status 1, if at least one result
-// is BAD. A check that the timeout interrupts reports that in its own words.
+// Run does what the flags say. It returns an error, and so the exit status 1, if a check fails or the worker is not ready.
 func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
-	if c.Timeout <= 0 {
-		return usageError{fmt.Errorf("--timeout must be a duration above 0, such as 60s (got %v)", c.Timeout)}
+	timeout := checkTimeout
+	if c.isProbe() {
+		timeout = probeTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	if c.Timeout != nil {
+		timeout = *c.Timeout
+	}
+	if timeout <= 0 {
+		return usageError{fmt.Errorf("--timeout must be a duration above 0, such as 60s (got %v)", timeout)}
+	}
+	if c.At != nil && !c.isProbe() {
+		return usageError{errors.New("--at has no effect without --ready or --live: add one of them")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if c.isProbe() {
+		return c.probe(ctx, t)
+	}
+	return c.checkAll(ctx, t)
+}
+
+// checkAll prints each result as it comes. It returns an error if at least one of them is BAD. A check that the timeout
+// interrupts reports that in its own words.
+func (c *checkCmd) checkAll(ctx context.Context, t *terminal) error {
 	failed := 0
 	report := func(r check.Result) {
 		if r.Level == check.Bad {

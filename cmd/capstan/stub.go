@@ -75,10 +75,10 @@ func (s *stubCmd) Run(ctx context.Context, t *terminal) error {
 	return err
 }
 
-// serveStub serves the stand-in on the listener until ctx ends. It returns nil then, because Ctrl-C is the way to end it.
+// serveStub serves the stand-in on the listener until ctx ends, and /livez as a worker does. It returns nil then, because Ctrl-C is the way to end it.
 // endCalls must end the calls in progress.
 func serveStub(ctx context.Context, listener net.Listener, standIn http.Handler, endCalls func()) error {
-	server := &http.Server{Handler: markStub(standIn), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: markStub(withLivez(standIn)), ReadHeaderTimeout: 10 * time.Second}
 	stopped := make(chan struct{})
 	unstop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -97,6 +97,18 @@ func serveStub(ctx context.Context, listener net.Listener, standIn http.Handler,
 		return nil
 	}
 	return fmt.Errorf("serve the stub: %w", err)
+}
+
+// withLivez answers ok at /livez, as a worker does, and leaves all other calls to next. The API has no such path.
+func withLivez(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == "/livez" {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_, _ = w.Write([]byte("ok\n"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // markStub says in a header of each answer that it is not Anchor's.

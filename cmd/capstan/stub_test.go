@@ -82,6 +82,18 @@ func TestTheStubSaysThatItIsNotAnchor(t *testing.T) {
 	stop(t, s.tool)
 }
 
+// A container of the stub has no shell and no curl.
+func TestTheStubAnswersAHealthCheck(t *testing.T) {
+	t.Parallel()
+	s := startStub(t)
+	if status, printed := probe(t, nil, "--live", "--at="+strings.TrimPrefix(s.url, "http://")); status != exitOK || printed != "ok\n" {
+		t.Errorf("got status %d, %q, want %d and ok", status, printed, exitOK)
+	}
+	if status, _, _ := s.call(t, http.MethodPost, "/livez", ""); status != http.StatusNotFound {
+		t.Errorf("POST /livez: got %d, want %d as from the API", status, http.StatusNotFound)
+	}
+}
+
 func TestTheStubCountsBrowsersAndStarts(t *testing.T) {
 	t.Parallel()
 	s := startStub(t, "--duration=1h", "--browsers=1", "--per-minute=2", "--key=secret", "--quiet")
