@@ -80,4 +80,7 @@ k8s: ## check the manifests against the API's types and this worker; needs no cl
 image: ## build the image capstan:dev with Docker or buildah; GO_IMAGE pins its base
 	k8s/image.sh
 
-.PHONY: help demo check test chaos chaos-short bench fuzz hostile api cover lint vuln fmt build tidy k8s image
+image-demo: # capstan:demo, which has the demo and the stub as well
+	k8s/image.sh demo
+
+.PHONY: help demo check test chaos chaos-short bench fuzz hostile api cover lint vuln fmt build tidy k8s image image-demo
