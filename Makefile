@@ -46,6 +46,11 @@ hostile: ## send MESSAGES (10000) hostile messages and answers to a worker with 
 api: ## write the schemas in api/ as the code says
 	go generate ./internal/contract
 
+release: api ## copy the schemas of the version in internal/contract/version.go to api/released, until it is tagged
+	@v=v$$(sed -n 's/^const Version = "\(.*\)"$$/\1/p' internal/contract/version.go); \
+	if git rev-parse --quiet --verify "refs/tags/$$v" >/dev/null; then echo "$$v is tagged: raise Version in internal/contract/version.go" >&2; exit 1; fi; \
+	rm -rf "api/released/$$v" && mkdir -p "api/released/$$v" && cp api/*.schema.json "api/released/$$v/" && echo "wrote api/released/$$v"
+
 cover: ## measure how much of internal/ the tests cover; cover.html shows where
 	go test -coverpkg=./internal/... -coverprofile=cover.out ./...
 	go tool cover -html=cover.out -o cover.html
@@ -83,4 +88,4 @@ image: ## build the image capstan:dev with Docker or buildah; GO_IMAGE pins its 
 image-demo: # capstan:demo, which has the demo and the stub as well
 	k8s/image.sh demo
 
-.PHONY: help demo check test chaos chaos-short bench fuzz hostile api cover lint vuln fmt build tidy k8s image image-demo
+.PHONY: help demo check test chaos chaos-short bench fuzz hostile api release cover lint vuln fmt build tidy k8s image image-demo

@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 
 	"github.com/alecthomas/kong"
@@ -16,7 +17,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 )
 
-// version is set by the linker: -ldflags "-X main.version=v1.2.3".
+// version is set by the linker: -ldflags "-X main.version=v0.1.0". Otherwise main takes it from the build information.
 var version = "dev"
 
 // cli is the command line. Kong, the library that parses it, derives the names of commands and flags from
@@ -50,6 +51,8 @@ type cli struct {
 func (c *cli) AfterApply(command *kong.Context) error { return c.Server.apply(command) }
 
 func main() {
+	info, _ := debug.ReadBuildInfo() // nil if there is none
+	version = app.Version(version, info)
 	args := os.Args[1:]
 	if filepath.Base(os.Args[0]) == "worker" { // in the image one file is both commands, which halves the image's size
 		if len(args) == 0 || args[0] != "capstan" {

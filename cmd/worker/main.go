@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"runtime/debug"
 
 	"github.com/capstan-worker/capstan/internal/app"
 )
@@ -11,4 +12,7 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-func main() { os.Exit(app.Main(os.Args[1:], version, os.Stdout, os.Stderr)) }
+func main() {
+	info, _ := debug.ReadBuildInfo() // nil if there is none
+	os.Exit(app.Main(os.Args[1:], app.Version(version, info), os.Stdout, os.Stderr))
+}

@@ -14,7 +14,7 @@ func asyncAPI(schemas []named) object {
 		"defaultContentType": "application/json",
 		"info": object{
 			"title":       "Capstan worker",
-			"version":     "1.0.0",
+			"version":     Version,
 			"description": about,
 			"license":     object{"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
 		},
