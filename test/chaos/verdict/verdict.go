@@ -215,7 +215,7 @@ func (c *Count) judgeRecord(t Task, e Evidence, ev Event) {
 // judgeDead checks that the request of a failed task is kept once. Workers of two versions may each keep it, because they
 // give it different message ids.
 func (c *Count) judgeDead(t Task, e Evidence, ev Event) {
-	if n := e.Dead[t.ID]; n != 1 && !(e.Older && n == 2) {
+	if n := e.Dead[t.ID]; n == 0 || n > 2 || n == 2 && !e.Older {
 		c.complain("%s: %d dead letters of a task that ended as %s, want 1", t.ID, e.Dead[t.ID], codeOf(ev))
 	}
 }
