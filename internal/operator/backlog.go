@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unique"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // Backlog is the requests that no worker has taken, as of the last read.
 type Backlog struct {
 	q        Queue
-	requests []Request // in the order in which workers will take them
+	requests []Request // in the order in which workers will take them; what is in it never changes
 	read     uint64    // sequence up to which they were read
 	created  time.Time // the stream that this sequence is of
 }
@@ -36,7 +37,7 @@ func (b *Backlog) Refresh(ctx context.Context, l Line) (complete bool, err error
 		b.requests, b.read, b.created = nil, 0, l.created
 	}
 	taken, _ := slices.BinarySearchFunc(b.requests, l.delivered+1, func(r Request, seq uint64) int { return cmp.Compare(r.Seq, seq) })
-	b.requests = slices.Delete(b.requests, 0, taken)
+	b.requests = b.requests[taken:]
 	first := max(b.read, l.delivered) + 1
 	for ; first <= l.last && len(b.requests) < mostRequests; first += requestChunk {
 		chunk, err := b.q.requestsBetween(ctx, first, min(l.last, first+requestChunk-1))
@@ -49,7 +50,7 @@ func (b *Backlog) Refresh(ctx context.Context, l Line) (complete bool, err error
 	return b.read >= l.last || l.delivered >= l.last, nil
 }
 
-// Of returns the requests of a batch, or all if that is empty.
+// Of returns the requests of a batch, or all if that is empty. What it has returned does not change with a later Refresh.
 func (b *Backlog) Of(batch string) []Request {
 	if batch == "" {
 		return b.requests
@@ -90,7 +91,9 @@ func (q Queue) requestsBetween(ctx context.Context, first, last uint64) ([]Reque
 	}
 	var found []Request
 	err = q.readQueue(ctx, stream, first, last, func(r Request) {
-		r.msg = nil // there may be many
+		r.msg = nil // there may be many, and many share a batch and a host
+		r.TaskID = strings.Clone(r.TaskID)
+		r.Batch, r.Host = unique.Make(r.Batch).Value(), unique.Make(r.Host).Value()
 		found = append(found, r)
 	})
 	slices.SortFunc(found, func(a, b Request) int { return cmp.Compare(a.Seq, b.Seq) })

@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -88,25 +87,12 @@ func (q Queue) FollowEvents(ctx context.Context, from jetstream.OrderedConsumerC
 // EventAt reads the event at a sequence. It returns task.ErrNoEvent if there is none of this task: it has expired, or the
 // stream was recreated, and the sequence is another event's.
 func (q Queue) EventAt(ctx context.Context, id string, seq uint64) (*task.Event, error) {
-	if seq == 0 {
-		return nil, task.ErrNoEvent
-	}
-	asking, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	name := q.Config.Result.Stream
-	stream, err := q.Stream(asking, name)
-	if IsMissing(err) {
-		return nil, task.ErrNoEvent
-	}
+	msg, err := q.MessageAt(ctx, q.Config.Result.Stream, seq)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read event of task %s: %w", id, err)
 	}
-	msg, err := stream.GetMsg(asking, seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	if msg == nil {
 		return nil, task.ErrNoEvent
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read event of task %s: %w", id, q.Explain(err))
 	}
 	ev, ok := ReadEvent(msg.Header, msg.Data)
 	if !ok || ev.TaskID != id {

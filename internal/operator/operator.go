@@ -53,6 +53,27 @@ func (q Queue) Stream(ctx context.Context, name string) (jetstream.Stream, error
 	return q.find(ctx, streamKind, name, name)
 }
 
+// MessageAt reads the message at a sequence of a stream. It returns nil if there is none, or no such stream.
+func (q Queue) MessageAt(ctx context.Context, name string, seq uint64) (*jetstream.RawStreamMsg, error) {
+	asking, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	stream, err := q.Stream(asking, name)
+	if IsMissing(err) || err == nil && seq == 0 { // the first message has sequence 1
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	msg, err := stream.GetMsg(asking, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read message %d of stream %s: %w", seq, name, q.Explain(err))
+	}
+	return msg, nil
+}
+
 // bucketStream finds the stream behind a bucket. The error is a *MissingError if there is none.
 func (q Queue) bucketStream(ctx context.Context, bucket string) (jetstream.Stream, error) {
 	return q.find(ctx, bucketKind, bucket, jet.BucketStream(bucket))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,75 +16,37 @@ import (
 type Records struct {
 	All map[string]task.Record // by task id
 
-	q    Queue
-	tail *Tail
-	keep func(task.Record) bool // nil keeps all
+	changes *RecordChanges
+	keep    func(task.Record) bool // nil keeps all
 }
 
 // Records returns the records that keep wants; nil keeps all. It reads nothing yet.
 func (q Queue) Records(keep func(task.Record) bool) *Records {
-	bucket := q.Config.Tracker.Bucket
-	return &Records{
-		All: map[string]task.Record{},
-		q:   q,
-		tail: q.Tail(jet.BucketStream(bucket), jetstream.OrderedConsumerConfig{
-			FilterSubjects: []string{jet.BucketSubject(bucket, ">")}, DeliverPolicy: jetstream.DeliverAllPolicy,
-		}),
-		keep: keep,
-	}
+	return &Records{All: map[string]task.Record{}, changes: q.RecordChanges(), keep: keep}
 }
 
 // Refresh reads what was written since the last time. now is the server's time: records that have expired since are
 // dropped, for the bucket says nothing of that. The error is a *MissingError if there is no bucket.
 func (r *Records) Refresh(ctx context.Context, now time.Time) error {
-	err := r.readWrites(ctx)
+	err := r.changes.Read(ctx, func() { clear(r.All) }, r.note)
 	if IsMissing(err) {
-		return r.q.missing(bucketKind, r.q.Config.Tracker.Bucket)
+		return err
 	}
 	for id, rec := range r.All {
-		if rec.State.Ended() && now.Sub(rec.UpdatedAt) > r.q.Config.Tracker.TTL {
+		if rec.State.Ended() && now.Sub(rec.UpdatedAt) > r.changes.q.Config.Tracker.TTL {
 			delete(r.All, id)
 		}
 	}
 	return err
 }
 
-// readWrites reads until nothing new is found. A record that is written while others are read moves to the end of the
-// stream, and the server may report the end a moment before it counts that.
-func (r *Records) readWrites(ctx context.Context) error {
-	const mostReads = 10
-	prefix := jet.BucketSubject(r.q.Config.Tracker.Bucket, "")
-	for range mostReads {
-		before := r.tail.last
-		err := r.tail.Read(ctx, func() { clear(r.All) }, func(msg jetstream.Msg) error {
-			r.note(strings.TrimPrefix(msg.Subject(), prefix), msg)
-			return nil
-		})
-		if err != nil || r.tail.last == before {
-			return err
-		}
-	}
-	return nil
-}
-
-// note takes the newest value of a key. What is no record is left out: a count of deliveries, a delete marker, and what no
-// worker of this version can have written.
-func (r *Records) note(key string, msg jetstream.Msg) {
-	if strings.HasPrefix(key, task.DeliveriesPrefix) {
+// note takes the newest record of a task, or that it has none.
+func (r *Records) note(id string, rec *task.Record) {
+	if rec == nil || r.keep != nil && !r.keep(*rec) {
+		delete(r.All, id)
 		return
 	}
-	rec, err := task.ParseRecord(msg.Data())
-	if isDeleted(msg) || err != nil || rec.TaskID != key || r.keep != nil && !r.keep(rec) {
-		delete(r.All, key)
-		return
-	}
-	rec.Unknown = ""
-	r.All[key] = rec
-}
-
-// isDeleted reports whether a message of a bucket is a delete marker.
-func isDeleted(msg jetstream.Msg) bool {
-	return jet.IsDeleted(&jetstream.RawStreamMsg{Header: msg.Headers()})
+	r.All[id] = *rec
 }
 
 // RecordsThat returns the records that a filter keeps, by task id. The error is a *MissingError if there is no bucket.

@@ -84,6 +84,21 @@ func (q Queue) readPart(ctx context.Context, s jetstream.Stream, seq, last uint6
 	return nil
 }
 
+// ErrNoRequest means that the request of a task is not stored. It is removed once the task has ended.
+var ErrNoRequest = errors.New("the request is no longer stored")
+
+// RequestAt reads the body of the request at a sequence. It returns ErrNoRequest if there is none of this task.
+func (q Queue) RequestAt(ctx context.Context, id string, seq uint64) ([]byte, error) {
+	msg, err := q.MessageAt(ctx, q.Config.Request.Stream, seq)
+	if err != nil {
+		return nil, fmt.Errorf("read request of task %s: %w", id, err)
+	}
+	if msg == nil || q.readRequest(msg).TaskID != id {
+		return nil, ErrNoRequest
+	}
+	return msg.Data, nil
+}
+
 // readRequest reads which task a request is of.
 func (q Queue) readRequest(msg *jetstream.RawStreamMsg) Request {
 	r := Request{Seq: msg.Sequence, Stored: msg.Time, msg: msg}

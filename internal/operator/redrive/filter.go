@@ -3,6 +3,8 @@ package redrive
 import (
 	"slices"
 	"time"
+
+	"github.com/capstan-worker/capstan/internal/operator/deadletter"
 )
 
 // Filter chooses failed tasks by their newest dead letter. A field that is empty chooses all.
@@ -22,11 +24,11 @@ func (f Filter) IsEmpty() bool {
 // chooses reports whether the filter chooses the task of a letter.
 func (f Filter) chooses(l letter) bool {
 	isOneOf := func(value string, values []string) bool { return len(values) == 0 || slices.Contains(values, value) }
-	base, _ := splitRun(l.taskID)
+	base, _ := deadletter.SplitRun(l.TaskID)
 	isTask := func(id string) bool {
-		chosen, _ := splitRun(id)
+		chosen, _ := deadletter.SplitRun(id)
 		return chosen == base
 	}
-	return isOneOf(l.code, f.Codes) && isOneOf(l.host, f.Hosts) && (f.Batch == "" || l.batch == f.Batch) &&
+	return isOneOf(l.Code, f.Codes) && isOneOf(l.Host, f.Hosts) && (f.Batch == "" || l.Batch == f.Batch) &&
 		(len(f.Tasks) == 0 || slices.ContainsFunc(f.Tasks, isTask))
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/deadletter"
 	"github.com/capstan-worker/capstan/internal/operator/request"
 )
 
@@ -64,8 +65,8 @@ const (
 func NewPlan(ctx context.Context, q operator.Queue, f Filter, changes []Change) (*Plan, error) {
 	p := &Plan{q: q, changes: changes}
 	judge := func(l letter, now time.Time) letter {
-		if f.chooses(l) && !l.isElsewhere() { // what is elsewhere is fetched once it is known to be needed
-			_, l.unfit = p.newRequest(ctx, l, anyRunID, now)
+		if f.chooses(l) && !l.IsElsewhere() { // what is elsewhere is fetched once it is known to be needed
+			_, l.unfit = p.newRequest(ctx, l.Letter, anyRunID, now)
 		}
 		return l.summary()
 	}
@@ -82,13 +83,13 @@ func NewPlan(ctx context.Context, q operator.Queue, f Filter, changes []Change) 
 	if err != nil {
 		return nil, err
 	}
-	inOrder := slices.SortedFunc(maps.Values(letters), func(a, b letter) int { return cmp.Compare(a.seq, b.seq) })
+	inOrder := slices.SortedFunc(maps.Values(letters), func(a, b letter) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, l := range inOrder {
-		base, _ := splitRun(l.taskID)
-		t := Task{TaskID: l.taskID, NewID: fmt.Sprintf("%s.r%d", base, runs[base].last+1), Code: l.code, Host: l.host, letter: l}
-		isTooOld := len(f.Tasks) == 0 && now.Sub(l.stored) > q.Config.Tracker.TTL
+		base, _ := deadletter.SplitRun(l.TaskID)
+		t := Task{TaskID: l.TaskID, NewID: fmt.Sprintf("%s.r%d", base, runs[base].last+1), Code: l.Code, Host: l.Host, letter: l}
+		isTooOld := len(f.Tasks) == 0 && now.Sub(l.Stored) > q.Config.Tracker.TTL
 		if err := p.add(ctx, t, runs[base], canceled, isTooOld, now); err != nil {
-			return nil, fmt.Errorf("look at the dead letter of task %s: %w", l.taskID, err)
+			return nil, fmt.Errorf("look at the dead letter of task %s: %w", l.TaskID, err)
 		}
 	}
 	return p, nil
@@ -99,7 +100,7 @@ const anyRunID = "task.r1"
 
 // add adds a task to those that are run again, or to those that are left out. The error says that it cannot be told.
 func (p *Plan) add(ctx context.Context, t Task, runs taskRuns, canceled map[string]bool, isTooOld bool, now time.Time) error {
-	err, batch := t.letter.unfit, p.batchOf(t.letter)
+	err, batch := t.letter.unfit, p.batchOf(t.letter.Letter)
 	switch {
 	case runs.why() != "":
 		err = unfitError{why: runs.why()}
@@ -110,8 +111,8 @@ func (p *Plan) add(ctx context.Context, t Task, runs taskRuns, canceled map[stri
 	case err != nil:
 	case request.CheckTaskID(t.NewID) != nil:
 		err = unfitError{why: NoID}
-	case t.letter.isElsewhere():
-		_, err = p.newRequest(ctx, t.letter, t.NewID, now)
+	case t.letter.IsElsewhere():
+		_, err = p.newRequest(ctx, t.letter.Letter, t.NewID, now)
 	}
 	unfit, isUnfit := errors.AsType[unfitError](err)
 	switch {

@@ -3,10 +3,12 @@ package redrive
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/operator/deadletter"
 	"github.com/capstan-worker/capstan/internal/operator/request"
 	"github.com/capstan-worker/capstan/internal/operator/send"
 	"github.com/capstan-worker/capstan/internal/task"
@@ -23,8 +25,11 @@ func (e unfitError) Error() string { return strings.TrimSuffix(string(e.why)+": 
 
 // newRequest returns the request of a new run. The letter's own task id gives way to that of the run. The error is an
 // unfitError if there is no such request, or else says why the body could not be read.
-func (p *Plan) newRequest(ctx context.Context, l letter, newID string, now time.Time) (send.Request, error) {
-	body, err := bodyOf(ctx, p.q, l)
+func (p *Plan) newRequest(ctx context.Context, l deadletter.Letter, newID string, now time.Time) (send.Request, error) {
+	body, err := l.Request(ctx, p.q)
+	if lost, isLost := errors.AsType[deadletter.NotKeptError](err); isLost {
+		return send.Request{}, unfitError{NotKept, lost.Why}
+	}
 	if err != nil {
 		return send.Request{}, err
 	}
@@ -62,8 +67,8 @@ func isRedacted(data, body []byte) bool {
 }
 
 // batchOf returns the batch of the new run.
-func (p *Plan) batchOf(l letter) string {
-	batch := l.batch
+func (p *Plan) batchOf(l deadletter.Letter) string {
+	batch := l.Batch
 	for _, change := range p.changes {
 		if change.name == "batch" {
 			batch = request.Object{}.With(change.name, change.value).Text("batch")

@@ -2,26 +2,11 @@ package redrive
 
 import (
 	"context"
-	"regexp"
-	"strconv"
-	"strings"
 
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/deadletter"
 	"github.com/capstan-worker/capstan/internal/task"
 )
-
-// runSuffix is the number of a run that was redriven.
-var runSuffix = regexp.MustCompile(`\.r([1-9]\d{0,5})$`)
-
-// splitRun returns the id of a task without the number of its run, and that number: 0 for the task itself.
-func splitRun(id string) (base string, run int) {
-	m := runSuffix.FindStringSubmatch(id)
-	if m == nil {
-		return id, 0
-	}
-	run, _ = strconv.Atoi(m[1]) // it has at most six digits
-	return strings.TrimSuffix(id, m[0]), run
-}
 
 // taskRuns is what is known of the runs of a task.
 type taskRuns struct {
@@ -50,7 +35,7 @@ type runsByTask map[string]taskRuns
 
 // has reports whether an id is that of one of the tasks, or of a run of it.
 func (all runsByTask) has(id string) bool {
-	base, _ := splitRun(id)
+	base, _ := deadletter.SplitRun(id)
 	_, ok := all[base]
 	return ok
 }
@@ -60,7 +45,7 @@ func (all runsByTask) note(id string, change func(*taskRuns)) {
 	if !all.has(id) {
 		return
 	}
-	base, run := splitRun(id)
+	base, run := deadletter.SplitRun(id)
 	runs := all[base]
 	runs.last = max(runs.last, run)
 	change(&runs)
@@ -81,12 +66,12 @@ func runsOf(ctx context.Context, q operator.Queue, letters map[string]letter) (r
 		return nil, err
 	}
 	for id, rec := range records {
-		base, _ := splitRun(id)
+		base, _ := deadletter.SplitRun(id)
 		l := letters[base]
 		runs.note(id, func(r *taskRuns) {
 			r.alive = r.alive || !rec.State.Ended()
 			r.succeeded = r.succeeded || rec.State == task.Succeeded
-			r.idTaken = r.idTaken || l.isRefusal() && l.taskID == id
+			r.idTaken = r.idTaken || l.IsRefusal() && l.TaskID == id
 		})
 	}
 	_, err = q.Requests(ctx, func(req operator.Request) {

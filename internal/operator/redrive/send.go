@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/time/rate"
 
+	"github.com/capstan-worker/capstan/internal/operator/deadletter"
 	"github.com/capstan-worker/capstan/internal/operator/send"
 )
 
@@ -20,8 +21,7 @@ func (p *Plan) Send(ctx context.Context, perSecond float64, onProgress func(conf
 	if perSecond > 0 {
 		limit.SetLimit(rate.Limit(perSecond))
 	}
-	name := p.q.Config.Dead.Stream
-	letters, err := p.q.Stream(ctx, name)
+	letters, err := p.q.Stream(ctx, p.q.Config.Dead.Stream)
 	if err != nil {
 		return send.Counts{All: len(p.Tasks), Unsent: len(p.Tasks)}, err
 	}
@@ -43,19 +43,18 @@ func (p *Plan) Send(ctx context.Context, perSecond float64, onProgress func(conf
 
 // message reads the letter of a task again and returns the message of its new request.
 func (p *Plan) message(ctx context.Context, letters jetstream.Stream, t Task) (*nats.Msg, error) {
-	msg, err := letters.GetMsg(ctx, t.letter.seq)
+	l, err := deadletter.At(ctx, letters, t.letter.Seq)
 	if err != nil {
 		return nil, fmt.Errorf("read the dead letter of task %s: %w", t.TaskID, p.q.Explain(err))
 	}
-	l := readLetter(msg.Header, msg.Data)
-	if l.taskID != t.TaskID || !msg.Time.Equal(t.letter.stored) {
-		return nil, fmt.Errorf("read the dead letter of task %s: the stream was recreated meanwhile", t.TaskID)
+	if l == nil || l.TaskID != t.TaskID || !l.Stored.Equal(t.letter.Stored) {
+		return nil, fmt.Errorf("read the dead letter of task %s: it is no longer stored", t.TaskID)
 	}
-	req, err := p.newRequest(ctx, l, t.NewID, time.Time{})
+	req, err := p.newRequest(ctx, *l, t.NewID, time.Time{})
 	if err != nil {
 		return nil, fmt.Errorf("redrive task %s: %w", t.TaskID, err)
 	}
-	header, err := headerOf(ctx, p.q, l)
+	header, err := l.RequestHeader(ctx, p.q)
 	if err != nil {
 		return nil, fmt.Errorf("redrive task %s: %w", t.TaskID, err)
 	}

@@ -1,4 +1,4 @@
-package redrive
+package deadletter
 
 import (
 	"context"
@@ -15,26 +15,32 @@ import (
 	"github.com/capstan-worker/capstan/internal/publisher"
 )
 
-// bodyOf returns the request in a letter. One that was too large for a message is fetched from the object store. The error
-// is an unfitError if the body was not kept.
-func bodyOf(ctx context.Context, q operator.Queue, l letter) ([]byte, error) {
+// NotKeptError says why the request of a letter is not stored.
+type NotKeptError struct{ Why string }
+
+// Error implements error.
+func (e NotKeptError) Error() string { return "its body was not kept: " + e.Why }
+
+// Request returns the request in a letter. One that was too large for a message is fetched from the object store. The error
+// is a NotKeptError if the request is not stored.
+func (l Letter) Request(ctx context.Context, q operator.Queue) ([]byte, error) {
 	switch {
-	case l.header.Get(publisher.BodyHeader) != "":
-		return nil, unfitError{NotKept, "it may have held secrets"}
-	case l.isElsewhere():
-		return fetch(ctx, q, l.header.Get(publisher.ObjectHeader))
+	case l.Header.Get(publisher.BodyHeader) != "":
+		return nil, NotKeptError{"it may have held secrets"}
+	case l.IsElsewhere():
+		return fetch(ctx, q, l.Header.Get(publisher.ObjectHeader))
 	default:
-		return l.body, nil
+		return l.Body, nil
 	}
 }
 
 // fetch reads an object of Capstan's own store. Anyone who may publish a letter can name an object. The error is an
-// unfitError if the object is not there, or is damaged.
+// NotKeptError if the object is not there, or is damaged.
 func fetch(ctx context.Context, q operator.Queue, object string) ([]byte, error) {
 	bucket := q.Config.Result.Bucket
 	name, ours := strings.CutPrefix(object, bucket+"/")
 	if !ours || name == "" {
-		return nil, unfitError{NotKept, fmt.Sprintf("%.80q is not in the object store %s", object, bucket)}
+		return nil, NotKeptError{fmt.Sprintf("%.80q is not in the object store %s", object, bucket)}
 	}
 	var data []byte
 	store, err := q.JS.ObjectStore(ctx, bucket)
@@ -46,14 +52,14 @@ func fetch(ctx context.Context, q operator.Queue, object string) ([]byte, error)
 	case err == nil:
 		return data, nil
 	case slices.ContainsFunc([]error{jetstream.ErrBucketNotFound, jetstream.ErrObjectNotFound, jetstream.ErrBadObjectMeta, jetstream.ErrDigestMismatch}, isLost):
-		return nil, unfitError{NotKept, fmt.Sprintf("%.80q of object store %s: %v", name, bucket, err)}
+		return nil, NotKeptError{fmt.Sprintf("%.80q of object store %s: %v", name, bucket, err)}
 	default:
 		return nil, fmt.Errorf("read %.80q of object store %s: %w", name, bucket, q.Explain(err))
 	}
 }
 
-// headerOf returns the headers that the request of a letter had, without those that told NATS how to store it.
-func headerOf(ctx context.Context, q operator.Queue, l letter) (nats.Header, error) {
+// RequestHeader returns the headers that the request of a letter had, without those that told NATS how to store it.
+func (l Letter) RequestHeader(ctx context.Context, q operator.Queue) (nats.Header, error) {
 	kept := nats.Header{}
 	keep := func(name string, values []string) {
 		if original, ok := strings.CutPrefix(name, publisher.OriginalPrefix); ok {
@@ -65,10 +71,10 @@ func headerOf(ctx context.Context, q operator.Queue, l letter) (nats.Header, err
 			kept[name] = values
 		}
 	}
-	for name, values := range l.header {
+	for name, values := range l.Header {
 		keep(name, values)
 	}
-	object := l.header.Get(publisher.HeadersHeader)
+	object := l.Header.Get(publisher.HeadersHeader)
 	if object == "" {
 		return kept, nil
 	}
