@@ -14,11 +14,12 @@ const mostRuns = 1000
 type Runs struct {
 	now   time.Time
 	ended []period
+	most  int      // of ended, before those that nothing is learned from are forgotten
 	busy  []period // that were under way within paceWindow
 }
 
 // NewRuns returns no runs, as of a moment.
-func NewRuns(now time.Time) *Runs { return &Runs{now: now} }
+func NewRuns(now time.Time) *Runs { return &Runs{now: now, most: 4 * mostRuns} }
 
 // Add adds the last run of the task of a record, unless it was never submitted.
 func (r *Runs) Add(rec task.Record) {
@@ -29,8 +30,21 @@ func (r *Runs) Add(rec task.Record) {
 	if r.now.Sub(p.to) < paceWindow {
 		r.busy = append(r.busy, p)
 	}
-	if rec.State.Ended() {
-		r.ended = append(r.ended, p)
+	if !rec.State.Ended() {
+		return
+	}
+	if r.ended = append(r.ended, p); len(r.ended) > r.most {
+		r.forget()
+		r.most = 4 * len(r.ended)
+	}
+}
+
+// forget forgets the runs that neither ended within paceWindow nor are among the last ones.
+func (r *Runs) forget() {
+	slices.SortFunc(r.ended, func(a, b period) int { return b.to.Compare(a.to) })
+	kept := slices.IndexFunc(r.ended, func(p period) bool { return r.now.Sub(p.to) >= paceWindow })
+	if kept >= 0 {
+		r.ended = r.ended[:min(len(r.ended), max(kept, mostRuns))]
 	}
 }
 

@@ -12,18 +12,32 @@ import (
 // NextPoll asks the workers when they poll the workflow of a task again. It returns the zero time if none says so.
 type NextPoll func(ctx context.Context, id string) time.Time
 
+// Finder finds tasks.
+type Finder struct {
+	Queue    operator.Queue
+	NextPoll NextPoll // may be nil
+
+	// Queued finds the request of a task that no worker has taken, and its place in line; nil if there is none.
+	Queued func(ctx context.Context, id string) (*operator.Request, int, error)
+}
+
 // Find returns what is stored about a task: of one without a trace, its State is Unknown. nextPoll may be nil. A request
 // that is queued is searched for among the first 200,000.
 //
 // The error is an *operator.MissingError if there is neither a bucket of records nor a stream of requests.
 func Find(ctx context.Context, q operator.Queue, id string, nextPoll NextPoll) (Task, error) {
-	rec, err := q.Record(ctx, id)
+	return Finder{q, nextPoll, q.FindQueued}.Find(ctx, id)
+}
+
+// Find finds a task as the function Find does, and its queued request as f says.
+func (f Finder) Find(ctx context.Context, id string) (Task, error) {
+	rec, err := f.Queue.Record(ctx, id)
 	if err == nil && rec == nil {
 		var found Task
-		if found, err = findWithoutRecord(ctx, q, id); err != nil || found.State != Unknown {
+		if found, err = f.withoutRecord(ctx, id); err != nil || found.State != Unknown {
 			return found, err
 		}
-		rec, err = q.Record(ctx, id) // a worker may have taken the request meanwhile
+		rec, err = f.Queue.Record(ctx, id) // a worker may have taken the request meanwhile
 	}
 	switch {
 	case err != nil:
@@ -31,17 +45,17 @@ func Find(ctx context.Context, q operator.Queue, id string, nextPoll NextPoll) (
 	case rec == nil:
 		return Task{ID: id, State: Unknown}, nil
 	default:
-		return ofRecord(ctx, q, *rec, nextPoll)
+		return f.ofRecord(ctx, *rec)
 	}
 }
 
 // ofRecord returns a task that has a record.
-func ofRecord(ctx context.Context, q operator.Queue, rec task.Record, nextPoll NextPoll) (Task, error) {
+func (f Finder) ofRecord(ctx context.Context, rec task.Record) (Task, error) {
 	t := Task{ID: rec.TaskID, State: State(rec.State), Record: &rec}
 	if !rec.State.Ended() {
-		t.Cancel, _ = q.Cancellation(ctx, rec.TaskID, rec.Batch) // the record is worth showing without it
-		if rec.State == task.Running && nextPoll != nil {
-			t.NextPoll = nextPoll(ctx, rec.TaskID)
+		t.Cancel, _ = f.Queue.Cancellation(ctx, rec.TaskID, rec.Batch) // the record is worth showing without it
+		if rec.State == task.Running && f.NextPoll != nil {
+			t.NextPoll = f.NextPoll(ctx, rec.TaskID)
 		}
 		return t, nil
 	}
@@ -49,25 +63,25 @@ func ofRecord(ctx context.Context, q operator.Queue, rec task.Record, nextPoll N
 		t.State = Canceled
 	}
 	var err error
-	if t.Event, err = q.EventAt(ctx, rec.TaskID, rec.ResultSeq); errors.Is(err, task.ErrNoEvent) {
+	if t.Event, err = f.Queue.EventAt(ctx, rec.TaskID, rec.ResultSeq); errors.Is(err, task.ErrNoEvent) {
 		err = nil
 	}
 	return t, err
 }
 
-// findWithoutRecord returns a task that is queued, or was refused.
-func findWithoutRecord(ctx context.Context, q operator.Queue, id string) (Task, error) {
+// withoutRecord returns a task that is queued, or was refused.
+func (f Finder) withoutRecord(ctx context.Context, id string) (Task, error) {
 	t := Task{ID: id, State: Unknown}
-	request, position, err := q.FindQueued(ctx, id)
+	request, position, err := f.Queued(ctx, id)
 	if err != nil && !operator.IsMissing(err) {
 		return t, err
 	}
 	if request != nil {
 		t.State, t.Position, t.QueuedAt = Queued, position, request.Stored
-		t.Cancel, _ = q.Cancellation(ctx, id, request.Batch) // its place is worth showing without it
+		t.Cancel, _ = f.Queue.Cancellation(ctx, id, request.Batch) // its place is worth showing without it
 		return t, nil
 	}
-	ev, err := q.LastEventOf(ctx, id)
+	ev, err := f.Queue.LastEventOf(ctx, id)
 	switch {
 	case errors.Is(err, task.ErrNoEvent):
 		return t, nil

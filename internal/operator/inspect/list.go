@@ -59,47 +59,47 @@ func List(ctx context.Context, q operator.Queue, f Listing) (found []Entry, comp
 	if f.Since > 0 {
 		since = l.Now.Add(-f.Since)
 	}
-	takes := func(e Entry) bool { return f.takes(e) && !e.ChangedAt.Before(since) }
+	takes := func(e Entry) bool { return f.Takes(e) && !e.ChangedAt.Before(since) }
 	complete = true
 	var requests []operator.Request
-	if f.takesQueued() {
+	if f.TakesQueued() {
 		if requests, complete, err = q.NewestQueued(ctx, l); err != nil {
 			return nil, false, err
 		}
 	}
-	records := q.Records(func(r task.Record) bool { return takes(entryOf(r)) })
+	records := q.Records(func(r task.Record) bool { return takes(EntryOf(r)) })
 	if err := records.Refresh(ctx, l.Now); operator.IsMissing(err) && !noStream {
 		records.All = nil
 	} else if err != nil {
 		return nil, false, err
 	}
 	for _, r := range requests {
-		e := Entry{ID: r.TaskID, State: Queued, Batch: r.Batch, Host: r.Host, ChangedAt: r.Stored, RequestedAt: r.Stored}
+		e := EntryOfQueued(r)
 		if _, isTaken := records.All[r.TaskID]; takes(e) && !isTaken { // by a worker meanwhile, or it is a copy
 			found = append(found, e)
 		}
 	}
 	for _, r := range records.All {
-		found = append(found, entryOf(r))
+		found = append(found, EntryOf(r))
 	}
-	return newest(found, f.Limit), complete, nil
+	return Newest(found, f.Limit), complete, nil
 }
 
-// takesQueued reports whether a filter takes tasks that are queued: these have no code.
-func (f Listing) takesQueued() bool {
+// TakesQueued reports whether a filter takes tasks that are queued: these have no code.
+func (f Listing) TakesQueued() bool {
 	return len(f.Codes) == 0 && (len(f.States) == 0 || slices.Contains(f.States, Queued))
 }
 
-// takes reports whether a filter takes a task, apart from its time.
-func (f Listing) takes(e Entry) bool {
+// Takes reports whether a filter takes a task, apart from its time.
+func (f Listing) Takes(e Entry) bool {
 	return (len(f.States) == 0 || slices.Contains(f.States, e.State)) &&
 		(len(f.Codes) == 0 || slices.Contains(f.Codes, e.Code)) &&
 		(f.Batch == "" || f.Batch == e.Batch) &&
 		(f.Host == "" || strings.EqualFold(f.Host, e.Host))
 }
 
-// entryOf returns the entry of a task that has a record.
-func entryOf(r task.Record) Entry {
+// EntryOf returns the entry of a task that has a record.
+func EntryOf(r task.Record) Entry {
 	e := Entry{
 		ID: r.TaskID, State: State(r.State), Batch: r.Batch, Host: r.Host, ChangedAt: r.UpdatedAt, RequestedAt: r.RequestedAt,
 		SubmittedAt: r.SubmittedAt, FinishedAt: r.FinishedAt, Owner: r.Owner, WorkflowID: r.WorkflowID, Attempts: r.Attempts, Run: r.Run,
@@ -114,11 +114,19 @@ func entryOf(r task.Record) Entry {
 	return e
 }
 
-// newest sorts tasks, the newest first, and returns the first ones.
-func newest(all []Entry, limit int) []Entry {
-	slices.SortFunc(all, func(a, b Entry) int {
-		return cmp.Or(b.ChangedAt.Compare(a.ChangedAt), cmp.Compare(a.ID, b.ID))
-	})
+// EntryOfQueued returns the entry of a task whose request no worker has taken.
+func EntryOfQueued(r operator.Request) Entry {
+	return Entry{ID: r.TaskID, State: Queued, Batch: r.Batch, Host: r.Host, ChangedAt: r.Stored, RequestedAt: r.Stored}
+}
+
+// CompareNewest orders tasks as lists do: the newest change first.
+func CompareNewest(a, b Entry) int {
+	return cmp.Or(b.ChangedAt.Compare(a.ChangedAt), cmp.Compare(a.ID, b.ID))
+}
+
+// Newest sorts tasks, the newest first, and returns the first ones: all if limit is 0.
+func Newest(all []Entry, limit int) []Entry {
+	slices.SortFunc(all, CompareNewest)
 	if limit > 0 && len(all) > limit {
 		all = all[:limit]
 	}

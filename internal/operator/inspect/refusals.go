@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"maps"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -10,31 +11,30 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// refusals counts the requests that were refused: they have an event and no record.
-type refusals struct {
+// Refusals counts the requests that were refused: they have an event and no record.
+type Refusals struct {
 	heads   *operator.Tail
-	byBatch map[string]map[task.Code]int
-	all     map[task.Code]int
+	byBatch map[string]map[task.Code]int // all of them under ""
 }
 
-// newRefusals returns the refusals of all batches. It reads nothing yet.
-func newRefusals(q operator.Queue) *refusals {
-	r := &refusals{heads: q.EventHeaders()}
+// NewRefusals returns the refusals of all batches. It reads nothing yet.
+func NewRefusals(q operator.Queue) *Refusals {
+	r := &Refusals{heads: q.EventHeaders()}
 	r.reset()
 	return r
 }
 
 // reset forgets what was counted.
-func (r *refusals) reset() { r.all, r.byBatch = map[task.Code]int{}, map[string]map[task.Code]int{} }
+func (r *Refusals) reset() { r.byBatch = map[string]map[task.Code]int{"": {}} }
 
-// refresh reads the headers of the events that were stored since the last time.
-func (r *refusals) refresh(ctx context.Context) error {
+// Refresh reads the headers of the events that were stored since the last time.
+func (r *Refusals) Refresh(ctx context.Context) error {
 	return r.heads.Read(ctx, r.reset, func(msg jetstream.Msg) error {
 		code, batch := task.Code(msg.Headers().Get(publisher.CodeHeader)), msg.Headers().Get(publisher.BatchHeader)
 		if code != task.InvalidRequest && code != task.DuplicateTask {
 			return nil
 		}
-		r.all[code]++
+		r.byBatch[""][code]++
 		if batch == "" {
 			return nil
 		}
@@ -46,10 +46,11 @@ func (r *refusals) refresh(ctx context.Context) error {
 	})
 }
 
-// of returns the counts of a batch, or of all requests if that is empty.
-func (r *refusals) of(batch string) map[task.Code]int {
-	if batch == "" {
-		return r.all
+// ByBatch returns the counts by batch, and of all requests under "". They do not change with a later Refresh.
+func (r *Refusals) ByBatch() map[string]map[task.Code]int {
+	counts := make(map[string]map[task.Code]int, len(r.byBatch))
+	for batch, codes := range r.byBatch {
+		counts[batch] = maps.Clone(codes)
 	}
-	return r.byBatch[batch]
+	return counts
 }

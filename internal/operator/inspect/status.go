@@ -47,15 +47,8 @@ type LimitUse struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-// take takes the counts of the records.
-func (s *Status) take(t tally) {
-	s.Waiting, s.Submitting, s.Running = t.states[task.Waiting], t.states[task.Submitting], t.states[task.Running]
-	s.Succeeded, s.Failed = t.states[task.Succeeded], t.states[task.Failed]
-	s.FailedByCode, s.WaitsFor, s.LastEnd = t.codes, t.waits, t.lastEnd
-}
-
-// note adds what could not be read. A stream of results that is missing has no events.
-func (s *Status) note(err error) {
+// Note adds what could not be read; nil adds nothing. A stream that is missing has nothing to read.
+func (s *Status) Note(err error) {
 	if err != nil && !operator.IsMissing(err) {
 		s.Notes = append(s.Notes, err.Error())
 	}

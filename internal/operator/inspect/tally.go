@@ -8,55 +8,102 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// tally is what follows from the records.
-type tally struct {
-	states  map[task.State]int
-	codes   map[task.Code]int
-	waits   map[task.WaitReason]int // waiting tasks by reason; "" for a moment
-	lastEnd time.Time               // of these tasks
-
-	running []time.Time // when those that run were submitted, the first one first
-
-	// All tasks count for these, also those of other batches.
-	active time.Time // when a record was last written
-	open   int       // tasks that have not ended
-	pace   forecast.Pace
+// Tally counts records, by batch and all together.
+type Tally struct {
+	batches map[string]*counts // those of all tasks under ""
+	runs    *forecast.Runs
+	active  time.Time // when a record was last written
+	open    int       // tasks that have not ended
+	waiting []uint64  // sequences of the requests of tasks that workers hold and have not submitted
 }
 
-// tallyOf counts the tasks of a batch, or all if that is empty.
-func tallyOf(all map[string]task.Record, batch string, now time.Time) tally {
-	t := tally{states: map[task.State]int{}, codes: map[task.Code]int{}, waits: map[task.WaitReason]int{}}
-	runs := forecast.NewRuns(now)
-	for _, r := range all {
-		if r.UpdatedAt.After(t.active) {
-			t.active = r.UpdatedAt
-		}
-		runs.Add(r)
-		if !r.State.Ended() {
-			t.open++
-		}
-		if batch == "" || r.Batch == batch {
-			t.add(r)
+// counts is how many tasks of a batch are in each state.
+type counts struct {
+	waiting, submitting, running, succeeded, failed int
+
+	codes   map[task.Code]int       // of those that failed; nil for none
+	waits   map[task.WaitReason]int // waiting tasks by reason; "" for a moment; nil for none
+	lastEnd time.Time
+	began   []time.Time // when those that run were submitted
+}
+
+// NewTally returns a tally of no records, as of a moment.
+func NewTally(now time.Time) *Tally {
+	return &Tally{batches: map[string]*counts{"": {}}, runs: forecast.NewRuns(now)}
+}
+
+// Add counts the record of a task.
+func (t *Tally) Add(r task.Record) {
+	if r.UpdatedAt.After(t.active) {
+		t.active = r.UpdatedAt
+	}
+	t.runs.Add(r)
+	if !r.State.Ended() {
+		t.open++
+	}
+	if r.State == task.Waiting {
+		t.waiting = append(t.waiting, r.RequestSeq)
+	}
+	t.batches[""].add(r)
+	if r.Batch == "" {
+		return
+	}
+	if t.batches[r.Batch] == nil {
+		t.batches[r.Batch] = &counts{}
+	}
+	t.batches[r.Batch].add(r)
+}
+
+// of returns the counts of a batch, or of all tasks if that is empty.
+func (t *Tally) of(batch string) counts {
+	if c := t.batches[batch]; c != nil {
+		return *c
+	}
+	return counts{}
+}
+
+// waitingBefore returns how many waiting tasks came before the one of a record.
+func (t *Tally) waitingBefore(r *task.Record) (n int) {
+	for _, seq := range t.waiting {
+		if seq < r.RequestSeq {
+			n++
 		}
 	}
-	slices.SortFunc(t.running, time.Time.Compare)
-	t.pace = runs.Pace()
-	return t
+	return n
 }
 
 // add counts a task.
-func (t *tally) add(r task.Record) {
-	t.states[r.State]++
+func (c *counts) add(r task.Record) {
 	switch r.State {
-	case task.Failed:
-		t.codes[r.ErrorCode]++
 	case task.Waiting:
-		t.waits[r.WaitsFor]++
+		c.waiting++
+		addOne(&c.waits, r.WaitsFor)
+	case task.Submitting:
+		c.submitting++
 	case task.Running:
-		t.running = append(t.running, r.SubmittedAt)
-	default:
+		c.running++
+		c.began = append(c.began, r.SubmittedAt)
+	case task.Succeeded:
+		c.succeeded++
+	case task.Failed:
+		c.failed++
+		addOne(&c.codes, r.ErrorCode)
 	}
-	if r.State.Ended() && r.FinishedAt.After(t.lastEnd) {
-		t.lastEnd = r.FinishedAt
+	if r.State.Ended() && r.FinishedAt.After(c.lastEnd) {
+		c.lastEnd = r.FinishedAt
 	}
+}
+
+// addOne adds one to a count. It creates the map, which most batches do without.
+func addOne[K comparable](all *map[K]int, key K) {
+	if *all == nil {
+		*all = map[K]int{}
+	}
+	(*all)[key]++
+}
+
+// middle returns when the task was submitted that is in the middle of those that run.
+func (c *counts) middle() time.Time {
+	began := slices.SortedFunc(slices.Values(c.began), time.Time.Compare)
+	return began[len(began)/2]
 }

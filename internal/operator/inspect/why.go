@@ -17,17 +17,24 @@ func Why(ctx context.Context, q operator.Queue, id string, nextPoll NextPoll) (s
 	if err != nil {
 		return "", found, err
 	}
-	f := finding{task: found, status: Status{At: time.Now()}}
-	if found.isOpen() {
-		v := NewView(q, "")
-		s, t, err := v.look(ctx)
-		if err != nil {
-			return "", found, err
-		}
-		f.status = s
-		f.foresee(t, v.records.All)
+	if !found.isOpen() {
+		return (&Snapshot{}).Explain(found), found, nil
 	}
-	return f.sentences(), found, nil
+	s, err := NewView(q, "").look(ctx)
+	if err != nil {
+		return "", found, err
+	}
+	return s.Explain(found), found, nil
+}
+
+// Explain says about a task what Why says. Of one that has ended, it needs nothing of the snapshot.
+func (s *Snapshot) Explain(t Task) string {
+	f := finding{task: t, status: Status{At: time.Now()}}
+	if t.isOpen() {
+		f.status = s.Status("")
+		f.foresee(s)
+	}
+	return f.sentences()
 }
 
 // finding is a task among all others.
@@ -40,18 +47,18 @@ type finding struct {
 }
 
 // foresee fills in the place in line and the estimates.
-func (f *finding) foresee(t tally, all map[string]task.Record) {
+func (f *finding) foresee(s *Snapshot) {
 	switch f.task.State {
 	case Queued:
-		f.place = t.states[task.Waiting] + f.task.Position
-		f.begins = f.status.begins(t, f.task.Position-1)
+		f.place = f.status.Waiting + f.task.Position
+		f.begins = s.begins(f.task.Position - 1)
 	case State(task.Waiting):
-		before := waitingBefore(all, *f.task.Record)
+		before := s.Tally.waitingBefore(f.task.Record)
 		f.place = before + 1
-		f.begins = f.status.begins(t, before)
+		f.begins = s.begins(before)
 	case State(task.Running):
 		f.ends = forecast.Estimate{Unknown: "it runs for longer than those that have ended lately"}
-		if rest, ok := t.pace.Rest(f.status.At.Sub(f.task.Record.SubmittedAt), 1); ok {
+		if rest, ok := s.pace.Rest(f.status.At.Sub(f.task.Record.SubmittedAt), 1); ok {
 			f.ends = rest.After(f.status.At)
 		}
 	default:

@@ -1,0 +1,74 @@
+package inspect
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/forecast"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Snapshot is a queue at one moment. All figures follow from one, so they are the same wherever they are shown.
+type Snapshot struct {
+	Shared Status // what is the same for all batches; see Look
+	Line   operator.Line
+	Tally  *Tally // of all records
+
+	Queued  []operator.Request           // that no worker has taken; needed for the figures of a batch only
+	IsCut   bool                         // there are more of them
+	Refused map[string]map[task.Code]int // requests that were refused, by batch, and all under ""
+
+	pace forecast.Pace
+}
+
+// NewSnapshot returns the snapshot of a queue. The requests in it can be set afterwards, but before it is used.
+func NewSnapshot(shared Status, l operator.Line, t *Tally) *Snapshot {
+	s := &Snapshot{Shared: shared, Line: l, Tally: t, pace: t.runs.Pace()}
+	s.pace.Most = shared.Limit.InFlight
+	return s
+}
+
+// Status returns how far a batch is, or the whole queue if that is empty.
+func (s *Snapshot) Status(batch string) Status {
+	st, c := s.Shared, s.Tally.of(batch)
+	st.Batch = batch
+	st.Pauses, st.Workers, st.Notes = slices.Clone(st.Pauses), slices.Clone(st.Workers), slices.Clone(st.Notes)
+	st.Waiting, st.Submitting, st.Running, st.Succeeded, st.Failed = c.waiting, c.submitting, c.running, c.succeeded, c.failed
+	st.LastEnd, st.WaitsFor, st.FailedByCode = c.lastEnd, maps.Clone(c.waits), map[task.Code]int{}
+	for _, codes := range []map[task.Code]int{c.codes, s.Refused[batch]} {
+		for code, n := range codes {
+			st.FailedByCode[code] += n
+		}
+	}
+	for _, n := range s.Refused[batch] {
+		st.Failed += n
+	}
+	var last uint64 // sequence of the last request that is queued
+	st.Queued, last = s.queuedOf(batch)
+	st.QueuedAtLeast = batch != "" && s.IsCut
+	st.PerMinute = s.pace.PerMinute()
+	if st.Open() > 0 {
+		st.Done = s.foresee(&st, c, last)
+	}
+	return st
+}
+
+// queuedOf returns how many requests of a batch no worker has taken, and the sequence of the last one; that of all is 0.
+func (s *Snapshot) queuedOf(batch string) (n int, last uint64) {
+	if batch == "" {
+		return s.Line.Queued, 0
+	}
+	for _, r := range s.Queued {
+		if r.Batch == batch {
+			n++
+			last = r.Seq
+		}
+	}
+	return n, last
+}
+
+// Batches returns the batches that have tasks with records.
+func (t *Tally) Batches() []string {
+	return slices.DeleteFunc(slices.Collect(maps.Keys(t.batches)), func(batch string) bool { return batch == "" })
+}
