@@ -124,3 +124,18 @@ func TestATaskIsLikelyToEndAsThoseThatRanForLonger(t *testing.T) {
 		}
 	}
 }
+
+// Of very many runs most are forgotten on the way.
+func TestOnlyTheLastOfManyRunsCount(t *testing.T) {
+	all := ran(20_000, 6*time.Second, 10*time.Minute, night.Add(-100*time.Minute))
+	for id, r := range ran(1000, 6*time.Second, time.Minute, night) {
+		all["last-"+id] = r
+	}
+	pace := paceOf(all, 0)
+	if rest, ok := pace.Rest(0, 1); !ok || rest.Most != time.Minute {
+		t.Errorf("got %+v, want the minute that the last tasks ran", rest)
+	}
+	if got := pace.PerMinute(); got < 9.5 || got > 10.5 {
+		t.Errorf("got %v a minute, want 10", got)
+	}
+}

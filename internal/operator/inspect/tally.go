@@ -77,7 +77,7 @@ func (c *counts) add(r task.Record) {
 	switch r.State {
 	case task.Waiting:
 		c.waiting++
-		addOne(&c.waits, r.WaitsFor)
+		c.waits = addOne(c.waits, r.WaitsFor)
 	case task.Submitting:
 		c.submitting++
 	case task.Running:
@@ -87,19 +87,20 @@ func (c *counts) add(r task.Record) {
 		c.succeeded++
 	case task.Failed:
 		c.failed++
-		addOne(&c.codes, r.ErrorCode)
+		c.codes = addOne(c.codes, r.ErrorCode)
 	}
 	if r.State.Ended() && r.FinishedAt.After(c.lastEnd) {
 		c.lastEnd = r.FinishedAt
 	}
 }
 
-// addOne adds one to a count. It creates the map, which most batches do without.
-func addOne[K comparable](all *map[K]int, key K) {
-	if *all == nil {
-		*all = map[K]int{}
+// addOne adds one to a count and returns the counts. It creates them, which most batches do without.
+func addOne[K comparable](all map[K]int, key K) map[K]int {
+	if all == nil {
+		all = map[K]int{}
 	}
-	(*all)[key]++
+	all[key]++
+	return all
 }
 
 // middle returns when the task was submitted that is in the middle of those that run.
