@@ -3,7 +3,6 @@ package deadletter
 
 import (
 	"context"
-	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -66,18 +65,14 @@ func (ls *Letters) Read(ctx context.Context, restart func(), note func(Letter)) 
 	})
 }
 
-// At reads the letter at a sequence of the stream of dead letters. It returns nil if there is none.
-func At(ctx context.Context, stream jetstream.Stream, seq uint64) (*Letter, error) {
-	msg, err := stream.GetMsg(ctx, seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
+// Parse reads a message of the stream of dead letters. It returns nil for nil.
+func Parse(msg *jetstream.RawStreamMsg) *Letter {
+	if msg == nil {
+		return nil
 	}
 	l := parse(msg.Header, msg.Data)
 	l.Seq, l.Stored = msg.Sequence, msg.Time
-	return &l, nil
+	return &l
 }
 
 // parse reads a letter. Where a letter of an older version does not name its task, the request in it does.

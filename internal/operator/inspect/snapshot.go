@@ -67,8 +67,3 @@ func (s *Snapshot) queuedOf(batch string) (n int, last uint64) {
 	}
 	return n, last
 }
-
-// Batches returns the batches that have tasks with records.
-func (t *Tally) Batches() []string {
-	return slices.DeleteFunc(slices.Collect(maps.Keys(t.batches)), func(batch string) bool { return batch == "" })
-}

@@ -90,6 +90,27 @@ func (s *Site) Fill(n int, subject func(i int) string, body func(i int) []byte) 
 	}
 }
 
+// FillRecords stores the records of n tasks that have ended, one every two seconds until now, in 40 batches. They are as long as
+// those of workers.
+func (s *Site) FillRecords(n int) {
+	s.tb.Helper()
+	now, codes := time.Now().UTC(), task.Codes()
+	id := func(i int) string { return fmt.Sprintf("order-%06d", i) }
+	s.Fill(n, func(i int) string { return "$KV.task_tracker." + id(i) }, func(i int) []byte {
+		end := now.Add(-time.Duration(i) * 2 * time.Second)
+		r := task.Record{
+			TaskID: id(i), State: task.Succeeded, Owner: "worker-6f9c", Digest: strings.Repeat("d", 64), Attempts: 1, Polls: 9,
+			WorkflowID: "perform-web-task-execution-eb2eaa7a-37ca-4f32-9d03-4df4d5623f6a-3ab3ffdb-15b3-4919-8eb6-444124452c08",
+			RequestSeq: 1_000_000, RequestedAt: end.Add(-time.Minute), SubmittedAt: end.Add(-30 * time.Second), FinishedAt: end, UpdatedAt: end,
+			Batch: fmt.Sprint("batch-", i%40), Host: fmt.Sprintf("shop-%d.example", i%20),
+		}
+		if i%9 == 0 {
+			r.State, r.ErrorCode = task.Failed, codes[i%len(codes)]
+		}
+		return r.JSON()
+	})
+}
+
 // Put writes a value of a bucket as anybody can.
 func (s *Site) Put(bucket, key, value string) {
 	s.tb.Helper()

@@ -43,12 +43,13 @@ func (p *Plan) Send(ctx context.Context, perSecond float64, onProgress func(conf
 
 // message reads the letter of a task again and returns the message of its new request.
 func (p *Plan) message(ctx context.Context, letters jetstream.Stream, t Task) (*nats.Msg, error) {
-	l, err := deadletter.At(ctx, letters, t.letter.Seq)
+	msg, err := letters.GetMsg(ctx, t.letter.Seq)
 	if err != nil {
 		return nil, fmt.Errorf("read the dead letter of task %s: %w", t.TaskID, p.q.Explain(err))
 	}
-	if l == nil || l.TaskID != t.TaskID || !l.Stored.Equal(t.letter.Stored) {
-		return nil, fmt.Errorf("read the dead letter of task %s: it is no longer stored", t.TaskID)
+	l := deadletter.Parse(msg)
+	if l.TaskID != t.TaskID || !l.Stored.Equal(t.letter.Stored) {
+		return nil, fmt.Errorf("read the dead letter of task %s: the stream was recreated meanwhile", t.TaskID)
 	}
 	req, err := p.newRequest(ctx, *l, t.NewID, time.Time{})
 	if err != nil {

@@ -1,0 +1,147 @@
+// Package board keeps a whole queue in memory, for a program that shows it to many people. One goroutine refreshes it, and any
+// number of others read it meanwhile. Its figures are those of package inspect.
+package board
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/deadletter"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// Board is a queue in memory. It keeps about 200 bytes of each task.
+type Board struct {
+	q        operator.Queue
+	changes  *operator.RecordChanges
+	backlog  *operator.Backlog
+	refusals *inspect.Refusals
+	heads    *deadletter.Letters
+	shown    time.Time // when the figures were last counted
+
+	// Only Refresh changes these, and it holds mu meanwhile.
+	mu       sync.RWMutex
+	tasks    map[string]*card             // by id
+	letters  map[string]deadletter.Letter // the newest of each task, by its id without the number of a run
+	snapshot *inspect.Snapshot            // what it holds never changes
+	ends     *ends                        // the same
+	complete time.Time                    // when the last Refresh ended; zero before
+	read     int                          // records of the first Refresh
+}
+
+// New returns an empty board. Refresh fills it.
+func New(q operator.Queue) *Board {
+	return &Board{
+		q: q, changes: q.RecordChanges(), backlog: q.Backlog(), refusals: inspect.NewRefusals(q),
+		heads: deadletter.NewLetters(q, jetstream.OrderedConsumerConfig{HeadersOnly: true}),
+		tasks: map[string]*card{}, letters: map[string]deadletter.Letter{},
+		snapshot: inspect.NewSnapshot(inspect.Status{}, operator.Line{}, inspect.NewTally(time.Time{})), ends: newEnds(time.Time{}),
+	}
+}
+
+// Refresh reads what is new since the last call, or everything at the first one; call it from one goroutine. The first one
+// shows what it has read while it reads. The error is as in inspect.View.Status, and what was read before stays.
+func (b *Board) Refresh(ctx context.Context) error {
+	look, err := inspect.BeginLook(ctx, b.q)
+	if err != nil {
+		return err
+	}
+	s := inspect.Snapshot{Shared: look.Shared(ctx), Line: look.Line}
+	if err := look.NoteRecords(&s.Shared, b.readRecords(ctx, &s)); err != nil {
+		return err
+	}
+	complete, err := b.backlog.Refresh(ctx, look.Line)
+	if err != nil {
+		return err
+	}
+	s.Queued, s.IsCut = b.backlog.Of(""), !complete
+	s.Shared.Note(b.refusals.Refresh(ctx))
+	s.Refused = b.refusals.ByBatch()
+	s.Shared.Note(b.readLetters(ctx))
+	b.show(&s)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.complete = time.Now()
+	return nil
+}
+
+// readRecords reads the records that were written since the last call. While the board fills, it shows them with s now and
+// then.
+func (b *Board) readRecords(ctx context.Context, s *inspect.Snapshot) error {
+	const showInterval = 500 * time.Millisecond
+	isFirst := b.complete.IsZero()
+	return b.changes.Read(ctx, b.restart, func(id string, rec *task.Record) {
+		b.note(id, rec, isFirst)
+		if isFirst && time.Since(b.shown) > showInterval {
+			b.show(s)
+		}
+	})
+}
+
+// restart forgets all tasks: the bucket was created again.
+func (b *Board) restart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.tasks)
+}
+
+// note takes the newest record of a task, or that it has none.
+func (b *Board) note(id string, rec *task.Record, isFirst bool) {
+	var c *card
+	if rec != nil {
+		c = newCard(*rec)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if isFirst {
+		b.read++
+	}
+	if c == nil {
+		delete(b.tasks, id)
+		return
+	}
+	b.tasks[c.id] = c
+}
+
+// show counts all tasks, and shows the figures with what s says of the queue apart from them. It forgets records that have
+// expired, for the bucket says nothing of that.
+func (b *Board) show(s *inspect.Snapshot) {
+	tally, ends, expired := inspect.NewTally(s.Shared.At), newEnds(s.Shared.At), []string(nil)
+	for id, c := range b.tasks { // nobody else changes them
+		r := c.record()
+		if r.State.Ended() && s.Shared.At.Sub(r.UpdatedAt) > b.q.Config.Tracker.TTL {
+			expired = append(expired, id)
+			continue
+		}
+		tally.Add(r)
+		ends.add(c)
+	}
+	counted := inspect.NewSnapshot(s.Shared, s.Line, tally)
+	counted.Queued, counted.IsCut, counted.Refused = s.Queued, s.IsCut, s.Refused
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, id := range expired {
+		delete(b.tasks, id)
+	}
+	b.snapshot, b.ends, b.shown = counted, ends, time.Now()
+}
+
+// Snapshot returns the figures as of the last Refresh, or of what the first one has read so far.
+func (b *Board) Snapshot() *inspect.Snapshot {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.snapshot
+}
+
+// Progress returns how many records have been read while the board fills, and when it was last complete: the zero time before
+// the first Refresh has ended.
+func (b *Board) Progress() (read int, complete time.Time) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.read, b.complete
+}
