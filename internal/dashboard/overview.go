@@ -1,0 +1,134 @@
+package dashboard
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/operator/board"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// overview is what the first page shows.
+type overview struct {
+	CanAct  bool
+	Status  inspect.Status
+	Done    string
+	Pauses  []pauseText
+	Figures []figure
+	Codes   []codeCount
+	Limit   string
+	Use     bar
+	Chart   chart
+	Workers []worker
+	Hosts   []board.HostCount
+	Batches []batchRow
+	More    int // open batches that are not shown
+	Notes   []string
+}
+
+// pauseText is a pause, and what to do about it.
+type pauseText struct {
+	Text       string
+	ByOperator bool
+	Advice     string
+}
+
+// worker is a row of the table of workers.
+type worker struct {
+	fleet.Status
+	Trouble string // what stops its submissions or polls, or ""
+}
+
+const (
+	mostWorkers   = 200
+	mostHosts     = 10
+	mostOpenShown = 8
+)
+
+// loadOverview returns the first page.
+func (s *Server) loadOverview(context.Context, *http.Request) (view, error) {
+	st := s.board.Snapshot().Status("")
+	o := overview{
+		CanAct: s.canAct(), Status: st, Done: doneText(st), Pauses: pausesOf(st), Figures: figuresOf(st), Codes: codesOf(st),
+		Limit: limitText(st), Use: useBar(st), Chart: chartOf(s.board.Minutes()), Workers: workersOf(st),
+		Hosts: s.board.FailingHosts(mostHosts), Notes: st.Notes,
+	}
+	for _, b := range s.board.Snapshot().Batches() {
+		switch {
+		case b.All() == b.Ended: // the rest have ended as well
+		case len(o.Batches) < mostOpenShown:
+			o.Batches = append(o.Batches, batchRowOf(b))
+		default:
+			o.More++
+		}
+	}
+	return view{Title: "Overview", Live: "/live/", Data: o}, nil
+}
+
+// pausesOf returns the pauses with what to do about each.
+func pausesOf(st inspect.Status) (all []pauseText) {
+	for _, p := range st.Pauses {
+		if p.By == inspect.ByOperator {
+			all = append(all, pauseText{
+				Text: "Submissions are " + line(p.Text(st.At)) + ".", ByOperator: true,
+				Advice: "Tasks that run go on. Submissions resume when the pause ends, or with capstan resume.",
+			})
+			continue
+		}
+		all = append(all, pauseText{
+			Text:   fmt.Sprintf("Submissions on %s: %s.", line(p.By), line(p.Reason)),
+			Advice: "No task fails of this. Workers try again by themselves; if it lasts, check the key, the credits and the plan at Anchor.",
+		})
+	}
+	return all
+}
+
+// workersOf returns the rows of the workers.
+func workersOf(st inspect.Status) (all []worker) {
+	for _, w := range st.Workers[:min(len(st.Workers), mostWorkers)] {
+		row := worker{Status: w}
+		if w.Submissions != "ok" {
+			row.Trouble = "submissions: " + line(w.Submissions)
+		} else if w.Polls != "ok" {
+			row.Trouble = "polls: " + line(w.Polls)
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+// useBar shows how much of the limit is used.
+func useBar(st inspect.Status) bar {
+	b := bar{Label: fmt.Sprintf("%d of %d", st.Limit.Held, st.Limit.InFlight)}
+	return b.with(st.Limit.InFlight, segment{Class: "busy", Count: st.Limit.Held})
+}
+
+// batchRow is a row of a table of batches.
+type batchRow struct {
+	inspect.BatchCount
+	Bar bar
+}
+
+// batchRowOf returns the row of a batch.
+func batchRowOf(b inspect.BatchCount) batchRow {
+	return batchRow{b, batchBar(b.Ended-b.Failed, b.Failed, b.Running, b.All())}
+}
+
+// batchBar shows how far a batch is.
+func batchBar(succeeded, failed, running, all int) bar {
+	b := bar{Label: fmt.Sprintf("%d succeeded, %d failed, %d running, of %d", succeeded, failed, running, all)}
+	return b.with(all, segment{Class: "good", Count: succeeded}, segment{Class: "bad", Count: failed}, segment{Class: "busy", Count: running})
+}
+
+// statusBar shows how far the tasks of a status are.
+func statusBar(st inspect.Status) bar {
+	return batchBar(st.Succeeded, st.Failed, st.Running+st.Submitting, st.Open()+st.Succeeded+st.Failed)
+}
+
+// isOpenState reports whether a task in a state has not ended.
+func isOpenState(state inspect.State) bool {
+	return state == inspect.Queued || state == inspect.State(task.Waiting) || state == inspect.State(task.Submitting) || state == inspect.State(task.Running)
+}

@@ -1,0 +1,171 @@
+package dashboard_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// fill fills a queue with tasks in all states.
+func fill(s *site) {
+	s.t.Helper()
+	seq := s.request("runs", `"batch":"night"`)
+	s.Take(1)
+	s.request("queued", `"batch":"night"`)
+	s.record(task.Record{TaskID: "runs", State: task.Running, Batch: "night", Host: "shop.example", Owner: "w1", RequestSeq: seq})
+	s.record(task.Record{TaskID: "waits", State: task.Waiting, WaitsFor: task.ForPlan, Owner: "w1"})
+	s.finish(task.Record{TaskID: "good", Batch: "night", Host: "shop.example"}, task.Event{Result: json.RawMessage(`{"heading":"Hello"}`)})
+	s.finish(task.Record{TaskID: "bad", Batch: "night", Host: "slow.example"}, task.Event{Error: task.NewError(task.StepLimit, "stopped after 20 steps")})
+	s.letter("bad", "step_limit", "slow.example", "night", `{"task_id":"bad","prompt":"p","url":"https://slow.example/"}`)
+}
+
+// filledSite returns a dashboard that has read such a queue, with a visitor who has logged in.
+func filledSite(t *testing.T, token task.Secret) *site {
+	t.Helper()
+	s := newSite(t, token)
+	fill(s)
+	if token != "" {
+		s.logIn()
+	}
+	s.eventually("/tasks", "5 tasks")
+	return s
+}
+
+func TestEachPageShowsTheQueue(t *testing.T) {
+	s := newSite(t, "")
+	fill(s)
+	for path, wants := range map[string][]string{
+		"/":                  {"Overview", "step_limit", "slow.example", "No worker answers", `href="/batches/night"`, "1 plan"},
+		"/tasks":             {"5 tasks", `href="/tasks/runs"`, `href="/tasks/queued"`, "step_limit", "for plan"},
+		"/tasks/runs":        {"runs has run since", "Cancel…", "wf-runs", "&#34;prompt&#34;: &#34;p&#34;", "nats pub --jetstream", `href="/batches/night"`},
+		"/tasks/queued":      {"Place in line", "queued"},
+		"/tasks/good":        {"good succeeded", "&#34;heading&#34;: &#34;Hello&#34;", "The request is no longer stored."},
+		"/tasks/bad":         {"bad failed", "step_limit: stopped after 20 steps", "Run again…"},
+		"/batches":           {`href="/batches/night"`, "2 of 4"},
+		"/batches/night":     {"Batch", "night", "step_limit", "slow.example"},
+		"/dead-letters":      {"1 task", "step_limit", "slow.example", "/redrive?code=step_limit&amp;host=slow.example"},
+		"/tasks/good/result": {"\"heading\": \"Hello\""},
+	} {
+		t.Run(path, func(t *testing.T) {
+			here := *s
+			here.t = t
+			here.eventually(path, wants...)
+			if got := here.get(path); got.code != http.StatusOK {
+				t.Errorf("got %d, want %d", got.code, http.StatusOK)
+			}
+		})
+	}
+}
+
+func TestTheFiltersOfAListAreItsAddress(t *testing.T) {
+	s := filledSite(t, "")
+	for query, want := range map[string]string{
+		"state=failed": "bad", "state=running": "runs", "state=queued": "queued", "code=step_limit": "bad",
+		"host=SHOP.example&state=succeeded": "good", "id=wai": "waits", "batch=night&state=queued": "queued",
+	} {
+		got := s.get("/tasks?" + query)
+		if !strings.Contains(got.body, `href="/tasks/`+want+`"`) || !strings.Contains(got.body, ">1 task<") {
+			t.Errorf("%s: got %s\nwant only %s", query, got.body, want)
+		}
+	}
+	for query, want := range map[string]string{
+		"state=asleep": "state must be one of", "code=nope": "code must be one of", "since=yesterday": "since must be a duration above 0, such as 12h (got &#34;yesterday&#34;)",
+		"after=x": "after must be a time and a task id",
+	} {
+		if got := s.get("/tasks?" + query); got.code != http.StatusBadRequest || !strings.Contains(got.body, want) {
+			t.Errorf("%s: got %d, %s\nwant %d and %q", query, got.code, got.body, http.StatusBadRequest, want)
+		}
+	}
+}
+
+func TestAListHasPages(t *testing.T) {
+	s := newSite(t, "")
+	now := time.Now().UTC()
+	for i := range 120 {
+		s.record(task.Record{TaskID: fmt.Sprintf("t%03d", i), State: task.Succeeded, UpdatedAt: now.Add(-time.Duration(i) * time.Second)})
+	}
+	s.eventually("/tasks", "120 tasks")
+	path, seen := "/tasks", 0
+	for range 3 {
+		body := s.get(path).body
+		seen += strings.Count(body, `<tr id="row-`)
+		_, after, _ := strings.Cut(body, `id="older" href="`)
+		path, _, _ = strings.Cut(after, `"`)
+		path = strings.ReplaceAll(path, "&amp;", "&")
+	}
+	if seen != 120 || path != "" {
+		t.Errorf("got %d tasks on three pages and %q after them, want 120 and nothing", seen, path)
+	}
+}
+
+func TestWhatIsNotThereIsSaid(t *testing.T) {
+	s := newSite(t, "")
+	for path, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"/tasks/nobody":                      {http.StatusNotFound, "There is no trace of nobody"},
+		"/tasks/a%2Fb":                       {http.StatusBadRequest, "task_id must be 1 to 128"},
+		"/batches/a%2Fb":                     {http.StatusBadRequest, "batch must be 1 to 64"},
+		"/nowhere":                           {http.StatusNotFound, "There is no page at this address."},
+		"/login":                             {http.StatusNotFound, "Nobody needs to log in"},
+		"/static/nothing":                    {http.StatusNotFound, ""},
+		"/cancel":                            {http.StatusBadRequest, "Name either a task or a batch."},
+		"/cancel?task=a&batch=b":             {http.StatusBadRequest, "Name either a task or a batch."},
+		"/redrive":                           {http.StatusBadRequest, "Say which tasks"},
+		"/redrive?batch=b&set=max_steps%3D0": {http.StatusBadRequest, "max_steps must be"},
+		"/redrive?since=-1h":                 {http.StatusBadRequest, "since must be a duration above 0"},
+	} {
+		if got := s.get(path); got.code != want.code || !strings.Contains(got.body, want.text) {
+			t.Errorf("%s: got %d, %s\nwant %d and %q", path, got.code, got.body, want.code, want.text)
+		}
+	}
+}
+
+func TestAQueueWithoutStreamsSaysWhatToDo(t *testing.T) {
+	s := newSite(t, "")
+	for _, name := range []string{"TASKS", "KV_task_tracker"} {
+		if err := s.JS.DeleteStream(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.eventually("/", "start a worker first")
+}
+
+func TestEveryPageHasTheHeadersThatGuardIt(t *testing.T) {
+	s := newSite(t, "")
+	for _, path := range []string{"/", "/tasks", "/nowhere", "/static/style.css", "/tasks/nobody"} {
+		h := s.get(path).header
+		for name, want := range map[string]string{
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+			"X-Content-Type-Options":  "nosniff", "Referrer-Policy": "no-referrer",
+		} {
+			if got := h.Get(name); got != want {
+				t.Errorf("%s: %s: got %q, want %q", path, name, got, want)
+			}
+		}
+	}
+	if got := s.get("/livez"); got.code != http.StatusOK || got.body != "ok\n" {
+		t.Errorf("/livez: got %d %q, want 200 and ok", got.code, got.body)
+	}
+}
+
+func TestNoPageNeedsAStyleOrAScriptOfItsOwn(t *testing.T) {
+	s := filledSite(t, "")
+	for _, path := range []string{"/", "/tasks", "/tasks/runs", "/tasks/bad", "/batches", "/batches/night", "/dead-letters", "/pause", "/cancel?batch=night", "/redrive?batch=night"} {
+		body := s.get(path).body
+		for _, unwanted := range []string{" style=", "<style", "onclick", "javascript:", "hx-on", "<script>"} {
+			if strings.Contains(body, unwanted) {
+				t.Errorf("%s: got %q, which the policy refuses", path, unwanted)
+			}
+		}
+		if !strings.Contains(body, `"includeIndicatorStyles":false`) || !strings.Contains(body, `"allowEval":false`) {
+			t.Errorf("%s: got a page whose htmx adds styles or evaluates texts", path)
+		}
+	}
+}
