@@ -75,9 +75,14 @@ func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer c.nc.Close()
+	page, stopDashboard, err := startDashboard(ctx, c, d.logger(t.err, cfg))
+	if err != nil {
+		return err
+	}
+	defer stopDashboard()
 
 	tasks := demoTasks(api)
-	introduce(t, d, cfg, api, tasks)
+	introduce(t, d, cfg, api, page, tasks)
 	s, err := c.newShow(ctx, t, tasks, func(ctx context.Context) string { return whyWaiting(ctx, cfg) })
 	if err != nil {
 		return d.result(ctx, err)
@@ -140,7 +145,7 @@ func (d *demoCmd) logger(w io.Writer, cfg app.Config) zerolog.Logger {
 
 // introduce prints which parts run where, and the three tasks. With the real API it says that the tasks use
 // credits, before the first one is submitted.
-func introduce(t *terminal, d *demoCmd, cfg app.Config, api demoAPI, tasks []demoTask) {
+func introduce(t *terminal, d *demoCmd, cfg app.Config, api demoAPI, page string, tasks []demoTask) {
 	kept := "the queue; its streams are in a temporary folder"
 	if d.Data != "" {
 		kept = "the queue; its streams are in " + d.Data
@@ -154,6 +159,7 @@ func introduce(t *terminal, d *demoCmd, cfg app.Config, api demoAPI, tasks []dem
 		{"NATS", cfg.NATS.URL, kept},
 		{"API", cfg.Anchor.BaseURL, about},
 		{"worker", "http://" + cfg.Admin.Addr, "the same as in production, with /readyz and /metrics"},
+		{"page", page, "the dashboard: open it in a browser (capstan dashboard)"},
 	} {
 		t.printf("  %-6s  %-28s  %s\n", part[0], part[1], faint(part[2]))
 	}

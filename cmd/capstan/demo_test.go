@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -132,6 +133,19 @@ func interrupt(t *testing.T, run *tool, status int) {
 // sameJSON compares two texts without their white space.
 func sameJSON(a, b string) bool {
 	return strings.Join(strings.Fields(a), "") == strings.Join(strings.Fields(b), "")
+}
+
+func TestDemoHasADashboard(t *testing.T) {
+	t.Parallel()
+	demo := newTool(t, demoEnv(), "demo", "--port=0")
+	demo.begin(t)
+	demo.out.await(t, "Ctrl-C ends the demo")
+	url := address.FindString(regexp.MustCompile(`page +http://\S+`).FindString(demo.out.String()))
+	if status, body := page(t, url+"/tasks"); status != http.StatusOK || !strings.Contains(body, "3 tasks") {
+		t.Errorf("got %d, %s, want the three tasks", status, body)
+	}
+	stop(t, demo)
+	assertEmpty(t, demo.folder())
 }
 
 func TestDemoStopsAtOnceWhileTasksRun(t *testing.T) {

@@ -39,6 +39,8 @@ type cli struct {
 	Stub    stubCmd    `cmd:"" help:"${stub}"`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schemas of requests, events and other values."`
 
+	Dashboard dashboardCmd `cmd:"" help:"Serve a web page that shows the queue and steers it."`
+
 	Help       helpCmd       `cmd:"" help:"Show this help, or that of a command."`
 	Completion completionCmd `cmd:"" help:"Print the script that completes commands and flags in a shell."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

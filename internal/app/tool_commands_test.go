@@ -14,6 +14,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/operator/batch"
+	"github.com/capstan-worker/capstan/internal/operator/board"
 	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/operator/redrive"
 	"github.com/capstan-worker/capstan/internal/operator/steer"
@@ -39,13 +40,14 @@ func (g *guarded) commands() map[string]toolCommand {
 			_, _, err := inspect.List(ctx, q, inspect.Listing{})
 			return err
 		},
-		"capstan get":     finds,
-		"capstan why":     explains,
-		"capstan status":  seesStatus,
-		"capstan cancel":  g.cancels,
-		"capstan pause":   g.pauses,
-		"capstan resume":  g.resumes,
-		"capstan redrive": redrives,
+		"capstan get":       finds,
+		"capstan why":       explains,
+		"capstan status":    seesStatus,
+		"capstan cancel":    g.cancels,
+		"capstan pause":     g.pauses,
+		"capstan resume":    g.resumes,
+		"capstan redrive":   redrives,
+		"capstan dashboard": g.shows,
 	}
 }
 
@@ -210,6 +212,29 @@ func (g *guarded) resumes(ctx context.Context, q operator.Queue) error {
 		err = errors.New("got no pause, want the one that was ended")
 	}
 	return err
+}
+
+// shows reads what the pages show, and acts as their visitors do.
+func (g *guarded) shows(ctx context.Context, q operator.Queue) error {
+	b := board.New(q)
+	if err := b.Refresh(ctx); err != nil {
+		return err
+	}
+	s, letters := b.Snapshot().Status(""), len(b.LetterGroups(""))
+	if len(s.Notes) > 0 || len(s.Workers) != 1 || s.Running == 0 || letters == 0 {
+		return fmt.Errorf("got the notes %q, %d workers, %d running and %d kinds of letters, want no notes and some of each", s.Notes, len(s.Workers), s.Running, letters)
+	}
+	_, found, err := b.Why(ctx, "runs", nil)
+	if err != nil {
+		return err
+	}
+	if _, err := b.Request(ctx, found); err != nil {
+		return err
+	}
+	_, _, err = b.Why(ctx, "nobody", nil)
+	_, cancelErr := steer.Cancel(ctx, q, []string{"absent"}, task.Cancellation{By: "ada"})
+	_, planErr := redrive.NewPlan(ctx, q, redrive.Filter{Tasks: []string{"failed"}}, nil)
+	return errors.Join(err, cancelErr, planErr, g.pauses(ctx, q))
 }
 
 func redrives(ctx context.Context, q operator.Queue) error {
