@@ -25,6 +25,7 @@ RUN CGO_ENABLED=0 go build -tags nodemo -trimpath -buildvcs=false -ldflags "-s -
       --ignore github.com/capstan-worker/capstan --save_path /image/licenses && \
     install -D -m 644 LICENSE /image/licenses/github.com/capstan-worker/capstan/LICENSE && \
     install -D -m 644 "$(go env GOROOT)/LICENSE" /image/licenses/go.dev/LICENSE && \
+    install -D -m 644 internal/dashboard/static/htmx.LICENSE.txt /image/licenses/htmx.org/LICENSE && \
     install -D -m 644 /usr/share/doc/ca-certificates/copyright /image/licenses/ca-certificates/copyright && \
     chmod -R u=rwX,go=rX /image/licenses && \
     install -D -m 644 -t /image/etc/ssl/certs/ /etc/ssl/certs/ca-certificates.crt && \

@@ -49,6 +49,7 @@ GOFLAGS=-tags=nodemo go tool -modfile=tools/go.mod go-licenses save ./cmd/capsta
   --ignore github.com/capstan-worker/capstan --save_path "$stage/image/licenses"
 install -D -m 644 LICENSE "$stage/image/licenses/github.com/capstan-worker/capstan/LICENSE"
 install -D -m 644 "$(go env GOROOT)/LICENSE" "$stage/image/licenses/go.dev/LICENSE"
+install -D -m 644 internal/dashboard/static/htmx.LICENSE.txt "$stage/image/licenses/htmx.org/LICENSE"
 install -D -m 644 /usr/share/doc/ca-certificates/copyright "$stage/image/licenses/ca-certificates/copyright"
 chmod -R u=rwX,go=rX "$stage/image/licenses"
 install -D -m 644 -t "$stage/image/etc/ssl/certs/" /etc/ssl/certs/ca-certificates.crt

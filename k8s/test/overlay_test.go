@@ -29,7 +29,8 @@ const image = "images: [{name: capstan, newName: registry.example/capstan, diges
 
 // overlay is what `kubectl apply -k` sends.
 type overlay struct {
-	objects []any // each a pointer to a type of its API
+	objects   []any // each a pointer to a type of its API
+	dashboard []any // those of the component dashboard, which is beside the worker
 
 	// What the overlay says about the worker.
 	deployment *appsv1.Deployment
@@ -104,6 +105,10 @@ func newOverlay(resources []*resource.Resource) (overlay, error) {
 		decoded, err := decode(r)
 		if err != nil {
 			return o, fmt.Errorf("%s %s: %w", r.GetKind(), r.GetName(), err)
+		}
+		if r.GetLabels()["app.kubernetes.io/component"] == "dashboard" {
+			o.dashboard = append(o.dashboard, decoded)
+			continue
 		}
 		o.objects = append(o.objects, decoded)
 	}

@@ -38,10 +38,10 @@ func TestEveryOverlayKeepsItsPromises(t *testing.T) {
 	}
 }
 
-// workloads returns the pods of the Deployment and of the dev overlay's StatefulSet.
+// workloads returns the pods of the Deployments and of the dev overlay's StatefulSet.
 func workloads(o overlay) map[string]corev1.PodTemplateSpec {
 	found := map[string]corev1.PodTemplateSpec{}
-	for _, d := range all[appsv1.Deployment](o) {
+	for _, d := range append(all[appsv1.Deployment](o), all[appsv1.Deployment](overlay{objects: o.dashboard})...) {
 		found[d.Name] = d.Spec.Template
 	}
 	for _, s := range all[appsv1.StatefulSet](o) {
