@@ -175,6 +175,9 @@ func ParseRecord(value []byte) (Record, error) {
 		return Record{}, errors.New("parse record: running without a workflow_id")
 	}
 	r.Unknown = string(all.Unknown)
+	if len(r.Runs) == 0 {
+		r.Runs = nil // as it is written: without the member
+	}
 	return r, nil
 }
 

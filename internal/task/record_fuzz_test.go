@@ -22,6 +22,7 @@ func FuzzParseRecord(f *testing.F) {
 		f.Add(rec.JSON())
 	}
 	f.Add([]byte(`{"task_id":"a","state":"running"}`))
+	f.Add([]byte(`{"task_id":"a","state":"waiting","runs":[]}`))
 	f.Add([]byte(`{"task_id":"a","state":"waiting","requested_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z","batch":"b","runs":[{"x":1}],"STATE":"running"}`))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		rec, err := task.ParseRecord(value)
