@@ -84,20 +84,26 @@ func (d *demoCmd) Run(ctx context.Context, t *terminal) error {
 	tasks := demoTasks(api)
 	introduce(t, d, cfg, api, page, tasks)
 	s, err := c.newShow(ctx, t, tasks, func(ctx context.Context) string { return whyWaiting(ctx, cfg) })
-	if err != nil {
-		return d.result(ctx, err)
+	if err == nil {
+		err = d.run(ctx, t, s, func() { invite(t, cfg, api, tasks[0].id, setNATS) })
 	}
-	err = s.untilTasksEnd(ctx)
+	return d.result(ctx, err)
+}
+
+// run shows the tasks until they end, and without --exit calls invite and goes on until ctx ends. It returns errTaskFailed
+// if it has printed what went wrong.
+func (d *demoCmd) run(ctx context.Context, t *terminal, s *show, invite func()) error {
+	err := s.untilTasksEnd(ctx)
 	if d.Exit || ctx.Err() != nil {
-		return d.result(ctx, err)
+		return err
 	}
 	if err != nil {
 		t.complain(err)
 		err = errTaskFailed
 	}
-	invite(t, cfg, api, tasks[0].id, setNATS)
+	invite()
 	s.untilStopped(ctx)
-	return d.result(ctx, err)
+	return err
 }
 
 // result returns the error of the worker if it failed, and else err. ctx is that of the worker. An
