@@ -48,6 +48,10 @@ type SessionRules struct {
 	// EndedDelete is the status of the answer to DELETE for a session that has ended; 0: 200.
 	EndedDelete int
 
+	// UnknownWorkflow is the status of the answer to a status call for a workflow that is not known; 0: 404. With 200 the
+	// workflow is RUNNING.
+	UnknownWorkflow int
+
 	// Foreign reports whether a session belongs to another account. Each call about such a session is answered with 403.
 	// Nil: none does.
 	Foreign func(sessionID string) bool

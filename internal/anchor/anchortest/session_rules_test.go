@@ -219,3 +219,15 @@ func TestTheRulesSayWhichSessionsAreUnknownOrForeign(t *testing.T) {
 		}
 	})
 }
+
+func TestTheRulesSayWhatAnUnknownWorkflowGets(t *testing.T) {
+	for rule, want := range map[int]int{0: 404, 400: 400, 500: 500, 200: 200} {
+		s := withRules(t, anchortest.SessionRules{UnknownWorkflow: rule})
+		if got, _ := ask(t, s, "GET", webTask+"/nobody/status", ""); got != want {
+			t.Errorf("got %d, want %d", got, want)
+		}
+	}
+	if got := workflowState(t, withRules(t, anchortest.SessionRules{UnknownWorkflow: 200}), "nobody"); got != "RUNNING" {
+		t.Errorf("got %s, want RUNNING", got)
+	}
+}

@@ -20,7 +20,7 @@ func (s *Server) poll(r *http.Request) (documented, fault Fault) {
 	wf := s.ledger.workflows[r.PathValue("workflow")]
 	if wf == nil {
 		callOf(r).note("no workflow with this id was started here")
-		return refusal(http.StatusNotFound, "Workflow not found"), s.faultFor(nil, 0, 0, pollCall)
+		return s.unknownWorkflow(), s.faultFor(nil, 0, 0, pollCall)
 	}
 	callOf(r).Task, callOf(r).Workflow = wf.log.prompt, wf.id
 	fault = s.faultFor(wf.plan.Poll, wf.polls, time.Since(wf.began), pollCall)
@@ -36,6 +36,14 @@ func (s *Server) poll(r *http.Request) (documented, fault Fault) {
 		wf.log.Answered = time.Now()
 	}
 	return wf.documented(), fault
+}
+
+// unknownWorkflow is the answer to a poll of a workflow that was not started here.
+func (s *Server) unknownWorkflow() Fault {
+	if s.rules.UnknownWorkflow == http.StatusOK {
+		return success(data{Status: "RUNNING"})
+	}
+	return refusal(statusOr(s.rules.UnknownWorkflow, http.StatusNotFound), "Workflow not found")
 }
 
 // foreseen says in plain words how the workflow ended, or when it is likely to.
