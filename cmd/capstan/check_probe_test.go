@@ -30,8 +30,8 @@ func answers(status int, body string) http.HandlerFunc {
 	}
 }
 
-// probe runs capstan check with the arguments and returns its status and what it printed to both outputs.
-func probe(t *testing.T, env []string, args ...string) (status int, printed string) {
+// healthOf runs capstan check with the arguments and returns its status and what it printed to both outputs.
+func healthOf(t *testing.T, env []string, args ...string) (status int, printed string) {
 	t.Helper()
 	run := newTool(t, env, append([]string{"check"}, args...)...)
 	status = run.status(t)
@@ -58,7 +58,7 @@ func TestAHealthCheckSaysWhatTheWorkerSays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			status, printed := probe(t, nil, c.flag, "--at="+admin(t, c.answer))
+			status, printed := healthOf(t, nil, c.flag, "--at="+admin(t, c.answer))
 			if status != c.status || !strings.Contains(printed, c.printed) || c.complete && printed != c.printed {
 				t.Errorf("got status %d, %q, want %d and %q", status, printed, c.status, c.printed)
 			}
@@ -79,7 +79,7 @@ func TestAHealthCheckOfAHungWorkerEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			status, printed := probe(t, nil, "--ready", "--timeout=200ms", "--at="+admin(t, hang))
+			status, printed := healthOf(t, nil, "--ready", "--timeout=200ms", "--at="+admin(t, hang))
 			if status != exitFailed || !strings.Contains(printed, "no answer in time") {
 				t.Errorf("got status %d, %q, want %d and that there was no answer", status, printed, exitFailed)
 			}
@@ -98,7 +98,7 @@ func TestAHealthCheckOfNoWorkerSaysWhereItLooked(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	status, printed := probe(t, []string{"ADMIN_ADDR=" + addr}, "--ready")
+	status, printed := healthOf(t, []string{"ADMIN_ADDR=" + addr}, "--ready")
 	for _, want := range []string{"ask " + addr + " for /readyz", "connection refused", "set ADMIN_ADDR or --at"} {
 		if status != exitFailed || !strings.Contains(printed, want) {
 			t.Errorf("got status %d, %q, want %d and %q", status, printed, exitFailed, want)
@@ -115,7 +115,7 @@ func TestAHealthCheckAsksAtTheWorkersOwnSetting(t *testing.T) {
 	}
 	for _, addr := range []string{":" + port, "0.0.0.0:" + port, "127.0.0.1:" + port, "localhost:" + port} {
 		env := []string{"ADMIN_ADDR=" + addr, "MAX_IN_FLIGHT=many", "HTTP_PROXY=http://127.0.0.1:1", "NATS_CONTEXT=production"}
-		if status, printed := probe(t, env, "--ready"); status != exitOK || printed != "work: accepting tasks\n" {
+		if status, printed := healthOf(t, env, "--ready"); status != exitOK || printed != "work: accepting tasks\n" {
 			t.Errorf("%s: got status %d, %q, want %d and the answer only", addr, status, printed, exitOK)
 		}
 	}
@@ -134,11 +134,11 @@ func TestMistakesInTheFlagsOfAHealthCheckAreUsageErrors(t *testing.T) {
 		"--ready --timeout=-1s":       "--timeout must be a duration above 0",
 		"--ready --at=http://x:1/rea": "--at must be host:port",
 	} {
-		if status, printed := probe(t, nil, strings.Fields(args)...); status != exitUsage || !strings.Contains(printed, want) {
+		if status, printed := healthOf(t, nil, strings.Fields(args)...); status != exitUsage || !strings.Contains(printed, want) {
 			t.Errorf("%s: got status %d, %q, want %d and %q", args, status, printed, exitUsage, want)
 		}
 	}
-	if status, printed := probe(t, []string{"ADMIN_ADDR=127.0.0.1:0"}, "--ready"); status != exitUsage || !strings.Contains(printed, "ADMIN_ADDR has port 0") {
+	if status, printed := healthOf(t, []string{"ADMIN_ADDR=127.0.0.1:0"}, "--ready"); status != exitUsage || !strings.Contains(printed, "ADMIN_ADDR has port 0") {
 		t.Errorf("got status %d, %q, want %d and the setting", status, printed, exitUsage)
 	}
 }
@@ -156,9 +156,9 @@ func TestAWorkerThatWaitsForNATSIsAliveAndNotReady(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatalf("--live: got status %d, %q, want %d", status, printed, exitOK)
 		}
-		status, printed = probe(t, nil, "--live", addr)
+		status, printed = healthOf(t, nil, "--live", addr)
 	}
-	if status, printed := probe(t, nil, "--ready", addr); status != exitFailed || !strings.Contains(printed, "the worker is not ready") {
+	if status, printed := healthOf(t, nil, "--ready", addr); status != exitFailed || !strings.Contains(printed, "the worker is not ready") {
 		t.Errorf("--ready: got status %d, %q, want %d", status, printed, exitFailed)
 	}
 }

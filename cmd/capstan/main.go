@@ -36,6 +36,7 @@ type cli struct {
 	Redrive redriveCmd `cmd:"" help:"Run failed tasks again."`
 	Check   checkCmd   `cmd:"" help:"Check that a worker can run with these settings."`
 	Worker  workerCmd  `cmd:"" passthrough:"" help:"Run a worker, as the program worker does."`
+	Probe   probeCmd   `cmd:"" help:"Find out whether tasks can run in browser sessions of their own."`
 	Stub    stubCmd    `cmd:"" help:"${stub}"`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schemas of requests, events and other values."`
 

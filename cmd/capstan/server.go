@@ -53,7 +53,7 @@ func (f serverFlags) apply(command *kong.Context) error {
 			return usageError{fmt.Errorf("%s cannot use --context: a worker reads NATS_URL and the other variables NATS_*", command.Selected().Name)}
 		}
 		return nil
-	case "demo", "stub", "help", "version", "completion", "schema": // these use no server of the user's
+	case "demo", "probe", "stub", "help", "version", "completion", "schema": // these use no server of the user's
 		return setVariable(contextVariable, "")
 	}
 	if f.Context != nil {

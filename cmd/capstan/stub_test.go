@@ -86,7 +86,7 @@ func TestTheStubSaysThatItIsNotAnchor(t *testing.T) {
 func TestTheStubAnswersAHealthCheck(t *testing.T) {
 	t.Parallel()
 	s := startStub(t)
-	if status, printed := probe(t, nil, "--live", "--at="+strings.TrimPrefix(s.url, "http://")); status != exitOK || printed != "ok\n" {
+	if status, printed := healthOf(t, nil, "--live", "--at="+strings.TrimPrefix(s.url, "http://")); status != exitOK || printed != "ok\n" {
 		t.Errorf("got status %d, %q, want %d and ok", status, printed, exitOK)
 	}
 	if status, _, _ := s.call(t, http.MethodPost, "/livez", ""); status != http.StatusNotFound {
