@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"strings"
 
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/check"
+	"github.com/capstan-worker/capstan/internal/settings"
 )
 
 // isProbe reports whether the command only asks a worker that runs.
@@ -47,10 +46,9 @@ func (c *checkCmd) probed() (string, error) {
 
 // checkProbed refuses an address that nobody can be asked at. A worker may listen on port 0, which is any free one.
 func checkProbed(name, addr string) error {
-	_, text, err := net.SplitHostPort(addr)
-	port, notNumber := strconv.ParseUint(text, 10, 16)
+	port, ok := settings.Port(addr)
 	switch {
-	case err != nil || notNumber != nil:
+	case !ok:
 		return usageError{fmt.Errorf("%s must be host:port or :port, such as 127.0.0.1:8080 (got %.100q)", name, addr)}
 	case port == 0:
 		return usageError{fmt.Errorf("%s has port 0, which is any free port (got %.100q): give the one in the worker's log with --at", name, addr)}

@@ -75,8 +75,8 @@ func (s *stubCmd) Run(ctx context.Context, t *terminal) error {
 	return err
 }
 
-// serveStub serves the stand-in on the listener until ctx ends, and /livez as a worker does. It returns nil then, because Ctrl-C is the way to end it.
-// endCalls must end the calls in progress.
+// serveStub serves the stand-in on the listener until ctx ends, and /livez as a worker does. It returns nil then, because
+// Ctrl-C is the way to end it. endCalls must end the calls in progress.
 func serveStub(ctx context.Context, listener net.Listener, standIn http.Handler, endCalls func()) error {
 	server := &http.Server{Handler: markStub(withLivez(standIn)), ReadHeaderTimeout: 10 * time.Second}
 	stopped := make(chan struct{})

@@ -3,8 +3,6 @@ package admin
 import (
 	"fmt"
 	"io"
-	"net"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -20,19 +18,9 @@ type Config struct {
 // Validate returns a line for each mistake. It never shows the token.
 func (c Config) Validate() []string {
 	var mistakes settings.Mistakes
-	mistakes.Require("ADMIN_ADDR", c.Addr, isAddress(c.Addr), `host:port or :port, such as "127.0.0.1:8080"`)
+	mistakes.Require("ADMIN_ADDR", c.Addr, settings.IsAddress(c.Addr), `host:port or :port, such as "127.0.0.1:8080"`)
 	mistakes.Require("ADMIN_TOKEN", c.Token, canBeBearer(c.Token), "printable ASCII without spaces or line breaks")
 	return mistakes
-}
-
-// isAddress reports whether s is host:port with a numeric port. The host may be empty: all addresses.
-func isAddress(s string) bool {
-	_, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return false
-	}
-	_, err = strconv.ParseUint(port, 10, 16)
-	return err == nil
 }
 
 // canBeBearer reports whether a token can be sent in the header Authorization. An empty one can: it is not used.

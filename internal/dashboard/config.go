@@ -24,24 +24,14 @@ const shortestToken = 16
 // Validate returns a line for each mistake. It never shows the token.
 func (c Config) Validate() []string {
 	var mistakes settings.Mistakes
-	mistakes.Require("DASHBOARD_ADDR", c.Addr, isAddress(c.Addr), `host:port or :port, such as "127.0.0.1:8090"`)
+	mistakes.Require("DASHBOARD_ADDR", c.Addr, settings.IsAddress(c.Addr), `host:port or :port, such as "127.0.0.1:8090"`)
 	mistakes.Require("DASHBOARD_TOKEN", c.Token, c.Token == "" || isToken(string(c.Token)),
 		"at least "+strconv.Itoa(shortestToken)+" characters of printable ASCII without spaces")
-	if isAddress(c.Addr) && !isLoopback(c.Addr) {
+	if settings.IsAddress(c.Addr) && !isLoopback(c.Addr) {
 		mistakes.Require("DASHBOARD_TOKEN", c.Token, c.Token != "",
 			"set, because DASHBOARD_ADDR "+strconv.Quote(c.Addr)+" can be reached from other machines; or use a loopback address such as \"127.0.0.1:8090\"")
 	}
 	return mistakes
-}
-
-// isAddress reports whether s is host:port with a numeric port. The host may be empty: all addresses.
-func isAddress(s string) bool {
-	_, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return false
-	}
-	_, err = strconv.ParseUint(port, 10, 16)
-	return err == nil
 }
 
 // isLoopback reports whether only this machine can reach an address, or send a request with it as its Host.
