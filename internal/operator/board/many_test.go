@@ -7,6 +7,7 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/operator/board"
 	"github.com/capstan-worker/capstan/internal/operator/inspect"
+	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 )
 
 // heap returns the bytes that are in use.
@@ -20,7 +21,7 @@ func heap() int64 {
 
 // docs/dashboard.md has what was measured with 200,000 records, of which each may take 500 bytes with all that is around it.
 func TestABoardOfManyTasksIsSmallAndFast(t *testing.T) {
-	if raceDetector {
+	if operatortest.RaceDetector {
 		t.Skip("the race detector changes memory and time")
 	}
 	const (
