@@ -33,6 +33,10 @@ type Event struct {
 	Runs           []Run           `json:"runs,omitempty" desc:"if the task was retried, each run in its order"`
 	Polls          int             `json:"polls" desc:"status calls of the worker that finished the task"`
 	UnnoticedMS    int64           `json:"unnoticed_ms,omitzero" desc:"upper bound on the delay between the workflow ending and Capstan noticing, in milliseconds"`
+	SessionID      string          `json:"session_id,omitempty" desc:"with SESSIONS=on: the browser session that Capstan created; of the last run, if there were several"`
+	SessionEnded   *bool           `json:"session_ended,omitzero" desc:"whether Anchor confirmed the end of that session"`
+	Steps          *int            `json:"steps,omitzero" desc:"steps of the agent in all sessions of the task, as of their end; left out if Anchor did not say"`
+	Credits        *float64        `json:"credits,omitzero" desc:"credits that these sessions used, likewise"`
 	Worker         string          `json:"worker" desc:"the worker that published the event"`
 
 	// Digest is that of the request's content; see Request.Digest. A header of the event's message has it, and not the event

@@ -50,7 +50,7 @@ type Record struct {
 	RequestSeq  uint64    `json:"request_seq" desc:"the request's sequence in its stream"`
 	Digest      string    `json:"digest" desc:"hash of the request's content"` // see Request.Digest
 	WorkflowID  string    `json:"workflow_id,omitempty" desc:"Anchor's workflow, from running on"`
-	SessionID   string    `json:"session_id,omitempty" desc:"the browser session that the request names"`
+	SessionID   string    `json:"session_id,omitempty" desc:"the browser session: the one that the request names, or with SESSIONS=on the one that Capstan created"`
 	Attempts    int       `json:"attempts,omitzero" desc:"submissions (POSTs) begun"`
 	PostUntil   time.Time `json:"post_until,omitzero" desc:"while submitting: the latest time at which the POST is over"`
 	Polls       int       `json:"polls,omitzero" desc:"status calls as of the last write"`
@@ -65,6 +65,13 @@ type Record struct {
 	Host  string `json:"host,omitempty" desc:"the host of the request's url"`
 	Run   int    `json:"run,omitzero" desc:"which retry the task is in; left out in the first run"`
 	Runs  []Run  `json:"runs,omitempty" desc:"the runs before"`
+
+	SessionEnded *bool    `json:"session_ended,omitzero" desc:"of a session that Capstan created: whether Anchor confirmed its end; left out until it was to end"`
+	Steps        *int     `json:"steps,omitzero" desc:"steps of the agent in the sessions that have ended: of the present run, and of the whole task once that has ended; left out if Anchor did not say"`
+	Credits      *float64 `json:"credits,omitzero" desc:"credits that these sessions used; left out if Anchor did not say"`
+	Ending       Code     `json:"ending,omitempty" desc:"while running: why Capstan ends the run's session, timeout or canceled. Whatever the workflow reports from then on is because of that"`
+	Fenced       bool     `json:"fenced,omitzero" desc:"a submission of the present run had an unknown outcome, and its session shows that the agent took no step: it was submitted once more"`
+	LiveView     string   `json:"live_view,omitempty" desc:"with SESSION_LIVE_VIEW=on, a link that shows the browser while the task runs. It is a secret"`
 
 	WaitsFor   WaitReason `json:"waits_for,omitempty" desc:"while waiting, what for: paused (by an operator or because of Anchor), rate (Anchor accepts no more submissions now), plan (all browsers of the plan are in use), slots (other submissions come first) or retry. A wait of less than a few seconds is not recorded"`
 	WaitsUntil time.Time  `json:"waits_until,omitzero" desc:"while waiting, until when, if that is known"`
@@ -93,6 +100,7 @@ func (r Record) BelongsTo(d Delivery) bool {
 func (r Record) Finished(ev Event, seq uint64) Record {
 	r.State, r.FinishedAt, r.ResultSeq, r.Polls, r.ErrorCode, r.PostUntil = ev.Status, ev.FinishedAt, seq, ev.Polls, "", time.Time{}
 	r.WaitsFor, r.WaitsUntil = "", time.Time{}
+	r.SessionEnded, r.Steps, r.Credits, r.Ending, r.Fenced, r.LiveView = ev.SessionEnded, ev.Steps, ev.Credits, "", false, ""
 	if ev.Error != nil {
 		r.ErrorCode = ev.Error.Code
 	}

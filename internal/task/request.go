@@ -2,6 +2,7 @@ package task
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -13,8 +14,8 @@ import (
 
 // Defaults are what a request gets for the fields that it leaves out.
 type Defaults struct {
-	Timeout  time.Duration // of the field timeout
-	Resubmit bool          // of on_unknown_submission: whether it is "resubmit"
+	Timeout   time.Duration // of the field timeout
+	OnUnknown OnUnknown     // of on_unknown_submission; "" is Fail
 
 	// Schemas checks output_schema, and results against it. If it is nil, both are checked without bounds of memory and of
 	// time.
@@ -50,7 +51,10 @@ type Request struct {
 	SecretRefs   []SecretRef   // secrets that are read from files; see WithSecrets and AddSecrets
 	Timeout      time.Duration // maximum run time of each run, from submission
 	ExpiresAt    time.Time     // do not submit the first run after this time; zero for never
-	Resubmit     bool          // whether it may be submitted once more after an unknown outcome
+	OnUnknown    OnUnknown     // what happens after a submission whose outcome is unknown
+
+	// Session and Browser are what the browser session is created with, if Capstan creates it; nil for nothing.
+	Session, Browser json.RawMessage
 
 	MaxRetries int               // how often a failed run is run again; see Retries
 	RetryOn    []Code            // after which failures; nil for the default ones
@@ -64,7 +68,7 @@ type Request struct {
 // KeptSize returns how many bytes of a submitted request are needed until its event is stored. The body is among them
 // unless it was set to nil.
 func (r *Request) KeptSize() int {
-	size := len(r.Body) + len(r.OutputSchema) + len(r.Metadata) + r.Secrets.Size()
+	size := len(r.Body) + len(r.OutputSchema) + len(r.Metadata) + len(r.Session) + len(r.Browser) + r.Secrets.Size()
 	for _, with := range r.RetryWith {
 		size += len(with)
 	}
@@ -94,7 +98,7 @@ func parse(d Delivery, defaults Defaults) (*Request, error) {
 	all, known := members(data), fields()
 	r := &Request{
 		Delivery: d.withoutContent(), TaskID: taskID(d, all),
-		Timeout: defaults.Timeout, Resubmit: defaults.Resubmit, schemas: defaults.Schemas,
+		Timeout: defaults.Timeout, OnUnknown: cmp.Or(defaults.OnUnknown, Fail), schemas: defaults.Schemas,
 	}
 	for _, m := range all {
 		if err := r.read(known, m); err != nil {
@@ -123,6 +127,9 @@ func (r *Request) checkTogether(d Delivery, known []field, all []member) error {
 		return &violation{field: "prompt", rule: "is required"}
 	case valueOf(all, "url") == nil && valueOf(all, "sessionId") == nil:
 		return &violation{rule: "set url or sessionId"}
+	}
+	if err := r.checkSession(); err != nil {
+		return err
 	}
 	if err := checkSecretNames(all); err != nil {
 		return err

@@ -15,8 +15,8 @@ import (
 func TestRequestCarriesItsFields(t *testing.T) {
 	r := parse(t, with(`"sessionId":"s-1","task_id":"ord-1","timeout":"90s","expires_at":"2030-01-02T03:04:05Z",
 		"on_unknown_submission":"resubmit","metadata":{"order": 1.0},"output_schema":{"type": "object"}`))
-	if r.SessionID != "s-1" || r.TaskID != "ord-1" || r.Timeout != 90*time.Second || !r.Resubmit {
-		t.Errorf("got %q, %q, %v, %v", r.SessionID, r.TaskID, r.Timeout, r.Resubmit)
+	if r.SessionID != "s-1" || r.TaskID != "ord-1" || r.Timeout != 90*time.Second || r.OnUnknown != task.Resubmit {
+		t.Errorf("got %q, %q, %v, %v", r.SessionID, r.TaskID, r.Timeout, r.OnUnknown)
 	}
 	if want := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC); !r.ExpiresAt.Equal(want) {
 		t.Errorf("expires at: got %v, want %v", r.ExpiresAt, want)
@@ -30,15 +30,15 @@ func TestRequestCarriesItsFields(t *testing.T) {
 }
 
 func TestDefaultsFillFieldsThatAreLeftOut(t *testing.T) {
-	for _, d := range []task.Defaults{{Timeout: time.Minute}, {Timeout: time.Hour, Resubmit: true}} {
+	for _, d := range []task.Defaults{{Timeout: time.Minute, OnUnknown: task.Fail}, {Timeout: time.Hour, OnUnknown: task.Resubmit}} {
 		r, err := task.ParseRequest(delivery(with(`"async":false`)), d)
-		if err != nil || r.Timeout != d.Timeout || r.Resubmit != d.Resubmit {
-			t.Errorf("got %v, %v, %v, want %+v", r.Timeout, r.Resubmit, err, d)
+		if err != nil || r.Timeout != d.Timeout || r.OnUnknown != d.OnUnknown {
+			t.Errorf("got %v, %v, %v, want %+v", r.Timeout, r.OnUnknown, err, d)
 		}
 	}
-	r, err := task.ParseRequest(delivery(with(`"on_unknown_submission":"fail"`)), task.Defaults{Resubmit: true})
-	if err != nil || r.Resubmit {
-		t.Errorf("got %v, %v, want the request's own choice", r.Resubmit, err)
+	r, err := task.ParseRequest(delivery(with(`"on_unknown_submission":"fail"`)), task.Defaults{OnUnknown: task.Resubmit})
+	if err != nil || r.OnUnknown != task.Fail {
+		t.Errorf("got %v, %v, want the request's own choice", r.OnUnknown, err)
 	}
 }
 

@@ -24,6 +24,9 @@ type Run struct {
 	Code        Code      `json:"code,omitempty" desc:"why the run failed; left out if it succeeded"`
 	SubmittedAt time.Time `json:"submitted_at,omitzero" desc:"when Anchor accepted the run"`
 	FinishedAt  time.Time `json:"finished_at,omitzero" desc:"when the run's verdict was reached"`
+	SessionID   string    `json:"session_id,omitempty" desc:"with SESSIONS=on: the browser session that Capstan created for the run"`
+	Steps       *int      `json:"steps,omitzero" desc:"steps of the agent in it; left out if Anchor did not say"`
+	Credits     *float64  `json:"credits,omitzero" desc:"credits that it used, likewise"`
 }
 
 // retriedByDefault are the failures after which a task is run again if its request names none.

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -31,6 +32,34 @@ func (s Session) Ended() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// SessionEnd is what is known of a session that Capstan has ended.
+type SessionEnd struct {
+	Confirmed bool     // the API confirmed the end
+	Why       string   // why it is not confirmed, else "". It may quote the API
+	Steps     *int     // of the agent; nil if the API does not say
+	Credits   *float64 // that it used; nil if the API does not say
+	Final     bool     // the browser has gone, and the figures were the same some time later
+}
+
+// NeverActed reports whether it is certain that no agent took a step in the session, and that none will.
+func (e SessionEnd) NeverActed() bool {
+	return e.Confirmed && e.Final && e.Steps != nil && *e.Steps == 0
+}
+
+// String says for people whether the session has ended.
+func (e SessionEnd) String() string {
+	switch {
+	case !e.Confirmed:
+		return "its browser session could not be ended and ends by itself: " + e.Why
+	case e.Steps == nil:
+		return "its browser session was ended"
+	case *e.Steps == 0:
+		return "its browser session was ended, and the agent had taken no step in it"
+	default:
+		return fmt.Sprintf("its browser session was ended, and the agent had taken %d steps in it", *e.Steps)
 	}
 }
 

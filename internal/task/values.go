@@ -78,7 +78,7 @@ func dateTime() *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "string", Format: "date-time", Pattern: rfc3339Pattern}
 }
 
-func onUnknown() *jsonschema.Schema { return oneOf("fail", "resubmit") }
+func onUnknown() *jsonschema.Schema { return oneOf(OnUnknowns()...) }
 
 // oneOf is one of these texts.
 func oneOf[T ~string](texts ...T) *jsonschema.Schema {

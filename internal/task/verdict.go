@@ -27,13 +27,13 @@ func (r *Request) Judge(ctx context.Context, o Outcome) (Verdict, error) {
 	raw := asJSON(o.Result)
 	switch {
 	case o.Canceled != nil:
-		return r.failed(Canceled, nil, o.Canceled.String()+"; its workflow may run on"), nil
+		return r.failed(Canceled, nil, o.Canceled.String()+"; "+o.fate()), nil
 	case o.TooLarge:
 		return r.failed(InvalidResult, nil, "the answer is too large to be read"), nil
 	case o.Lost:
 		return r.failed(WorkflowLost, nil, "the API no longer knows the workflow"), nil
 	case o.TimedOut:
-		return r.failed(Timeout, nil, r.timeoutMessage(o.LastError)), nil
+		return r.failed(Timeout, nil, r.timeoutMessage(o)), nil
 	// A workflow that max_steps stopped is FAILED, and only its error says why.
 	case o.Ended() && o.status() != "COMPLETED" && saysStepLimit(o.Error):
 		return r.failed(StepLimit, raw, "stopped by max_steps: "+o.Error), nil
@@ -46,13 +46,24 @@ func (r *Request) Judge(ctx context.Context, o Outcome) (Verdict, error) {
 	}
 }
 
-// timeoutMessage names the last answer of the API if it could not be used.
-func (r *Request) timeoutMessage(lastError string) string {
+// timeoutMessage names the last answer of the API if it could not be used, and says what became of the session.
+func (r *Request) timeoutMessage(o Outcome) string {
 	message := fmt.Sprintf("did not finish within %v", r.Timeout)
-	if lastError != "" {
-		message += "; the last answer was: " + lastError
+	if o.Session != nil {
+		message += "; " + o.Session.String()
+	}
+	if o.LastError != "" {
+		message += "; the last answer was: " + o.LastError
 	}
 	return message
+}
+
+// fate says what became of a workflow that nobody waits for any longer.
+func (o Outcome) fate() string {
+	if o.Session == nil {
+		return "its workflow may run on"
+	}
+	return o.Session.String()
 }
 
 // judgeResult judges the result of a completed workflow and the error that the API reported with it.

@@ -37,6 +37,7 @@ type Outcome struct {
 	Lost     bool          // the API reported several times that it does not know the workflow
 	Canceled *Cancellation // nil unless the task was canceled
 	TooLarge bool          // the answer was larger than what the worker reads
+	Session  *SessionEnd   // of the session that Capstan created for the run; nil if there is none
 	Polls    int           // status calls that were answered
 	// Upper bound on the delay between the end of the workflow and its detection.
 	DetectionDelay time.Duration
