@@ -1,0 +1,241 @@
+// Package session creates the browser sessions of tasks and ends them.
+//
+// Ending a session ends its browser and whatever runs in it. The API confirms the end in its answer, and its word counts as
+// the end of the session. It documents neither how soon the browser has gone nor when the figures of a session are final.
+// So [Sessions.Fence], on which it depends whether a task is run a second time, believes figures only if the session is
+// gone and they have not changed for a while.
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
+
+	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
+)
+
+// API is the part of Anchor's API that is about sessions. The errors are *task.SessionError but for CreateSession, whose
+// errors are *task.SubmitError.
+type API interface {
+	CreateSession(ctx context.Context, request task.SessionRequest) (task.NewSession, error)
+	Session(ctx context.Context, id string) (task.Session, error)
+	EndSession(ctx context.Context, id string) error
+	FindSessions(ctx context.Context, tags ...string) ([]task.Session, error)
+}
+
+// Waits are how long the calls go on.
+type Waits struct {
+	End    time.Duration // for the API's word that a session has ended
+	Settle time.Duration // for which the figures of a session must stay the same to count as final
+	Retry  time.Duration // before the first repetition of a call; the waits grow
+}
+
+// DefaultWaits returns the waits of a worker.
+func DefaultWaits() Waits {
+	return Waits{End: 30 * time.Second, Settle: 15 * time.Second, Retry: 500 * time.Millisecond}
+}
+
+// longestRetry bounds the wait before a repetition, as a multiple of the first.
+const longestRetry = 10
+
+// mostCalls is how many calls may be under way at once, except for those that create sessions: admission bounds them.
+const mostCalls = 32
+
+// Sessions creates and ends sessions. Its methods may be called by many goroutines at once.
+type Sessions struct {
+	api   API
+	waits Waits
+	limit *rate.Limiter // of all calls to the API
+	calls *semaphore.Weighted
+	log   zerolog.Logger
+}
+
+// New returns Sessions of an account. Each call takes a token of limit, which submissions and polls may share.
+func New(api API, waits Waits, limit *rate.Limiter, log zerolog.Logger) *Sessions {
+	return &Sessions{api: api, waits: waits, limit: limit, calls: semaphore.NewWeighted(mostCalls), log: log}
+}
+
+// Create creates a session. The error is a *task.SubmitError: its Kind says whether there may be a session nevertheless.
+func (s *Sessions) Create(ctx context.Context, request task.SessionRequest) (task.NewSession, error) {
+	if err := s.limit.Wait(ctx); err != nil {
+		return task.NewSession{}, &task.SubmitError{Kind: task.NotNow, Reason: task.Unreachable, Message: err.Error()}
+	}
+	return s.api.CreateSession(ctx, request)
+}
+
+// Gone reports whether the API says that a session has ended, or that it does not know it. It asks once.
+func (s *Sessions) Gone(ctx context.Context, id string) bool {
+	found, err := s.look(ctx, id)
+	return isUnknown(err) || err == nil && found.Ended()
+}
+
+// End ends a session and asks once what it has used. It gives up after Waits.End, and then says why. The error is ctx's.
+func (s *Sessions) End(ctx context.Context, id string) (task.SessionEnd, error) {
+	endCtx, cancel := context.WithTimeout(ctx, s.waits.End)
+	defer cancel()
+	end := s.end(endCtx, id)
+	if ctx.Err() != nil {
+		return task.SessionEnd{}, ctx.Err()
+	}
+	if !end.Confirmed {
+		return end, nil
+	}
+	if found, err := s.look(endCtx, id); err == nil {
+		end.Steps, end.Credits = found.Steps, found.Credits
+	}
+	return end, ctx.Err()
+}
+
+// Fence ends a session like End, and then waits until its browser has gone and its figures have not changed for
+// Waits.Settle. If the API does not say so within Waits.End, the end is not Final. The error is ctx's.
+func (s *Sessions) Fence(ctx context.Context, id string) (task.SessionEnd, error) {
+	end, err := s.End(ctx, id)
+	if err != nil || !end.Confirmed {
+		return end, err
+	}
+	settleCtx, cancel := context.WithTimeout(ctx, s.waits.End+s.waits.Settle)
+	defer cancel()
+	var since time.Time // when the figures were first as they are
+	retry := s.retries()
+	for {
+		found, err := s.look(settleCtx, id)
+		switch {
+		case err != nil || !found.Ended() || found.Steps == nil:
+			since = time.Time{}
+		case since.IsZero() || end.Steps == nil || *found.Steps != *end.Steps:
+			since = time.Now()
+		}
+		if err == nil {
+			end.Steps, end.Credits = found.Steps, found.Credits
+		}
+		if end.Final = !since.IsZero() && time.Since(since) >= s.waits.Settle; end.Final {
+			return end, nil
+		}
+		if timer.Sleep(settleCtx, retry.NextBackOff(), nil) != nil {
+			return end, ctx.Err()
+		}
+	}
+}
+
+// EndTagged ends the sessions that have a tag, as far as the API lists them. What cannot be ended is logged: it ends by
+// itself. The error is ctx's.
+func (s *Sessions) EndTagged(ctx context.Context, tag string) error {
+	endCtx, cancel := context.WithTimeout(ctx, s.waits.End)
+	defer cancel()
+	for _, found := range s.find(endCtx, tag) {
+		if found.Ended() {
+			continue
+		}
+		if end := s.end(endCtx, found.ID); !end.Confirmed && ctx.Err() == nil {
+			s.log.Warn().Str("session", found.ID).Msg("end of session not confirmed, it ends by itself")
+		}
+	}
+	return ctx.Err()
+}
+
+// find lists the sessions with a tag, until the API does. It returns none if ctx ends first.
+func (s *Sessions) find(ctx context.Context, tag string) (found []task.Session) {
+	err := s.repeat(ctx, func() (err error) {
+		found, err = s.api.FindSessions(ctx, tag)
+		return err
+	})
+	if err != nil {
+		s.log.Warn().Str("tag", tag).Msg("sessions could not be listed, any others of the task end by themselves")
+	}
+	return found
+}
+
+// end ends a session, until the API confirms it or ctx ends. Then the end says why there was no confirmation.
+func (s *Sessions) end(ctx context.Context, id string) (end task.SessionEnd) {
+	err := s.repeat(ctx, func() error {
+		err := s.api.EndSession(ctx, id)
+		if failure, ok := errors.AsType[*task.SessionError](err); ok && saysGone(failure) && s.isGone(ctx, id) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return task.SessionEnd{Why: err.Error()}
+	}
+	return task.SessionEnd{Confirmed: true}
+}
+
+// saysGone reports whether a call that was to end a session got an answer that can mean that it has ended before. A 401 is
+// among them: the API documents it for a session that it does not know.
+func saysGone(failure *task.SessionError) bool {
+	switch failure.HTTPStatus {
+	case http.StatusUnauthorized, http.StatusBadRequest, http.StatusConflict:
+		return true
+	default:
+		return failure.UnknownSession()
+	}
+}
+
+// isGone reports whether the API says that a session has ended. The call is part of another one.
+func (s *Sessions) isGone(ctx context.Context, id string) bool {
+	if s.limit.Wait(ctx) != nil {
+		return false
+	}
+	found, err := s.api.Session(ctx, id)
+	return isUnknown(err) || err == nil && found.Ended()
+}
+
+// isUnknown reports whether the API itself answered that it does not know the session.
+func isUnknown(err error) bool {
+	failure, ok := errors.AsType[*task.SessionError](err)
+	return ok && failure.UnknownSession()
+}
+
+// look asks for the state of a session, once.
+func (s *Sessions) look(ctx context.Context, id string) (found task.Session, err error) {
+	err = s.call(ctx, func() (err error) {
+		found, err = s.api.Session(ctx, id)
+		return err
+	})
+	return found, err
+}
+
+// repeat makes a call until it succeeds or ctx ends, and returns its last error. It waits as long as the API asked for.
+func (s *Sessions) repeat(ctx context.Context, call func() error) (last error) {
+	retry := s.retries()
+	for {
+		err := s.call(ctx, call)
+		if err == nil || last == nil || ctx.Err() == nil { // an answer says more than the end of ctx
+			last = err
+		}
+		if err == nil {
+			return nil
+		}
+		wait := retry.NextBackOff()
+		if failure, ok := errors.AsType[*task.SessionError](err); ok {
+			wait = max(wait, failure.RetryAfter)
+		}
+		if timer.Sleep(ctx, wait, nil) != nil {
+			return last
+		}
+	}
+}
+
+// call makes a call in its turn and at the rate that all calls have. The error may be ctx's.
+func (s *Sessions) call(ctx context.Context, call func() error) error {
+	if err := s.calls.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer s.calls.Release(1)
+	if err := s.limit.Wait(ctx); err != nil {
+		return err
+	}
+	return call()
+}
+
+// retries returns the waits between the repetitions of a call.
+func (s *Sessions) retries() *backoff.ExponentialBackOff {
+	return timer.Growing(s.waits.Retry, longestRetry*s.waits.Retry)
+}
