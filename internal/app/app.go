@@ -28,6 +28,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/servertime"
+	"github.com/capstan-worker/capstan/internal/session"
 	"github.com/capstan-worker/capstan/internal/streams"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/task/schema"
@@ -84,6 +85,7 @@ type worker struct {
 	binding    *streams.Binding              // the streams, once they can be used
 	clock      *servertime.Clock             // the time at the NATS server
 	api        *anchor.Client                // Anchor's API
+	sessions   *session.Sessions             // creates and ends browser sessions
 	admission  *admission.Admission          // decides when a submission may be sent
 	poller     *poller.Poller                // waits for workflows
 	fleet      *fleet.Member                 // shows the worker beside the others
@@ -138,6 +140,7 @@ func newWorker(ctx context.Context, cfg Config, version string, log zerolog.Logg
 	w.budgets.Register(w.reg)
 	// Submissions and polls are calls of one account and share one limit.
 	calls := rateLimit(cfg.Anchor.RateLimit)
+	w.sessions = session.New(w.api, session.DefaultWaits(), calls, log)
 	w.admission = admission.New(cfg.Submit, calls, w.reg, log)
 	w.steering.OnPause(w.admission.SetPause)
 	w.poller = poller.New(cfg.Poll, w.api, poller.Budgets{Polls: w.budgets.Polls, Answers: w.budgets.Answers}, calls, w.reg, log)
@@ -168,6 +171,7 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 		Requests:  requests,
 		Admission: w.admission,
 		API:       w.api,
+		Sessions:  w.sessions,
 		Tracker:   tracker.New(batcher, found.Tracker, w.cfg.NATS.JSDomain, w.cfg.Tracker, w.clock, w.reg, w.log),
 		Poller:    w.poller,
 		Publisher: publisher.New(publisher.Parts{
@@ -230,9 +234,10 @@ func (w *worker) pipelineConfig() pipeline.Config {
 	return pipeline.Config{
 		Worker: w.cfg.Worker.Name,
 		Defaults: task.Defaults{
-			Timeout: w.cfg.Task.Timeout, Resubmit: w.cfg.OnUnknownSubmission == "resubmit", Schemas: schema.NewChecker(w.budgets.Checks),
+			Timeout: w.cfg.Task.Timeout, OnUnknown: w.cfg.OnUnknownSubmission, Schemas: schema.NewChecker(w.budgets.Checks),
 		},
 		PostTimeout: w.cfg.Anchor.RequestTimeout + postMargin, AckWait: w.cfg.AckWait, OwnerGrace: ownerGrace, RetryWait: retryWait,
+		Sessions: w.cfg.Sessions == "on", LiveView: w.cfg.Session.LiveView == "on",
 		KeepFailed: w.cfg.Dead.Keep == publisher.KeepFailed, SecretsDir: w.cfg.Secrets.Dir,
 		Reconnects: func() uint64 { return w.nc.Stats().Reconnects },
 		Keys:       w.api.Keys, Clock: w.clock, Tracer: w.tracer,

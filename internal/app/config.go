@@ -17,6 +17,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/settings"
 	"github.com/capstan-worker/capstan/internal/streams"
+	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracing"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
@@ -33,10 +34,14 @@ type Config struct {
 	Tracker tracker.Config
 	Control control.Config
 	Secrets SecretsConfig
+
+	Sessions string `default:"off" desc:"on: each run of a task gets a browser session of its own, which Capstan creates and ends"`
+	Session  SessionConfig
+
 	consumer.Config
 	Submit              admission.Config
 	Task                TaskConfig
-	OnUnknownSubmission string `split_words:"true" default:"fail" desc:"fail, or resubmit once, if it is unknown whether Anchor accepted a task"`
+	OnUnknownSubmission task.OnUnknown `split_words:"true" default:"fail" desc:"fail, resubmit once or, with SESSIONS=on, fence, if it is unknown whether Anchor accepted a task"`
 	Poll                poller.Config
 	Drain               DrainConfig
 	Admin               admin.Config
@@ -47,6 +52,11 @@ type Config struct {
 // TaskConfig holds the defaults of requests. A request that sets a value of its own overrides them.
 type TaskConfig struct {
 	Timeout time.Duration `split_words:"true" default:"1h" desc:"maximum run time of a task without a timeout of its own, from submission"`
+}
+
+// SessionConfig describes the sessions that Capstan creates.
+type SessionConfig struct {
+	LiveView string `split_words:"true" default:"off" desc:"on: keep a link on the record that shows the browser while its task runs"`
 }
 
 // SecretsConfig says where the files are that requests name in secret_refs. Without a folder, a request that names one
@@ -99,7 +109,12 @@ func (c Config) ownMistakes() []string {
 	mistakes.Require("TRACKER_TTL", c.Tracker.TTL, c.Tracker.TTL >= minAckWaits*c.AckWait,
 		fmt.Sprintf("%d times ACK_WAIT or more, such as \"168h\", so that a redelivered request finds its record", minAckWaits))
 	mistakes.Require("TASK_TIMEOUT", c.Task.Timeout, c.Task.Timeout > 0, `a duration above 0, such as "1h"`)
-	mistakes.RequireOneOf("ON_UNKNOWN_SUBMISSION", c.OnUnknownSubmission, "fail", "resubmit")
+	mistakes.RequireOneOf("SESSIONS", c.Sessions, "off", "on")
+	mistakes.RequireOneOf("SESSION_LIVE_VIEW", c.Session.LiveView, "off", "on")
+	mistakes.Require("SESSION_LIVE_VIEW", c.Session.LiveView, c.Session.LiveView != "on" || c.Sessions == "on", "off without SESSIONS=on")
+	mistakes.RequireOneOf("ON_UNKNOWN_SUBMISSION", string(c.OnUnknownSubmission), "fail", "resubmit", "fence")
+	mistakes.Require("ON_UNKNOWN_SUBMISSION", c.OnUnknownSubmission, c.OnUnknownSubmission != task.Fence || c.Sessions == "on",
+		"fail or resubmit without SESSIONS=on")
 	mistakes.Require("SECRETS_DIR", c.Secrets.Dir, c.Secrets.isUsable(), "an existing folder that the worker may read")
 	shortestDrain := c.Anchor.RequestTimeout + time.Second
 	mistakes.Require("DRAIN_TIMEOUT", c.Drain.Timeout, c.Drain.Timeout >= shortestDrain,

@@ -148,7 +148,7 @@ func (r *run) firstRecord(ctx context.Context) (task.Record, beginning, error) {
 
 // acquireAtOnce reports whether the task has a slot soon and can be submitted, so that its first record may say so.
 func (r *run) acquireAtOnce(ctx context.Context) bool {
-	if _, canceled := r.canceled(ctx); canceled {
+	if _, canceled := r.canceled(ctx); canceled || r.createsSession() { // the session is created after the first record
 		return false
 	}
 	waitCtx, stop := r.untilCanceled(ctx)

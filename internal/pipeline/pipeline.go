@@ -118,6 +118,9 @@ type Config struct {
 	// RetryWait is about how long a task waits for its first retry. The waits for further ones grow to 60 times as long.
 	RetryWait time.Duration
 
+	Sessions bool // create a browser session for each run
+	LiveView bool // keep the link to its live view on the record
+
 	KeepFailed bool   // keep the request of every task that failed, not only of those that were refused
 	SecretsDir string // the folder of the files that secret_refs name; empty: there is none
 
@@ -131,6 +134,7 @@ type Parts struct {
 	Requests  Requests
 	Admission Admission
 	API       Submitter
+	Sessions  Sessions
 	Tracker   Tracker
 	Poller    Poller
 	Publisher Publisher
@@ -188,6 +192,9 @@ func (r *run) runOnce(ctx context.Context, rec *task.Record) (next *task.Record,
 		return nil, err
 	}
 	if verdict != nil { // no workflow runs
+		if rec, err = r.endSession(ctx, rec, nil); err != nil {
+			return nil, err
+		}
 		return nil, r.publish(ctx, rec, nil, verdict)
 	}
 	rec, outcome, err := r.wait(ctx, rec)
@@ -198,9 +205,13 @@ func (r *run) runOnce(ctx context.Context, rec *task.Record) (next *task.Record,
 	return r.conclude(ctx, rec, outcome)
 }
 
-// conclude judges how the workflow of a run has ended. It records the next run and returns its record, or publishes the
-// task's event.
+// conclude ends the session of a run, and judges how its workflow has ended. It records the next run and returns its record,
+// or publishes the task's event.
 func (r *run) conclude(ctx context.Context, rec *task.Record, outcome *task.Outcome) (next *task.Record, _ error) {
+	rec, err := r.endSession(ctx, rec, outcome)
+	if err != nil {
+		return nil, err
+	}
 	verdict, err := r.judge(ctx, outcome)
 	if err != nil {
 		return nil, err

@@ -80,6 +80,8 @@ func (r *run) event(rec *task.Record, outcome *task.Outcome, verdict *task.Verdi
 		RequestedAt: rec.RequestedAt, SubmittedAt: rec.SubmittedAt, FinishedAt: notBefore(r.cfg.Clock.Now(), rec.SubmittedAt, rec.RequestedAt),
 		Attempts: rec.Attempts, Runs: r.allRuns(rec, verdict), Polls: rec.Polls, Worker: r.cfg.Worker, Digest: rec.Digest,
 	}
+	ev.SessionID, ev.SessionEnded = r.created(rec), rec.SessionEnded
+	ev.Steps, ev.Credits = used(rec)
 	if outcome != nil {
 		ev.WorkflowStatus, ev.UnnoticedMS = outcome.Status, outcome.DetectionDelay.Milliseconds()
 	}

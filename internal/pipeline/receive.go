@@ -27,6 +27,7 @@ type run struct {
 
 	stopSteering func() // ends the wait for a cancellation
 	own          ownRefusals
+	sessions     sessions
 	span         trace.Span // of the task; nil without a Tracer
 
 	step     step      // for the metrics

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -105,6 +106,7 @@ func (r *run) endedRecord(ctx context.Context, first task.Record, lost loss) (_ 
 	}
 	r.log.Info().Str("task", first.TaskID).Uint64("event", seq).Msg("record of a finished task was lost, written again")
 	first.WorkflowID, first.SubmittedAt, first.Attempts = ev.WorkflowID, ev.SubmittedAt, ev.Attempts
+	first.SessionID = cmp.Or(ev.SessionID, first.SessionID)
 	return first.Finished(ev, seq), recordChanged, nil
 }
 

@@ -45,13 +45,15 @@ func (r *run) retry(ctx context.Context, rec *task.Record, verdict *task.Verdict
 	next.Runs = append(slices.Clip(rec.Runs), r.finishedRun(rec, verdict))
 	next.Run++
 	next.State, next.WorkflowID, next.SubmittedAt = task.Waiting, "", time.Time{}
+	next.SessionID, next.SessionEnded, next.Steps, next.Credits = r.req.SessionID, nil, nil, nil
+	next.Ending, next.Fenced, next.LiveView = "", false, ""
 	wait := r.retryWait(next.Run)
 	next.WaitsFor, next.WaitsUntil = task.ForRetry, r.cfg.Clock.Now().Add(wait/2+rand.N(wait+1))
 	saved, err := r.advance(ctx, next)
 	if err != nil {
 		return saved, err
 	}
-	r.posted, r.own = false, ownRefusals{}
+	r.posted, r.own, r.sessions.gone = false, ownRefusals{}, 0
 	r.metrics.retries.WithLabelValues(string(verdict.Error.Code)).Inc()
 	r.log.Info().Str("task", rec.TaskID).Str("workflow", rec.WorkflowID).Str("code", string(verdict.Error.Code)).
 		Int("retry", saved.Run).Time("until", saved.WaitsUntil).Msg("run failed, task will be run again")
@@ -63,6 +65,7 @@ func (r *run) finishedRun(rec *task.Record, verdict *task.Verdict) task.Run {
 	ended := task.Run{
 		WorkflowID: rec.WorkflowID, SubmittedAt: rec.SubmittedAt,
 		FinishedAt: notBefore(r.cfg.Clock.Now(), rec.SubmittedAt, rec.RequestedAt),
+		SessionID:  r.created(rec), Steps: rec.Steps, Credits: rec.Credits,
 	}
 	if verdict.Error != nil {
 		ended.Code = verdict.Error.Code

@@ -60,6 +60,9 @@ func (r *run) admit(ctx context.Context, rec *task.Record) (*task.Record, *task.
 	rec, err := r.awaitSlot(ctx, rec)
 	verdict, err := r.unfit(ctx, rec, err)
 	if verdict == nil && err == nil {
+		rec, verdict, err = r.openSession(ctx, rec)
+	}
+	if verdict == nil && err == nil && r.slot != nil {
 		// The wait may have been long. If the bucket was recreated meanwhile, another worker's record can have the revision
 		// that this run would write over.
 		if rec, err = r.confirm(ctx, rec); err == nil {
@@ -87,6 +90,9 @@ func (r *run) unfit(ctx context.Context, rec *task.Record, waited error) (*task.
 		return failed(rec, task.Expired, "expires_at, "+r.req.ExpiresAt.Format(time.RFC3339Nano)+", passed before the task could be submitted"), nil
 	case waited != nil:
 		return nil, waited
+	}
+	if field := r.req.NeedsSession(); field != "" && !r.cfg.Sessions {
+		return failed(rec, task.InvalidRequest, field+": needs workers with SESSIONS=on"), nil
 	}
 	if err := r.readSecrets(); err != nil {
 		return failed(rec, task.SecretUnavailable, err.Error()), nil
@@ -155,19 +161,19 @@ func (r *run) post(ctx context.Context, rec *task.Record) (*task.Record, *task.V
 		return r.withhold(ctxPost, rec)
 	}
 	r.posted = true
-	id, err := r.callAPI(ctxPost, r.body(rec))
+	id, err := r.callAPI(ctxPost, rec.SessionID, r.body(rec))
 	r.releaseSlot(err)
 	if err == nil {
 		rec, err = r.saveRunning(ctxPost, rec, id)
 		return rec, nil, err
 	}
-	refusal, ok := errors.AsType[*task.SubmitError](err)
-	if !ok {
-		refusal = &task.SubmitError{Kind: task.Unknown, Message: err.Error()}
-	}
+	refusal := asSubmitError(err)
 	r.log.Warn().Str("task", rec.TaskID).Int("attempt", rec.Attempts).Int("status", refusal.HTTPStatus).
 		Str("reason", string(refusal.Reason)).Msg("submission not accepted")
 	switch {
+	case refusal.Kind == task.Refused && r.isGone(ctxPost, rec):
+		rec, err = r.saveWaiting(ctxPost, withoutSession(rec), rec.ErrorCode)
+		return rec, nil, err
 	case refusal.Kind == task.Refused || r.refusedForGood(refusal):
 		return rec, failed(rec, task.Rejected, "the API refused it: "+refusal.Error()), nil
 	case refusal.Kind == task.NotNow:
@@ -229,13 +235,26 @@ func (r *run) saveWaiting(ctx context.Context, rec *task.Record, code task.Code)
 	return rec, err
 }
 
-// unknown ends a task if it cannot be known whether the API accepted it, or repeats the submission once if the request
-// allows that.
+// unknown ends a task if it cannot be known whether the API accepted it, or repeats the submission once: if the request
+// allows that, or if the run's session shows that the agent took no step and none will follow.
 func (r *run) unknown(ctx context.Context, rec *task.Record, why string) (*task.Record, *task.Verdict, error) {
-	if !r.req.Resubmit || rec.UnknownOnce() {
+	rec, end, err := r.fence(ctx, rec)
+	if err != nil {
+		return rec, nil, err
+	}
+	next, code := withoutSession(rec), rec.ErrorCode
+	switch {
+	case r.req.OnUnknown == task.Resubmit && !rec.UnknownOnce():
+		code = task.SubmissionUnknown
+	case r.req.OnUnknown == task.Fence && !rec.Fenced && !rec.UnknownOnce() && end.NeverActed():
+		next.Fenced = true
+	default:
+		if rec.SessionEnded != nil {
+			why += "; " + end.String()
+		}
 		return rec, failed(rec, task.SubmissionUnknown, "the API may or may not have accepted it: "+why), nil
 	}
-	rec, err := r.saveWaiting(context.WithoutCancel(ctx), rec, task.SubmissionUnknown)
+	rec, err = r.saveWaiting(context.WithoutCancel(ctx), next, code)
 	if err == nil {
 		err = r.rest(ctx, resubmitWait/2+rand.N(resubmitWait))
 	}

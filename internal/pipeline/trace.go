@@ -85,11 +85,11 @@ func (r *run) beginSpan(ctx context.Context, name string, kind trace.SpanKind) (
 	}
 }
 
-// callAPI posts the task, in a span.
-func (r *run) callAPI(ctx context.Context, body []byte) (workflowID string, err error) {
+// callAPI posts the task into a session, or without one, in a span.
+func (r *run) callAPI(ctx context.Context, sessionID string, body []byte) (workflowID string, err error) {
 	ctx, end := r.beginSpan(ctx, "submit", trace.SpanKindClient)
 	defer func() { end(err) }()
-	workflowID, err = r.API.Submit(ctx, r.req.SessionID, body)
+	workflowID, err = r.API.Submit(ctx, sessionID, body)
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(attribute.String("http.request.method", http.MethodPost), attribute.String("capstan.workflow.id", workflowID))
 		if refusal, ok := errors.AsType[*task.SubmitError](err); ok && refusal.HTTPStatus > 0 {

@@ -17,6 +17,9 @@ import (
 // RecordsLost interrupts it, it writes the record again where the bucket has lost it, and goes on.
 func (r *run) wait(ctx context.Context, rec *task.Record) (*task.Record, *task.Outcome, error) {
 	r.enterStep(stepPoll)
+	if outcome := r.endedBefore(ctx, rec); outcome != nil {
+		return rec, outcome, nil
+	}
 	polls := rec.Polls
 	for resumed := rec.Epoch > 1; ; resumed = true {
 		waitCtx, end := r.beginWait(ctx)

@@ -1,0 +1,250 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// With SESSIONS=on, each run of a task has a browser session of its own. Its id is in the record before the POST, so that
+// whoever has the task can end it, and with it the browser and the workflow.
+//
+// A session that no record names is harmless: nothing runs in it. It ends with its task, or by its idle timeout.
+
+// Sessions creates and ends browser sessions.
+type Sessions interface {
+	// Create creates a session, or returns a *task.SubmitError.
+	Create(ctx context.Context, request task.SessionRequest) (task.NewSession, error)
+	// Gone reports whether the API says that a session has ended, or that it does not know it.
+	Gone(ctx context.Context, id string) bool
+	// End ends a session, and returns what the API says about it then. It gives up after half a minute. The error is ctx's.
+	End(ctx context.Context, id string) (task.SessionEnd, error)
+	// Fence does the same, and waits until it is certain what the agent has done.
+	Fence(ctx context.Context, id string) (task.SessionEnd, error)
+	// EndTagged ends the sessions that have a tag, as far as the API lists them. The error is ctx's.
+	EndTagged(ctx context.Context, tag string) error
+}
+
+const (
+	// sessionFresh is for how long a session that was not used can be used for the next POST. After that it may have ended by
+	// itself, and it cannot be told from every answer whether a POST into it was accepted.
+	sessionFresh = time.Minute
+
+	// mostGone is how many sessions of a run may end by themselves right before their POST.
+	mostGone = 3
+)
+
+// sessions is what a run knows of its task's sessions beside the record.
+type sessions struct {
+	created time.Time // when this run created the one that the record names; zero if it did not
+	gone    int       // how many had ended before their POST
+	strayed bool      // there may be sessions that the record does not name
+}
+
+// createsSession reports whether the task is to run in a session that Capstan creates.
+func (r *run) createsSession() bool { return r.cfg.Sessions && r.req.SessionID == "" }
+
+// ownSession returns the session that Capstan has created for the run and has not ended yet, or "".
+func (r *run) ownSession(rec *task.Record) string {
+	if rec.SessionEnded != nil {
+		return ""
+	}
+	return r.created(rec)
+}
+
+// created returns the session that Capstan has created for the run, ended or not, or "".
+func (r *run) created(rec *task.Record) string {
+	if r.req.SessionID != "" {
+		return ""
+	}
+	return rec.SessionID
+}
+
+// openSession returns the record with the session for the next POST. The record is not written yet. If the API created none,
+// the slot is released, and the run has no slot then.
+func (r *run) openSession(ctx context.Context, rec *task.Record) (*task.Record, *task.Verdict, error) {
+	if r.ownSession(rec) != "" && time.Since(r.sessions.created) < sessionFresh {
+		return rec, nil, nil
+	}
+	next := withoutSession(rec)
+	r.sessions.strayed = r.sessions.strayed || r.ownSession(rec) != ""
+	if !r.createsSession() {
+		next.SessionID = r.req.SessionID
+		return next, nil, nil
+	}
+	session, err := r.createSession(ctx)
+	if err == nil {
+		next.SessionID, r.sessions.created = session.ID, time.Now()
+		if r.cfg.LiveView {
+			next.LiveView = string(session.LiveView)
+		}
+		return next, nil, nil
+	}
+	r.releaseSlot(err)
+	return r.withoutNewSession(ctx, rec, asSubmitError(err))
+}
+
+// createSession creates the session, in a span. A shutdown interrupts it: a session that nobody knows of does no harm.
+func (r *run) createSession(ctx context.Context) (session task.NewSession, err error) {
+	ctx, end := r.beginSpan(ctx, "create session", trace.SpanKindClient)
+	defer func() { end(err) }()
+	request := r.req.NewSession()
+	request.ReadOnlyView = r.cfg.LiveView
+	return r.Sessions.Create(ctx, request)
+}
+
+// withoutNewSession decides about a task for which the API has not created a session. It is not submitted.
+func (r *run) withoutNewSession(ctx context.Context, rec *task.Record, refusal *task.SubmitError) (*task.Record, *task.Verdict, error) {
+	r.log.Warn().Str("task", rec.TaskID).Int("status", refusal.HTTPStatus).Str("reason", string(refusal.Reason)).Msg("session not created")
+	switch {
+	case refusal.Kind == task.Refused || r.refusedForGood(refusal):
+		return rec, failed(rec, task.Rejected, "the API refused its browser session: "+refusal.Error()), nil
+	case refusal.Kind == task.NotNow:
+		return rec, nil, nil
+	default:
+		r.sessions.strayed = true
+		return rec, nil, r.rest(ctx, resubmitWait/2+rand.N(resubmitWait))
+	}
+}
+
+// isGone reports whether the API refused a POST because the run's session had ended by itself. Then the task can be submitted
+// in another one.
+func (r *run) isGone(ctx context.Context, rec *task.Record) bool {
+	id := r.ownSession(rec)
+	if id == "" || r.sessions.gone == mostGone || !r.Sessions.Gone(ctx, id) {
+		return false
+	}
+	r.sessions.gone++
+	return true
+}
+
+// withoutSession returns a copy of the record without its session. What ended sessions have used stays.
+func withoutSession(rec *task.Record) *task.Record {
+	next := *rec
+	next.SessionID, next.SessionEnded, next.LiveView = "", nil, ""
+	return &next
+}
+
+// fence ends the session of a submission whose outcome is unknown. Then no agent acts in it any more, if the API confirmed
+// the end. It returns the record with what the session used.
+func (r *run) fence(ctx context.Context, rec *task.Record) (_ *task.Record, end task.SessionEnd, err error) {
+	id := r.ownSession(rec)
+	if id == "" {
+		return rec, end, nil
+	}
+	if r.req.OnUnknown == task.Resubmit {
+		end, err = r.Sessions.End(ctx, id)
+	} else {
+		end, err = r.Sessions.Fence(ctx, id)
+	}
+	return r.withEnd(rec, end, err), end, err
+}
+
+// endSession ends the session that Capstan created for the run, and returns the record with what it used. outcome is that of
+// its workflow, or nil if none ran. If the task ends before its workflow, the record says so first: the end of the session
+// ends the workflow, and nobody who takes the task over must judge that.
+func (r *run) endSession(ctx context.Context, rec *task.Record, outcome *task.Outcome) (_ *task.Record, err error) {
+	if outcome != nil {
+		if rec, err = r.saveEnding(ctx, rec, outcome); err != nil {
+			return rec, err
+		}
+	}
+	if id := r.ownSession(rec); id != "" {
+		end, err := r.Sessions.End(ctx, id)
+		if err != nil {
+			return rec, err
+		}
+		rec = r.withEnd(rec, end, nil)
+		if outcome != nil {
+			outcome.Session = &end
+		}
+		r.Admission.BrowserFreed()
+	}
+	if r.createsSession() && (r.sessions.strayed || rec.Epoch > 1) {
+		err = r.Sessions.EndTagged(ctx, task.SessionTag(rec.TaskID))
+	}
+	return rec, err
+}
+
+// saveEnding records that the run ends before its workflow, unless the session is not Capstan's.
+func (r *run) saveEnding(ctx context.Context, rec *task.Record, outcome *task.Outcome) (*task.Record, error) {
+	next := *rec
+	switch {
+	case r.ownSession(rec) == "":
+		return rec, nil
+	case outcome.Canceled != nil:
+		next.Ending = task.Canceled
+	case outcome.TimedOut:
+		next.Ending = task.Timeout
+	}
+	if next.Ending == rec.Ending {
+		return rec, nil
+	}
+	confirmed, err := r.confirm(ctx, rec)
+	if err != nil {
+		return confirmed, err
+	}
+	next.Revision = confirmed.Revision
+	return r.save(ctx, next)
+}
+
+// endedBefore returns the outcome of a run whose record says that Capstan was ending it, or nil.
+func (r *run) endedBefore(ctx context.Context, rec *task.Record) *task.Outcome {
+	switch rec.Ending {
+	case task.Timeout:
+		return &task.Outcome{TimedOut: true}
+	case task.Canceled:
+		c, _ := r.canceled(ctx) // if it was taken back meanwhile, the task is canceled nevertheless
+		return &task.Outcome{Canceled: &c}
+	default:
+		return nil
+	}
+}
+
+// withEnd returns the record with the end of its session and what that used. err is that of ending it.
+func (r *run) withEnd(rec *task.Record, end task.SessionEnd, err error) *task.Record {
+	if err != nil {
+		return rec
+	}
+	next := *rec
+	next.SessionEnded, next.LiveView = &end.Confirmed, ""
+	next.Steps, next.Credits = sum(rec.Steps, end.Steps), sum(rec.Credits, end.Credits)
+	if !end.Confirmed {
+		r.log.Warn().Str("task", rec.TaskID).Str("session", rec.SessionID).Msg("end of session not confirmed, it ends by itself")
+	}
+	return &next
+}
+
+// used returns what all sessions of a task have used, as far as it is known.
+func used(rec *task.Record) (steps *int, credits *float64) {
+	steps, credits = rec.Steps, rec.Credits
+	for _, before := range rec.Runs {
+		steps, credits = sum(steps, before.Steps), sum(credits, before.Credits)
+	}
+	return steps, credits
+}
+
+// sum adds two numbers that may not be known.
+func sum[N int | float64](a, b *N) *N {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	default:
+		return new(*a + *b)
+	}
+}
+
+// asSubmitError returns the error of a call that must not be repeated. Any error of another kind leaves its outcome open.
+func asSubmitError(err error) *task.SubmitError {
+	if refusal, ok := errors.AsType[*task.SubmitError](err); ok {
+		return refusal
+	}
+	return &task.SubmitError{Kind: task.Unknown, Message: err.Error()}
+}
