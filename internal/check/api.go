@@ -88,12 +88,12 @@ func (c *checker) cannotSet(ctx context.Context, total int) string {
 	if err != nil {
 		return ""
 	}
-	_, most, err := limits.NATSConsumer{JS: js, Stream: cfg.Requests.Name, Name: cfg.Consumer}.Pending(ctx)
-	if err != nil || most == total {
+	pending, err := limits.NATSConsumer{JS: js, Stream: cfg.Requests.Name, Name: cfg.Consumer}.Pending(ctx)
+	if err != nil || pending.Most == total {
 		return ""
 	}
 	if missing := c.missingPermission(ctx, cfg.LimitSubject()); missing != "" {
-		return fmt.Sprintf("the consumer has %d, and workers cannot change it: %s", most, missing)
+		return fmt.Sprintf("the consumer has %d, and workers cannot change it: %s", pending.Most, missing)
 	}
 	return ""
 }

@@ -22,11 +22,13 @@ const (
 	largestRaise = 8
 
 	// After a refusal the cap is not raised for firstWait, and for twice as long after each refusal that follows a
-	// raise, up to longestWait: each raise that comes too early costs a refusal. After provenSteps raises without a
-	// refusal the wait starts over.
+	// raise, up to longestWait: each raise that comes too early costs some refusals. After provenSteps raises without a
+	// refusal the wait starts over. It ends early when provenTasks have begun since: a queue of short tasks needs the
+	// whole plan soon after another user has left, and some refusals in so many tasks are few.
 	firstWait   = 20 * time.Second
 	longestWait = 5 * time.Minute
 	provenSteps = 4
+	provenTasks = 100
 
 	// mostLowered is the smallest part of the cap that one refusal leaves: the count of running workflows may miss a
 	// worker that does not answer.
@@ -53,6 +55,8 @@ type Cap struct {
 	Wait    time.Duration `json:"wait,omitzero" desc:"from the last refusal to the next raise, in nanoseconds"`
 	Steps   int           `json:"steps,omitzero" desc:"raises since the last refusal"`
 	RaiseAt time.Time     `json:"raise_at,omitzero" desc:"when in_flight may be raised again"`
+
+	Delivered uint64 `json:"delivered,omitzero" desc:"how many requests had been delivered at the last refusal: a hundred later in_flight may be raised again as well"`
 }
 
 // seen is what a worker has seen since the last change, and what it knows.
@@ -63,6 +67,8 @@ type seen struct {
 	held    int       // tasks that all workers hold
 	refused bool      // the API refused a submission because too many browsers run
 	running int       // workflows that ran on all workers when it did; 0: not known
+
+	delivered uint64 // requests that the consumer has delivered
 }
 
 // many bounds the numbers that have no bound of their own.
@@ -112,8 +118,8 @@ func (c Cap) next(s seen, now time.Time) Cap {
 	case now.Sub(c.ChangedAt).Abs() < changeInterval:
 		return c
 	case s.refused:
-		return c.lowered(s.running, now)
-	case c.InFlight < highest && c.mayRise(now) && c.isUsed(s.held):
+		return c.lowered(s, now)
+	case c.InFlight < highest && c.mayRise(s, now) && c.isUsed(s.held):
 		return c.raised(highest, now)
 	default:
 		return c
@@ -142,8 +148,9 @@ func (c Cap) withMost(s seen, now time.Time) Cap {
 }
 
 // mayRise reports whether the wait after the last refusal is over. The clock may have gone back since.
-func (c Cap) mayRise(now time.Time) bool {
-	return !now.Before(c.RaiseAt) || c.RaiseAt.Sub(now) > longestWait
+func (c Cap) mayRise(s seen, now time.Time) bool {
+	isProven := c.Delivered > 0 && s.delivered >= c.Delivered+provenTasks
+	return isProven || !now.Before(c.RaiseAt) || c.RaiseAt.Sub(now) > longestWait
 }
 
 // isUsed reports whether nearly all of the cap is used. If more are held, tasks from before the last change are among them.
@@ -165,17 +172,17 @@ func (c Cap) boundReason() string {
 
 // lowered lowers the cap to what ran when the API refused more. After a raise that came too early, the next one waits for
 // longer.
-func (c Cap) lowered(running int, now time.Time) Cap {
-	fits := max(running, c.InFlight/mostLowered)
+func (c Cap) lowered(s seen, now time.Time) Cap {
+	fits := max(s.running, c.InFlight/mostLowered)
 	c.InFlight = max(1, min(fits, c.InFlight-1))
 	if c.Steps > 0 {
 		c.Wait *= 2
 	}
 	c.Wait = min(max(c.Wait, firstWait), longestWait)
-	c.RaiseAt, c.ChangedAt, c.Steps = now.Add(c.Wait), now, 0
+	c.RaiseAt, c.Delivered, c.ChangedAt, c.Steps = now.Add(c.Wait), s.delivered, now, 0
 	c.Reason = "the API refused more"
-	if running > 0 {
-		c.Reason = fmt.Sprintf("the API refused more while %d ran", running)
+	if s.running > 0 {
+		c.Reason = fmt.Sprintf("the API refused more while %d ran", s.running)
 	}
 	return c
 }

@@ -14,13 +14,13 @@ type NATSConsumer struct {
 }
 
 // Pending implements Consumer.
-func (c NATSConsumer) Pending(ctx context.Context) (held, most int, err error) {
+func (c NATSConsumer) Pending(ctx context.Context) (Pending, error) {
 	consumer, err := c.JS.Consumer(ctx, c.Stream, c.Name)
 	if err != nil {
-		return 0, 0, fmt.Errorf("ask for consumer %s: %w", c.Name, err)
+		return Pending{}, fmt.Errorf("ask for consumer %s: %w", c.Name, err)
 	}
 	info := consumer.CachedInfo()
-	return info.NumAckPending, info.Config.MaxAckPending, nil
+	return Pending{Held: info.NumAckPending, Most: info.Config.MaxAckPending, Delivered: info.Delivered.Consumer}, nil
 }
 
 // SetMost implements Consumer. Everything else of the consumer stays as it is.

@@ -45,8 +45,8 @@ func TestALowerCapStopsNewDeliveriesAndLetsRedeliveriesPass(t *testing.T) {
 	if err := c.SetMost(t.Context(), 4); err != nil {
 		t.Fatal(err)
 	}
-	if held, most, err := c.Pending(t.Context()); held != 10 || most != 4 || err != nil {
-		t.Errorf("got %d held and %d at most, %v, want 10 and 4", held, most, err)
+	if got, err := c.Pending(t.Context()); got != (limits.Pending{Held: 10, Most: 4, Delivered: 10}) || err != nil {
+		t.Errorf("got %+v, %v, want 10 held, 4 at most, and 10 delivered", got, err)
 	}
 	for _, msg := range first[:6] {
 		if err := msg.DoubleAck(t.Context()); err != nil {

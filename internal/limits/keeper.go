@@ -26,10 +26,17 @@ import (
 
 // Consumer is the consumer that all workers share.
 type Consumer interface {
-	// Pending returns how many tasks all workers hold, and the most that they may hold.
-	Pending(ctx context.Context) (held, most int, err error)
+	// Pending returns how many tasks all workers hold.
+	Pending(ctx context.Context) (Pending, error)
 	// SetMost changes the most that they may hold.
 	SetMost(ctx context.Context, most int) error
+}
+
+// Pending is how many tasks all workers hold.
+type Pending struct {
+	Held      int
+	Most      int    // that they may hold
+	Delivered uint64 // deliveries so far
 }
 
 // Parts are the things that a Keeper works with.
@@ -125,12 +132,12 @@ func (k *Keeper) Look(ctx context.Context) {
 	k.askForPlan(ctx)
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	held, applied, err := k.Consumer.Pending(ctx)
+	pending, err := k.Consumer.Pending(ctx)
 	if err != nil {
 		return // the streams' own check reports what is wrong with the consumer
 	}
-	before, wasApplied := k.Cap(), k.isApplied()
-	c, err := k.agree(ctx, held)
+	before, wasApplied, applied := k.Cap(), k.isApplied(), pending.Most
+	c, err := k.agree(ctx, pending)
 	switch {
 	case err != nil:
 		c = k.alone(applied)
@@ -188,13 +195,13 @@ func (k *Keeper) askForPlan(ctx context.Context) {
 
 // agree returns the cap that all workers keep. If it should change, this worker changes it, unless another is faster. The
 // error says that the store cannot be read or written.
-func (k *Keeper) agree(ctx context.Context, held int) (Cap, error) {
+func (k *Keeper) agree(ctx context.Context, pending Pending) (Cap, error) {
 	value, revision, err := k.Store.Get(ctx, key)
 	if err != nil {
 		return Cap{}, err
 	}
 	before := parseCap(value)
-	after := before.next(k.see(ctx, held, before), k.Clock.Now())
+	after := before.next(k.see(ctx, pending, before), k.Clock.Now())
 	if after != before {
 		if value, err = json.Marshal(after); err == nil {
 			err = k.Store.Put(ctx, key, value, revision)
@@ -239,12 +246,12 @@ func (k *Keeper) alone(applied int) Cap {
 
 // see returns what was seen since the cap last changed. What the API refused before that has had its effect. So has what
 // it refuses while more tasks are held than the cap allows: they were pulled before the change.
-func (k *Keeper) see(ctx context.Context, held int, c Cap) seen {
+func (k *Keeper) see(ctx context.Context, pending Pending, c Cap) seen {
 	refusals := k.Refusals()
-	if !c.ChangedAt.Equal(k.changedAt) || held > c.InFlight {
+	if !c.ChangedAt.Equal(k.changedAt) || pending.Held > c.InFlight {
 		k.changedAt, k.refusals = c.ChangedAt, refusals
 	}
-	s := seen{plan: k.plan, planAt: k.planAt, most: k.most, held: held, refused: refusals != k.refusals}
+	s := seen{plan: k.plan, planAt: k.planAt, most: k.most, held: pending.Held, delivered: pending.Delivered, refused: refusals != k.refusals}
 	if s.refused && !k.wasRefused {
 		running, err := k.Running(ctx)
 		if err != nil {

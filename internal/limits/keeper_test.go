@@ -40,10 +40,10 @@ type fleet struct {
 
 func newFleet() *fleet { return &fleet{most: 10000, plan: 25, refusals: map[int]uint64{}} }
 
-func (f *fleet) Pending(context.Context) (held, most int, err error) {
+func (f *fleet) Pending(context.Context) (limits.Pending, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.held, f.most, nil
+	return limits.Pending{Held: f.held, Most: f.most}, nil
 }
 
 func (f *fleet) SetMost(_ context.Context, most int) error {

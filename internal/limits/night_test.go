@@ -1,6 +1,8 @@
 package limits_test
 
 import (
+	"cmp"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -14,6 +16,7 @@ type night struct {
 	browsers, workers, tasks int
 	run                      func() time.Duration
 	others                   func(at time.Duration) int // browsers that another user of the account takes; nil: none
+	lag                      time.Duration              // from a workflow's end to its detection, beside a 40th of its run
 }
 
 // outcome is how a night went.
@@ -56,6 +59,7 @@ func (n night) play() outcome {
 	if s.others == nil {
 		s.others = func(time.Duration) int { return 0 }
 	}
+	s.lag = cmp.Or(s.lag, 500*time.Millisecond)
 	for ; s.done < s.tasks; s.at += step {
 		if s.at%(2*time.Second) == 0 {
 			s.look()
@@ -83,7 +87,7 @@ func (s *simulation) least() (at time.Duration) {
 func (s *simulation) look() {
 	before := s.limit
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(s.at)
-	s.limit = before.Next(limits.Seen{Plan: s.browsers, Held: s.held, Refused: s.refused, Running: s.runningThen}, now)
+	s.limit = before.Next(limits.Seen{Plan: s.browsers, Held: s.held, Refused: s.refused, Running: s.runningThen, Delivered: uint64(s.tasks - s.queued)}, now)
 	if s.limit != before || s.held > s.limit.InFlight {
 		s.refused = false
 	}
@@ -136,7 +140,7 @@ func (s *simulation) submit() {
 			s.wait[i] = 0
 			inUse++
 			s.waiting[i]--
-			s.workflows = append(s.workflows, workflow{i, s.at + run, s.at + run + run/40 + 500*time.Millisecond})
+			s.workflows = append(s.workflows, workflow{i, s.at + run, s.at + run + run/40 + s.lag})
 		}
 	}
 	s.most = max(s.most, inUse)
@@ -145,6 +149,9 @@ func (s *simulation) submit() {
 // A queue uses the whole plan, and the API is hardly ever asked for more.
 func TestANightUsesTheWholePlan(t *testing.T) {
 	long := func() time.Duration { return 5*time.Second + time.Duration(rand.ExpFloat64()*115*float64(time.Second)) }
+	short := func() time.Duration {
+		return time.Duration(math.Exp(rand.Float64()*rand.Float64()*4.8) * float64(time.Second/2))
+	}
 	for name, c := range map[string]struct {
 		night
 		ratio, refusals float64 // at most
@@ -156,6 +163,12 @@ func TestANightUsesTheWholePlan(t *testing.T) {
 		"others for a third of the time": {night{browsers: 25, workers: 3, tasks: 2000, run: long, others: func(at time.Duration) int {
 			if at > 50*time.Minute && at < 110*time.Minute {
 				return 12
+			}
+			return 0
+		}}, 1.15, 0.1},
+		"short tasks, others for a third of the time": {night{browsers: 40, workers: 3, tasks: 4800, run: short, lag: step / 2, others: func(at time.Duration) int {
+			if at > 2*time.Minute && at < 5*time.Minute {
+				return 20
 			}
 			return 0
 		}}, 1.15, 0.1},

@@ -116,6 +116,21 @@ func TestTheWaitGrowsAfterARaiseThatCameTooEarly(t *testing.T) {
 	}
 }
 
+// Where tasks are short, a hundred of them show sooner than the wait that something may have changed.
+func TestAHundredTasksEndTheWait(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := limits.Cap{}.Next(limits.Seen{Plan: 100}, now)
+	now = now.Add(15 * time.Second)
+	c = c.Next(limits.Seen{Plan: 100, Held: 100, Refused: true, Running: 50, Delivered: 1000}, now)
+	now = now.Add(12 * time.Second) // of 20
+	if got := c.Next(limits.Seen{Plan: 100, Held: c.InFlight, Delivered: 1099}, now).InFlight; got != 50 {
+		t.Errorf("got a limit of %d after 99 tasks, want 50", got)
+	}
+	if got := c.Next(limits.Seen{Plan: 100, Held: c.InFlight, Delivered: 1100}, now).InFlight; got <= 50 {
+		t.Errorf("got a limit of %d after 100 tasks, want more than 50", got)
+	}
+}
+
 // A person or a tool changes the consumer: the limit is set back, and the log says so.
 func TestAChangeByOthersIsSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
