@@ -24,6 +24,7 @@ func (w *worker) keepLimit(ctx context.Context, found *streams.Resources) (wait 
 		},
 		Consumer: limits.NATSConsumer{JS: found.JS, Stream: w.cfg.Request.Stream, Name: w.cfg.Consumer},
 		Running:  w.runningOnAll,
+		Sessions: w.countSessions(),
 		Refusals: w.admission.PlanRefusals,
 		Store:    w.control,
 		Clock:    w.clock,
@@ -36,6 +37,18 @@ func (w *worker) keepLimit(ctx context.Context, found *streams.Resources) (wait 
 	running.Go(func() { keeper.Run(ctx) })
 	running.Go(w.shareStarts(ctx))
 	return func() error { running.Wait(); return nil }
+}
+
+// countSessions returns a function that counts the account's sessions, or nil where Capstan creates none: then most browsers
+// are in sessions without its tag.
+func (w *worker) countSessions() func(context.Context) (limits.Sessions, error) {
+	if w.cfg.Sessions != "on" {
+		return nil
+	}
+	return func(ctx context.Context) (limits.Sessions, error) {
+		all, others, err := w.sessions.Open(ctx)
+		return limits.Sessions{All: all, Others: others}, err
+	}
 }
 
 // runningOnAll returns how many workflows run on all workers.

@@ -38,6 +38,9 @@ const (
 // mostInFlight is the largest useful MaxAckPending: with more, NATS redelivers a dead worker's requests too late.
 const mostInFlight = 100_000
 
+// othersLast is for how long a count of the sessions of others bounds the cap.
+const othersLast = 2 * time.Minute
+
 // mostLasts is for how long a worker's MAX_IN_FLIGHT_TOTAL bounds the cap of all. The worker renews it before.
 const mostLasts = 3 * time.Minute
 
@@ -51,6 +54,9 @@ type Cap struct {
 	PlanAt time.Time `json:"plan_at,omitzero" desc:"when the API told the plan"`
 	Most   int       `json:"most,omitzero" desc:"the lowest MAX_IN_FLIGHT_TOTAL of the workers; left out if all have auto"`
 	MostAt time.Time `json:"most_at,omitzero" desc:"when a worker with that setting last said so"`
+
+	Others   int       `json:"others,omitzero" desc:"with SESSIONS=on: browser sessions of the account that are not of Capstan's tasks"`
+	OthersAt time.Time `json:"others_at,omitzero" desc:"when they were counted last"`
 
 	Wait    time.Duration `json:"wait,omitzero" desc:"from the last refusal to the next raise, in nanoseconds"`
 	Steps   int           `json:"steps,omitzero" desc:"raises since the last refusal"`
@@ -69,6 +75,9 @@ type seen struct {
 	running int       // workflows that ran on all workers when it did; 0: not known
 
 	delivered uint64 // requests that the consumer has delivered
+
+	others   int       // as in Cap
+	othersAt time.Time // when they were counted; zero: not by this worker
 }
 
 // many bounds the numbers that have no bound of their own.
@@ -85,7 +94,7 @@ func parseCap(value []byte) Cap {
 
 // isValid reports whether a worker can have written the cap.
 func (c Cap) isValid() bool {
-	return c.InFlight >= 1 && c.InFlight <= mostInFlight && !c.ChangedAt.IsZero() && c.Plan >= -1 && c.Plan <= many &&
+	return c.InFlight >= 1 && c.InFlight <= mostInFlight && !c.ChangedAt.IsZero() && c.Plan >= -1 && c.Plan <= many && c.Others >= 0 && c.Others <= many &&
 		c.Most >= 0 && c.Most <= mostInFlight && c.Wait >= 0 && c.Wait <= longestWait && c.Steps >= 0 && c.Steps <= many
 }
 
@@ -102,16 +111,24 @@ func Ceiling(plan, most int) int {
 	return min(highest, mostInFlight)
 }
 
+// ceiling returns the largest number of tasks that all workers may hold while others use browsers of the plan.
+func (c Cap) ceiling() int {
+	if c.Plan <= 0 {
+		return Ceiling(c.Plan, c.Most)
+	}
+	return Ceiling(max(1, c.Plan-c.Others), c.Most)
+}
+
 // next returns the cap that follows from what was seen, or the same one if nothing changes. It is the zero Cap as long as
 // neither a plan nor a setting is known.
 func (c Cap) next(s seen, now time.Time) Cap {
 	before := c
-	c = c.withPlan(s).withMost(s, now)
-	highest := Ceiling(c.Plan, c.Most)
+	c = c.withPlan(s).withMost(s, now).withOthers(s, now)
+	highest := c.ceiling()
 	switch {
 	case c.Plan == 0 && c.Most == 0:
 		return before
-	case before.InFlight == 0, before.InFlight > highest, before.InFlight == Ceiling(before.Plan, before.Most) && before.InFlight != highest:
+	case before.InFlight == 0, before.InFlight > highest, before.InFlight == before.ceiling() && before.InFlight != highest:
 		// A cap that was lowered stays, unless it is too high.
 		c.InFlight, c.Reason, c.ChangedAt = highest, c.boundReason(), now
 		return c
@@ -147,6 +164,17 @@ func (c Cap) withMost(s seen, now time.Time) Cap {
 	return c
 }
 
+// withOthers returns the cap with the newest count of the sessions of others, unless that is old.
+func (c Cap) withOthers(s seen, now time.Time) Cap {
+	if s.othersAt.After(c.OthersAt) {
+		c.Others, c.OthersAt = s.others, s.othersAt
+	}
+	if now.Sub(c.OthersAt).Abs() > othersLast {
+		c.Others, c.OthersAt = 0, time.Time{}
+	}
+	return c
+}
+
 // mayRise reports whether the wait after the last refusal is over. The clock may have gone back since.
 func (c Cap) mayRise(s seen, now time.Time) bool {
 	isProven := c.Delivered > 0 && s.delivered >= c.Delivered+provenTasks
@@ -158,9 +186,11 @@ func (c Cap) isUsed(held int) bool { return held >= c.InFlight*9/10 && held <= c
 
 // boundReason says what the ceiling is.
 func (c Cap) boundReason() string {
-	switch highest := Ceiling(c.Plan, c.Most); {
+	switch highest := c.ceiling(); {
 	case highest == c.Most:
 		return "as set by MAX_IN_FLIGHT_TOTAL"
+	case c.Plan > 0 && c.Others > 0:
+		return fmt.Sprintf("the plan runs %d browsers, and others use %d of them", c.Plan, c.Others)
 	case c.Plan > 0:
 		return fmt.Sprintf("the plan runs %d browsers", c.Plan)
 	case c.Plan < 0:

@@ -39,12 +39,19 @@ type Pending struct {
 	Delivered uint64 // deliveries so far
 }
 
+// Sessions are the browser sessions of the account that are open.
+type Sessions struct {
+	All    int
+	Others int // without Capstan's tag
+}
+
 // Parts are the things that a Keeper works with.
 type Parts struct {
 	Plan     func(ctx context.Context) (browsers int, err error) // of the account; -1: no limit, 0: not told
 	Consumer Consumer
-	Running  func(ctx context.Context) (int, error) // workflows that run, on all workers
-	Refusals func() uint64                          // submissions of this worker that were refused because too many browsers run
+	Running  func(ctx context.Context) (int, error)      // workflows that run, on all workers
+	Sessions func(ctx context.Context) (Sessions, error) // of the account; nil: nobody counts them
+	Refusals func() uint64                               // submissions of this worker that were refused because too many browsers run
 	Store    task.Shared
 	Clock    *servertime.Clock
 }
@@ -62,6 +69,9 @@ const (
 	planTimeout  = 3 * time.Second  // of one question
 	planConfirm  = 10 * time.Second // until a plan that differs from the last one is asked for again
 
+	countInterval = 30 * time.Second // between two counts of the account's sessions, by any worker
+	countTimeout  = 2 * time.Second  // of one count
+
 	// aloneAfter is for how long the store must fail before a worker goes by the plan alone.
 	aloneAfter = 10 * time.Minute
 )
@@ -75,6 +85,9 @@ type Keeper struct {
 	// Owned by the goroutine of Run.
 	plan       int       // as last told; 0: not yet
 	planAt     time.Time // when it was told, by the workers' clock
+	othersAt   time.Time // when the sessions were last counted, by the workers' clock
+	others     Sessions
+	countAt    time.Time // when they may be counted again
 	otherPlan  int       // told last, but not twice in a row
 	askPlanAt  time.Time
 	changedAt  time.Time // when the cap last changed
@@ -193,6 +206,20 @@ func (k *Keeper) askForPlan(ctx context.Context) {
 	}
 }
 
+// countSessions counts the account's sessions, unless a worker has done so lately.
+func (k *Keeper) countSessions(ctx context.Context, c Cap) {
+	now := time.Now()
+	if k.Sessions == nil || now.Before(k.countAt) || k.Clock.Now().Sub(c.OthersAt).Abs() < countInterval {
+		return
+	}
+	k.countAt = now.Add(countInterval)
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	if all, err := k.Sessions(ctx); err == nil {
+		k.others, k.othersAt = all, k.Clock.Now()
+	}
+}
+
 // agree returns the cap that all workers keep. If it should change, this worker changes it, unless another is faster. The
 // error says that the store cannot be read or written.
 func (k *Keeper) agree(ctx context.Context, pending Pending) (Cap, error) {
@@ -201,6 +228,7 @@ func (k *Keeper) agree(ctx context.Context, pending Pending) (Cap, error) {
 		return Cap{}, err
 	}
 	before := parseCap(value)
+	k.countSessions(ctx, before)
 	after := before.next(k.see(ctx, pending, before), k.Clock.Now())
 	if after != before {
 		if value, err = json.Marshal(after); err == nil {
@@ -251,7 +279,11 @@ func (k *Keeper) see(ctx context.Context, pending Pending, c Cap) seen {
 	if !c.ChangedAt.Equal(k.changedAt) || pending.Held > c.InFlight {
 		k.changedAt, k.refusals = c.ChangedAt, refusals
 	}
-	s := seen{plan: k.plan, planAt: k.planAt, most: k.most, held: pending.Held, delivered: pending.Delivered, refused: refusals != k.refusals}
+	s := seen{
+		plan: k.plan, planAt: k.planAt, most: k.most, held: pending.Held, delivered: pending.Delivered, refused: refusals != k.refusals,
+		// Without tags in the API's list, sessions of tasks look like those of others.
+		others: min(k.others.Others, max(0, k.others.All-pending.Held)), othersAt: k.othersAt,
+	}
 	if s.refused && !k.wasRefused {
 		running, err := k.Running(ctx)
 		if err != nil {

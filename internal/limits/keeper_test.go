@@ -32,6 +32,10 @@ type fleet struct {
 	running  int
 	refusals map[int]uint64 // by worker
 
+	sessions   limits.Sessions
+	noSessions error
+	counts     int // of the sessions
+
 	value    []byte
 	revision uint64
 	noStore  error
@@ -80,7 +84,8 @@ func (f *fleet) keeper(worker, most int) *limits.Keeper {
 	return limits.New(most, limits.Parts{
 		Plan:     func(context.Context) (int, error) { return f.plan, f.noPlan },
 		Consumer: f, Store: f,
-		Running: func(context.Context) (int, error) { return f.running, nil },
+		Running:  func(context.Context) (int, error) { return f.running, nil },
+		Sessions: f.count,
 		Refusals: func() uint64 {
 			f.mu.Lock()
 			defer f.mu.Unlock()
