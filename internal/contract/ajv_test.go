@@ -21,6 +21,13 @@ func TestAnotherValidatorReadsTheSchemasTheSame(t *testing.T) {
 			for _, difference := range contracttest.Differences() {
 				values = append(append(values, difference.Examples...), difference.Both...)
 			}
+			for _, members := range []string{
+				`"session":{}`, `"session":{"tags":["a"]}`, `"session":{"tags":[1]}`, `"session":{"timeout":1}`, `"session":{},"sessionId":"s"`,
+				`"browser":{},"sessionId":"s"`, `"on_unknown_submission":"fence"`, `"on_unknown_submission":"fence","sessionId":"s"`,
+				`"on_unknown_submission":"fail","sessionId":"s"`,
+			} {
+				values = append(values, `{"prompt":"p","url":"https://a.example",`+members+`}`)
+			}
 		}
 		schema := contracttest.Load(each.Name)
 		var in bytes.Buffer

@@ -30,6 +30,9 @@ const (
 // secretValues is the field whose content is never shown.
 const secretValues = "secret_values"
 
+// onUnknownField is the field of Request.OnUnknown.
+const onUnknownField = "on_unknown_submission"
+
 // field is a row of the request's table.
 type field struct {
 	name string
@@ -50,8 +53,8 @@ func fields() []field {
 		{"prompt", true, checkPrompt, notBlank, "what the agent should do"},
 		{"url", true, (*Request).readURL, webAddress, "absolute http(s) URL to start from. url or sessionId is required"},
 		{"sessionId", false, (*Request).readSessionID, sessionID, "run in this existing browser session"},
-		{"session", false, (*Request).readSession, anyObject, "with SESSIONS=on: passed to POST /v1/sessions as it is. Not together with sessionId"},
-		{"browser", false, (*Request).readBrowser, anyObject, "with SESSIONS=on: passed to POST /v1/sessions as it is. Not together with sessionId"},
+		{"session", false, (*Request).readSession, sessionToCreate, "with SESSIONS=on: what the browser session is created with, session of POST /v1/sessions; passed through. Capstan adds its tags, and a timeout where none is given. Not together with sessionId"},
+		{"browser", false, (*Request).readBrowser, anyObject, "with SESSIONS=on: what the session's browser is created with, browser of POST /v1/sessions; passed through. Not together with sessionId"},
 		{"agent", true, checkString, anyText, "the agent, for example browser-use; passed through"},
 		{"provider", true, checkString, anyText, "the provider of the model, for example openai; passed through"},
 		{"model", true, checkString, anyText, "the model; passed through"},
@@ -72,7 +75,7 @@ func fields() []field {
 		{"batch", false, (*Request).readBatch, batchName, "groups tasks: 1 to 64 of the same characters as task_id. It is on the record, the event and the header Capstan-Batch"},
 		{"timeout", false, (*Request).readTimeout, duration, "maximum run time of each run, from its submission; default TASK_TIMEOUT"},
 		{"expires_at", false, (*Request).readExpiresAt, dateTime, "do not submit the first run after this time"},
-		{"on_unknown_submission", false, (*Request).readOnUnknown, onUnknown, "what Capstan does if it cannot tell whether Anchor accepted the task: fail, resubmit once more or, with SESSIONS=on, fence: end the browser session, and submit once more only if the agent took no step in it. Default ON_UNKNOWN_SUBMISSION"},
+		{onUnknownField, false, (*Request).readOnUnknown, onUnknown, "what Capstan does if it cannot tell whether Anchor accepted the task. fail: the task fails. resubmit: submit once more. fence, with SESSIONS=on and without sessionId: end the browser session, and submit once more only if the agent took no step in it. Default ON_UNKNOWN_SUBMISSION"},
 		{"retries", false, (*Request).readRetries, retryCount, "how often a failed run is run again; default 0"},
 		{"retry_on", false, (*Request).readRetryOn, retryCodes, "after which failures: workflow_failed, agent_failed, invalid_result, step_limit (the default is these four), timeout, workflow_lost"},
 		{"retry_with", false, (*Request).readRetryWith, retryChanges, "agent, provider, model or max_steps of the first retry, the second and so on, in place of the request's"},

@@ -67,11 +67,11 @@ type Record struct {
 	Runs  []Run  `json:"runs,omitempty" desc:"the runs before"`
 
 	SessionEnded *bool    `json:"session_ended,omitzero" desc:"of a session that Capstan created: whether Anchor confirmed its end; left out until it was to end"`
-	Steps        *int     `json:"steps,omitzero" desc:"steps of the agent in the sessions that have ended: of the present run, and of the whole task once that has ended; left out if Anchor did not say"`
-	Credits      *float64 `json:"credits,omitzero" desc:"credits that these sessions used; left out if Anchor did not say"`
-	Ending       Code     `json:"ending,omitempty" desc:"while running: why Capstan ends the run's session, timeout or canceled. Whatever the workflow reports from then on is because of that"`
-	Fenced       bool     `json:"fenced,omitzero" desc:"a submission of the present run had an unknown outcome, and its session shows that the agent took no step: it was submitted once more"`
-	LiveView     string   `json:"live_view,omitempty" desc:"with SESSION_LIVE_VIEW=on, a link that shows the browser while the task runs. It is a secret"`
+	Steps        *int     `json:"steps,omitzero" desc:"steps of the agent in the ended sessions of the present run; once the task has ended, in all of its sessions. Left out if Anchor did not say"`
+	Credits      *float64 `json:"credits,omitzero" desc:"credits that these sessions used, likewise"`
+	Ending       Code     `json:"ending,omitempty" desc:"while running: why Capstan is ending the run's session, timeout or canceled. What the workflow reports from then on does not count"`
+	Fenced       bool     `json:"fenced,omitzero" desc:"the present run was submitted once more, because the outcome of its first submission was unknown and the session showed that the agent had taken no step"`
+	LiveView     string   `json:"live_view,omitempty" desc:"with SESSION_LIVE_VIEW=on: a link that shows the browser while the task runs. It is a secret"`
 
 	WaitsFor   WaitReason `json:"waits_for,omitempty" desc:"while waiting, what for: paused (by an operator or because of Anchor), rate (Anchor accepts no more submissions now), plan (all browsers of the plan are in use), slots (other submissions come first) or retry. A wait of less than a few seconds is not recorded"`
 	WaitsUntil time.Time  `json:"waits_until,omitzero" desc:"while waiting, until when, if that is known"`

@@ -18,6 +18,8 @@ func FuzzParseRecord(f *testing.F) {
 		{TaskID: "a", State: task.Running, WorkflowID: "wf", SessionID: "s", SubmittedAt: now},
 		{TaskID: "a", State: task.Failed, ErrorCode: task.Timeout, FinishedAt: now, ResultSeq: 1 << 63},
 		{TaskID: "a", State: task.Waiting, Run: 1, Runs: []task.Run{{WorkflowID: "w", Code: task.StepLimit}}, WaitsFor: task.ForRetry, WaitsUntil: now},
+		{TaskID: "a", State: task.Running, WorkflowID: "wf", SessionID: "s", SessionEnded: new(false), Steps: new(0), Credits: new(0.1), Ending: task.Timeout, Fenced: true, LiveView: "https://a.example"},
+		{TaskID: "a", State: task.Waiting, Run: 1, Runs: []task.Run{{WorkflowID: "w", SessionID: "s", Steps: new(-1), Credits: new(1e300)}}},
 	} {
 		f.Add(rec.JSON())
 	}

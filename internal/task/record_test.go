@@ -107,10 +107,20 @@ func full(t *testing.T) task.Record {
 			value.SetInt(7)
 		case value.CanUint():
 			value.SetUint(1 << 63)
+		case value.Kind() == reflect.Bool:
+			value.SetBool(true)
+		case field.Type == reflect.TypeFor[*bool]():
+			value.Set(reflect.ValueOf(new(false))) // the zero value is written, too
+		case field.Type == reflect.TypeFor[*int]():
+			value.Set(reflect.ValueOf(new(0)))
+		case field.Type == reflect.TypeFor[*float64]():
+			value.Set(reflect.ValueOf(new(0.125)))
 		case field.Type == reflect.TypeFor[time.Time]():
 			value.Set(reflect.ValueOf(at))
 		case field.Type == reflect.TypeFor[[]task.Run]():
-			value.Set(reflect.ValueOf([]task.Run{{WorkflowID: "w", Code: task.Timeout, SubmittedAt: at, FinishedAt: at}}))
+			value.Set(reflect.ValueOf([]task.Run{{
+				WorkflowID: "w", Code: task.Timeout, SubmittedAt: at, FinishedAt: at, SessionID: "s", Steps: new(0), Credits: new(0.5),
+			}}))
 		default:
 			t.Fatalf("%s has the type %v: give it a value here", field.Name, field.Type)
 		}
@@ -169,7 +179,8 @@ func TestAFinishedRecordSaysHowItsTaskEnded(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	running := task.Record{
 		TaskID: "a", State: task.Running, Owner: "w1", Epoch: 2, WorkflowID: "wf", Polls: 3,
-		PostUntil: at, ErrorCode: task.SubmissionUnknown,
+		PostUntil: at, ErrorCode: task.SubmissionUnknown, SessionID: "s", SessionEnded: new(false), Steps: new(3), Credits: new(0.25),
+		Ending: task.Timeout, Fenced: true, LiveView: "https://a.example/live",
 	}
 	for _, tc := range []struct {
 		name string
@@ -186,7 +197,16 @@ func TestAFinishedRecordSaysHowItsTaskEnded(t *testing.T) {
 			task.Event{Status: task.Failed, FinishedAt: at, Polls: 9, Error: task.NewError(task.Timeout, "m")},
 			task.Record{TaskID: "a", State: task.Failed, Owner: "w1", Epoch: 2, WorkflowID: "wf", Polls: 9, FinishedAt: at, ResultSeq: 41, ErrorCode: task.Timeout},
 		},
+		{
+			"with what all sessions of the task used",
+			task.Event{Status: task.Succeeded, FinishedAt: at, Polls: 9, SessionID: "s", SessionEnded: new(true), Steps: new(12), Credits: new(0.5)},
+			task.Record{
+				TaskID: "a", State: task.Succeeded, Owner: "w1", Epoch: 2, WorkflowID: "wf", Polls: 9, FinishedAt: at, ResultSeq: 41,
+				SessionEnded: new(true), Steps: new(12), Credits: new(0.5),
+			},
+		},
 	} {
+		tc.want.SessionID = "s"
 		if got := running.Finished(tc.ev, 41); !reflect.DeepEqual(got, tc.want) {
 			t.Errorf("%s: got %+v, want %+v", tc.name, got, tc.want)
 		}

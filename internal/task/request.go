@@ -53,7 +53,7 @@ type Request struct {
 	ExpiresAt    time.Time     // do not submit the first run after this time; zero for never
 	OnUnknown    OnUnknown     // what happens after a submission whose outcome is unknown
 
-	// Session and Browser are what the browser session is created with, if Capstan creates it; nil for nothing.
+	// Session and Browser are what the request says about the browser session that Capstan creates; nil for nothing.
 	Session, Browser json.RawMessage
 
 	MaxRetries int               // how often a failed run is run again; see Retries
@@ -128,7 +128,7 @@ func (r *Request) checkTogether(d Delivery, known []field, all []member) error {
 	case valueOf(all, "url") == nil && valueOf(all, "sessionId") == nil:
 		return &violation{rule: "set url or sessionId"}
 	}
-	if err := r.checkSession(); err != nil {
+	if err := r.checkSession(all); err != nil {
 		return err
 	}
 	if err := checkSecretNames(all); err != nil {

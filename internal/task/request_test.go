@@ -67,7 +67,7 @@ func TestARequestKeepsOnlyItsTrace(t *testing.T) {
 }
 
 func TestRequestSharesNoMemoryWithItsMessage(t *testing.T) {
-	const content = `{"prompt":"p","sessionId":"s-1","task_id":"ord-1","metadata":{"n":1},"output_schema":{"type":"object"},"secret_values":{"PIN":"1234"}`
+	const content = `{"prompt":"p","url":"https://a.example","session":{"a":1},"browser":{"b":2},"task_id":"ord-1","metadata":{"n":1},"output_schema":{"type":"object"},"secret_values":{"PIN":"1234"}`
 	m, broken := delivery(content+`}`), delivery(content+`,"x":1}`)
 	r, err := task.ParseRequest(m, defaults)
 	if err != nil {
@@ -161,6 +161,8 @@ func TestRefusalsShowNoSecret(t *testing.T) {
 func requestSeeds() []string {
 	return []string{
 		`{"prompt":"p","url":"https://a.example","secret_values":{"A":"b"},"extra":{"x":1},"metadata":{}}`,
+		`{"prompt":"p","url":"https://a.example","session":{"tags":["a"],"timeout":{"max_duration":5},"live_view":{}},"browser":{},"on_unknown_submission":"fence"}`,
+		`{"prompt":"p","sessionId":"s","session":{},"on_unknown_submission":"fence"}`,
 		`{"prompt":"p","sessionId":"s","output_schema":{"$ref":"#/$defs/a","$defs":{"a":{"pattern":"^(?=a)","multipleOf":1e3}}}}`,
 		`{"prompt":"p","url":"https://a.example","output_schema":{"$schema":"http://json-schema.org/draft-07/schema#","allOf":[{}]}}`,
 		`{"prompt":"p","url":"https://a.example","timeout":"1h","expires_at":"2030-01-01T00:00:00Z","task_id":"a"}`,
@@ -203,6 +205,8 @@ func TestASubmittedRequestCountsWhatItStillNeeds(t *testing.T) {
 	}
 	for name, members := range map[string]string{
 		"schema":   `"output_schema":{"description":"` + strings.Repeat("x", 1000) + `"}`,
+		"session":  `"session":{"tags":["` + strings.Repeat("x", 1000) + `"]}`,
+		"browser":  `"browser":{"a":"` + strings.Repeat("x", 1000) + `"}`,
 		"metadata": `"metadata":{"a":"` + strings.Repeat("x", 1000) + `"}`,
 		"secrets":  `"secret_values":{"A":"` + strings.Repeat("x", 1000) + `"}`,
 		"retries":  `"retries":1,"retry_with":[{"model":"` + strings.Repeat("x", 1000) + `"}]`,

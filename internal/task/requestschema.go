@@ -24,7 +24,16 @@ func RequestSchema() *jsonschema.Schema {
 			s.AllOf = append(s.AllOf, notBoth(f.name))
 		}
 	}
+	s.AllOf = append(s.AllOf, notBesideSessionID()...)
 	return s
+}
+
+// notBesideSessionID refuses what checkSession refuses.
+func notBesideSessionID() []*jsonschema.Schema {
+	both := func(name string) *jsonschema.Schema { return &jsonschema.Schema{Required: []string{"sessionId", name}} }
+	fence := both(onUnknownField)
+	fence.Properties = jsonschema.Properties{{Name: onUnknownField, Schema: oneOf(Fence)}}
+	return []*jsonschema.Schema{{Not: both("session")}, {Not: both("browser")}, {Not: fence}}
 }
 
 // property returns the schema of a field, with its meaning.
@@ -73,7 +82,7 @@ func inAnyCase(name string) string {
 	return pattern.String()
 }
 
-// requestExamples are a short request, and one with most of Capstan's own fields.
+// requestExamples are a short request, one with most of Capstan's own fields, and one for workers with SESSIONS=on.
 func requestExamples() []json.RawMessage {
 	return []json.RawMessage{
 		json.RawMessage(`{"task_id": "ord-1842", "url": "https://example.com", "prompt": "Extract the main heading"}`),
@@ -84,6 +93,10 @@ func requestExamples() []json.RawMessage {
 			"timeout": "10m", "expires_at": "2026-11-24T06:00:00Z", "on_unknown_submission": "fail",
 			"retries": 2, "retry_on": ["workflow_failed", "timeout"], "retry_with": [{"agent": "openai-cua"}, {"max_steps": 80}],
 			"metadata": {"order": 1843}
+		}`),
+		json.RawMessage(`{
+			"task_id": "ord-1844", "url": "https://example.com", "prompt": "Order the blue one", "on_unknown_submission": "fence",
+			"session": {"timeout": {"max_duration": 15}, "recording": {"active": false}}, "browser": {"profile": {"name": "shop"}}
 		}`),
 	}
 }

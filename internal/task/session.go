@@ -58,6 +58,8 @@ func (e SessionEnd) String() string {
 		return "its browser session was ended"
 	case *e.Steps == 0:
 		return "its browser session was ended, and the agent had taken no step in it"
+	case *e.Steps == 1:
+		return "its browser session was ended, and the agent had taken 1 step in it"
 	default:
 		return fmt.Sprintf("its browser session was ended, and the agent had taken %d steps in it", *e.Steps)
 	}

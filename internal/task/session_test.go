@@ -104,3 +104,40 @@ func TestAMistakeInASessionIsNamedAndNotQuoted(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyFinalFiguresShowThatNoAgentActed(t *testing.T) {
+	t.Parallel()
+	none := task.SessionEnd{Confirmed: true, Final: true, Steps: new(0)}
+	for name, c := range map[string]struct {
+		change func(*task.SessionEnd)
+		want   bool
+	}{
+		"no step":           {func(*task.SessionEnd) {}, true},
+		"one step":          {func(e *task.SessionEnd) { e.Steps = new(1) }, false},
+		"steps not known":   {func(e *task.SessionEnd) { e.Steps = nil }, false},
+		"figures may grow":  {func(e *task.SessionEnd) { e.Final = false }, false},
+		"end not confirmed": {func(e *task.SessionEnd) { e.Confirmed = false }, false},
+		"nothing is known":  {func(e *task.SessionEnd) { *e = task.SessionEnd{} }, false},
+	} {
+		end := none
+		c.change(&end)
+		if got := end.NeverActed(); got != c.want {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestTheEndOfASessionIsToldToPeople(t *testing.T) {
+	t.Parallel()
+	for want, end := range map[string]task.SessionEnd{
+		"its browser session could not be ended and ends by itself: 503: busy":  {Why: "503: busy", Steps: new(0)},
+		"its browser session was ended":                                         {Confirmed: true},
+		"its browser session was ended, and the agent had taken no step in it":  {Confirmed: true, Steps: new(0)},
+		"its browser session was ended, and the agent had taken 1 step in it":   {Confirmed: true, Steps: new(1)},
+		"its browser session was ended, and the agent had taken 12 steps in it": {Confirmed: true, Final: true, Steps: new(12)},
+	} {
+		if got := end.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

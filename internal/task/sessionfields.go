@@ -3,38 +3,69 @@ package task
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
-// readSession takes what the browser session is created with.
+// readSession takes what the browser session is created with. It checks the members to which Capstan adds something of its
+// own, and leaves the others to the API. No violation quotes a value: a proxy's password may stand there.
 func (r *Request) readSession(value json.RawMessage) error {
+	if err := mustBe("an object", value); err != nil {
+		return err
+	}
+	for m := range eachMember(value) {
+		var err error
+		switch m.name {
+		case "tags":
+			err = checkTags(m.value)
+		case "timeout", "live_view":
+			err = mustBe("an object", m.value)
+		}
+		if err != nil {
+			return inField("."+m.name, err)
+		}
+	}
 	r.Session = bytes.Clone(value)
-	return checkObject(r, value)
+	return nil
 }
 
-// readBrowser takes what the browser of the session is created with.
+// checkTags accepts a list of strings. What they say is up to the API.
+func checkTags(value json.RawMessage) error {
+	all, err := elements(value, maxTags)
+	if err != nil {
+		return err
+	}
+	for i, tag := range all {
+		if err := mustBe("a string", tag); err != nil {
+			return inField(fmt.Sprintf(".%d", i), err)
+		}
+	}
+	return nil
+}
+
+// readBrowser takes what the browser of the session is created with. What it says is up to the API.
 func (r *Request) readBrowser(value json.RawMessage) error {
 	r.Browser = bytes.Clone(value)
-	return checkObject(r, value)
+	return mustBe("an object", value)
 }
 
-// checkSession refuses what the session cannot be created with, and a session to create beside one that exists.
-func (r *Request) checkSession() error {
+// checkSession refuses a session to create, and a fence, beside a session that exists: Capstan does not end that one. If
+// fence is only the worker's default, such a task has the choice that does the same without a session to end.
+func (r *Request) checkSession(all []member) error {
+	const beside = "must not stand beside sessionId, which names a session that exists"
 	switch {
 	case r.SessionID == "":
-		if _, err := r.NewSession().JSON(); err != nil {
-			return &violation{rule: err.Error()}
-		}
 		return nil
 	case r.Session != nil:
-		return &violation{field: "session", rule: "must not stand beside sessionId, which names a session that exists"}
+		return &violation{field: "session", rule: beside}
 	case r.Browser != nil:
-		return &violation{field: "browser", rule: "must not stand beside sessionId, which names a session that exists"}
+		return &violation{field: "browser", rule: beside}
+	case r.OnUnknown == Fence && valueOf(all, onUnknownField) != nil:
+		return &violation{field: onUnknownField, rule: `must not be "fence" beside sessionId: only a session of the task's own can be ended`}
 	case r.OnUnknown == Fence:
-		return &violation{field: "on_unknown_submission", rule: `must not be "fence" beside sessionId: only a session of the task's own can be ended`}
-	default:
-		return nil
+		r.OnUnknown = Fail
 	}
+	return nil
 }
 
 // NeedsSession returns the field that only a worker with SESSIONS=on can heed, or "" if there is none.
@@ -45,7 +76,7 @@ func (r *Request) NeedsSession() string {
 	case r.Browser != nil:
 		return "browser"
 	case r.OnUnknown == Fence:
-		return "on_unknown_submission"
+		return onUnknownField
 	default:
 		return ""
 	}
@@ -70,6 +101,9 @@ func (r *Request) NewSession() SessionRequest {
 }
 
 const (
+	// maxTags is how many tags of its own a session can have.
+	maxTags = 100
+
 	// idleTimeout is after which time without use the API ends a session that nobody knows of any more.
 	idleTimeout = 5 * time.Minute
 

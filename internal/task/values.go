@@ -32,6 +32,16 @@ func sessionID() *jsonschema.Schema {
 	return s
 }
 
+// sessionToCreate is what readSession accepts.
+func sessionToCreate() *jsonschema.Schema {
+	tags := &jsonschema.Schema{Description: "Tags of the session. Capstan adds its own.", Type: "array", MaxItems: new(maxTags), Items: anyText()}
+	timeout := &jsonschema.Schema{Description: "max_duration and idle_timeout, in minutes. Capstan adds what is missing.", Type: "object"}
+	view := &jsonschema.Schema{Description: "Its live view. With SESSION_LIVE_VIEW=on, Capstan adds read_only, unless it is given.", Type: "object"}
+	s := anyObject()
+	s.Properties = jsonschema.Properties{{Name: "tags", Schema: tags}, {Name: "timeout", Schema: timeout}, {Name: "live_view", Schema: view}}
+	return s
+}
+
 func stepCount() *jsonschema.Schema { return integer(1, math.MaxInt32) }
 
 func retryCount() *jsonschema.Schema { return integer(0, maxRetries) }

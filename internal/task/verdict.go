@@ -59,7 +59,7 @@ func (r *Request) timeoutMessage(o Outcome) string {
 }
 
 // fate says what became of a workflow that nobody waits for any longer.
-func (o Outcome) fate() string {
+func (o *Outcome) fate() string {
 	if o.Session == nil {
 		return "its workflow may run on"
 	}

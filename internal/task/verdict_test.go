@@ -132,6 +132,35 @@ func TestOutcomesThatBringNoAnswer(t *testing.T) {
 	}
 }
 
+func TestATaskThatCapstanEndsSaysWhatBecameOfItsSession(t *testing.T) {
+	r := parse(t, with(`"timeout":"90s"`))
+	ended := &task.SessionEnd{Confirmed: true, Steps: new(3)}
+	open := &task.SessionEnd{Why: "503: busy"}
+	c := task.ParseCancellation([]byte("wrong customer"))
+	for message, o := range map[string]task.Outcome{
+		"canceled: wrong customer; its workflow may run on":                                                                           {Canceled: &c},
+		"canceled: wrong customer; its browser session was ended, and the agent had taken 3 steps in it":                              {Canceled: &c, Session: ended},
+		"canceled: wrong customer; its browser session could not be ended and ends by itself: 503: busy":                              {Canceled: &c, Session: open},
+		"did not finish within 1m30s; the last answer was: 502":                                                                       {TimedOut: true, LastError: "502"},
+		"did not finish within 1m30s; its browser session was ended, and the agent had taken 3 steps in it":                           {TimedOut: true, Session: ended},
+		"did not finish within 1m30s; its browser session could not be ended and ends by itself: 503: busy":                           {TimedOut: true, Session: open},
+		"did not finish within 1m30s; its browser session could not be ended and ends by itself: 503: busy; the last answer was: 502": {TimedOut: true, Session: open, LastError: "502"},
+	} {
+		code := task.Timeout
+		if o.Canceled != nil {
+			code = task.Canceled
+		}
+		o.Status = "RUNNING"
+		if v := judge(t, r, o); v.Error == nil || v.Error.Code != code || v.Error.Message != message {
+			t.Errorf("got %+v, want %s: %s", v.Error, code, message)
+		}
+	}
+	// It is Capstan that has ended the session.
+	if v := judge(t, r, task.Outcome{Workflow: task.Workflow{Status: "FAILED", Error: "session ended"}, TimedOut: true, Session: ended}); v.Error.Code != task.Timeout {
+		t.Errorf("got %+v, want a timeout", v.Error)
+	}
+}
+
 func TestAFailedWorkflowKeepsItsResult(t *testing.T) {
 	v := judge(t, parse(t, with(`"model":"m"`)), task.Outcome{Workflow: task.Workflow{Status: "FAILED", Result: json.RawMessage(`{"a":1}`)}})
 	if got, want := string(v.RawResult), `{"a":1}`; got != want || v.Result != nil {
