@@ -24,7 +24,11 @@ type Event struct {
 	Attempts       int             `json:"attempts"`              // submissions of all runs
 	Runs           []Run           `json:"runs,omitempty"`        // if the task was retried
 	Polls          int             `json:"polls"`
-	UnnoticedMS    int64           `json:"unnoticed_ms,omitzero"` // at most so long after the workflow's end, in milliseconds
+	UnnoticedMS    int64           `json:"unnoticed_ms,omitzero"`  // at most so long after the workflow's end, in milliseconds
+	SessionID      string          `json:"session_id,omitempty"`   // the browser session that Capstan created, of the last run
+	SessionEnded   *bool           `json:"session_ended,omitzero"` // whether Anchor confirmed its end; nil without one
+	Steps          *int            `json:"steps,omitzero"`         // of the agent, in all sessions; nil if not known
+	Credits        *float64        `json:"credits,omitzero"`       // that all sessions used; nil if not known
 	Worker         string          `json:"worker"`
 }
 
@@ -59,6 +63,9 @@ type Run struct {
 	Code        Code      `json:"code,omitempty"` // empty if the run succeeded
 	SubmittedAt time.Time `json:"submitted_at,omitzero"`
 	FinishedAt  time.Time `json:"finished_at,omitzero"`
+	SessionID   string    `json:"session_id,omitempty"` // the browser session that Capstan created for the run
+	Steps       *int      `json:"steps,omitzero"`       // of the agent in it; nil if not known
+	Credits     *float64  `json:"credits,omitzero"`     // that it used; nil if not known
 }
 
 // Error says why a task failed.

@@ -21,6 +21,10 @@ type Request struct {
 	URL       string `json:"url,omitempty"`       // absolute http(s) URL to start from
 	SessionID string `json:"sessionId,omitempty"` // run in this existing browser session
 
+	// What the session is created with if the workers have SESSIONS=on: the objects session and browser of POST /v1/sessions.
+	Session map[string]any `json:"session,omitempty"`
+	Browser map[string]any `json:"browser,omitempty"`
+
 	Agent                 string `json:"agent,omitempty"`
 	Provider              string `json:"provider,omitempty"`
 	Model                 string `json:"model,omitempty"`
@@ -41,7 +45,7 @@ type Request struct {
 
 	Timeout             Duration    `json:"timeout,omitempty"`               // maximum run time
 	ExpiresAt           time.Time   `json:"expires_at,omitzero"`             // do not submit after this time
-	OnUnknownSubmission string      `json:"on_unknown_submission,omitempty"` // "fail" or "resubmit"
+	OnUnknownSubmission string      `json:"on_unknown_submission,omitempty"` // "fail", "resubmit" or "fence"
 	Retries             int         `json:"retries,omitempty"`               // how often a failed run is run again
 	RetryOn             []Code      `json:"retry_on,omitzero"`               // after which failures
 	RetryWith           []RetryWith `json:"retry_with,omitempty"`            // what the first retry, the second and so on change

@@ -52,13 +52,14 @@ RetryWith = TypedDict("RetryWith", {"agent": str, "provider": str, "model": str,
 TaskRequest = TypedDict("TaskRequest", {
     "task_id": str, "batch": str,
     "prompt": Required[str], "url": str, "sessionId": str,
+    "session": dict[str, Any], "browser": dict[str, Any],  # with SESSIONS=on, for POST /v1/sessions
     "agent": str, "provider": str, "model": str, "max_steps": int,
     "detect_elements": bool, "human_intervention": bool, "highlight_elements": bool, "use_vision": bool,
     "directly_open_url": bool, "directlyOpenUrl": bool, "extended_system_message": str, "async": bool,
     "secret_values": dict[str, str], "secret_refs": dict[str, str],
     "output_schema": dict[str, Any], "extra": dict[str, Any], "metadata": dict[str, Any],
     "timeout": str, "expires_at": str,  # a duration of Go, such as "10m", and a time in RFC 3339
-    "on_unknown_submission": Literal["fail", "resubmit"],
+    "on_unknown_submission": Literal["fail", "resubmit", "fence"],  # the last one with SESSIONS=on
     "retries": int, "retry_on": list[Code], "retry_with": list[RetryWith],
 }, total=False)
 
@@ -67,7 +68,10 @@ TaskRequest = TypedDict("TaskRequest", {
 TaskError = TypedDict("TaskError", {"code": Code, "message": str, "retryable": bool})
 
 # One run of a task that was retried.
-Run = TypedDict("Run", {"workflow_id": str, "code": Code, "submitted_at": str, "finished_at": str}, total=False)
+Run = TypedDict("Run", {
+    "workflow_id": str, "code": Code, "submitted_at": str, "finished_at": str,
+    "session_id": str, "steps": int, "credits": float,  # with SESSIONS=on
+}, total=False)
 
 # Where a result is that is too large for a message.
 ResultRef = TypedDict("ResultRef", {"bucket": str, "name": str, "size": int, "digest": str})
@@ -80,6 +84,8 @@ TaskEvent = TypedDict("TaskEvent", {
     "workflow_id": NotRequired[str], "workflow_status": NotRequired[str], "worker": str,
     "requested_at": str, "submitted_at": NotRequired[str], "finished_at": str,
     "attempts": int, "runs": NotRequired[list[Run]], "polls": int, "unnoticed_ms": NotRequired[int],
+    # With SESSIONS=on.
+    "session_id": NotRequired[str], "session_ended": NotRequired[bool], "steps": NotRequired[int], "credits": NotRequired[float],
 })
 
 

@@ -30,13 +30,14 @@ export type Code =
 export interface TaskRequest {
   task_id?: string; batch?: string; // without a task_id, a random one is made, which the event and the errors name
   prompt: string; url?: string; sessionId?: string;
+  session?: Record<string, unknown>; browser?: Record<string, unknown>; // with SESSIONS=on, for POST /v1/sessions
   agent?: string; provider?: string; model?: string; max_steps?: number;
   detect_elements?: boolean; human_intervention?: boolean; highlight_elements?: boolean; use_vision?: boolean;
   directly_open_url?: boolean; directlyOpenUrl?: boolean; extended_system_message?: string; async?: boolean;
   secret_values?: Record<string, string>; secret_refs?: Record<string, string>;
   output_schema?: Record<string, unknown>; extra?: Record<string, unknown>; metadata?: Record<string, unknown>;
   timeout?: string; expires_at?: string; // a duration of Go, such as "10m", and a time in RFC 3339
-  on_unknown_submission?: "fail" | "resubmit";
+  on_unknown_submission?: "fail" | "resubmit" | "fence"; // the last one with SESSIONS=on
   retries?: number; retry_on?: Code[]; retry_with?: RetryWith[];
 }
 
@@ -51,13 +52,17 @@ export interface TaskEvent {
   workflow_id?: string; workflow_status?: string; worker: string;
   requested_at: string; submitted_at?: string; finished_at: string;
   attempts: number; runs?: Run[]; polls: number; unnoticed_ms?: number;
+  session_id?: string; session_ended?: boolean; steps?: number; credits?: number; // with SESSIONS=on
 }
 
 /** Why a task failed. */
 export interface TaskError { code: Code; message: string; retryable: boolean }
 
 /** One run of a task that was retried. */
-export interface Run { workflow_id?: string; code?: Code; submitted_at?: string; finished_at?: string }
+export interface Run {
+  workflow_id?: string; code?: Code; submitted_at?: string; finished_at?: string;
+  session_id?: string; steps?: number; credits?: number; // with SESSIONS=on
+}
 
 /** Where a result is that is too large for a message. */
 export interface ResultRef { bucket: string; name: string; size: number; digest: string }

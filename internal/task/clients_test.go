@@ -57,12 +57,14 @@ func TestTheClientsHaveTheFieldsOfAnEvent(t *testing.T) {
 // An event that a worker writes reads the same in the client.
 func TestTheClientLosesNothingOfAnEvent(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 5, time.UTC)
+	steps, credits := new(0), new(0.25)
 	ev := task.Event{
 		TaskID: "a", Status: task.Failed, WorkflowID: "w", WorkflowStatus: "FAILED", Result: json.RawMessage(`[1e400]`),
 		ResultRef: &task.ResultRef{Bucket: "b", Name: "n", Size: 1 << 60, Digest: "d"}, RawResult: json.RawMessage(`null`),
 		Error: task.NewError(task.Timeout, "<late>"), Metadata: json.RawMessage(`{"n":12345678901234567890}`), Batch: "night",
 		Dropped: []string{"metadata"}, RequestedAt: at, SubmittedAt: at, FinishedAt: at, Attempts: 2,
-		Runs: []task.Run{{WorkflowID: "v", Code: task.StepLimit, SubmittedAt: at, FinishedAt: at}}, Polls: 3, UnnoticedMS: 4, Worker: "w1",
+		Runs:  []task.Run{{WorkflowID: "v", Code: task.StepLimit, SubmittedAt: at, FinishedAt: at, SessionID: "s1", Steps: steps, Credits: credits}},
+		Polls: 3, UnnoticedMS: 4, SessionID: "s2", SessionEnded: new(false), Steps: steps, Credits: credits, Worker: "w1",
 	}
 	want, err := ev.JSON()
 	if err != nil {
@@ -163,7 +165,7 @@ func kindsIn(t *testing.T, file, section string) kinds {
 			all[m[1]] = "a string"
 		case m[2] == "boolean", m[2] == "bool":
 			all[m[1]] = "a boolean"
-		case m[2] == "number", m[2] == "int":
+		case m[2] == "number", m[2] == "int", m[2] == "float":
 			all[m[1]] = "a number"
 		case m[2] == "unknown", m[2] == "Any":
 			all[m[1]] = "anything"
