@@ -53,7 +53,7 @@ func completeWord(parser *kong.Kong) bool {
 		"code":    predictNames(task.Codes()),
 		"format":  predictNames([]batch.Format{batch.JSON, batch.JSONLines, batch.CSV}),
 		"schema":  complete.PredictSet(documentNames()...),
-		"unknown": complete.PredictSet("fail", "resubmit"),
+		"unknown": complete.PredictSet("fail", "resubmit", "fence"),
 	}))
 	if err != nil {
 		return false // a tag is wrong

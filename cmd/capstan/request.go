@@ -22,7 +22,11 @@ type fields struct {
 	PromptFlag *string `name:"prompt" json:"-" placeholder:"TEXT" help:"The prompt as a flag, for one that begins with a dash." group:"Task:"`
 	URL        *string `name:"url" json:"url,omitempty" placeholder:"URL" help:"Start URL. Required unless --session-id is given." group:"Task:"`
 	SessionID  *string `name:"session-id" json:"sessionId,omitempty" placeholder:"ID" help:"Run in this existing browser session." group:"Task:"`
-	MaxSteps   *int    `json:"max_steps,omitempty" placeholder:"N" help:"Maximum number of agent steps." group:"Task:"`
+
+	Session jsonText `json:"session,omitempty" placeholder:"JSON" help:"What its browser session is created with, if the workers have SESSIONS=on: a JSON object, or @FILE." group:"Task:"`
+	Browser jsonText `json:"browser,omitempty" placeholder:"JSON" help:"What the browser of that session is created with: a JSON object, or @FILE." group:"Task:"`
+
+	MaxSteps *int `json:"max_steps,omitempty" placeholder:"N" help:"Maximum number of agent steps." group:"Task:"`
 
 	OutputSchema jsonText `json:"output_schema,omitempty" placeholder:"JSON" help:"JSON Schema that the result must match, or @FILE." group:"Task:"`
 	// Kong splits the value of a list at its commas unless sep is none, and secrets may contain commas.
@@ -43,7 +47,7 @@ type fields struct {
 	TaskID              *string  `name:"task-id" json:"task_id,omitempty" placeholder:"ID" help:"Task id; a given id runs at most once. Default: stream and sequence, for example TASKS-17." group:"Queue:"`
 	Timeout             *string  `json:"timeout,omitempty" placeholder:"DURATION" help:"Maximum run time, for example 10m." group:"Queue:"`
 	ExpiresAt           *string  `json:"expires_at,omitempty" placeholder:"TIME" help:"Do not start after this time (RFC 3339)." group:"Queue:"`
-	OnUnknownSubmission *string  `json:"on_unknown_submission,omitempty" placeholder:"fail|resubmit" predictor:"unknown" help:"What to do if it is unknown whether Anchor accepted the task: fail, or submit it once more." group:"Queue:"`
+	OnUnknownSubmission *string  `json:"on_unknown_submission,omitempty" placeholder:"fail|resubmit|fence" predictor:"unknown" help:"What to do if it is unknown whether Anchor accepted the task: fail, or submit it once more; fence does that only if its browser session shows no step." group:"Queue:"`
 	Metadata            jsonText `json:"metadata,omitempty" placeholder:"JSON" help:"Returned on the event unchanged: a JSON object, or @FILE." group:"Queue:"`
 
 	// SecretValues is no flag. encode fills it from Secrets.

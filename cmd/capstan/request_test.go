@@ -27,11 +27,11 @@ func parse(t *testing.T, args ...string) (*submitCmd, error) {
 
 // A request may spell directly_open_url as directlyOpenUrl, too, as an SDK does. The flag is the same.
 func TestEveryFieldOfARequestHasAFlag(t *testing.T) {
-	s, err := parse(t, "buy a ticket", "--url=https://example.com", "--session-id=s-1",
+	s, err := parse(t, "buy a ticket", "--url=https://example.com", `--session={"tags":["mine"]}`, `--browser={"headless":{"active":true}}`,
 		"--agent=browser-use", "--provider=openai", "--model=gpt", "--detect-elements", "--async", "--no-human-intervention",
 		"--no-highlight-elements", "--max-steps=7", "--secret=PIN=a,b;c=d", "--secret=PORT=22",
 		`--output-schema={"type":"object"}`, "--use-vision", "--no-directly-open-url", "--extended-system-message=be brief", `--extra={"new":true}`, "--task-id=ord-1", "--timeout=10m",
-		"--expires-at=2099-01-02T15:04:05Z", "--on-unknown-submission=resubmit", `--metadata={"order":1842}`)
+		"--expires-at=2099-01-02T15:04:05Z", "--on-unknown-submission=fence", `--metadata={"order":1842}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,16 +39,28 @@ func TestEveryFieldOfARequestHasAFlag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"prompt":"buy a ticket","url":"https://example.com","sessionId":"s-1","max_steps":7,` +
+	want := `{"prompt":"buy a ticket","url":"https://example.com","session":{"tags":["mine"]},"browser":{"headless":{"active":true}},"max_steps":7,` +
 		`"output_schema":{"type":"object"},"agent":"browser-use","provider":"openai","model":"gpt",` +
 		`"detect_elements":true,"async":true,"human_intervention":false,"highlight_elements":false,"use_vision":true,"directly_open_url":false,"extended_system_message":"be brief","extra":{"new":true},` +
-		`"task_id":"ord-1","timeout":"10m","expires_at":"2099-01-02T15:04:05Z","on_unknown_submission":"resubmit",` +
+		`"task_id":"ord-1","timeout":"10m","expires_at":"2099-01-02T15:04:05Z","on_unknown_submission":"fence",` +
 		`"metadata":{"order":1842},"secret_values":{"PIN":"a,b;c=d","PORT":"22"}}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if _, err := task.ParseRequest(task.Delivery{Data: got}, task.Defaults{}); err != nil {
 		t.Errorf("the worker would refuse it: %v", err)
+	}
+}
+
+// It cannot stand beside those that create a session.
+func TestASessionThatExistsHasAFlag(t *testing.T) {
+	s, err := parse(t, "p", "--session-id=s-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.encode()
+	if want := `{"prompt":"p","sessionId":"s-1"}`; err != nil || string(got) != want {
+		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
 }
 
