@@ -35,13 +35,13 @@ type Config struct {
 	Control control.Config
 	Secrets SecretsConfig
 
-	Sessions string `default:"off" desc:"on: each run of a task gets a browser session of its own, which Capstan creates and ends"`
+	Sessions string `default:"off" desc:"on: each run of a task gets a browser session that the worker creates and ends"`
 	Session  SessionConfig
 
 	consumer.Config
 	Submit              admission.Config
 	Task                TaskConfig
-	OnUnknownSubmission task.OnUnknown `split_words:"true" default:"fail" desc:"fail, resubmit once or, with SESSIONS=on, fence, if it is unknown whether Anchor accepted a task"`
+	OnUnknownSubmission task.OnUnknown `split_words:"true" default:"fail" desc:"fail, resubmit once, or with SESSIONS=on fence, if it is unknown whether Anchor accepted a task"`
 	Poll                poller.Config
 	Drain               DrainConfig
 	Admin               admin.Config
@@ -56,7 +56,7 @@ type TaskConfig struct {
 
 // SessionConfig describes the sessions that Capstan creates.
 type SessionConfig struct {
-	LiveView string `split_words:"true" default:"off" desc:"on: keep a link on the record that shows the browser while its task runs"`
+	LiveView string `split_words:"true" default:"off" desc:"on, only with SESSIONS=on: keep a link on the record that shows the browser while the task runs"`
 }
 
 // SecretsConfig says where the files are that requests name in secret_refs. Without a folder, a request that names one

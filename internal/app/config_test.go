@@ -46,6 +46,8 @@ func settingRows() []setting {
 		{"DEAD_STREAM", "TASK_DEAD", "DEAD", func(c app.Config) any { return c.Dead.Stream }},
 		{"DEAD_KEEP", "failed", "invalid", func(c app.Config) any { return c.Dead.Keep }},
 		{"SECRETS_DIR", "", "FILE", func(c app.Config) any { return c.Secrets.Dir }},
+		{"SESSIONS", "off", "on", func(c app.Config) any { return c.Sessions }},
+		{"SESSION_LIVE_VIEW", "off", "on", func(c app.Config) any { return c.Session.LiveView }},
 		{"CONTROL_BUCKET", "task_control", "jobs_control", func(c app.Config) any { return c.Control.Bucket }},
 		{"DEAD_SUBJECT", "tasks.dead", "jobs.dead", func(c app.Config) any { return c.Dead.Subject }},
 		{"TRACKER_BUCKET", "task_tracker", "jobs", func(c app.Config) any { return c.Tracker.Bucket }},
@@ -71,6 +73,8 @@ func settingRows() []setting {
 // companions are the other variables that must be set or empty together with a variable.
 func companions(name string) map[string]string {
 	switch name {
+	case "SESSION_LIVE_VIEW":
+		return map[string]string{"SESSIONS": "on"}
 	case "ANCHORBROWSER_API_KEY_FILE":
 		return map[string]string{"ANCHORBROWSER_API_KEY": ""}
 	case "NATS_PASSWORD":

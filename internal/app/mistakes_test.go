@@ -101,6 +101,11 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 		{"SUBMIT_CONCURRENCY": "0"},
 		{"TASK_TIMEOUT": "0"},
 		{"ON_UNKNOWN_SUBMISSION": "maybe"},
+		{"ON_UNKNOWN_SUBMISSION": "fence"}, // without SESSIONS=on
+		{"SESSIONS": "true"},
+		{"SESSIONS": ""},
+		{"SESSION_LIVE_VIEW": "on"}, // likewise
+		{"SESSION_LIVE_VIEW": "yes"},
 		{"POLL_INTERVAL": "0s"},
 		{"POLL_MAX_INTERVAL": "1s"},
 		{"DRAIN_TIMEOUT": "30s"},
@@ -129,6 +134,20 @@ func wantMistake(t *testing.T, err error, variable string) {
 	line := regexp.MustCompile("^(set )?" + variable + "( must be |: cannot read | or [A-Z_]+$).*$")
 	if err == nil || !line.MatchString(err.Error()) {
 		t.Errorf("got %v, want one line about %s", err, variable)
+	}
+}
+
+func TestWhatNeedsSessionsSaysSo(t *testing.T) {
+	for name, c := range map[string]struct{ value, want string }{
+		"SESSION_LIVE_VIEW":     {"on", `SESSION_LIVE_VIEW must be off without SESSIONS=on (got "on")`},
+		"ON_UNKNOWN_SUBMISSION": {"fence", `ON_UNKNOWN_SUBMISSION must be fail or resubmit without SESSIONS=on (got "fence")`},
+	} {
+		if _, err := load(t, map[string]string{name: c.value}); err == nil || err.Error() != c.want {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
+		if _, err := load(t, map[string]string{name: c.value, "SESSIONS": "on"}); err != nil {
+			t.Errorf("%s with SESSIONS=on: got %v, want nil", name, err)
+		}
 	}
 }
 
