@@ -26,8 +26,8 @@ type Sessions interface {
 	End(ctx context.Context, id string) (task.SessionEnd, error)
 	// Fence does the same, and waits until it is certain what the agent has done.
 	Fence(ctx context.Context, id string) (task.SessionEnd, error)
-	// EndTagged ends the sessions that have a tag, as far as the API lists them. The error is ctx's.
-	EndTagged(ctx context.Context, tag string) error
+	// EndTagged ends the sessions that have all of these tags, as far as the API lists them. The error is ctx's.
+	EndTagged(ctx context.Context, tags ...string) error
 }
 
 const (

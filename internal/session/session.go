@@ -124,12 +124,12 @@ func (s *Sessions) Fence(ctx context.Context, id string) (task.SessionEnd, error
 	}
 }
 
-// EndTagged ends the sessions that have a tag, as far as the API lists them. What cannot be ended is logged: it ends by
-// itself. The error is ctx's.
-func (s *Sessions) EndTagged(ctx context.Context, tag string) error {
+// EndTagged ends the sessions that have all of these tags, as far as the API lists them. What cannot be ended is logged: it
+// ends by itself. The error is ctx's.
+func (s *Sessions) EndTagged(ctx context.Context, tags ...string) error {
 	endCtx, cancel := context.WithTimeout(ctx, s.waits.End)
 	defer cancel()
-	for _, found := range s.find(endCtx, tag) {
+	for _, found := range s.find(endCtx, tags) {
 		if found.Ended() {
 			continue
 		}
@@ -140,14 +140,14 @@ func (s *Sessions) EndTagged(ctx context.Context, tag string) error {
 	return ctx.Err()
 }
 
-// find lists the sessions with a tag, until the API does. It returns none if ctx ends first.
-func (s *Sessions) find(ctx context.Context, tag string) (found []task.Session) {
+// find lists the sessions with these tags, until the API does. It returns none if ctx ends first.
+func (s *Sessions) find(ctx context.Context, tags []string) (found []task.Session) {
 	err := s.repeat(ctx, func() (err error) {
-		found, err = s.api.FindSessions(ctx, tag)
+		found, err = s.api.FindSessions(ctx, tags...)
 		return err
 	})
 	if err != nil {
-		s.log.Warn().Str("tag", tag).Msg("sessions could not be listed, any others of the task end by themselves")
+		s.log.Warn().Strs("tags", tags).Msg("sessions could not be listed, any others of the task end by themselves")
 	}
 	return found
 }
@@ -156,26 +156,26 @@ func (s *Sessions) find(ctx context.Context, tag string) (found []task.Session) 
 func (s *Sessions) end(ctx context.Context, id string) (end task.SessionEnd) {
 	err := s.repeat(ctx, func() error {
 		err := s.api.EndSession(ctx, id)
-		if failure, ok := errors.AsType[*task.SessionError](err); ok && saysGone(failure) && s.isGone(ctx, id) {
+		if failure, ok := errors.AsType[*task.SessionError](err); ok && mayBeGone(failure) && s.isGone(ctx, id) {
 			return nil
 		}
 		return err
 	})
-	if err != nil {
+	switch _, answered := errors.AsType[*task.SessionError](err); {
+	case err == nil:
+		return task.SessionEnd{Confirmed: true}
+	case answered:
 		return task.SessionEnd{Why: err.Error()}
+	default:
+		return task.SessionEnd{Why: "other calls to the API took all the time"}
 	}
-	return task.SessionEnd{Confirmed: true}
 }
 
-// saysGone reports whether a call that was to end a session got an answer that can mean that it has ended before. A 401 is
-// among them: the API documents it for a session that it does not know.
-func saysGone(failure *task.SessionError) bool {
-	switch failure.HTTPStatus {
-	case http.StatusUnauthorized, http.StatusBadRequest, http.StatusConflict:
-		return true
-	default:
-		return failure.UnknownSession()
-	}
+// mayBeGone reports whether a call that was to end a session got an answer that can mean that it has ended before. The API
+// documents a 401 for a session that it does not know, and nothing for one that has ended, so any answer can but those that
+// only ask for patience. It proves nothing: a gateway's page and the answer to a wrong key are among them.
+func mayBeGone(failure *task.SessionError) bool {
+	return failure.HTTPStatus >= http.StatusBadRequest && failure.HTTPStatus != http.StatusTooManyRequests && failure.RetryAfter == 0
 }
 
 // isGone reports whether the API says that a session has ended. The call is part of another one.
