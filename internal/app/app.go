@@ -226,6 +226,10 @@ const (
 
 	// retryWait is about how long a task waits for its first retry: up to 5 minutes for the last ones.
 	retryWait = 5 * time.Second
+
+	// sessionFresh is for how long a session that was not used can be used for the next POST: the shortest idle timeout that
+	// the API allows.
+	sessionFresh = time.Minute
 )
 
 // pipelineConfig is the configuration of the pipeline, which has no settings of its own: it follows from
@@ -237,7 +241,7 @@ func (w *worker) pipelineConfig() pipeline.Config {
 			Timeout: w.cfg.Task.Timeout, OnUnknown: w.cfg.OnUnknownSubmission, Schemas: schema.NewChecker(w.budgets.Checks),
 		},
 		PostTimeout: w.cfg.Anchor.RequestTimeout + postMargin, AckWait: w.cfg.AckWait, OwnerGrace: ownerGrace, RetryWait: retryWait,
-		Sessions: w.cfg.Sessions == "on", LiveView: w.cfg.Session.LiveView == "on",
+		Sessions: w.cfg.Sessions == "on", SessionFresh: sessionFresh, LiveView: w.cfg.Session.LiveView == "on",
 		KeepFailed: w.cfg.Dead.Keep == publisher.KeepFailed, SecretsDir: w.cfg.Secrets.Dir,
 		Reconnects: func() uint64 { return w.nc.Stats().Reconnects },
 		Keys:       w.api.Keys, Clock: w.clock, Tracer: w.tracer,

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/poller"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/servertime"
+	"github.com/capstan-worker/capstan/internal/session"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
@@ -77,8 +79,8 @@ func (p parts) DeadLetter(ctx context.Context, d task.Delivery, letter task.Dead
 	return p.do("dead-letter", func() error { return p.Publisher.DeadLetter(ctx, d, letter) })
 }
 
-func (p parts) Submit(ctx context.Context, session string, body []byte) (id string, err error) {
-	err = p.do("submit", func() (err error) { id, err = p.api.Submit(ctx, session, body); return err })
+func (p parts) Submit(ctx context.Context, sessionID string, body []byte) (id string, err error) {
+	err = p.do("submit", func() (err error) { id, err = p.api.Submit(ctx, sessionID, body); return err })
 	return id, err
 }
 
@@ -109,12 +111,17 @@ type world struct {
 	retryWait  time.Duration
 	keepFailed bool
 	secretsDir string
+
+	sessions, liveView bool                 // of the workers
+	sessionFresh       time.Duration        // of the workers
+	log                zerolog.Logger       // of the workers; the zero value logs nothing
+	registry           *prometheus.Registry // of the one worker; nil: each has its own
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, opts ...anchortest.Option) *world {
 	t.Helper()
 	w := &world{
-		t: t, server: natstest.Start(t), api: anchortest.New(),
+		t: t, server: natstest.Start(t), api: anchortest.New(opts...), sessionFresh: time.Minute,
 		results: publisher.ResultConfig{Stream: "TASK_RESULTS", Subject: "tasks.result", Bucket: "task_results"},
 		dead:    publisher.DeadConfig{Stream: "TASK_DEAD", Subject: "tasks.dead"},
 		tracker: tracker.Config{Bucket: "task_tracker", TTL: time.Hour}, postTimeout: 100 * time.Millisecond,
@@ -141,7 +148,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 	w.t.Helper()
 	nc, js := w.server.Connect()
-	reg, log := prometheus.NewRegistry(), zerolog.Nop()
+	reg, log := cmp.Or(w.registry, prometheus.NewRegistry()), w.log
 	api, err := anchor.New(anchor.Config{BaseURL: w.api.URL(), APIKey: anchor.Secret(w.api.Key()), RequestTimeout: 5 * time.Second}, "test", reg)
 	if err != nil {
 		w.t.Fatal(err)
@@ -165,6 +172,7 @@ func (w *world) worker(name string, does steps) *pipeline.Pipeline {
 		Requests:  consumer.NewRequests(w.stream("TASKS"), reg, log),
 		Admission: admission.New(admission.Config{Concurrency: 2}, limit, reg, log),
 		API:       p, Tracker: p, Poller: polls, Publisher: p, Steering: w.steering,
+		Sessions: session.New(sessionCalls{api, does}, sessionWaits, limit, log),
 	}, reg, log)
 }
 
@@ -173,6 +181,7 @@ func (w *world) config(name string) pipeline.Config {
 		Worker: name, Defaults: task.Defaults{Timeout: time.Minute},
 		PostTimeout: w.postTimeout, AckWait: w.ackWait, OwnerGrace: 100 * time.Millisecond, Clock: w.clock, Keys: w.keys, Reconnects: w.reconnects,
 		RetryWait: w.retryWait, KeepFailed: w.keepFailed, SecretsDir: w.secretsDir,
+		Sessions: w.sessions, SessionFresh: w.sessionFresh, LiveView: w.liveView,
 	}
 }
 

@@ -118,8 +118,9 @@ type Config struct {
 	// RetryWait is about how long a task waits for its first retry. The waits for further ones grow to 60 times as long.
 	RetryWait time.Duration
 
-	Sessions bool // create a browser session for each run
-	LiveView bool // keep the link to its live view on the record
+	Sessions     bool          // create a browser session for each run
+	SessionFresh time.Duration // for how long a session that was not used is certain not to have ended by itself
+	LiveView     bool          // keep the link to its live view on the record
 
 	KeepFailed bool   // keep the request of every task that failed, not only of those that were refused
 	SecretsDir string // the folder of the files that secret_refs name; empty: there is none

@@ -63,10 +63,16 @@ func (r *run) resetCount(ctx context.Context) {
 
 // endPoisoned ends a task whose request kills or hangs workers, without reading its content.
 func (p *Pipeline) endPoisoned(ctx context.Context, d *task.Delivery, count task.DeliveryCount) error {
+	drained := ctx
 	ctx = context.WithoutCancel(ctx)
 	rec, err := p.claimPoisoned(ctx, d, count.TaskID)
 	if err != nil || rec.State.Ended() { // if it has ended, only the acknowledgement was lost
 		return err
+	}
+	if p.cfg.Sessions && rec.TaskID != "" {
+		if err := p.endTagged(drained, &rec); err != nil {
+			return err
+		}
 	}
 	why := task.NewError(task.Poisoned, fmt.Sprintf("%d deliveries ended without progress: the request kills or hangs workers", count.Count))
 	ev := p.refusal(d, cmp.Or(count.TaskID, d.DefaultID()), why)

@@ -3,7 +3,9 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -30,19 +32,14 @@ type Sessions interface {
 	EndTagged(ctx context.Context, tags ...string) error
 }
 
-const (
-	// sessionFresh is for how long a session that was not used can be used for the next POST. After that it may have ended by
-	// itself, and it cannot be told from every answer whether a POST into it was accepted.
-	sessionFresh = time.Minute
-
-	// mostGone is how many sessions of a run may end by themselves right before their POST.
-	mostGone = 3
-)
+// mostGone is how many sessions of a run may end by themselves right before their POST.
+const mostGone = 3
 
 // sessions is what a run knows of its task's sessions beside the record.
 type sessions struct {
-	created time.Time // when this run created the one that the record names; zero if it did not
+	created time.Time // when this run created the one that the record names, by the wall clock; zero if it did not
 	gone    int       // how many had ended before their POST
+	lost    int       // how many creations had an unknown outcome
 	strayed bool      // there may be sessions that the record does not name
 }
 
@@ -65,28 +62,44 @@ func (r *run) created(rec *task.Record) string {
 	return rec.SessionID
 }
 
+// isStale reports whether the run has a session that may have ended by itself. It cannot be told from every answer whether
+// a POST into such a session was accepted.
+func (r *run) isStale(rec *task.Record) bool {
+	return r.ownSession(rec) != "" && time.Since(r.sessions.created) >= r.cfg.SessionFresh
+}
+
 // openSession returns the record with the session for the next POST. The record is not written yet. If the API created none,
 // the slot is released, and the run has no slot then.
 func (r *run) openSession(ctx context.Context, rec *task.Record) (*task.Record, *task.Verdict, error) {
-	if r.ownSession(rec) != "" && time.Since(r.sessions.created) < sessionFresh {
-		return rec, nil, nil
+	rec, err := r.endStale(ctx, rec)
+	if err != nil || r.ownSession(rec) != "" {
+		return rec, nil, err
 	}
 	next := withoutSession(rec)
-	r.sessions.strayed = r.sessions.strayed || r.ownSession(rec) != ""
 	if !r.createsSession() {
 		next.SessionID = r.req.SessionID
 		return next, nil, nil
 	}
 	session, err := r.createSession(ctx)
 	if err == nil {
-		next.SessionID, r.sessions.created = session.ID, time.Now()
+		next.SessionID, r.sessions.created = session.ID, time.Now().Round(0)
 		if r.cfg.LiveView {
 			next.LiveView = string(session.LiveView)
 		}
 		return next, nil, nil
 	}
 	r.releaseSlot(err)
-	return r.withoutNewSession(ctx, rec, asSubmitError(err))
+	return r.withoutNewSession(ctx, next, asSubmitError(err))
+}
+
+// endStale ends a session that must not be used any more: left open, it would take a browser of the plan for some minutes.
+func (r *run) endStale(ctx context.Context, rec *task.Record) (*task.Record, error) {
+	if !r.isStale(rec) {
+		return rec, nil
+	}
+	end, err := r.Sessions.End(ctx, rec.SessionID)
+	r.sessions.strayed = r.sessions.strayed || !end.Confirmed
+	return r.withEnd(rec, end, err), err
 }
 
 // createSession creates the session, in a span. A shutdown interrupts it: a session that nobody knows of does no harm.
@@ -94,6 +107,7 @@ func (r *run) createSession(ctx context.Context) (session task.NewSession, err e
 	ctx, end := r.beginSpan(ctx, "create session", trace.SpanKindClient)
 	defer func() { end(err) }()
 	request := r.req.NewSession()
+	request.Tags = append(request.Tags, requestTag(r.req.Delivery.Stored))
 	request.ReadOnlyView = r.cfg.LiveView
 	return r.Sessions.Create(ctx, request)
 }
@@ -107,20 +121,26 @@ func (r *run) withoutNewSession(ctx context.Context, rec *task.Record, refusal *
 	case refusal.Kind == task.NotNow:
 		return rec, nil, nil
 	default:
-		r.sessions.strayed = true
-		return rec, nil, r.rest(ctx, resubmitWait/2+rand.N(resubmitWait))
+		longest := resubmitWait << min(r.sessions.lost, mostDoubled)
+		r.sessions.strayed, r.sessions.lost = true, r.sessions.lost+1
+		return rec, nil, r.rest(ctx, longest/2+rand.N(longest))
 	}
 }
 
-// isGone reports whether the API refused a POST because the run's session had ended by itself. Then the task can be submitted
-// in another one.
-func (r *run) isGone(ctx context.Context, rec *task.Record) bool {
+// isGone reports whether the API refused a POST because the run's session had ended by itself: which answer it gives then is
+// not documented. The task can be submitted in another session. If ctx ends first, isGone returns true as well, because
+// nothing is decided about the task.
+func (r *run) isGone(ctx context.Context, rec *task.Record, refusal *task.SubmitError) bool {
 	id := r.ownSession(rec)
-	if id == "" || r.sessions.gone == mostGone || !r.Sessions.Gone(ctx, id) {
+	isRefusal := refusal.Kind == task.Refused || refusal.HTTPStatus == http.StatusUnauthorized || refusal.HTTPStatus == http.StatusForbidden
+	if id == "" || !isRefusal {
 		return false
 	}
-	r.sessions.gone++
-	return true
+	gone := r.Sessions.Gone(ctx, id)
+	if gone {
+		r.sessions.gone++
+	}
+	return gone || ctx.Err() != nil
 }
 
 // withoutSession returns a copy of the record without its session. What ended sessions have used stays.
@@ -135,6 +155,7 @@ func withoutSession(rec *task.Record) *task.Record {
 func (r *run) fence(ctx context.Context, rec *task.Record) (_ *task.Record, end task.SessionEnd, err error) {
 	id := r.ownSession(rec)
 	if id == "" {
+		r.sessions.strayed = true // the record that named it may be lost
 		return rec, end, nil
 	}
 	if r.req.OnUnknown == task.Resubmit {
@@ -166,10 +187,28 @@ func (r *run) endSession(ctx context.Context, rec *task.Record, outcome *task.Ou
 		r.Admission.BrowserFreed()
 	}
 	if r.createsSession() && (r.sessions.strayed || rec.Epoch > 1) {
-		err = r.Sessions.EndTagged(ctx, task.SessionTag(rec.TaskID))
+		rec, err = r.endStrayed(ctx, rec)
 	}
 	return rec, err
 }
+
+// endStrayed ends the sessions of the task that no record names. If another worker has the task, they may be its own.
+func (r *run) endStrayed(ctx context.Context, rec *task.Record) (*task.Record, error) {
+	rec, err := r.confirm(ctx, rec)
+	if err != nil {
+		return rec, err
+	}
+	return rec, r.endTagged(ctx, rec)
+}
+
+// endTagged ends all sessions of a task that the API lists.
+func (p *Pipeline) endTagged(ctx context.Context, rec *task.Record) error {
+	return p.Sessions.EndTagged(ctx, task.SessionTag(rec.TaskID), requestTag(rec.RequestedAt))
+}
+
+// requestTag is on every session that Capstan creates for a request. The task's id alone does not say whose the session is:
+// two queues that share an account give their tasks the same ids by default.
+func requestTag(stored time.Time) string { return fmt.Sprint("capstan-request:", stored.UnixMilli()) }
 
 // saveEnding records that the run ends before its workflow, unless the session is not Capstan's.
 func (r *run) saveEnding(ctx context.Context, rec *task.Record, outcome *task.Outcome) (*task.Record, error) {
@@ -212,7 +251,7 @@ func (r *run) withEnd(rec *task.Record, end task.SessionEnd, err error) *task.Re
 		return rec
 	}
 	next := *rec
-	next.SessionEnded, next.LiveView = &end.Confirmed, ""
+	next.SessionEnded = &end.Confirmed
 	next.Steps, next.Credits = sum(rec.Steps, end.Steps), sum(rec.Credits, end.Credits)
 	if !end.Confirmed {
 		r.log.Warn().Str("task", rec.TaskID).Str("session", rec.SessionID).Msg("end of session not confirmed, it ends by itself")

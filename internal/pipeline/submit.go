@@ -157,24 +157,29 @@ func (r *run) post(ctx context.Context, rec *task.Record) (*task.Record, *task.V
 	if err != nil {
 		return rec, nil, err
 	}
-	if _, canceled := r.canceled(ctxPost); canceled {
+	if _, canceled := r.canceled(ctxPost); canceled || r.isStale(rec) {
 		return r.withhold(ctxPost, rec)
 	}
 	r.posted = true
 	id, err := r.callAPI(ctxPost, rec.SessionID, r.body(rec))
-	r.releaseSlot(err)
 	if err == nil {
+		r.releaseSlot(nil)
 		rec, err = r.saveRunning(ctxPost, rec, id)
 		return rec, nil, err
 	}
 	refusal := asSubmitError(err)
+	isGone := r.isGone(ctx, rec, refusal)
+	if isGone { // the answer says nothing about other tasks
+		r.releaseSlot(task.ErrNotSubmitted)
+	}
+	r.releaseSlot(err)
 	r.log.Warn().Str("task", rec.TaskID).Int("attempt", rec.Attempts).Int("status", refusal.HTTPStatus).
 		Str("reason", string(refusal.Reason)).Msg("submission not accepted")
 	switch {
-	case refusal.Kind == task.Refused && r.isGone(ctxPost, rec):
+	case isGone && r.sessions.gone <= mostGone:
 		rec, err = r.saveWaiting(ctxPost, withoutSession(rec), rec.ErrorCode)
 		return rec, nil, err
-	case refusal.Kind == task.Refused || r.refusedForGood(refusal):
+	case isGone || refusal.Kind == task.Refused || r.refusedForGood(refusal):
 		return rec, failed(rec, task.Rejected, "the API refused it: "+refusal.Error()), nil
 	case refusal.Kind == task.NotNow:
 		rec, err = r.saveWaiting(ctxPost, rec, rec.ErrorCode)

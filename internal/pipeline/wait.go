@@ -49,7 +49,7 @@ func (r *run) beginWait(ctx context.Context) (_ context.Context, end func(*task.
 		if err != nil && isCanceled(waitCtx) {
 			c, _ := r.canceled(ctx) // if it was taken back just now, the task is canceled nevertheless
 			outcome.Canceled, err = &c, nil
-		} else if err == nil {
+		} else if err == nil && r.ownSession(rec) == "" { // else the end of the session frees it
 			r.Admission.BrowserFreed()
 		}
 		stop()
