@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +47,8 @@ type metrics struct {
 	retries        *prometheus.CounterVec // by code
 	lettersRefused prometheus.Counter
 	steps          *prometheus.HistogramVec // by step
+	agentSteps     *prometheus.CounterVec   // by agent and outcome
+	credits        *prometheus.CounterVec   // by agent and outcome
 	queued, ran    prometheus.Histogram
 	detectionDelay prometheus.Histogram
 	polls          prometheus.Histogram
@@ -58,6 +61,34 @@ func (m *metrics) countEvent(ev *task.Event) {
 		code = string(ev.Error.Code)
 	}
 	m.tasks.WithLabelValues(string(ev.Status), code).Inc()
+}
+
+// countUse counts what the sessions of a task with a stored event have used, as far as it is known.
+func (m *metrics) countUse(agent string, ev *task.Event) {
+	outcome := string(ev.Status)
+	if ev.Error != nil {
+		outcome = string(ev.Error.Code)
+	}
+	if ev.Steps != nil && *ev.Steps > 0 {
+		m.agentSteps.WithLabelValues(agent, outcome).Add(float64(*ev.Steps))
+	}
+	if ev.Credits != nil && *ev.Credits > 0 {
+		m.credits.WithLabelValues(agent, outcome).Add(*ev.Credits)
+	}
+}
+
+// agentLabel returns the agent of a run as a label: one of the documented ones, "default" if the request names none, or
+// "other". kind is the run's; see task.Request.Kind.
+func agentLabel(kind string) string {
+	agent, _, _ := strings.Cut(kind, " ")
+	switch agent = strings.Trim(agent, `"`); agent {
+	case "", "null":
+		return "default"
+	case "browser-use", "openai-cua", "gemini-computer-use", "anthropic-cua", "yutori":
+		return agent
+	default:
+		return "other"
+	}
 }
 
 // newMetrics registers the metrics. oldest returns the age of the oldest task without a workflow, in seconds.
@@ -82,6 +113,12 @@ func newMetrics(reg prometheus.Registerer, oldest func() float64) metrics {
 		retries: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "capstan_retries_total", Help: "Runs that failed and after which their task is run again, by error code.",
 		}, []string{"code"}),
+		agentSteps: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "capstan_steps_total", Help: "Steps of agents in the sessions of tasks, by agent and outcome of the task.",
+		}, []string{"agent", "outcome"}),
+		credits: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "capstan_credits_total", Help: "Credits that the sessions of tasks have used, by agent and outcome of the task.",
+		}, []string{"agent", "outcome"}),
 		queued: histogram("capstan_task_queued_seconds", "Time from storing the request to the start of its workflow.",
 			prometheus.ExponentialBuckets(0.005, 4, 12)),
 		ran: histogram("capstan_task_run_seconds", "Time from the start of the workflow to the task's event.",

@@ -46,6 +46,7 @@ func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outco
 		return err
 	}
 	r.traceRecord(rec)
+	r.metrics.countUse(agentLabel(r.kindOf(rec)), &ev)
 	r.reportEnd(&ev, outcome)
 	return nil
 }

@@ -75,6 +75,14 @@ func (r *run) admit(ctx context.Context, rec *task.Record) (*task.Record, *task.
 	return rec, verdict, err
 }
 
+// kindOf returns the kind of the run that the record is in.
+func (r *run) kindOf(rec *task.Record) string {
+	if rec.WorkflowID != "" { // submitted may have dropped what the kind follows from
+		return r.kind
+	}
+	return r.req.KindOf(rec.Run)
+}
+
 // unfit returns the verdict on a task that must not be submitted, whatever the API would say, or nil. waited is the error
 // of the wait for a slot. It is returned if it decides nothing about the task.
 func (r *run) unfit(ctx context.Context, rec *task.Record, waited error) (*task.Verdict, error) {
