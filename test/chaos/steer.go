@@ -56,7 +56,7 @@ func steered() []kind {
 		}},
 		{3, func(r *rand.Rand) recipe {
 			recalled := plain(shortly(r))
-			recalled.kind, recalled.cancel, recalled.want.MayCancel = "recalled", canceledAfter, true
+			recalled.kind, recalled.cancel, recalled.want.May = "recalled", canceledAfter, task.Canceled
 			return recalled
 		}},
 	}
@@ -103,16 +103,23 @@ func (w *world) steer(ctx context.Context, key string, value []byte) error {
 
 // cancelLater cancels the task that was to be canceled after the next request, and takes down this one.
 func (w *world) cancelLater(ctx context.Context, a *asked) error {
-	if id := w.recall; id != "" {
-		w.recall = ""
-		if err := w.cancel(ctx, id); err != nil {
-			return err
-		}
+	if err := w.cancelRecalled(ctx); err != nil {
+		return err
 	}
 	if a.cancel == canceledAfter {
 		w.recall = a.id
 	}
 	return nil
+}
+
+// cancelRecalled cancels the task that was to be canceled after the next request, if there is one.
+func (w *world) cancelRecalled(ctx context.Context) error {
+	id := w.recall
+	if id == "" {
+		return nil
+	}
+	w.recall = ""
+	return w.cancel(ctx, id)
 }
 
 // pause stops all submissions for a while. Half of the pauses end by themselves, the others are taken back. If NATS is down

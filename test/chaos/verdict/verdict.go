@@ -15,16 +15,17 @@ import (
 
 // Task is what was asked for, and how it must end if its submission is in no doubt.
 type Task struct {
-	ID        string
-	Status    task.State
-	Code      task.Code       // of the error; empty for success
-	Result    json.RawMessage // of success; nil: not checked
-	Metadata  json.RawMessage
-	Retries   int  // how often it is run again after a failed run
-	MayCancel bool // it may end as canceled instead
-	NeverRun  bool // it must not be submitted
+	ID       string
+	Status   task.State
+	Code     task.Code       // of the error; empty for success
+	Result   json.RawMessage // of success; nil: not checked
+	Metadata json.RawMessage
+	Retries  int       // how often it is run again after a failed run
+	May      task.Code // it may fail with this code instead; empty: it may not
+	NeverRun bool      // it must not be submitted
 
 	Resubmit bool      // it may be submitted once more if the outcome is unknown
+	Fence    bool      // likewise, if the agent of the first submission took no step
 	Copies   int       // how often its request was published after the first time
 	Invalid  bool      // it is refused and gets no record
 	Certain  bool      // its submission is in no doubt, whatever was broken
@@ -47,12 +48,13 @@ type Event struct {
 
 // Evidence is everything that is stored once all tasks have finished.
 type Evidence struct {
-	Events  []Event
-	Records map[string]task.Record    // by task id
-	Runs    map[string]anchortest.Log // what the API was asked, by task id
-	Dead    map[string]int            // dead letters, by task id
-	Left    uint64                    // requests that are still on their stream
-	Core    Core                      // what a subscriber without JetStream got
+	Events   []Event
+	Records  map[string]task.Record    // by task id
+	Runs     map[string]anchortest.Log // what the API was asked, by task id
+	Dead     map[string]int            // dead letters, by task id
+	Left     uint64                    // requests that are still on their stream
+	Core     Core                      // what a subscriber without JetStream got
+	Sessions *Sessions                 // nil: the workers had SESSIONS=off
 	// Forgotten reports whether a task's record was deleted on purpose after the task had finished; nil: none was.
 	Forgotten func(taskID string) bool
 	// BucketDeleted is when the bucket of records was deleted on purpose. What a record said of earlier submissions is lost
@@ -77,6 +79,7 @@ type Count struct {
 	Explained  int      // those of them whose outcome was unknown indeed
 	Copies     int      // how often the subscriber without JetStream got an event after the first time
 	Excused    int      // those of them that a fault explains
+	Left       int      // sessions that stay open, of workers that had lost the task when they created them
 	Problems   []string // broken promises, one line each
 }
 
@@ -134,6 +137,7 @@ func (c *Count) judge(t Task, e Evidence, events, replays []Event) {
 	}
 	c.judgeEvent(t, e, events[0])
 	c.judgeRecord(t, e, events[0])
+	c.judgeSessions(t, e, events[0])
 	for _, ev := range slices.Concat(events, replays) {
 		c.judgeForm(t, ev, e.Older)
 	}
@@ -147,6 +151,9 @@ func (c *Count) judgeRuns(t Task, log anchortest.Log) {
 	c.ExtraRuns += max(0, log.Accepted-most)
 	if t.Resubmit {
 		most++
+	}
+	if t.Fence {
+		most *= 2 // judgeFence says when
 	}
 	if t.NeverRun {
 		most = 0
@@ -168,8 +175,8 @@ func (c *Count) judgeEvent(t Task, e Evidence, ev Event) {
 			break
 		}
 		c.Explained++
-	case t.MayCancel && code == task.Canceled:
-		// It was canceled before it had ended.
+	case code != "" && code == t.May:
+		// It was canceled, or its session ended, before it was done.
 	case ev.Status != t.Status || code != t.Code:
 		c.complain("%s: %s %s, want %s %s: %+v", t.ID, ev.Status, code, t.Status, t.Code, ev.Error)
 	case t.Result != nil && !same(ev.Result, t.Result):
