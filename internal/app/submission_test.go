@@ -35,11 +35,17 @@ type row struct {
 	first    bool // the next row begins after the end of this one
 }
 
-// runRows submits all rows to one worker, and compares the events and the stand-in's counts with them.
+// runRows submits all rows to one worker, in a world of its own.
 func runRows(t *testing.T, rows []row) {
 	t.Helper()
 	w := newWorld(t)
 	w.startReady("w1", "ANCHORBROWSER_REQUEST_TIMEOUT=1s")
+	w.runRows(rows)
+}
+
+// runRows submits all rows, and compares the events and the stand-in's counts with them.
+func (w *world) runRows(rows []row) {
+	w.t.Helper()
 	id := func(i int) string { return fmt.Sprint("row", i) }
 	for i, r := range rows {
 		w.submit(id(i), r.plan, r.fields...)
@@ -55,7 +61,7 @@ func runRows(t *testing.T, rows []row) {
 	for i, r := range rows {
 		ev, seen := byID[id(i)], w.seen(id(i), r.plan)
 		if ev.code() != r.code || ev.Attempts != r.attempts || seen.Accepted != r.accepted || seen.Posts != r.attempts {
-			t.Errorf("%s: got code %q after %d attempts (%d POSTs, %d accepted), want %q after %d (%d accepted); %+v",
+			w.t.Errorf("%s: got code %q after %d attempts (%d POSTs, %d accepted), want %q after %d (%d accepted); %+v",
 				r.name, ev.code(), ev.Attempts, seen.Posts, seen.Accepted, r.code, r.attempts, r.accepted, ev.Error)
 		}
 	}
