@@ -44,7 +44,7 @@ func (w *world) collect(ctx context.Context) (verdict.Evidence, error) {
 	if e.Left, err = w.left(ctx); err != nil {
 		return e, err
 	}
-	err = errors.Join(w.collectEvents(ctx, &e), w.collectRecords(ctx, &e), w.collectDead(ctx, &e), w.searchObjects(ctx))
+	err = errors.Join(w.collectEvents(ctx, &e), w.collectRecords(ctx, &e), w.collectDead(ctx, &e), w.collectSessions(ctx, &e), w.searchObjects(ctx))
 	return e, err
 }
 

@@ -32,6 +32,9 @@ func (w *world) finish(ctx context.Context) (verdict.Count, error) {
 		return verdict.Count{}, err
 	}
 	w.drainAll(ctx)
+	if err := w.awaitSessions(ctx); err != nil {
+		return verdict.Count{}, err
+	}
 	evidence, err := w.collect(ctx)
 	if err != nil {
 		return verdict.Count{}, err
@@ -46,7 +49,9 @@ func (w *world) finish(ctx context.Context) (verdict.Count, error) {
 	for _, a := range w.asked {
 		tasks = append(tasks, a.want)
 	}
-	return verdict.Judge(tasks, evidence), nil
+	count := verdict.Judge(tasks, evidence)
+	w.measureSessions(evidence, count.Left)
+	return count, nil
 }
 
 // heal repairs all links, resumes all workers, starts all nodes, and starts a worker if there is none.
@@ -81,6 +86,9 @@ func (w *world) heal(ctx context.Context) error {
 // settle waits until there is an event for every task and no request is left.
 func (w *world) settle(ctx context.Context) error {
 	if err := w.publishDeferred(ctx, true); err != nil {
+		return err
+	}
+	if err := w.cancelRecalled(ctx); err != nil {
 		return err
 	}
 	return process.Until(ctx, "every task has finished", settleTime, func() error {

@@ -41,6 +41,9 @@ func (w *world) kinds() []kind {
 	if w.older == "" {
 		all = slices.Concat(all, odd(), steered())
 	}
+	if w.sessions {
+		all = slices.Concat(all, w.sessionKinds())
+	}
 	return all
 }
 

@@ -17,11 +17,12 @@ import (
 
 // recipe says what the API does with a task, and how the task must end.
 type recipe struct {
-	kind   string
-	plan   anchortest.Plan
-	fields map[string]any // of the request, in addition to the usual ones
-	want   verdict.Task
-	cancel cancellation
+	kind    string
+	plan    anchortest.Plan
+	session anchortest.SessionPlan // what the calls about its sessions meet; only with SESSIONS=on
+	fields  map[string]any         // of the request, in addition to the usual ones
+	want    verdict.Task
+	cancel  cancellation
 }
 
 // asked is a task that was asked for.
@@ -142,7 +143,11 @@ func (w *world) mixed(n int) []recipe {
 	kinds := w.kinds()
 	var all []recipe
 	for range n {
-		all = append(all, choose(w.random, kinds).do(w.random))
+		r := choose(w.random, kinds).do(w.random)
+		if w.sessions {
+			r = r.withPolicy(w.random)
+		}
+		all = append(all, r)
 	}
 	return all
 }

@@ -9,6 +9,7 @@
 //	go run ./test/chaos -minutes 10     all scenarios, and storms for ten minutes
 //	go run ./test/chaos -run '^kill-'   the scenarios with such a name
 //	go run ./test/chaos -older 274fd09  every second worker is built from that commit
+//	go run ./test/chaos -sessions       all of it with SESSIONS=on
 //
 // The workers contain no code for this. The links between the processes stop a task at an exact moment: see package
 // link.
@@ -16,6 +17,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -65,6 +67,7 @@ type options struct {
 	list     bool
 	keep     bool
 	clocks   bool
+	sessions bool
 	older    string // a binary or a commit
 	run      *regexp.Regexp
 	unusual  []string // the arguments that change the worlds
@@ -83,6 +86,7 @@ func readOptions(args []string) (options, error) {
 	flags.BoolVar(&o.race, "race", false, "workers with the race detector")
 	flags.BoolVar(&o.sync, "sync", false, "NATS with sync_interval: always")
 	flags.BoolVar(&o.clocks, "clocks", true, "in storms, the clock of every third worker is wrong by two hours (not with -short or -older)")
+	flags.BoolVar(&o.sessions, "sessions", false, "workers with SESSIONS=on in every scenario (not with -older)")
 	flags.StringVar(&o.older, "older", "", "every second worker is an older version: the `path` of its binary, or a commit to build it from;\n"+
 		"scenarios that only newer versions pass do not run, and copies for a subscriber without JetStream are not judged")
 	flags.BoolVar(&o.keep, "keep", false, "keep the logs even if nothing failed")
@@ -96,6 +100,9 @@ func readOptions(args []string) (options, error) {
 	} else if o.seed == 0 {
 		o.seed = rand.Uint64N(1_000_000)
 	}
+	if o.sessions && o.older != "" {
+		return o, errors.New("-sessions must not stand beside -older: older workers create no sessions")
+	}
 	o.unusual = unusual(flags)
 	var err error
 	if o.run, err = regexp.Compile(*name); err != nil {
@@ -107,7 +114,7 @@ func readOptions(args []string) (options, error) {
 // unusual returns the arguments that change the worlds, if they are not the defaults.
 func unusual(flags *flag.FlagSet) []string {
 	var args []string
-	for _, name := range []string{"short", "tasks", "workers", "cluster", "sync", "race", "clocks", "older"} {
+	for _, name := range []string{"short", "tasks", "workers", "cluster", "sync", "race", "clocks", "sessions", "older"} {
 		switch f := flags.Lookup(name); f.Value.String() {
 		case f.DefValue:
 		case "true":

@@ -118,7 +118,8 @@ func (o options) world(s scenario) worldConfig {
 	_, _ = hash.Write([]byte(s.name))
 	cfg := worldConfig{
 		size: max(1, s.nodes), sync: o.sync, seed: o.seed ^ hash.Sum64(), tasks: o.tasks, workers: o.workers, unwell: s.storm,
-		clocks: s.storm && o.clocks && !o.short && o.older == "",
+		sessions: o.sessions || s.sessions,
+		clocks:   s.storm && o.clocks && !o.short && o.older == "",
 	}
 	if o.cluster {
 		cfg.size = 3

@@ -16,16 +16,17 @@ type scenario struct {
 	nodes int  // of NATS, at least
 	storm bool // lasts for the minutes that the user chooses
 
-	clocks bool // has workers whose clock is wrong
-	newer  bool // older versions do not promise that it ends well
-	older  bool // needs workers of an older version
+	clocks   bool // has workers whose clock is wrong
+	sessions bool // the workers have SESSIONS=on
+	newer    bool // older versions do not promise that it ends well
+	older    bool // needs workers of an older version
 
 	run func(ctx context.Context, w *world)
 }
 
 // scenarios returns all of them, in the order in which they are shown.
 func scenarios() []scenario {
-	return slices.Concat(windows(), stops(), outages(), clusters(), apiFaults(), streamFaults(), machines(), handovers(), storms())
+	return slices.Concat(windows(), sessionWindows(), stops(), outages(), clusters(), apiFaults(), streamFaults(), machines(), handovers(), storms())
 }
 
 // check ends the scenario if err is not nil.

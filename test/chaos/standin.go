@@ -16,9 +16,10 @@ import (
 
 // standInConfig says how the stand-in for the API is run.
 type standInConfig struct {
-	Key    string `json:"key"`
-	Seed   uint64 `json:"seed"`
-	Faults bool   `json:"faults"` // some calls fail at random
+	Key      string `json:"key"`
+	Seed     uint64 `json:"seed"`
+	Faults   bool   `json:"faults"`   // some calls fail at random
+	Sessions bool   `json:"sessions"` // the workers have SESSIONS=on
 }
 
 // newStandIn returns the handler of the stand-in's process. Each worker has a link of its own and so sends another Host header, which
@@ -35,7 +36,11 @@ func newStandIn(config []byte) (http.Handler, error) {
 	if cfg.Faults {
 		opts = append(opts, anchortest.WithRandomFaults(cfg.Seed, submitChances(), pollChances()))
 	}
-	api := anchortest.New(opts...)
+	var api *anchortest.Server
+	if cfg.Sessions {
+		opts = append(opts, sessionOptions(cfg, func(id string) bool { return api.EndSession(id) })...)
+	}
+	api = anchortest.New(opts...)
 	polls := firstPolls{first: map[string]map[string]time.Time{}}
 	mux := http.NewServeMux()
 	mux.Handle("/_stand-in/", api)
@@ -149,6 +154,12 @@ func (s *standIn) polls(ctx context.Context) (map[string]map[string]time.Time, e
 	var first map[string]map[string]time.Time
 	err := s.Get(ctx, "/_chaos/polls", &first)
 	return first, err
+}
+
+// sessions returns what became of the sessions that workers created.
+func (s *standIn) sessions(ctx context.Context) (logs []anchortest.SessionLog, err error) {
+	err = s.Get(ctx, "/_stand-in/sessions", &logs)
+	return logs, err
 }
 
 // fail makes every call fail, until recover.

@@ -18,6 +18,7 @@ func storms() []scenario {
 	return []scenario{
 		{name: "storm", about: "everything at random, one node of NATS", short: true, storm: true, run: runStorm},
 		{name: "storm-cluster", about: "everything at random, three nodes of NATS", nodes: 3, storm: true, run: runStorm},
+		{name: "sessions", about: "everything at random, with SESSIONS=on", short: true, storm: true, sessions: true, newer: true, run: runStorm},
 	}
 }
 

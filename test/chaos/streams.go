@@ -101,7 +101,7 @@ func bucketDeleted(ctx context.Context, w *world) {
 
 // rewriteTime is how long workers may take to write the records of running tasks again. They write their own at once. The
 // record of a task whose worker has died is written by another one, after ACK_WAIT and after the time in which a POST
-// could still be in progress.
+// could still be in progress. A task whose session is being ended is written after that, which may take sessionGrace.
 const rewriteTime = 45 * time.Second
 
 // deletion is when the bucket was deleted on purpose: at some moment between two.
@@ -117,7 +117,11 @@ func (w *world) deleteBucket(ctx context.Context) error {
 		return err
 	}
 	w.deletions = append(w.deletions, deletion{deleted, time.Now()})
-	err := process.Until(ctx, "the records of all running tasks are written again", rewriteTime, func() error {
+	within := rewriteTime
+	if w.sessions {
+		within += sessionGrace
+	}
+	err := process.Until(ctx, "the records of all running tasks are written again", within, func() error {
 		if n := w.journal.writtenSince(running, deleted); n < len(running) {
 			return fmt.Errorf("%d of %d are", n, len(running))
 		}

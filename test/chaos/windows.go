@@ -138,6 +138,9 @@ func (m moment) inside(ctx context.Context, w *world, holds []*link.Hold) (n int
 	if m.hold != nil {
 		return n, nil
 	}
+	if p := m.task.session; p.Create != nil || p.End != nil {
+		return w.countSessions(ctx, func(s anchortest.SessionLog) bool { return p.End == nil || s.Deletes > 0 })
+	}
 	logs, err := w.api.Logs(ctx)
 	for _, log := range logs {
 		n += log.Posts
@@ -184,7 +187,7 @@ func (m moment) stall(ctx context.Context, w *world) {
 	victim := m.bring(ctx, w)
 	resume := must(victim.stall())
 	must(w.startWorker(ctx))
-	check(process.Pass(ctx, m.absence()))
+	check(process.Pass(ctx, m.absence(w)))
 	for _, l := range victim.nats {
 		l.Heal() // the messages that the stalled worker repeats arrive
 	}
@@ -195,7 +198,7 @@ func (m moment) stall(ctx context.Context, w *world) {
 func (m moment) cut(ctx context.Context, w *world) {
 	heal := m.bring(ctx, w).breakNATS("down", (*link.Link).Down)
 	must(w.startWorker(ctx))
-	check(process.Pass(ctx, m.absence()))
+	check(process.Pass(ctx, m.absence(w)))
 	heal()
 }
 
@@ -209,9 +212,13 @@ const (
 )
 
 // absence is how long a worker is stopped or cut off: until another has finished its tasks.
-func (m moment) absence() time.Duration {
-	if m.code == task.SubmissionUnknown {
+func (m moment) absence(w *world) time.Duration {
+	switch {
+	case m.code != task.SubmissionUnknown:
+		return takeoverTime
+	case w.sessions:
+		return takeoverTime + ownerGrace + fenceTime
+	default:
 		return takeoverTime + ownerGrace
 	}
-	return takeoverTime
 }

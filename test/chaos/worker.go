@@ -106,7 +106,7 @@ func (p *worker) env(name string) []string {
 	for _, l := range p.nats {
 		servers = append(servers, l.Addr())
 	}
-	return []string{
+	env := []string{
 		"WORKER_NAME=" + name, "NATS_URL=" + addrs(servers), fmt.Sprintf("NATS_REPLICAS=%d", len(p.nats)),
 		"ANCHORBROWSER_API_KEY=" + p.w.api.key, "ANCHORBROWSER_BASE_URL=http://" + p.api.Addr(),
 		"ANCHORBROWSER_REQUEST_TIMEOUT=" + callTimeout.String(), "ACK_WAIT=" + ackWait.String(), "DRAIN_TIMEOUT=" + drainTimeout.String(),
@@ -114,6 +114,10 @@ func (p *worker) env(name string) []string {
 		"LOG_LEVEL=trace",
 		"GORACE=exitcode=0", // the log is searched for data races, and one of them is known
 	}
+	if p.w.sessions {
+		env = append(env, "SESSIONS=on")
+	}
+	return env
 }
 
 // usage is how much of the machine a worker uses.

@@ -40,6 +40,8 @@ type worldConfig struct {
 	unwell bool   // calls to the API fail at random
 	tasks  int    // the size of a scenario, as the user chose it
 
+	sessions bool // the workers have SESSIONS=on
+
 	workers int           // in a storm
 	lasts   time.Duration // how long a storm lasts
 	clocks  bool          // in a storm, every third worker's clock is wrong
@@ -142,7 +144,7 @@ func (w *world) startAPI(ctx context.Context) error {
 		return err
 	}
 	w.api = &standIn{key: fmt.Sprintf("key-%016x", rand.Uint64())}
-	cfg := standInConfig{Key: w.api.key, Seed: w.seed, Faults: w.unwell}
+	cfg := standInConfig{Key: w.api.key, Seed: w.seed, Faults: w.unwell, Sessions: w.sessions}
 	w.api.StandIn, err = w.keeper.StartStandIn(ctx, w.dir, fmt.Sprintf("127.0.0.1:%d", port), cfg)
 	return err
 }
