@@ -26,7 +26,11 @@ func (f *finding) failed() string {
 	if message != "" {
 		text += ": " + strings.TrimRight(message, ".")
 	}
-	return text + ". " + advice(code) + " " + again(code, id)
+	text += "."
+	if code != task.Canceled || message == "" { // the message of a cancellation says what became of the workflow
+		text += " " + advice(code)
+	}
+	return text + " " + again(code, id)
 }
 
 // ended says when the task ended and how long it ran, as far as that is known.

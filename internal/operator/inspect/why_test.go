@@ -59,7 +59,7 @@ func TestWhySaysWhatATaskWaitsFor(t *testing.T) {
 		{"queued, no reason", queued, full(func(s *inspect.Status) { s.Limit = inspect.LimitUse{InFlight: 9, Held: 9} }), soon, "ord-7 waits for a place: the workers hold 9 tasks at once, and that many are in progress." + inLine},
 		{"queued, places free", queued, full(func(s *inspect.Status) { s.Limit.Held = 3 }), forecast.Estimate{At: night, From: night, To: night}, "ord-7 is queued, and workers have places for more tasks. It is 112th in line and begins within moments."},
 		{"queued, unknown", queued, full(nil), forecast.Estimate{Unknown: "too few tasks have ended to tell"}, "ord-7 waits for a browser: the plan has 25, all are in use. It is 112th in line; when it will begin is not known: too few tasks have ended to tell."},
-		{"queued, paused", queued, paused, forecast.Estimate{Unknown: "submissions are paused by ada: maintenance"}, "ord-7 waits: submissions are paused by ada: maintenance. It is 112th in line; when it will begin is not known: submissions are paused by ada: maintenance."},
+		{"queued, paused", queued, paused, forecast.Estimate{Unknown: "submissions are paused by ada: maintenance"}, "ord-7 waits: submissions are paused by ada: maintenance. It is 112th in line; when it will begin is not known."},
 		{"queued, no worker", queued, full(func(s *inspect.Status) { s.Workers, s.Limit.Held = nil, 0 }), soon, "ord-7 is queued, and no worker answers: start one, or run capstan check with its settings. It is 112th in line."},
 		{"queued, canceled", marked(queued), full(nil), soon, "ord-7 is canceled by ada: wrong customer. It is queued until a worker takes it, and is never submitted."},
 		{"waiting, no reason yet", waiting("", 0), full(nil), soon, "ord-7 is about to be submitted by w1." + inLine},
@@ -146,7 +146,8 @@ func TestWhySaysWhatIsLeftOfATask(t *testing.T) {
 		{"its event has expired", inspect.Task{State: "failed", Record: &task.Record{ErrorCode: task.Timeout, FinishedAt: night}}, []string{"ord-7 failed at ", ": timeout. Its workflow may still be running"}},
 		{"a code of a newer version", inspect.Task{State: "failed", Record: &task.Record{ErrorCode: "moon"}}, []string{"ord-7 failed: moon. This version does not know the code"}},
 		{"refused", inspect.Task{State: inspect.Refused, Event: &task.Event{Error: task.NewError(task.InvalidRequest, "prompt is required")}}, []string{"ord-7 was refused: invalid_request: prompt is required. Correct the request"}},
-		{"canceled", inspect.Task{State: inspect.Canceled, Event: &task.Event{Error: task.NewError(task.Canceled, "canceled by ada")}}, []string{"ord-7 was canceled: canceled by ada. "}},
+		{"canceled", inspect.Task{State: inspect.Canceled, Event: &task.Event{Error: task.NewError(task.Canceled, "canceled by ada; it was not submitted")}}, []string{"ord-7 was canceled: canceled by ada; it was not submitted. capstan redrive"}},
+		{"canceled, its event has expired", inspect.Task{State: inspect.Canceled, Record: &task.Record{ErrorCode: task.Canceled}}, []string{"ord-7 was canceled. If it was submitted, its workflow may still"}},
 		{"no trace", inspect.Task{State: inspect.Unknown}, []string{"There is no trace of ord-7: "}},
 	} {
 		tc.task.ID = "ord-7"

@@ -15,11 +15,11 @@ func (f *finding) queued() string {
 	case f.task.Cancel != nil:
 		return fmt.Sprintf("%s is %s. It is queued until a worker takes it, and is never submitted.", id, f.task.Cancel)
 	case pause != nil:
-		return fmt.Sprintf("%s waits: submissions are %s. %s", id, pause.Text(s.At), f.inLine())
+		return f.inLine("waits: submissions are " + pause.Text(s.At))
 	case len(s.Workers) == 0 && s.Limit.Held == 0:
 		return fmt.Sprintf("%s is queued, and no worker answers: start one, or run capstan check with its settings. It is %s in line.", id, ordinal(f.place))
 	default:
-		return fmt.Sprintf("%s %s. %s", id, s.forPlace(), f.inLine())
+		return f.inLine(s.forPlace())
 	}
 }
 
@@ -42,7 +42,7 @@ func (f *finding) waiting() string {
 	if c := f.task.Cancel; c != nil {
 		return fmt.Sprintf("%s is %s. It ends within moments, and is never submitted.", f.task.ID, c)
 	}
-	return fmt.Sprintf("%s %s. %s", f.task.ID, f.reason(), f.inLine())
+	return f.inLine(f.reason())
 }
 
 // reason says what a waiting task waits for.
@@ -108,10 +108,12 @@ func (f *finding) lastRun() string {
 	return fmt.Sprintf("the %s failed with %s", ordinal(len(runs)), last.Code)
 }
 
-// inLine says where the task stands, and when it will begin.
-func (f *finding) inLine() string {
-	at := fmt.Sprintf("It is %s in line", ordinal(f.place))
+// inLine says why the task waits, where it stands, and when it will begin.
+func (f *finding) inLine(reason string) string {
+	at := fmt.Sprintf("%s %s. It is %s in line", f.task.ID, reason, ordinal(f.place))
 	switch b := f.begins; {
+	case !b.IsKnown() && strings.HasSuffix(reason, b.Unknown):
+		return at + "; when it will begin is not known."
 	case !b.IsKnown():
 		return at + "; when it will begin is not known: " + b.Unknown + "."
 	case b.To.Sub(f.status.At) < time.Second:
