@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
 )
 
 // Visible returns a text as pages show it.
@@ -18,6 +20,9 @@ func Duration(d time.Duration) string { return duration(d) }
 
 // Grouped returns a number as pages show it.
 func Grouped(n int) string { return grouped(n) }
+
+// LimitText returns how many tasks the workers hold, and may hold.
+func LimitText(l inspect.LimitUse) string { return limitText(inspect.Status{Limit: l}) }
 
 // ShellQuoted returns a word of a command.
 func ShellQuoted(text string) string { return shellQuoted(text) }

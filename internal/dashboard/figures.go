@@ -154,7 +154,7 @@ func limitText(s inspect.Status) string {
 		return "Not known yet: no worker has run."
 	case l.Plan > 0 && (l.Reason == "" || l.InFlight < l.Plan): // otherwise the reason names the plan
 		text += fmt.Sprintf("; the plan has %s", counted(l.Plan, "browser"))
-	case l.Plan < 0:
+	case l.Plan < 0 && l.Reason == "":
 		text += "; the plan has no limit of browsers"
 	}
 	if l.Reason != "" {

@@ -85,7 +85,7 @@ func (s *Server) askResume(w http.ResponseWriter, r *http.Request) {
 	if p := operatorsPause(st); p != nil {
 		q.What = []string{
 			"Submissions are " + p.Text(st.At) + ".",
-			fmt.Sprintf("When they resume, workers submit the %s.", waitThat(st.Queued+st.Waiting)),
+			"When they resume, " + submitThose(st.Queued+st.Waiting) + ".",
 		}
 	} else {
 		q.What = []string{"No operator has paused the submissions, so this changes nothing."}
@@ -93,12 +93,16 @@ func (s *Server) askResume(w http.ResponseWriter, r *http.Request) {
 	s.askQuestion(w, r, q)
 }
 
-// waitThat names the tasks that wait.
-func waitThat(n int) string {
-	if n == 1 {
-		return "1 task that waits"
+// submitThose says what becomes of the tasks that wait.
+func submitThose(n int) string {
+	switch n {
+	case 0:
+		return "no task waits to be submitted"
+	case 1:
+		return "workers submit the 1 task that waits"
+	default:
+		return "workers submit the " + grouped(n) + " tasks that wait"
 	}
-	return grouped(n) + " tasks that wait"
 }
 
 // doResume ends the pause.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/dashboard"
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
 )
 
 func TestDurationsAreShownAsPeopleSayThem(t *testing.T) {
@@ -22,6 +23,21 @@ func TestNumbersAreGrouped(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -999: "-999"} {
 		if got := dashboard.Grouped(n); got != want {
 			t.Errorf("%d: got %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestTheLimitIsExplainedOnce(t *testing.T) {
+	for want, limit := range map[string]inspect.LimitUse{
+		"Not known yet: no worker has run.":                                 {},
+		"3 of 25 tasks in progress; the plan has 25 browsers.":              {Held: 3, InFlight: 25, Plan: 25},
+		"3 of 25 tasks in progress (the plan runs 25 browsers).":            {Held: 3, InFlight: 25, Plan: 25, Reason: "the plan runs 25 browsers"},
+		"3 of 9 tasks in progress; the plan has 25 browsers (as set).":      {Held: 3, InFlight: 9, Plan: 25, Reason: "as set"},
+		"3 of 10,000 tasks in progress (the plan has no limit).":            {Held: 3, InFlight: 10000, Plan: -1, Reason: "the plan has no limit"},
+		"3 of 10,000 tasks in progress; the plan has no limit of browsers.": {Held: 3, InFlight: 10000, Plan: -1},
+	} {
+		if got := dashboard.LimitText(limit); got != want {
+			t.Errorf("%+v: got %s, want %s", limit, got, want)
 		}
 	}
 }
