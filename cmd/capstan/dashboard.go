@@ -30,7 +30,8 @@ tasks again. Without it the page only shows, and only to this machine.
 Examples:
 
   capstan dashboard
-  DASHBOARD_TOKEN=$(openssl rand -hex 16) capstan dashboard --addr :8090`
+  export DASHBOARD_TOKEN=$(openssl rand -hex 16); echo $DASHBOARD_TOKEN
+  capstan dashboard --addr :8090`
 }
 
 // dashboardSettings are the variables DASHBOARD_*.

@@ -165,7 +165,7 @@ func introduce(t *terminal, d *demoCmd, cfg app.Config, api demoAPI, page string
 		{"NATS", cfg.NATS.URL, kept},
 		{"API", cfg.Anchor.BaseURL, about},
 		{"worker", "http://" + cfg.Admin.Addr, "the same as in production, with /readyz and /metrics"},
-		{"page", page, "the dashboard: open it in a browser (capstan dashboard)"},
+		{"page", page, aboutPage()},
 	} {
 		t.printf("  %-6s  %-28s  %s\n", part[0], part[1], faint(part[2]))
 	}

@@ -36,3 +36,11 @@ func startDashboard(ctx context.Context, c *client, log zerolog.Logger) (url str
 	}()
 	return "http://" + s.Addr(), func() { end(); <-ended }, nil
 }
+
+// aboutPage says what a visitor of the demo's dashboard can do.
+func aboutPage() string {
+	if os.Getenv("DASHBOARD_TOKEN") != "" {
+		return "the dashboard: open it in a browser, and log in with DASHBOARD_TOKEN"
+	}
+	return "the dashboard: open it in a browser; it only shows, unless you set DASHBOARD_TOKEN"
+}

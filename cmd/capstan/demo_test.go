@@ -144,8 +144,23 @@ func TestDemoHasADashboard(t *testing.T) {
 	if status, body := page(t, url+"/tasks"); status != http.StatusOK || !strings.Contains(body, "3 tasks") {
 		t.Errorf("got %d, %s, want the three tasks", status, body)
 	}
+	if !strings.Contains(demo.out.String(), "it only shows, unless you set DASHBOARD_TOKEN") {
+		t.Errorf("got %s, want it to say how visitors may act", &demo.out)
+	}
 	stop(t, demo)
 	assertEmpty(t, demo.folder())
+}
+
+func TestVisitorsOfTheDemoLogInWithTheToken(t *testing.T) {
+	t.Parallel()
+	demo := newTool(t, append(demoEnv(), "DASHBOARD_TOKEN=0123456789abcdef"), "demo", "--port=0")
+	demo.begin(t)
+	demo.out.await(t, "log in with DASHBOARD_TOKEN")
+	url := address.FindString(regexp.MustCompile(`page +http://\S+`).FindString(demo.out.String()))
+	if status, body := page(t, url); status != http.StatusOK || !strings.Contains(body, "<h1>Log in</h1>") {
+		t.Errorf("got %d, %s, want the login", status, body)
+	}
+	stop(t, demo)
 }
 
 func TestDemoStopsAtOnceWhileTasksRun(t *testing.T) {
