@@ -87,6 +87,13 @@ func TestABatchIsCanceledAfterSayingHowMany(t *testing.T) {
 	s.logged("batch canceled by a visitor", `"batch":"night"`, `"tasks":2`)
 }
 
+func TestTheEndOfAPauseSaysThatNoTaskWaits(t *testing.T) {
+	s := newSite(t, token)
+	s.logIn()
+	s.post("/pause")
+	s.eventually("/resume", "When they resume, no task waits to be submitted.")
+}
+
 func TestSubmissionsArePausedAndResumed(t *testing.T) {
 	s := filledSite(t, token)
 	s.eventually("/pause", "2 tasks would wait", "1 task runs on.")
