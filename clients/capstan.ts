@@ -2,6 +2,8 @@
 //
 //   npm install @nats-io/transport-node @nats-io/jetstream @nats-io/obj
 //
+// Node 22.18 or newer runs it as it is, Node 20 with `npx tsx yours.mts`. tsc needs @types/node.
+//
 //   const nc = await connect({ servers: process.env.NATS_URL, maxReconnectAttempts: -1 }); // of @nats-io/transport-node
 //   const capstan = new Capstan(nc);
 //   const request = { task_id: "ord-1842", url: "https://example.com", prompt: "Extract the main heading" };

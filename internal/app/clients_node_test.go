@@ -16,7 +16,9 @@ import (
 func nodeClient(t *testing.T) client {
 	t.Helper()
 	interpreter, modules := node.Find(t), node.Packages(t.Context(), t)
-	compiling.Do(func() { compiled, errCompile = compileTypeScript(modules) })
+	compiling.Do(func() {
+		compiled, errCompile = compileTypeScript(filepath.Join(scratch, "typescript"), modules, "testdata/clients/run.ts")
+	})
 	if errCompile != nil {
 		t.Fatal(errCompile)
 	}
@@ -30,13 +32,12 @@ var (
 	errCompile error
 )
 
-// compileTypeScript compiles clients/capstan.ts, and the program that uses it, in the strictest mode.
-func compileTypeScript(modules string) (program, error) {
-	dir := filepath.Join(scratch, "typescript")
+// compileTypeScript compiles clients/capstan.ts, and a program run.ts that uses it, in the strictest mode, in a new folder.
+func compileTypeScript(dir, modules, source string) (program, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", err
 	}
-	for _, file := range []string{"../../clients/capstan.ts", "testdata/clients/run.ts", "testdata/clients/tsconfig.json", "testdata/clients/package.json"} {
+	for _, file := range []string{"../../clients/capstan.ts", source, "testdata/clients/tsconfig.json", "testdata/clients/package.json"} {
 		if err := copyInto(dir, file); err != nil {
 			return "", err
 		}
