@@ -117,11 +117,15 @@ const restTime = 20 * time.Second
 
 // checkUsage waits until each worker uses hardly more than before it had tasks.
 func (w *world) checkUsage(ctx context.Context) error {
+	within := restTime
+	if w.sessions {
+		within += fenceTime // of a worker that has lost the task meanwhile
+	}
 	for _, worker := range w.workers {
 		if !worker.Alive() {
 			continue
 		}
-		err := process.Until(ctx, worker.Name+" is at rest", restTime, func() error {
+		err := process.Until(ctx, worker.Name+" is at rest", within, func() error {
 			now, err := worker.usage(ctx)
 			if err == nil && (now.goroutines > worker.before.goroutines+w.slack.goroutines || now.heap > worker.before.heap+w.slack.heap) {
 				err = fmt.Errorf("it has %d goroutines and %d bytes, and before its tasks %d and %d",
