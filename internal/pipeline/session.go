@@ -220,6 +220,8 @@ func (r *run) saveEnding(ctx context.Context, rec *task.Record, outcome *task.Ou
 		next.Ending = task.Canceled
 	case outcome.TimedOut:
 		next.Ending = task.Timeout
+	case outcome.Lost:
+		next.Ending = task.WorkflowLost
 	}
 	if next.Ending == rec.Ending {
 		return rec, nil
@@ -237,6 +239,8 @@ func (r *run) endedBefore(ctx context.Context, rec *task.Record) *task.Outcome {
 	switch rec.Ending {
 	case task.Timeout:
 		return &task.Outcome{TimedOut: true}
+	case task.WorkflowLost:
+		return &task.Outcome{Lost: true}
 	case task.Canceled:
 		c, _ := r.canceled(ctx) // if it was taken back meanwhile, the task is canceled nevertheless
 		return &task.Outcome{Canceled: &c}

@@ -131,3 +131,27 @@ func TestWhereverAWorkerDiesTheReasonOfAnEarlyEndStays(t *testing.T) {
 		}
 	}
 }
+
+// The worker dies right after it has written why it ends the session. The workflow goes on, and its result does not count.
+func TestTheReasonOnTheRecordDecides(t *testing.T) {
+	t.Parallel()
+	for _, code := range []task.Code{task.Timeout, task.Canceled, task.WorkflowLost} {
+		t.Run(string(code), func(t *testing.T) {
+			t.Parallel()
+			w := newSessionWorld(t)
+			deliver := w.request(w.planned(anchortest.Plan{Run: 30 * time.Millisecond}, `,"retries":1`))
+			w.die("w1", &death{step: "save running", happened: true}, deliver(1))
+			records := w.records()
+			rec, err := records.Get(t.Context(), "a")
+			if err == nil {
+				rec.Ending = code
+				_, err = records.Save(t.Context(), rec)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.finish("w2", deliver(2))
+			w.wantEnded(w.wantOneEvent(code, 1))
+		})
+	}
+}

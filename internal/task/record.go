@@ -69,7 +69,7 @@ type Record struct {
 	SessionEnded *bool    `json:"session_ended,omitzero" desc:"of a session that Capstan created: whether Anchor confirmed its end; left out until it was to end"`
 	Steps        *int     `json:"steps,omitzero" desc:"steps of the agent in the ended sessions of the present run; once the task has ended, in all of its sessions. Left out if Anchor did not say"`
 	Credits      *float64 `json:"credits,omitzero" desc:"credits that these sessions used, likewise"`
-	Ending       Code     `json:"ending,omitempty" desc:"while running: why Capstan is ending the run's session, timeout or canceled. What the workflow reports from then on does not count"`
+	Ending       Code     `json:"ending,omitempty" desc:"while running: why Capstan is ending the run's session: timeout, canceled or workflow_lost. What the workflow reports from then on does not count"`
 	Fenced       bool     `json:"fenced,omitzero" desc:"the present run was submitted once more, because the outcome of its first submission was unknown and the session showed that the agent had taken no step"`
 	LiveView     string   `json:"live_view,omitempty" desc:"with SESSION_LIVE_VIEW=on: a link that shows the browser while the task runs. It is a secret"`
 
