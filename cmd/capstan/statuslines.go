@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/operator/inspect"
 )
 
@@ -14,7 +15,7 @@ const (
 	pauserWidth  = 24
 	mostRowLines = 2 // of a row's text
 	mostPauses   = 4 // lines of pauses
-	mostNotes    = 3
+	mostNotes    = 2
 )
 
 // statusRows are the rows of a status.
@@ -55,6 +56,9 @@ func (s *statusRows) add(workers int) {
 	s.row("ended", fmt.Sprintf("%d succeeded, %d failed", s.Succeeded, s.Failed))
 	if s.Failed > 0 {
 		s.put("failed", s.wrapBehind(", ", codesText(s.FailedByCode), mostRowLines))
+	}
+	if cost := operator.CostText(s.Cost, s.FailedCost); cost != "" {
+		s.row("cost", cost)
 	}
 	s.row("rate", rateText(s.Status))
 	s.row("done", doneText(s.Status))

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/capstan-worker/capstan/internal/app"
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/operator/batch"
 	"github.com/capstan-worker/capstan/internal/operator/send"
 )
@@ -244,6 +245,9 @@ func tallyText(t batch.Tally) string {
 	text := fmt.Sprintf("%d of %d have ended: %d succeeded, %d failed", t.Ended, t.All, t.Succeeded, t.Failed)
 	if t.Failed > 0 {
 		text += " (" + codesText(t.Codes) + ")"
+	}
+	if cost := operator.CostText(t.Cost, t.FailedCost); cost != "" {
+		text += "; they used " + cost
 	}
 	return text
 }

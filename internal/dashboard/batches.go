@@ -14,7 +14,7 @@ const mostBatches = 200
 
 // batchesView is what the list of batches shows.
 type batchesView struct {
-	Batches []batchRow
+	Batches batchRows
 	More    int
 }
 

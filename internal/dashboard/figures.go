@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -38,6 +39,25 @@ func figuresOf(s inspect.Status) []figure {
 		{Name: "Succeeded", Value: grouped(s.Succeeded), Detail: ratioText(s.Succeeded, s.Failed), URL: tasksURL("state", string(task.Succeeded), "batch", s.Batch), Class: "good"},
 		{Name: "Failed", Value: grouped(s.Failed), Detail: "", URL: tasksURL("state", string(task.Failed), "batch", s.Batch), Class: "bad"},
 		{Name: "Per minute", Value: rateText(s.PerMinute), Detail: rateDetail(s.PerMinute)},
+	}
+	return append(all, costFigures(s)...)
+}
+
+// costFigures returns what the tasks that have ended used, as far as it is known.
+func costFigures(s inspect.Status) (all []figure) {
+	if s.Cost.StepsKnown > 0 {
+		detail := "in " + counted(s.Cost.StepsKnown, "task")
+		if s.FailedCost.StepsKnown > 0 {
+			detail += ", " + grouped(s.FailedCost.Steps) + " of them in those that failed"
+		}
+		all = append(all, figure{Name: "Steps", Value: grouped(s.Cost.Steps), Detail: detail})
+	}
+	if s.Cost.CreditsKnown > 0 {
+		detail := "in " + counted(s.Cost.CreditsKnown, "task")
+		if s.FailedCost.CreditsKnown > 0 {
+			detail += ", " + operator.CreditsText(s.FailedCost.Credits) + " of them in those that failed"
+		}
+		all = append(all, figure{Name: "Credits", Value: operator.CreditsText(s.Cost.Credits), Detail: detail})
 	}
 	return all
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -16,7 +17,8 @@ func templateFuncs() template.FuncMap {
 		"hour":    func(t time.Time) string { return t.Local().Format("15:04") },
 		"grouped": grouped, "counted": counted, "line": line, "stateClass": stateClass,
 		"taskURL": taskURL, "batchURL": batchURL, "tasksURL": tasksURL, "redriveURL": redriveURL, "cancelURL": cancelURL,
-		"plus": func(a, b int) int { return a + b },
+		"credits": operator.CreditsText,
+		"plus":    func(a, b int) int { return a + b },
 	}
 }
 

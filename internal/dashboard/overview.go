@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/operator/board"
@@ -24,7 +25,7 @@ type overview struct {
 	Chart   chart
 	Workers []worker
 	Hosts   []board.HostCount
-	Batches []batchRow
+	Batches batchRows
 	More    int // open batches that are not shown
 	Notes   []string
 }
@@ -110,6 +111,14 @@ func useBar(st inspect.Status) bar {
 type batchRow struct {
 	inspect.BatchCount
 	Bar bar
+}
+
+// batchRows are the rows of a table of batches.
+type batchRows []batchRow
+
+// HaveCost reports whether it is known of one of the batches what its tasks used. Without sessions it is not.
+func (rows batchRows) HaveCost() bool {
+	return slices.ContainsFunc(rows, func(b batchRow) bool { return !b.Cost.IsZero() })
 }
 
 // batchRowOf returns the row of a batch.

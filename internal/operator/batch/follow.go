@@ -32,6 +32,8 @@ type outcome struct {
 	ended   bool
 	code    task.Code // empty if it succeeded
 	expired bool      // only its record is left
+	steps   *int      // nil if not known
+	credits *float64
 }
 
 // unknownCode stands for the code of a failure that names none.
@@ -42,6 +44,8 @@ type Tally struct {
 	All, Ended, Succeeded, Failed int
 	Codes                         map[task.Code]int // of those that failed
 	Expired                       int               // of those that ended: their events are no longer stored
+	Cost                          operator.Cost     // of those that ended
+	FailedCost                    operator.Cost     // of those that failed
 }
 
 // Follow begins to read the events of a batch: those of tasks that ended before as well. It reads until ctx ends.
@@ -115,7 +119,7 @@ func (r *Results) take(header nats.Header, body []byte) (int, error) {
 	if !isEvent || !ours || r.outcomes[i].ended || !r.answers(i, header, &ev.Event) {
 		return -1, nil
 	}
-	r.outcomes[i] = outcome{ended: true}
+	r.outcomes[i] = outcome{ended: true, steps: ev.Steps, credits: ev.Credits}
 	if ev.Error != nil {
 		r.outcomes[i].code = ev.Error.Code
 	}
@@ -152,7 +156,7 @@ func (r *Results) takeRecords(tally *Tally) {
 		if r.outcomes[i].ended {
 			continue
 		}
-		r.outcomes[i] = outcome{ended: true, expired: true}
+		r.outcomes[i] = outcome{ended: true, expired: true, steps: rec.Steps, credits: rec.Credits}
 		if rec.State == task.Failed {
 			r.outcomes[i].code = cmp.Or(rec.ErrorCode, unknownCode)
 		}
@@ -177,6 +181,7 @@ func (r *Results) Tally(n int) Tally {
 // add counts the outcome of one more task.
 func (t *Tally) add(out outcome) {
 	t.Ended++
+	t.Cost = t.Cost.Plus(out.steps, out.credits)
 	if out.expired {
 		t.Expired++
 	}
@@ -185,5 +190,6 @@ func (t *Tally) add(out outcome) {
 		return
 	}
 	t.Failed++
+	t.FailedCost = t.FailedCost.Plus(out.steps, out.credits)
 	t.Codes[out.code]++
 }

@@ -71,6 +71,23 @@ func TestTasksThatEndedBeforeCountAsWell(t *testing.T) {
 	}
 }
 
+func TestATallyAddsUpWhatTasksUsed(t *testing.T) {
+	s := newSite(t)
+	b := s.read("night.jsonl", lines(4), "night")
+	used := func(r batch.Request, status task.State, steps int, credits float64) {
+		s.WriteEvent(task.Event{TaskID: r.TaskID, Status: status, Steps: &steps, Credits: &credits}, nats.MsgIdHdr, r.TaskID, publisher.DigestHeader, r.Digest)
+	}
+	s.WriteRecord(task.Record{TaskID: b.Requests[0].TaskID, State: task.Failed, Digest: b.Requests[0].Digest, Steps: new(100), Credits: new(3.0)}) // its event has expired
+	results, _ := s.follow(s.prepare(b))
+	used(b.Requests[1], task.Succeeded, 10, 0.1)
+	used(b.Requests[2], task.Failed, 1, 0.2)
+	s.finish(b.Requests[3], "")
+	got := s.wait(results, 4)
+	if want := "111 steps and 3.3 credits in 3 tasks; of these 101 steps and 3.2 credits in 2 tasks that failed"; operator.CostText(got.Cost, got.FailedCost) != want {
+		t.Errorf("got %+v, want %s", got, want)
+	}
+}
+
 func TestOnlyAnswersToTheBatchsOwnRequestsCount(t *testing.T) {
 	s := newSite(t)
 	b := s.read("x.jsonl", operatortest.Request("ord-1")+"\n"+operatortest.Request("ord-2"), "")

@@ -65,6 +65,8 @@ func randomRecord(random *rand.Rand, id string) task.Record {
 	r.SubmittedAt = now.Add(-time.Duration(random.IntN(100)) * time.Second)
 	if r.State.Ended() {
 		r.FinishedAt = now
+		used := random.Float64() * 10
+		r.Steps, r.Credits = []*int{nil, new(random.IntN(9))}[random.IntN(2)], []*float64{nil, &used}[random.IntN(2)]
 	}
 	if r.State == task.Failed {
 		r.ErrorCode = []task.Code{task.Timeout, task.StepLimit}[random.IntN(2)]

@@ -15,6 +15,8 @@ type card struct {
 	state, code, batch, host, owner, waits unique.Handle[string]
 	submitted, finished, changed, until    moment
 	seq                                    uint64 // of the request
+	steps                                  *int   // the record's
+	credits                                *float64
 }
 
 // newCard returns what is kept of a record.
@@ -24,6 +26,7 @@ func newCard(r task.Record) *card {
 		id: strings.Clone(e.ID), state: shared(string(e.State)), code: shared(string(e.Code)), batch: shared(e.Batch), host: shared(e.Host),
 		owner: shared(e.Owner), waits: shared(string(e.WaitsFor)), submitted: momentOf(e.SubmittedAt), finished: momentOf(e.FinishedAt),
 		changed: momentOf(e.ChangedAt), until: momentOf(e.WaitsUntil), seq: r.RequestSeq,
+		steps: r.Steps, credits: r.Credits,
 	}
 }
 
@@ -52,7 +55,7 @@ func (c *card) record() task.Record {
 	return task.Record{
 		TaskID: c.id, State: task.State(c.state.Value()), ErrorCode: task.Code(c.code.Value()), Batch: c.batch.Value(),
 		WaitsFor: task.WaitReason(c.waits.Value()), SubmittedAt: c.submitted.time(), FinishedAt: c.finished.time(), UpdatedAt: c.changed.time(),
-		RequestSeq: c.seq,
+		RequestSeq: c.seq, Steps: c.steps, Credits: c.credits,
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/capstan-worker/capstan/internal/operator"
 )
 
 // BatchCount is how far a batch is.
@@ -16,6 +18,9 @@ type BatchCount struct {
 	Ended   int
 	Failed  int       // of those that have ended, and requests that were refused
 	LastEnd time.Time // zero if none has ended
+
+	Cost       operator.Cost // of those that have ended
+	FailedCost operator.Cost // of these, those that failed
 }
 
 // All returns the number of the batch's tasks.
@@ -30,6 +35,7 @@ func (s *Snapshot) Batches() []BatchCount {
 	for batch, c := range s.Tally.batches {
 		all[batch] = BatchCount{
 			Batch: batch, Waiting: c.waiting, Running: c.submitting + c.running, Ended: c.succeeded + c.failed, Failed: c.failed, LastEnd: c.lastEnd,
+			Cost: c.cost, FailedCost: c.failedCost,
 		}
 	}
 	for _, r := range s.Queued {

@@ -25,6 +25,8 @@ type Status struct {
 	Succeeded     int                     `json:"succeeded"`
 	Failed        int                     `json:"failed"`
 	FailedByCode  map[task.Code]int       `json:"failed_by_code,omitempty"`
+	Cost          operator.Cost           `json:"cost,omitzero"`        // of the tasks that have ended
+	FailedCost    operator.Cost           `json:"failed_cost,omitzero"` // of these, those that failed
 
 	PerMinute float64           `json:"per_minute"`        // tasks that ended lately, also of other batches; 0: too few to say
 	LastEnd   time.Time         `json:"last_end,omitzero"` // when a task last ended

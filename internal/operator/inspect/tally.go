@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/operator/forecast"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -25,6 +26,9 @@ type counts struct {
 	waits   map[task.WaitReason]int // waiting tasks by reason; "" for a moment; nil for none
 	lastEnd time.Time
 	began   []time.Time // when those that run were submitted
+
+	cost       operator.Cost // of those that have ended
+	failedCost operator.Cost // of these, those that failed
 }
 
 // NewTally returns a tally of no records, as of a moment.
@@ -88,6 +92,10 @@ func (c *counts) add(r task.Record) {
 	case task.Failed:
 		c.failed++
 		c.codes = addOne(c.codes, r.ErrorCode)
+		c.failedCost = c.failedCost.Plus(r.Steps, r.Credits)
+	}
+	if r.State.Ended() {
+		c.cost = c.cost.Plus(r.Steps, r.Credits)
 	}
 	if r.State.Ended() && r.FinishedAt.After(c.lastEnd) {
 		c.lastEnd = r.FinishedAt

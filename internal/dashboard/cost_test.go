@@ -1,0 +1,29 @@
+package dashboard_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+func TestPagesSayWhatTasksUsedIfThatIsKnown(t *testing.T) {
+	s := newSite(t, "")
+	s.finish(task.Record{TaskID: "old", Batch: "old"}, task.Event{})
+	s.eventually("/tasks", "1 task")
+	for _, path := range []string{"/", "/batches", "/batches/old", "/tasks/old"} {
+		if got := s.get(path).body; strings.Contains(got, "Credits") || strings.Contains(got, "Steps") {
+			t.Errorf("%s: got %s, want nothing of a cost", path, got)
+		}
+	}
+	s.finish(task.Record{TaskID: "good", Batch: "night", Steps: new(1200), Credits: new(0.1)}, task.Event{})
+	s.finish(task.Record{TaskID: "bad", Batch: "night", Steps: new(34), Credits: new(0.2)}, task.Event{Error: task.NewError(task.StepLimit, "x")})
+	steps, credits := `Steps</span><span class="value">1,234</span><span class="detail">in 2 tasks, 34 of them in those that failed<`, `Credits</span><span class="value">0.3</span><span class="detail">in 2 tasks, 0.2 of them in those that failed<`
+	s.eventually("/", steps, credits)
+	s.eventually("/batches/night", steps, credits)
+	s.eventually("/batches", `data-label="Steps" class="number">1,234<`, `data-label="Credits" class="number">0.3<`, `data-label="Credits of failed" class="number">0.2<`,
+		`data-label="Credits of failed" class="number">–<`)
+	if got := s.get("/batches/old").body; strings.Contains(got, "Credits") {
+		t.Errorf("got %s, want nothing of a cost", got)
+	}
+}
