@@ -113,6 +113,9 @@ func (cmd *redriveCmd) print(t *terminal, plan *redrive.Plan) {
 	for _, key := range byCount(kinds) {
 		t.printf("  %7d  %-18s  %s\n", kinds[key], oneLine(names[key].code, messageWidth), oneLine(names[key].host, messageWidth))
 	}
+	if cost := plan.CostText(); cost != "" {
+		t.paragraph("cost: " + cost)
+	}
 	cmd.printLeftOut(t, plan.LeftOut)
 	if !cmd.Yes && len(plan.Tasks) > 0 {
 		t.paragraph("nothing was sent; --yes sends them, the first as " + plan.Tasks[0].NewID)

@@ -135,12 +135,16 @@ func TestARedriveIsShownBeforeItIsSent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if _, err := js.Publish(t.Context(), "$KV.task_tracker.ord-1", []byte(`{"task_id":"ord-1","state":"failed","steps":9,"credits":12.4}`)); err != nil {
+		t.Fatal(err)
+	}
 	status, out, errs := run("redrive", "--host=A.example", "--set=max_steps=120")
-	if want := "would run again: 3 tasks\n        2  step_limit          a.example\n        1  time\\u009b2Jout     a.example\nnothing was sent; --yes sends them, the first as ord-"; status != exitOK || !strings.HasPrefix(out, want) {
+	if want := "would run again: 3 tasks\n        2  step_limit          a.example\n        1  time\\u009b2Jout     a.example\n" +
+		"cost: about 12.4 credits, if they cost what they cost before (known of 1 of 3)\nnothing was sent; --yes sends them, the first as ord-"; status != exitOK || !strings.HasPrefix(out, want) {
 		t.Errorf("got %d, %s%s, want %s", status, out, errs, want)
 	}
 	status, out, errs = run("redrive", "--host=a.example", "--code=step_limit", "--rate=100/s", "--yes")
-	if want := "running again: 2 tasks\n        2  step_limit          a.example\n2 stored, 0 were there before\n"; status != exitOK || out != want {
+	if want := "running again: 2 tasks\n        2  step_limit          a.example\ncost: about 12.4 credits, if they cost what they cost before (known of 1 of 2)\n2 stored, 0 were there before\n"; status != exitOK || out != want {
 		t.Errorf("got %d, %s%s, want %s", status, out, errs, want)
 	}
 	status, out, errs = run("redrive", "--host=a.example", "--code=step_limit", "--yes")

@@ -27,3 +27,15 @@ func TestPagesSayWhatTasksUsedIfThatIsKnown(t *testing.T) {
 		t.Errorf("got %s, want nothing of a cost", got)
 	}
 }
+
+func TestADryRunEstimatesTheCost(t *testing.T) {
+	s := newSite(t, "")
+	for id, credits := range map[string]*float64{"a": new(12.4), "b": nil} {
+		s.finish(task.Record{TaskID: id, Credits: credits}, task.Event{Error: task.NewError(task.StepLimit, "x")})
+		s.letter(id, "step_limit", "shop.example", "", `{"task_id":"`+id+`","prompt":"p","url":"https://shop.example/"}`)
+	}
+	s.eventually("/redrive?code=step_limit", "2 tasks", "Cost: about 12.4 credits, if they cost what they cost before (known of 1 of 2).")
+	if got := s.get("/redrive?task=b").body; strings.Contains(got, "Cost:") {
+		t.Errorf("got %s, want no estimate", got)
+	}
+}

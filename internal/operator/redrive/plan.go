@@ -32,6 +32,8 @@ type Task struct {
 	Code   string // why it failed; "" for a letter of an older version
 	Host   string // of its url; "" for none
 
+	Credits *float64 // that it used; nil if that is not known
+
 	letter letter
 }
 
@@ -86,13 +88,29 @@ func NewPlan(ctx context.Context, q operator.Queue, f Filter, changes []Change) 
 	inOrder := slices.SortedFunc(maps.Values(letters), func(a, b letter) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, l := range inOrder {
 		base, _ := deadletter.SplitRun(l.TaskID)
-		t := Task{TaskID: l.TaskID, NewID: fmt.Sprintf("%s.r%d", base, runs[base].last+1), Code: l.Code, Host: l.Host, letter: l}
+		t := Task{TaskID: l.TaskID, NewID: fmt.Sprintf("%s.r%d", base, runs[base].last+1), Code: l.Code, Host: l.Host, Credits: runs[base].credits, letter: l}
 		isTooOld := len(f.Tasks) == 0 && now.Sub(l.Stored) > q.Config.Tracker.TTL
 		if err := p.add(ctx, t, runs[base], canceled, isTooOld, now); err != nil {
 			return nil, fmt.Errorf("look at the dead letter of task %s: %w", l.TaskID, err)
 		}
 	}
 	return p, nil
+}
+
+// CostText estimates for people what the tasks will cost. It is "" if no record says what one of them cost before.
+func (p *Plan) CostText() string {
+	var before operator.Cost
+	for _, t := range p.Tasks {
+		before = before.Plus(nil, t.Credits)
+	}
+	if before.CreditsKnown == 0 {
+		return ""
+	}
+	text := "about " + operator.CreditsText(before.Credits) + " credits, if they cost what they cost before"
+	if before.CreditsKnown < len(p.Tasks) {
+		text += fmt.Sprintf(" (known of %d of %d)", before.CreditsKnown, len(p.Tasks))
+	}
+	return text
 }
 
 // anyRunID is the id of a run for as long as its own is not known.

@@ -10,7 +10,8 @@ import (
 
 // taskRuns is what is known of the runs of a task.
 type taskRuns struct {
-	last      int // the greatest number
+	last      int      // the greatest number
+	credits   *float64 // that the run of the letter used; nil if not known
 	alive     bool
 	succeeded bool
 	idTaken   bool // the letter is of a request that was refused, and a task has its id
@@ -72,6 +73,9 @@ func runsOf(ctx context.Context, q operator.Queue, letters map[string]letter) (r
 			r.alive = r.alive || !rec.State.Ended()
 			r.succeeded = r.succeeded || rec.State == task.Succeeded
 			r.idTaken = r.idTaken || l.IsRefusal() && l.TaskID == id
+			if l.TaskID == id {
+				r.credits = rec.Credits
+			}
 		})
 	}
 	_, err = q.Requests(ctx, func(req operator.Request) {
