@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -86,6 +87,7 @@ func (s shownTask) print(t *terminal) error {
 	if s.Record != nil {
 		t.printRecord(*s.Record)
 	}
+	s.printSession(t)
 	t.timeRow("next poll", s.NextPoll, time.Time{})
 	return s.printAnswer(t)
 }
@@ -111,15 +113,33 @@ func (t *terminal) printRecord(rec task.Record) {
 	t.row("host", rec.Host)
 	t.row("owner", fmt.Sprintf("%s, epoch %d", rec.Owner, rec.Epoch))
 	t.row("workflow", rec.WorkflowID)
-	t.row("session", rec.SessionID)
 	t.timeRow("requested", rec.RequestedAt, time.Time{})
 	t.timeRow("submitted", rec.SubmittedAt, rec.RequestedAt)
 	t.timeRow("finished", rec.FinishedAt, rec.RequestedAt)
 	t.row("attempts", fmt.Sprint(rec.Attempts))
 	t.row("polls", fmt.Sprint(rec.Polls))
 	for i, run := range rec.Runs {
-		t.row(fmt.Sprintf("run %d", i+1), t.room().cell(string(run.Code))+" "+t.room().cell(run.WorkflowID))
+		t.row(fmt.Sprintf("run %d", i+1), runText(run, t.room()))
 	}
+}
+
+// runText is why a run failed and its workflow and, if it had a browser session, that and what it used.
+func runText(run task.Run, r room) string {
+	text := r.cell(string(run.Code)) + " " + r.cell(run.WorkflowID)
+	if run.SessionID == "" {
+		return text
+	}
+	session := inspect.SessionOf(run)
+	return fmt.Sprintf("%s %s %s steps %s credits", text, r.cell(session.ID), cmp.Or(session.StepsText(), "-"), cmp.Or(session.CreditsText(), "-"))
+}
+
+// printSession prints the browser session of the task, and what the task used.
+func (s shownTask) printSession(t *terminal) {
+	session := s.Session()
+	t.row("session", session.ID)
+	t.row("browser", session.EndText())
+	t.row("steps", session.StepsText())
+	t.row("credits", session.CreditsText())
 }
 
 // describe is the state of the task for people, with what it waits for or the code of its failure. The event takes

@@ -28,6 +28,21 @@ func TestPagesSayWhatTasksUsedIfThatIsKnown(t *testing.T) {
 	}
 }
 
+func TestAPageOfATaskShowsItsSessions(t *testing.T) {
+	s := newSite(t, "")
+	runs := []task.Run{
+		{Code: task.StepLimit, WorkflowID: "wf-1", SessionID: attack, Steps: new(20), Credits: new(0.5)},
+		{WorkflowID: "wf-2", SessionID: "s-2"},
+	}
+	r := task.Record{TaskID: "a", SessionID: "s-2", SessionEnded: new(false), Steps: new(32), Credits: new(0.53), Runs: runs[:1], Run: 1}
+	s.finish(r, task.Event{Runs: runs, SessionID: "s-2"})
+	s.eventually("/tasks/a", `>s-2</span>`, `<dt>Session</dt>`, "end not confirmed, so it ends by itself", `>32<`, `>0.53<`,
+		`data-label="Session">&lt;script&gt;`, `\u202egnirts`, `data-label="Steps" class="number">20<`, `data-label="Credits" class="number">0.5<`, `data-label="Credits" class="number">–<`)
+	if got := s.get("/tasks/a").body; strings.Contains(got, "<script>alert") || strings.Contains(got, "\u202e") {
+		t.Errorf("got %s, want the session as text", got)
+	}
+}
+
 func TestADryRunEstimatesTheCost(t *testing.T) {
 	s := newSite(t, "")
 	for id, credits := range map[string]*float64{"a": new(12.4), "b": nil} {

@@ -14,13 +14,18 @@ import (
 // fill fills a queue with tasks in all states.
 func fill(s *site) {
 	s.t.Helper()
+	const session = "b2f6d3c8-4a51-4f1e-9c57-0d8f5a7e6b21"
 	seq := s.request("runs", `"batch":"night"`)
 	s.Take(1)
 	s.request("queued", `"batch":"night"`)
-	s.record(task.Record{TaskID: "runs", State: task.Running, Batch: "night", Host: "shop.example", Owner: "w1", RequestSeq: seq})
+	s.record(task.Record{TaskID: "runs", State: task.Running, Batch: "night", Host: "shop.example", Owner: "w1", RequestSeq: seq, SessionID: session})
 	s.record(task.Record{TaskID: "waits", State: task.Waiting, WaitsFor: task.ForPlan, Owner: "w1"})
-	s.finish(task.Record{TaskID: "good", Batch: "night", Host: "shop.example"}, task.Event{Result: json.RawMessage(`{"heading":"Hello"}`)})
-	s.finish(task.Record{TaskID: "bad", Batch: "night", Host: "slow.example"}, task.Event{Error: task.NewError(task.StepLimit, "stopped after 20 steps")})
+	s.finish(task.Record{TaskID: "good", Batch: "night", Host: "shop.example", SessionID: session, SessionEnded: new(true), Steps: new(12), Credits: new(0.53)}, task.Event{Result: json.RawMessage(`{"heading":"Hello"}`)})
+	runs := []task.Run{
+		{WorkflowID: "wf-bad-1", Code: task.WorkflowFailed, SessionID: session, Steps: new(3), Credits: new(0.2)},
+		{WorkflowID: "wf-bad-2", Code: task.StepLimit, SessionID: session, Steps: new(20)},
+	}
+	s.finish(task.Record{TaskID: "bad", Batch: "night", Host: "slow.example", Steps: new(23), Credits: new(0.2), Runs: runs[:1], Run: 1}, task.Event{Runs: runs, Error: task.NewError(task.StepLimit, "stopped after 20 steps")})
 	s.letter("bad", "step_limit", "slow.example", "night", `{"task_id":"bad","prompt":"p","url":"https://slow.example/"}`)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,12 @@ type runRow struct {
 	Code      task.Code
 	Submitted time.Time
 	Took      string
+	Session   inspect.Session
+}
+
+// HaveSessions reports whether one of the runs had a browser session that Capstan created.
+func (v taskView) HaveSessions() bool {
+	return slices.ContainsFunc(v.Runs, func(r runRow) bool { return r.Session.ID != "" })
 }
 
 // loadTask returns the page of a task.
@@ -181,9 +188,9 @@ func earlierRuns(t inspect.Task) []task.Run {
 
 // factsOf returns the details of a task.
 func factsOf(t inspect.Task) (facts []fact) {
-	add := func(name, value, url string, isCopied bool) {
+	add := func(name, value, address string, isCopied bool) {
 		if value != "" {
-			facts = append(facts, fact{name, line(value), url, isCopied})
+			facts = append(facts, fact{name, line(value), address, isCopied})
 		}
 	}
 	batch := batchOf(t)
@@ -198,7 +205,6 @@ func factsOf(t inspect.Task) (facts []fact) {
 		add("Host", r.Host, tasksURL("host", r.Host), false)
 		add("Worker", r.Owner, "", false)
 		add("Workflow", r.WorkflowID, "", true)
-		add("Session", r.SessionID, "", true)
 		add("Submissions", grouped(r.Attempts), "", false)
 		add("Polls", grouped(r.Polls), "", false)
 	} else if e := t.Event; e != nil {
@@ -207,6 +213,11 @@ func factsOf(t inspect.Task) (facts []fact) {
 		add("Submissions", grouped(e.Attempts), "", false)
 		add("Polls", grouped(e.Polls), "", false)
 	}
+	session := t.Session()
+	add("Session", session.ID, "", true)
+	add("Browser", session.EndText(), "", false)
+	add("Steps", session.StepsText(), "", false)
+	add("Credits", session.CreditsText(), "", false)
 	if e := t.Event; e != nil {
 		add("Status at Anchor", e.WorkflowStatus, "", false)
 		if e.UnnoticedMS > 0 {
@@ -227,7 +238,7 @@ func runsOf(t inspect.Task) (rows []runRow) {
 		runs = t.Event.Runs
 	}
 	for i, run := range runs {
-		row := runRow{Number: i + 1, Workflow: line(run.WorkflowID), Code: run.Code, Submitted: run.SubmittedAt}
+		row := runRow{Number: i + 1, Workflow: line(run.WorkflowID), Code: run.Code, Submitted: run.SubmittedAt, Session: inspect.SessionOf(run)}
 		if !run.SubmittedAt.IsZero() && !run.FinishedAt.IsZero() {
 			row.Took = duration(run.FinishedAt.Sub(run.SubmittedAt))
 		}
