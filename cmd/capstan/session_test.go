@@ -30,3 +30,16 @@ func TestGetShowsTheSessionAndWhatTheTaskUsed(t *testing.T) {
 		}
 	}
 }
+
+// Who has the link sees the browser, and may control it.
+func TestNoCommandShowsTheLinkToABrowser(t *testing.T) {
+	c := newReader(t)
+	r := task.Record{TaskID: "runs", State: task.Running, WorkflowID: "wf", SessionID: "s-1", LiveView: "https://live.example/", RequestedAt: time.Now(), UpdatedAt: time.Now()}
+	c.put(t, "task_tracker", r.TaskID, string(r.JSON()))
+	for _, args := range []string{"get runs", "get runs --json", "why runs", "list", "list --json", "status", "status --json", "watch --until-now --json"} {
+		status, out, errs := runTool(t, strings.Fields(args)...)
+		if text := out + errs; status != exitOK || strings.Contains(text, "live.example") || strings.Contains(text, "live_view") {
+			t.Errorf("%s: got %d, %s, want it without the link", args, status, text)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/operator/inspect"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // Visible returns a text as pages show it.
@@ -14,6 +15,9 @@ func Visible(text string) string { return string(visible([]byte(text))) }
 
 // LocalPath returns where a visitor is sent after the login.
 func LocalPath(path string) string { return localPath(path) }
+
+// WebLink returns the link of a record as the page of its task has it.
+func WebLink(link string) string { return webLink(task.Secret(link)) }
 
 // Duration returns a duration as pages show it.
 func Duration(d time.Duration) string { return duration(d) }

@@ -54,6 +54,9 @@ func (s *Server) follow(ctx context.Context, r *http.Request, p page, out stream
 	defer alive.Stop()
 	var sent []byte
 	for {
+		if s.canAct() && !s.sessions.has(r) { // logged out meanwhile
+			return
+		}
 		current, changed := s.reader.now()
 		v, html, err := s.render(ctx, p, r, current.number)
 		if err != nil {

@@ -13,7 +13,10 @@ import (
 )
 
 // events is an open page: what the server has sent so far.
-type events struct{ *syncBuffer }
+type events struct {
+	*syncBuffer
+	ended chan struct{} // closed when the server sends no more
+}
 
 // open opens what keeps a page up to date, until the test ends.
 func (s *site) open(path string) events {
@@ -23,9 +26,9 @@ func (s *site) open(path string) events {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	e, opened, ended := events{&syncBuffer{}}, make(chan string, 1), make(chan struct{})
+	e, opened := events{&syncBuffer{}, make(chan struct{})}, make(chan string, 1)
 	go func() {
-		defer close(ended)
+		defer close(e.ended)
 		resp, err := s.client.Do(req)
 		if err != nil {
 			opened <- err.Error()
@@ -41,7 +44,7 @@ func (s *site) open(path string) events {
 	}()
 	s.t.Cleanup(func() {
 		cancel()
-		<-ended
+		<-e.ended
 	})
 	if got := <-opened; got != "text/event-stream" {
 		s.t.Fatalf("%s: got %q, want a stream", path, got)

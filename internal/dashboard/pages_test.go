@@ -18,7 +18,7 @@ func fill(s *site) {
 	seq := s.request("runs", `"batch":"night"`)
 	s.Take(1)
 	s.request("queued", `"batch":"night"`)
-	s.record(task.Record{TaskID: "runs", State: task.Running, Batch: "night", Host: "shop.example", Owner: "w1", RequestSeq: seq, SessionID: session})
+	s.record(task.Record{TaskID: "runs", State: task.Running, Batch: "night", Host: "shop.example", Owner: "w1", RequestSeq: seq, SessionID: session, LiveView: "https://live.example/?sessionId=" + session})
 	s.record(task.Record{TaskID: "waits", State: task.Waiting, WaitsFor: task.ForPlan, Owner: "w1"})
 	s.finish(task.Record{TaskID: "good", Batch: "night", Host: "shop.example", SessionID: session, SessionEnded: new(true), Steps: new(12), Credits: new(0.53)}, task.Event{Result: json.RawMessage(`{"heading":"Hello"}`)})
 	runs := []task.Run{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ type taskView struct {
 	Bar       bar
 	Facts     []fact
 	Runs      []runRow
+	LiveView  string // a link that shows the browser, or ""
 	Blocks    []block
 	Command   string // that publishes the request again, or ""
 	NoCommand string // why there is none
@@ -82,6 +84,9 @@ func (s *Server) loadTask(ctx context.Context, r *http.Request) (view, error) {
 	v.Steps, v.Bar = timeline(found, time.Now())
 	v.Facts, v.Runs = factsOf(found), runsOf(found)
 	v.Blocks = blocksOf(found)
+	if v.CanAct { // the visitor has logged in
+		v.LiveView = webLink(found.LiveView)
+	}
 	s.addRequest(ctx, &v, found)
 	live := ""
 	if v.IsOpen {
@@ -112,6 +117,16 @@ func (s *Server) nextPoll(ctx context.Context, id string) time.Time {
 		return time.Time{}
 	}
 	return status.NextPoll
+}
+
+// webLink returns a link if it leads to a web page, or "". The record that has it can be written by others than workers.
+func webLink(link task.Secret) string {
+	const longest = 4096
+	u, err := url.Parse(string(link))
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || len(link) > longest {
+		return ""
+	}
+	return u.String()
 }
 
 // batchOf returns the batch of a task.

@@ -52,6 +52,10 @@ func (f Finder) Find(ctx context.Context, id string) (Task, error) {
 // ofRecord returns a task that has a record.
 func (f Finder) ofRecord(ctx context.Context, rec task.Record) (Task, error) {
 	t := Task{ID: rec.TaskID, State: State(rec.State), Record: &rec}
+	if rec.State == task.Submitting || rec.State == task.Running {
+		t.LiveView = task.Secret(rec.LiveView)
+	}
+	rec.LiveView = ""
 	if !rec.State.Ended() {
 		t.Cancel, _ = f.Queue.Cancellation(ctx, rec.TaskID, rec.Batch) // the record is worth showing without it
 		if rec.State == task.Running && f.NextPoll != nil {

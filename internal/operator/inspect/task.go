@@ -29,6 +29,9 @@ type Task struct {
 	// Cancel is the mark by which the task is canceled, if it has not ended yet.
 	Cancel   *task.Cancellation `json:"cancel,omitempty"`
 	NextPoll time.Time          `json:"next_poll,omitzero"` // Running: if a worker says so
+
+	// LiveView is a link that shows the browser while the task runs, or "". It is a secret, so the Record is without it.
+	LiveView task.Secret `json:"-"`
 }
 
 // isOpen reports whether the task has not ended.
