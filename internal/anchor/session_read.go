@@ -158,7 +158,7 @@ func readEnd(a answer) error {
 	case !hasData:
 		return errors.New("the answer has no data")
 	}
-	for _, failed := range []string{"fail", "failed", "failure", "error"} {
+	for _, failed := range []string{"fail", "failed", "failure", "error", "running", "active"} {
 		if strings.EqualFold(status, failed) {
 			return fmt.Errorf("the API could not end the session: %s", status)
 		}
