@@ -22,8 +22,9 @@ import (
 type Sessions interface {
 	// Create creates a session, or returns a *task.SubmitError.
 	Create(ctx context.Context, request task.SessionRequest) (task.NewSession, error)
-	// Gone reports whether the API says that a session has ended, or that it does not know it.
-	Gone(ctx context.Context, id string) bool
+	// Gone reports whether the API says that a session has ended, or that it does not know it. The error is that it says
+	// nothing for a while.
+	Gone(ctx context.Context, id string) (bool, error)
 	// End ends a session, and returns what the API says about it then. It gives up after half a minute. The error is ctx's.
 	End(ctx context.Context, id string) (task.SessionEnd, error)
 	// Fence does the same, and waits until it is certain what the agent has done.
@@ -102,6 +103,13 @@ func (r *run) endStale(ctx context.Context, rec *task.Record) (*task.Record, err
 	return r.withEnd(rec, end, err), err
 }
 
+// endUnused ends the session that this run has created if no record may name it. No POST was sent into it.
+func (r *run) endUnused(ctx context.Context, rec *task.Record) {
+	if id := r.ownSession(rec); id != "" && !r.sessions.created.IsZero() {
+		_, _ = r.Sessions.End(ctx, id)
+	}
+}
+
 // createSession creates the session, in a span. A shutdown interrupts it: a session that nobody knows of does no harm.
 func (r *run) createSession(ctx context.Context) (session task.NewSession, err error) {
 	ctx, end := r.beginSpan(ctx, "create session", trace.SpanKindClient)
@@ -128,19 +136,20 @@ func (r *run) withoutNewSession(ctx context.Context, rec *task.Record, refusal *
 }
 
 // isGone reports whether the API refused a POST because the run's session had ended by itself: which answer it gives then is
-// not documented. The task can be submitted in another session. If ctx ends first, isGone returns true as well, because
-// nothing is decided about the task.
+// not documented. The task can be submitted in another session. A refusal that ends the task needs the API's word that the
+// session is there, so without it isGone returns true as well.
 func (r *run) isGone(ctx context.Context, rec *task.Record, refusal *task.SubmitError) bool {
 	id := r.ownSession(rec)
 	isRefusal := refusal.Kind == task.Refused || refusal.HTTPStatus == http.StatusUnauthorized || refusal.HTTPStatus == http.StatusForbidden
 	if id == "" || !isRefusal {
 		return false
 	}
-	gone := r.Sessions.Gone(ctx, id)
+	gone, err := r.Sessions.Gone(ctx, id)
+	gone = gone || err != nil && (refusal.Kind == task.Refused || ctx.Err() != nil)
 	if gone {
 		r.sessions.gone++
 	}
-	return gone || ctx.Err() != nil
+	return gone
 }
 
 // withoutSession returns a copy of the record without its session. What ended sessions have used stays.
@@ -157,6 +166,9 @@ func (r *run) fence(ctx context.Context, rec *task.Record) (_ *task.Record, end 
 	if id == "" {
 		r.sessions.strayed = true // the record that named it may be lost
 		return rec, end, nil
+	}
+	if rec, err = r.confirm(ctx, rec); err != nil {
+		return rec, end, err
 	}
 	if r.req.OnUnknown == task.Resubmit {
 		end, err = r.Sessions.End(ctx, id)
@@ -186,7 +198,8 @@ func (r *run) endSession(ctx context.Context, rec *task.Record, outcome *task.Ou
 		}
 		r.Admission.BrowserFreed()
 	}
-	if r.createsSession() && (r.sessions.strayed || rec.Epoch > 1) {
+	mayEnd := rec.SessionEnded == nil || *rec.SessionEnded // where the API did not end one session, it would not end others
+	if mayEnd && r.createsSession() && (r.sessions.strayed || rec.Epoch > 1) {
 		rec, err = r.endStrayed(ctx, rec)
 	}
 	return rec, err

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -186,6 +187,31 @@ func TestATaskWhoseSessionHasEndedGetsAnother(t *testing.T) {
 			w.wantSessions(sessions)
 		})
 	}
+}
+
+// The API refuses the POST and then says nothing about the session, which may be why. That must not end the task.
+func TestATaskIsNotRejectedForASessionOfWhichNothingIsKnown(t *testing.T) {
+	t.Parallel()
+	silent := anchortest.SessionPlan{Get: []anchortest.Fault{anchortest.Answer(500).Repeated(-1)}}
+	w := newSessionWorld(t, planSessions(silent))
+	w.finish("w1", w.request(w.planned(anchortest.Plan{Submit: []anchortest.Fault{anchortest.Answer(400)}}, ""))(1))
+	w.wantOneEvent(success, 1)
+}
+
+// Another worker takes the task while this one creates its session.
+func TestASessionThatNoRecordNamesIsEnded(t *testing.T) {
+	t.Parallel()
+	w := newSessionWorld(t)
+	robbed := stepFunc(func(step string, act func() error) error {
+		if step == "save submitting" {
+			return task.ErrNotOwner
+		}
+		return act()
+	})
+	if err := handle(t.Context(), w.worker("w1", robbed), w.request(body(""))(1)); !errors.Is(err, task.ErrNotOwner) {
+		t.Fatalf("got %v, want another owner", err)
+	}
+	w.wantSessions(1)
 }
 
 // A drain comes while the worker asks whether the session has ended. The task was not accepted, so the next worker submits it.

@@ -65,8 +65,12 @@ func (r *run) admit(ctx context.Context, rec *task.Record) (*task.Record, *task.
 	if verdict == nil && err == nil && r.slot != nil {
 		// The wait may have been long. If the bucket was recreated meanwhile, another worker's record can have the revision
 		// that this run would write over.
+		opened := rec
 		if rec, err = r.confirm(ctx, rec); err == nil {
 			rec, err = r.advance(ctx, r.asSubmitting(*rec))
+		}
+		if err != nil {
+			r.endUnused(ctx, opened)
 		}
 	}
 	if verdict != nil || err != nil {

@@ -117,15 +117,15 @@ func TestAnUnknownSessionIsToldFromAWrongKey(t *testing.T) {
 	if end, err := w.End(t.Context(), id); err != nil || !end.Confirmed || end.Steps != nil {
 		t.Errorf("got %+v, %v, want a confirmed end", end, err)
 	}
-	if !w.Gone(t.Context(), id) {
-		t.Error("got a session that is there, want it gone")
+	if gone, err := w.Gone(t.Context(), id); !gone || err != nil {
+		t.Errorf("got %v, %v, want it gone", gone, err)
 	}
 	w.api.SetKey("another")
 	if end, err := w.End(t.Context(), id); err != nil || end.Confirmed || !strings.HasPrefix(end.Why, "401: ") {
 		t.Errorf("with a wrong key: got %+v, %v, want no confirmation", end, err)
 	}
-	if w.Gone(t.Context(), id) {
-		t.Error("with a wrong key: got a session that is gone, want it unclear")
+	if gone, err := w.Gone(t.Context(), id); gone || err == nil {
+		t.Errorf("with a wrong key: got %v, %v, want it unclear", gone, err)
 	}
 }
 
@@ -134,14 +134,12 @@ func TestASessionIsGoneOnceItHasEnded(t *testing.T) {
 	page := []anchortest.Fault{anchortest.HTML(http.StatusNotFound)}
 	w := start(t, anchortest.SessionRules{}, anchortest.SessionPlan{Get: page})
 	id := w.open()
-	for _, why := range []string{"a gateway answers", "it runs"} {
-		if w.Gone(t.Context(), id) {
-			t.Errorf("%s: got a session that is gone", why)
-		}
+	if gone, err := w.Gone(t.Context(), id); gone || err != nil { // a gateway answers first, and then the API: it runs
+		t.Errorf("got %v, %v, want a session that runs", gone, err)
 	}
 	w.api.EndSession(id)
-	if !w.Gone(t.Context(), id) {
-		t.Error("got a session that is there, want it gone")
+	if gone, err := w.Gone(t.Context(), id); !gone || err != nil {
+		t.Errorf("got %v, %v, want it gone", gone, err)
 	}
 }
 

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const taskTag = "capstan-task:a"
 
 // waits are long enough for a few calls.
-var waits = session.Waits{End: 800 * time.Millisecond, Settle: 60 * time.Millisecond, Retry: 5 * time.Millisecond}
+var waits = session.Waits{End: 800 * time.Millisecond, Look: 100 * time.Millisecond, Settle: 60 * time.Millisecond, Retry: 5 * time.Millisecond}
 
 // world is the API's stand-in, and what talks to it.
 type world struct {

@@ -33,13 +33,14 @@ type API interface {
 // Waits are how long the calls go on.
 type Waits struct {
 	End    time.Duration // for the API's word that a session has ended
+	Look   time.Duration // for the API's word about a session that may have ended by itself
 	Settle time.Duration // for which the figures of a session must stay the same to count as final
 	Retry  time.Duration // before the first repetition of a call; the waits grow
 }
 
 // DefaultWaits returns the waits of a worker.
 func DefaultWaits() Waits {
-	return Waits{End: 30 * time.Second, Settle: 15 * time.Second, Retry: 500 * time.Millisecond}
+	return Waits{End: 30 * time.Second, Look: 5 * time.Second, Settle: 15 * time.Second, Retry: 500 * time.Millisecond}
 }
 
 // longestRetry bounds the wait before a repetition, as a multiple of the first.
@@ -70,10 +71,19 @@ func (s *Sessions) Create(ctx context.Context, request task.SessionRequest) (tas
 	return s.api.CreateSession(ctx, request)
 }
 
-// Gone reports whether the API says that a session has ended, or that it does not know it. It asks once.
-func (s *Sessions) Gone(ctx context.Context, id string) bool {
-	found, err := s.look(ctx, id)
-	return isUnknown(err) || err == nil && found.Ended()
+// Gone reports whether the API says that a session has ended, or that it does not know it. The error is why the API said
+// nothing about it within Waits.Look.
+func (s *Sessions) Gone(ctx context.Context, id string) (gone bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.waits.Look)
+	defer cancel()
+	err = s.repeat(ctx, func() error {
+		found, err := s.api.Session(ctx, id)
+		if gone = isUnknown(err) || err == nil && found.Ended(); gone {
+			return nil
+		}
+		return err
+	})
+	return gone, err
 }
 
 // End ends a session and asks once what it has used. It gives up after Waits.End, and then says why. The error is ctx's.
