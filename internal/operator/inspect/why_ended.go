@@ -28,7 +28,7 @@ func (f *finding) failed() string {
 	}
 	text += "."
 	if code != task.Canceled || message == "" { // the message of a cancellation says what became of the workflow
-		text += " " + advice(code)
+		text += " " + advice(code, f.task.Session())
 	}
 	return text + " " + again(code, id)
 }
@@ -52,8 +52,15 @@ func (f *finding) ended() (text string) {
 	return text
 }
 
-// advice says what to do about a failure.
-func advice(code task.Code) string {
+// advice says what to do about a failure of a task that ran in this session.
+func advice(code task.Code, session Session) string {
+	hasEnded := session.Ended != nil && *session.Ended // and with it what ran in it
+	switch {
+	case hasEnded && code == task.Timeout:
+		return "Give it a longer timeout if tasks like it need one."
+	case hasEnded && code == task.Canceled:
+		return "Nothing of it runs any more."
+	}
 	switch code {
 	case task.InvalidRequest:
 		return "Correct the request and publish it again; it can keep its task_id."

@@ -144,6 +144,7 @@ func TestWhySaysWhatIsLeftOfATask(t *testing.T) {
 	}{
 		{"succeeded", inspect.Task{State: "succeeded", Event: &task.Event{SubmittedAt: inMinutes(-3), FinishedAt: night}}, []string{"ord-7 succeeded at " + night.Format(time.TimeOnly) + " after 3m0s."}},
 		{"its event has expired", inspect.Task{State: "failed", Record: &task.Record{ErrorCode: task.Timeout, FinishedAt: night}}, []string{"ord-7 failed at ", ": timeout. Its workflow may still be running"}},
+		{"its session has ended", inspect.Task{State: "failed", Record: &task.Record{ErrorCode: task.Timeout, FinishedAt: night, SessionEnded: new(true)}}, []string{": timeout. Give it a longer timeout"}},
 		{"a code of a newer version", inspect.Task{State: "failed", Record: &task.Record{ErrorCode: "moon"}}, []string{"ord-7 failed: moon. This version does not know the code"}},
 		{"refused", inspect.Task{State: inspect.Refused, Event: &task.Event{Error: task.NewError(task.InvalidRequest, "prompt is required")}}, []string{"ord-7 was refused: invalid_request: prompt is required. Correct the request"}},
 		{"canceled", inspect.Task{State: inspect.Canceled, Event: &task.Event{Error: task.NewError(task.Canceled, "canceled by ada; it was not submitted")}}, []string{"ord-7 was canceled: canceled by ada; it was not submitted. capstan redrive"}},
