@@ -19,7 +19,7 @@ var doubtful = map[string]anchortest.Fault{
 func newSessionWorld(t *testing.T, firstStep time.Duration) *world {
 	t.Helper()
 	w := newWorld(t, anchortest.WithSessionRules(anchortest.SessionRules{FirstStep: firstStep}))
-	w.startReady("w1", "ANCHORBROWSER_REQUEST_TIMEOUT=1s", "SESSIONS=on")
+	w.startReady("w1", "ANCHORBROWSER_REQUEST_TIMEOUT=3s", "SESSIONS=on")
 	return w
 }
 
