@@ -29,8 +29,8 @@ func pythonClient(t *testing.T) client {
 }
 
 // The checker knows nats-py by stubs of what is used of it: the package itself is not among node's.
+// It is not parallel: a compiler takes the time that other tests need to meet their deadlines.
 func TestThePythonClientHasTypes(t *testing.T) {
-	t.Parallel()
 	interpreter, modules := node.Find(t), node.Packages(t.Context(), t)
 	dir := t.TempDir()
 	for _, file := range []string{"../../clients/capstan.py", "testdata/clients/run.py", "testdata/clients/pyrightconfig.json"} {

@@ -12,8 +12,8 @@ import (
 )
 
 // The programs of docs/first-hour.md are copied by people who see Capstan for the first time.
+// It is not parallel: a compiler takes the time that other tests need to meet their deadlines.
 func TestTheProgramsOfTheFirstHourRunAsPrinted(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	w.startReady("w1")
 	t.Run("Go", func(t *testing.T) {
