@@ -9,17 +9,16 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// doubtful are faults after which a worker cannot know whether its submission was accepted.
+// doubtful are faults of each kind after which a worker cannot know whether its submission was accepted.
 var doubtful = map[string]anchortest.Fault{
-	"500": anchortest.Answer(500), "503": anchortest.Answer(503), "HTML 502": anchortest.HTML(502), "reset": anchortest.Reset(),
-	"no id": anchortest.NoID(), "garbage": anchortest.Garbage(), "HTML 200": anchortest.HTML(200), "time-out": anchortest.Hang(),
+	"500": anchortest.Answer(500), "reset": anchortest.Reset(), "no id": anchortest.NoID(), "time-out": anchortest.Hang(),
 }
 
 // newSessionWorld is a world with one worker that has SESSIONS=on. Agents take their first step after a while.
 func newSessionWorld(t *testing.T, firstStep time.Duration) *world {
 	t.Helper()
 	w := newWorld(t, anchortest.WithSessionRules(anchortest.SessionRules{FirstStep: firstStep}))
-	w.startReady("w1", "ANCHORBROWSER_REQUEST_TIMEOUT=3s", "SESSIONS=on")
+	w.startReady("w1", "ANCHORBROWSER_REQUEST_TIMEOUT=10s", "DRAIN_TIMEOUT=15s", "SESSIONS=on")
 	return w
 }
 

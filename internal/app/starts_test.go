@@ -14,7 +14,7 @@ import (
 // refused, and a worker that waits says so.
 func TestWorkersShareTheStartsAndAreNotRefused(t *testing.T) {
 	t.Parallel()
-	const quota, tasks, window = 10, 45, 3 * time.Second
+	const quota, tasks, window = 10, 45, 6 * time.Second
 	w := newWorld(t, anchortest.WithStartRate(anchortest.StartRate{Quota: quota, Window: window}))
 	first := w.startReady("w1")
 	w.submit("learns", done)
