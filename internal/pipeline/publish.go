@@ -46,7 +46,9 @@ func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outco
 		return err
 	}
 	r.traceRecord(rec)
-	r.metrics.countUse(agentLabel(r.kindOf(rec)), &ev)
+	if ev.Steps != nil || ev.Credits != nil {
+		r.metrics.countUse(agentLabel(r.kindOf(rec)), &ev)
+	}
 	r.reportEnd(&ev, outcome)
 	return nil
 }

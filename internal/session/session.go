@@ -78,7 +78,7 @@ func (s *Sessions) Gone(ctx context.Context, id string) (gone bool, err error) {
 	defer cancel()
 	err = s.repeat(ctx, func() error {
 		found, err := s.api.Session(ctx, id)
-		if gone = isUnknown(err) || err == nil && found.Ended(); gone {
+		if gone = saysEnded(found, err); gone {
 			return nil
 		}
 		return err
@@ -193,14 +193,13 @@ func (s *Sessions) isGone(ctx context.Context, id string) bool {
 	if s.limit.Wait(ctx) != nil {
 		return false
 	}
-	found, err := s.api.Session(ctx, id)
-	return isUnknown(err) || err == nil && found.Ended()
+	return saysEnded(s.api.Session(ctx, id))
 }
 
-// isUnknown reports whether the API itself answered that it does not know the session.
-func isUnknown(err error) bool {
+// saysEnded reports whether the API's own answer about a session is that it has ended, or that it does not know it.
+func saysEnded(found task.Session, err error) bool {
 	failure, ok := errors.AsType[*task.SessionError](err)
-	return ok && failure.UnknownSession()
+	return ok && failure.UnknownSession() || err == nil && found.Ended()
 }
 
 // look asks for the state of a session, once.
