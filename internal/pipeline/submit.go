@@ -286,3 +286,11 @@ func failed(rec *task.Record, code task.Code, message string) *task.Verdict {
 	}
 	return &task.Verdict{Error: task.NewError(code, message)}
 }
+
+// asSubmitError returns the error of a call that must not be repeated. Any error of another kind leaves its outcome open.
+func asSubmitError(err error) *task.SubmitError {
+	if refusal, ok := errors.AsType[*task.SubmitError](err); ok {
+		return refusal
+	}
+	return &task.SubmitError{Kind: task.Unknown, Message: err.Error()}
+}

@@ -1,0 +1,147 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/capstan-worker/capstan/internal/task"
+)
+
+// fence ends the session of a submission whose outcome is unknown. Then no agent acts in it any more, if the API confirmed
+// the end. It returns the record with what the session used.
+func (r *run) fence(ctx context.Context, rec *task.Record) (_ *task.Record, end task.SessionEnd, err error) {
+	id := r.ownSession(rec)
+	if id == "" {
+		r.sessions.strayed = true // the record that named it may be lost
+		return rec, end, nil
+	}
+	if rec, err = r.confirm(ctx, rec); err != nil {
+		return rec, end, err
+	}
+	if r.req.OnUnknown == task.Resubmit {
+		end, err = r.Sessions.End(ctx, id)
+	} else {
+		end, err = r.Sessions.Fence(ctx, id)
+	}
+	return r.withEnd(rec, end, err), end, err
+}
+
+// endSession ends the session that Capstan created for the run, and returns the record with what it used. outcome is that of
+// its workflow, or nil if none ran. If the task ends before its workflow, the record says so first: the end of the session
+// ends the workflow, and nobody who takes the task over must judge that.
+func (r *run) endSession(ctx context.Context, rec *task.Record, outcome *task.Outcome) (_ *task.Record, err error) {
+	if outcome != nil {
+		if rec, err = r.saveEnding(ctx, rec, outcome); err != nil {
+			return rec, err
+		}
+	}
+	if id := r.ownSession(rec); id != "" {
+		end, err := r.Sessions.End(ctx, id)
+		if err != nil {
+			return rec, err
+		}
+		rec = r.withEnd(rec, end, nil)
+		if outcome != nil {
+			outcome.Session = &end
+		}
+		r.Admission.BrowserFreed()
+	}
+	mayEnd := rec.SessionEnded == nil || *rec.SessionEnded // where the API did not end one session, it would not end others
+	if mayEnd && r.createsSession() && (r.sessions.strayed || rec.Epoch > 1) {
+		rec, err = r.endStrayed(ctx, rec)
+	}
+	return rec, err
+}
+
+// endStrayed ends the sessions of the task that no record names. If another worker has the task, they may be its own.
+func (r *run) endStrayed(ctx context.Context, rec *task.Record) (*task.Record, error) {
+	rec, err := r.confirm(ctx, rec)
+	if err != nil {
+		return rec, err
+	}
+	return rec, r.endTagged(ctx, rec)
+}
+
+// endTagged ends all sessions of a task that the API lists.
+func (p *Pipeline) endTagged(ctx context.Context, rec *task.Record) error {
+	return p.Sessions.EndTagged(ctx, task.SessionTag(rec.TaskID), requestTag(rec.RequestedAt))
+}
+
+// requestTag is on every session that Capstan creates for a request. The task's id alone does not say whose the session is:
+// two queues that share an account give their tasks the same ids by default.
+func requestTag(stored time.Time) string { return fmt.Sprint("capstan-request:", stored.UnixMilli()) }
+
+// saveEnding records that the run ends before its workflow, unless the session is not Capstan's.
+func (r *run) saveEnding(ctx context.Context, rec *task.Record, outcome *task.Outcome) (*task.Record, error) {
+	next := *rec
+	switch {
+	case r.ownSession(rec) == "":
+		return rec, nil
+	case outcome.Canceled != nil:
+		next.Ending = task.Canceled
+	case outcome.TimedOut:
+		next.Ending = task.Timeout
+	case outcome.Lost:
+		next.Ending = task.WorkflowLost
+	}
+	if next.Ending == rec.Ending {
+		return rec, nil
+	}
+	confirmed, err := r.confirm(ctx, rec)
+	if err != nil {
+		return confirmed, err
+	}
+	next.Revision = confirmed.Revision
+	return r.save(ctx, next)
+}
+
+// endedBefore returns the outcome of a run whose record says that Capstan was ending it, or nil.
+func (r *run) endedBefore(ctx context.Context, rec *task.Record) *task.Outcome {
+	switch rec.Ending {
+	case task.Timeout:
+		return &task.Outcome{TimedOut: true}
+	case task.WorkflowLost:
+		return &task.Outcome{Lost: true}
+	case task.Canceled:
+		c, _ := r.canceled(ctx) // if it was taken back meanwhile, the task is canceled nevertheless
+		return &task.Outcome{Canceled: &c}
+	default:
+		return nil
+	}
+}
+
+// withEnd returns the record with the end of its session and what that used. err is that of ending it.
+func (r *run) withEnd(rec *task.Record, end task.SessionEnd, err error) *task.Record {
+	if err != nil {
+		return rec
+	}
+	next := *rec
+	next.SessionEnded = &end.Confirmed
+	next.Steps, next.Credits = sum(rec.Steps, end.Steps), sum(rec.Credits, end.Credits)
+	if !end.Confirmed {
+		r.log.Warn().Str("task", rec.TaskID).Str("session", rec.SessionID).Msg("end of session not confirmed, it ends by itself")
+	}
+	return &next
+}
+
+// used returns what all sessions of a task have used, as far as it is known.
+func used(rec *task.Record) (steps *int, credits *float64) {
+	steps, credits = rec.Steps, rec.Credits
+	for _, before := range rec.Runs {
+		steps, credits = sum(steps, before.Steps), sum(credits, before.Credits)
+	}
+	return steps, credits
+}
+
+// sum adds two numbers that may not be known.
+func sum[N int | float64](a, b *N) *N {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	default:
+		return new(*a + *b)
+	}
+}
