@@ -94,8 +94,8 @@ func parseCap(value []byte) Cap {
 
 // isValid reports whether a worker can have written the cap.
 func (c Cap) isValid() bool {
-	return c.InFlight >= 1 && c.InFlight <= mostInFlight && !c.ChangedAt.IsZero() && c.Plan >= -1 && c.Plan <= many && c.Others >= 0 && c.Others <= many &&
-		c.Most >= 0 && c.Most <= mostInFlight && c.Wait >= 0 && c.Wait <= longestWait && c.Steps >= 0 && c.Steps <= many
+	return c.InFlight >= 1 && c.InFlight <= mostInFlight && !c.ChangedAt.IsZero() && c.Plan >= -1 && c.Plan <= many &&
+		c.Others >= 0 && c.Others <= many && c.Most >= 0 && c.Most <= mostInFlight && c.Wait >= 0 && c.Wait <= longestWait && c.Steps >= 0 && c.Steps <= many
 }
 
 // Ceiling returns the largest number of tasks that all workers may hold: what the plan runs, and no more than most. A plan

@@ -39,12 +39,6 @@ type Pending struct {
 	Delivered uint64 // deliveries so far
 }
 
-// Sessions are the browser sessions of the account that are open.
-type Sessions struct {
-	All    int
-	Others int // without Capstan's tag
-}
-
 // Parts are the things that a Keeper works with.
 type Parts struct {
 	Plan     func(ctx context.Context) (browsers int, err error) // of the account; -1: no limit, 0: not told
@@ -68,9 +62,6 @@ const (
 	planRetry    = 5 * time.Second  // after one that was not answered
 	planTimeout  = 3 * time.Second  // of one question
 	planConfirm  = 10 * time.Second // until a plan that differs from the last one is asked for again
-
-	countInterval = 30 * time.Second // between two counts of the account's sessions, by any worker
-	countTimeout  = 2 * time.Second  // of one count
 
 	// aloneAfter is for how long the store must fail before a worker goes by the plan alone.
 	aloneAfter = 10 * time.Minute
@@ -203,20 +194,6 @@ func (k *Keeper) askForPlan(ctx context.Context) {
 		k.plan, k.planAt, k.otherPlan = browsers, k.Clock.Now(), 0
 	default: // one wrong answer must not stop the night
 		k.otherPlan, k.askPlanAt = browsers, now.Add(planConfirm)
-	}
-}
-
-// countSessions counts the account's sessions, unless a worker has done so lately.
-func (k *Keeper) countSessions(ctx context.Context, c Cap) {
-	now := time.Now()
-	if k.Sessions == nil || now.Before(k.countAt) || k.Clock.Now().Sub(c.OthersAt).Abs() < countInterval {
-		return
-	}
-	k.countAt = now.Add(countInterval)
-	ctx, cancel := context.WithTimeout(ctx, countTimeout)
-	defer cancel()
-	if all, err := k.Sessions(ctx); err == nil {
-		k.others, k.othersAt = all, k.Clock.Now()
 	}
 }
 
