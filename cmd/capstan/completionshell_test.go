@@ -77,10 +77,10 @@ func newShell(t *testing.T, home, shell, startup string, args ...string) *exec.C
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Dir = home
-	cmd.Env = []string{
-		"CAPSTAN_TEST_RUN_TOOL=1", "HOME=" + home, "ZDOTDIR=" + home, "XDG_CONFIG_HOME=" + home + "/.config", "XDG_DATA_HOME=" + home,
-		"PATH=" + home + "/bin:" + os.Getenv("PATH"), "TERM=xterm", "LANG=C.UTF-8",
-	}
+	cmd.Env = append(asTool(),
+		"HOME="+home, "ZDOTDIR="+home, "XDG_CONFIG_HOME="+home+"/.config", "XDG_DATA_HOME="+home,
+		"PATH="+home+"/bin:"+os.Getenv("PATH"), "TERM=xterm", "LANG=C.UTF-8",
+	)
 	return cmd
 }
 

@@ -43,7 +43,11 @@ func TestDemoShowsThreeTasksAndEnds(t *testing.T) {
 }
 
 // folder is where the tool keeps what is temporary.
-func (r *tool) folder() string { return strings.TrimPrefix(r.Env[1], "TMPDIR=") }
+func (r *tool) folder() string {
+	const name = "TMPDIR="
+	i := slices.IndexFunc(r.Env, func(variable string) bool { return strings.HasPrefix(variable, name) })
+	return r.Env[i][len(name):]
+}
 
 func assertEmpty(t *testing.T, dir string) {
 	t.Helper()

@@ -29,6 +29,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// asTool is the environment that makes the tests' own binary the tool. Built with the race detector, a program sleeps for a
+// second before it exits.
+func asTool() []string { return []string{"CAPSTAN_TEST_RUN_TOOL=1", "GORACE=atexit_sleep_ms=10"} }
+
 // patience bounds what a test waits for.
 const patience = 60 * time.Second
 
@@ -45,7 +49,7 @@ func newTool(t *testing.T, env []string, args ...string) *tool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	run := &tool{Cmd: exec.CommandContext(ctx, os.Args[0], args...)}
-	run.Env = append([]string{"CAPSTAN_TEST_RUN_TOOL=1", "TMPDIR=" + t.TempDir()}, env...)
+	run.Env = append(append(asTool(), "TMPDIR="+t.TempDir()), env...)
 	run.Stdout, run.Stderr = &run.out, &run.err
 	return run
 }

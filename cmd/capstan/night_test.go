@@ -167,7 +167,7 @@ func runNight(t *testing.T, url, dir, script string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrapper := fmt.Sprintf("#!/bin/sh\nCAPSTAN_TEST_RUN_TOOL=1 exec %q \"$@\"\n", self)
+	wrapper := fmt.Sprintf("#!/bin/sh\n%s exec %q \"$@\"\n", strings.Join(asTool(), " "), self)
 	if err := os.WriteFile(filepath.Join(bin, "capstan"), []byte(wrapper), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -133,12 +133,11 @@ func TestWithoutABucketNothingIsCanceledAndNothingWaits(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			worker(s.js, time.Hour).Prepare(t.Context()) // it is found later
-			kv, err := s.js.KeyValue(t.Context(), names.Bucket)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.kv = kv
+			natstest.Eventually(t, func() (err error) { // the server may still be busy deleting the other stream
+				worker(s.js, time.Hour).Prepare(t.Context())
+				s.kv, err = s.js.KeyValue(t.Context(), names.Bucket)
+				return err
+			})
 			s.put("cancel.b", "")
 			s.eventually("b", "", true)
 		})
