@@ -9,7 +9,7 @@ import (
 // The cap follows what the API accepts, as TCP follows what a path carries: it grows in small steps while nothing is
 // refused, and falls to what fits when something is (additive increase, multiplicative decrease; RFC 5681, section 3.1).
 const (
-	// noLimit is the cap where the plan has no limit, or is not known.
+	// noLimit is the cap where neither the plan nor a setting has a limit, or neither is known.
 	noLimit = 10_000
 
 	// changeInterval is the least time between two changes. A change needs some seconds to take effect: tasks that are
@@ -101,12 +101,14 @@ func (c Cap) isValid() bool {
 // Ceiling returns the largest number of tasks that all workers may hold: what the plan runs, and no more than most. A plan
 // of 0 is not known, a negative one has no limit, and a most of 0 is no bound.
 func Ceiling(plan, most int) int {
-	highest := plan
-	if plan <= 0 {
-		highest = noLimit
-	}
-	if most > 0 {
-		highest = min(highest, most)
+	highest := noLimit
+	switch {
+	case plan > 0 && most > 0:
+		highest = min(plan, most)
+	case plan > 0:
+		highest = plan
+	case most > 0:
+		highest = most
 	}
 	return min(highest, mostInFlight)
 }

@@ -136,6 +136,7 @@ func TestTheCapIsThePlan(t *testing.T) {
 		"a setting above the plan": {25, 100, 25},
 		"no limit":                 {-1, 0, 10000},
 		"no limit, and a setting":  {-1, 500, 500},
+		"no limit, a high setting": {-1, 20000, 20000},
 		"not told":                 {0, 0, 10000},
 	} {
 		t.Run(name, func(t *testing.T) {
