@@ -50,7 +50,7 @@ func (w *world) finish(ctx context.Context) (verdict.Count, error) {
 		tasks = append(tasks, a.want)
 	}
 	count := verdict.Judge(tasks, evidence)
-	w.measureSessions(evidence, count.Left)
+	w.measureSessions(evidence)
 	return count, nil
 }
 

@@ -83,9 +83,9 @@ func taskOf(log anchortest.SessionLog) (id string, err error) {
 	return "", fmt.Errorf("session %s has no tag that names its task", log.ID)
 }
 
-// measureSessions adds to the table how many sessions there were, how many tasks were run again because a session showed that
-// they could be, and how many sessions workers left open that had lost the task.
-func (w *world) measureSessions(e verdict.Evidence, left int) {
+// measureSessions adds to the table how many sessions there were, and how many tasks were run again because a session showed
+// that they could be.
+func (w *world) measureSessions(e verdict.Evidence) {
 	if !w.sessions {
 		return
 	}
@@ -96,5 +96,5 @@ func (w *world) measureSessions(e verdict.Evidence, left int) {
 			again++
 		}
 	}
-	w.measured = append(w.measured, fmt.Sprintf("%d sessions, %d runs repeated by the fence, %d sessions left to their idle timeout", sessions, again, left))
+	w.measured = append(w.measured, fmt.Sprintf("%d sessions, %d runs repeated by the fence", sessions, again))
 }

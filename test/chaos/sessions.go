@@ -59,7 +59,7 @@ func (w *world) sessionKinds() []kind {
 		}},
 		{3, func(r *rand.Rand) recipe {
 			clinging := plain(shortly(r)).meeting(anchortest.SessionPlan{
-				End: []anchortest.Fault{unclear(r), anchortest.RateLimited(1), gatewayPage(r), unclear(r)},
+				End: []anchortest.Fault{unclear(r), anchortest.RateLimited(1), anchortest.State("running"), gatewayPage(r), unclear(r)},
 				Get: []anchortest.Fault{unclear(r)},
 			})
 			clinging.kind = "clinging"

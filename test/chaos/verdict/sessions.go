@@ -25,34 +25,24 @@ func (c *Count) judgeSessions(t Task, e Evidence, ev Event) {
 		if n := len(s.Workflows); n > 1 {
 			c.complain("%s: %d workflows ran in its session %s, want each in one of its own", t.ID, n, s.ID)
 		}
-		c.judgeOpen(ev, log, s, *e.Sessions)
+		c.judgeOpen(ev, s, *e.Sessions)
 	}
 	c.judgeFence(t, log, all)
 	c.judgeNamed(ev, all)
 	c.judgeSteps(ev, all, e.Sessions.Late)
 }
 
-// judgeOpen checks that a session has ended soon after its task's event, unless the API refused that. It only counts a
-// session that a worker created when another one had ended the task: nothing runs in it, and it ends when it is idle.
-func (c *Count) judgeOpen(ev Event, log anchortest.Log, s anchortest.SessionLog, all Sessions) {
+// judgeOpen checks that a session has ended soon after its task's event, unless the API refused that.
+func (c *Count) judgeOpen(ev Event, s anchortest.SessionLog, all Sessions) {
 	until := s.Ended
 	if until.IsZero() {
 		until = all.Seen
 	}
-	open := until.Sub(ev.FinishedAt)
-	switch {
-	case open <= all.Grace, refused(s):
-	case s.Created.After(ev.FinishedAt.Add(-listedBefore)) && !slices.Contains(log.Sessions, s.ID):
-		c.Left++
-	default:
+	if open := until.Sub(ev.FinishedAt); open > all.Grace && !refused(s) {
 		c.complain("%s: its session %s was open for %v after its event; created %v after it, %d calls to end it",
 			ev.TaskID, s.ID, open.Round(time.Second), s.Created.Sub(ev.FinishedAt), s.Deletes)
 	}
 }
-
-// listedBefore is how long before its event a worker may have listed the sessions of a task: it waits until the owner of
-// before knows that it has lost the task.
-const listedBefore = 2 * time.Second
 
 // mustRepeat is how many calls to end a session the API must have refused, at least, for it to stay open. A worker gives up
 // after half a minute.

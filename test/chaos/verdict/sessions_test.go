@@ -64,10 +64,6 @@ func TestSessionsThatWereUsedAndEndedAreNoProblem(t *testing.T) {
 			s.ID, s.Workflows, s.Steps, s.Ended = "s2", nil, 0, e.Events[0].FinishedAt.Add(grace)
 			e.Sessions.Of["a"] = append(e.Sessions.Of["a"], s)
 		},
-		"created when another worker had ended the task": func(_ *verdict.Task, e *verdict.Evidence) {
-			left := anchortest.SessionLog{ID: "s2", Created: e.Events[0].FinishedAt.Add(-time.Second)}
-			e.Sessions.Of["a"] = append(e.Sessions.Of["a"], left)
-		},
 		"never submitted": func(a *verdict.Task, e *verdict.Evidence) {
 			*e = inSession(evidence(failed(task.Canceled)))
 			a.Status, a.Code, a.Result, a.NeverRun = task.Failed, task.Canceled, nil, true
@@ -96,8 +92,8 @@ func TestASessionThatBreaksAPromiseIsAProblem(t *testing.T) {
 			s.Ended, s.Cause, s.Deletes = e.Events[0].FinishedAt.Add(grace+time.Second), "idle_timeout", 1
 			e.Events[0].SessionEnded = new(false)
 		}, "open for 31s after its event"},
-		"created long before the event": {func(_ *verdict.Task, e *verdict.Evidence, _ *anchortest.SessionLog) {
-			left := anchortest.SessionLog{ID: "s2", Created: e.Events[0].FinishedAt.Add(-3 * time.Second)}
+		"created shortly before the event, and never used": {func(_ *verdict.Task, e *verdict.Evidence, _ *anchortest.SessionLog) {
+			left := anchortest.SessionLog{ID: "s2", Created: e.Events[0].FinishedAt.Add(-time.Second)}
 			e.Sessions.Of["a"] = append(e.Sessions.Of["a"], left)
 		}, "its session s2 was open for 1h0m0s after its event"},
 		"used when another worker had ended the task": {func(a *verdict.Task, e *verdict.Evidence, _ *anchortest.SessionLog) {

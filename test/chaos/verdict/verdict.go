@@ -79,7 +79,6 @@ type Count struct {
 	Explained  int      // those of them whose outcome was unknown indeed
 	Copies     int      // how often the subscriber without JetStream got an event after the first time
 	Excused    int      // those of them that a fault explains
-	Left       int      // sessions that stay open, of workers that had lost the task when they created them
 	Problems   []string // broken promises, one line each
 }
 
