@@ -3,6 +3,7 @@ package poller
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // interrupts lets Interrupt end all waits that have begun.
@@ -56,9 +57,9 @@ func (i *interruption) hasHappened() bool {
 	}
 }
 
-// context returns a context that ends with ctx, with end, or when the interruption happens.
-func (i *interruption) context(ctx context.Context) (_ context.Context, end func()) {
-	ctx, cancel := context.WithCancel(ctx)
+// context returns the context of a poll, which ends with ctx, at the deadline, with end, or when the interruption happens.
+func (i *interruption) context(ctx context.Context, deadline time.Time) (_ context.Context, end func()) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.polls[&cancel] = struct{}{}

@@ -27,10 +27,8 @@ const copies = 4
 // poll asks the API for the workflow once it may, sets when the next poll is due, and reports whether the
 // wait is over. A failed call ends the wait only if the workflow is lost or its answer is too large.
 func (p *Poller) poll(ctx context.Context, w *wait) (over bool) {
-	ctx, end := w.interrupt.context(ctx)
+	ctx, end := w.interrupt.context(ctx, w.giveUp)
 	defer end()
-	ctx, cancel := context.WithDeadline(ctx, w.giveUp)
-	defer cancel()
 	permit, err := p.acquire(ctx, w)
 	if err != nil {
 		// ctx has ended, or would end before the call could leave. Nothing else is due before the wait is
