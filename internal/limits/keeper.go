@@ -258,8 +258,7 @@ func (k *Keeper) see(ctx context.Context, pending Pending, c Cap) seen {
 	}
 	s := seen{
 		plan: k.plan, planAt: k.planAt, most: k.most, held: pending.Held, delivered: pending.Delivered, refused: refusals != k.refusals,
-		// Without tags in the API's list, sessions of tasks look like those of others.
-		others: min(k.others.Others, max(0, k.others.All-pending.Held)), othersAt: k.othersAt,
+		others: k.others.notOf(pending.Held), othersAt: k.othersAt,
 	}
 	if s.refused && !k.wasRefused {
 		running, err := k.Running(ctx)

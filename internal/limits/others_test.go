@@ -37,6 +37,16 @@ func TestOneTaskIsTriedWhateverOthersUse(t *testing.T) {
 	})
 }
 
+// A task that waits for its retry is held, and has no session.
+func TestTasksWithoutASessionDoNotHideOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		f.held, f.sessions = 25, limits.Sessions{All: 25, Others: 10}
+		look(t, f.keeper(1, 0))
+		f.want(t, 15)
+	})
+}
+
 // An API that names no tags in its list makes sessions of tasks look like those of others.
 func TestSessionsOfTasksDoNotCountAgainstThePlan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

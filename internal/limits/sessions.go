@@ -16,6 +16,15 @@ type Sessions struct {
 	Others int // without Capstan's tag
 }
 
+// notOf returns how many sessions are of others if tasks are held. Where the API lists no tags, sessions of tasks look like
+// those of others.
+func (s Sessions) notOf(held int) int {
+	if s.Others < s.All {
+		return s.Others
+	}
+	return min(s.Others, max(0, s.All-held))
+}
+
 // countSessions counts the account's sessions, unless a worker has done so lately.
 func (k *Keeper) countSessions(ctx context.Context, c Cap) {
 	now := time.Now()
