@@ -48,6 +48,7 @@ func verdictOf(ev *task.Event) task.Event {
 	verdict := task.Event{
 		TaskID: ev.TaskID, Status: ev.Status, WorkflowID: ev.WorkflowID, RequestedAt: ev.RequestedAt, SubmittedAt: ev.SubmittedAt,
 		FinishedAt: ev.FinishedAt, Attempts: ev.Attempts, Polls: ev.Polls, Digest: ev.Digest,
+		SessionID: ev.SessionID, SessionEnded: ev.SessionEnded, Steps: ev.Steps, Credits: ev.Credits,
 	}
 	if ev.Error != nil {
 		verdict.Error = &task.Error{Code: ev.Error.Code, Retryable: ev.Error.Retryable}
