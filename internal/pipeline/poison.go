@@ -69,8 +69,12 @@ func (p *Pipeline) endPoisoned(ctx context.Context, d *task.Delivery, count task
 	if err != nil || rec.State.Ended() { // if it has ended, only the acknowledgement was lost
 		return err
 	}
-	if p.cfg.Sessions && rec.TaskID != "" {
-		if err := p.endTagged(drained, &rec); err != nil {
+	if rec.TaskID != "" && (p.cfg.Sessions || rec.SessionID != "") {
+		ids, err := p.tagged(drained, &rec)
+		if err == nil {
+			err = p.Sessions.EndAll(drained, ids)
+		}
+		if err != nil {
 			return err
 		}
 	}

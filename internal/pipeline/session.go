@@ -27,8 +27,11 @@ type Sessions interface {
 	End(ctx context.Context, id string) (task.SessionEnd, error)
 	// Fence does the same, and waits until it is certain what the agent has done.
 	Fence(ctx context.Context, id string) (task.SessionEnd, error)
-	// EndTagged ends the sessions that have all of these tags, as far as the API lists them. The error is ctx's.
-	EndTagged(ctx context.Context, tags ...string) error
+	// Tagged returns the ids of the open sessions that have all of these tags, as far as the API lists them. The error is
+	// ctx's.
+	Tagged(ctx context.Context, tags ...string) (ids []string, err error)
+	// EndAll ends sessions, as far as the API confirms it within half a minute. The error is ctx's.
+	EndAll(ctx context.Context, ids []string) error
 }
 
 // mostGone is how many sessions of a run may end by themselves right before their POST.
@@ -97,7 +100,6 @@ func (r *run) endStale(ctx context.Context, rec *task.Record) (*task.Record, err
 		return rec, nil
 	}
 	end, err := r.Sessions.End(ctx, rec.SessionID)
-	r.sessions.strayed = r.sessions.strayed || !end.Confirmed
 	return r.withEnd(rec, end, err), err
 }
 
@@ -143,7 +145,9 @@ func (r *run) isGone(ctx context.Context, rec *task.Record, refusal *task.Submit
 		return false
 	}
 	gone, err := r.Sessions.Gone(ctx, id)
-	gone = gone || err != nil && (refusal.Kind == task.Refused || ctx.Err() != nil)
+	if !gone && err != nil && (refusal.Kind == task.Refused || ctx.Err() != nil) {
+		gone, r.sessions.strayed = true, true // it may be there
+	}
 	if gone {
 		r.sessions.gone++
 	}

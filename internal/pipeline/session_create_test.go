@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +197,47 @@ func TestATaskIsNotRejectedForASessionOfWhichNothingIsKnown(t *testing.T) {
 	w := newSessionWorld(t, planSessions(silent))
 	w.finish("w1", w.request(w.planned(anchortest.Plan{Submit: []anchortest.Fault{anchortest.Answer(400)}}, ""))(1))
 	w.wantOneEvent(success, 1)
+	w.wantSessions(2) // the first one was there
+}
+
+// The creation of a session may take long.
+func TestATaskThatExpiresWhileItsSessionIsCreatedIsNotSubmitted(t *testing.T) {
+	t.Parallel()
+	w := newSessionWorld(t)
+	soon := time.Now().Add(500 * time.Millisecond)
+	slow := before("create session", func() { <-time.After(time.Until(soon) + 20*time.Millisecond) })
+	body := w.planned(anchortest.Plan{}, fmt.Sprintf(`,"expires_at":%q`, soon.UTC().Format(time.RFC3339Nano)))
+	if err := handle(t.Context(), w.worker("w1", slow), w.request(body)(1)); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOneEvent(task.Expired, 0)
+	w.wantSessions(1)
+}
+
+// The API does not confirm the end of the first session at once. It is ended with the task at last.
+func TestASessionThatCouldNotBeEndedIsEndedWithItsTask(t *testing.T) {
+	t.Parallel()
+	w := newSessionWorld(t)
+	posts := 0
+	deaf := stepFunc(func(step string, act func() error) error {
+		switch {
+		case step == "submit":
+			posts++
+			if err := act(); posts > 1 || err != nil {
+				return err
+			}
+			return &task.SubmitError{Kind: task.Unknown, Message: "the answer was lost"}
+		case step == "end session" && posts == 1:
+			return &task.SessionError{HTTPStatus: 503, Message: "busy"}
+		default:
+			return act()
+		}
+	})
+	if err := handle(t.Context(), w.worker("w1", deaf), w.request(body(`,"on_unknown_submission":"resubmit"`))(1)); err != nil {
+		t.Fatal(err)
+	}
+	w.wantEnded(w.wantOneEvent(success, 2))
+	w.wantSessions(2)
 }
 
 // Another worker takes the task while this one creates its session.

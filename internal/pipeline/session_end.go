@@ -48,24 +48,29 @@ func (r *run) endSession(ctx context.Context, rec *task.Record, outcome *task.Ou
 		r.Admission.BrowserFreed()
 	}
 	mayEnd := rec.SessionEnded == nil || *rec.SessionEnded // where the API did not end one session, it would not end others
-	if mayEnd && r.createsSession() && (r.sessions.strayed || rec.Epoch > 1) {
+	mayStray := r.sessions.strayed || r.createsSession() && rec.Epoch > 1
+	if mayEnd && mayStray {
 		rec, err = r.endStrayed(ctx, rec)
 	}
 	return rec, err
 }
 
-// endStrayed ends the sessions of the task that no record names. If another worker has the task, they may be its own.
+// endStrayed ends the sessions of the task that no record names. If another worker has the task by the time they are listed,
+// they may be its own.
 func (r *run) endStrayed(ctx context.Context, rec *task.Record) (*task.Record, error) {
-	rec, err := r.confirm(ctx, rec)
-	if err != nil {
+	ids, err := r.tagged(ctx, rec)
+	if len(ids) == 0 || err != nil {
 		return rec, err
 	}
-	return rec, r.endTagged(ctx, rec)
+	if rec, err = r.restore(ctx, rec); err != nil {
+		return rec, err
+	}
+	return rec, r.Sessions.EndAll(ctx, ids)
 }
 
-// endTagged ends all sessions of a task that the API lists.
-func (p *Pipeline) endTagged(ctx context.Context, rec *task.Record) error {
-	return p.Sessions.EndTagged(ctx, task.SessionTag(rec.TaskID), requestTag(rec.RequestedAt))
+// tagged returns the open sessions of a task that the API lists.
+func (p *Pipeline) tagged(ctx context.Context, rec *task.Record) (ids []string, err error) {
+	return p.Sessions.Tagged(ctx, task.SessionTag(rec.TaskID), requestTag(rec.RequestedAt))
 }
 
 // requestTag is on every session that Capstan creates for a request. The task's id alone does not say whose the session is:
@@ -120,6 +125,7 @@ func (r *run) withEnd(rec *task.Record, end task.SessionEnd, err error) *task.Re
 	next.SessionEnded = &end.Confirmed
 	next.Steps, next.Credits = sum(rec.Steps, end.Steps), sum(rec.Credits, end.Credits)
 	if !end.Confirmed {
+		r.sessions.strayed = true
 		r.log.Warn().Str("task", rec.TaskID).Str("session", rec.SessionID).Msg("end of session not confirmed, it ends by itself")
 	}
 	return &next

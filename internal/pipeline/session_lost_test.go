@@ -65,13 +65,25 @@ func TestTheSessionOfAPoisonedTaskIsEnded(t *testing.T) {
 // A worker has lost a task without knowing it, and another has begun the next run. The session of that is not the first
 // worker's to end.
 func TestAWorkerThatHasLostATaskLeavesItsSessionsAlone(t *testing.T) {
-	t.Parallel()
+	for name, s := range map[string]stall{
+		"lost while it ended its session":     {step: "end session", after: true},
+		"lost right before it lists the rest": {step: "list sessions"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s.reached, s.resume = make(chan struct{}), make(chan struct{})
+			leavesSessionsAlone(t, s)
+		})
+	}
+}
+
+// leavesSessionsAlone lets a worker stall, and another one take its task over meanwhile.
+func leavesSessionsAlone(t *testing.T, s stall) {
+	t.Helper()
 	w := newSessionWorld(t)
 	w.retryWait = 10 * time.Millisecond
 	deliver := w.request(w.planned(anchortest.Plan{Fails: 1, Run: 30 * time.Millisecond}, `,"retries":1`))
 	w.die("w0", &death{step: "create session"}, deliver(1))
-	s := newStall("end session")
-	s.after = true
 	slow := deliver(2)
 	slow.LeaseExpired = func() bool { return true }
 	verdict := w.start(s, slow)

@@ -169,7 +169,7 @@ func (r *run) post(ctx context.Context, rec *task.Record) (*task.Record, *task.V
 	if err != nil {
 		return rec, nil, err
 	}
-	if _, canceled := r.canceled(ctxPost); canceled || r.isStale(rec) {
+	if _, canceled := r.canceled(ctxPost); canceled || r.expired(rec.Run) || r.isStale(rec) {
 		return r.withhold(ctxPost, rec)
 	}
 	r.posted = true
@@ -266,7 +266,7 @@ func (r *run) unknown(ctx context.Context, rec *task.Record, why string) (*task.
 	case r.req.OnUnknown == task.Fence && !rec.Fenced && !rec.UnknownOnce() && end.NeverActed():
 		next.Fenced = true
 	default:
-		if rec.SessionEnded != nil {
+		if end != (task.SessionEnd{}) {
 			why += "; " + end.String()
 		}
 		return rec, failed(rec, task.SubmissionUnknown, "the API may or may not have accepted it: "+why), nil

@@ -149,7 +149,7 @@ func TestTheEndOfTheContextEndsEachCall(t *testing.T) {
 	hang := []anchortest.Fault{anchortest.Hang().Repeated(-1)}
 	end := func(ctx context.Context, w *world, id string) error { _, err := w.End(ctx, id); return err }
 	fence := func(ctx context.Context, w *world, id string) error { _, err := w.Fence(ctx, id); return err }
-	tagged := func(ctx context.Context, w *world, _ string) error { return w.EndTagged(ctx, taskTag) }
+	tagged := func(ctx context.Context, w *world, _ string) error { return w.endTagged(ctx, taskTag) }
 	for name, c := range map[string]struct {
 		plan anchortest.SessionPlan
 		call func(context.Context, *world, string) error

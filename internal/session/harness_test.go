@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"testing"
@@ -57,6 +58,15 @@ func (w *world) open(tags ...string) string {
 		w.t.Fatal(err)
 	}
 	return created.ID
+}
+
+// endTagged ends the open sessions that have all of these tags.
+func (w *world) endTagged(ctx context.Context, tags ...string) error {
+	ids, err := w.Tagged(ctx, tags...)
+	if err != nil {
+		return err
+	}
+	return w.EndAll(ctx, ids)
 }
 
 // run starts a workflow that does not end by itself in a session. Its agent takes its first step as the rules say.

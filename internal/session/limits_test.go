@@ -115,9 +115,12 @@ func TestEachCallTakesAToken(t *testing.T) {
 			_, err := s.Create(ctx, task.SessionRequest{})
 			return err
 		}, calls: 1},
-		"gone":   {act: func(ctx context.Context, s *session.Sessions) error { _, err := s.Gone(ctx, "s"); return err }, calls: 1},
-		"end":    {act: func(ctx context.Context, s *session.Sessions) error { _, err := s.End(ctx, "s"); return err }, calls: 2},
-		"tagged": {act: func(ctx context.Context, s *session.Sessions) error { return s.EndTagged(ctx, "a") }, calls: 2},
+		"gone": {act: func(ctx context.Context, s *session.Sessions) error { _, err := s.Gone(ctx, "s"); return err }, calls: 1},
+		"end":  {act: func(ctx context.Context, s *session.Sessions) error { _, err := s.End(ctx, "s"); return err }, calls: 2},
+		"tagged": {act: func(ctx context.Context, s *session.Sessions) error {
+			ids, err := s.Tagged(ctx, "a")
+			return errors.Join(err, s.EndAll(ctx, ids))
+		}, calls: 2},
 		"end of one that has ended": {
 			act:   func(ctx context.Context, s *session.Sessions) error { _, err := s.End(ctx, "s"); return err },
 			fails: &task.SessionError{HTTPStatus: 401}, calls: 3,

@@ -112,20 +112,24 @@ func (s *Sessions) Fence(ctx context.Context, id string) (task.SessionEnd, error
 	}
 	settleCtx, cancel := context.WithTimeout(ctx, s.waits.End+s.waits.Settle)
 	defer cancel()
-	var since time.Time // when the figures were first as they are
+	var last *int       // the steps that the API said last
+	var since time.Time // when it first said so
 	retry := s.retries()
 	for {
+		asked := time.Now() // a slow answer may be as old as the question
 		found, err := s.look(settleCtx, id)
 		switch {
 		case err != nil || !found.Ended() || found.Steps == nil:
 			since = time.Time{}
-		case since.IsZero() || end.Steps == nil || *found.Steps != *end.Steps:
+		case since.IsZero() || *found.Steps != *last:
 			since = time.Now()
 		}
 		if err == nil {
-			end.Steps, end.Credits = found.Steps, found.Credits
+			last = found.Steps
+			// A step that was seen once was taken, whatever the API says later.
+			end.Steps, end.Credits = larger(end.Steps, last), found.Credits
 		}
-		if end.Final = !since.IsZero() && time.Since(since) >= s.waits.Settle; end.Final {
+		if end.Final = !since.IsZero() && asked.Sub(since) >= s.waits.Settle; end.Final {
 			return end, nil
 		}
 		if timer.Sleep(settleCtx, retry.NextBackOff(), nil) != nil {
@@ -134,32 +138,44 @@ func (s *Sessions) Fence(ctx context.Context, id string) (task.SessionEnd, error
 	}
 }
 
-// EndTagged ends the sessions that have all of these tags, as far as the API lists them. What cannot be ended is logged: it
-// ends by itself. The error is ctx's.
-func (s *Sessions) EndTagged(ctx context.Context, tags ...string) error {
+// larger returns the larger of two numbers that may not be known.
+func larger(a, b *int) *int {
+	if a == nil || b != nil && *b > *a {
+		return b
+	}
+	return a
+}
+
+// Tagged returns the ids of the open sessions that have all of these tags, as far as the API lists them. It gives up after
+// Waits.End, and logs that. The error is ctx's.
+func (s *Sessions) Tagged(ctx context.Context, tags ...string) (ids []string, err error) {
+	findCtx, cancel := context.WithTimeout(ctx, s.waits.End)
+	defer cancel()
+	var found []task.Session
+	if err := s.repeat(findCtx, func() (err error) {
+		found, err = s.api.FindSessions(findCtx, tags...)
+		return err
+	}); err != nil && ctx.Err() == nil {
+		s.log.Warn().Strs("tags", tags).Msg("sessions could not be listed, any others of the task end by themselves")
+	}
+	for _, each := range found {
+		if !each.Ended() {
+			ids = append(ids, each.ID)
+		}
+	}
+	return ids, ctx.Err()
+}
+
+// EndAll ends sessions, within Waits.End together. What cannot be ended is logged: it ends by itself. The error is ctx's.
+func (s *Sessions) EndAll(ctx context.Context, ids []string) error {
 	endCtx, cancel := context.WithTimeout(ctx, s.waits.End)
 	defer cancel()
-	for _, found := range s.find(endCtx, tags) {
-		if found.Ended() {
-			continue
-		}
-		if end := s.end(endCtx, found.ID); !end.Confirmed && ctx.Err() == nil {
-			s.log.Warn().Str("session", found.ID).Msg("end of session not confirmed, it ends by itself")
+	for _, id := range ids {
+		if end := s.end(endCtx, id); !end.Confirmed && ctx.Err() == nil {
+			s.log.Warn().Str("session", id).Msg("end of session not confirmed, it ends by itself")
 		}
 	}
 	return ctx.Err()
-}
-
-// find lists the sessions with these tags, until the API does. It returns none if ctx ends first.
-func (s *Sessions) find(ctx context.Context, tags []string) (found []task.Session) {
-	err := s.repeat(ctx, func() (err error) {
-		found, err = s.api.FindSessions(ctx, tags...)
-		return err
-	})
-	if err != nil {
-		s.log.Warn().Strs("tags", tags).Msg("sessions could not be listed, any others of the task end by themselves")
-	}
-	return found
 }
 
 // end ends a session, until the API confirms it or ctx ends. Then the end says why there was no confirmation.

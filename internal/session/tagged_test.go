@@ -31,7 +31,7 @@ func TestTheSessionsWithAllTagsAreEnded(t *testing.T) {
 			others := []string{w.open(taskTag, "r:2"), w.open("r:1"), w.open(), w.open("capstan-task:ab", "r:1")}
 			ended := w.open(taskTag, "r:1")
 			w.api.EndSession(ended)
-			if err := w.EndTagged(t.Context(), taskTag, "r:1"); err != nil {
+			if err := w.endTagged(t.Context(), taskTag, "r:1"); err != nil {
 				t.Fatal(err)
 			}
 			if c.stays {
@@ -49,7 +49,7 @@ func TestNoSessionHasTheTags(t *testing.T) {
 	t.Parallel()
 	w := start(t, anchortest.SessionRules{}, anchortest.SessionPlan{})
 	other := w.open("capstan-task:b")
-	if err := w.EndTagged(t.Context(), taskTag); err != nil {
+	if err := w.endTagged(t.Context(), taskTag); err != nil {
 		t.Fatal(err)
 	}
 	w.wantOpen(other)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +41,7 @@ func TestAFenceWaitsUntilTheFiguresStayTheSame(t *testing.T) {
 		"steps come late":      {func(since time.Duration) *int { return new(min(int(since/(5*second)), 3)) }, true, 3, 30 * second},
 		"known after 15s":      {func(since time.Duration) *int { return known(since > 15*second) }, true, 0, 30 * second},
 		"unknown between them": {func(since time.Duration) *int { return known(since < 8*second || since > 15*second) }, true, 0, 30 * second},
+		"steps disappear":      {func(since time.Duration) *int { return new(max(0, 3-int(since/second))) }, true, 3, 15 * second},
 		"known too late":       {func(since time.Duration) *int { return known(since > 35*second) }, false, 0, 45 * second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,6 +56,34 @@ func TestAFenceWaitsUntilTheFiguresStayTheSame(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lateAPI answers its second look so late that its first steps, which it did not see, show in the third.
+type lateAPI struct {
+	slowAPI
+	looks atomic.Int32
+}
+
+func (a *lateAPI) Session(ctx context.Context, id string) (task.Session, error) {
+	steps, look := 0, a.looks.Add(1)
+	if look > 3 {
+		steps = 2
+	}
+	if look == 3 {
+		time.Sleep(20 * time.Second) // of fake time
+	}
+	return task.Session{ID: id, Status: "completed", Steps: &steps}, a.call(ctx)
+}
+
+// An answer is as old as its question: one that took long does not show that the figures stayed the same.
+func TestASlowAnswerDoesNotEndAFence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := session.New(&lateAPI{}, session.DefaultWaits(), rate.NewLimiter(rate.Inf, 0), zerolog.Nop())
+		end, err := s.Fence(t.Context(), "s")
+		if err != nil || !end.Final || steps(end) != 2 {
+			t.Errorf("got %d steps, final %v, %v, want two that are final", steps(end), end.Final, err)
+		}
+	})
 }
 
 // known is no step, or nil.
