@@ -233,7 +233,7 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 	if err != nil {
 		return &rec, err
 	}
-	r.certain = time.Now()
+	r.certainUntil = time.Now().Add(certainFor)
 	if now := r.cfg.Clock.Now(); now.Sub(found.UpdatedAt) < contestedFor {
 		r.contested = now
 	}

@@ -156,6 +156,68 @@ func TestAWorkerThatTookATaskOverWaitsUntilItsOwnerKnows(t *testing.T) {
 	}
 }
 
+// The first worker has only read its record, and the second one cannot see that: it finds a record that is old.
+func TestARecordThatWasReadIsNotTrustedForLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	copies := w.subscribe()
+	deliver := w.request(body(""))
+	upload := newStall("offload")
+	upload.after = true
+	p, first := w.worker("w1", stepFunc(func(step string, act func() error) error {
+		if step == "status" {
+			<-time.After(2100 * time.Millisecond)
+		}
+		return upload.do(step, act)
+	})), make(chan error, 1)
+	go func() { first <- handle(t.Context(), p, deliver(1)) }()
+	<-upload.reached
+	<-time.After(150 * time.Millisecond)
+	w.finish("w2", deliver(2))
+	close(upload.resume)
+	if err := <-first; !errors.Is(err, task.ErrNotOwner) {
+		t.Errorf("got %v, want ErrNotOwner", err)
+	}
+	w.wantOneEvent(success, 1)
+	if n := copies(); n != 1 {
+		t.Errorf("got %d messages, want 1", n)
+	}
+}
+
+// Two workers have a task when the bucket is deleted, and both write the record again. Each gives the other time to see that.
+func TestTwoWorkersThatWriteALostRecordAgainPublishOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	copies := w.subscribe()
+	deliver := w.request(body(""))
+	owner, taker := newStall("status"), newStall("status")
+	slow := stepFunc(func(step string, act func() error) error {
+		if step == "publish" {
+			<-time.After(300 * time.Millisecond)
+		}
+		return owner.do(step, act)
+	})
+	verdicts := make(chan error, 2)
+	go func() { verdicts <- handle(t.Context(), w.worker("w1", slow), deliver(1)) }()
+	<-owner.reached
+	go func() { verdicts <- handle(t.Context(), w.worker("w2", taker), deliver(2)) }()
+	<-taker.reached
+	<-time.After(1100 * time.Millisecond) // by now the owner of before would have noticed
+	w.loseRecords()
+	close(owner.resume)
+	<-time.After(150 * time.Millisecond)
+	close(taker.resume)
+	for range 2 {
+		if err := <-verdicts; err != nil && !errors.Is(err, task.ErrNotOwner) {
+			t.Error(err)
+		}
+	}
+	w.wantOneEvent(success, 1)
+	if n := copies(); n != 1 {
+		t.Errorf("got %d messages, want 1", n)
+	}
+}
+
 // A drain does not wait for that: the next owner finds the workflow ended.
 func TestADrainEndsTheWaitForTheOwnerOfBefore(t *testing.T) {
 	t.Parallel()

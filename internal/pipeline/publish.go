@@ -16,22 +16,18 @@ import (
 // dies in between, the next delivery completes the task: the stream recognizes the event as a duplicate, or the record
 // says that it is stored. outcome is nil if no workflow ran.
 func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outcome, verdict *task.Verdict) (err error) {
-	if err := r.awaitRival(ctx); err != nil {
+	if rec, err = r.confirmAlone(ctx, rec); err != nil {
 		return err
 	}
 	r.enterStep(stepPublish)
 	ctx, end := r.beginSpan(context.WithoutCancel(ctx), "publish", trace.SpanKindProducer)
 	defer func() { end(err) }()
-	rec, err = r.confirm(ctx, rec)
-	if err != nil {
-		return err
-	}
 	var ev task.Event
 	r.req.Delivery.WhileBusy(func() { ev = r.event(rec, outcome, verdict) })
 	if ev, err = r.Publisher.Offload(ctx, r.req.Delivery, ev); err != nil {
 		return err
 	}
-	if rec, err = r.confirm(ctx, rec); err != nil { // the upload may have taken long
+	if rec, err = r.confirmAlone(ctx, rec); err != nil { // the upload may have taken long
 		return err
 	}
 	ev, seq, err := r.store(ctx, rec, ev)
@@ -53,14 +49,22 @@ func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outco
 	return nil
 }
 
-// awaitRival waits until the owner of before knows that this run has taken the task over. If it is alive, it trusts the
-// record that it wrote for certainFor, and may publish meanwhile. The stream drops the second event, but a subscriber
-// without a consumer sees both. It returns ctx's error if that ends first: the next owner goes on.
-func (r *run) awaitRival(ctx context.Context) error {
-	if r.contested.IsZero() {
-		return nil
+// confirmAlone confirms that this run owns the task, and that no other worker still believes to own it. If the owner of
+// before is alive, it trusts the record that it wrote for certainFor, and may publish meanwhile. The stream drops the second
+// event, but a subscriber without a consumer sees both. It returns ctx's error if that ends first: the next owner goes on.
+func (r *run) confirmAlone(ctx context.Context, rec *task.Record) (*task.Record, error) {
+	for {
+		contested := r.contested
+		if !contested.IsZero() {
+			if err := sleep(ctx, contested.Add(certainFor).Sub(r.cfg.Clock.Now())); err != nil {
+				return rec, err
+			}
+		}
+		rec, err := r.confirm(context.WithoutCancel(ctx), rec)
+		if err != nil || r.contested.Equal(contested) {
+			return rec, err
+		}
 	}
-	return sleep(ctx, r.contested.Add(certainFor).Sub(r.cfg.Clock.Now()))
 }
 
 // store publishes the event, unless the owner of before has. It returns the stored one and its sequence.

@@ -15,8 +15,6 @@ type run struct {
 	*Pipeline
 	req        *task.Request
 	count      task.DeliveryCount // of deliveries without a step forward; its Count is 0 if none are counted
-	certain    time.Time          // when the record was certainly this run's for the last time, by this machine's clock
-	contested  time.Time          // when this run took the task over from one that may not know it at once; zero: none
 	reconnects uint64             // when the request was delivered
 	drained    <-chan struct{}    // closed when the worker drains
 	posted     bool               // a POST has left, and its outcome is not recorded yet
@@ -24,6 +22,9 @@ type run struct {
 	kind       string             // of the run, for the poller
 	secrets    []string           // the values of the request's SecretRefs, if hasSecrets
 	hasSecrets bool
+
+	certainUntil time.Time // until when this run trusts that it owns the record, by this machine's clock
+	contested    time.Time // when another worker may have written the record as well, by the server's clock; zero: none has
 
 	stopSteering func() // ends the wait for a cancellation
 	own          ownRefusals

@@ -15,7 +15,7 @@ func (r *run) create(ctx context.Context, first task.Record) (*task.Record, erro
 	began := time.Now()
 	rec, err := r.Tracker.Create(context.WithoutCancel(ctx), first)
 	if err == nil {
-		r.certain = began
+		r.certainUntil = began.Add(certainFor)
 		r.resetCount(ctx)
 	}
 	return &rec, err
@@ -27,14 +27,14 @@ func (r *run) save(ctx context.Context, next task.Record) (*task.Record, error) 
 	began := time.Now()
 	rec, err := r.Tracker.Save(context.WithoutCancel(ctx), next)
 	if errors.Is(err, task.ErrRecordLost) {
-		began = time.Now()
+		began, r.contested = time.Now(), r.cfg.Clock.Now() // another worker may have written it again, too
 		rec, err = r.saveLost(ctx, rec)
 	}
 	if errors.Is(err, task.ErrRecordLost) {
 		err = task.ErrNotOwner
 	}
 	if err == nil {
-		r.certain = began
+		r.certainUntil = began.Add(certainFor)
 	}
 	return &rec, err
 }
@@ -67,18 +67,22 @@ func (r *run) advance(ctx context.Context, next task.Record) (*task.Record, erro
 	return rec, err
 }
 
-// certainFor is how long a run trusts that the record which it wrote or read has not changed. A worker whose host was
+// certainFor is how long a run trusts that the record which it wrote has not changed. A worker whose host was
 // suspended does not know that its lease has expired, but the wall clock has advanced. And a cluster of NATS may have
 // forgotten the delivery without a break of this worker's connection. A submission takes less, so it costs no extra read.
 // A workflow runs for longer, and one read before its event costs little.
 const certainFor = time.Second
+
+// readCertainFor is the same for a record that it has only read. A worker that takes the task over sees when the record was
+// written, and waits until its owner does not trust it any more; it cannot see when the record was read.
+const readCertainFor = 100 * time.Millisecond
 
 // contestedFor is up to how old a record is whose owner may trust it, with a margin: the server's time is not known exactly.
 const contestedFor = 2 * certainFor
 
 // confirm checks that this run still owns the task, if there is reason to doubt it.
 func (r *run) confirm(ctx context.Context, rec *task.Record) (*task.Record, error) {
-	isCertain := time.Now().Round(0).Sub(r.certain.Round(0)) < certainFor
+	isCertain := time.Now().Round(0).Before(r.certainUntil.Round(0))
 	if isCertain && !r.req.Delivery.LostLease() && r.reconnects == r.countReconnects() {
 		return rec, nil
 	}
@@ -103,7 +107,7 @@ func (r *run) restore(ctx context.Context, rec *task.Record) (*task.Record, erro
 		return rec, task.ErrNotOwner
 	case err == nil && found.Revision == rec.Revision:
 		// The record is as this run wrote it.
-		r.certain = began
+		r.certainUntil = began.Add(readCertainFor)
 		return rec, nil
 	case err != nil && !errors.Is(err, task.ErrNoRecord):
 		return rec, err
