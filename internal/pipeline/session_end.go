@@ -8,6 +8,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+// lostInterval is the time between two looks whether the bucket has lost records.
+const lostInterval = time.Second
+
 // fence ends the session of a submission whose outcome is unknown. Then no agent acts in it any more, if the API confirmed
 // the end. It returns the record with what the session used.
 func (r *run) fence(ctx context.Context, rec *task.Record) (_ *task.Record, end task.SessionEnd, err error) {
@@ -19,12 +22,50 @@ func (r *run) fence(ctx context.Context, rec *task.Record) (_ *task.Record, end 
 	if rec, err = r.confirm(ctx, rec); err != nil {
 		return rec, end, err
 	}
-	if r.req.OnUnknown == task.Resubmit {
-		end, err = r.Sessions.End(ctx, id)
-	} else {
-		end, err = r.Sessions.Fence(ctx, id)
-	}
+	rec, err = r.keepRecord(ctx, rec, func(ctx context.Context) (err error) {
+		if r.req.OnUnknown == task.Resubmit {
+			end, err = r.Sessions.End(ctx, id)
+		} else {
+			end, err = r.Sessions.Fence(ctx, id)
+		}
+		return err
+	})
 	return r.withEnd(rec, end, err), end, err
+}
+
+// keepRecord makes a call that may take more than a minute. Meanwhile it writes the record again if the bucket loses it: else
+// another worker could begin the task as a new one. The error is the call's, or that of the record.
+func (r *run) keepRecord(ctx context.Context, rec *task.Record, call func(context.Context) error) (*task.Record, error) {
+	callCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var callErr error
+	called := make(chan struct{})
+	go func() {
+		defer close(called)
+		callErr = call(callCtx)
+	}()
+	lost := r.lost.Load()
+	ticker := time.NewTicker(lostInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-called:
+			return rec, callErr
+		case <-ticker.C:
+		}
+		now := r.lost.Load()
+		if now == lost {
+			continue
+		}
+		lost = now
+		restored, err := r.restore(ctx, rec)
+		if err != nil {
+			cancel()
+			<-called
+			return rec, err
+		}
+		rec = restored
+	}
 }
 
 // endSession ends the session that Capstan created for the run, and returns the record with what it used. outcome is that of
@@ -37,8 +78,11 @@ func (r *run) endSession(ctx context.Context, rec *task.Record, outcome *task.Ou
 		}
 	}
 	if id := r.ownSession(rec); id != "" {
-		end, err := r.Sessions.End(ctx, id)
-		if err != nil {
+		var end task.SessionEnd
+		if rec, err = r.keepRecord(ctx, rec, func(ctx context.Context) (err error) {
+			end, err = r.Sessions.End(ctx, id)
+			return err
+		}); err != nil {
 			return rec, err
 		}
 		rec = r.withEnd(rec, end, nil)
@@ -58,14 +102,18 @@ func (r *run) endSession(ctx context.Context, rec *task.Record, outcome *task.Ou
 // endStrayed ends the sessions of the task that no record names. If another worker has the task by the time they are listed,
 // they may be its own.
 func (r *run) endStrayed(ctx context.Context, rec *task.Record) (*task.Record, error) {
-	ids, err := r.tagged(ctx, rec)
+	var ids []string
+	rec, err := r.keepRecord(ctx, rec, func(ctx context.Context) (err error) {
+		ids, err = r.tagged(ctx, rec)
+		return err
+	})
 	if len(ids) == 0 || err != nil {
 		return rec, err
 	}
 	if rec, err = r.restore(ctx, rec); err != nil {
 		return rec, err
 	}
-	return rec, r.Sessions.EndAll(ctx, ids)
+	return r.keepRecord(ctx, rec, func(ctx context.Context) error { return r.Sessions.EndAll(ctx, ids) })
 }
 
 // tagged returns the open sessions of a task that the API lists.

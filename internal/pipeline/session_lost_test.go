@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/anchor/anchortest"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -117,6 +118,30 @@ func leavesSessionsAlone(t *testing.T, s stall) {
 	}
 	w.wantEnded(w.wantOneEvent(success, 2))
 	w.wantSessions(2)
+}
+
+// Ending a session may take longer than other workers wait for the owner of a lost record.
+func TestALostRecordIsWrittenAgainWhileASessionIsEnded(t *testing.T) {
+	for _, step := range []string{"end session", "list sessions"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			w := newSessionWorld(t)
+			deliver := w.request(body(""))
+			w.die("w0", &death{step: "create session"}, deliver(1)) // then sessions are listed as well
+			slow, verdict := newStall(step), make(chan error, 1)
+			p := w.worker("w1", slow)
+			go func() { verdict <- handle(t.Context(), p, deliver(2)) }()
+			<-slow.reached
+			w.loseRecords()
+			p.RecordsLost()
+			natstest.Eventually(t, w.runs)
+			close(slow.resume)
+			if err := <-verdict; err != nil {
+				t.Fatal(err)
+			}
+			w.wantOneEvent(success, 1)
+		})
+	}
 }
 
 // The link of the live view gives control. It is on the record while the task runs, and nowhere else.

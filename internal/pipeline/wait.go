@@ -83,8 +83,9 @@ func (r *run) judge(ctx context.Context, outcome *task.Outcome) (verdict *task.V
 	return verdict, err
 }
 
-// RecordsLost reports that the bucket may have lost records: it was recreated, or went back in time. Each running task
-// and each waiting task whose record says more than that it waits checks its record and writes it again if necessary.
+// RecordsLost reports that the bucket may have lost records: it was recreated, or went back in time. Each running task,
+// each that ends its session, and each waiting one whose record says more than that it waits checks its record and writes it
+// again if necessary.
 func (p *Pipeline) RecordsLost() {
 	p.lost.Add(1)
 	p.Poller.Interrupt()

@@ -70,7 +70,7 @@ func (a *lateAPI) Session(ctx context.Context, id string) (task.Session, error) 
 		steps = 2
 	}
 	if look == 3 {
-		time.Sleep(20 * time.Second) // of fake time
+		<-time.After(20 * time.Second) // of fake time
 	}
 	return task.Session{ID: id, Status: "completed", Steps: &steps}, a.call(ctx)
 }
