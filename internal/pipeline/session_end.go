@@ -164,7 +164,8 @@ func (r *run) endedBefore(ctx context.Context, rec *task.Record) *task.Outcome {
 	}
 }
 
-// withEnd returns the record with the end of its session and what that used. err is that of ending it.
+// withEnd returns the record with the end of its session and what that used, and notes a session that may still be open. err
+// is that of ending it.
 func (r *run) withEnd(rec *task.Record, end task.SessionEnd, err error) *task.Record {
 	if err != nil {
 		return rec
