@@ -202,6 +202,7 @@ func (r *run) awaitOwner(ctx context.Context, found *task.Record) (overdue uint6
 	} else {
 		grace = max(grace, min(found.PostUntil.Sub(r.cfg.Clock.Now()), longestPost))
 	}
+	recount := r.uncount(ctx)
 	const checks = 20
 	for range checks {
 		if err := sleep(ctx, grace/checks); err != nil {
@@ -209,9 +210,11 @@ func (r *run) awaitOwner(ctx context.Context, found *task.Record) (overdue uint6
 		}
 		rec, err := r.Tracker.Get(ctx, found.TaskID)
 		if err != nil || rec.Revision != found.Revision {
+			recount()
 			return 0, ctx.Err() // claim reads it again and decides
 		}
 	}
+	recount()
 	return found.Revision, nil
 }
 

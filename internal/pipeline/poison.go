@@ -20,7 +20,8 @@ const (
 
 // countDelivery counts a delivery before the request is read, and reports whether the request is poisoned: ten
 // deliveries ended without a step forward, so it kills or hangs the workers that read it. A step forward is a record
-// that says more than before, or an answer of the API that the workflow runs. A drain resets the count.
+// that says more than before, or an answer of the API that the workflow runs. A drain resets the count. A delivery that ends
+// while it only waits for another worker does not count: the request cannot be the reason.
 func (p *Pipeline) countDelivery(ctx context.Context, d *task.Delivery) (count task.DeliveryCount, poisoned bool, err error) {
 	if d.Deliveries < countFrom {
 		return task.DeliveryCount{Stream: d.Stream, Seq: d.Seq, Stored: d.Stored}, false, nil
@@ -46,6 +47,19 @@ func (p *Pipeline) nameCount(ctx context.Context, count *task.DeliveryCount, tas
 	}
 	count.TaskID = taskID
 	return p.Tracker.SaveDeliveries(ctx, *count)
+}
+
+// uncount takes the delivery off the count while the run only waits for another worker. The caller calls recount when the wait is over.
+func (r *run) uncount(ctx context.Context) (recount func()) {
+	if r.count.Count == 0 {
+		return func() {}
+	}
+	less := r.count
+	less.Count--
+	if r.Tracker.SaveDeliveries(ctx, less) != nil {
+		return func() {}
+	}
+	return func() { _ = r.Tracker.SaveDeliveries(ctx, r.count) }
 }
 
 // resetCount resets the count of deliveries after a step forward. It fails only if NATS is unreachable; then the next

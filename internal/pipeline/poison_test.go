@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +150,37 @@ func TestWorkersThatStopForOtherReasonsDoNotPoisonTheRequest(t *testing.T) {
 				t.Errorf("got %+v of %d runs, want none of one", events, w.api.Totals().Accepted)
 			}
 		})
+	}
+}
+
+// Workers are killed again and again while they wait for the owner of before, which died during the submission.
+func TestWorkersThatDieWhileTheyWaitDoNotPoisonTheRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.postTimeout = time.Minute
+	deliver := w.request(body(""))
+	w.die("w0", &death{step: "submit"}, deliver(1))
+	for n := range uint64(2 * poisonedAfter) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var dead atomic.Bool
+		kill := time.AfterFunc(100*time.Millisecond, func() {
+			dead.Store(true)
+			cancel()
+		})
+		mortal := stepFunc(func(_ string, act func() error) error {
+			if dead.Load() {
+				return errDied
+			}
+			return act()
+		})
+		if err := handle(ctx, w.worker("w1", mortal), deliver(n+2)); err == nil {
+			t.Fatalf("delivery %d ended the task: %+v", n+2, w.events())
+		}
+		kill.Stop()
+		cancel()
+	}
+	if count, err := w.records().Deliveries(t.Context(), deliver(1)); err != nil || count.Count >= poisonedAfter {
+		t.Errorf("got %d deliveries counted, %v, want few", count.Count, err)
 	}
 }
 

@@ -39,9 +39,13 @@ func (r *run) keepRecord(ctx context.Context, rec *task.Record, call func(contex
 	callCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var callErr error
+	var panicked any // it is the task's, and must not end the worker
 	called := make(chan struct{})
 	go func() {
-		defer close(called)
+		defer func() {
+			panicked = recover()
+			close(called)
+		}()
 		callErr = call(callCtx)
 	}()
 	lost := r.lost.Load()
@@ -50,6 +54,9 @@ func (r *run) keepRecord(ctx context.Context, rec *task.Record, call func(contex
 	for {
 		select {
 		case <-called:
+			if panicked != nil {
+				panic(panicked)
+			}
 			return rec, callErr
 		case <-ticker.C:
 		}

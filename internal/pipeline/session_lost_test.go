@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +119,19 @@ func leavesSessionsAlone(t *testing.T, s stall) {
 	}
 	w.wantEnded(w.wantOneEvent(success, 2))
 	w.wantSessions(2)
+}
+
+// A panic in a call about a session is the task's, as any other.
+func TestAPanicWhileASessionIsEndedIsTheTasks(t *testing.T) {
+	t.Parallel()
+	w := newSessionWorld(t)
+	deliver := w.request(body(""))
+	p := w.worker("w1", before("end session", func() { panic(errPanicked) }))
+	if err := handle(t.Context(), p, deliver(1)); !errors.Is(err, errPanicked) {
+		t.Errorf("got %v, want the panic of the call", err)
+	}
+	w.finish("w2", deliver(2))
+	w.wantEnded(w.wantOneEvent(success, 1))
 }
 
 // Ending a session may take longer than other workers wait for the owner of a lost record.
