@@ -37,8 +37,9 @@ const (
 	idleTime = time.Minute
 
 	// pullMessages and pullBytes bound the messages on their way to the watch. A message can be larger than pullBytes if
-	// the server allows that; then one is on its way at a time.
-	pullMessages = 256
+	// the server allows that; then one is on its way at a time. With few messages at a time a worker that starts while
+	// 50,000 marks are stored would ask for many parts, and each may wait for a busy machine or a distant server.
+	pullMessages = 4096
 	pullBytes    = 4 << 20
 )
 
