@@ -15,7 +15,7 @@ import (
 )
 
 // sessionWaits are those of the workers.
-var sessionWaits = session.Waits{End: 800 * time.Millisecond, Look: 200 * time.Millisecond, Settle: 50 * time.Millisecond, Retry: 10 * time.Millisecond}
+var sessionWaits = session.Waits{End: 2 * time.Second, Look: 500 * time.Millisecond, Settle: 50 * time.Millisecond, Retry: 10 * time.Millisecond}
 
 // sessionCalls are a worker's calls about sessions, with steps.
 type sessionCalls struct {
