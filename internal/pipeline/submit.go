@@ -59,6 +59,9 @@ func (r *run) submitted(rec *task.Record) {
 func (r *run) admit(ctx context.Context, rec *task.Record) (*task.Record, *task.Verdict, error) {
 	rec, err := r.awaitSlot(ctx, rec)
 	verdict, err := r.unfit(ctx, rec, err)
+	if verdict == nil && err == nil && r.createsSession() { // whoever has the task by now creates its session
+		rec, err = r.confirm(ctx, rec)
+	}
 	if verdict == nil && err == nil {
 		rec, verdict, err = r.openSession(ctx, rec)
 	}
