@@ -107,7 +107,7 @@ func TestAWorkerWhoseTaskWasTakenOverPublishesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			copies := w.subscribe()
+			wantOneCopy := w.subscribe()
 			deliver := w.request(body(""))
 			first := deliver(1)
 			var expired atomic.Bool
@@ -123,9 +123,7 @@ func TestAWorkerWhoseTaskWasTakenOverPublishesNothing(t *testing.T) {
 				t.Errorf("got %v, want ErrNotOwner", err)
 			}
 			w.wantOneEvent(success, 1)
-			if n := copies(); n != 1 {
-				t.Errorf("got %d messages, want 1", n)
-			}
+			wantOneCopy()
 		})
 	}
 }
@@ -135,7 +133,7 @@ func TestAWorkerWhoseTaskWasTakenOverPublishesNothing(t *testing.T) {
 func TestAWorkerThatTookATaskOverWaitsUntilItsOwnerKnows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	copies := w.subscribe()
+	wantOneCopy := w.subscribe()
 	deliver := w.request(body(""))
 	owner, taker := newStall("status"), newStall("status")
 	verdict := w.start(owner, deliver(1))
@@ -151,16 +149,14 @@ func TestAWorkerThatTookATaskOverWaitsUntilItsOwnerKnows(t *testing.T) {
 		}
 	}
 	w.wantOneEvent(success, 1)
-	if n := copies(); n != 1 {
-		t.Errorf("got %d messages, want 1", n)
-	}
+	wantOneCopy()
 }
 
 // The first worker has only read its record, and the second one cannot see that: it finds a record that is old.
 func TestARecordThatWasReadIsNotTrustedForLong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	copies := w.subscribe()
+	wantOneCopy := w.subscribe()
 	deliver := w.request(body(""))
 	upload := newStall("offload")
 	upload.after = true
@@ -179,16 +175,14 @@ func TestARecordThatWasReadIsNotTrustedForLong(t *testing.T) {
 		t.Errorf("got %v, want ErrNotOwner", err)
 	}
 	w.wantOneEvent(success, 1)
-	if n := copies(); n != 1 {
-		t.Errorf("got %d messages, want 1", n)
-	}
+	wantOneCopy()
 }
 
 // Two workers have a task when the bucket is deleted, and both write the record again. Each gives the other time to see that.
 func TestTwoWorkersThatWriteALostRecordAgainPublishOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	copies := w.subscribe()
+	wantOneCopy := w.subscribe()
 	deliver := w.request(body(""))
 	owner, taker := newStall("status"), newStall("status")
 	slow := stepFunc(func(step string, act func() error) error {
@@ -213,9 +207,7 @@ func TestTwoWorkersThatWriteALostRecordAgainPublishOnce(t *testing.T) {
 		}
 	}
 	w.wantOneEvent(success, 1)
-	if n := copies(); n != 1 {
-		t.Errorf("got %d messages, want 1", n)
-	}
+	wantOneCopy()
 }
 
 // A drain does not wait for that: the next owner finds the workflow ended.
@@ -241,22 +233,24 @@ func TestADrainEndsTheWaitForTheOwnerOfBefore(t *testing.T) {
 	w.wantOneEvent(success, 1)
 }
 
-// subscribe subscribes to the events without JetStream. copies returns how many messages came.
-func (w *world) subscribe() (copies func() int) {
+// subscribe subscribes to the events without JetStream. wantOneCopy checks that exactly one message came.
+func (w *world) subscribe() (wantOneCopy func()) {
 	w.t.Helper()
 	nc, _ := w.server.Connect()
 	seen, err := nc.SubscribeSync("tasks.result")
 	if err = errors.Join(err, nc.Flush()); err != nil {
 		w.t.Fatal(err)
 	}
-	return func() int {
+	return func() {
 		w.t.Helper()
 		err := nc.Flush()
 		n, _, pendingErr := seen.Pending()
 		if err = errors.Join(err, pendingErr); err != nil {
 			w.t.Fatal(err)
 		}
-		return n
+		if n != 1 {
+			w.t.Errorf("got %d messages, want 1", n)
+		}
 	}
 }
 

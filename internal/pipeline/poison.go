@@ -49,7 +49,8 @@ func (p *Pipeline) nameCount(ctx context.Context, count *task.DeliveryCount, tas
 	return p.Tracker.SaveDeliveries(ctx, *count)
 }
 
-// uncount takes the delivery off the count while the run only waits for another worker. The caller calls recount when the wait is over.
+// uncount takes the delivery off the count while the run only waits for another worker. The caller calls recount when the
+// wait is over.
 func (r *run) uncount(ctx context.Context) (recount func()) {
 	if r.count.Count == 0 {
 		return func() {}
