@@ -233,7 +233,7 @@ func TestMarksBeyondTheBudgetAreNotMissed(t *testing.T) {
 		if !errors.Is(context.Cause(ctx), task.ErrCanceled) {
 			t.Errorf("task %q: got a context that goes on", id)
 		}
-		stop()
+		stop(nil)
 	}
 	if _, canceled := s.Canceled(t.Context(), "other", "other"); canceled {
 		t.Error("got a task canceled that has no mark")

@@ -73,11 +73,12 @@ func (ws waiters) of(t target) (all []*waiter) {
 }
 
 // Until returns a context that ends with ctx, or as soon as the task or its batch is canceled: then [context.Cause] is
-// task.ErrCanceled. If it is canceled already, the context has ended. The caller calls stop when it does not need the
-// context any more; further calls do nothing. batch may be empty.
+// task.ErrCanceled. If it is canceled already, the context has ended. stop ends it with another cause, or nil for
+// context.Canceled; the caller calls it when it does not need the context any more. Further calls do nothing. batch may be
+// empty.
 //
 // Unlike Canceled, it does not wait for the first look at the bucket: that look ends the context as well.
-func (s *Steering) Until(ctx context.Context, taskID, batch string) (_ context.Context, stop func()) {
+func (s *Steering) Until(ctx context.Context, taskID, batch string) (_ context.Context, stop context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &waiter{cancel: cancel, taskID: taskID, batch: batch}
 	s.mu.Lock()
@@ -87,10 +88,10 @@ func (s *Steering) Until(ctx context.Context, taskID, batch string) (_ context.C
 	if _, found, _ := s.search(ctx, taskID, batch); found {
 		cancel(task.ErrCanceled)
 	}
-	return ctx, func() {
+	return ctx, func(cause error) {
 		s.mu.Lock()
 		s.waiters.remove(w)
 		s.mu.Unlock()
-		w.cancel(nil)
+		cancel(cause)
 	}
 }

@@ -40,8 +40,8 @@ func TestAContextEndsWhenItsTaskIsCanceled(t *testing.T) {
 	second, stopSecond := s.Until(t.Context(), "a", "") // the same task
 	ofBatch, stopBatch := s.Until(t.Context(), "b", "night")
 	stopped, stop := s.Until(t.Context(), "a", "night")
-	stop()
-	stop()
+	stop(nil)
+	stop(nil)
 	if got := context.Cause(stopped); !errors.Is(got, context.Canceled) {
 		t.Errorf("got the cause %v of a context that was stopped, want Canceled", got)
 	}
@@ -54,8 +54,8 @@ func TestAContextEndsWhenItsTaskIsCanceled(t *testing.T) {
 	s.put("cancel-batch.night", "")
 	s.ends(ofBatch)
 	stopRun()
-	for _, stop := range []func(){stopFirst, stopSecond, stopBatch, stopAlready, stopFirst} {
-		stop()
+	for _, stop := range []context.CancelCauseFunc{stopFirst, stopSecond, stopBatch, stopAlready, stopFirst} {
+		stop(nil)
 	}
 	if contexts, batches := s.Waiting(); contexts != 0 || batches != 0 {
 		t.Errorf("got %d contexts of %d batches that are kept, want none", contexts, batches)
@@ -67,20 +67,20 @@ func TestAContextThatIsStoppedLeavesTheOthers(t *testing.T) {
 	s := newSteered(t, time.Hour)
 	s.run()
 	var all []context.Context
-	var stops []func()
+	var stops []context.CancelCauseFunc
 	for range 3 {
 		ctx, stop := s.Until(t.Context(), "a", "night")
 		all, stops = append(all, ctx), append(stops, stop)
 	}
-	stops[1]()
+	stops[1](nil)
 	if contexts, batches := s.Waiting(); contexts != 2 || batches != 1 {
 		t.Errorf("got %d contexts of %d batches, want 2 of 1", contexts, batches)
 	}
 	s.put("cancel.a", "")
 	s.ends(all[0])
 	s.ends(all[2])
-	stops[2]()
-	stops[0]()
+	stops[2](nil)
+	stops[0](nil)
 }
 
 func TestAContextEndsWithItsParent(t *testing.T) {
@@ -89,7 +89,7 @@ func TestAContextEndsWithItsParent(t *testing.T) {
 	gone := errors.New("the lease is lost")
 	parent, cancel := context.WithCancelCause(t.Context())
 	ctx, stop := s.Until(parent, "a", "")
-	defer stop()
+	defer stop(nil)
 	cancel(gone)
 	if got := context.Cause(ctx); !errors.Is(got, gone) {
 		t.Errorf("got the cause %v, want the parent's", got)
@@ -101,7 +101,7 @@ func TestAContextMissesNoMark(t *testing.T) {
 	s := newSteered(t, time.Hour)
 	s.SetBudget(300)
 	early, stop := s.Until(t.Context(), "early", "")
-	defer stop()
+	defer stop(nil)
 	s.put("cancel.other", "")
 	s.put("cancel.early", "")
 	s.run()
@@ -110,7 +110,7 @@ func TestAContextMissesNoMark(t *testing.T) {
 		ctx, stop := s.Until(t.Context(), fmt.Sprint(i), "")
 		s.put(fmt.Sprintf("cancel.%d", i), "")
 		s.ends(ctx)
-		stop()
+		stop(nil)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestManyContextsAndMarksAreCheap(t *testing.T) {
 	for i := range ids {
 		ids[i] = fmt.Sprintf("night-%06d", i)
 	}
-	contexts, stops := make([]context.Context, 0, tasks), make([]func(), 0, tasks)
+	contexts, stops := make([]context.Context, 0, tasks), make([]context.CancelCauseFunc, 0, tasks)
 	before, goroutines := memory(), runtime.NumGoroutine()
 	for _, id := range ids {
 		ctx, stop := s.Until(t.Context(), id, "night")
@@ -155,7 +155,7 @@ func TestManyContextsAndMarksAreCheap(t *testing.T) {
 	}
 	t.Logf("%d marks ended their contexts after %v and take %d bytes", marked, time.Since(began), s.MarkBytes())
 	for _, stop := range stops {
-		stop()
+		stop(nil)
 	}
 	if got := s.metric("capstan_cancel_marks"); got != marked {
 		t.Errorf("got %v marks in memory, want all", got)

@@ -33,7 +33,7 @@ func TestAnOutageOfNATSChangesNothing(t *testing.T) {
 		t.Error("got no pause while NATS is away, want the last known one")
 	}
 	ctx, stop := s.Until(t.Context(), "b", "")
-	defer stop()
+	defer stop(nil)
 	s.server.Restart()
 	removed, err := s.js.Stream(t.Context(), names.Stream())
 	if err != nil {
@@ -67,7 +67,7 @@ func TestAMarkThatIsPutDuringAReconnectIsNotMissed(t *testing.T) {
 		}
 		s.put("cancel."+id, "")
 		s.ends(ctx)
-		stop()
+		stop(nil)
 	}
 }
 

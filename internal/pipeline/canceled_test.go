@@ -41,7 +41,7 @@ func (m *marks) Canceled(_ context.Context, taskID, batch string) (task.Cancella
 	return c, ok
 }
 
-func (m *marks) Until(ctx context.Context, taskID, batch string) (context.Context, func()) {
+func (m *marks) Until(ctx context.Context, taskID, batch string) (context.Context, context.CancelCauseFunc) {
 	ctx, end := context.WithCancelCause(ctx)
 	if _, canceled := m.Canceled(ctx, taskID, batch); canceled {
 		end(task.ErrCanceled)
@@ -54,7 +54,7 @@ func (m *marks) Until(ctx context.Context, taskID, batch string) (context.Contex
 		}
 		m.waiting[key][ctx] = end
 	}
-	return ctx, func() { end(nil) }
+	return ctx, end
 }
 
 // A task that is canceled before its submission is never submitted, whichever way it was marked, and gets its one event.

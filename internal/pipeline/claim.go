@@ -152,7 +152,7 @@ func (r *run) acquireAtOnce(ctx context.Context) bool {
 		return false
 	}
 	waitCtx, stop := r.untilCanceled(ctx)
-	defer stop()
+	defer stop(nil)
 	if r.acquireSlot(waitCtx, 0, patience) != nil {
 		return false
 	}

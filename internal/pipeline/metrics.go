@@ -27,14 +27,13 @@ const (
 // enterStep ends the run's step and begins another: it observes the time of the one and counts the run in the gauge of
 // the other.
 func (r *run) enterStep(next step) {
-	now := time.Now()
-	if r.step != stepNone {
-		r.metrics.steps.WithLabelValues(string(r.step)).Observe(now.Sub(r.since).Seconds())
-		r.metrics.inFlight.WithLabelValues(string(r.step)).Dec()
+	now, ended := time.Now(), r.latest()
+	if ended.Step != string(stepNone) {
+		r.metrics.steps.WithLabelValues(ended.Step).Observe(now.Sub(ended.Since).Seconds())
+		r.metrics.inFlight.WithLabelValues(ended.Step).Dec()
 	}
-	r.since = now
 	r.noteStep(next, now)
-	if r.step = next; next != stepNone {
+	if next != stepNone {
 		r.metrics.inFlight.WithLabelValues(string(next)).Inc()
 	}
 }

@@ -68,11 +68,9 @@ type Tracker interface {
 
 // Poller waits for workflows.
 type Poller interface {
-	// Wait returns when the workflow has ended or is lost, when its time is up, with the error of ctx, or with
-	// task.ErrInterrupted. The outcome is never nil: it holds what was learned so far.
+	// Wait returns when the workflow has ended or is lost, when its time is up, or with the cause of ctx's end. The outcome
+	// is never nil: it holds what was learned so far.
 	Wait(ctx context.Context, w *task.Watch) (*task.Outcome, error)
-	// Interrupt makes every Wait that has begun return task.ErrInterrupted.
-	Interrupt()
 }
 
 // Publisher stores events and dead letters.

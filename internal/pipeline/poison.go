@@ -52,28 +52,26 @@ func (p *Pipeline) nameCount(ctx context.Context, count *task.DeliveryCount, tas
 // uncount takes the delivery off the count while the run only waits for another worker. The caller calls recount when the
 // wait is over.
 func (r *run) uncount(ctx context.Context) (recount func()) {
-	if r.count.Count == 0 {
+	if r.count == 0 || r.saveCount(ctx, r.count-1) != nil {
 		return func() {}
 	}
-	less := r.count
-	less.Count--
-	if r.Tracker.SaveDeliveries(ctx, less) != nil {
-		return func() {}
-	}
-	return func() { _ = r.Tracker.SaveDeliveries(ctx, r.count) }
+	return func() { _ = r.saveCount(ctx, r.count) }
 }
 
 // resetCount resets the count of deliveries after a step forward. It fails only if NATS is unreachable; then the next
 // step forward resets it.
 func (r *run) resetCount(ctx context.Context) {
-	if r.count.Count == 0 {
-		return
+	if r.count != 0 && r.saveCount(context.WithoutCancel(ctx), 0) == nil {
+		r.count = 0
 	}
-	reset := r.count
-	reset.Count = 0
-	if err := r.Tracker.SaveDeliveries(context.WithoutCancel(ctx), reset); err == nil {
-		r.count = reset
-	}
+}
+
+// saveCount writes a count of the request's deliveries.
+func (r *run) saveCount(ctx context.Context, count int) error {
+	d := &r.req.Delivery
+	return r.Tracker.SaveDeliveries(ctx, task.DeliveryCount{
+		Stream: d.Stream, Seq: d.Seq, Stored: d.Stored, Count: count, TaskID: r.req.TaskID,
+	})
 }
 
 // endPoisoned ends a task whose request kills or hangs workers, without reading its content.

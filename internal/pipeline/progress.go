@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -24,6 +25,15 @@ func (all *runs) remove(r *run) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	delete(all.all, r)
+}
+
+// interrupt makes the waits for workflows return task.ErrInterrupted.
+func (all *runs) interrupt() {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for r := range all.all {
+		r.stopWait(task.ErrInterrupted)
+	}
 }
 
 // oldest returns the age of the oldest request whose workflow has not begun, in seconds, or 0 if there is none.
@@ -51,10 +61,11 @@ func (p *Pipeline) Progress(taskID string) (task.Progress, bool) {
 	return task.Progress{}, false
 }
 
-// progress is how far a run has come, for those who ask while it goes on.
+// progress is how far a run has come, for those who ask or interrupt it while it goes on.
 type progress struct {
 	mu     sync.Mutex
-	latest task.Progress // guarded by mu
+	latest task.Progress           // guarded by mu
+	stop   context.CancelCauseFunc // stops the wait for the workflow; nil before it has begun; guarded by mu
 }
 
 // latest returns how far the run has come.
@@ -83,4 +94,21 @@ func (r *run) notePoll(next time.Time, polls int) {
 	r.progress.mu.Lock()
 	defer r.progress.mu.Unlock()
 	r.progress.latest.NextPoll, r.progress.latest.Polls = next, polls
+}
+
+// noteStop notes how the wait for the workflow is stopped.
+func (r *run) noteStop(stop context.CancelCauseFunc) {
+	r.progress.mu.Lock()
+	defer r.progress.mu.Unlock()
+	r.progress.stop = stop
+}
+
+// stopWait stops the wait for the workflow with this cause. Without a wait it does nothing.
+func (r *run) stopWait(cause error) {
+	r.progress.mu.Lock()
+	stop := r.progress.stop
+	r.progress.mu.Unlock()
+	if stop != nil {
+		stop(cause)
+	}
 }

@@ -14,25 +14,21 @@ import (
 type run struct {
 	*Pipeline
 	req        *task.Request
-	count      task.DeliveryCount // of deliveries without a step forward; its Count is 0 if none are counted
-	reconnects uint64             // when the request was delivered
-	drained    <-chan struct{}    // closed when the worker drains
-	posted     bool               // a POST has left, and its outcome is not recorded yet
-	slot       func(error)        // releases the submission slot; nil while the run has none
-	kind       string             // of the run, for the poller
-	secrets    []string           // the values of the request's SecretRefs, if hasSecrets
+	count      int             // of deliveries without a step forward; 0 if none are counted
+	reconnects uint64          // when the request was delivered
+	drained    <-chan struct{} // closed when the worker drains
+	posted     bool            // a POST has left, and its outcome is not recorded yet
+	slot       func(error)     // releases the submission slot; nil while the run has none
+	kind       string          // of the run, for the poller
+	secrets    []string        // the values of the request's SecretRefs, if hasSecrets
 	hasSecrets bool
 
 	certainUntil time.Time // until when this run trusts that it owns the record, by this machine's clock
 	contested    time.Time // when another worker may have written the record as well, by the server's clock; zero: none has
 
-	stopSteering func() // ends the wait for a cancellation
-	own          ownRefusals
-	sessions     sessions
-	span         trace.Span // of the task; nil without a Tracer
-
-	step     step      // for the metrics
-	since    time.Time // when the step began
+	own      ownRefusals
+	sessions sessions
+	span     trace.Span // of the task; nil without a Tracer
 	progress progress
 }
 
@@ -52,7 +48,7 @@ func (p *Pipeline) receive(ctx context.Context, d *task.Delivery) (*run, error) 
 	if err != nil {
 		return nil, p.refuse(ctx, d, err)
 	}
-	d.Data = nil // the request keeps the parts that it needs
+	d.Header, d.Data = nil, nil // the request keeps the parts that it needs
 	if req.UnusedMessageID != "" {
 		p.log.Warn().Str("task", req.TaskID).Str("message_id", req.UnusedMessageID).
 			Msg("Nats-Msg-Id cannot be a task id, a later copy of the request will be another task")
@@ -60,7 +56,7 @@ func (p *Pipeline) receive(ctx context.Context, d *task.Delivery) (*run, error) 
 	if err := p.nameCount(ctx, &count, req.TaskID); err != nil {
 		return nil, err
 	}
-	r := &run{Pipeline: p, req: req, count: count, reconnects: reconnects, drained: ctx.Done(), stopSteering: func() {}}
+	r := &run{Pipeline: p, req: req, count: count.Count, reconnects: reconnects, drained: ctx.Done()}
 	r.enterStep(stepClaim)
 	p.runs.add(r)
 	return r, nil
@@ -73,7 +69,7 @@ func (r *run) end(ctx context.Context) {
 	if ctx.Err() != nil {
 		r.resetCount(ctx)
 	}
-	r.stopSteering()
+	r.stopWait(nil)
 	r.runs.remove(r)
 	r.enterStep(stepNone)
 	r.endTrace()

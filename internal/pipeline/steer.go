@@ -13,8 +13,8 @@ type Steering interface {
 	// Canceled reports whether the task or its batch is canceled, and why.
 	Canceled(ctx context.Context, taskID, batch string) (task.Cancellation, bool)
 	// Until returns a context that ends with ctx, or as soon as the task or its batch is canceled: then its cause is
-	// task.ErrCanceled. The caller calls stop once nothing waits for it any more.
-	Until(ctx context.Context, taskID, batch string) (_ context.Context, stop func())
+	// task.ErrCanceled. The caller calls stop once nothing waits for it any more, or to end it with another cause.
+	Until(ctx context.Context, taskID, batch string) (_ context.Context, stop context.CancelCauseFunc)
 }
 
 // unsteered is the Steering of a worker whose operators cannot ask for anything.
@@ -24,8 +24,8 @@ func (unsteered) Canceled(context.Context, string, string) (task.Cancellation, b
 	return task.Cancellation{}, false
 }
 
-func (unsteered) Until(ctx context.Context, _, _ string) (context.Context, func()) {
-	return ctx, func() {}
+func (unsteered) Until(ctx context.Context, _, _ string) (context.Context, context.CancelCauseFunc) {
+	return context.WithCancelCause(ctx)
 }
 
 // canceled reports whether the task is canceled, and why.
@@ -34,14 +34,14 @@ func (r *run) canceled(ctx context.Context) (task.Cancellation, bool) {
 }
 
 // untilCanceled returns a context that also ends when the task is canceled.
-func (r *run) untilCanceled(ctx context.Context) (_ context.Context, stop func()) {
+func (r *run) untilCanceled(ctx context.Context) (_ context.Context, stop context.CancelCauseFunc) {
 	return r.Steering.Until(ctx, r.req.TaskID, r.req.Batch)
 }
 
 // rest returns nil after d or as soon as the task is canceled, or ctx's error if that ends first.
 func (r *run) rest(ctx context.Context, d time.Duration) error {
 	waitCtx, stop := r.untilCanceled(ctx)
-	defer stop()
+	defer stop(nil)
 	if err := sleep(waitCtx, d); err != nil && !isCanceled(waitCtx) {
 		return err
 	}

@@ -71,14 +71,14 @@ func (r *run) endTrace() {
 }
 
 // beginSpan begins a span under the task's, if there is a Tracer. The caller ends it with the error of what it did. The
-// span has not failed if ctx ended, if a wait was interrupted, or if another worker has the task.
+// span has not failed if ctx ended, or if another worker has the task.
 func (r *run) beginSpan(ctx context.Context, name string, kind trace.SpanKind) (_ context.Context, end func(error)) {
 	if r.cfg.Tracer == nil {
 		return ctx, func(error) {}
 	}
 	ctx, span := r.cfg.Tracer.Start(ctx, name, trace.WithSpanKind(kind))
 	return ctx, func(err error) {
-		if err != nil && ctx.Err() == nil && !errors.Is(err, task.ErrNotOwner) && !errors.Is(err, task.ErrInterrupted) {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, task.ErrNotOwner) {
 			failSpan(span, errorType(err))
 		}
 		span.End()

@@ -41,7 +41,7 @@ func (r *run) wait(ctx context.Context, rec *task.Record) (*task.Record, *task.O
 // takes the error of the wait and returns it, or nil if the task was canceled: then the outcome says why.
 func (r *run) beginWait(ctx context.Context) (_ context.Context, end func(*task.Record, *task.Outcome, error) error) {
 	waitCtx, stop := r.untilCanceled(ctx)
-	r.stopSteering = stop
+	r.noteStop(stop)
 	waitCtx, endSpan := r.beginSpan(waitCtx, "wait", trace.SpanKindInternal)
 	return waitCtx, func(rec *task.Record, outcome *task.Outcome, err error) error {
 		traceWait(waitCtx, rec.WorkflowID, outcome.Polls)
@@ -52,7 +52,7 @@ func (r *run) beginWait(ctx context.Context) (_ context.Context, end func(*task.
 		} else if err == nil && r.ownSession(rec) == "" { // else the end of the session frees it
 			r.Admission.BrowserFreed()
 		}
-		stop()
+		stop(nil)
 		return err
 	}
 }
@@ -88,5 +88,5 @@ func (r *run) judge(ctx context.Context, outcome *task.Outcome) (verdict *task.V
 // again if necessary.
 func (p *Pipeline) RecordsLost() {
 	p.lost.Add(1)
-	p.Poller.Interrupt()
+	p.runs.interrupt()
 }

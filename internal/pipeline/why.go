@@ -20,7 +20,7 @@ const (
 // the bucket has lost it. The error is task.ErrCanceled, ctx's, or that of a write.
 func (r *run) awaitSlot(ctx context.Context, rec *task.Record) (*task.Record, error) {
 	ctx, stop := r.untilCanceled(ctx)
-	defer stop()
+	defer stop(nil)
 	r.noteReason(rec.WaitsFor, rec.WaitsUntil)
 	acquired, giveUp := r.acquireBeside(ctx, rec)
 	defer giveUp()

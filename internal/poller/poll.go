@@ -27,12 +27,9 @@ const copies = 4
 // poll asks the API for the workflow once it may, sets when the next poll is due, and reports whether the
 // wait is over. A failed call ends the wait only if the workflow is lost or its answer is too large.
 func (p *Poller) poll(ctx context.Context, w *wait) (over bool) {
-	ctx, end := w.interrupt.context(ctx, w.giveUp)
-	defer end()
 	permit, err := p.acquire(ctx, w)
 	if err != nil {
-		// ctx has ended, or would end before the call could leave. Nothing else is due before the wait is
-		// given up.
+		// ctx has ended, or the poll could not leave before it is given up. Nothing else is due until then.
 		w.due = w.giveUp
 		return false
 	}
@@ -65,7 +62,7 @@ type permit struct {
 	memory *memory.Reservation
 }
 
-// acquire waits until a call may leave. It returns ctx's error, also if ctx's deadline would come first.
+// acquire waits until a call may leave. It returns an error if ctx ends first, or if w.giveUp comes or would come first.
 func (p *Poller) acquire(ctx context.Context, w *wait) (permit, error) {
 	due := time.Now()
 	for {
@@ -136,6 +133,8 @@ func (p *Poller) reserve(ctx context.Context, w *wait) (acquired permit, ok bool
 	p.metrics.due.Inc()
 	defer p.metrics.due.Dec()
 	if w.size > smallAnswer {
+		ctx, cancel := context.WithDeadline(ctx, w.giveUp)
+		defer cancel()
 		if acquired.memory, err = p.budgets.Answers.Reserve(ctx, w.size*copies); err != nil {
 			return permit{}, false, err
 		}
@@ -149,10 +148,12 @@ func (p *Poller) reserve(ctx context.Context, w *wait) (acquired permit, ok bool
 // acquireSlot waits for a slot, for the memory of a small answer if none is reserved yet, and for the rate. If ok, the
 // slot is released by call.
 func (p *Poller) acquireSlot(ctx context.Context, w *wait, acquired *permit) (ok bool, err error) {
-	if err := p.line.Acquire(ctx, 1); err != nil {
+	if err := p.enterLine(ctx, w); err != nil {
 		return false, err
 	}
-	defer p.line.Release(1)
+	defer func() { <-p.line }()
+	ctx, cancel := context.WithDeadline(ctx, w.giveUp)
+	defer cancel()
 	if err := p.slots.Acquire(ctx, 1); err != nil {
 		return false, err
 	}
@@ -178,6 +179,20 @@ func (p *Poller) acquireSlot(ctx context.Context, w *wait, acquired *permit) (ok
 	return ok, nil
 }
 
+// enterLine waits until the poll is the first in line. Its caller leaves the line again. Nearly all tasks can be in line at
+// once, so none has a context of its own here: the wait's timer ends its wait at w.giveUp.
+func (p *Poller) enterLine(ctx context.Context, w *wait) error {
+	w.timer.Reset(time.Until(w.giveUp))
+	select {
+	case p.line <- struct{}{}:
+		return nil
+	case <-w.timer.C:
+		return context.DeadlineExceeded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // answer is the result of a call. Exactly one of failure and panicked is set if there is no workflow.
 type answer struct {
 	workflow task.Workflow
@@ -189,6 +204,8 @@ type answer struct {
 // or more, which ends with that goroutine. Otherwise the stacks of all waiting tasks would be that large.
 func (p *Poller) call(ctx context.Context, w *wait) (task.Workflow, *task.StatusError) {
 	p.metrics.inFlight.Inc()
+	ctx, cancel := context.WithDeadline(ctx, w.giveUp)
+	defer cancel()
 	id, limit := w.workflowID, w.size
 	answers := make(chan answer)
 	go func() {

@@ -58,8 +58,8 @@ type Poller struct {
 	paces   paces
 	api     API
 	budgets Budgets
-	// Acquired by the first poll in line. First come, first served.
-	line  *semaphore.Weighted
+	// Has one place, for the first poll in line. Go serves those that wait for it in the order in which they came.
+	line  chan struct{}
 	slots *semaphore.Weighted // one for each call under way
 	// The rate of calls, which polls may share with submissions.
 	limit *rate.Limiter
@@ -67,8 +67,7 @@ type Poller struct {
 	resumes spread
 	breaker *breaker.Breaker
 
-	interrupts interrupts
-	waiting    atomic.Int64 // waits that have begun and not ended
+	waiting atomic.Int64 // waits that have begun and not ended
 
 	log     zerolog.Logger
 	metrics metrics
@@ -81,21 +80,19 @@ func New(cfg Config, api API, budgets Budgets, limit *rate.Limiter, reg promethe
 		paces:   paces{cfg: cfg, byKind: map[string]*usedPace{}, added: make(chan struct{}, 1)},
 		api:     api,
 		budgets: budgets,
-		line:    semaphore.NewWeighted(1),
+		line:    make(chan struct{}, 1),
 		slots:   semaphore.NewWeighted(slots),
 		limit:   limit,
 		breaker: breaker.New(longestPause),
 		log:     log,
-
-		interrupts: interrupts{latest: newInterruption()},
 	}
 	p.metrics = newMetrics(reg, p.pausedGauge, func() float64 { return float64(p.Waiting()) })
 	return p
 }
 
 // Wait blocks until the workflow has ended, is lost, has an answer that is too large, or its deadline has come.
-// It returns ctx's error if that ends first, or task.ErrInterrupted after Interrupt. The outcome is never nil: it holds
-// what was learned so far. An outcome with a result holds memory, which the caller frees with Outcome.Release.
+// If ctx ends first, it returns the cause ([context.Cause]). The outcome is never nil: it holds what was learned so far. An
+// outcome with a result holds memory, which the caller frees with Outcome.Release.
 //
 // A last poll is due shortly before the deadline. A resumed wait polls at least once, for which it has a few seconds
 // even after the deadline.
@@ -103,8 +100,8 @@ func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (*task.Outcome, er
 	w := p.begin(watch)
 	defer p.end(w)
 	for over := false; !over; {
-		if err := w.sleep(ctx); err != nil {
-			return w.outcome, w.unfinished(err)
+		if w.sleep(ctx) != nil {
+			return w.outcome, w.unfinished(ctx)
 		}
 		if !time.Now().Before(w.giveUp) {
 			w.outcome.TimedOut = true

@@ -42,7 +42,6 @@ type wait struct {
 	workflowID string
 	answered   func() // called for each answer that does not end the wait
 	scheduled  func(next time.Time, polls int)
-	interrupt  *interruption
 	outcome    *task.Outcome
 
 	submitted time.Time
@@ -71,7 +70,6 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 		workflowID: watch.WorkflowID,
 		answered:   watch.Answered,
 		scheduled:  watch.Scheduled,
-		interrupt:  p.interrupts.next(),
 		outcome:    &task.Outcome{},
 		submitted:  submitted,
 		lastPoll:   deadline.Add(-min(lastPollLead, deadline.Sub(submitted)/10)),
@@ -98,37 +96,24 @@ func (p *Poller) newWait(watch *task.Watch) *wait {
 	return w
 }
 
-// sleep blocks until the next poll is due. It returns ctx's error or task.ErrInterrupted if that comes first.
+// sleep blocks until the next poll is due. It returns ctx's error if that ends first.
 func (w *wait) sleep(ctx context.Context) error {
 	rest := time.Until(w.due)
 	if rest <= 0 {
-		return w.stopped(ctx)
+		return ctx.Err()
 	}
 	w.timer.Reset(rest)
 	select {
 	case <-w.timer.C:
 		return nil
 	case <-ctx.Done():
-	case <-w.interrupt.happened:
-	}
-	return w.stopped(ctx)
-}
-
-// stopped returns ctx's error if that has ended, task.ErrInterrupted if the wait is interrupted, or nil.
-func (w *wait) stopped(ctx context.Context) error {
-	switch {
-	case ctx.Err() != nil:
 		return ctx.Err()
-	case w.interrupt.hasHappened():
-		return task.ErrInterrupted
-	default:
-		return nil
 	}
 }
 
-// unfinished returns the error of a wait that stopped before the workflow ended.
-func (w *wait) unfinished(err error) error {
-	return fmt.Errorf("wait for workflow %s: %w", w.workflowID, err)
+// unfinished returns the error of a wait that ctx ended before the workflow did.
+func (w *wait) unfinished(ctx context.Context) error {
+	return fmt.Errorf("wait for workflow %s: %w", w.workflowID, context.Cause(ctx))
 }
 
 // isLastPoll reports whether the last poll before the deadline is due, or the deadline is past.

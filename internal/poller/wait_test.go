@@ -112,11 +112,11 @@ func TestAWaitStopsAtAnyPoint(t *testing.T) {
 		"deferred":     {script(status(429)), rate.Inf, plenty(), 2500 * time.Millisecond},
 	}
 	for name, tt := range tests {
-		for by, want := range map[string]error{"end of ctx": context.Canceled, "Interrupt": task.ErrInterrupted} {
+		for by, want := range map[string]error{"no cause": context.Canceled, "a cause": task.ErrInterrupted} {
 			t.Run(name+"/"+by, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					ctx, cancel := context.WithCancel(t.Context())
-					defer cancel()
+					ctx, cancel := context.WithCancelCause(t.Context())
+					defer cancel(nil)
 					p := poller.New(poller.Config{Interval: interval, MaxInterval: maxInterval}, tt.answer, tt.memory,
 						rate.NewLimiter(tt.limit, 1), prometheus.NewRegistry(), zerolog.Nop())
 					var all sync.WaitGroup
@@ -129,13 +129,7 @@ func TestAWaitStopsAtAnyPoint(t *testing.T) {
 					}
 					synctest.Wait() // they have begun
 					start := time.Now()
-					time.AfterFunc(tt.after, func() {
-						if by == "Interrupt" {
-							p.Interrupt()
-						} else {
-							cancel()
-						}
-					})
+					time.AfterFunc(tt.after, func() { cancel(want) })
 					all.Wait()
 					if got := time.Since(start); got != tt.after {
 						t.Errorf("the waits ended after %v, want %v", got, tt.after)
@@ -145,20 +139,6 @@ func TestAWaitStopsAtAnyPoint(t *testing.T) {
 			})
 		}
 	}
-}
-
-func TestAWaitThatBeginsAfterAnInterruptionGoesOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPoller(func(context.Context, string) (task.Workflow, error) {
-			return task.Workflow{Status: "COMPLETED"}, nil
-		}, rate.Inf)
-		p.Interrupt()
-		outcome, err := p.Wait(t.Context(), fresh(time.Hour))
-		if err != nil {
-			t.Fatal(err)
-		}
-		outcome.Release()
-	})
 }
 
 // Waits that end in all ways at once release all slots and all memory.
