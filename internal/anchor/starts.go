@@ -29,7 +29,7 @@ type policy struct {
 // one that ends last. Policies without a valid r and t do not count. ok is false if none counts.
 func startsOf(h http.Header, sent time.Time) (starts task.Starts, ok bool) {
 	limits, err := httpsfv.UnmarshalList(h.Values("RateLimit"))
-	if err != nil {
+	if err != nil || len(limits) == 0 {
 		return task.Starts{}, false
 	}
 	policies := policiesOf(h)

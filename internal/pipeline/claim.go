@@ -146,14 +146,13 @@ func (r *run) firstRecord(ctx context.Context) (task.Record, beginning, error) {
 	return first, taskBegan, nil
 }
 
-// acquireAtOnce reports whether the task has a slot soon and can be submitted, so that its first record may say so.
+// acquireAtOnce reports whether the task has a slot soon and can be submitted, so that its first record may say so. A
+// cancellation does not shorten the wait, but is noticed after it.
 func (r *run) acquireAtOnce(ctx context.Context) bool {
 	if _, canceled := r.canceled(ctx); canceled || r.createsSession() { // the session is created after the first record
 		return false
 	}
-	waitCtx, stop := r.untilCanceled(ctx)
-	defer stop(nil)
-	if r.acquireSlot(waitCtx, 0, patience) != nil {
+	if r.acquireSlot(ctx, 0, patience) != nil {
 		return false
 	}
 	if verdict, _ := r.unfit(ctx, &task.Record{}, nil); verdict != nil {

@@ -13,41 +13,44 @@ import (
 // noCode is the code of a task that succeeded, as a label.
 const noCode = "none"
 
-// step is a step of Handle: a label of the metrics.
-type step string
-
+// The steps of Handle: a label of the metrics.
 const (
-	stepNone    step = "" // before the first step, and after the last
-	stepClaim   step = "claim"
-	stepSubmit  step = "submit"
-	stepPoll    step = "poll"
-	stepPublish step = "publish"
+	stepNone    = "" // before the first step, and after the last
+	stepClaim   = "claim"
+	stepSubmit  = "submit"
+	stepPoll    = "poll"
+	stepPublish = "publish"
 )
+
+// stepMetrics are those of one step.
+type stepMetrics struct {
+	inFlight prometheus.Gauge
+	seconds  prometheus.Observer
+}
 
 // enterStep ends the run's step and begins another: it observes the time of the one and counts the run in the gauge of
 // the other.
-func (r *run) enterStep(next step) {
+func (r *run) enterStep(next string) {
 	now, ended := time.Now(), r.latest()
-	if ended.Step != string(stepNone) {
-		r.metrics.steps.WithLabelValues(ended.Step).Observe(now.Sub(ended.Since).Seconds())
-		r.metrics.inFlight.WithLabelValues(ended.Step).Dec()
+	if s, ok := r.metrics.steps[ended.Step]; ok {
+		s.seconds.Observe(now.Sub(ended.Since).Seconds())
+		s.inFlight.Dec()
 	}
 	r.noteStep(next, now)
-	if next != stepNone {
-		r.metrics.inFlight.WithLabelValues(string(next)).Inc()
+	if s, ok := r.metrics.steps[next]; ok {
+		s.inFlight.Inc()
 	}
 }
 
 // metrics are those of all runs.
 type metrics struct {
 	tasks          *prometheus.CounterVec // by status and code
-	inFlight       *prometheus.GaugeVec   // by step
 	takeovers      prometheus.Counter
 	retries        *prometheus.CounterVec // by code
 	lettersRefused prometheus.Counter
-	steps          *prometheus.HistogramVec // by step
-	agentSteps     *prometheus.CounterVec   // by agent and outcome
-	credits        *prometheus.CounterVec   // by agent and outcome
+	steps          map[string]stepMetrics // not of stepNone
+	agentSteps     *prometheus.CounterVec // by agent and outcome
+	credits        *prometheus.CounterVec // by agent and outcome
 	queued, ran    prometheus.Histogram
 	detectionDelay prometheus.Histogram
 	polls          prometheus.Histogram
@@ -100,9 +103,6 @@ func newMetrics(reg prometheus.Registerer, oldest func() float64) metrics {
 		tasks: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "capstan_tasks_total", Help: "Events published, by status and error code.",
 		}, []string{"status", "code"}),
-		inFlight: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "capstan_tasks_in_flight", Help: "Tasks in progress on this worker, by step.",
-		}, []string{"step"}),
 		takeovers: f.NewCounter(prometheus.CounterOpts{
 			Name: "capstan_takeovers_total", Help: "Tasks taken over from an earlier delivery.",
 		}),
@@ -126,10 +126,7 @@ func newMetrics(reg prometheus.Registerer, oldest func() float64) metrics {
 			"Upper bound on the time from the workflow's end to the stored event: since the last poll that found it running.",
 			prometheus.ExponentialBuckets(0.01, 2, 13)),
 		polls: histogram("capstan_task_polls", "Status calls per task.", prometheus.ExponentialBuckets(1, 2, 12)),
-		steps: f.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "capstan_step_seconds", Help: "Time that a task spent in a step, until the next step or the end of the delivery.",
-			Buckets: prometheus.ExponentialBuckets(0.001, 4, 12),
-		}, []string{"step"}),
+		steps: newStepMetrics(f),
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "capstan_oldest_waiting_seconds", Help: "Age of the oldest request whose workflow has not started.",
@@ -148,8 +145,20 @@ func (m *metrics) createSeries() {
 	for _, code := range task.Retriable() {
 		m.retries.WithLabelValues(string(code))
 	}
-	for _, s := range []step{stepClaim, stepSubmit, stepPoll, stepPublish} {
-		m.inFlight.WithLabelValues(string(s))
-		m.steps.WithLabelValues(string(s))
+}
+
+// newStepMetrics registers the metrics of each step.
+func newStepMetrics(f promauto.Factory) map[string]stepMetrics {
+	inFlight := f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "capstan_tasks_in_flight", Help: "Tasks in progress on this worker, by step.",
+	}, []string{"step"})
+	seconds := f.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "capstan_step_seconds", Help: "Time that a task spent in a step, until the next step or the end of the delivery.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 4, 12),
+	}, []string{"step"})
+	all := map[string]stepMetrics{}
+	for _, step := range []string{stepClaim, stepSubmit, stepPoll, stepPublish} {
+		all[step] = stepMetrics{inFlight: inFlight.WithLabelValues(step), seconds: seconds.WithLabelValues(step)}
 	}
+	return all
 }

@@ -42,7 +42,7 @@ func (all *runs) oldest() float64 {
 	defer all.mu.Unlock()
 	age := time.Duration(0)
 	for r := range all.all {
-		if r.latest().Step == string(stepSubmit) {
+		if r.latest().Step == stepSubmit {
 			age = max(age, time.Since(r.req.Delivery.Stored))
 		}
 	}
@@ -76,10 +76,10 @@ func (r *run) latest() task.Progress {
 }
 
 // noteStep notes that a step has begun: the task waits for nothing else.
-func (r *run) noteStep(next step, since time.Time) {
+func (r *run) noteStep(next string, since time.Time) {
 	r.progress.mu.Lock()
 	defer r.progress.mu.Unlock()
-	r.progress.latest = task.Progress{Step: string(next), Since: since}
+	r.progress.latest = task.Progress{Step: next, Since: since}
 }
 
 // noteReason notes what the task waits for.
