@@ -3,7 +3,7 @@
 // By default a collection starts whenever the heap has doubled. For a worker with few tasks that is too often: with a
 // few MiB in use there would be thirty collections a second at full speed, and each scans the stacks of all waiting
 // tasks. For a worker with very many tasks, which allocates little, it is too rare: half of its memory would be
-// garbage. So the heap grows by 32 MiB, or by a quarter if that is more, and by only a tenth if collections are rare.
+// garbage. So the heap grows by 32 MiB, or by a quarter if that is more, and by only a twentieth if collections are rare.
 package gcpacer
 
 import (
@@ -19,7 +19,7 @@ const (
 	busyHeadroom = 64 << 20    // the same, if the last two collections were less than busyInterval apart
 	busyInterval = time.Second // see busyHeadroom
 	minPercent   = 25          // of the memory in use, if that is more than the headroom
-	rarePercent  = 10          // the same, if the last two collections were at least rareInterval apart
+	rarePercent  = 5           // the same, if the last two collections were at least rareInterval apart
 	rareInterval = 10 * time.Second
 	minHeap      = 4 << 20 // bytes: the smallest heap that Go collects
 )

@@ -15,7 +15,7 @@ func TestThePercentageFollowsTheMemoryInUseAndTheInterval(t *testing.T) {
 	for interval, wants := range map[time.Duration]map[uint64]int{ // by MiB in use
 		time.Second / 2: {0: 1600, 8: 800, 64: 100, 128: 50, 256: 25, 4096: 25},
 		time.Second:     {0: 800, 4: 800, 8: 400, 32: 100, 64: 50, 128: 25, 4096: 25},
-		time.Minute:     {0: 800, 4: 800, 8: 400, 32: 100, 64: 50, 128: 25, 256: 12, 4096: 10},
+		time.Minute:     {0: 800, 4: 800, 8: 400, 32: 100, 64: 50, 128: 25, 256: 12, 4096: 5},
 	} {
 		for used, want := range wants {
 			if got := gcpacer.Percent(used<<20, interval); got != want {
