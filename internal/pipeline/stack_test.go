@@ -30,10 +30,17 @@ func TestAWaitingTaskHasASmallStack(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector enlarges the frames")
 	}
+	t.Run("between two polls", func(t *testing.T) { wantSmallStacks(t, time.Hour, rate.Inf) })
+	t.Run("in line for a poll", func(t *testing.T) { wantSmallStacks(t, time.Millisecond, rate.Every(time.Hour)) })
+}
+
+// wantSmallStacks checks the stacks of tasks whose polls are due after interval, at this rate.
+func wantSmallStacks(t *testing.T, interval time.Duration, limit rate.Limit) {
+	t.Helper()
 	const tasks, most = 2000, 6 << 10
 	w := newWorld(t)
 	var submitted atomic.Int32
-	c := w.consumer(&countingAPI{submitted: &submitted}, tasks)
+	c := w.consumer(&countingAPI{submitted: &submitted}, tasks, interval, limit)
 	for i := range tasks {
 		if _, err := w.js.PublishAsync("tasks.request", fmt.Appendf(nil, `{"task_id":"t%d","prompt":"a","url":"https://example.com"}`, i), jetstream.WithStallWait(time.Minute)); err != nil {
 			t.Fatal(err)
@@ -72,7 +79,7 @@ func stacks() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// countingAPI accepts each task. It is not asked for their workflows: the first poll is an hour away.
+// countingAPI accepts each task. Their workflows run.
 type countingAPI struct{ submitted *atomic.Int32 }
 
 func (c *countingAPI) Submit(context.Context, string, []byte) (string, error) {
@@ -85,8 +92,8 @@ func (*countingAPI) Status(context.Context, string, int64) (task.Workflow, error
 
 func (*countingAPI) Timeout() time.Duration { return time.Second }
 
-// consumer returns a worker's consumer with a pipeline that submits to this API.
-func (w *world) consumer(api *countingAPI, maxInFlight int) *consumer.Consumer {
+// consumer returns a worker's consumer with a pipeline that submits to this API, and polls it at this interval and rate.
+func (w *world) consumer(api *countingAPI, maxInFlight int, interval time.Duration, polls rate.Limit) *consumer.Consumer {
 	w.t.Helper()
 	const ackWait = 10 * time.Minute
 	source, err := w.js.CreateConsumer(w.t.Context(), "TASKS", jetstream.ConsumerConfig{
@@ -106,8 +113,8 @@ func (w *world) consumer(api *countingAPI, maxInFlight int) *consumer.Consumer {
 		Requests: requests, API: api,
 		Admission: admission.New(admission.Config{Concurrency: 16}, limit, reg, log),
 		Tracker:   tracker.New(batcher, w.stream(w.tracker.Stream()), "", w.tracker, nil, reg, log),
-		Poller: poller.New(poller.Config{Interval: time.Hour, MaxInterval: time.Hour}, api,
-			poller.Budgets{Polls: plenty(), Answers: plenty()}, limit, reg, log),
+		Poller: poller.New(poller.Config{Interval: interval, MaxInterval: interval}, api,
+			poller.Budgets{Polls: plenty(), Answers: plenty()}, rate.NewLimiter(polls, 1), reg, log),
 	}, reg, log)
 	return consumer.New(consumer.Config{Consumer: "worker", MaxInFlight: maxInFlight, AckWait: ackWait}, consumer.Parts{
 		Conn: nc, Batcher: batcher, Source: source, Stream: requests, Handler: p, Memory: plenty(),

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/breaker"
-	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -24,60 +23,107 @@ const (
 // result in them, the result as it is judged, and the event.
 const copies = 4
 
-// poll asks the API for the workflow once it may, sets when the next poll is due, and reports whether the
-// wait is over. A failed call ends the wait only if the workflow is lost or its answer is too large.
-func (p *Poller) poll(ctx context.Context, w *wait) (over bool) {
-	permit, err := p.acquire(ctx, w)
-	if err != nil {
-		// ctx has ended, or the poll could not leave before it is given up. Nothing else is due until then.
-		w.due = w.giveUp
-		return false
+// The functions from Wait to the select of enterLine have small frames: nearly all tasks may be in line at once, and Go keeps
+// a stack at 4 KiB only if less than 1,248 bytes of it are used. A test of package pipeline measures it.
+
+// enterLine waits until the poll is the first in line, which poll leaves again. Before, it reserves the memory of a large
+// answer, so that no small one waits behind it. It returns false if ctx ends first, or if w.giveUp comes.
+func (p *Poller) enterLine(ctx context.Context, w *wait) bool {
+	p.metrics.due.Inc()
+	if p.reserveLarge(ctx, w) == nil {
+		w.timer.Reset(time.Until(w.giveUp))
+		select {
+		case p.line <- struct{}{}:
+			return true
+		case <-w.timer.C:
+		case <-ctx.Done():
+		}
 	}
+	p.metrics.due.Dec()
+	w.memory.Release()
+	return false
+}
+
+// reserveLarge reserves the memory of a large answer.
+func (p *Poller) reserveLarge(ctx context.Context, w *wait) (err error) {
+	w.memory = nil
+	if w.size > smallAnswer {
+		ctx, cancel := context.WithDeadline(ctx, w.giveUp)
+		defer cancel()
+		w.memory, err = p.budgets.Answers.Reserve(ctx, w.size*copies)
+	}
+	return err
+}
+
+// poll asks the API for the workflow, sets when the next poll is due, and reports whether the wait is over. A failed call
+// ends the wait only if the workflow is lost or its answer is too large. The poll is the first in line, which poll leaves.
+func (p *Poller) poll(ctx context.Context, w *wait) (over bool) {
+	ticket, ok := p.acquire(ctx, w)
 	// This also runs after a panic of the API's client.
 	defer func() {
 		// It has no effect if the answer was reported.
-		p.breaker.Unused(permit.ticket)
+		p.breaker.Unused(ticket)
 		if !over || w.outcome.Free == nil {
-			permit.memory.Release()
+			w.memory.Release()
 		}
 	}()
+	if !ok {
+		return false
+	}
 	began := time.Now()
 	workflow, failure := p.call(ctx, w)
-	p.report(permit.ticket, failure)
+	p.report(ticket, failure)
 	if failure != nil {
 		return w.pollFailed(failure)
 	}
 	if over = w.pollAnswered(began, workflow); over {
 		// The outcome keeps what its result needs. The rest is free at once.
-		permit.memory.Shrink(int64(len(workflow.Result)+len(workflow.Error)) * copies)
-		w.outcome.Free = permit.memory.Release
+		w.memory.Shrink(int64(len(workflow.Result)+len(workflow.Error)) * copies)
+		w.outcome.Free = w.memory.Release
 	}
 	return over
 }
 
-// permit is what a poll has acquired for its call, besides the slot. Its holder must release the memory and
-// pass the ticket to the breaker.
-type permit struct {
-	ticket breaker.Ticket
-	memory *memory.Reservation
-}
-
-// acquire waits until a call may leave. It returns an error if ctx ends first, or if w.giveUp comes or would come first.
-func (p *Poller) acquire(ctx context.Context, w *wait) (permit, error) {
-	due := time.Now()
-	for {
-		if err := p.awaitBreaker(ctx, w); err != nil {
-			return permit{}, err
+// acquire leaves the line as soon as a call may leave, and returns its ticket for the breaker. It waits for a slot, for the
+// memory of a small answer if none is reserved yet, and for the rate. If ok, the slot is released by call. It is not if the
+// breaker has opened meanwhile: then the poll stays due. Nor is it if ctx ends, or if w.giveUp comes or would come first: then
+// nothing else is due until then.
+func (p *Poller) acquire(ctx context.Context, w *wait) (ticket breaker.Ticket, ok bool) {
+	defer func() {
+		<-p.line
+		p.metrics.due.Dec()
+	}()
+	ctx, cancel := context.WithDeadline(ctx, w.giveUp)
+	defer cancel()
+	if p.slots.Acquire(ctx, 1) != nil {
+		w.due = w.giveUp
+		return ticket, false
+	}
+	defer func() {
+		if !ok {
+			p.slots.Release(1)
 		}
-		acquired, ok, err := p.reserve(ctx, w)
-		if err != nil {
-			return permit{}, err
-		}
-		if ok {
-			p.metrics.delay.Observe(time.Since(due).Seconds())
-			return acquired, nil
+	}()
+	if w.memory == nil {
+		var err error
+		if w.memory, err = p.budgets.Polls.Reserve(ctx, smallAnswer*copies); err != nil {
+			w.due = w.giveUp
+			return ticket, false
 		}
 	}
+	// The breaker may have opened while the poll waited. Then it must not take a token.
+	if !p.mayPoll(w) {
+		return ticket, false
+	}
+	// Only the first poll in line waits for a token, and so does the first submission: each gets every other token.
+	if p.limit.Wait(ctx) != nil {
+		w.due = w.giveUp
+		return ticket, false
+	}
+	if ticket, ok = p.admit(w); ok {
+		p.metrics.delay.Observe(time.Since(w.due).Seconds())
+	}
+	return ticket, ok
 }
 
 // awaitBreaker waits until the breaker may let a poll leave, or until the last poll is due, which leaves even while the
@@ -125,72 +171,6 @@ func (p *Poller) admit(w *wait) (ticket breaker.Ticket, ok bool) {
 		w.deferred = false
 	}
 	return ticket, ok
-}
-
-// reserve waits for the memory of the answer, for a slot, and for the rate. It reserves the memory of a large answer
-// before it waits for a slot, so that no small answer waits behind it. ok is false if the breaker opened meanwhile.
-func (p *Poller) reserve(ctx context.Context, w *wait) (acquired permit, ok bool, err error) {
-	p.metrics.due.Inc()
-	defer p.metrics.due.Dec()
-	if w.size > smallAnswer {
-		ctx, cancel := context.WithDeadline(ctx, w.giveUp)
-		defer cancel()
-		if acquired.memory, err = p.budgets.Answers.Reserve(ctx, w.size*copies); err != nil {
-			return permit{}, false, err
-		}
-	}
-	if ok, err = p.acquireSlot(ctx, w, &acquired); !ok {
-		acquired.memory.Release()
-	}
-	return acquired, ok, err
-}
-
-// acquireSlot waits for a slot, for the memory of a small answer if none is reserved yet, and for the rate. If ok, the
-// slot is released by call.
-func (p *Poller) acquireSlot(ctx context.Context, w *wait, acquired *permit) (ok bool, err error) {
-	if err := p.enterLine(ctx, w); err != nil {
-		return false, err
-	}
-	defer func() { <-p.line }()
-	ctx, cancel := context.WithDeadline(ctx, w.giveUp)
-	defer cancel()
-	if err := p.slots.Acquire(ctx, 1); err != nil {
-		return false, err
-	}
-	defer func() {
-		if !ok {
-			p.slots.Release(1)
-		}
-	}()
-	if acquired.memory == nil {
-		if acquired.memory, err = p.budgets.Polls.Reserve(ctx, smallAnswer*copies); err != nil {
-			return false, err
-		}
-	}
-	// The breaker may have opened while the poll waited. Then it must not take a token.
-	if !p.mayPoll(w) {
-		return false, nil
-	}
-	// Only the first poll in line waits for a token, and so does the first submission: each gets every other token.
-	if err := p.limit.Wait(ctx); err != nil {
-		return false, err
-	}
-	acquired.ticket, ok = p.admit(w)
-	return ok, nil
-}
-
-// enterLine waits until the poll is the first in line. Its caller leaves the line again. Nearly all tasks can be in line at
-// once, so none has a context of its own here: the wait's timer ends its wait at w.giveUp.
-func (p *Poller) enterLine(ctx context.Context, w *wait) error {
-	w.timer.Reset(time.Until(w.giveUp))
-	select {
-	case p.line <- struct{}{}:
-		return nil
-	case <-w.timer.C:
-		return context.DeadlineExceeded
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // answer is the result of a call. Exactly one of failure and panicked is set if there is no workflow.

@@ -58,7 +58,7 @@ type Poller struct {
 	paces   paces
 	api     API
 	budgets Budgets
-	// Has one place, for the first poll in line. Go serves those that wait for it in the order in which they came.
+	// Has one place, for the first poll in line. Go gives it to those that wait in the order in which they came.
 	line  chan struct{}
 	slots *semaphore.Weighted // one for each call under way
 	// The rate of calls, which polls may share with submissions.
@@ -106,6 +106,10 @@ func (p *Poller) Wait(ctx context.Context, watch *task.Watch) (*task.Outcome, er
 		if !time.Now().Before(w.giveUp) {
 			w.outcome.TimedOut = true
 			return w.outcome, nil
+		}
+		if p.awaitBreaker(ctx, w) != nil || !p.enterLine(ctx, w) {
+			w.due = w.giveUp // nothing else is due until then
+			continue
 		}
 		over = p.poll(ctx, w)
 	}

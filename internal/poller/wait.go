@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -52,11 +53,12 @@ type wait struct {
 	// When the last call began that found the workflow running; before the first, submitted.
 	ranAt time.Time
 
-	size       int64     // bytes to read of the next answer
-	largeSince time.Time // when an answer was too large for a small one; zero: none was
-	deferred   bool      // the breaker deferred the next poll
-	unknown    int       // answers in a row that did not know the workflow
-	unknownAt  time.Time // when the first of them came
+	size       int64               // bytes to read of the next answer
+	memory     *memory.Reservation // for the next answer, or for the one that ended the wait
+	largeSince time.Time           // when an answer was too large for a small one; zero: none was
+	deferred   bool                // the breaker deferred the next poll
+	unknown    int                 // answers in a row that did not know the workflow
+	unknownAt  time.Time           // when the first of them came
 }
 
 // newWait counts the watch's times from now, so that a step of the clock during the wait moves nothing.
