@@ -138,6 +138,7 @@ func (l load) spend(t *testing.T) spent {
 // interval has. For log-normal run times it is 0.44 (σ 0.25), 0.73 (σ 0.5) and 0.95 (σ 1), for the mixture
 // 0.44. The bounds here leave room for chance; docs/benchmarks.md has what was measured.
 func TestPollsAreSpentWhereTheEndIsLikely(t *testing.T) {
+	skipSimulation(t)
 	for name, tc := range map[string]struct {
 		run   runs
 		bound float64
@@ -251,4 +252,13 @@ func TestManyKindsDoNotFillTheTableForGood(t *testing.T) {
 		}
 		wantBetween(t, "first poll of a forgotten kind", first("often"), interval, interval*11/10)
 	})
+}
+
+// skipSimulation skips a test that counts the polls of thousands of tasks. With the race detector it would take half a minute,
+// and shorter tests run the same code.
+func skipSimulation(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("the race detector makes it long")
+	}
 }

@@ -9,6 +9,7 @@ import (
 // The first tasks of a worker cost about as much as all others if other workers have learned, and no more than with a fixed
 // interval if nobody has, even if they all begin at once.
 func TestTheFirstTasksOfAWorker(t *testing.T) {
+	skipSimulation(t)
 	const first = 300
 	for atOnce, c := range map[int]struct {
 		times          int
