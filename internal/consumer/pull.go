@@ -84,10 +84,8 @@ func (c *Consumer) start(ctx context.Context, msg jetstream.Msg, pulledAt time.T
 	if !isNew {
 		return nil
 	}
-	if bytes := weight(len(d.Data) + headerSize(d.Header)); bytes > 0 {
-		// The pull asked for no more than there is memory for, so this does not wait.
-		l.memory, _ = c.Memory.Reserve(context.WithoutCancel(ctx), bytes)
-	}
+	// The pull asked for no more than there is memory for, so this does not wait.
+	l.memory, _ = c.Memory.Reserve(context.WithoutCancel(ctx), weight(len(d.Data)+headerSize(d.Header)))
 	d.LeaseExpired = func() bool { return c.everExpired(l) }
 	d.OnSize = func(bytes int) { c.shrink(l, bytes) }
 	d.OnBusy = func(busy bool) { c.markBusy(l, busy) }

@@ -92,6 +92,6 @@ func (s *Steering) Until(ctx context.Context, taskID, batch string) (_ context.C
 		s.mu.Lock()
 		s.waiters.remove(w)
 		s.mu.Unlock()
-		cancel(cause)
+		w.cancel(cause)
 	}
 }

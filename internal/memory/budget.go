@@ -38,9 +38,11 @@ func (b *Budget) Reserved() int64 {
 func (b *Budget) Free() int64 { return b.size - b.Reserved() }
 
 // Reserve waits until the bytes are free and reserves them. A reservation larger than the budget takes all of it, so
-// that what exceeds the budget is handled alone. The error is ctx's, if ctx ends first.
+// that what exceeds the budget is handled alone. One of nothing does not wait. The error is ctx's, if ctx ends first.
 func (b *Budget) Reserve(ctx context.Context, bytes int64) (*Reservation, error) {
-	bytes = b.clamp(bytes)
+	if bytes = b.clamp(bytes); bytes == 0 {
+		return nil, nil
+	}
 	if err := b.bytes.Acquire(ctx, bytes); err != nil {
 		return nil, fmt.Errorf("wait for %d bytes of memory: %w", bytes, err)
 	}

@@ -1,5 +1,0 @@
-//go:build !race
-
-package poller_test
-
-const raceDetector = false
