@@ -58,7 +58,9 @@ func (p *Poller) reserveLarge(ctx context.Context, w *wait) (err error) {
 // poll asks the API for the workflow, sets when the next poll is due, and reports whether the wait is over. A failed call
 // ends the wait only if the workflow is lost or its answer is too large. The poll is the first in line, which poll leaves.
 func (p *Poller) poll(ctx context.Context, w *wait) (over bool) {
-	ticket, ok := p.acquire(ctx, w)
+	ctx, cancel := context.WithDeadline(ctx, w.giveUp)
+	defer cancel()
+	ticket, ok, err := p.acquire(ctx, w)
 	// This also runs after a panic of the API's client.
 	defer func() {
 		// It has no effect if the answer was reported.
@@ -67,6 +69,9 @@ func (p *Poller) poll(ctx context.Context, w *wait) (over bool) {
 			w.memory.Release()
 		}
 	}()
+	if err != nil {
+		w.due = w.giveUp // nothing else is due until then
+	}
 	if !ok {
 		return false
 	}
@@ -86,18 +91,14 @@ func (p *Poller) poll(ctx context.Context, w *wait) (over bool) {
 
 // acquire leaves the line as soon as a call may leave, and returns its ticket for the breaker. It waits for a slot, for the
 // memory of a small answer if none is reserved yet, and for the rate. If ok, the slot is released by call. It is not if the
-// breaker has opened meanwhile: then the poll stays due. Nor is it if ctx ends, or if w.giveUp comes or would come first: then
-// nothing else is due until then.
-func (p *Poller) acquire(ctx context.Context, w *wait) (ticket breaker.Ticket, ok bool) {
+// breaker has opened meanwhile: then the poll stays due. The error is that ctx ended, or would end before the call could leave.
+func (p *Poller) acquire(ctx context.Context, w *wait) (ticket breaker.Ticket, ok bool, err error) {
 	defer func() {
 		<-p.line
 		p.metrics.due.Dec()
 	}()
-	ctx, cancel := context.WithDeadline(ctx, w.giveUp)
-	defer cancel()
-	if p.slots.Acquire(ctx, 1) != nil {
-		w.due = w.giveUp
-		return ticket, false
+	if err := p.slots.Acquire(ctx, 1); err != nil {
+		return ticket, false, err
 	}
 	defer func() {
 		if !ok {
@@ -105,25 +106,22 @@ func (p *Poller) acquire(ctx context.Context, w *wait) (ticket breaker.Ticket, o
 		}
 	}()
 	if w.memory == nil {
-		var err error
 		if w.memory, err = p.budgets.Polls.Reserve(ctx, smallAnswer*copies); err != nil {
-			w.due = w.giveUp
-			return ticket, false
+			return ticket, false, err
 		}
 	}
 	// The breaker may have opened while the poll waited. Then it must not take a token.
 	if !p.mayPoll(w) {
-		return ticket, false
+		return ticket, false, nil
 	}
 	// Only the first poll in line waits for a token, and so does the first submission: each gets every other token.
-	if p.limit.Wait(ctx) != nil {
-		w.due = w.giveUp
-		return ticket, false
+	if err := p.limit.Wait(ctx); err != nil {
+		return ticket, false, err
 	}
 	if ticket, ok = p.admit(w); ok {
 		p.metrics.delay.Observe(time.Since(w.due).Seconds())
 	}
-	return ticket, ok
+	return ticket, ok, nil
 }
 
 // awaitBreaker waits until the breaker may let a poll leave, or until the last poll is due, which leaves even while the
@@ -184,8 +182,6 @@ type answer struct {
 // or more, which ends with that goroutine. Otherwise the stacks of all waiting tasks would be that large.
 func (p *Poller) call(ctx context.Context, w *wait) (task.Workflow, *task.StatusError) {
 	p.metrics.inFlight.Inc()
-	ctx, cancel := context.WithDeadline(ctx, w.giveUp)
-	defer cancel()
 	id, limit := w.workflowID, w.size
 	answers := make(chan answer)
 	go func() {
