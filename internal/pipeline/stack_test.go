@@ -27,7 +27,7 @@ import (
 // A worker holds tens of thousands of tasks that wait. Go keeps a stack at 4 KiB only if less than 1,248 bytes of it are
 // used: one record passed by value between the consumer and the timer would double the stacks.
 func TestAWaitingTaskHasASmallStack(t *testing.T) {
-	if raceDetector {
+	if natstest.RaceDetector {
 		t.Skip("the race detector enlarges the frames")
 	}
 	t.Run("between two polls", func(t *testing.T) { wantSmallStacks(t, time.Hour, rate.Inf) })

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -258,7 +259,7 @@ func TestManyKindsDoNotFillTheTableForGood(t *testing.T) {
 // and shorter tests run the same code.
 func skipSimulation(t *testing.T) {
 	t.Helper()
-	if raceDetector {
+	if natstest.RaceDetector {
 		t.Skip("the race detector makes it long")
 	}
 }

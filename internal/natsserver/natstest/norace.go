@@ -1,6 +1,6 @@
 //go:build !race
 
-package operatortest
+package natstest
 
 // RaceDetector reports whether the race detector is on, which changes memory and time.
 const RaceDetector = false

@@ -4,12 +4,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/capstan-worker/capstan/internal/operator/operatortest"
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/operator/send"
 )
 
 func TestFiftyThousandTasksAreSubmittedInFifteenSeconds(t *testing.T) {
-	if testing.Short() || operatortest.RaceDetector {
+	if testing.Short() || natstest.RaceDetector {
 		t.Skip("it measures time")
 	}
 	const many, most = 50_000, 15 * time.Second

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/operator/board"
 	"github.com/capstan-worker/capstan/internal/operator/inspect"
-	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 )
 
 // heap returns the bytes that are in use.
@@ -21,7 +21,7 @@ func heap() int64 {
 
 // docs/dashboard.md has what was measured with 200,000 records, of which each may take 500 bytes with all that is around it.
 func TestABoardOfManyTasksIsSmallAndFast(t *testing.T) {
-	if operatortest.RaceDetector {
+	if natstest.RaceDetector {
 		t.Skip("the race detector changes memory and time")
 	}
 	const (
