@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/audits"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -118,12 +120,16 @@ func (w *window) run(actions ...action) {
 	}
 }
 
-// valueOf runs an action within half a minute, and returns its value.
+// valueOf runs an action within half a minute, and returns its value. An action that has found an element which a live
+// update replaces just then has done nothing: it runs again, on the new one.
 func valueOf[T any](w *window, a chromedp.Action[T]) T {
 	w.t.Helper()
 	ctx, cancel := w.within(30 * time.Second)
 	defer cancel()
 	value, err := chromedp.Run(ctx, a)
+	for gone := new(cdproto.Error); errors.As(err, &gone) && gone.Message == "Could not find node with given id"; {
+		value, err = chromedp.Run(ctx, a)
+	}
 	if err != nil {
 		w.t.Fatalf("browser: %v, on\n%s", err, w.text())
 	}
