@@ -143,7 +143,9 @@ func TestTheEndsOfTheLastHoursAreCounted(t *testing.T) {
 		{State: task.Failed, ErrorCode: task.Timeout, Host: "shop.example"},
 		{State: task.Failed, ErrorCode: task.Timeout, Host: "slow.example"},
 		{State: task.Failed, ErrorCode: task.Rejected, Host: "slow.example"},
+		{State: task.Failed, ErrorCode: task.Canceled, Host: "slow.example"},
 		{State: task.Succeeded, Host: "good.example"},
+		{State: task.Failed, ErrorCode: task.Canceled, Host: "good.example"},
 	} {
 		r.TaskID, r.FinishedAt = fmt.Sprint("t", i), now
 		s.WriteRecord(r)
@@ -152,7 +154,7 @@ func TestTheEndsOfTheLastHoursAreCounted(t *testing.T) {
 	s.WriteRecord(task.Record{TaskID: "oldest", State: task.Failed, FinishedAt: now.Add(-7 * time.Hour)})
 	s.WriteRecord(task.Record{TaskID: "ahead", State: task.Failed, FinishedAt: now.Add(time.Hour)}) // by a clock that is wrong
 	b := s.board()
-	if got, want := fmt.Sprint(b.FailingHosts(10)), "[{slow.example 2 2} {shop.example 2 1}]"; got != want {
+	if got, want := fmt.Sprint(b.FailingHosts(10)), "[{slow.example 3 2} {shop.example 2 1}]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if got := len(b.FailingHosts(1)); got != 1 {
@@ -162,7 +164,7 @@ func TestTheEndsOfTheLastHoursAreCounted(t *testing.T) {
 	for _, m := range b.Minutes() {
 		succeeded, failed = succeeded+m.Succeeded, failed+m.Failed
 	}
-	if succeeded != 2 || failed != 4 {
-		t.Errorf("got %d and %d, want 2 that succeeded and 4 that failed", succeeded, failed)
+	if succeeded != 2 || failed != 6 {
+		t.Errorf("got %d and %d, want 2 that succeeded and 6 that failed", succeeded, failed)
 	}
 }

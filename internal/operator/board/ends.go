@@ -36,7 +36,7 @@ type Minute struct {
 type HostCount struct {
 	Host   string // "" for tasks without a url
 	Ended  int
-	Failed int
+	Failed int // without those that an operator canceled: they say nothing of the host
 }
 
 // newEnds returns no ends, as of a moment.
@@ -60,7 +60,9 @@ func (e *ends) add(c *card) {
 	h.Ended++
 	if state == task.Failed {
 		m.Failed++
-		h.Failed++
+		if task.Code(c.code.Value()) != task.Canceled {
+			h.Failed++
+		}
 	} else {
 		m.Succeeded++
 	}
