@@ -12,8 +12,9 @@ import (
 
 // The API accepts a few submissions in each window. Three workers share them: they wait for the next window before they are
 // refused, and a worker that waits says so.
+//
+// It does not run beside other tests: a worker whose exchange with the others takes a second goes on alone, and is refused.
 func TestWorkersShareTheStartsAndAreNotRefused(t *testing.T) {
-	t.Parallel()
 	const quota, tasks, window = 10, 45, 6 * time.Second
 	w := newWorld(t, anchortest.WithStartRate(anchortest.StartRate{Quota: quota, Window: window}))
 	first := w.startReady("w1")
