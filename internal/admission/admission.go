@@ -54,6 +54,7 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -74,8 +75,8 @@ const longestPause = time.Hour
 // Admission bounds how many submissions are under way and how fast they leave, and holds them back during a pause. Its
 // methods may be called by many goroutines at once.
 type Admission struct {
-	line         *semaphore.Weighted // acquired by the first in line; first come, first served
-	sessionsLine *semaphore.Weighted // the same for requests with a session while those are paused
+	line         line                // of those that wait
+	sessionsLine line                // of requests with a session while those are paused, before they join the line
 	slots        *semaphore.Weighted // one for each POST that may be under way
 	limit        *rate.Limiter
 	all          *breaker.Breaker // of all submissions
@@ -98,15 +99,13 @@ type Admission struct {
 // the limit.
 func New(cfg Config, limit *rate.Limiter, reg prometheus.Registerer, log zerolog.Logger) *Admission {
 	a := &Admission{
-		line:         semaphore.NewWeighted(1),
-		sessionsLine: semaphore.NewWeighted(1),
-		slots:        semaphore.NewWeighted(int64(cfg.Concurrency)),
-		limit:        limit,
-		all:          breaker.New(longestPause),
-		sessions:     breaker.New(shortPause),
-		starts:       newStarts(log),
-		log:          log,
-		streaks:      newStreaks(),
+		slots:    semaphore.NewWeighted(int64(cfg.Concurrency)),
+		limit:    limit,
+		all:      breaker.New(longestPause),
+		sessions: breaker.New(shortPause),
+		starts:   newStarts(log),
+		log:      log,
+		streaks:  newStreaks(),
 	}
 	a.metrics = newMetrics(reg, cfg.Concurrency, a.pausedFor, a.Starts)
 	return a
@@ -115,20 +114,24 @@ func New(cfg Config, limit *rate.Limiter, reg prometheus.Registerer, log zerolog
 // Acquire blocks until a submission may leave. It returns ctx's error if that ends first. sessionID is that of the
 // request, or empty.
 //
+// While the submission waits, Acquire calls look every five seconds, never twice at once and never after it has returned. If
+// look fails, the submission leaves the line, and Acquire returns that error. look may be nil.
+//
 // The caller submits and then calls release, exactly once, with the outcome: nil for an accepted submission, the
 // *task.SubmitError, or task.ErrNotSubmitted. Any other error counts as an unknown outcome.
-func (a *Admission) Acquire(ctx context.Context, sessionID string) (release func(error), err error) {
+func (a *Admission) Acquire(ctx context.Context, sessionID string, look func() error) (release func(error), err error) {
 	began := time.Now()
 	a.metrics.waiting.Inc()
 	defer a.metrics.waiting.Dec()
-	s, err := a.acquire(ctx, sessionID)
-	if err != nil {
-		// The limiter returns early if its token would come after ctx's deadline.
+	s, err := a.acquire(ctx, sessionID, look)
+	if errors.Is(err, errTooLate) { // nobody waits behind it any more
 		<-ctx.Done()
-		return nil, fmt.Errorf("wait to submit: %w", ctx.Err())
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wait to submit: %w", err)
 	}
 	a.metrics.waited.Observe(time.Since(began).Seconds())
-	a.metrics.inUse.Inc()
 	return func(err error) { a.release(context.WithoutCancel(ctx), s, err) }, nil
 }
 

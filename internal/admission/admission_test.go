@@ -48,7 +48,7 @@ func TestNeverMoreThanTheSlotsAreUnderWay(t *testing.T) {
 				if (i+j)%5 == 0 {
 					go cancel()
 				}
-				if release, err := a.Acquire(ctx, ""); err == nil {
+				if release, err := a.Acquire(ctx, "", nil); err == nil {
 					n := underWay.Add(1)
 					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 					}
@@ -119,7 +119,7 @@ func TestTokenThatComesTooLateEndsTheWaitAtTheDeadline(t *testing.T) {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err := a.Acquire(ctx, "")
+		_, err := a.Acquire(ctx, "", nil)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 		}

@@ -1,10 +1,16 @@
 package admission
 
 import (
+	"cmp"
 	"context"
+	"errors"
 
 	"github.com/capstan-worker/capstan/internal/breaker"
+	"github.com/capstan-worker/capstan/internal/task"
 )
+
+// errTooLate means that the rate allows a submission only after its deadline.
+var errTooLate = errors.New("the next token of the rate comes too late")
 
 // submission is one that was admitted.
 type submission struct {
@@ -15,13 +21,13 @@ type submission struct {
 }
 
 // acquire returns when the submission has a slot and a ticket of each breaker that it must pass.
-func (a *Admission) acquire(ctx context.Context, session string) (submission, error) {
+func (a *Admission) acquire(ctx context.Context, session string, look func() error) (submission, error) {
 	for {
-		leaveLine, err := a.awaitSessions(ctx, session)
+		leaveLine, err := a.awaitSessions(ctx, session, look)
 		if err != nil {
 			return submission{}, err
 		}
-		s, ok, err := a.acquireSlot(ctx, session)
+		s, ok, err := a.acquireSlot(ctx, session, look)
 		leaveLine()
 		if ok || err != nil {
 			return s, err
@@ -31,15 +37,15 @@ func (a *Admission) acquire(ctx context.Context, session string) (submission, er
 
 // awaitSessions holds a request with a session out of the line while those are paused. While their breaker is half-open,
 // the next one waits until leaveLine is called.
-func (a *Admission) awaitSessions(ctx context.Context, session string) (leaveLine func(), err error) {
+func (a *Admission) awaitSessions(ctx context.Context, session string, look func() error) (leaveLine func(), err error) {
 	if session == "" || a.sessions.Closed() {
 		return func() {}, nil
 	}
-	if err := a.sessionsLine.Acquire(ctx, 1); err != nil {
+	leaveLine, err = a.sessionsLine.wait(ctx, look)
+	if err != nil {
 		return nil, err
 	}
-	leaveLine = func() { a.sessionsLine.Release(1) }
-	if err := a.sessions.Wait(ctx); err != nil {
+	if err := lookBeside(ctx, look, a.sessions.Wait); err != nil {
 		leaveLine()
 		return nil, err
 	}
@@ -52,16 +58,31 @@ func (a *Admission) awaitSessions(ctx context.Context, session string) (leaveLin
 
 // acquireSlot waits in line and then for a slot. ok is false for a request with a session if those are paused: the others
 // must not wait behind it.
-func (a *Admission) acquireSlot(ctx context.Context, session string) (s submission, ok bool, err error) {
-	if err := a.line.Acquire(ctx, 1); err != nil {
+func (a *Admission) acquireSlot(ctx context.Context, session string, look func() error) (s submission, ok bool, err error) {
+	leaveLine, err := a.line.wait(ctx, look)
+	if err != nil {
 		return submission{}, false, err
 	}
-	defer a.line.Release(1)
+	defer leaveLine()
+	err = lookBeside(ctx, look, func(ctx context.Context) (err error) {
+		s, ok, err = a.admitFirst(ctx, session)
+		return err
+	})
+	if ok && err != nil {
+		a.release(context.WithoutCancel(ctx), s, task.ErrNotSubmitted)
+		return submission{}, false, err
+	}
+	return s, ok, err
+}
+
+// admitFirst admits the first in line. ok is false for a request with a session if those are paused.
+func (a *Admission) admitFirst(ctx context.Context, session string) (s submission, ok bool, err error) {
 	if err := a.slots.Acquire(ctx, 1); err != nil {
 		return submission{}, false, err
 	}
-	s, ok, err = a.admit(ctx, session)
-	if !ok {
+	if s, ok, err = a.admit(ctx, session); ok {
+		a.metrics.inUse.Inc()
+	} else {
 		a.slots.Release(1)
 	}
 	return s, ok, err
@@ -103,7 +124,7 @@ func (a *Admission) admitStart(ctx context.Context, session string) (s submissio
 	err = a.limit.Wait(ctx)
 	a.awaitsToken.Store(false)
 	if err != nil {
-		return submission{}, false, err
+		return submission{}, false, cmp.Or(ctx.Err(), errTooLate)
 	}
 	if _, paused := a.OperatorPause(); paused {
 		return submission{}, false, nil

@@ -24,7 +24,7 @@ func newAdmission(concurrency int, limit rate.Limit) *admission.Admission {
 
 func acquire(t *testing.T, a *admission.Admission) (release func(error)) {
 	t.Helper()
-	release, err := a.Acquire(t.Context(), "")
+	release, err := a.Acquire(t.Context(), "", nil)
 	if err != nil {
 		t.Fatalf("acquire: %v", err)
 	}
@@ -40,7 +40,7 @@ func queue(ctx context.Context, a *admission.Admission, n int) <-chan acquired {
 	in := make(chan acquired, n)
 	for i := range n {
 		go func() {
-			release, err := a.Acquire(ctx, "")
+			release, err := a.Acquire(ctx, "", nil)
 			in <- acquired{number: i, release: release, err: err}
 		}()
 		synctest.Wait()
@@ -83,7 +83,7 @@ func unknown() error { return &task.SubmitError{Kind: task.Unknown, HTTPStatus: 
 // submit acquires, and releases with an outcome at once.
 func submit(t *testing.T, a *admission.Admission, session string, outcome error) {
 	t.Helper()
-	release, err := a.Acquire(t.Context(), session)
+	release, err := a.Acquire(t.Context(), session, nil)
 	if err != nil {
 		t.Fatalf("acquire: %v", err)
 	}
@@ -100,7 +100,7 @@ func wantPaused(t *testing.T, a *admission.Admission, want task.Reason) {
 // post submits in the time that a POST takes.
 func post(t *testing.T, a *admission.Admission, session string, outcome error) {
 	t.Helper()
-	release, err := a.Acquire(t.Context(), session)
+	release, err := a.Acquire(t.Context(), session, nil)
 	if err != nil {
 		t.Error(err)
 		return

@@ -43,7 +43,7 @@ func TestNothingIsAdmittedWhileAnOperatorPauses(t *testing.T) {
 		wantPaused(t, a, "")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := a.Acquire(ctx, "session"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := a.Acquire(ctx, "session", nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want ctx's error", err)
 		}
 		a.SetPause(task.Pause{}, false)

@@ -174,7 +174,7 @@ func TestAfterACanceledProbeTheNextIsTheProbe(t *testing.T) {
 		acquire(t, a)(notNow(time.Second))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		if _, err := a.Acquire(ctx, ""); err == nil {
+		if _, err := a.Acquire(ctx, "", nil); err == nil {
 			t.Fatal("acquired, want it to be waiting for its token")
 		}
 		acquire(t, a)(task.ErrNotSubmitted)

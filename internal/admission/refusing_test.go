@@ -91,7 +91,7 @@ func TestBrokenAPICostsFewTasks(t *testing.T) {
 				var all sync.WaitGroup
 				for range tasks {
 					all.Go(func() {
-						release, err := a.Acquire(t.Context(), "")
+						release, err := a.Acquire(t.Context(), "", nil)
 						if err != nil {
 							t.Error(err)
 							return

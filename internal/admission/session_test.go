@@ -71,7 +71,7 @@ func TestForeignSessionsDoNotStopOtherTasks(t *testing.T) {
 				for i := range foreign { // they are in line before the honest ones
 					all.Go(func() {
 						for range tt.tries {
-							release, err := a.Acquire(t.Context(), fmt.Sprint("s", i))
+							release, err := a.Acquire(t.Context(), fmt.Sprint("s", i), nil)
 							if err != nil {
 								t.Error(err)
 								return
@@ -109,7 +109,7 @@ func TestRequestsWithASessionArePausedApart(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 10 {
 			all.Go(func() {
-				release, err := a.Acquire(t.Context(), fmt.Sprint("s", i))
+				release, err := a.Acquire(t.Context(), fmt.Sprint("s", i), nil)
 				if err != nil {
 					t.Error(err)
 					return
@@ -146,7 +146,7 @@ func TestPauseForSessionsTakesThemOutOfTheLine(t *testing.T) {
 		a := newAdmission(1, rate.Inf)
 		submit(t, a, "a", forbidden())
 		submit(t, a, "b", forbidden())
-		third, err := a.Acquire(t.Context(), "c")
+		third, err := a.Acquire(t.Context(), "c", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func TestPauseForSessionsTakesThemOutOfTheLine(t *testing.T) {
 		var waited time.Duration
 		all.Go(func() {
 			start := time.Now()
-			release, err := a.Acquire(t.Context(), "")
+			release, err := a.Acquire(t.Context(), "", nil)
 			if err != nil {
 				t.Error(err)
 				return
@@ -196,7 +196,7 @@ func TestPausedSessionsTakeNoTokens(t *testing.T) {
 		a := newAdmission(2, rate.Every(every))
 		submit(t, a, "a", forbidden())
 		submit(t, a, "b", forbidden())
-		third, err := a.Acquire(t.Context(), "c")
+		third, err := a.Acquire(t.Context(), "c", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func TestPausedSessionsTakeNoTokens(t *testing.T) {
 		start := time.Now()
 		third(forbidden())
 		all.Go(func() {
-			release, err := a.Acquire(t.Context(), "")
+			release, err := a.Acquire(t.Context(), "", nil)
 			if err != nil {
 				t.Error(err)
 				return

@@ -144,7 +144,7 @@ func newFleet(t *testing.T, api *account, n int, shared task.Shared) []worker {
 // run submits a task until it is accepted.
 func (w worker) run(ctx context.Context) error {
 	for {
-		release, err := w.Acquire(ctx, "")
+		release, err := w.Acquire(ctx, "", nil)
 		if err != nil {
 			return err
 		}

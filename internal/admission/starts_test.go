@@ -246,7 +246,7 @@ func TestTheEndOfTheContextEndsTheWait(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
 				began := time.Now()
-				_, err := a.Acquire(ctx, "")
+				_, err := a.Acquire(ctx, "", nil)
 				if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != 10*time.Second {
 					t.Errorf("got %v after %v, want the deadline's error after 10s", err, took)
 				}

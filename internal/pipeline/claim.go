@@ -152,7 +152,7 @@ func (r *run) acquireAtOnce(ctx context.Context) bool {
 	if _, canceled := r.canceled(ctx); canceled || r.createsSession() { // the session is created after the first record
 		return false
 	}
-	if r.acquireSlot(ctx, 0, patience) != nil {
+	if r.acquireSlot(ctx, 0, patience, nil) != nil {
 		return false
 	}
 	if verdict, _ := r.unfit(ctx, &task.Record{}, nil); verdict != nil {

@@ -32,8 +32,9 @@ type Requests interface {
 // Admission decides when a submission may leave.
 type Admission interface {
 	// Acquire waits for a slot: then one submission may leave. The caller calls release once, with the result of
-	// Submit or with task.ErrNotSubmitted.
-	Acquire(ctx context.Context, sessionID string) (release func(error), err error)
+	// Submit or with task.ErrNotSubmitted. While it waits, it calls look every few seconds, unless that is nil, and gives
+	// up with its error.
+	Acquire(ctx context.Context, sessionID string, look func() error) (release func(error), err error)
 	// Accepted counts the submissions that the API accepted from this worker.
 	Accepted() uint64
 	// BrowserFreed reports that a workflow has ended.

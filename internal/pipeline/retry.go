@@ -81,11 +81,21 @@ func (r *run) allRuns(rec *task.Record, verdict *task.Verdict) []task.Run {
 	return append(slices.Clip(rec.Runs), r.finishedRun(rec, verdict))
 }
 
-// awaitRetry waits until the retry that the record is in is due. The error is ctx's.
-func (r *run) awaitRetry(ctx context.Context, rec *task.Record) error {
+// awaitRetry waits until the retry that the record is in is due. Meanwhile it calls look every lookInterval. The error is
+// ctx's or that of look.
+func (r *run) awaitRetry(ctx context.Context, rec *task.Record, look func() error) error {
 	if rec.WaitsFor != task.ForRetry {
 		return nil
 	}
-	wait := rec.WaitsUntil.Sub(r.cfg.Clock.Now())
-	return sleep(ctx, min(wait, 2*r.retryWait(rec.Run))) // however wrong a clock was that wrote it
+	// However wrong a clock was that wrote it.
+	due := time.Now().Add(min(rec.WaitsUntil.Sub(r.cfg.Clock.Now()), 2*r.retryWait(rec.Run)))
+	for time.Until(due) > lookInterval {
+		if err := sleep(ctx, lookInterval); err != nil {
+			return err
+		}
+		if err := look(); err != nil {
+			return err
+		}
+	}
+	return sleep(ctx, time.Until(due))
 }

@@ -25,22 +25,24 @@ import (
 )
 
 // A worker holds tens of thousands of tasks that wait. Go keeps a stack at 4 KiB only if less than 1,248 bytes of it are
-// used: one record passed by value between the consumer and the timer would double the stacks.
+// used, and at 8 KiB if less than 3,296 are: one record passed by value on the way to the wait would double the stacks.
 func TestAWaitingTaskHasASmallStack(t *testing.T) {
 	if natstest.RaceDetector {
 		t.Skip("the race detector enlarges the frames")
 	}
-	t.Run("between two polls", func(t *testing.T) { wantSmallStacks(t, time.Hour, rate.Inf) })
-	t.Run("in line for a poll", func(t *testing.T) { wantSmallStacks(t, time.Millisecond, rate.Every(time.Hour)) })
+	perHour := rate.Every(time.Hour)
+	t.Run("to be submitted", func(t *testing.T) { wantSmallStacks(t, "submit", 10<<10, perHour, time.Hour, rate.Inf) })
+	t.Run("between two polls", func(t *testing.T) { wantSmallStacks(t, "poll", 6<<10, rate.Inf, time.Hour, rate.Inf) })
+	t.Run("in line for a poll", func(t *testing.T) { wantSmallStacks(t, "poll", 6<<10, rate.Inf, time.Millisecond, perHour) })
 }
 
-// wantSmallStacks checks the stacks of tasks whose polls are due after interval, at this rate.
-func wantSmallStacks(t *testing.T, interval time.Duration, limit rate.Limit) {
+// wantSmallStacks checks that tasks which wait in a step have stacks of at most so many bytes. They are submitted at a rate,
+// and their polls are due after interval, at another rate.
+func wantSmallStacks(t *testing.T, step string, most uint64, submissions rate.Limit, interval time.Duration, polls rate.Limit) {
 	t.Helper()
-	const tasks, most = 2000, 6 << 10
+	const tasks = 2000
 	w := newWorld(t)
-	var submitted atomic.Int32
-	c := w.consumer(&countingAPI{submitted: &submitted}, tasks, interval, limit)
+	c, p := w.consumer(tasks, submissions, interval, polls)
 	for i := range tasks {
 		if _, err := w.js.PublishAsync("tasks.request", fmt.Appendf(nil, `{"task_id":"t%d","prompt":"a","url":"https://example.com"}`, i), jetstream.WithStallWait(time.Minute)); err != nil {
 			t.Fatal(err)
@@ -52,8 +54,14 @@ func wantSmallStacks(t *testing.T, interval time.Duration, limit rate.Limit) {
 	stopped := make(chan struct{})
 	go func() { c.Run(ctx); close(stopped) }()
 	natstest.Eventually(t, func() error {
-		if got := submitted.Load(); got < tasks {
-			return fmt.Errorf("got %d of %d tasks submitted", got, tasks)
+		waiting := 0
+		for i := range tasks {
+			if now, _ := p.Progress(fmt.Sprint("t", i)); now.Step == step {
+				waiting++
+			}
+		}
+		if waiting < tasks-1 { // the rate lets the first one leave
+			return fmt.Errorf("got %d of %d tasks that wait", waiting, tasks)
 		}
 		return nil
 	})
@@ -79,22 +87,23 @@ func stacks() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// countingAPI accepts each task. Their workflows run.
-type countingAPI struct{ submitted *atomic.Int32 }
+// acceptingAPI accepts each task. Their workflows run.
+type acceptingAPI struct{ submitted atomic.Int32 }
 
-func (c *countingAPI) Submit(context.Context, string, []byte) (string, error) {
-	return fmt.Sprint("wf", c.submitted.Add(1)), nil
+func (a *acceptingAPI) Submit(context.Context, string, []byte) (string, error) {
+	return fmt.Sprint("wf", a.submitted.Add(1)), nil
 }
 
-func (*countingAPI) Status(context.Context, string, int64) (task.Workflow, error) {
+func (*acceptingAPI) Status(context.Context, string, int64) (task.Workflow, error) {
 	return task.Workflow{Status: "RUNNING"}, nil
 }
 
-func (*countingAPI) Timeout() time.Duration { return time.Second }
+func (*acceptingAPI) Timeout() time.Duration { return time.Second }
 
-// consumer returns a worker's consumer with a pipeline that submits to this API, and polls it at this interval and rate.
-func (w *world) consumer(api *countingAPI, maxInFlight int, interval time.Duration, polls rate.Limit) *consumer.Consumer {
+// consumer returns a worker's consumer and its pipeline, which submits and polls at these rates. The API accepts everything.
+func (w *world) consumer(maxInFlight int, submissions rate.Limit, interval time.Duration, polls rate.Limit) (*consumer.Consumer, *pipeline.Pipeline) {
 	w.t.Helper()
+	api := &acceptingAPI{}
 	const ackWait = 10 * time.Minute
 	source, err := w.js.CreateConsumer(w.t.Context(), "TASKS", jetstream.ConsumerConfig{
 		Durable: "worker", AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: maxInFlight,
@@ -103,7 +112,7 @@ func (w *world) consumer(api *countingAPI, maxInFlight int, interval time.Durati
 		w.t.Fatal(err)
 	}
 	nc, _ := w.server.Connect()
-	reg, log, limit := prometheus.NewRegistry(), zerolog.Nop(), rate.NewLimiter(rate.Inf, 1)
+	reg, log := prometheus.NewRegistry(), zerolog.Nop()
 	batcher := natstest.Batcher(w.t, nc)
 	requests := consumer.NewRequests(w.stream("TASKS"), reg, log)
 	plenty := func() *memory.Budget { return memory.NewBudget(1 << 40) }
@@ -111,7 +120,7 @@ func (w *world) consumer(api *countingAPI, maxInFlight int, interval time.Durati
 	cfg.Defaults.Timeout = 24 * time.Hour
 	p := pipeline.New(cfg, pipeline.Parts{
 		Requests: requests, API: api,
-		Admission: admission.New(admission.Config{Concurrency: 16}, limit, reg, log),
+		Admission: admission.New(admission.Config{Concurrency: 16}, rate.NewLimiter(submissions, 1), reg, log),
 		Tracker:   tracker.New(batcher, w.stream(w.tracker.Stream()), "", w.tracker, nil, reg, log),
 		Poller: poller.New(poller.Config{Interval: interval, MaxInterval: interval}, api,
 			poller.Budgets{Polls: plenty(), Answers: plenty()}, rate.NewLimiter(polls, 1), reg, log),
@@ -119,5 +128,5 @@ func (w *world) consumer(api *countingAPI, maxInFlight int, interval time.Durati
 	return consumer.New(consumer.Config{Consumer: "worker", MaxInFlight: maxInFlight, AckWait: ackWait}, consumer.Parts{
 		Conn: nc, Batcher: batcher, Source: source, Stream: requests, Handler: p, Memory: plenty(),
 		Pulled: func(context.Context, error) {},
-	}, reg, log)
+	}, reg, log), p
 }

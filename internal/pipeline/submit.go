@@ -55,10 +55,16 @@ func (r *run) submitted(rec *task.Record) {
 	r.req.Delivery.ReportSize(r.req.KeptSize())
 }
 
-// admit waits for a slot and then writes the record that announces the submission.
+// admit waits for a slot and then prepares the submission. The wait may be long, so admit has a small frame: see wait.go.
 func (r *run) admit(ctx context.Context, rec *task.Record) (*task.Record, *task.Verdict, error) {
 	rec, err := r.awaitSlot(ctx, rec)
-	verdict, err := r.unfit(ctx, rec, err)
+	return r.prepare(ctx, rec, err)
+}
+
+// prepare creates the session of a task that has a slot, and writes the record that announces its submission. It returns the
+// verdict on a task that must not be submitted. waited is the error of the wait for the slot.
+func (r *run) prepare(ctx context.Context, rec *task.Record, waited error) (*task.Record, *task.Verdict, error) {
+	verdict, err := r.unfit(ctx, rec, waited)
 	if verdict == nil && err == nil && r.createsSession() { // whoever has the task by now creates its session
 		rec, err = r.confirm(ctx, rec)
 	}
@@ -132,7 +138,8 @@ func (r *run) asSubmitting(rec task.Record) task.Record {
 }
 
 // acquireSlot waits for a submission slot, no longer than longest (0: no bound), and in the first run not beyond expires_at.
-func (r *run) acquireSlot(ctx context.Context, run int, longest time.Duration) error {
+// Meanwhile it calls look every few seconds, unless that is nil.
+func (r *run) acquireSlot(ctx context.Context, run int, longest time.Duration, look func() error) error {
 	if longest > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, longest)
@@ -143,7 +150,7 @@ func (r *run) acquireSlot(ctx context.Context, run int, longest time.Duration) e
 		ctx, cancel = context.WithTimeout(ctx, r.req.ExpiresAt.Sub(r.cfg.Clock.Now()))
 		defer cancel()
 	}
-	release, err := r.Admission.Acquire(ctx, r.req.SessionID)
+	release, err := r.Admission.Acquire(ctx, r.req.SessionID, look)
 	if err != nil {
 		return err
 	}
