@@ -108,6 +108,8 @@ func (l *lab) pause(ctx context.Context, n int) {
 	w.publish(ctx, n, func(i int) []byte { return request(taskID(i), "", nil) })
 	p := w.startWorker(ctx, "paused", settings...)
 	atLeast(ctx, p, "capstan_submissions_waiting", n-1) // one has left
+	l.addHeld(n, "memory, just begun to wait to be submitted", "MiB", mebibytes(p), figure.Goal{})
+	process.Check(process.Pass(ctx, restTime))
 	l.addHeld(n, "memory, waiting to be submitted", "MiB", mebibytes(p), figure.Goal{})
 }
 
