@@ -3,6 +3,7 @@ package admission_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -94,6 +95,35 @@ func TestASubmissionThatWaitsLooks(t *testing.T) {
 		if got := looks[2].Load(); got != before {
 			t.Errorf("got %d looks after it had its slot, want none", got-before)
 		}
+	})
+}
+
+// So does one with a session while those are paused.
+func TestASubmissionWithAPausedSessionLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAdmission(4, rate.Inf)
+		for i := range 3 {
+			submit(t, a, fmt.Sprint("s", i), forbidden())
+		}
+		var looks [2]atomic.Int32
+		in := make(chan func(error), len(looks))
+		for i := range looks {
+			go func() {
+				release, err := a.Acquire(t.Context(), "d", func() error { looks[i].Add(1); return nil })
+				if err != nil {
+					t.Error(err)
+				}
+				in <- release
+			}()
+			synctest.Wait()
+		}
+		probe := <-in
+		<-time.After(21 * time.Second)
+		if got := looks[1].Load(); got < 4 {
+			t.Errorf("got %d looks of the one behind the probe in 21 s, want at least 4", got)
+		}
+		probe(nil)
+		(<-in)(nil)
 	})
 }
 
