@@ -124,9 +124,8 @@ func (a *Admission) Acquire(ctx context.Context, sessionID string, look func() e
 	a.metrics.waiting.Inc()
 	defer a.metrics.waiting.Dec()
 	s, err := a.acquire(ctx, sessionID, look)
-	if errors.Is(err, errTooLate) { // nobody waits behind it any more
-		<-ctx.Done()
-		err = ctx.Err()
+	if errors.Is(err, errTooLate) { // it has left the line, and waits for its end
+		err = lookUntil(ctx, nil, look)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("wait to submit: %w", err)

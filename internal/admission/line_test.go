@@ -127,6 +127,23 @@ func TestASubmissionWithAPausedSessionLooks(t *testing.T) {
 	})
 }
 
+// So does one whose token of the rate would come after its deadline.
+func TestASubmissionThatIsTooLateLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAdmission(1, rate.Every(time.Hour))
+		acquire(t, a)(nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 16*time.Second)
+		defer cancel()
+		looks := 0
+		if _, err := a.Acquire(ctx, "", func() error { looks++; return nil }); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+		}
+		if looks != 3 {
+			t.Errorf("got %d looks in 16 s, want 3", looks)
+		}
+	})
+}
+
 // A submission whose look fails gives up with that error, wherever it stands. Nobody else does.
 func TestAFailedLookEndsTheWait(t *testing.T) {
 	for name, number := range map[string]int{"first in line": 0, "in the middle": 1, "last": 2} {
