@@ -39,13 +39,28 @@ func notNow(retryAfter time.Duration) error {
 func queue(ctx context.Context, a *admission.Admission, n int) <-chan acquired {
 	in := make(chan acquired, n)
 	for i := range n {
-		go func() {
-			release, err := a.Acquire(ctx, "", nil)
-			in <- acquired{number: i, release: release, err: err}
-		}()
-		synctest.Wait()
+		join(ctx, a, "", nil, i, in)
 	}
 	return in
+}
+
+// join starts a goroutine that acquires and then reports its number.
+func join(ctx context.Context, a *admission.Admission, session string, look func() error, number int, in chan<- acquired) {
+	go func() {
+		release, err := a.Acquire(ctx, session, look)
+		in <- acquired{number: number, release: release, err: err}
+	}()
+	synctest.Wait()
+}
+
+// admitted waits for the next report, which must be that this number may leave.
+func admitted(t *testing.T, in <-chan acquired, number int) (release func(error)) {
+	t.Helper()
+	got := <-in
+	if got.number != number || got.err != nil {
+		t.Fatalf("got %d with %v, want %d", got.number, got.err, number)
+	}
+	return got.release
 }
 
 type acquired struct {

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/capstan-worker/capstan/internal/admission"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -30,7 +29,7 @@ func TestTheLineKeepsItsOrderWhenSomeLeave(t *testing.T) {
 					var ctx context.Context
 					ctx, leave[i] = context.WithCancel(t.Context())
 					t.Cleanup(leave[i])
-					join(ctx, a, nil, i, in)
+					join(ctx, a, "", nil, i, in)
 				}
 				left := map[int]bool{}
 				for _, i := range leaving {
@@ -45,26 +44,13 @@ func TestTheLineKeepsItsOrderWhenSomeLeave(t *testing.T) {
 						continue
 					}
 					release(nil)
-					got := <-in
-					if got.number != i || got.err != nil {
-						t.Fatalf("got %d with %v, want %d", got.number, got.err, i)
-					}
-					release = got.release
+					release = admitted(t, in, i)
 				}
 				release(nil)
 				acquire(t, a)(nil)
 			})
 		})
 	}
-}
-
-// join lets a goroutine wait in line with a number, which it sends into the channel when it has a slot or has given up.
-func join(ctx context.Context, a *admission.Admission, look func() error, number int, in chan<- acquired) {
-	go func() {
-		release, err := a.Acquire(ctx, "", look)
-		in <- acquired{number: number, release: release, err: err}
-	}()
-	synctest.Wait()
 }
 
 // Each submission that waits looks every five seconds: the first in line, and those behind it. It keeps its place.
@@ -75,7 +61,7 @@ func TestASubmissionThatWaitsLooks(t *testing.T) {
 		var looks [3]atomic.Int32
 		in := make(chan acquired, len(looks))
 		for i := range looks {
-			join(t.Context(), a, func() error { looks[i].Add(1); return nil }, i, in)
+			join(t.Context(), a, "", func() error { looks[i].Add(1); return nil }, i, in)
 		}
 		<-time.After(16 * time.Second)
 		for i := range looks {
@@ -83,11 +69,7 @@ func TestASubmissionThatWaitsLooks(t *testing.T) {
 				t.Errorf("submission %d: got %d looks in 16 s, want 3", i, got)
 			}
 			release(nil)
-			got := <-in
-			if got.number != i || got.err != nil {
-				t.Fatalf("got %d with %v, want %d", got.number, got.err, i)
-			}
-			release = got.release
+			release = admitted(t, in, i)
 		}
 		release(nil)
 		before := looks[2].Load()
@@ -106,24 +88,17 @@ func TestASubmissionWithAPausedSessionLooks(t *testing.T) {
 			submit(t, a, fmt.Sprint("s", i), forbidden())
 		}
 		var looks [2]atomic.Int32
-		in := make(chan func(error), len(looks))
+		in := make(chan acquired, len(looks))
 		for i := range looks {
-			go func() {
-				release, err := a.Acquire(t.Context(), "d", func() error { looks[i].Add(1); return nil })
-				if err != nil {
-					t.Error(err)
-				}
-				in <- release
-			}()
-			synctest.Wait()
+			join(t.Context(), a, "d", func() error { looks[i].Add(1); return nil }, i, in)
 		}
-		probe := <-in
+		probe := admitted(t, in, 0)
 		<-time.After(21 * time.Second)
 		if got := looks[1].Load(); got < 4 {
 			t.Errorf("got %d looks of the one behind the probe in 21 s, want at least 4", got)
 		}
 		probe(nil)
-		(<-in)(nil)
+		admitted(t, in, 1)(nil)
 	})
 }
 
@@ -153,7 +128,7 @@ func TestAFailedLookEndsTheWait(t *testing.T) {
 				release := acquire(t, a)
 				in := make(chan acquired, 3)
 				for i := range 3 {
-					join(t.Context(), a, func() error {
+					join(t.Context(), a, "", func() error {
 						if i == number {
 							return task.ErrNotOwner
 						}
@@ -163,13 +138,11 @@ func TestAFailedLookEndsTheWait(t *testing.T) {
 				if got := <-in; got.number != number || !errors.Is(got.err, task.ErrNotOwner) {
 					t.Fatalf("got %d with %v, want %d with %v", got.number, got.err, number, task.ErrNotOwner)
 				}
-				for range 2 {
-					release(nil)
-					got := <-in
-					if got.err != nil {
-						t.Fatal(got.err)
+				for i := range 3 {
+					if i != number {
+						release(nil)
+						release = admitted(t, in, i)
 					}
-					release = got.release
 				}
 				release(nil)
 			})
@@ -183,7 +156,7 @@ func TestAFailedLookGivesTheSlotBack(t *testing.T) {
 		a := newAdmission(1, rate.Inf)
 		release := acquire(t, a)
 		in := make(chan acquired, 1)
-		join(t.Context(), a, func() error {
+		join(t.Context(), a, "", func() error {
 			<-time.After(time.Second) // meanwhile the slot is free
 			return task.ErrNotOwner
 		}, 0, in)
@@ -204,7 +177,7 @@ func TestALookIsNotCalledTwiceAtOnce(t *testing.T) {
 		var now, most atomic.Int32
 		in := make(chan acquired, 2)
 		for i := range 2 {
-			join(t.Context(), a, func() error {
+			join(t.Context(), a, "", func() error {
 				if i == 1 {
 					most.Store(max(most.Load(), now.Add(1)))
 					<-time.After(7 * time.Second)
@@ -215,10 +188,10 @@ func TestALookIsNotCalledTwiceAtOnce(t *testing.T) {
 		}
 		<-time.After(6 * time.Second) // its look goes on when it becomes the first
 		release(nil)
-		first := <-in
+		release = admitted(t, in, 0)
 		<-time.After(30 * time.Second)
-		first.release(nil)
-		(<-in).release(nil)
+		release(nil)
+		admitted(t, in, 1)(nil)
 		if got := most.Load(); got != 1 {
 			t.Errorf("got %d looks at once, want 1", got)
 		}
