@@ -127,13 +127,19 @@ func valueOf[T any](w *window, a chromedp.Action[T]) T {
 	ctx, cancel := w.within(30 * time.Second)
 	defer cancel()
 	value, err := chromedp.Run(ctx, a)
-	for gone := new(cdproto.Error); errors.As(err, &gone) && gone.Message == "Could not find node with given id"; {
+	for isGone(err) {
 		value, err = chromedp.Run(ctx, a)
 	}
 	if err != nil {
 		w.t.Fatalf("browser: %v, on\n%s", err, w.text())
 	}
 	return value
+}
+
+// isGone reports whether an action failed because its element was no longer there.
+func isGone(err error) bool {
+	failure, ok := errors.AsType[*cdproto.Error](err)
+	return ok && failure.Message == "Could not find node with given id"
 }
 
 // visit opens a page.
