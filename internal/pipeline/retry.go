@@ -10,6 +10,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+// lookInterval is the time between two looks at a task that waits for its retry.
+const lookInterval = 5 * time.Second
+
 // retryWait returns about how long a task waits before its retry with this number, from 1. The waits grow, so that a web
 // site can recover.
 func (p *Pipeline) retryWait(retry int) time.Duration {
@@ -87,7 +90,7 @@ func (r *run) awaitRetry(ctx context.Context, rec *task.Record, look func() erro
 	if rec.WaitsFor != task.ForRetry {
 		return nil
 	}
-	// However wrong a clock was that wrote it.
+	// It waits no longer than a retry may, however wrong a clock was that wrote the record.
 	due := time.Now().Add(min(rec.WaitsUntil.Sub(r.cfg.Clock.Now()), 2*r.retryWait(rec.Run)))
 	for time.Until(due) > lookInterval {
 		if err := sleep(ctx, lookInterval); err != nil {

@@ -7,13 +7,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-const (
-	// lookInterval is the time between two looks at a task that waits for its retry.
-	lookInterval = 5 * time.Second
-
-	// sameUntil is by how much the end of a wait may move before it is written again.
-	sameUntil = time.Minute
-)
+// sameUntil is by how much the end of a wait may move before it is written again.
+const sameUntil = time.Minute
 
 // awaitSlot waits until the task may be submitted: until its retry is due, and then for a slot. Into the record it writes
 // what the task waits for, whenever that has changed. A record that says more than that the task waits is written again if
