@@ -4,7 +4,6 @@ package natstest
 import (
 	"cmp"
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 
 // patience is how long a test waits for what must happen, however busy the machine is. A test that passes
 // never waits that long.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // Run runs a server with these options until the test ends, on this machine and on a free port unless they name one. It is
 // for what [natsserver.Config] does not have, such as leaf nodes.
@@ -132,22 +131,21 @@ func Stream(tb testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) (
 	return s
 }
 
-// Eventually waits until check returns nil. If that takes longer than a minute, it fails the test with
-// check's last error. check is called every few milliseconds, on the goroutine of the test, and should
-// return soon.
+// Eventually waits until check returns nil. If that takes longer than three minutes, it fails the test with
+// check's last error. check is called every few milliseconds, and less often the longer it fails, so that it takes little
+// from what it waits for. It runs on the goroutine of the test, and should return soon.
 func Eventually(tb testing.TB, check func() error) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	err := errors.New("not checked yet")
-	for err != nil {
-		if err = check(); err == nil {
+	began := time.Now()
+	for {
+		err := check()
+		if err == nil {
 			return
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(min(max(5*time.Millisecond, time.Since(began)/10), 100*time.Millisecond)):
 		case <-ctx.Done():
 			tb.Fatal(err)
 		}
