@@ -21,7 +21,7 @@ var records = flag.Int("records", 20_000, "records for TestTheDashboardShowsMany
 func TestTheDashboardShowsManyRecords(t *testing.T) {
 	s := operatortest.Start(t)
 	s.FillRecords(*records)
-	run := newTool(t, []string{"NATS_URL=" + os.Getenv("NATS_URL")}, "dashboard", "--addr=127.0.0.1:0")
+	run := newTool(t, []string{"NATS_URL=" + s.Config.NATS.URL}, "dashboard", "--addr=127.0.0.1:0")
 	run.begin(t)
 	run.out.await(t, "the dashboard is at http://")
 	url, began := address.FindString(run.out.String()), time.Now()

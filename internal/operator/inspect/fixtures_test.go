@@ -105,7 +105,7 @@ func (d *desk) finish(id string, code task.Code, requests ...jetstream.Msg) {
 func (d *desk) startWorker(api *anchortest.Server) {
 	d.t.Helper()
 	for name, value := range map[string]string{
-		"ANCHORBROWSER_API_KEY": api.Key(), "ANCHORBROWSER_BASE_URL": api.URL(), "MAX_IN_FLIGHT_TOTAL": "2", "WORKER_NAME": "w1",
+		"NATS_URL": d.Config.NATS.URL, "ANCHORBROWSER_API_KEY": api.Key(), "ANCHORBROWSER_BASE_URL": api.URL(), "MAX_IN_FLIGHT_TOTAL": "2", "WORKER_NAME": "w1",
 		"POLL_INTERVAL": "50ms", "POLL_MAX_INTERVAL": "250ms", "ADMIN_ADDR": "127.0.0.1:0",
 	} {
 		d.t.Setenv(name, value)

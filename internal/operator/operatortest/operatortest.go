@@ -27,8 +27,7 @@ type Site struct {
 	tb testing.TB
 }
 
-// Start starts a server with all streams and buckets but those whose streams are named. NATS_URL names the server until the
-// test ends.
+// Start starts a server with all streams and buckets but those whose streams are named.
 func Start(tb testing.TB, without ...string) *Site {
 	tb.Helper()
 	s := StartBare(tb)
@@ -36,13 +35,14 @@ func Start(tb testing.TB, without ...string) *Site {
 	return s
 }
 
-// StartBare starts a server without streams. NATS_URL names the server until the test ends.
+// StartBare starts a server without streams.
 func StartBare(tb testing.TB) *Site {
 	tb.Helper()
 	natsServer := natstest.Start(tb)
-	tb.Setenv("NATS_URL", natsServer.URL())
 	nc, js := natsServer.Connect()
-	return &Site{Queue: operator.Queue{Conn: nc, JS: js, Config: Config(tb)}, Server: natsServer, tb: tb}
+	cfg := Config(tb)
+	cfg.NATS.URL = natsServer.URL()
+	return &Site{Queue: operator.Queue{Conn: nc, JS: js, Config: cfg}, Server: natsServer, tb: tb}
 }
 
 // StartLimited is like Start, and returns the queue as a login with these permissions sees it, and as one without limits does.
