@@ -136,6 +136,7 @@ func TestAnEventInAPipeIsForAwk(t *testing.T) {
 }
 
 func TestNoLineOfAnEventIsWiderThanTheTerminal(t *testing.T) {
+	t.Parallel()
 	evil := strings.Repeat("日本\u202e\x1b[2Jé👩‍🚀", 40)
 	for columns := leastColumns; columns <= 250; columns++ {
 		for i := range 30 {

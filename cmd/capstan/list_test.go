@@ -92,6 +92,7 @@ func TestAListInAPipeIsForAwk(t *testing.T) {
 }
 
 func TestNoLineOfAListIsWiderThanTheTerminal(t *testing.T) {
+	t.Parallel()
 	entries, _ := listed()
 	evil := strings.Repeat("日本\u202e\x1b[2Jé👩‍🚀", 40)
 	for i := range 40 {

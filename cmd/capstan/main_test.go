@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"flag"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -13,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
 // TestMain lets the tests' own binary be the tool, as a process with an environment, signals and an exit
@@ -21,11 +21,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("CAPSTAN_TEST_RUN_TOOL") != "" {
 		main()
 	}
-	// Several at once: they wait more than they work, and 15 runs in a row have the ten minutes of go test.
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	natstest.SideBySide(8)
 	os.Exit(m.Run())
 }
 

@@ -22,7 +22,10 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	natstest.SideBySide(8)
+	goleak.VerifyTestMain(m)
+}
 
 // shortLease is the ACK_WAIT of tests that wait until a lease expires, or that need all requests: a pull that a busy
 // machine cuts off leaves some of them for ACK_WAIT to bring back. longLease is that of tests in which none may expire.

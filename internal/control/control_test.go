@@ -22,6 +22,7 @@ import (
 )
 
 func TestAWriteOverAnotherWorkersIsAConflict(t *testing.T) {
+	t.Parallel()
 	a, b, _ := open(t, time.Hour)
 	mustPut(t, a, "pace.x", "1", 0)
 	if err := b.Put(t.Context(), "pace.x", []byte("2"), 0); !errors.Is(err, task.ErrConflict) {
@@ -42,6 +43,7 @@ func TestAWriteOverAnotherWorkersIsAConflict(t *testing.T) {
 
 // An operator may delete a key: the workers start over.
 func TestADeletedKeyCanBeWrittenAgain(t *testing.T) {
+	t.Parallel()
 	a, _, kv := open(t, time.Hour)
 	mustPut(t, a, "pace.x", "1", 0)
 	if err := kv.Delete(t.Context(), "pace.x"); err != nil {
@@ -55,6 +57,7 @@ func TestADeletedKeyCanBeWrittenAgain(t *testing.T) {
 }
 
 func TestValuesExpire(t *testing.T) {
+	t.Parallel()
 	a, _, _ := open(t, time.Second)
 	mustPut(t, a, "created", "1", 0)
 	_, revision, err := a.Get(t.Context(), "created")
@@ -73,6 +76,7 @@ func TestValuesExpire(t *testing.T) {
 // A replicated stream has a code of its own for a conflict, when another write is under way (10164). Its stand-in is a
 // server without JetStream, and a program that answers for it.
 func TestBothCodesOfAConflictAreOne(t *testing.T) {
+	t.Parallel()
 	url := natstest.Run(t, &server.Options{}).ClientURL()
 	nc, err := nats.Connect(url)
 	if err != nil {
@@ -105,6 +109,7 @@ func TestBothCodesOfAConflictAreOne(t *testing.T) {
 
 // The bucket may be deleted and created again while workers run.
 func TestABucketThatComesAndGoesIsUsedAgain(t *testing.T) {
+	t.Parallel()
 	_, js := natstest.Start(t).Connect()
 	b := bound(js)
 	b.SetPause(0)
@@ -125,6 +130,7 @@ func TestABucketThatComesAndGoesIsUsedAgain(t *testing.T) {
 
 // One failure must not cost the workers half a minute.
 func TestABucketIsUsedAgainSoonAfterAFailure(t *testing.T) {
+	t.Parallel()
 	_, js := natstest.Start(t).Connect()
 	b := bound(js)
 	if _, _, err := b.Get(t.Context(), "pace.x"); err == nil {
@@ -143,6 +149,7 @@ func TestABucketIsUsedAgainSoonAfterAFailure(t *testing.T) {
 
 // A call does not wait for NATS to come back.
 func TestACallIsBounded(t *testing.T) {
+	t.Parallel()
 	running := natstest.Start(t)
 	_, js := running.Connect()
 	b := worker(js, time.Hour)
@@ -161,6 +168,7 @@ func TestACallIsBounded(t *testing.T) {
 
 // A login that may not use the bucket gets no answer. Only the first call waits for it, however many there are.
 func TestCallsFailAtOnceAfterAFailure(t *testing.T) {
+	t.Parallel()
 	url := natstest.Run(t, &server.Options{}).ClientURL()
 	nc, err := nats.Connect(url)
 	if err != nil {
@@ -198,6 +206,7 @@ func TestCallsFailAtOnceAfterAFailure(t *testing.T) {
 
 // NATS reports a denied call apart from it, and the call gets no answer. A drain must not wait for one.
 func TestADeniedCallEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	conf := `accounts { A { jetstream: enabled, users: [{ user: a, password: a }, { user: w, password: w, permissions: { publish: { deny: [%q] } } }] } }`
 	for _, denied := range []string{"$JS.API.STREAM.INFO.KV_task_control", "$JS.API.STREAM.CREATE.KV_task_control", "$KV.task_control.>"} {
@@ -218,6 +227,7 @@ func TestADeniedCallEndsAtOnce(t *testing.T) {
 
 // A login may lack what only a watch or a change of the bucket needs. That must not disturb what workers share.
 func TestADenialOfAnotherKindEndsNoCall(t *testing.T) {
+	t.Parallel()
 	url := natstest.Run(t, &server.Options{}).ClientURL()
 	nc, err := nats.Connect(url)
 	if err != nil {

@@ -14,7 +14,10 @@ import (
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	natstest.SideBySide(8)
+	goleak.VerifyTestMain(m)
+}
 
 var names = control.Config{Bucket: "task_control"}
 

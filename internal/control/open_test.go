@@ -16,6 +16,7 @@ import (
 )
 
 func TestAMissingBucketIsCreatedOnlyWithProvision(t *testing.T) {
+	t.Parallel()
 	_, js := natstest.Start(t).Connect()
 	b := bound(js)
 	if _, _, err := b.Get(t.Context(), "pace.x"); !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -37,6 +38,7 @@ func TestAMissingBucketIsCreatedOnlyWithProvision(t *testing.T) {
 // What another application made under the name is left exactly as it is, and so is a bucket that could be read from a
 // replica that lags.
 func TestABucketThatCannotBeUsedIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	const theirs = "belongs to another application"
 	own := func(edit func(*jetstream.StreamConfig)) jetstream.StreamConfig {
 		cfg := jetstream.StreamConfig{
@@ -79,6 +81,7 @@ func TestABucketThatCannotBeUsedIsLeftAlone(t *testing.T) {
 
 // Operators write without a TTL. A bucket of an older version kept that for ever.
 func TestAnOwnBucketIsMadeToForget(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		edit   func(*jetstream.StreamConfig)
 		create bool // the worker provisions
@@ -119,6 +122,7 @@ func TestAnOwnBucketIsMadeToForget(t *testing.T) {
 
 // A login that may not change the bucket goes on as before.
 func TestABucketThatMayNotBeChangedIsUsed(t *testing.T) {
+	t.Parallel()
 	server, _ := guardedServer(t, "$JS.API.STREAM.UPDATE.KV_task_control")
 	_, js := server.Connect(nats.UserInfo("a", "a"))
 	natstest.Stream(t, js, jetstream.StreamConfig{

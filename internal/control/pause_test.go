@@ -12,6 +12,7 @@ import (
 )
 
 func TestAPauseIsToldAndEndsWithItsKey(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.put("pause", `{"reason":"maintenance","by":"ada","until":"2999-01-02T06:00:00Z"}`)
 	s.run()
@@ -50,6 +51,7 @@ func TestAPauseIsToldAndEndsWithItsKey(t *testing.T) {
 
 // A pause ends by itself: at its time, and TRACKER_TTL after it was written.
 func TestAPauseEndsOnTime(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.run()
 	s.put("pause", fmt.Sprintf(`{"until":%q}`, time.Now().Add(500*time.Millisecond).Format(time.RFC3339Nano)))
@@ -66,6 +68,7 @@ func TestAPauseEndsOnTime(t *testing.T) {
 }
 
 func TestAPauseEndsWithTheTTLOfItsKey(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.run()
 	if _, err := s.kv.Create(t.Context(), "pause", []byte("x"), jetstream.KeyTTL(time.Second)); err != nil {
@@ -77,6 +80,7 @@ func TestAPauseEndsWithTheTTLOfItsKey(t *testing.T) {
 
 // A watch is told nothing of a message that is removed from the stream.
 func TestAPauseEndsWhenItsMessageIsRemoved(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.run()
 	s.put("pause", "x")

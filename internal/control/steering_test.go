@@ -14,6 +14,7 @@ import (
 )
 
 func TestAMarkCancelsATaskAndABatch(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.put("cancel.before", `{"reason":"wrong customer","by":"ada","at":"2026-01-02T03:04:05Z"}`)
 	s.run()
@@ -44,6 +45,7 @@ func TestAMarkCancelsATaskAndABatch(t *testing.T) {
 
 // Anything that can write a key can cancel, also by mistake. What cannot be meant for a task is ignored.
 func TestAMarkCanHaveAnyValue(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.run()
 	s.put("cancel.empty", "")
@@ -70,6 +72,7 @@ func TestAMarkCanHaveAnyValue(t *testing.T) {
 
 // A mark ends when its key goes, in any way, and so long after it was stored, also if it was written without a TTL.
 func TestAMarkEnds(t *testing.T) {
+	t.Parallel()
 	const ttl = time.Minute
 	s := newSteered(t, ttl)
 	s.run()
@@ -105,6 +108,7 @@ func (s *steered) sets(ahead time.Duration) {
 
 // A task must not wait for what may never come.
 func TestWithoutABucketNothingIsCanceledAndNothingWaits(t *testing.T) {
+	t.Parallel()
 	for name, cfg := range map[string]jetstream.StreamConfig{
 		"missing":               {},
 		"another application's": {Name: names.Stream(), Subjects: []string{names.Subjects()}},
@@ -146,6 +150,7 @@ func TestWithoutABucketNothingIsCanceledAndNothingWaits(t *testing.T) {
 
 // A worker whose bucket does not answer waits for a while in all, and not as long for each task.
 func TestTheWaitForABucketThatDoesNotAnswerIsBounded(t *testing.T) {
+	t.Parallel()
 	for name, known := range map[string]bool{"a worker that starts": false, "one that knew the bucket": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -173,6 +178,7 @@ func TestTheWaitForABucketThatDoesNotAnswerIsBounded(t *testing.T) {
 
 // A cluster may have no leader for a moment. A task that was canceled long before must not be submitted meanwhile.
 func TestACancellationIsHeededThoughTheBucketAnswersLate(t *testing.T) {
+	t.Parallel()
 	for name, known := range map[string]bool{"a worker that starts": false, "one that knew the bucket": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -207,6 +213,7 @@ func TestACancellationIsHeededThoughTheBucketAnswersLate(t *testing.T) {
 }
 
 func TestTheWaitForTheFirstLookEndsWithTheContext(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, canceled := steer(t, natstest.Start(t), time.Hour).Canceled(ctx, "a", ""); canceled {
@@ -216,6 +223,7 @@ func TestTheWaitForTheFirstLookEndsWithTheContext(t *testing.T) {
 
 // Marks that do not fit into memory are looked up in the bucket, one task at a time.
 func TestMarksBeyondTheBudgetAreNotMissed(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.SetBudget(1000)
 	const n = 50
@@ -250,6 +258,7 @@ func TestMarksBeyondTheBudgetAreNotMissed(t *testing.T) {
 
 // The consumer that a watch has must not be left behind.
 func TestAWatchLeavesNoConsumer(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	stop := s.run()
 	s.Canceled(t.Context(), "a", "")

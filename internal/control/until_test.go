@@ -27,6 +27,7 @@ func (s *steered) ends(ctx context.Context) {
 }
 
 func TestAContextEndsWhenItsTaskIsCanceled(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.put("cancel.already", "")
 	stopRun := s.run()
@@ -64,6 +65,7 @@ func TestAContextEndsWhenItsTaskIsCanceled(t *testing.T) {
 
 // Contexts of one task stop in any order, and the others go on.
 func TestAContextThatIsStoppedLeavesTheOthers(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.run()
 	var all []context.Context
@@ -84,6 +86,7 @@ func TestAContextThatIsStoppedLeavesTheOthers(t *testing.T) {
 }
 
 func TestAContextEndsWithItsParent(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.run()
 	gone := errors.New("the lease is lost")
@@ -98,6 +101,7 @@ func TestAContextEndsWithItsParent(t *testing.T) {
 
 // A context that began before the first look, or while the marks did not fit, misses nothing.
 func TestAContextMissesNoMark(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.SetBudget(300)
 	early, stop := s.Until(t.Context(), "early", "")

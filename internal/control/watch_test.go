@@ -18,6 +18,7 @@ import (
 
 // While NATS is away, the last known state counts; after it, what the bucket says.
 func TestAnOutageOfNATSChangesNothing(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.put("cancel.a", "")
 	s.put("cancel.gone", "")
@@ -57,6 +58,7 @@ func TestAnOutageOfNATSChangesNothing(t *testing.T) {
 
 // What a client misses while it is disconnected, no gap shows.
 func TestAMarkThatIsPutDuringAReconnectIsNotMissed(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.run()
 	for i := range 5 {
@@ -73,6 +75,7 @@ func TestAMarkThatIsPutDuringAReconnectIsNotMissed(t *testing.T) {
 
 // The keys of a bucket that was recreated start over, and the marks of the old one are gone with it.
 func TestARecreatedBucketStartsOver(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	for range 10 {
 		s.put("cancel.a", "")
@@ -96,6 +99,7 @@ func TestARecreatedBucketStartsOver(t *testing.T) {
 
 // A login may be older than the watch. Then nothing is canceled, and what workers share in the bucket is not disturbed.
 func TestWithoutAPermissionNothingIsCanceled(t *testing.T) {
+	t.Parallel()
 	for name, denied := range map[string]string{
 		"create": "$JS.API.CONSUMER.CREATE.KV_task_control.>",
 		"next":   "$JS.API.CONSUMER.MSG.NEXT.KV_task_control.>",
@@ -151,6 +155,7 @@ func guardedServer(t *testing.T, denied string) (_ *natstest.Server, grant func(
 
 // The worker's own work needs the subscriptions more.
 func TestAWatchEndsWhereSubscriptionsAreScarce(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.run()
 	s.Canceled(t.Context(), "a", "")
@@ -177,6 +182,7 @@ func TestAWatchEndsWhereSubscriptionsAreScarce(t *testing.T) {
 
 // The first look after a reconnect takes a while if there are many marks. Until then the bucket itself is asked.
 func TestAMarkFromBeforeAReconnectIsKnownAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	for i := range 5000 {
 		if _, err := s.js.PublishAsync(fmt.Sprintf("$KV.%s.cancel.many-%d", names.Bucket, i), nil, jetstream.WithStallWait(time.Minute)); err != nil {
@@ -204,6 +210,7 @@ func TestAMarkFromBeforeAReconnectIsKnownAtOnce(t *testing.T) {
 // The server may lose the consumer of a watch without a break of the connection. Until the watch is made again, the bucket
 // itself is asked.
 func TestAMarkIsKnownThoughTheWatchHasEnded(t *testing.T) {
+	t.Parallel()
 	s := newSteered(t, time.Hour)
 	s.run()
 	s.put("cancel.first", "")

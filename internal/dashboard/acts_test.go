@@ -37,6 +37,7 @@ func (s *site) logged(wants ...string) {
 }
 
 func TestWithoutATokenNothingIsDone(t *testing.T) {
+	t.Parallel()
 	s := filledSite(t, "")
 	for path, command := range map[string]string{
 		"/pause": "capstan pause", "/resume": "capstan resume", "/cancel?task=runs": "capstan cancel runs",
@@ -59,6 +60,7 @@ func TestWithoutATokenNothingIsDone(t *testing.T) {
 }
 
 func TestATaskIsCanceled(t *testing.T) {
+	t.Parallel()
 	s := filledSite(t, token)
 	s.eventually("/cancel?task=runs", "The task runs. It ends at once", "Cancel 1 task")
 	s.eventually("/cancel?task=good", "The task has ended, so this changes nothing.")
@@ -75,6 +77,7 @@ func TestATaskIsCanceled(t *testing.T) {
 }
 
 func TestABatchIsCanceledAfterSayingHowMany(t *testing.T) {
+	t.Parallel()
 	s := filledSite(t, token)
 	s.eventually("/cancel?batch=night", "This ends 2 tasks: 1 queued, 0 waiting on workers, 1 running. 2 tasks had ended before.", "Cancel 2 tasks")
 	notice := s.noticeAfter(s.post("/cancel", "batch", "night"))
@@ -88,6 +91,7 @@ func TestABatchIsCanceledAfterSayingHowMany(t *testing.T) {
 }
 
 func TestTheEndOfAPauseSaysThatNoTaskWaits(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	s.logIn()
 	s.post("/pause")
@@ -95,6 +99,7 @@ func TestTheEndOfAPauseSaysThatNoTaskWaits(t *testing.T) {
 }
 
 func TestSubmissionsArePausedAndResumed(t *testing.T) {
+	t.Parallel()
 	s := filledSite(t, token)
 	s.eventually("/pause", "2 tasks would wait", "1 task runs on.")
 	if notice := s.noticeAfter(s.post("/pause", "reason", "maintenance", "for", "1h")); !strings.Contains(notice, "Submissions are paused.") {
@@ -122,6 +127,7 @@ func TestSubmissionsArePausedAndResumed(t *testing.T) {
 }
 
 func TestFailedTasksRunAgainAfterADryRun(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	s.logIn()
 	for i := range 3 {
@@ -153,6 +159,7 @@ func TestFailedTasksRunAgainAfterADryRun(t *testing.T) {
 }
 
 func TestAnActShowsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	s.logIn()
 	s.eventually("/", "The queue has no tasks.")
@@ -167,6 +174,7 @@ func TestAnActShowsAtOnce(t *testing.T) {
 }
 
 func TestAWayToActFailsWithAReason(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	s.logIn()
 	if err := s.JS.DeleteStream(t.Context(), "KV_task_control"); err != nil {

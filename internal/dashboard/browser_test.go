@@ -32,6 +32,7 @@ func nameOf(path string) string {
 }
 
 func TestEachPageFitsEachWindow(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	s := filledSite(t, token)
 	for _, size := range []struct {
@@ -72,6 +73,7 @@ func (w *window) fits(path string) {
 }
 
 func TestEachActWorksInABrowser(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	s := filledSite(t, token)
 	w := b.open(s)
@@ -103,6 +105,7 @@ func TestEachActWorksInABrowser(t *testing.T) {
 }
 
 func TestARedriveChangesFields(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	s := filledSite(t, token)
 	w := b.open(s)
@@ -122,6 +125,7 @@ func TestARedriveChangesFields(t *testing.T) {
 }
 
 func TestTwoWindowsShowTheSame(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	s := filledSite(t, token)
 	first, second := b.open(s), b.open(s)
@@ -138,6 +142,7 @@ func TestTwoWindowsShowTheSame(t *testing.T) {
 }
 
 func TestAnOpenListKeepsItsRowsAndTheFocus(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	s := newSite(t, "")
 	now := time.Now().UTC()
@@ -166,6 +171,7 @@ func TestAnOpenListKeepsItsRowsAndTheFocus(t *testing.T) {
 }
 
 func TestAFilterChangesTheListAndItsAddress(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	s := filledSite(t, "")
 	w := b.open(s)
@@ -182,6 +188,7 @@ func TestAFilterChangesTheListAndItsAddress(t *testing.T) {
 }
 
 func TestNATSIsAwayAndComesBackInABrowser(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	s := filledSite(t, "")
 	w := b.open(s)
@@ -197,6 +204,7 @@ func TestNATSIsAwayAndComesBackInABrowser(t *testing.T) {
 }
 
 func TestEverythingWorksWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	s := filledSite(t, token)
 	w := b.open(s, withoutScripts())
@@ -218,6 +226,7 @@ func TestEverythingWorksWithoutJavaScript(t *testing.T) {
 }
 
 func TestThePageIsUsedWithTheKeyboard(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	s := filledSite(t, "")
 	w := b.open(s)
@@ -238,6 +247,7 @@ func TestThePageIsUsedWithTheKeyboard(t *testing.T) {
 }
 
 func TestHostileTextsDoNothingInABrowser(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	s := newSite(t, "")
 	s.record(task.Record{TaskID: "evil", State: task.Running, Host: attack, Batch: attack, Owner: attack})

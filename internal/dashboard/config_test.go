@@ -12,6 +12,7 @@ import (
 )
 
 func TestADashboardForOtherMachinesNeedsAToken(t *testing.T) {
+	t.Parallel()
 	for _, addr := range []string{":8090", "0.0.0.0:8090", "[::]:8090", "10.0.0.1:8090", "dashboard.example:8090"} {
 		_, err := dashboard.New(t.Context(), dashboard.Config{Addr: addr}, operator.Queue{}, zerolog.Nop())
 		if err == nil || !strings.Contains(err.Error(), "DASHBOARD_TOKEN must be set, because DASHBOARD_ADDR") {
@@ -26,6 +27,7 @@ func TestADashboardForOtherMachinesNeedsAToken(t *testing.T) {
 }
 
 func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		addr  string
 		token task.Secret
@@ -45,6 +47,7 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 }
 
 func TestAnAddressThatIsTakenIsNamed(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	addr := strings.TrimPrefix(s.url, "http://")
 	_, err := dashboard.New(t.Context(), dashboard.Config{Addr: addr}, s.Queue, zerolog.Nop())

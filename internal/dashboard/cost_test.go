@@ -8,6 +8,7 @@ import (
 )
 
 func TestPagesSayWhatTasksUsedIfThatIsKnown(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	s.finish(task.Record{TaskID: "old", Batch: "old"}, task.Event{})
 	s.eventually("/tasks", "1 task")
@@ -29,6 +30,7 @@ func TestPagesSayWhatTasksUsedIfThatIsKnown(t *testing.T) {
 }
 
 func TestAPageOfATaskShowsItsSessions(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	runs := []task.Run{
 		{Code: task.StepLimit, WorkflowID: "wf-1", SessionID: attack, Steps: new(20), Credits: new(0.5)},
@@ -44,6 +46,7 @@ func TestAPageOfATaskShowsItsSessions(t *testing.T) {
 }
 
 func TestADryRunEstimatesTheCost(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	for id, credits := range map[string]*float64{"a": new(12.4), "b": nil} {
 		s.finish(task.Record{TaskID: id, Credits: credits}, task.Event{Error: task.NewError(task.StepLimit, "x")})

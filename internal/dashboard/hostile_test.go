@@ -23,6 +23,7 @@ func quoted(t *testing.T, text string) string {
 }
 
 func TestHostileTextsAreShownAsText(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	seq := s.Publish(`{"task_id":"prompt","url":"https://shop.example/","prompt":` + quoted(t, attack) + `}`)
 	s.record(task.Record{TaskID: "prompt", State: task.Running, RequestSeq: seq, Host: attack, Owner: attack, Batch: attack})
@@ -56,6 +57,7 @@ func TestHostileTextsAreShownAsText(t *testing.T) {
 }
 
 func TestLongTextsAreCutWithALinkToTheWhole(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	long := strings.Repeat("ü<b>", 200_000)
 	s.finish(task.Record{TaskID: "long"}, task.Event{Result: json.RawMessage(quoted(t, strings.Repeat("ü<", 100_000)))})
@@ -77,6 +79,7 @@ func TestLongTextsAreCutWithALinkToTheWhole(t *testing.T) {
 }
 
 func TestSecretsOfARequestAreNotShown(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	seq := s.request("secret", `"secret_values":{"PIN":"hunter2-hunter2"}`)
 	s.record(task.Record{TaskID: "secret", State: task.Running, RequestSeq: seq})
@@ -89,6 +92,7 @@ func TestSecretsOfARequestAreNotShown(t *testing.T) {
 }
 
 func TestInvisibleCharactersAreShownAsEscapes(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"a\tb\nc":            "a\tb\nc",
 		"a\u202eb":           `a\u202eb`,

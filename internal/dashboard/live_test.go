@@ -64,6 +64,7 @@ func (e events) await(t *testing.T, want string) {
 }
 
 func TestAnOpenPageIsKeptUpToDate(t *testing.T) {
+	t.Parallel()
 	s := filledSite(t, "")
 	overview, list, one, batch := s.open("/live/"), s.open(livePath(t, s, "/tasks?state=running")), s.open("/live/tasks/runs"), s.open("/live/batches/night")
 	list.await(t, `<a id="task-0" href="/tasks/runs">`)
@@ -89,6 +90,7 @@ func livePath(t *testing.T, s *site, path string) string {
 }
 
 func TestAListThatIsOpenSaysHowManyTasksAreNewer(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	s.record(task.Record{TaskID: "first", State: task.Running})
 	s.eventually("/tasks", "1 task<")
@@ -104,6 +106,7 @@ func TestAListThatIsOpenSaysHowManyTasksAreNewer(t *testing.T) {
 }
 
 func TestPagesSayThatNATSIsAwayAndComeBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	s.record(task.Record{TaskID: "a", State: task.Running})
 	s.eventually("/tasks", "1 task<")

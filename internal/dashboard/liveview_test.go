@@ -20,6 +20,7 @@ func everywhere(id string) []string {
 }
 
 func TestOnlyVisitorsWhoHaveLoggedInGetTheLiveView(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	s.record(task.Record{TaskID: "runs", State: task.Running, Batch: "night", SessionID: "s-1", LiveView: liveView})
 	anonymous := newClient(t)
@@ -49,6 +50,7 @@ func TestOnlyVisitorsWhoHaveLoggedInGetTheLiveView(t *testing.T) {
 }
 
 func TestTheLiveViewEndsWithTheTask(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	s.logIn()
 	s.record(task.Record{TaskID: "runs", State: task.Running, SessionID: "s-1", LiveView: liveView})
@@ -71,6 +73,7 @@ func last(e events) string {
 }
 
 func TestWithoutATokenNobodyGetsTheLiveView(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	s.record(task.Record{TaskID: "runs", State: task.Running, Batch: "night", SessionID: "s-1", LiveView: liveView})
 	s.eventually("/tasks/runs", "runs has run since")
@@ -88,6 +91,7 @@ func TestWithoutATokenNobodyGetsTheLiveView(t *testing.T) {
 
 // A page that is open in another tab must not go on with what only visitors may see.
 func TestAnOpenPageEndsWithTheLogin(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	s.logIn()
 	s.record(task.Record{TaskID: "runs", State: task.Running})
@@ -111,6 +115,7 @@ func TestAnOpenPageEndsWithTheLogin(t *testing.T) {
 
 // Whoever may write a record can put any text there.
 func TestOnlyALinkToAWebPageIsALink(t *testing.T) {
+	t.Parallel()
 	for link, want := range map[string]string{
 		liveView:                        liveView,
 		"http://127.0.0.1:9/live":       "http://127.0.0.1:9/live",

@@ -10,6 +10,7 @@ import (
 )
 
 func TestWithATokenNothingIsShownBeforeTheLogin(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	fill(s)
 	for _, path := range []string{"/", "/tasks", "/tasks/runs", "/tasks/runs/record", "/batches", "/dead-letters", "/pause"} {
@@ -34,6 +35,7 @@ func TestWithATokenNothingIsShownBeforeTheLogin(t *testing.T) {
 }
 
 func TestALoginLeadsWhereTheVisitorWanted(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	got := s.post("/login", "token", token, "next", "/tasks?state=failed")
 	if got.code != http.StatusSeeOther || got.header.Get("Location") != "/tasks?state=failed" {
@@ -60,6 +62,7 @@ func TestALoginLeadsWhereTheVisitorWanted(t *testing.T) {
 }
 
 func TestTheCookieIsSecureBehindTLS(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	got := s.do(http.MethodPost, "/login", url.Values{"token": {token}}, "X-Forwarded-Proto", "https")
 	if cookie := got.header.Get("Set-Cookie"); !strings.Contains(cookie, "Secure") {
@@ -68,6 +71,7 @@ func TestTheCookieIsSecureBehindTLS(t *testing.T) {
 }
 
 func TestAttemptsToLogInAreLimited(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	for i := range 5 {
 		if got := s.post("/login", "token", "wrong"); got.code != http.StatusUnauthorized || !strings.Contains(got.body, "This is not the token") {
@@ -84,6 +88,7 @@ func TestAttemptsToLogInAreLimited(t *testing.T) {
 }
 
 func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, token)
 	s.logIn()
 	for name, headers := range map[string][]string{
@@ -102,6 +107,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 
 // A site can point a name of its own to 127.0.0.1, and its pages could then read those of the dashboard.
 func TestWithoutATokenOnlyThisMachineIsAnswered(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	for host, want := range map[string]int{
 		"evil.example": http.StatusMisdirectedRequest, "evil.example:8090": http.StatusMisdirectedRequest, "10.0.0.1": http.StatusMisdirectedRequest,
@@ -114,6 +120,7 @@ func TestWithoutATokenOnlyThisMachineIsAnswered(t *testing.T) {
 }
 
 func TestALoginLeadsToNoOtherSite(t *testing.T) {
+	t.Parallel()
 	for path, want := range map[string]string{
 		"/tasks?state=failed": "/tasks?state=failed", "": "/", "https://evil.example/": "/", "//evil.example/": "/", `/\evil.example`: "/",
 		"javascript:alert(1)": "/", "tasks": "/", "/a\r\nSet-Cookie: x": "/",

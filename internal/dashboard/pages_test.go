@@ -42,6 +42,7 @@ func filledSite(t *testing.T, token task.Secret) *site {
 }
 
 func TestEachPageShowsTheQueue(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	fill(s)
 	for path, wants := range map[string][]string{
@@ -68,6 +69,7 @@ func TestEachPageShowsTheQueue(t *testing.T) {
 }
 
 func TestTheFiltersOfAListAreItsAddress(t *testing.T) {
+	t.Parallel()
 	s := filledSite(t, "")
 	for query, want := range map[string]string{
 		"state=failed": "bad", "state=running": "runs", "state=queued": "queued", "code=step_limit": "bad",
@@ -89,6 +91,7 @@ func TestTheFiltersOfAListAreItsAddress(t *testing.T) {
 }
 
 func TestAListHasPages(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	now := time.Now().UTC()
 	for i := range 120 {
@@ -109,6 +112,7 @@ func TestAListHasPages(t *testing.T) {
 }
 
 func TestWhatIsNotThereIsSaid(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	for path, want := range map[string]struct {
 		code int
@@ -133,6 +137,7 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 }
 
 func TestAQueueWithoutStreamsSaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	for _, name := range []string{"TASKS", "KV_task_tracker"} {
 		if err := s.JS.DeleteStream(t.Context(), name); err != nil {
@@ -143,6 +148,7 @@ func TestAQueueWithoutStreamsSaysWhatToDo(t *testing.T) {
 }
 
 func TestEveryPageHasTheHeadersThatGuardIt(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	for _, path := range []string{"/", "/tasks", "/nowhere", "/static/style.css", "/tasks/nobody"} {
 		h := s.get(path).header
@@ -161,6 +167,7 @@ func TestEveryPageHasTheHeadersThatGuardIt(t *testing.T) {
 }
 
 func TestNoPageNeedsAStyleOrAScriptOfItsOwn(t *testing.T) {
+	t.Parallel()
 	s := filledSite(t, "")
 	for _, path := range []string{"/", "/tasks", "/tasks/runs", "/tasks/bad", "/batches", "/batches/night", "/dead-letters", "/pause", "/cancel?batch=night", "/redrive?batch=night"} {
 		body := s.get(path).body

@@ -49,6 +49,7 @@ func readsIn(reads *atomic.Int64) int64 {
 }
 
 func TestTwentyOpenPagesReadNoMoreThanOne(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, reads := running(t, &link{}, succeed)
 		if got := readsIn(reads); got < 3 || got > 5 {
@@ -74,6 +75,7 @@ func TestTwentyOpenPagesReadNoMoreThanOne(t *testing.T) {
 }
 
 func TestAReadThatTakesLongIsFollowedByAPause(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, reads := running(t, &link{}, func(context.Context) error {
 			<-time.After(3 * time.Second)
@@ -87,6 +89,7 @@ func TestAReadThatTakesLongIsFollowedByAPause(t *testing.T) {
 }
 
 func TestAPageWaitsForAReadAfterAnAct(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := running(t, &link{}, succeed)
 		<-time.After(time.Minute)
@@ -103,6 +106,7 @@ func TestAPageWaitsForAReadAfterAnAct(t *testing.T) {
 }
 
 func TestAPageDoesNotWaitForASlowRead(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := running(t, &link{}, func(ctx context.Context) error {
 			<-ctx.Done()
@@ -118,6 +122,7 @@ func TestAPageDoesNotWaitForASlowRead(t *testing.T) {
 
 // The next read is not due yet, so waiting for it would not help.
 func TestAPageShowsTheFiguresOfASlowReadAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := running(t, &link{}, func(context.Context) error {
 			<-time.After(8 * time.Second)
@@ -132,6 +137,7 @@ func TestAPageShowsTheFiguresOfASlowReadAtOnce(t *testing.T) {
 }
 
 func TestALostConnectionEndsTheRead(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		conn, isSlow := &link{}, atomic.Bool{}
 		isSlow.Store(true)
@@ -158,6 +164,7 @@ func TestALostConnectionEndsTheRead(t *testing.T) {
 }
 
 func TestAReadThatFailsIsSaid(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := running(t, &link{}, func(context.Context) error { return errors.New("no stream") })
 		<-time.After(2 * time.Second)
@@ -168,6 +175,7 @@ func TestAReadThatFailsIsSaid(t *testing.T) {
 }
 
 func TestAConnectionThatIsClosedForGoodEndsTheReader(t *testing.T) {
+	t.Parallel()
 	conn := &link{}
 	conn.isClosed.Store(true)
 	if err := dashboard.NewReader(conn, succeed).Run(t.Context()); !errors.Is(err, nats.ErrConnectionClosed) {
@@ -176,6 +184,7 @@ func TestAConnectionThatIsClosedForGoodEndsTheReader(t *testing.T) {
 }
 
 func TestVisitorsShareAPageOfOneReading(t *testing.T) {
+	t.Parallel()
 	if !dashboard.SameFragment("/tasks", 7, "/tasks", 7) {
 		t.Error("got two pages for one address and reading, want one")
 	}

@@ -12,6 +12,7 @@ import (
 
 // Texts need a contrast of 4.5, and marks such as bars and borders of fields one of 3 (WCAG 2.2, 1.4.3 and 1.4.11, AA).
 func TestColorsHaveEnoughContrast(t *testing.T) {
+	t.Parallel()
 	style := dashboard.File("style.css")
 	light, dark, found := strings.Cut(style, "prefers-color-scheme: dark")
 	if !found {

@@ -9,6 +9,7 @@ import (
 )
 
 func TestDurationsAreShownAsPeopleSayThem(t *testing.T) {
+	t.Parallel()
 	for d, want := range map[time.Duration]string{
 		-time.Second: "0s", 12 * time.Millisecond: "12ms", 1234 * time.Millisecond: "1.2s", 42 * time.Second: "42s",
 		185 * time.Second: "3m 5s", 130 * time.Minute: "2h 10m", 76 * time.Hour: "3d 4h",
@@ -20,6 +21,7 @@ func TestDurationsAreShownAsPeopleSayThem(t *testing.T) {
 }
 
 func TestNumbersAreGrouped(t *testing.T) {
+	t.Parallel()
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -999: "-999"} {
 		if got := dashboard.Grouped(n); got != want {
 			t.Errorf("%d: got %s, want %s", n, got, want)
@@ -28,6 +30,7 @@ func TestNumbersAreGrouped(t *testing.T) {
 }
 
 func TestTheLimitIsExplainedOnce(t *testing.T) {
+	t.Parallel()
 	for want, limit := range map[string]inspect.LimitUse{
 		"Not known yet: no worker has run.":                                 {},
 		"3 of 25 tasks in progress; the plan has 25 browsers.":              {Held: 3, InFlight: 25, Plan: 25},
@@ -43,6 +46,7 @@ func TestTheLimitIsExplainedOnce(t *testing.T) {
 }
 
 func TestWordsOfACommandAreQuoted(t *testing.T) {
+	t.Parallel()
 	for word, want := range map[string]string{
 		"ord-1842": "ord-1842", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(rm -rf /)": "'$(rm -rf /)'", "a;b": "'a;b'", "ü": "'ü'",
 	} {

@@ -50,6 +50,7 @@ func respondOn(t *testing.T, server *natstest.Server, subject string, next func(
 
 // Whoever may answer could answer for ever.
 func TestAQuestionToTheFleetEnds(t *testing.T) {
+	t.Parallel()
 	pace := make(chan time.Time)
 	done := make(chan struct{})
 	go func() { // an answer every 50 ms never leaves a pause
@@ -88,6 +89,7 @@ func TestAQuestionToTheFleetEnds(t *testing.T) {
 }
 
 func TestAnAnswerThatIsNoStatusIsIgnored(t *testing.T) {
+	t.Parallel()
 	server := natstest.Start(t)
 	bodies := []string{"{broken", `{}`, `{"worker":"` + strings.Repeat("x", 9000) + `"}`, `{"worker":"w"}`, ""}
 	respond(t, server, func(i int) string { return bodies[i] })

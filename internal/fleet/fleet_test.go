@@ -50,6 +50,7 @@ func names(t *testing.T, nc *nats.Conn) []string {
 }
 
 func TestWorkersThatRunAreListed(t *testing.T) {
+	t.Parallel()
 	server := natstest.Start(t)
 	asker, _ := server.Connect()
 	if got := names(t, asker); len(got) != 0 {
@@ -96,6 +97,7 @@ func askStats(t *testing.T, asker *nats.Conn) (got stats) {
 }
 
 func TestTheStatusIsPartOfTheStatistics(t *testing.T) {
+	t.Parallel()
 	server := natstest.Start(t)
 	asker, _ := server.Connect()
 	join(t, server, "a", "v1.2.3")
@@ -107,6 +109,7 @@ func TestTheStatusIsPartOfTheStatistics(t *testing.T) {
 
 // The framework refuses a service whose version is not semantic (semver.org). The real one is always in the metadata.
 func TestAWorkerOfAnyVersionIsListed(t *testing.T) {
+	t.Parallel()
 	server := natstest.Start(t)
 	asker, _ := server.Connect()
 	for version, want := range map[string]string{
@@ -135,6 +138,7 @@ func TestAWorkerOfAnyVersionIsListed(t *testing.T) {
 
 // A worker publishes an answer with its own permissions, and the asker chooses the subject.
 func TestAnAnswerGoesOnlyToAnInbox(t *testing.T) {
+	t.Parallel()
 	server := natstest.Start(t)
 	asker, _ := server.Connect()
 	join(t, server, "a", "v1.2.3")
@@ -160,6 +164,7 @@ func TestAnAnswerGoesOnlyToAnInbox(t *testing.T) {
 
 // Workers share the setting of the prefix, whatever it is.
 func TestWorkersWithAnyInboxPrefixKnowOfEachOther(t *testing.T) {
+	t.Parallel()
 	server := natstest.Start(t)
 	for _, name := range []string{"a", "b"} {
 		nc, _ := server.Connect(nats.CustomInboxPrefix("replies.capstan"))

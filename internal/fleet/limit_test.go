@@ -90,6 +90,7 @@ func works(t *testing.T, server *natstest.Server) {
 const left = "worker left the fleet: NATS allows no more subscriptions"
 
 func TestAWorkerLeavesTheFleetWhereSubscriptionsAreScarce(t *testing.T) {
+	t.Parallel()
 	var log lines
 	server, _ := limited(t, 5)
 	nc, unhandled := member(t, server, &log)
@@ -112,6 +113,7 @@ func TestAWorkerLeavesTheFleetWhereSubscriptionsAreScarce(t *testing.T) {
 
 // After a reconnect the client subscribes again in any order, so what is refused may be the worker's own.
 func TestAWorkerLosesNoSubscriptionWhenTheyBecomeScarce(t *testing.T) {
+	t.Parallel()
 	for range 3 {
 		var log lines
 		server, set := limited(t, 20)

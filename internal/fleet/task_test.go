@@ -31,6 +31,7 @@ func has(t *testing.T, server *natstest.Server, worker, taskID string) fleet.Tas
 }
 
 func TestOnlyTheWorkerThatHasATaskAnswers(t *testing.T) {
+	t.Parallel()
 	server := natstest.Start(t)
 	asker, _ := server.Connect()
 	absent := func(id string) {
@@ -61,6 +62,7 @@ func TestOnlyTheWorkerThatHasATaskAnswers(t *testing.T) {
 
 // Whoever may answer could answer with anything, and for ever.
 func TestAWrongAnswerAboutATaskIsIgnored(t *testing.T) {
+	t.Parallel()
 	server := natstest.Start(t)
 	asker, _ := server.Connect()
 	bodies := []string{
@@ -79,6 +81,7 @@ func TestAWrongAnswerAboutATaskIsIgnored(t *testing.T) {
 
 // A worker publishes an answer with its own permissions, and the asker chooses the subject.
 func TestAnAnswerAboutATaskGoesOnlyToAnInbox(t *testing.T) {
+	t.Parallel()
 	server := natstest.Start(t)
 	asker, _ := server.Connect()
 	has(t, server, "w1", "a")

@@ -14,6 +14,7 @@ import (
 )
 
 func TestPauseKeepsAllPollsBack(t *testing.T) {
+	t.Parallel()
 	for _, code := range []int{401, 402, 403, 429, 503} {
 		synctest.Test(t, func(t *testing.T) {
 			var calls []time.Time
@@ -40,6 +41,7 @@ func TestPauseKeepsAllPollsBack(t *testing.T) {
 }
 
 func TestPausesGrowAndStartOverAfterAnAnswer(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var calls []time.Time
 		answers := append(slices.Repeat([]error{status(429)}, 10), nil, status(429))
@@ -51,6 +53,7 @@ func TestPausesGrowAndStartOverAfterAnAnswer(t *testing.T) {
 }
 
 func TestPollsUnderWayWhenAPauseBeganDoNotMakeItGrow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		after := make(chan time.Duration, 1000)
@@ -72,6 +75,7 @@ func TestPollsUnderWayWhenAPauseBeganDoNotMakeItGrow(t *testing.T) {
 }
 
 func TestDeadlineIsExactWhilePollsArePaused(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		p := newPoller(script(refusal(402, time.Hour)), rate.Inf)
@@ -83,6 +87,7 @@ func TestDeadlineIsExactWhilePollsArePaused(t *testing.T) {
 }
 
 func TestPollsUnderWayWhenAPauseBeganDoNotEndItButCanMakeItLonger(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		second error
 		want   time.Duration // from the answer to the second poll
@@ -116,6 +121,7 @@ func TestPollsUnderWayWhenAPauseBeganDoNotEndItButCanMakeItLonger(t *testing.T) 
 }
 
 func TestPauseIsForgottenWhenItEnds(t *testing.T) {
+	t.Parallel()
 	for _, late := range []time.Duration{10 * time.Second, 30 * time.Second} { // during the pause, and after
 		synctest.Test(t, func(t *testing.T) {
 			var calls []time.Time
@@ -147,6 +153,7 @@ func TestPauseIsForgottenWhenItEnds(t *testing.T) {
 }
 
 func TestPollThatWaitsForItsTokenIsPausedToo(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var calls []time.Time
 		refusal := refusal(429, 10*time.Minute)
@@ -167,6 +174,7 @@ func TestPollThatWaitsForItsTokenIsPausedToo(t *testing.T) {
 }
 
 func TestPausedPollsTakeNoTokens(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		limit := rate.NewLimiter(rate.Every(1000*time.Hour), 10)
 		p := limited(script(refusal(429, time.Hour)), limit)
@@ -183,6 +191,7 @@ func TestPausedPollsTakeNoTokens(t *testing.T) {
 }
 
 func TestLastPollLeavesThoughPollsArePaused(t *testing.T) {
+	t.Parallel()
 	for _, code := range []int{401, 402, 403, 407, 429, 503, 529} {
 		synctest.Test(t, func(t *testing.T) {
 			const tasks = 20

@@ -35,6 +35,7 @@ func during(failing time.Duration, failure func(since time.Duration) error) api 
 func always(err error) func(time.Duration) error { return func(time.Duration) error { return err } }
 
 func TestAWorkflowIsLostWhenTheAPISaysSoForAMinute(t *testing.T) {
+	t.Parallel()
 	gone := unknown(404)
 	alternating := func(err error) func(time.Duration) error {
 		n := 0
@@ -88,6 +89,7 @@ func TestAWorkflowIsLostWhenTheAPISaysSoForAMinute(t *testing.T) {
 
 // However long the interval, one or two answers are not enough.
 func TestAWorkflowIsLostAfterFiveAnswersAtLeast(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := poller.New(poller.Config{Interval: time.Hour, MaxInterval: time.Hour}, script(slices.Repeat([]error{unknown(404)}, 100)...),
 			plenty(), rate.NewLimiter(rate.Inf, 1), prometheus.NewRegistry(), zerolog.Nop())
@@ -99,6 +101,7 @@ func TestAWorkflowIsLostAfterFiveAnswersAtLeast(t *testing.T) {
 
 // The API may need a while until it knows what it has accepted.
 func TestAWorkflowThatIsNotKnownYetIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := poller.New(poller.Config{Interval: 500 * time.Millisecond, MaxInterval: time.Second}, during(3*time.Second, always(unknown(404))),
 			plenty(), rate.NewLimiter(rate.Inf, 1), prometheus.NewRegistry(), zerolog.Nop())
@@ -109,6 +112,7 @@ func TestAWorkflowThatIsNotKnownYetIsWaitedFor(t *testing.T) {
 }
 
 func TestATimeOutSaysWhatTheLastAnswersWere(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		answers api
 		want    string // the beginning
@@ -140,6 +144,7 @@ func TestATimeOutSaysWhatTheLastAnswersWere(t *testing.T) {
 }
 
 func TestOnlyAnswersToTheWorkerPausePolls(t *testing.T) {
+	t.Parallel()
 	for _, code := range []int{0, 400, 404, 408, 500, 502, 503, 504} {
 		synctest.Test(t, func(t *testing.T) {
 			var calls []time.Time

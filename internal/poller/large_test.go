@@ -48,6 +48,7 @@ func (l *large) Status(_ context.Context, id string, most int64) (task.Workflow,
 func (*large) Timeout() time.Duration { return 30 * time.Second }
 
 func TestTooLargeAnswerEndsTheWait(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		size  int64
 		says  bool
@@ -83,6 +84,7 @@ func TestTooLargeAnswerEndsTheWait(t *testing.T) {
 
 // An API may say one size, and send another.
 func TestAnswerThatGrowsIsReadOnceMore(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		answers := &large{says: true}
 		calls := int64(0)
@@ -96,6 +98,7 @@ func TestAnswerThatGrowsIsReadOnceMore(t *testing.T) {
 
 // The memory for an answer stays reserved until the event is stored: large results come one after the other.
 func TestLargeAnswersTakeTurns(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const tasks = 100
 		budgets := memory.Divide(450 << 20)
@@ -132,6 +135,7 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 }
 
 func TestSmallAnswersDoNotWaitBehindLargeOnes(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		budgets := memory.Divide(450 << 20)
 		answers := &large{size: func(id string) int64 {
@@ -163,6 +167,7 @@ func TestSmallAnswersDoNotWaitBehindLargeOnes(t *testing.T) {
 
 // A workflow that ended in time has not timed out because its answer waits for memory.
 func TestLargeAnswerMayBeReadAfterTheDeadline(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		budgets := poller.Budgets{Polls: memory.NewBudget(1 << 20), Answers: memory.NewBudget(1 << 20)}
 		p := within(budgets, &large{size: func(string) int64 { return 1 << 20 }, says: true})

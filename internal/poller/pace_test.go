@@ -139,6 +139,7 @@ func (l load) spend(t *testing.T) spent {
 // interval has. For log-normal run times it is 0.44 (σ 0.25), 0.73 (σ 0.5) and 0.95 (σ 1), for the mixture
 // 0.44. The bounds here leave room for chance; docs/benchmarks.md has what was measured.
 func TestPollsAreSpentWhereTheEndIsLikely(t *testing.T) {
+	t.Parallel()
 	skipSimulation(t)
 	for name, tc := range map[string]struct {
 		run   runs
@@ -165,6 +166,7 @@ func TestPollsAreSpentWhereTheEndIsLikely(t *testing.T) {
 
 // What was learned does no harm when it is not true any more.
 func TestPollsFollowWhenTasksTakeAnotherTime(t *testing.T) {
+	t.Parallel()
 	const before, after = 600, 300
 	for name, run := range map[string][2]runs{
 		"longer":       {logNormal(20, 0.25), logNormal(60, 0.25)},
@@ -190,6 +192,7 @@ func TestPollsFollowWhenTasksTakeAnotherTime(t *testing.T) {
 }
 
 func TestLearnedIntervalsKeepTheBounds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var last, ends time.Time
@@ -222,6 +225,7 @@ func TestLearnedIntervalsKeepTheBounds(t *testing.T) {
 
 // Kinds that come once do not keep a worker from learning of those that come again and again.
 func TestManyKindsDoNotFillTheTableForGood(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		var calls []time.Time

@@ -14,6 +14,7 @@ import (
 )
 
 func TestIntervalsGrowWithTheTimeTheWorkflowHasRun(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var calls []time.Time
 		start := time.Now()
@@ -31,6 +32,7 @@ func TestIntervalsGrowWithTheTimeTheWorkflowHasRun(t *testing.T) {
 }
 
 func TestAnEndIsDetectedWithinAnInterval(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		end := time.Now().Add(50 * time.Second)
 		p := newPoller(func(context.Context, string) (task.Workflow, error) {
@@ -49,6 +51,7 @@ func TestAnEndIsDetectedWithinAnInterval(t *testing.T) {
 }
 
 func TestAWorkflowInAnUnknownStateIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPoller(func(context.Context, string) (task.Workflow, error) {
 			return task.Workflow{Status: "QUEUED"}, nil
@@ -61,6 +64,7 @@ func TestAWorkflowInAnUnknownStateIsWaitedFor(t *testing.T) {
 }
 
 func TestFirstPollsOfResumedWaitsAreSpread(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		waits int
 		over  time.Duration
@@ -99,6 +103,7 @@ func TestFirstPollsOfResumedWaitsAreSpread(t *testing.T) {
 
 // A takeover of many tasks does not delay the first polls of later takeovers.
 func TestASpreadDoesNotDelayALaterTakeover(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPoller(func(context.Context, string) (task.Workflow, error) {
 			return task.Workflow{Status: "COMPLETED"}, nil
@@ -116,6 +121,7 @@ func TestASpreadDoesNotDelayALaterTakeover(t *testing.T) {
 }
 
 func TestDeadlineIsExactWhileTheAPIHangs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		outcome := wait(t, newPoller(hanging, rate.Inf), fresh(time.Minute))
@@ -129,6 +135,7 @@ func TestDeadlineIsExactWhileTheAPIHangs(t *testing.T) {
 }
 
 func TestDeadlineIsExactWhileNoSlotAndNoTokenIsFree(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		answer api
 		limit  rate.Limit
@@ -157,6 +164,7 @@ func TestDeadlineIsExactWhileNoSlotAndNoTokenIsFree(t *testing.T) {
 }
 
 func TestTheLastPollFindsAnEndShortlyBeforeTheDeadline(t *testing.T) {
+	t.Parallel()
 	for _, timeout := range []time.Duration{500 * time.Millisecond, 5 * time.Second, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			w := fresh(timeout)
@@ -176,6 +184,7 @@ func TestTheLastPollFindsAnEndShortlyBeforeTheDeadline(t *testing.T) {
 }
 
 func TestAResumedWaitPollsOnceThoughItsDeadlineHasPassed(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		answer  api
 		timeOut bool
@@ -204,6 +213,7 @@ func TestAResumedWaitPollsOnceThoughItsDeadlineHasPassed(t *testing.T) {
 }
 
 func TestEndOfContextEndsTheWait(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()

@@ -23,6 +23,7 @@ import (
 
 // One answer must not stop all polls for an hour.
 func TestPausedPollsProbeOnceAMinute(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var calls []time.Time
 		hour := refusal(429, time.Hour)
@@ -45,6 +46,7 @@ func TestPausedPollsProbeOnceAMinute(t *testing.T) {
 
 // A probe without an answer does not keep another poll from being the next probe.
 func TestAfterAProbeWithoutAnAnswerTheNextPollIsTheProbe(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var calls []time.Time
 		p := newPoller(noted(&calls, script(refusal(429, 20*time.Second), status(502), &task.StatusError{}, nil)), rate.Inf)
@@ -63,6 +65,7 @@ func TestAfterAProbeWithoutAnAnswerTheNextPollIsTheProbe(t *testing.T) {
 }
 
 func TestChangedKeyEndsAPauseForTheKeyAtOnce(t *testing.T) {
+	t.Parallel()
 	for code, ends := range map[int]bool{401: true, 402: true, 403: true, 429: false, 503: false} {
 		synctest.Test(t, func(t *testing.T) {
 			var calls atomic.Int32
@@ -86,6 +89,7 @@ func TestChangedKeyEndsAPauseForTheKeyAtOnce(t *testing.T) {
 }
 
 func TestAPauseIsLoggedOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		var out bytes.Buffer

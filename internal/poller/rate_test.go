@@ -14,6 +14,7 @@ import (
 )
 
 func TestCallsAtOnceAreBounded(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		calls := make(chan struct{}, 1000)
 		p := newPoller(func(ctx context.Context, id string) (task.Workflow, error) {
@@ -34,6 +35,7 @@ func TestCallsAtOnceAreBounded(t *testing.T) {
 }
 
 func TestWaitsThatEndWithoutATokenReleaseTheirSlots(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		limit := rate.NewLimiter(rate.Every(time.Hour), 1)
 		p := limited(api(running), limit)
@@ -50,6 +52,7 @@ func TestWaitsThatEndWithoutATokenReleaseTheirSlots(t *testing.T) {
 }
 
 func TestNoWaitStarvesWhenTheRateIsTooLow(t *testing.T) {
+	t.Parallel()
 	const workflows, perSecond = 10_000, 500
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -91,6 +94,7 @@ func TestNoWaitStarvesWhenTheRateIsTooLow(t *testing.T) {
 
 // Submissions wait for the same rate, one at a time, however many polls are due.
 func TestSubmissionsGetEveryOtherToken(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		limit := rate.NewLimiter(100, 1)
 		p := limited(api(running), limit)

@@ -11,6 +11,7 @@ import (
 // A worker understands a shared value exactly if it fits the schema. What is missing is 0 to it, which a worker always
 // writes.
 func TestASharedValueIsUnderstoodIfItFitsItsSchema(t *testing.T) {
+	t.Parallel()
 	schema := contracttest.Load("pace")
 	ages := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat("0,", n), ",") + "]" }
 	whole := `{"version":1,"seen":200,"ends":` + ages(84) + `,"ran":` + ages(84) + `}`

@@ -14,6 +14,7 @@ import (
 
 // Nothing depends on the store: a worker without it polls as before.
 func TestAWorkerLearnsWithoutTheStore(t *testing.T) {
+	t.Parallel()
 	for name, deny := range map[string]func(*bucket){
 		"no read":  func(b *bucket) { b.onGet(fails) },
 		"no write": func(b *bucket) { b.onPut(fails) },
@@ -35,6 +36,7 @@ func TestAWorkerLearnsWithoutTheStore(t *testing.T) {
 
 // What could not be shared for minutes is shared later.
 func TestWhatWasLearnedWithoutTheStoreIsSharedLater(t *testing.T) {
+	t.Parallel()
 	for name, deny := range map[string]func(*bucket){
 		"no read":  func(b *bucket) { b.onGet(fails) },
 		"no write": func(b *bucket) { b.onPut(fails) },
@@ -56,6 +58,7 @@ func TestWhatWasLearnedWithoutTheStoreIsSharedLater(t *testing.T) {
 
 // A write that nobody answered may have happened, or may happen later.
 func TestNoEndCountsTwice(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		put     func(write func() error) error
 		slow    bool // ends come meanwhile
@@ -118,6 +121,7 @@ func happened(write func() error) error {
 
 // A write that nobody answered happens between the next read and the next write.
 func TestALateWriteCountsOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newBucket()
 		s := share(t, store)
@@ -143,6 +147,7 @@ func TestALateWriteCountsOnce(t *testing.T) {
 
 // A store that fails is asked for one kind, not for all: each call may take seconds.
 func TestAFailingStoreIsNotAskedForEachKind(t *testing.T) {
+	t.Parallel()
 	for name, deny := range map[string]func(*bucket, around){"read": (*bucket).onGet, "write": (*bucket).onPut} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -167,6 +172,7 @@ func TestAFailingStoreIsNotAskedForEachKind(t *testing.T) {
 
 // A kind whose value cannot be read, or that others always write first, does not keep other kinds from being shared.
 func TestOneKindDoesNotStopTheOthers(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(*testing.T, *bucket){
 		"foreign value": func(t *testing.T, b *bucket) { t.Helper(); b.set(t, "0", "?") },
 		"conflict": func(_ *testing.T, b *bucket) {
@@ -200,6 +206,7 @@ func TestOneKindDoesNotStopTheOthers(t *testing.T) {
 
 // A drain does not wait for a store that does not answer, however many kinds there are.
 func TestADrainDoesNotWaitForTheStore(t *testing.T) {
+	t.Parallel()
 	for name, deny := range map[string]func(*bucket){
 		"read":  func(b *bucket) { b.onGet(blocks) },
 		"write": func(b *bucket) { b.onPut(blocks) },

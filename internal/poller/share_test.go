@@ -29,6 +29,7 @@ func wantEnds(t *testing.T, store *bucket, n int) {
 
 // About the last 200 ends count, also of a kind of which few tasks end between two exchanges.
 func TestEndsFadeHoweverTheyAreCutIntoExchanges(t *testing.T) {
+	t.Parallel()
 	const all = 400
 	for _, each := range []int{1, 5, 9, 50, all} {
 		t.Run(strconv.Itoa(each), func(t *testing.T) {
@@ -45,6 +46,7 @@ func TestEndsFadeHoweverTheyAreCutIntoExchanges(t *testing.T) {
 
 // What several workers learn at the same time is added up, whoever writes first.
 func TestWhatSeveralWorkersLearnIsAddedUp(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newBucket()
 		const workers, each = 3, 10
@@ -77,6 +79,7 @@ func TestWhatSeveralWorkersLearnIsAddedUp(t *testing.T) {
 
 // A task that runs and runs says as much about its kind as one that ends.
 func TestRunningTimeWithoutAnEndIsShared(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newBucket()
 		s := share(t, store)
@@ -91,6 +94,7 @@ func TestRunningTimeWithoutAnEndIsShared(t *testing.T) {
 
 // A worker that starts needs no ends of its own, or only those that are missing.
 func TestEndsOfAllWorkersTogetherAreEnough(t *testing.T) {
+	t.Parallel()
 	const enough = 8
 	for _, others := range []int{enough, enough - 1, enough - 3, 1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -108,6 +112,7 @@ func TestEndsOfAllWorkersTogetherAreEnough(t *testing.T) {
 
 // The interval depends on what was learned as soon as enough tasks have ended, wherever they ended.
 func TestTheEndsThatWereMissingCountAtOnce(t *testing.T) {
+	t.Parallel()
 	const run = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
 		store := newBucket()
@@ -134,6 +139,7 @@ func TestTheEndsThatWereMissingCountAtOnce(t *testing.T) {
 
 // What is known is exchanged about once a minute, however many new kinds come.
 func TestNewKindsDoNotDelayTheExchange(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newBucket()
 		s := share(t, store)
@@ -149,6 +155,7 @@ func TestNewKindsDoNotDelayTheExchange(t *testing.T) {
 
 // A key may expire or be deleted, and a bucket recreated. Then the workers write what they know again, once.
 func TestALostKeyIsWrittenAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newBucket()
 		const workers, each = 3, 15
@@ -174,6 +181,7 @@ func TestALostKeyIsWrittenAgain(t *testing.T) {
 
 // NATS refuses a key with other characters (ADR-8), and a dot would begin another token.
 func TestEveryKindHasAKey(t *testing.T) {
+	t.Parallel()
 	legal := regexp.MustCompile(`^pace\.[-=_a-zA-Z0-9]+$`)
 	keys := map[string]string{}
 	for _, kind := range []string{`"browser-use" "gpt-4o" 32`, "  ", `"a.b" "c" `, `"a" "b.c" `, "\xff\x00*>", `"=2E"`, "."} {

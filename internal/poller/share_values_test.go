@@ -13,6 +13,7 @@ import (
 
 // Anything can write to the bucket, also a later version. What this one does not understand is ignored, and stays.
 func TestValuesThatAreNotUnderstoodAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	valid := learned{Version: 1, Seen: 100, Ends: make([]float64, 84), Ran: make([]float64, 84)}
 	later, none, negative, large, many := valid, valid, valid, valid, valid
 	later.Version, none.Version = 2, 0
@@ -57,6 +58,7 @@ func TestValuesThatAreNotUnderstoodAreLeftAlone(t *testing.T) {
 
 // However much is learned, the next worker can read it.
 func TestWhatIsWrittenCanBeRead(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newBucket()
 		most := learned{Version: 1, Seen: 200, Ends: make([]float64, 84), Ran: make([]float64, 84)}

@@ -9,6 +9,7 @@ import (
 // The first tasks of a worker cost about as much as all others if other workers have learned, and no more than with a fixed
 // interval if nobody has, even if they all begin at once.
 func TestTheFirstTasksOfAWorker(t *testing.T) {
+	t.Parallel()
 	skipSimulation(t)
 	const first = 300
 	for atOnce, c := range map[int]struct {
@@ -42,6 +43,7 @@ func TestTheFirstTasksOfAWorker(t *testing.T) {
 
 // A few ends say more than none.
 func TestTheVeryFirstTasksCostLessThanWithTheGrowingInterval(t *testing.T) {
+	t.Parallel()
 	var learning, growing spent
 	for range 50 {
 		l := load{run: logNormal(20, 0.5), tasks: 20, atOnce: 10}
@@ -58,6 +60,7 @@ func TestTheVeryFirstTasksCostLessThanWithTheGrowingInterval(t *testing.T) {
 
 // When many tasks begin at once, what was seen of their first seconds has faded before most of them end.
 func TestABurstOfTasksLearnsFromItself(t *testing.T) {
+	t.Parallel()
 	const tasks = 3000
 	s := load{run: logNormal(20, 0.5), tasks: tasks, atOnce: tasks}.spend(t)
 	t.Logf("%.2f calls, %.2f s of delay, product %.3f", s.calls, s.delay, s.product())
@@ -68,6 +71,7 @@ func TestABurstOfTasksLearnsFromItself(t *testing.T) {
 
 // Nobody can see how long a task took that had ended before its first poll.
 func TestTasksThatEndBeforeTheirFirstPollAreNotNoticedLater(t *testing.T) {
+	t.Parallel()
 	for _, run := range []time.Duration{0, interval / 4, interval / 2} {
 		l := load{run: func(int) time.Duration { return run }, tasks: 1000, skip: 300}
 		learned := l.spend(t)

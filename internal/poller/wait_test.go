@@ -69,6 +69,7 @@ func inUse() uint64 {
 
 // The consumer recovers. The poller must release its slot and memory.
 func TestAPanicReleasesEverything(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
 		budgets := plenty()
@@ -97,6 +98,7 @@ func TestAPanicReleasesEverything(t *testing.T) {
 
 // A wait can be stopped while it sleeps, while it waits in line, and during its call.
 func TestAWaitStopsAtAnyPoint(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		answer api
 		limit  rate.Limit
@@ -143,6 +145,7 @@ func TestAWaitStopsAtAnyPoint(t *testing.T) {
 
 // Waits that end in all ways at once release all slots and all memory.
 func TestEndedWaitsReleaseEverything(t *testing.T) {
+	t.Parallel()
 	budgets := poller.Budgets{Polls: memory.NewBudget(50 * 256 << 10), Answers: memory.NewBudget(1 << 20)}
 	answers := func(context.Context, string) (task.Workflow, error) {
 		switch rand.IntN(10) {
@@ -188,6 +191,7 @@ func TestEndedWaitsReleaseEverything(t *testing.T) {
 
 // Intervals of days are legal.
 func TestVeryLongIntervals(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		answers := func(_ context.Context, id string) (task.Workflow, error) {
 			if id == "ends" {

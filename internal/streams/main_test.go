@@ -1,17 +1,13 @@
 package streams_test
 
 import (
-	"flag"
-	"fmt"
 	"os"
 	"testing"
+
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
-// TestMain runs several tests at once, because they mostly wait.
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	natstest.SideBySide(8)
 	os.Exit(m.Run())
 }

@@ -22,6 +22,7 @@ func readCSV(t *testing.T, text string) (*batch.Batch, error) {
 }
 
 func TestEachRowFillsTheTemplate(t *testing.T) {
+	t.Parallel()
 	b, err := readCSV(t, "\ufeffname,url, note,unused\r\nknots,https://a.example,plain,x\r\n"+
 		"\"a \"\"quoted\"\", thing\",https://b.example,\"two\nlines \\ {{name}} \u009b\",\r\n")
 	if err != nil {
@@ -51,6 +52,7 @@ func TestEachRowFillsTheTemplate(t *testing.T) {
 
 // Whoever fills the file must not be able to change the request beyond the strings of the template.
 func TestACellStaysOneString(t *testing.T) {
+	t.Parallel()
 	evil := `x", "max_steps": 1, "y": "`
 	b, err := readCSV(t, "name,url,note\n\""+strings.ReplaceAll(evil, `"`, `""`)+"\",https://a.example,n\n")
 	if err != nil {
@@ -66,6 +68,7 @@ func TestACellStaysOneString(t *testing.T) {
 }
 
 func TestMistakesInACSVNameTheLine(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown column":   {"name,link,note\na,b,c\n", `orders.csv:1: has no column "url"`},
 		"semicolons":       {"name;url;note\na;b;c\n", `["name;url;note"]`},
@@ -86,6 +89,7 @@ func TestMistakesInACSVNameTheLine(t *testing.T) {
 }
 
 func TestATemplateThatCannotWorkIsRefused(t *testing.T) {
+	t.Parallel()
 	for tmpl, want := range map[string]string{
 		`{"max_steps": {{n}}}`: "a {{column}} must stand inside a string",
 		`["{{a}}"]`:            "is not a JSON object",
@@ -103,6 +107,7 @@ func TestATemplateThatCannotWorkIsRefused(t *testing.T) {
 }
 
 func TestFormatsAreRecognized(t *testing.T) {
+	t.Parallel()
 	one, two := operatortest.Request("a"), operatortest.Request("a")+"\r\n\r\n"+operatortest.Request("b")
 	for _, c := range []struct {
 		file batch.File
@@ -123,6 +128,7 @@ func TestFormatsAreRecognized(t *testing.T) {
 }
 
 func TestIDsAreMadeFromTheBatchAndTheLine(t *testing.T) {
+	t.Parallel()
 	text := "\ufeff" + operatortest.Request("own") + "\r\n\n" + `{"prompt":"p","url":"https://a.example","max_steps":1e0}` + "\n" + `{"prompt":"p","url":"https://a.example","batch":"night"}`
 	text = strings.Replace(text, "1e0", "10", 1)
 	b, err := batch.Read(batch.File{Name: "x.jsonl", Data: []byte(text), Batch: "night"}, operatortest.Config(t))
@@ -142,6 +148,7 @@ func TestIDsAreMadeFromTheBatchAndTheLine(t *testing.T) {
 }
 
 func TestRequestsWithoutABatchKeepTheirBytes(t *testing.T) {
+	t.Parallel()
 	const line = `{ "task_id": "a",  "prompt": "\u0070", "url": "https://a.example", "max_steps": 7 }`
 	b, err := batch.Read(batch.File{Name: "x.jsonl", Data: []byte(line + "\n")}, operatortest.Config(t))
 	if err != nil || string(b.Requests[0].Data) != line {
@@ -150,6 +157,7 @@ func TestRequestsWithoutABatchKeepTheirBytes(t *testing.T) {
 }
 
 func TestMistakesInLinesAreNamedAndCounted(t *testing.T) {
+	t.Parallel()
 	var text strings.Builder
 	text.WriteString(operatortest.Request("a") + "\n" + operatortest.Request("a") + "\n")
 	text.WriteString(`{"prompt":"p","url":"https://a.example"}` + "\n[\n{\n" + operatortest.Request("b", `"urll":"x"`) + "\n" + operatortest.Request("c", `"retries":6`) + "\n" + operatortest.Request("TASKS-7") + "\n" + operatortest.Request("d", `"secret_values":{"PIN":"hunter2"},"metadata":7`) + "\n")
@@ -173,6 +181,7 @@ func TestMistakesInLinesAreNamedAndCounted(t *testing.T) {
 }
 
 func TestABatchThatIsWrongIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"a b", "-a", strings.Repeat("x", 65), "a/b", "a*", "ü"} {
 		if _, err := batch.Read(batch.File{Name: "x.jsonl", Data: []byte(operatortest.Request("a")), Batch: name}, operatortest.Config(t)); err == nil || !strings.Contains(err.Error(), "batch must be 1 to 64") {
 			t.Errorf("%q: got %v, want the rule", name, err)

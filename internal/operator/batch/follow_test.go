@@ -19,6 +19,7 @@ import (
 )
 
 func TestABatchIsFollowedToItsEnd(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.read("night.jsonl", lines(5), "night")
 	sub := s.prepare(b)
@@ -49,6 +50,7 @@ func TestABatchIsFollowedToItsEnd(t *testing.T) {
 }
 
 func TestTasksThatEndedBeforeCountAsWell(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.read("night.jsonl", lines(4), "night")
 	s.finish(b.Requests[0], "")
@@ -72,6 +74,7 @@ func TestTasksThatEndedBeforeCountAsWell(t *testing.T) {
 }
 
 func TestATallyAddsUpWhatTasksUsed(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.read("night.jsonl", lines(4), "night")
 	used := func(r batch.Request, status task.State, steps int, credits float64) {
@@ -89,6 +92,7 @@ func TestATallyAddsUpWhatTasksUsed(t *testing.T) {
 }
 
 func TestOnlyAnswersToTheBatchsOwnRequestsCount(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.read("x.jsonl", operatortest.Request("ord-1")+"\n"+operatortest.Request("ord-2"), "")
 	// An earlier request of that id was refused, and another one had other content.
@@ -115,6 +119,7 @@ func TestOnlyAnswersToTheBatchsOwnRequestsCount(t *testing.T) {
 }
 
 func TestWaitingEndsWithItsContextAndWithAnErrorOfTheReport(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.read("night.jsonl", lines(2), "night")
 	sub := s.prepare(b)
@@ -139,6 +144,7 @@ func TestWaitingEndsWithItsContextAndWithAnErrorOfTheReport(t *testing.T) {
 }
 
 func TestFollowingSurvivesARestartOfNATS(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.read("night.jsonl", lines(2), "night")
 	sub := s.prepare(b)
@@ -154,6 +160,7 @@ func TestFollowingSurvivesARestartOfNATS(t *testing.T) {
 }
 
 func TestWithoutResultsThereIsNothingToFollow(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "TASK_RESULTS")
 	_, err := s.prepare(s.read("night.jsonl", lines(1), "night")).Follow(t.Context())
 	if missing, ok := errors.AsType[*operator.MissingError](err); !ok || missing.Name != "TASK_RESULTS" {

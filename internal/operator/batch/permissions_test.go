@@ -11,6 +11,7 @@ import (
 
 // A publisher may read nothing. It can send a batch all the same.
 func TestAPublisherCanSendABatch(t *testing.T) {
+	t.Parallel()
 	q, _ := operatortest.StartLimited(t, operatortest.PublishOnly("tasks.request"))
 	b, err := batch.Read(batch.File{Name: "a.jsonl", Data: []byte(lines(3)), Batch: "night"}, q.Config)
 	if err != nil {
@@ -26,6 +27,7 @@ func TestAPublisherCanSendABatch(t *testing.T) {
 }
 
 func TestAMissingPermissionToSendIsNamed(t *testing.T) {
+	t.Parallel()
 	q, _ := operatortest.StartLimited(t, operatortest.PublishOnly("$JS.API.STREAM.INFO.*"), "KV_task_tracker")
 	b, err := batch.Read(batch.File{Name: "a.jsonl", Data: []byte(lines(1)), Batch: "night"}, q.Config)
 	if err != nil {

@@ -46,6 +46,7 @@ func report(t *testing.T, before string) (string, error) {
 }
 
 func TestAReportHasALineForEachTask(t *testing.T) {
+	t.Parallel()
 	for name, before := range map[string]string{
 		"new":               "",
 		"continued":         line1,
@@ -63,6 +64,7 @@ func TestAReportHasALineForEachTask(t *testing.T) {
 
 // A wrong name after --report must not cost a file.
 func TestAFileThatIsNoReportStaysAsItIs(t *testing.T) {
+	t.Parallel()
 	for _, before := range []string{operatortest.Request("a"), operatortest.Request("a") + "\n", "{\n", `{"prompt":"p`, "name,url\n", line1 + "x", "\n"} {
 		got, err := report(t, before)
 		if err == nil || !strings.Contains(err.Error(), "is not an event, so the file is not a report") || got != before {

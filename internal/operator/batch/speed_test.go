@@ -9,6 +9,7 @@ import (
 )
 
 func TestFiftyThousandTasksAreSubmittedInFifteenSeconds(t *testing.T) {
+	t.Parallel()
 	if testing.Short() || natstest.RaceDetector {
 		t.Skip("it measures time")
 	}

@@ -20,6 +20,7 @@ import (
 )
 
 func TestManyRequestsAreSentAndFoundAgain(t *testing.T) {
+	t.Parallel()
 	const many = 3000
 	s := newSite(t)
 	b := s.read("night.jsonl", lines(many), "night")
@@ -39,6 +40,7 @@ func BenchmarkSend(b *testing.B) {
 }
 
 func TestTheSameFileAgainSendsWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.read("night.jsonl", lines(10), "night")
 	sub := s.prepare(b)
@@ -59,6 +61,7 @@ func TestTheSameFileAgainSendsWhatIsMissing(t *testing.T) {
 
 // The stream remembers message ids only for its duplicate window. Here it remembers none.
 func TestTheSameFileIsNotSentTwiceAfterTheDuplicateWindow(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "TASKS")
 	natstest.Stream(t, s.JS, jetstream.StreamConfig{
 		Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, Duplicates: 100 * time.Millisecond,
@@ -77,6 +80,7 @@ func TestTheSameFileIsNotSentTwiceAfterTheDuplicateWindow(t *testing.T) {
 }
 
 func TestARequestWithAnIDThatIsInUseStopsAllOfThem(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.send(s.read("a.jsonl", operatortest.Request("ord-1")+"\n"+operatortest.Request("ord-2"), ""))
 	s.WriteRecord(task.Record{TaskID: "ord-3", State: task.Running, WorkflowID: "wf", Digest: "other"})
@@ -93,6 +97,7 @@ func TestARequestWithAnIDThatIsInUseStopsAllOfThem(t *testing.T) {
 }
 
 func TestARequestThatIsTooLargeStopsAllOfThem(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.read("a.jsonl", operatortest.Request("a")+"\n"+operatortest.Request("b", `"metadata":{},"extended_system_message":"`+strings.Repeat("x", 1<<20)+`"`), "")
 	_, err := batch.Prepare(t.Context(), s.Queue, b)
@@ -102,6 +107,7 @@ func TestARequestThatIsTooLargeStopsAllOfThem(t *testing.T) {
 }
 
 func TestAMissingStreamIsExplained(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "TASKS", "KV_task_tracker")
 	b := s.read("a.jsonl", operatortest.Request("a"), "")
 	sub, err := batch.Prepare(t.Context(), s.Queue, b)
@@ -124,6 +130,7 @@ func TestAMissingStreamIsExplained(t *testing.T) {
 
 // To send all again after an outage would take long, and skip the check for ids that are in use.
 func TestNothingIsSentIfNATSDoesNotSayWhatIsThere(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.read("night.jsonl", lines(3), "night")
 	s.Server.Stop()
@@ -135,6 +142,7 @@ func TestNothingIsSentIfNATSDoesNotSayWhatIsThere(t *testing.T) {
 }
 
 func TestOnlyWhatAFullStreamTookCountsAsStored(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "TASKS")
 	natstest.Stream(t, s.JS, jetstream.StreamConfig{
 		Name: "TASKS", Subjects: []string{"tasks.request"}, Retention: jetstream.WorkQueuePolicy, MaxMsgs: 30, Discard: jetstream.DiscardNew,
@@ -152,6 +160,7 @@ func TestOnlyWhatAFullStreamTookCountsAsStored(t *testing.T) {
 }
 
 func TestSendingEndsWithItsContextAndContinues(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.read("night.jsonl", lines(2000), "night")
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -176,6 +185,7 @@ func TestSendingEndsWithItsContextAndContinues(t *testing.T) {
 }
 
 func TestSendingSurvivesARestartOfNATS(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.read("night.jsonl", lines(3000), "night")
 	sub := s.prepare(b)
@@ -202,6 +212,7 @@ func TestSendingSurvivesARestartOfNATS(t *testing.T) {
 }
 
 func TestExpiredRequestsAreRefusedUnlessTheBatchWasBegun(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	text := operatortest.Request("a", `"expires_at":"2020-01-02T03:04:05Z"`) + "\n" + operatortest.Request("b")
 	b := s.read("x.jsonl", text, "")
@@ -216,6 +227,7 @@ func TestExpiredRequestsAreRefusedUnlessTheBatchWasBegun(t *testing.T) {
 
 // A stream that knew requests by their task id alone would drop the second one in silence.
 func TestARequestWithOtherContentIsNotTakenForACopy(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	first := s.prepare(s.read("a.jsonl", operatortest.Request("a"), ""))
 	other := s.prepare(s.read("b.jsonl", operatortest.Request("a", `"max_steps":7`), ""))

@@ -17,6 +17,7 @@ import (
 )
 
 func TestABoardSaysWhatTheToolSays(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.AnswerAsWorker(fleet.Status{Worker: "w1", Submissions: "ok", Polls: "ok"})
 	s.fill()
@@ -32,6 +33,7 @@ func TestABoardSaysWhatTheToolSays(t *testing.T) {
 
 // What a board keeps of a record must not drift from what the bucket holds.
 func TestABoardFollowsEachChange(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.board()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -75,6 +77,7 @@ func randomRecord(random *rand.Rand, id string) task.Record {
 }
 
 func TestABoardBeginsAgainWhenTheStreamsDo(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.fill()
 	s.WriteLetter("old", "timeout", "{}")
@@ -105,6 +108,7 @@ func TestABoardForgetsRecordsThatHaveExpired(t *testing.T) {
 }
 
 func TestWhatWasReadStaysWhileNATSIsUnreachable(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.WriteRecord(task.Record{TaskID: "a", State: task.Running, SubmittedAt: time.Now()})
 	b := s.board()
@@ -124,6 +128,7 @@ func TestWhatWasReadStaysWhileNATSIsUnreachable(t *testing.T) {
 }
 
 func TestABoardWithoutStreamsSaysSo(t *testing.T) {
+	t.Parallel()
 	s := operatortest.StartBare(t)
 	if err := board.New(s.Queue).Refresh(t.Context()); !operator.IsMissing(err) {
 		t.Errorf("got %v, want what is missing", err)
@@ -136,6 +141,7 @@ func TestABoardWithoutStreamsSaysSo(t *testing.T) {
 }
 
 func TestTheEndsOfTheLastHoursAreCounted(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	now := time.Now().UTC()
 	for i, r := range []task.Record{

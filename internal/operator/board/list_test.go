@@ -13,6 +13,7 @@ import (
 )
 
 func TestABoardListsWhatTheToolLists(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.fill()
 	b := s.board()
@@ -46,6 +47,7 @@ func TestABoardListsWhatTheToolLists(t *testing.T) {
 }
 
 func TestPagesHaveEachTaskOnce(t *testing.T) {
+	t.Parallel()
 	const many = 103
 	s := newSite(t)
 	now := time.Now().UTC()
@@ -74,6 +76,7 @@ func TestPagesHaveEachTaskOnce(t *testing.T) {
 }
 
 func TestAnOpenListCountsWhatHasChangedApartFromIt(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	now := time.Now().UTC()
 	for i := range 5 {
@@ -86,6 +89,7 @@ func TestAnOpenListCountsWhatHasChangedApartFromIt(t *testing.T) {
 }
 
 func TestEntriesKeepTheirOrder(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.WriteRecord(task.Record{TaskID: "runs", State: task.Running})
 	s.Publish(operatortest.Request("queued"))
@@ -96,6 +100,7 @@ func TestEntriesKeepTheirOrder(t *testing.T) {
 }
 
 func TestBatchesAreCounted(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.fill()
 	s.WriteRecord(task.Record{TaskID: "old", State: task.Succeeded, Batch: "old", FinishedAt: time.Now().Add(-time.Hour)})
@@ -116,6 +121,7 @@ func TestBatchesAreCounted(t *testing.T) {
 }
 
 func TestDeadLettersAreGroupedByCodeAndHost(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	letter := func(id, code, host, batch string) {
 		s.WriteLetter(id, code, "{}", "Capstan-Host", host, "Capstan-Batch", batch)

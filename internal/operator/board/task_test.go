@@ -15,6 +15,7 @@ import (
 )
 
 func TestABoardExplainsATaskAsTheToolDoes(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.fill()
 	seq := s.WriteEvent(task.Event{TaskID: "late", Status: task.Failed, Error: task.NewError(task.Timeout, "too slow")})
@@ -49,6 +50,7 @@ func withoutTimes(text string) string {
 }
 
 func TestTheRequestOfATaskIsShownWithoutItsSecrets(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	request := func(id string) string {
 		return operatortest.Request(id, fmt.Sprintf(`"secret_values":{"PIN":"hunter2-%s"}`, id))

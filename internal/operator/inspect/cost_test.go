@@ -24,6 +24,7 @@ func useSessions(d *desk) {
 }
 
 func TestAStatusAddsUpWhatTasksUsed(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	useSessions(d)
 	for batch, want := range map[string][2]operator.Cost{
@@ -47,6 +48,7 @@ func TestAStatusAddsUpWhatTasksUsed(t *testing.T) {
 }
 
 func TestEachBatchHasItsCost(t *testing.T) {
+	t.Parallel()
 	tally := inspect.NewTally(night)
 	tally.Add(task.Record{TaskID: "a", State: task.Succeeded, Batch: "night", Steps: new(10), Credits: new(0.1)})
 	tally.Add(task.Record{TaskID: "b", State: task.Failed, Batch: "night", Steps: new(1), Credits: new(0.2)})

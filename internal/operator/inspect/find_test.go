@@ -19,6 +19,7 @@ import (
 )
 
 func TestEachStateOfATaskIsToldApart(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.WriteRecord(task.Record{TaskID: "waits", State: task.Waiting, WaitsFor: task.ForPlan})
 	d.WriteRecord(task.Record{TaskID: "posts", State: task.Submitting})
@@ -57,6 +58,7 @@ func TestEachStateOfATaskIsToldApart(t *testing.T) {
 
 // A request may get its id from itself, from its publisher, or from its place in the stream.
 func TestAQueuedTaskIsFoundByTheIDThatItWillHave(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.Publish(operatortest.Request("", `"model":"m"`))
 	d.Publish(operatortest.Request("", `"model":"m"`), nats.MsgIdHdr, "header")
@@ -77,6 +79,7 @@ func TestAQueuedTaskIsFoundByTheIDThatItWillHave(t *testing.T) {
 
 // After a refusal the corrected request has the same id.
 func TestACorrectedRequestIsQueuedAndNotRefused(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.WriteEvent(task.Event{TaskID: "a", Status: task.Failed, Error: task.NewError(task.InvalidRequest, "prompt is required")})
 	d.Publish(operatortest.Request("a"))
@@ -86,6 +89,7 @@ func TestACorrectedRequestIsQueuedAndNotRefused(t *testing.T) {
 }
 
 func TestAMarkOfACancelIsShownUntilTheTaskEnds(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.Publish(operatortest.Request("a"))
 	d.Publish(operatortest.Request("b", `"batch":"night"`))
@@ -104,6 +108,7 @@ func TestAMarkOfACancelIsShownUntilTheTaskEnds(t *testing.T) {
 }
 
 func TestTheNextPollIsAskedForOnlyWhileATaskRuns(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.WriteRecord(task.Record{TaskID: "a", State: task.Running})
 	d.WriteRecord(task.Record{TaskID: "b", State: task.Waiting})
@@ -121,6 +126,7 @@ func TestTheNextPollIsAskedForOnlyWhileATaskRuns(t *testing.T) {
 }
 
 func TestWithoutStreamsTheBucketThatIsMissingIsNamed(t *testing.T) {
+	t.Parallel()
 	d := bareDesk(t)
 	_, err := inspect.Find(t.Context(), d.Queue, "a", nil)
 	missing, ok := errors.AsType[*operator.MissingError](err)
@@ -130,6 +136,7 @@ func TestWithoutStreamsTheBucketThatIsMissingIsNamed(t *testing.T) {
 }
 
 func TestABrokenRecordIsToldAsOne(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.Put("task_tracker", "a", "no record")
 	if _, err := inspect.Find(t.Context(), d.Queue, "a", nil); err == nil || !strings.Contains(err.Error(), "task a: parse record") {
@@ -142,6 +149,7 @@ func TestABrokenRecordIsToldAsOne(t *testing.T) {
 }
 
 func TestOfManyQueuedRequestsTheLastIsFound(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	const many = 5000
 	for i := range many {

@@ -23,6 +23,7 @@ type batchEnd struct {
 }
 
 func TestAFollowedBatchEndsWithItsLastTask(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	for i := range 3 {
 		d.Publish(operatortest.Request(fmt.Sprint("t", i), `"batch":"night"`))
@@ -51,6 +52,7 @@ func TestAFollowedBatchEndsWithItsLastTask(t *testing.T) {
 
 // While workers hold requests, one of them may be of the batch and have no record yet.
 func TestABatchIsNotDoneBetweenARequestAndItsRecord(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.finish("a", "")
 	d.Publish(operatortest.Request("b", `"batch":"night"`))
@@ -63,6 +65,7 @@ func TestABatchIsNotDoneBetweenARequestAndItsRecord(t *testing.T) {
 }
 
 func TestARefusedRequestIsAFailureOfItsBatch(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.finish("a", "")
 	seq := d.Publish(operatortest.Request("b", `"batch":"night","urll":"x"`))
@@ -83,6 +86,7 @@ func TestARefusedRequestIsAFailureOfItsBatch(t *testing.T) {
 
 // The refusal of an earlier request must not end the wait for the corrected one.
 func TestACorrectedRequestIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.WriteEvent(task.Event{TaskID: "a", Status: task.Failed, Batch: "night", RequestedAt: time.Now().Add(-time.Hour), Error: task.NewError(task.InvalidRequest, "x")})
 	d.Publish(operatortest.Request("a", `"batch":"night"`))
@@ -94,12 +98,14 @@ func TestACorrectedRequestIsWaitedFor(t *testing.T) {
 }
 
 func TestABatchOfWhichNothingIsKnownEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	if got := <-newDesk(t).follow(t.Context()); got.err != nil || got.Tasks != 0 {
 		t.Errorf("got %+v, want no tasks", got)
 	}
 }
 
 func TestAFollowerOutlivesARestartOfNATS(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.Publish(operatortest.Request("a", `"batch":"night"`))
 	d.WriteEvent(task.Event{TaskID: "other", Status: task.Succeeded})

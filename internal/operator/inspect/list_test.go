@@ -11,6 +11,7 @@ import (
 )
 
 func TestAListingTakesWhatItsFiltersTake(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	now := time.Now().UTC()
 	for i, r := range []task.Record{
@@ -53,6 +54,7 @@ func TestAListingTakesWhatItsFiltersTake(t *testing.T) {
 }
 
 func TestARecordThatWasDeletedIsNotListed(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.WriteRecord(task.Record{TaskID: "a", State: task.Running})
 	d.WriteRecord(task.Record{TaskID: "b", State: task.Running})
@@ -69,6 +71,7 @@ func TestARecordThatWasDeletedIsNotListed(t *testing.T) {
 }
 
 func TestWhileABucketIsMissingTheQueuedTasksAreListed(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.Publish(operatortest.Request("a"))
 	if err := d.JS.DeleteKeyValue(t.Context(), "task_tracker"); err != nil {

@@ -9,6 +9,7 @@ import (
 
 // Who has the link sees the browser, and may control it.
 func TestTheLinkToABrowserIsInNoJSON(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	const link = "https://live.example/?sessionId=s-1"
 	for state, want := range map[task.State]task.Secret{task.Waiting: "", task.Submitting: link, task.Running: link, task.Succeeded: "", task.Failed: ""} {

@@ -18,6 +18,7 @@ import (
 )
 
 func TestManyTasksAreCounted(t *testing.T) {
+	t.Parallel()
 	const many = 5000
 	d := newDesk(t)
 	now := time.Now().UTC()
@@ -37,6 +38,7 @@ func TestManyTasksAreCounted(t *testing.T) {
 
 // A record that changes while it is read is neither lost nor counted twice.
 func TestTasksThatChangeWhileTheyAreReadAreCountedOnce(t *testing.T) {
+	t.Parallel()
 	const many = 500
 	d := newDesk(t)
 	write := func(round int) {
@@ -76,6 +78,7 @@ func TestTasksThatChangeWhileTheyAreReadAreCountedOnce(t *testing.T) {
 
 // NATS does not answer a call that it denies.
 func TestAMissingPermissionIsNamed(t *testing.T) {
+	t.Parallel()
 	q, _ := operatortest.StartLimited(t, server.Permissions{
 		Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.CREATE.KV_task_tracker.>"}},
 	})

@@ -13,6 +13,7 @@ import (
 )
 
 func TestAPauseThatWorkersIgnoreIsNotShown(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.Put("task_control", "pause", `{"reason":"maintenance"}`)
 	if s := d.look(inspect.NewView(d.Queue, "")); len(s.Pauses) != 1 {
@@ -25,6 +26,7 @@ func TestAPauseThatWorkersIgnoreIsNotShown(t *testing.T) {
 }
 
 func TestAPauseInTheBucketOfAnotherApplicationIsNotShown(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	if err := d.JS.DeleteKeyValue(t.Context(), "task_control"); err != nil {
 		t.Fatal(err)
@@ -39,6 +41,7 @@ func TestAPauseInTheBucketOfAnotherApplicationIsNotShown(t *testing.T) {
 
 // An operator's pause does not hide what else stops a worker, and no other pause passes for it.
 func TestWhatAWorkerSaysBesidesAnOperatorsPauseIsShown(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.Put("task_control", "pause", `{"reason":"maintenance","by":"ada"}`)
 	d.AnswerAsWorker(fleet.Status{Worker: "w1", Submissions: "paused by ada: maintenance"})

@@ -9,6 +9,7 @@ import (
 )
 
 func TestATaskHasItsSession(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	used := inspect.Session{ID: "s-1", Ended: new(false), Steps: new(3), Credits: new(0.5)}
 	d.WriteRecord(task.Record{TaskID: "record", State: task.Failed, SessionID: used.ID, SessionEnded: used.Ended, Steps: used.Steps, Credits: used.Credits})

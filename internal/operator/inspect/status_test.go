@@ -36,6 +36,7 @@ func someTasks(d *desk) {
 }
 
 func TestAStatusCountsEachTaskOnce(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	someTasks(d)
 	for batch, want := range map[string]inspect.Status{
@@ -58,6 +59,7 @@ func TestAStatusCountsEachTaskOnce(t *testing.T) {
 }
 
 func TestASecondLookSeesWhatHasChanged(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	someTasks(d)
 	all, night := inspect.NewView(d.Queue, ""), inspect.NewView(d.Queue, "night")
@@ -77,6 +79,7 @@ func TestASecondLookSeesWhatHasChanged(t *testing.T) {
 
 // After a restore or a mistake the streams may be others than a moment ago.
 func TestAViewOutlivesStreamsThatAreRecreated(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	someTasks(d)
 	v := inspect.NewView(d.Queue, "night")
@@ -91,6 +94,7 @@ func TestAViewOutlivesStreamsThatAreRecreated(t *testing.T) {
 }
 
 func TestAStatusForeseesWhenABatchIsDone(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.AnswerAsWorker(fleet.Status{Worker: "w1", Version: "v1", Submissions: "ok"})
 	d.Put("task_control", "limits", `{"in_flight":10,"plan":10,"reason":"the plan runs 10 browsers","changed_at":"2026-11-26T02:00:00Z"}`)
@@ -131,6 +135,7 @@ func TestAStatusForeseesWhenABatchIsDone(t *testing.T) {
 }
 
 func TestAStatusDoesNotGuessWithoutWorkers(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	old := time.Now().Add(-10 * time.Minute).UTC()
 	for i := range 10 {
@@ -149,6 +154,7 @@ func TestAStatusDoesNotGuessWithoutWorkers(t *testing.T) {
 }
 
 func TestAStatusWithoutStreams(t *testing.T) {
+	t.Parallel()
 	d := bareDesk(t)
 	if _, err := inspect.NewView(d.Queue, "").Status(t.Context()); err == nil || !strings.Contains(err.Error(), "start a worker first") {
 		t.Errorf("none: got %v, want what to do", err)
@@ -170,6 +176,7 @@ func TestAStatusWithoutStreams(t *testing.T) {
 
 // The names are public.
 func TestTheJSONOfAStatusHasStableNames(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.Publish(operatortest.Request("a"))
 	var got map[string]any

@@ -26,6 +26,7 @@ func inMinutes(minutes int) time.Time { return night.Add(time.Duration(minutes) 
 func local(minutes int) string { return inMinutes(minutes).Local().Format("15:04") }
 
 func TestWhySaysWhatATaskWaitsFor(t *testing.T) {
+	t.Parallel()
 	soon := forecast.Estimate{At: inMinutes(14), From: inMinutes(12), To: inMinutes(30)}
 	inLine := " It is 112th in line and likely to begin at " + local(14) + " (between " + local(12) + " and " + local(30) + ")."
 	queued := inspect.Task{ID: "ord-7", State: inspect.Queued}
@@ -81,6 +82,7 @@ func TestWhySaysWhatATaskWaitsFor(t *testing.T) {
 }
 
 func TestWhySaysHowFarATaskIsThatWasSubmitted(t *testing.T) {
+	t.Parallel()
 	submitting := &task.Record{TaskID: "ord-7", State: task.Submitting, Owner: "w1", PostUntil: inMinutes(20)}
 	dead := &task.Record{TaskID: "ord-7", State: task.Submitting, Owner: "w1", PostUntil: inMinutes(-20)}
 	old := &task.Record{TaskID: "ord-7", State: task.Submitting, Owner: "w1"}
@@ -113,6 +115,7 @@ func TestWhySaysHowFarATaskIsThatWasSubmitted(t *testing.T) {
 }
 
 func TestWhySaysHowATaskEndedAndWhatToDo(t *testing.T) {
+	t.Parallel()
 	for _, code := range task.Codes() {
 		ev := &task.Event{TaskID: "ord-7", Status: task.Failed, FinishedAt: night, Error: task.NewError(code, "the page was away.")}
 		state := inspect.State(task.Failed)
@@ -137,6 +140,7 @@ func TestWhySaysHowATaskEndedAndWhatToDo(t *testing.T) {
 }
 
 func TestWhySaysWhatIsLeftOfATask(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		task  inspect.Task

@@ -9,6 +9,7 @@ import (
 )
 
 func TestAPlanEstimatesByWhatTheTasksCostBefore(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	costly := func(id string, credits float64) {
 		s.fail(id, "timeout")

@@ -13,6 +13,7 @@ import (
 
 // Without this, a body that is kept would count as lost, and its task would be left out.
 func TestALargeBodyThatMayNotBeReadStopsTheRedrive(t *testing.T) {
+	t.Parallel()
 	q, all := operatortest.StartLimited(t, operatortest.PublishOnly("$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.>"))
 	s := &site{all, t}
 	s.PutObject("dead/1", operatortest.Request("a"))

@@ -20,6 +20,7 @@ import (
 )
 
 func TestRedriveSendsEachFailedTaskOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.fail("ord-1", "timeout", `"batch":"night","max_steps":7`)
 	s.fail("ord-2", "agent_failed")
@@ -50,6 +51,7 @@ func TestRedriveSendsEachFailedTaskOnce(t *testing.T) {
 }
 
 func TestTheNextRunFollowsTheOneThatFailed(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, id := range []string{"a", "b", "c", "d", "e", "f.r1x"} {
 		s.fail(id, "timeout")
@@ -67,6 +69,7 @@ func TestTheNextRunFollowsTheOneThatFailed(t *testing.T) {
 }
 
 func TestOnlyTheNewestLetterOfATaskIsChosen(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.fail("a", "timeout")
 	s.fail("a.r1", "step_limit")
@@ -94,6 +97,7 @@ func TestOnlyTheNewestLetterOfATaskIsChosen(t *testing.T) {
 }
 
 func TestWhatCannotRunAgainIsLeftOutWithTheReason(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	long := strings.Repeat("x", 126)
 	s.fail("secret", "timeout", `"secret_values":{"PIN":"[redacted:PIN]"}`)
@@ -128,6 +132,7 @@ func TestWhatCannotRunAgainIsLeftOutWithTheReason(t *testing.T) {
 }
 
 func TestALetterThatIsOlderThanTheMemoryOfTasksMustBeNamed(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.Config.Tracker.TTL = 10 * time.Millisecond
 	s.fail("a", "timeout")
@@ -144,6 +149,7 @@ func TestALetterThatIsOlderThanTheMemoryOfTasksMustBeNamed(t *testing.T) {
 
 // Workers before DEAD_KEEP named no task, and kept only invalid and poisoned requests.
 func TestLettersOfOlderVersionsNameTheirTaskInTheRequest(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	old := func(body string, headers ...string) {
 		s.Write(&nats.Msg{Subject: "tasks.dead", Data: []byte(body), Header: nats.Header{"Capstan-Stream": {"TASKS"}, "Capstan-Sequence": {"17"}, headers[0]: {headers[1]}}})
@@ -157,6 +163,7 @@ func TestLettersOfOlderVersionsNameTheirTaskInTheRequest(t *testing.T) {
 }
 
 func TestARedrivenRequestKeepsItsHeadersAndALargeBody(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.PutObject("dead/1", operatortest.Request("a"))
 	s.PutObject("dead/1/headers", `{"traceparent":["00-1"],"Nats-TTL":["1s"]}`)
@@ -178,6 +185,7 @@ func TestARedrivenRequestKeepsItsHeadersAndALargeBody(t *testing.T) {
 }
 
 func TestChangesAreCheckedBeforeAnythingIsRead(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"max_steps":           "must be FIELD=VALUE",
 		"=1":                  "must be FIELD=VALUE",

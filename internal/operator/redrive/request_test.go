@@ -12,6 +12,7 @@ import (
 )
 
 func TestAnotherBatchRunsWhatACanceledOneLeft(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.WriteLetter("a", "canceled", operatortest.Request("a", `"batch":"day"`), "Capstan-Batch", "day")
 	if _, err := steer.CancelBatch(t.Context(), s.Queue, "day", task.Cancellation{}); err != nil {
@@ -30,6 +31,7 @@ func TestAnotherBatchRunsWhatACanceledOneLeft(t *testing.T) {
 
 // Anyone can publish another request with the id of a task. It is refused, and has a dead letter of its own.
 func TestARefusalDoesNotHideTheTaskThatHasItsID(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.fail("a", "timeout")
 	s.WriteLetter("a", "duplicate_task", operatortest.Request("a", `"max_steps":7`))
@@ -56,6 +58,7 @@ func TestARefusalDoesNotHideTheTaskThatHasItsID(t *testing.T) {
 }
 
 func TestOnlyMarksInThePlaceOfSecretsKeepATaskFromRunning(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for id, more := range map[string]string{
 		"mentions":  `"metadata":{"note":"write [redacted:PIN] in its place"}`,
@@ -85,6 +88,7 @@ func TestOnlyMarksInThePlaceOfSecretsKeepATaskFromRunning(t *testing.T) {
 }
 
 func TestABodyThatIsLostLeavesItsTaskOut(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "OBJ_task_results")
 	s.WriteLetter("lost", "timeout", "", "Capstan-Object", "task_results/dead/1")
 	if got := s.plan(anyTask).LeftOut; len(got) != 1 || got[0].Why != redrive.NotKept || !strings.Contains(got[0].Detail, "bucket not found") {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestARedriveKeepsToItsRate(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for i := range 6 {
 		s.fail(fmt.Sprintf("ord-%d", i), "timeout")
@@ -25,6 +26,7 @@ func TestARedriveKeepsToItsRate(t *testing.T) {
 }
 
 func TestAnInterruptedRedriveContinues(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for i := range 5 {
 		s.fail(fmt.Sprintf("ord-%d", i), "timeout")
@@ -44,6 +46,7 @@ func TestAnInterruptedRedriveContinues(t *testing.T) {
 
 // Two people may redrive the same tasks at once.
 func TestTwoRedrivesAtOnceSendEachTaskOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.fail("a", "timeout")
 	one, two := s.plan(anyTask), s.plan(anyTask)
@@ -58,6 +61,7 @@ func TestTwoRedrivesAtOnceSendEachTaskOnce(t *testing.T) {
 }
 
 func TestALetterThatIsGoneStopsTheRedrive(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.fail("a", "timeout")
 	plan := s.plan(anyTask)

@@ -21,6 +21,7 @@ func numbered(_ context.Context, i int) (*nats.Msg, error) {
 }
 
 func TestEachMessageIsSentOnceAndConfirmedByItsNumber(t *testing.T) {
+	t.Parallel()
 	const many = 1000
 	s := operatortest.Start(t)
 	if _, err := send.All(t.Context(), s.Queue, 10, numbered, nil); err != nil {
@@ -42,6 +43,7 @@ func TestEachMessageIsSentOnceAndConfirmedByItsNumber(t *testing.T) {
 }
 
 func TestAMessageThatCannotBeMadeEndsTheSending(t *testing.T) {
+	t.Parallel()
 	s := operatortest.Start(t)
 	lost := errors.New("the letter is gone")
 	source := func(ctx context.Context, i int) (*nats.Msg, error) {
@@ -57,6 +59,7 @@ func TestAMessageThatCannotBeMadeEndsTheSending(t *testing.T) {
 }
 
 func TestWhyRequestsAreNotTakenIsSaidInWords(t *testing.T) {
+	t.Parallel()
 	s := operatortest.Start(t, "TASKS")
 	fates, err := send.Requests(t.Context(), s.Queue, 1, numbered, nil)
 	if err == nil || !strings.HasPrefix(err.Error(), "no stream listens on tasks.request at ") || fates[0] != send.Refused {
@@ -71,6 +74,7 @@ func TestWhyRequestsAreNotTakenIsSaidInWords(t *testing.T) {
 
 // The stream drops a message whose id it knows. So the same request has the same id, and another one of its task has not.
 func TestTheIDOfARequestsMessageIsOfItsTaskAndItsContent(t *testing.T) {
+	t.Parallel()
 	cfg := operatortest.Config(t)
 	id := func(text string) string {
 		t.Helper()

@@ -18,6 +18,7 @@ import (
 )
 
 func TestCancelMarksEachTaskThatHasNotEnded(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.Publish(operatortest.Request("queued"))
 	s.WriteRecord(task.Record{TaskID: "waiting", State: task.Waiting})
@@ -52,6 +53,7 @@ func TestCancelMarksEachTaskThatHasNotEnded(t *testing.T) {
 }
 
 func TestManyTasksAreCanceledAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.publishBatch("night", 1000)
 	var ids []string
@@ -73,6 +75,7 @@ func TestManyTasksAreCanceledAtOnce(t *testing.T) {
 }
 
 func TestCancelingABatchSaysHowManyTasksThatEnds(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.publishBatch("night", 5)
 	s.publishBatch("day", 5)
@@ -94,6 +97,7 @@ func TestCancelingABatchSaysHowManyTasksThatEnds(t *testing.T) {
 }
 
 func TestCancelAndPauseCreateNoBucket(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "KV_task_control")
 	_, cancelErr := steer.Cancel(t.Context(), s.Queue, []string{"a"}, why)
 	_, batchErr := steer.CancelBatch(t.Context(), s.Queue, "night", why)
@@ -111,6 +115,7 @@ func TestCancelAndPauseCreateNoBucket(t *testing.T) {
 
 // Workers do not read such a bucket, so a mark there would do nothing.
 func TestABucketOfAnotherApplicationIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "KV_task_control")
 	natstest.Stream(t, s.JS, jetstream.StreamConfig{Name: "KV_task_control", Subjects: []string{"$KV.task_control.>"}, MaxMsgsPerSubject: 1})
 	_, err := steer.Cancel(t.Context(), s.Queue, []string{"a"}, why)
@@ -123,6 +128,7 @@ func TestABucketOfAnotherApplicationIsLeftAlone(t *testing.T) {
 }
 
 func TestIDsAndBatchesThatCannotBeAreNotMarked(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, id := range []string{"", "a b", ">", "*", "a..b", strings.Repeat("x", 129), "a\x00b"} {
 		if _, err := steer.Cancel(t.Context(), s.Queue, []string{"good", id}, why); err == nil {

@@ -11,6 +11,7 @@ import (
 )
 
 func TestAPauseLastsUntilItIsResumed(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	first := task.Pause{Reason: "maintenance", By: "ada"}
 	second := task.Pause{By: "bob", Until: time.Now().Add(time.Hour).UTC().Truncate(time.Second)}
@@ -43,6 +44,7 @@ func TestAPauseLastsUntilItIsResumed(t *testing.T) {
 }
 
 func TestAPauseEndsInTheNearFuture(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, c := range []struct {
 		after time.Duration
@@ -62,6 +64,7 @@ func TestAPauseEndsInTheNearFuture(t *testing.T) {
 }
 
 func TestAPauseThatHasEndedIsNone(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	kv, err := s.JS.KeyValue(t.Context(), "task_control")
 	if err != nil {

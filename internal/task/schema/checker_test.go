@@ -94,6 +94,7 @@ func TestTheContextEndsTheWaitForACheck(t *testing.T) {
 
 // A check that is just stopped when it runs alone is also stopped, and no other, when it runs next to others.
 func TestAVerdictDoesNotDependOnTheLoad(t *testing.T) {
+	t.Parallel()
 	checker := schema.NewChecker(memory.NewBudget(45 << 20))
 	alternatives := `{"items":{"anyOf":` + strings.Replace(list(`{"type":"string"}`, 2000), "]", `,{"type":"number"}]`, 1) + `}}`
 	verdict := func(n int) string { return check(t, checker, alternatives, list("1", n)) }

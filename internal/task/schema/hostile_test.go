@@ -61,6 +61,7 @@ func TestNoSchemaTakesForeverOrAllMemory(t *testing.T) {
 }
 
 func TestALargeSchemaIsCompiled(t *testing.T) {
+	t.Parallel()
 	refs := numbered(`"p#":{"$ref":"@/x/p#"}`, 1200)
 	for name, text := range map[string]string{
 		"flat":     `{"allOf":` + list(`{"type":"object"}`, 3300) + `}`,
@@ -79,6 +80,7 @@ func TestALargeSchemaIsCompiled(t *testing.T) {
 }
 
 func TestOrdinaryLargeValuesFitTheBudget(t *testing.T) {
+	t.Parallel()
 	const row = `{"id":12,"tags":["a","b"],"url":"https://shop.example/","d":{"x":1}}`
 	const rows = `{"items":{"type":"object","required":["id"],"properties":{"id":{"type":"integer","minimum":0},
 		"tags":{"uniqueItems":true,"items":{"enum":["a","b"]}},"url":{"type":"string","pattern":"^https?://[^/]+/"},

@@ -72,6 +72,7 @@ func TestPatternsAreThoseOfECMA262(t *testing.T) {
 const base64Pattern = `^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$`
 
 func TestOrdinaryPatternsMatchLongTexts(t *testing.T) {
+	t.Parallel()
 	long := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("capstan 1", 420_000))) + "YQ=="
 	if !match(t, base64Pattern, long) {
 		t.Errorf("got no match in %d bytes of base64", len(long))
@@ -91,6 +92,7 @@ func TestOrdinaryPatternsMatchLongTexts(t *testing.T) {
 }
 
 func TestNoPatternTakesForever(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ pattern, text, want string }{
 		{`^(a+)+$`, strings.Repeat("a", 20_000) + "!", "does not match"},
 		{`^(?=(a|aa|.)+$)(a|aa)+!$`, strings.Repeat("a", 20_000), "does not match"},
