@@ -3,7 +3,6 @@ package app_test
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -41,10 +40,7 @@ func runTests(m *testing.M) int {
 	}
 	scratch = dir
 	defer func() { _ = os.RemoveAll(dir) }()
-	if err := flag.Set("test.parallel", "12"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
+	natstest.SideBySide(12)
 	return m.Run()
 }
 
@@ -212,13 +208,13 @@ func (w *world) bodies(stream string) []string {
 // waitEvents waits until there are n events, and returns them.
 func (w *world) waitEvents(n int) []stored {
 	w.t.Helper()
-	var all []stored
 	natstest.Eventually(w.t, func() error {
-		if all = w.events(); len(all) < n {
-			return fmt.Errorf("got %d events, want %d", len(all), n)
+		if got := w.messages("TASK_RESULTS"); got < n {
+			return fmt.Errorf("got %d events, want %d", got, n)
 		}
 		return nil
 	})
+	all := w.events()
 	if len(all) != n {
 		w.t.Fatalf("got %d events, want %d", len(all), n)
 	}
@@ -229,15 +225,24 @@ func (w *world) waitEvents(n int) []stored {
 func (w *world) waitQuiet() {
 	w.t.Helper()
 	natstest.Eventually(w.t, func() error {
-		s, err := w.js.Stream(w.t.Context(), "TASKS")
-		if err != nil {
-			return err
-		}
-		if n := s.CachedInfo().State.Msgs; n != 0 {
-			return fmt.Errorf("got %d requests left, want none", n)
+		if got := w.messages("TASKS"); got != 0 {
+			return fmt.Errorf("got %d requests left, want none", got)
 		}
 		return nil
 	})
+}
+
+// messages returns how many messages a stream has. A missing stream has none.
+func (w *world) messages(stream string) int {
+	w.t.Helper()
+	s, err := w.js.Stream(w.t.Context(), stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return int(s.CachedInfo().State.Msgs)
 }
 
 // record returns the record of a task, or the zero record.
