@@ -126,11 +126,14 @@ func TestAWorkerOfAnyVersionIsListed(t *testing.T) {
 		"1.2.3-a..b":                                 "0.0.0",
 		"1.2":                                        "0.0.0",
 	} {
-		_, leave := join(t, server, "a", version)
+		nc, leave := join(t, server, "a", version)
 		if got := askStats(t, asker); got.Version != want || got.Metadata["version"] != version {
 			t.Errorf("%q: got %q and metadata %q, want %q", version, got.Version, got.Metadata, want)
 		}
 		if err := leave(); err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Flush(); err != nil { // the server no longer has its subscriptions
 			t.Fatal(err)
 		}
 	}
