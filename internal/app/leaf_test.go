@@ -99,7 +99,6 @@ func (w *leafWorld) copyToLeaf(name string) {
 
 // Two servers and the link between them answer too late on a machine that is busy with other tests, so this one runs alone.
 func TestAWorkerAtALeafNodeStoresEverythingAtTheHub(t *testing.T) {
-	t.Parallel()
 	for name, c := range map[string]struct {
 		domain  string
 		streams []string // at the leaf
@@ -109,7 +108,6 @@ func TestAWorkerAtALeafNodeStoresEverythingAtTheHub(t *testing.T) {
 		"the leaf has streams of their name": {"leaf", []string{"KV_task_tracker", "KV_task_control", "TASK_RESULTS", "TASK_DEAD", "OBJ_task_results"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			w := newLeafWorld(t, c.domain)
 			for _, stream := range c.streams {
 				w.copyToLeaf(stream)
