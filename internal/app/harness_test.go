@@ -209,10 +209,11 @@ func (w *world) bodies(stream string) []string {
 func (w *world) waitEvents(n int) []stored {
 	w.t.Helper()
 	natstest.Eventually(w.t, func() error {
-		if got := w.messages("TASK_RESULTS"); got < n {
-			return fmt.Errorf("got %d events, want %d", got, n)
+		got, err := w.messages("TASK_RESULTS")
+		if err == nil && got < n {
+			err = fmt.Errorf("got %d events, want %d", got, n)
 		}
-		return nil
+		return err
 	})
 	all := w.events()
 	if len(all) != n {
@@ -225,24 +226,21 @@ func (w *world) waitEvents(n int) []stored {
 func (w *world) waitQuiet() {
 	w.t.Helper()
 	natstest.Eventually(w.t, func() error {
-		if got := w.messages("TASKS"); got != 0 {
-			return fmt.Errorf("got %d requests left, want none", got)
+		got, err := w.messages("TASKS")
+		if err == nil && got != 0 {
+			err = fmt.Errorf("got %d requests left, want none", got)
 		}
-		return nil
+		return err
 	})
 }
 
-// messages returns how many messages a stream has. A missing stream has none.
-func (w *world) messages(stream string) int {
-	w.t.Helper()
+// messages returns how many messages a stream has.
+func (w *world) messages(stream string) (int, error) {
 	s, err := w.js.Stream(w.t.Context(), stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return 0
-	}
 	if err != nil {
-		w.t.Fatal(err)
+		return 0, err
 	}
-	return int(s.CachedInfo().State.Msgs)
+	return int(s.CachedInfo().State.Msgs), nil
 }
 
 // record returns the record of a task, or the zero record.
