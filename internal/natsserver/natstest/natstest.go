@@ -17,7 +17,7 @@ import (
 
 // patience is how long a test waits for what must happen, however busy the machine is. A test that passes
 // never waits that long.
-const patience = 3 * time.Minute
+const patience = time.Minute
 
 // Run runs a server with these options until the test ends, on this machine and on a free port unless they name one. It is
 // for what [natsserver.Config] does not have, such as leaf nodes.
@@ -131,7 +131,7 @@ func Stream(tb testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) (
 	return s
 }
 
-// Eventually waits until check returns nil. If that takes longer than three minutes, it fails the test with
+// Eventually waits until check returns nil. If that takes longer than a minute, it fails the test with
 // check's last error. check is called every few milliseconds, and less often the longer it fails, so that it takes little
 // from what it waits for. It runs on the goroutine of the test, and should return soon.
 func Eventually(tb testing.TB, check func() error) {
