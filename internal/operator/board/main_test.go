@@ -1,7 +1,6 @@
 package board_test
 
 import (
-	"os"
 	"testing"
 
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
@@ -9,5 +8,5 @@ import (
 
 func TestMain(m *testing.M) {
 	natstest.SideBySide(8)
-	os.Exit(m.Run())
+	m.Run()
 }
