@@ -64,7 +64,7 @@ func buildPoisonable(t *testing.T) binaries {
 	if len(replaced) != 2 {
 		t.Fatalf("found %d files with %q, want one", len(replaced)/2, begin)
 	}
-	if err := process.BuildWith(t.Context(), replaced, b.dir, "github.com/capstan-worker/capstan/cmd/worker", b.worker); err != nil {
+	if err := process.BuildWith(t.Context(), replaced, b.dir, workerPackage, b.worker, noRace); err != nil {
 		t.Fatal(err)
 	}
 	b.keep(t)

@@ -45,12 +45,19 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// workerPackage is what is attacked, without the race detector whatever GOFLAGS says: with it, a worker needs more memory
+// than a pod has.
+const (
+	workerPackage = "github.com/capstan-worker/capstan/cmd/worker"
+	noRace        = "-race=false"
+)
+
 // build builds the worker. Go's build cache makes that quick from the second test on.
 func build(t *testing.T) binaries {
 	t.Helper()
 	b := binaries{dir: t.TempDir()}
 	b.worker = filepath.Join(b.dir, "worker")
-	if err := process.Build(t.Context(), "github.com/capstan-worker/capstan/cmd/worker", b.worker); err != nil {
+	if err := process.Build(t.Context(), workerPackage, b.worker, noRace); err != nil {
 		t.Fatal(err)
 	}
 	b.keep(t)
