@@ -49,9 +49,9 @@ func (r *run) publish(ctx context.Context, rec *task.Record, outcome *task.Outco
 	return nil
 }
 
-// confirmAlone confirms that this run owns the task, and that no other worker still believes to own it. If the owner of
-// before is alive, it trusts the record that it wrote for certainFor, and may publish meanwhile. The stream drops the second
-// event, but a subscriber without a consumer sees both. It returns ctx's error if that ends first: the next owner goes on.
+// confirmAlone confirms that this run owns the task, and that no earlier owner still trusts the record that it wrote. Such an
+// owner is alive, trusts its record for certainFor, and may publish in that time. The stream drops the second event, but a
+// subscriber without a consumer sees both. If ctx ends first, confirmAlone returns its error, and the next owner continues.
 func (r *run) confirmAlone(ctx context.Context, rec *task.Record) (*task.Record, error) {
 	for {
 		contested := r.contested
@@ -60,8 +60,8 @@ func (r *run) confirmAlone(ctx context.Context, rec *task.Record) (*task.Record,
 				return rec, err
 			}
 		}
-		rec, err := r.confirm(context.WithoutCancel(ctx), rec)
-		if err != nil || r.contested.Equal(contested) {
+		var err error
+		if rec, err = r.confirm(context.WithoutCancel(ctx), rec); err != nil || r.contested.Equal(contested) {
 			return rec, err
 		}
 	}
