@@ -75,11 +75,11 @@ func (r *run) asSubmitting(rec task.Record) task.Record {
 // is lost.
 func (r *run) post(ctx context.Context, rec *task.Record) (*task.Record, *task.Verdict, error) {
 	ctxPost := context.WithoutCancel(ctx) // the API's client and the tracker bound their calls
-	rec, err := r.announce(ctxPost, rec)
+	rec, withheld, err := r.announce(ctxPost, rec)
 	if err != nil {
 		return rec, nil, err
 	}
-	if _, canceled := r.canceled(ctxPost); canceled || r.expired(rec.Run) || r.isStale(rec) {
+	if withheld {
 		return r.withhold(ctxPost, rec)
 	}
 	r.posted = true
@@ -92,7 +92,7 @@ func (r *run) post(ctx context.Context, rec *task.Record) (*task.Record, *task.V
 	refusal := asSubmitError(err)
 	isGone := r.isGone(ctx, rec, refusal)
 	if isGone { // the answer says nothing about other tasks
-		r.releaseSlot(task.ErrNotSubmitted)
+		err = task.ErrNotSubmitted
 	}
 	r.releaseSlot(err)
 	r.log.Warn().Str("task", rec.TaskID).Int("attempt", rec.Attempts).Int("status", refusal.HTTPStatus).
@@ -123,16 +123,25 @@ func (r *run) withhold(ctx context.Context, rec *task.Record) (*task.Record, *ta
 	return rec, nil, err
 }
 
-// announce returns the record as it is right before the POST. Writing it may have taken as long as an outage of NATS:
-// then the run checks that the task is still its own, and announces the POST again.
-func (r *run) announce(ctx context.Context, rec *task.Record) (*task.Record, error) {
-	rec, err := r.confirm(ctx, rec)
-	for err == nil && r.cfg.Clock.Now().After(rec.PostUntil.Add(startWithin-r.cfg.PostTimeout)) {
+// announce returns the record as it is right before the POST, or withheld if the task must not be submitted any more. The
+// record's write and both checks may have taken as long as an outage of NATS: then the run announces the POST again.
+func (r *run) announce(ctx context.Context, rec *task.Record) (_ *task.Record, withheld bool, err error) {
+	for {
+		if rec, err = r.confirm(ctx, rec); err != nil {
+			return rec, false, err
+		}
+		if _, canceled := r.canceled(ctx); canceled || r.expired(rec.Run) || r.isStale(rec) {
+			return rec, true, nil
+		}
+		if !r.cfg.Clock.Now().After(rec.PostUntil.Add(startWithin - r.cfg.PostTimeout)) {
+			return rec, false, nil
+		}
 		next := *rec
 		next.PostUntil = r.cfg.Clock.Now().Add(r.cfg.PostTimeout)
-		rec, err = r.save(ctx, next)
+		if rec, err = r.save(ctx, next); err != nil {
+			return rec, false, err
+		}
 	}
-	return rec, err
 }
 
 // saveRunning records the workflow of an accepted submission.

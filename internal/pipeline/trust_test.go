@@ -1,8 +1,12 @@
 package pipeline_test
 
 import (
+	"context"
 	"testing"
 	"time"
+
+	"github.com/capstan-worker/capstan/internal/servertime"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // A bucket that was recreated counts its revisions from 1 again, so the lost record gets another one. The worker must go on
@@ -28,4 +32,55 @@ func TestALostRecordIsWrittenAgainOnce(t *testing.T) {
 		t.Fatal("got no verdict within 20 s")
 	}
 	w.wantOneEvent(success, 1)
+}
+
+// hooked calls a function before each answer.
+type hooked struct {
+	*marks
+	canceled, until func()
+}
+
+func (h *hooked) Canceled(ctx context.Context, taskID, batch string) (task.Cancellation, bool) {
+	h.canceled()
+	return h.marks.Canceled(ctx, taskID, batch)
+}
+
+func (h *hooked) Until(ctx context.Context, taskID, batch string) (context.Context, context.CancelCauseFunc) {
+	h.until()
+	return h.marks.Until(ctx, taskID, batch)
+}
+
+// A worker that found the task in the middle of its submission waits until the time that the record names. A check for a
+// cancellation can wait for the bucket, and must not delay the POST beyond what the record announced.
+func TestTheRecordAnnouncesAPostThatACheckHasDelayed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.clock, w.postTimeout = &servertime.Clock{}, 10*time.Second
+	checks, saved := 0, 0
+	w.steering = &hooked{newMarks(), func() {
+		if checks++; saved == 1 && checks > 2 { // the one between the record and the POST
+			saved++
+			w.setClock(6 * time.Second)
+		}
+	}, func() {}}
+	var left time.Duration
+	watched := stepFunc(func(step string, act func() error) error {
+		switch step {
+		case "create":
+			saved++
+		case "submit":
+			rec, err := w.records().Get(t.Context(), "a")
+			if err != nil {
+				return err
+			}
+			left = rec.PostUntil.Sub(w.clock.Now())
+		}
+		return act()
+	})
+	if err := handle(t.Context(), w.worker("w1", watched), w.request(body(""))(1)); err != nil {
+		t.Fatal(err)
+	}
+	if w.wantOneEvent(success, 1); saved != 2 || left < 5*time.Second {
+		t.Errorf("the record leaves %v for the POST, want more than 5 s (delayed: %t)", left, saved == 2)
+	}
 }
