@@ -228,6 +228,7 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 	next.RequestSeq, next.RequestedAt = r.req.Delivery.Seq, r.req.Delivery.Stored
 	// Unlike save, this never writes over a record that was not found: its owner may be alive, and this run has no claim
 	// to the task yet.
+	began := r.moment()
 	rec, err := r.Tracker.Save(context.WithoutCancel(ctx), next)
 	if errors.Is(err, task.ErrRecordLost) {
 		err = task.ErrNotOwner
@@ -235,7 +236,7 @@ func (r *run) takeOver(ctx context.Context, found *task.Record) (*task.Record, e
 	if err != nil {
 		return &rec, err
 	}
-	r.certainUntil = time.Now().Add(certainFor)
+	r.saw(began, certainFor)
 	if now := r.cfg.Clock.Now(); now.Sub(found.UpdatedAt) < contestedFor {
 		r.contested = now
 	}

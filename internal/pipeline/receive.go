@@ -17,12 +17,13 @@ type run struct {
 	count      int             // of deliveries without a step forward; 0 if none are counted
 	reconnects uint64          // when the request was delivered
 	drained    <-chan struct{} // closed when the worker drains
-	posted     bool            // a POST has left, and its outcome is not recorded yet
+	posted     bool            // this delivery has sent a POST for the run that the record is in
 	slot       func(error)     // releases the submission slot; nil while the run has none
 	kind       string          // of the run, for the poller
 	secrets    []string        // the values of the request's SecretRefs, if hasSecrets
 	hasSecrets bool
 
+	losses       uint64    // how often RecordsLost had been called when the record was last seen in the bucket
 	certainUntil time.Time // until when this run trusts that it owns the record, by this machine's clock
 	contested    time.Time // when another worker may have written the record as well, by the server's clock; zero: none has
 

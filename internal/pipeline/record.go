@@ -10,12 +10,29 @@ import (
 
 // The functions of this file return the record as it is in the bucket. No step changes it: each writes a changed copy.
 
+// moment is the one right before the record was read or written.
+type moment struct {
+	at     time.Time // by this machine's clock
+	losses uint64    // how often RecordsLost had been called
+}
+
+// moment returns the one of a call that begins now.
+func (p *Pipeline) moment() moment { return moment{at: time.Now(), losses: p.lost.Load()} }
+
+// saw notes that the bucket had the run's record at a moment, and that the run trusts it for a while.
+func (r *run) saw(m moment, trusted time.Duration) {
+	r.losses, r.certainUntil = m.losses, m.at.Add(trusted)
+}
+
+// mayBeLost reports whether the bucket may have lost the record since the run saw it there.
+func (r *run) mayBeLost() bool { return r.lost.Load() != r.losses }
+
 // create writes the first record of the task.
 func (r *run) create(ctx context.Context, first task.Record) (*task.Record, error) {
-	began := time.Now()
+	began := r.moment()
 	rec, err := r.Tracker.Create(context.WithoutCancel(ctx), first)
 	if err == nil {
-		r.certainUntil = began.Add(certainFor)
+		r.saw(began, certainFor)
 		r.resetCount(ctx)
 	}
 	return &rec, err
@@ -24,17 +41,17 @@ func (r *run) create(ctx context.Context, first task.Record) (*task.Record, erro
 // save writes the record of a task that this run owns. If the bucket has lost the record, save writes it again:
 // another worker would find none and run the task a second time.
 func (r *run) save(ctx context.Context, next task.Record) (*task.Record, error) {
-	began := time.Now()
+	began := r.moment()
 	rec, err := r.Tracker.Save(context.WithoutCancel(ctx), next)
 	if errors.Is(err, task.ErrRecordLost) {
-		began, r.contested = time.Now(), r.cfg.Clock.Now() // another worker may have written it again, too
+		began, r.contested = r.moment(), r.cfg.Clock.Now() // another worker may have written it again, too
 		rec, err = r.saveLost(ctx, rec)
 	}
 	if errors.Is(err, task.ErrRecordLost) {
 		err = task.ErrNotOwner
 	}
 	if err == nil {
-		r.certainUntil = began.Add(certainFor)
+		r.saw(began, certainFor)
 	}
 	return &rec, err
 }
@@ -99,7 +116,7 @@ func (p *Pipeline) countReconnects() uint64 {
 
 // restore checks that the bucket holds the record as this run wrote it, and writes it again if it was lost.
 func (r *run) restore(ctx context.Context, rec *task.Record) (*task.Record, error) {
-	began := time.Now()
+	began := r.moment()
 	found, err := r.Tracker.Get(ctx, rec.TaskID)
 	switch {
 	case err == nil && found.Revision == rec.Revision && (found.Owner != rec.Owner || found.Epoch != rec.Epoch):
@@ -107,7 +124,7 @@ func (r *run) restore(ctx context.Context, rec *task.Record) (*task.Record, erro
 		return rec, task.ErrNotOwner
 	case err == nil && found.Revision == rec.Revision:
 		// The record is as this run wrote it.
-		r.certainUntil = began.Add(readCertainFor)
+		r.saw(began, readCertainFor)
 		return rec, nil
 	case err != nil && !errors.Is(err, task.ErrNoRecord):
 		return rec, err

@@ -48,7 +48,6 @@ func (r *run) keepRecord(ctx context.Context, rec *task.Record, call func(contex
 		}()
 		callErr = call(callCtx)
 	}()
-	lost := r.lost.Load()
 	ticker := time.NewTicker(lostInterval)
 	defer ticker.Stop()
 	for {
@@ -60,11 +59,9 @@ func (r *run) keepRecord(ctx context.Context, rec *task.Record, call func(contex
 			return rec, callErr
 		case <-ticker.C:
 		}
-		now := r.lost.Load()
-		if now == lost {
+		if !r.mayBeLost() {
 			continue
 		}
-		lost = now
 		restored, err := r.restore(ctx, rec)
 		if err != nil {
 			cancel()

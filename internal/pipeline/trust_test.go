@@ -2,9 +2,11 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -50,6 +52,38 @@ func (h *hooked) Until(ctx context.Context, taskID, batch string) (context.Conte
 	return h.marks.Until(ctx, taskID, batch)
 }
 
+// The bucket loses the record after it says running, and before the worker waits for the workflow: nobody can interrupt that
+// wait yet. A worker that takes over must find the workflow all the same.
+func TestARecordThatIsLostRightBeforeTheWaitIsWrittenAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var first interface{ RecordsLost() }
+	waits := 0
+	w.steering = &hooked{newMarks(), func() {}, func() {
+		if waits++; waits == 1 {
+			w.loseRecords()
+			first.RecordsLost()
+		}
+	}}
+	deliver := w.request(body(""))
+	ctx, dies := context.WithCancel(t.Context())
+	defer dies()
+	p := w.worker("w1", stepFunc(endless))
+	first = p
+	verdict := make(chan error, 1)
+	go func() { verdict <- handle(ctx, p, deliver(1)) }()
+	natstest.Eventually(t, func() error {
+		if got := w.api.Totals().Accepted; got != 1 {
+			return errors.New("it is not submitted yet")
+		}
+		return w.runs()
+	})
+	dies()
+	if err := <-verdict; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the context's error", err)
+	}
+}
+
 // A worker that found the task in the middle of its submission waits until the time that the record names. A check for a
 // cancellation can wait for the bucket, and must not delay the POST beyond what the record announced.
 func TestTheRecordAnnouncesAPostThatACheckHasDelayed(t *testing.T) {
@@ -82,5 +116,33 @@ func TestTheRecordAnnouncesAPostThatACheckHasDelayed(t *testing.T) {
 	}
 	if w.wantOneEvent(success, 1); saved != 2 || left < 5*time.Second {
 		t.Errorf("the record leaves %v for the POST, want more than 5 s (delayed: %t)", left, saved == 2)
+	}
+}
+
+// A worker trusts a record that it has written from before the write: its acknowledgement may come late, when another worker
+// has taken the task over.
+func TestATakeoverIsTrustedFromBeforeItsWrite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	deliver := w.request(body(""))
+	w.die("w1", &death{step: "status"}, deliver(1))
+	<-time.After(2100 * time.Millisecond) // until the owner of before cannot trust its record any more
+	published := 0
+	slow := stepFunc(func(step string, act func() error) error {
+		err := act()
+		switch step {
+		case "save running":
+			rec, readErr := w.records().Get(t.Context(), "a")
+			rec.Owner, rec.Epoch = "w3", rec.Epoch+1
+			w.put("a", rec.JSON())
+			<-time.After(1100 * time.Millisecond)
+			return errors.Join(err, readErr)
+		case "publish":
+			published++
+		}
+		return err
+	})
+	if err := handle(t.Context(), w.worker("w2", slow), deliver(2)); !errors.Is(err, task.ErrNotOwner) || published != 0 {
+		t.Errorf("got %v and %d events, want ErrNotOwner and none", err, published)
 	}
 }

@@ -21,7 +21,7 @@ func (r *run) wait(ctx context.Context, rec *task.Record) (*task.Record, *task.O
 		return rec, outcome, nil
 	}
 	polls := rec.Polls
-	for resumed := rec.Epoch > 1; ; resumed = true {
+	for resumed := !r.posted; ; resumed = true {
 		waitCtx, end := r.beginWait(ctx)
 		outcome, err := r.Poller.Wait(waitCtx, r.watch(ctx, rec, resumed))
 		polls += outcome.Polls
@@ -42,6 +42,9 @@ func (r *run) wait(ctx context.Context, rec *task.Record) (*task.Record, *task.O
 func (r *run) beginWait(ctx context.Context) (_ context.Context, end func(*task.Record, *task.Outcome, error) error) {
 	waitCtx, stop := r.untilCanceled(ctx)
 	r.noteStop(stop)
+	if r.mayBeLost() { // RecordsLost did not find this wait yet
+		stop(task.ErrInterrupted)
+	}
 	waitCtx, endSpan := r.beginSpan(waitCtx, "wait", trace.SpanKindInternal)
 	return waitCtx, func(rec *task.Record, outcome *task.Outcome, err error) error {
 		traceWait(waitCtx, rec.WorkflowID, outcome.Polls)

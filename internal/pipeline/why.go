@@ -17,10 +17,8 @@ func (r *run) awaitSlot(ctx context.Context, rec *task.Record) (*task.Record, er
 	waitCtx, stop := r.untilCanceled(ctx)
 	defer stop(nil)
 	r.noteReason(rec.WaitsFor, rec.WaitsUntil)
-	lost := r.lost.Load()
 	look := func() (err error) {
-		if now := r.lost.Load(); now != lost && (rec.Run > 0 || rec.UnknownOnce()) {
-			lost = now
+		if r.mayBeLost() && (rec.Run > 0 || rec.UnknownOnce()) {
 			rec, err = r.restore(waitCtx, rec)
 		}
 		if err == nil {
