@@ -56,12 +56,26 @@ type Bucket struct {
 	// result.
 	opening chan struct{}
 
-	mu     sync.Mutex
-	stream jetstream.Stream            // behind the bucket; nil: it was not opened yet, or the last call failed; guarded by mu
-	retry  *backoff.ExponentialBackOff // between two failures in a row; guarded by mu
-	shut   time.Time                   // until when calls fail at once, because one failed; guarded by mu
-	reason string                      // why, as it was logged last; guarded by mu
-	denied [3]chan struct{}            // by kind of call: is closed when NATS denies one, and replaced; guarded by mu
+	mu       sync.Mutex
+	stream   jetstream.Stream // behind the bucket; nil: it was not opened yet, or the last call failed; guarded by mu
+	failures [3]failures      // by use; guarded by mu
+	denied   [3]chan struct{} // by kind of call: is closed when NATS denies one, and replaced; guarded by mu
+}
+
+// use is what a call does with the bucket. A login may be allowed one and not another, and a full bucket can be read.
+type use int
+
+const (
+	opening use = iota // which the others need
+	reading
+	writing
+)
+
+// failures are those of one use since it last succeeded.
+type failures struct {
+	retry  *backoff.ExponentialBackOff // between two in a row
+	shut   time.Time                   // until when calls fail at once, because one failed
+	reason string                      // why, as it was logged last
 }
 
 // callKind is a kind of call that NATS may deny apart from the others.
@@ -77,7 +91,9 @@ const (
 func New(cfg Config, access Access, log zerolog.Logger) *Bucket {
 	b := &Bucket{
 		Access: access, cfg: cfg, log: log, opening: make(chan struct{}, 1),
-		retry: timer.Growing(firstRetry, lastRetry),
+	}
+	for u := range b.failures {
+		b.failures[u].retry = timer.Growing(firstRetry, lastRetry)
 	}
 	for kind := range b.denied {
 		b.denied[kind] = make(chan struct{})
@@ -109,7 +125,7 @@ func (b *Bucket) Get(ctx context.Context, key string) (value []byte, revision ui
 
 // message returns the last message of a key, which can be a delete marker, or nil if it has none.
 func (b *Bucket) message(ctx context.Context, key string) (msg *jetstream.RawStreamMsg, err error) {
-	err = b.call(ctx, func(ctx context.Context, stream jetstream.Stream) (err error) {
+	err = b.call(ctx, reading, func(ctx context.Context, stream jetstream.Stream) (err error) {
 		msg, err = b.last(ctx, stream, key)
 		return err
 	})
@@ -122,7 +138,7 @@ func (b *Bucket) message(ctx context.Context, key string) (msg *jetstream.RawStr
 // Put writes a value over the revision that it was derived from; 0: there is none. The error is task.ErrConflict if the
 // key has another revision by now.
 func (b *Bucket) Put(ctx context.Context, key string, value []byte, revision uint64) error {
-	err := b.call(ctx, func(ctx context.Context, stream jetstream.Stream) error {
+	err := b.call(ctx, writing, func(ctx context.Context, stream jetstream.Stream) error {
 		err := b.publish(ctx, key, value, revision)
 		if revision != 0 || !errors.Is(err, task.ErrConflict) {
 			return err
@@ -161,18 +177,21 @@ func (b *Bucket) last(ctx context.Context, stream jetstream.Stream, key string) 
 	return msg, err
 }
 
-// call makes one call with a bound of its own, on the opened bucket. After a failure all calls return errUnusable for a
-// while, so that not each caller waits for the answer that does not come: for firstRetry, and twice as long after each
+// call makes one call with a bound of its own, on the opened bucket. After a failure all calls of that use return errUnusable
+// for a while, so that not each caller waits for the answer that does not come: for firstRetry, and twice as long after each
 // failure in a row, up to lastRetry. The next call opens the bucket again: it may have been created meanwhile, or have
 // other settings.
-func (b *Bucket) call(ctx context.Context, f func(context.Context, jetstream.Stream) error) error {
+func (b *Bucket) call(ctx context.Context, u use, f func(context.Context, jetstream.Stream) error) error {
 	ctx, end := b.bounded(ctx, sharing)
 	defer end()
+	if b.isShut(u) {
+		return errUnusable
+	}
 	stream, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
-	return b.noted(ctx, f(ctx, stream))
+	return b.noted(ctx, u, f(ctx, stream))
 }
 
 // callAside makes calls of a kind that not all callers need. A failure is not remembered: it says nothing about the other
@@ -239,14 +258,14 @@ func (b *Bucket) Note(err error) {
 
 // noted takes the result of a call with this context and returns it, in clearer words if there was no answer. A failure is
 // remembered, and logged if it is another one than before.
-func (b *Bucket) noted(ctx context.Context, err error) error {
+func (b *Bucket) noted(ctx context.Context, u use, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	cause := context.Cause(ctx)
+	f, cause := &b.failures[u], context.Cause(ctx)
 	switch {
 	case err == nil, errors.Is(err, task.ErrConflict):
-		b.reason = ""
-		b.retry.Reset()
+		f.reason = ""
+		f.retry.Reset()
 		return err
 	case errors.Is(cause, errDenied), errors.Is(cause, errNoAnswer):
 		err = cause
@@ -254,21 +273,29 @@ func (b *Bucket) noted(ctx context.Context, err error) error {
 		return err
 	}
 	b.stream = nil
-	if now := time.Now(); now.After(b.shut) { // calls that fail together count once
-		b.shut = now.Add(b.retry.NextBackOff())
+	if now := time.Now(); now.After(f.shut) { // calls that fail together count once
+		f.shut = now.Add(f.retry.NextBackOff())
 	}
-	if reason := err.Error(); reason != b.reason {
-		b.reason = reason
+	if reason := err.Error(); reason != f.reason {
+		f.reason = reason
 		b.log.Warn().Err(err).Str("bucket", b.cfg.Bucket).Msg("control bucket unusable, worker goes on without it")
 	}
 	return err
 }
 
-// opened returns the stream of the bucket if it is open, or nil. The error is errUnusable for a while after a failure.
+// isShut reports whether calls of this use fail at once, because one has failed.
+func (b *Bucket) isShut(u use) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return time.Now().Before(b.failures[u].shut)
+}
+
+// opened returns the stream of the bucket if it is open, or nil. The error is errUnusable for a while after it could not be
+// opened.
 func (b *Bucket) opened() (jetstream.Stream, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.stream == nil && time.Now().Before(b.shut) {
+	if b.stream == nil && time.Now().Before(b.failures[opening].shut) {
 		return nil, errUnusable
 	}
 	return b.stream, nil

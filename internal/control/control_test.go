@@ -204,6 +204,39 @@ func TestCallsFailAtOnceAfterAFailure(t *testing.T) {
 	}
 }
 
+// A full bucket can be read. That must not hide how often it could not be written, nor let each refusal be logged.
+func TestARefusedWriteIsLoggedOnceThoughReadsSucceed(t *testing.T) {
+	t.Parallel()
+	_, js := natstest.Start(t).Connect()
+	mustPut(t, worker(js, time.Hour), "any", "1", 0)
+	cfg := config(t, js)
+	cfg.MaxMsgs = 1
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	b := logging(js, &log)
+	b.SetPause(0)
+	for range 5 {
+		if err := b.Put(t.Context(), "pace.x", []byte("1"), 0); err == nil {
+			t.Fatal("a full bucket has taken a value")
+		}
+		if _, _, err := b.Get(t.Context(), "any"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(log.String(), "control bucket unusable"); n != 1 {
+		t.Errorf("got %d lines, want one:\n%s", n, log.String())
+	}
+	b.SetPause(time.Hour)
+	if err := b.Put(t.Context(), "pace.x", []byte("1"), 0); err == nil {
+		t.Fatal("a full bucket has taken a value")
+	}
+	if _, _, err := b.Get(t.Context(), "any"); err != nil {
+		t.Errorf("got %v after a refused write, want the value", err)
+	}
+}
+
 // NATS reports a denied call apart from it, and the call gets no answer. A drain must not wait for one.
 func TestADeniedCallEndsAtOnce(t *testing.T) {
 	t.Parallel()

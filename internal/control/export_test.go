@@ -3,7 +3,11 @@ package control
 import "time"
 
 // SetPause sets for how long calls fail at once after one that failed.
-func (b *Bucket) SetPause(d time.Duration) { b.retry.InitialInterval, b.retry.MaxInterval = d, d }
+func (b *Bucket) SetPause(d time.Duration) {
+	for _, f := range b.failures {
+		f.retry.InitialInterval, f.retry.MaxInterval = d, d
+	}
+}
 
 // SetBudget sets the memory of one set of marks, in bytes. Call it before Run.
 func (s *Steering) SetBudget(bytes int64) {

@@ -29,7 +29,7 @@ func (c Config) Subjects() string { return jet.BucketSubject(c.Bucket, ">") }
 // logged, as with every call. In a bucket of Capstan's that keeps values for ever, it has them expire.
 func (b *Bucket) Prepare(ctx context.Context) {
 	var found jetstream.StreamConfig
-	err := b.call(ctx, func(_ context.Context, stream jetstream.Stream) error {
+	err := b.call(ctx, reading, func(_ context.Context, stream jetstream.Stream) error {
 		found = stream.CachedInfo().Config
 		return nil
 	})
@@ -62,7 +62,7 @@ func (b *Bucket) open(ctx context.Context) (jetstream.Stream, error) {
 		return stream, err
 	}
 	stream, err := b.find(ctx)
-	if err = b.noted(ctx, err); err != nil { // before the next caller has its turn
+	if err = b.noted(ctx, opening, err); err != nil { // before the next caller has its turn
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	b.mu.Lock()
