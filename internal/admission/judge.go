@@ -51,8 +51,8 @@ func (a *Admission) judge(s submission, err error) {
 	current := a.all.Current(s.all)
 	switch {
 	case reason != "": // all submissions would get this answer
-		a.notePlan(reason, failure)
-		a.pause(a.all, s.all, reason, failure.RetryAfter, 0)
+		opened := a.pause(a.all, s.all, reason, failure.RetryAfter, 0)
+		a.notePlan(reason, failure, opened)
 		a.sessions.Unused(s.sessions)
 	case !current: // the answer is stale
 		a.sessions.Unused(s.sessions)
@@ -75,12 +75,15 @@ func mayBeAccepted(err error) bool {
 	return !errors.Is(err, task.ErrNotSubmitted)
 }
 
-// notePlan notes whether the plan's browsers or its starts are used up.
-func (a *Admission) notePlan(reason task.Reason, failure *task.SubmitError) {
+// notePlan notes whether the plan's browsers or its starts are used up. opened reports whether this answer began a pause: what
+// a stale one says is not why submissions are paused.
+func (a *Admission) notePlan(reason task.Reason, failure *task.SubmitError, opened bool) {
 	isLimit := reason == task.RateLimited
 	isStart := failure.RetryAfter != 0 || failure.StartRate
-	a.planIsFull.Store(isLimit && !isStart)
-	a.planRefused.Store(isLimit && !isStart)
+	if opened {
+		a.planIsFull.Store(isLimit && !isStart)
+		a.planRefused.Store(isLimit && !isStart)
+	}
 	switch {
 	case isLimit && isStart:
 		a.metrics.refusals.WithLabelValues(ofStarts).Inc()
@@ -163,11 +166,11 @@ func longestPauseOf(k kind) time.Duration {
 	}
 }
 
-// pause opens a breaker, or extends its open time if the submission left before it opened.
-func (a *Admission) pause(b *breaker.Breaker, ticket breaker.Ticket, reason task.Reason, asked, most time.Duration) {
+// pause opens a breaker, or extends its open time if the submission left before it opened. It reports whether it opened it.
+func (a *Admission) pause(b *breaker.Breaker, ticket breaker.Ticket, reason task.Reason, asked, most time.Duration) (opened bool) {
 	wait, opened := b.Open(ticket, reason, asked, most)
 	if !opened {
-		return
+		return false
 	}
 	a.metrics.pauses.WithLabelValues(string(reason)).Inc()
 	level, session := levelOf(reason), b == a.sessions
@@ -175,6 +178,7 @@ func (a *Admission) pause(b *breaker.Breaker, ticket breaker.Ticket, reason task
 		level = zerolog.WarnLevel
 	}
 	a.log.WithLevel(level).Str("reason", string(reason)).Bool("session", session).Stringer("wait", wait).Msg("submissions paused")
+	return true
 }
 
 func (a *Admission) logResumed(reason task.Reason) {

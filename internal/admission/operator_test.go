@@ -120,6 +120,19 @@ func TestAnOperatorsPauseLeavesTheAPIsAlone(t *testing.T) {
 	})
 }
 
+// The answers to a burst of submissions differ. Only the one that began the pause says what it waits for.
+func TestAStaleAnswerDoesNotHideThatThePlanIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAdmission(2, rate.Inf)
+		first, second := acquire(t, a), acquire(t, a)
+		first(&task.SubmitError{Kind: task.NotNow, Reason: task.RateLimited, HTTPStatus: 429}) // too many browsers
+		second(&task.SubmitError{Kind: task.NotNow, Reason: task.Unavailable, HTTPStatus: 503})
+		wantWaits(t, a, task.ForPlan, time.Second)
+		a.BrowserFreed()
+		wantWaits(t, a, task.ForSlots, 0)
+	})
+}
+
 func TestWaitsSaysWhatTheNextSubmissionWaitsFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(1, rate.Every(time.Minute))
