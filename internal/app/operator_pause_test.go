@@ -112,6 +112,15 @@ func TestBothPausesAreShown(t *testing.T) {
 	}
 }
 
+// When the API's pause is over, one submission probes the API. Until it is answered, the others wait.
+func TestAProbeIsShownAsWhatThePauseWaitsFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.startReady("w1")
+	w.submit("a", faulty(anchortest.Answer(402), anchortest.Hang()))
+	p.ready("submissions: paused until a probe is answered: no_credits\n")
+}
+
 // A bucket of that name may be another application's.
 func TestAPauseInAForeignBucketIsIgnored(t *testing.T) {
 	t.Parallel()

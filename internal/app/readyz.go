@@ -77,15 +77,19 @@ func (w *worker) taskStatus(line *pipeline.Pipeline) func(taskID string) (fleet.
 	}
 }
 
-// describePause returns "ok", or the end of a pause in UTC and its reason. When the pause ends, the worker
-// tries again, and a new pause may follow. If the API rejected the key and the key file cannot be read
-// either, it names that problem: it is what the operator must fix.
+// describePause returns "ok", or the end of a pause in UTC and its reason. When the pause ends, one call probes the API, and a
+// new pause may follow. If the API rejected the key and the key file cannot be read either, it names that problem: it is what
+// the operator must fix.
 func describePause(state func() (task.Reason, time.Time, bool), keyProblem func() string) string {
 	reason, until, paused := state()
 	if !paused {
 		return "ok"
 	}
-	text := fmt.Sprintf("paused until %s: %s", until.UTC().Format(time.RFC3339), reason)
+	end := "until " + until.UTC().Format(time.RFC3339)
+	if !until.After(time.Now()) {
+		end = "until a probe is answered"
+	}
+	text := fmt.Sprintf("paused %s: %s", end, reason)
 	if problem := keyProblem(); problem != "" && reason == task.Unauthorized {
 		text += " (" + problem + ")"
 	}
