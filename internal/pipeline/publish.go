@@ -149,7 +149,7 @@ func (r *run) reportEnd(ev *task.Event, outcome *task.Outcome) {
 		r.metrics.polls.Observe(float64(ev.Polls))
 	}
 	if outcome != nil && outcome.DetectionDelay > 0 {
-		r.metrics.detectionDelay.Observe((outcome.DetectionDelay + time.Since(r.latest().Since)).Seconds())
+		r.metrics.detectionDelay.Observe((outcome.DetectionDelay + time.Since(outcome.DetectedAt)).Seconds())
 	}
 	r.log.Info().Str("task", ev.TaskID).Str("workflow", ev.WorkflowID).Str("status", string(ev.Status)).
 		Func(func(line *zerolog.Event) {

@@ -147,8 +147,8 @@ func (w *wait) pollAnswered(began time.Time, workflow task.Workflow) (over bool)
 // ended records when the workflow has ended: since the last answer that it runs. The pace does not learn the time for
 // which a large answer waited for memory.
 func (w *wait) ended() {
-	w.outcome.DetectionDelay = time.Since(w.ranAt)
 	known := time.Now()
+	w.outcome.DetectionDelay, w.outcome.DetectedAt = known.Sub(w.ranAt), known
 	if !w.largeSince.IsZero() {
 		known = w.largeSince
 	}

@@ -41,6 +41,7 @@ type Outcome struct {
 	Polls    int           // status calls that were answered
 	// Upper bound on the delay between the end of the workflow and its detection.
 	DetectionDelay time.Duration
+	DetectedAt     time.Time // by this machine's clock; zero if the workflow did not end
 	// Of the last status call, if it brought no report. It may quote the API.
 	LastError string
 
