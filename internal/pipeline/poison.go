@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -83,11 +84,7 @@ func (p *Pipeline) endPoisoned(ctx context.Context, d *task.Delivery, count task
 		return err
 	}
 	if rec.TaskID != "" && (p.cfg.Sessions || rec.SessionID != "") {
-		ids, err := p.tagged(drained, &rec)
-		if err == nil {
-			err = p.Sessions.EndAll(drained, ids)
-		}
-		if err != nil {
+		if rec, err = p.endSessions(drained, rec); err != nil {
 			return err
 		}
 	}
@@ -101,12 +98,34 @@ func (p *Pipeline) endPoisoned(ctx context.Context, d *task.Delivery, count task
 		return err
 	}
 	ev.WorkflowID, ev.SubmittedAt, ev.Attempts, ev.Polls, ev.Digest = rec.WorkflowID, rec.SubmittedAt, rec.Attempts, rec.Polls, rec.Digest
+	ev.Steps, ev.Credits = used(&rec)
+	if rec.SessionEnded != nil { // else the request may have named the session, which was not read
+		ev.SessionID, ev.SessionEnded = rec.SessionID, rec.SessionEnded
+	}
 	if err := p.publishPoisoned(ctx, d, ev, rec); err != nil {
 		return err
 	}
 	p.metrics.countEvent(&ev)
 	p.log.Error().Str("task", ev.TaskID).Uint64("seq", d.Seq).Int("deliveries", count.Count).Msg("poisoned request dead-lettered")
 	return nil
+}
+
+// endSessions ends the open sessions that Capstan has created for a poisoned task. It returns the record with the end of the
+// one that it names.
+func (p *Pipeline) endSessions(ctx context.Context, rec task.Record) (task.Record, error) {
+	ids, err := p.tagged(ctx, &rec)
+	if err != nil {
+		return rec, err
+	}
+	if i := slices.Index(ids, rec.SessionID); i >= 0 {
+		ids = slices.Delete(ids, i, i+1)
+		end, err := p.Sessions.End(ctx, rec.SessionID)
+		if err != nil {
+			return rec, err
+		}
+		rec = ended(rec, end)
+	}
+	return rec, p.Sessions.EndAll(ctx, ids)
 }
 
 // claimPoisoned returns the record of a poisoned request with this worker as its owner, or with its end. It returns

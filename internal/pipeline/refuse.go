@@ -63,7 +63,7 @@ func (r *run) refuseDuplicate(ctx context.Context, why string) error {
 	return nil
 }
 
-// refusal returns the event of a request that was never submitted.
+// refusal returns the event of a request that was never submitted, or is not read any more.
 func (p *Pipeline) refusal(d *task.Delivery, taskID string, why *task.Error) task.Event {
 	return task.Event{
 		TaskID: taskID, Status: task.Failed, Error: why,

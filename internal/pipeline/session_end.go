@@ -174,14 +174,19 @@ func (r *run) withEnd(rec *task.Record, end task.SessionEnd, err error) *task.Re
 	if err != nil {
 		return rec
 	}
-	next := *rec
-	next.SessionEnded = &end.Confirmed
-	next.Steps, next.Credits = sum(rec.Steps, end.Steps), sum(rec.Credits, end.Credits)
 	if !end.Confirmed {
 		r.sessions.strayed = true
 		r.log.Warn().Str("task", rec.TaskID).Str("session", rec.SessionID).Msg("end of session not confirmed, it ends by itself")
 	}
+	next := ended(*rec, end)
 	return &next
+}
+
+// ended returns the record with the end of its session and what that used.
+func ended(rec task.Record, end task.SessionEnd) task.Record {
+	rec.SessionEnded = &end.Confirmed
+	rec.Steps, rec.Credits = sum(rec.Steps, end.Steps), sum(rec.Credits, end.Credits)
+	return rec
 }
 
 // used returns what all sessions of a task have used, as far as it is known.

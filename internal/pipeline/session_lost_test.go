@@ -59,9 +59,17 @@ func TestTheSessionOfAPoisonedTaskIsEnded(t *testing.T) {
 	for ; n <= poisonedAfter; n++ {
 		w.die("w1", &death{step: "end session"}, deliver(n))
 	}
+	rec, err := w.records().Get(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.finish("w2", deliver(n))
-	w.wantOneEvent(task.Poisoned, 1)
+	ev := w.wantOneEvent(task.Poisoned, 1)
 	w.wantSessions(1)
+	if ev.SessionID != rec.SessionID || ev.SessionEnded == nil || !*ev.SessionEnded || ev.Steps == nil || ev.Credits == nil {
+		t.Errorf("got session %q (ended: %v, steps: %v, credits: %v), want %q, its end and what it used",
+			ev.SessionID, ev.SessionEnded, ev.Steps, ev.Credits, rec.SessionID)
+	}
 }
 
 // A worker has lost a task without knowing it, and another has begun the next run. The session of that is not the first
