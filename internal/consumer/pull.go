@@ -65,11 +65,14 @@ func (c *Consumer) fetch(ctx context.Context, n int) error {
 			c.log.Error().Err(err).Msg("message without JetStream metadata ignored")
 		}
 	}
-	if err := batch.Error(); err != nil && c.Conn.IsConnected() {
-		return err
+	err = batch.Error()
+	switch {
+	case err == nil:
+		c.Pulled(ctx, nil)
+	case !c.Conn.IsConnected(): // the pull was not answered
+		err = nil
 	}
-	c.Pulled(ctx, nil)
-	return nil
+	return err
 }
 
 // start leases a request and runs its handler in a goroutine. A redelivery of a request that is in progress starts
