@@ -127,7 +127,10 @@ func (s *Sessions) Fence(ctx context.Context, id string) (task.SessionEnd, error
 		if err == nil {
 			last = found.Steps
 			// A step that was seen once was taken, whatever the API says later.
-			end.Steps, end.Credits = larger(end.Steps, last), found.Credits
+			end.Steps = larger(end.Steps, last)
+			if found.Credits != nil {
+				end.Credits = found.Credits
+			}
 		}
 		if end.Final = !since.IsZero() && asked.Sub(since) >= s.waits.Settle; end.Final {
 			return end, nil
