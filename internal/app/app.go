@@ -197,7 +197,7 @@ func (w *worker) work(ctx context.Context, stop *cleanups) error {
 	stop.add("service", w.fleet.Leave)
 	stop.add("limit", w.keepLimit(ctx, found))
 	// The drain happens in tasks.Run, after the end of ctx. Then the limit on it is lifted, and the watchers are awaited.
-	stop.add("watchers", w.watch(ctx, line, consumer.NewBacklog(found.Requests, found.Consumer, w.cfg.Request.Subject, w.reg)))
+	stop.add("watchers", w.watch(ctx, line, consumer.NewBacklog(found.Requests, found.Consumer, w.cfg.Request.Subject, w.clock, w.reg)))
 	stop.add("drain timeout", w.limitDrain(ctx))
 	_ = w.steering.Await(ctx) // an operator may have paused submissions before the worker started
 	tasks.Run(ctx)

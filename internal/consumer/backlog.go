@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -10,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/capstan-worker/capstan/internal/servertime"
 )
 
 const (
@@ -22,17 +25,20 @@ type Backlog struct {
 	stream  jetstream.Stream
 	source  jetstream.Consumer
 	subject string
+	clock   *servertime.Clock
 
 	waiting prometheus.Gauge
 	oldest  prometheus.Gauge
 }
 
 // NewBacklog returns the backlog of a pull consumer of the stream: the messages to subject that the consumer has not
-// delivered. Its gauges are NaN until Run has measured.
-func NewBacklog(stream jetstream.Stream, source jetstream.Consumer, subject string, reg prometheus.Registerer) *Backlog {
+// delivered. clock is the server's. Its gauges are NaN until Run has measured.
+func NewBacklog(
+	stream jetstream.Stream, source jetstream.Consumer, subject string, clock *servertime.Clock, reg prometheus.Registerer,
+) *Backlog {
 	auto := promauto.With(reg)
 	b := &Backlog{
-		stream: stream, source: source, subject: subject,
+		stream: stream, source: source, subject: subject, clock: clock,
 		waiting: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "capstan_requests_waiting", Help: "Requests waiting in the stream for a worker (sampled every 15 s).",
 		}),
@@ -71,8 +77,11 @@ func (b *Backlog) measure(ctx context.Context) (waiting, oldest float64, err err
 		return 0, 0, err
 	}
 	msg, err := b.stream.GetMsg(ctx, info.Delivered.Stream+1, jetstream.WithGetMsgSubject(b.subject))
-	if err != nil {
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound): // it was taken meanwhile, and is the last one
+		return 0, 0, nil
+	case err != nil:
 		return 0, 0, fmt.Errorf("read the oldest request: %w", err)
 	}
-	return float64(info.NumPending), max(0, time.Since(msg.Time).Seconds()), nil
+	return float64(info.NumPending), max(0, b.clock.Now().Sub(msg.Time).Seconds()), nil
 }

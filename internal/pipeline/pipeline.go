@@ -155,7 +155,7 @@ type Pipeline struct {
 
 // New returns a pipeline through these parts.
 func New(cfg Config, p Parts, reg prometheus.Registerer, log zerolog.Logger) *Pipeline {
-	all := &runs{all: map[*run]struct{}{}}
+	all := &runs{clock: cfg.Clock, all: map[*run]struct{}{}}
 	if p.Steering == nil {
 		p.Steering = unsteered{}
 	}

@@ -5,11 +5,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/servertime"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // runs holds the runs of a worker.
 type runs struct {
+	clock *servertime.Clock
+
 	mu  sync.Mutex
 	all map[*run]struct{} // guarded by mu
 }
@@ -43,7 +46,7 @@ func (all *runs) oldest() float64 {
 	age := time.Duration(0)
 	for r := range all.all {
 		if r.latest().Step == stepSubmit {
-			age = max(age, time.Since(r.req.Delivery.Stored))
+			age = max(age, all.clock.Now().Sub(r.req.Delivery.Stored))
 		}
 	}
 	return age.Seconds()
