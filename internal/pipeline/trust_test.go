@@ -60,7 +60,8 @@ func TestARecordThatIsLostRightBeforeTheWaitIsWrittenAgain(t *testing.T) {
 	var first interface{ RecordsLost() }
 	waits := 0
 	w.steering = &hooked{newMarks(), func() {}, func() {
-		if waits++; waits == 1 {
+		waits++
+		if waits == 1 {
 			w.loseRecords()
 			first.RecordsLost()
 		}
@@ -92,7 +93,8 @@ func TestTheRecordAnnouncesAPostThatACheckHasDelayed(t *testing.T) {
 	w.clock, w.postTimeout = &servertime.Clock{}, 10*time.Second
 	checks, saved := 0, 0
 	w.steering = &hooked{newMarks(), func() {
-		if checks++; saved == 1 && checks > 2 { // the one between the record and the POST
+		checks++
+		if saved == 1 && checks > 2 { // the one between the record and the POST
 			saved++
 			w.setClock(6 * time.Second)
 		}
@@ -114,7 +116,8 @@ func TestTheRecordAnnouncesAPostThatACheckHasDelayed(t *testing.T) {
 	if err := handle(t.Context(), w.worker("w1", watched), w.request(body(""))(1)); err != nil {
 		t.Fatal(err)
 	}
-	if w.wantOneEvent(success, 1); saved != 2 || left < 5*time.Second {
+	w.wantOneEvent(success, 1)
+	if saved != 2 || left < 5*time.Second {
 		t.Errorf("the record leaves %v for the POST, want more than 5 s (delayed: %t)", left, saved == 2)
 	}
 }
