@@ -8,13 +8,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/capstan-worker/capstan/internal/anchor"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/limits"
 )
 
-// mostPending is the number of pending messages beyond which a consumer redelivers a dead worker's tasks
-// too late: the server searches all of them for expired leases. The rule of package streams allows more, so
-// this is only a warning.
-const mostPending = 50_000
+// manyPending is how many pending messages of a consumer are worth a warning: the server searches all of them for expired
+// leases, so the more there are, the later it redelivers a dead worker's tasks.
+const manyPending = jet.MaxAckPending / 2
 
 // api checks that the API accepts the key. It reports an API that cannot be reached as a warning: a worker
 // waits for it, and must be able to start during the outage. Its only call is free of charge and starts
@@ -64,8 +64,8 @@ func (c *checker) capacity(ctx context.Context, plan anchor.Plan) {
 		text = fmt.Sprintf("%d; the API did not say how many browsers the plan runs at once", total)
 	}
 	switch {
-	case total > mostPending:
-		c.add(Warn, subject, "%d: above %d NATS redelivers a dead worker's tasks too late. Set %d or less", total, mostPending, mostPending)
+	case total > manyPending:
+		c.add(Warn, subject, "%d: above %d NATS redelivers a dead worker's tasks too late. Set %d or less", total, manyPending, manyPending)
 	case setting > 0 && total < c.cfg.MaxInFlight && total == setting:
 		c.add(Warn, subject, "%d is less than MAX_IN_FLIGHT, %d: one worker cannot use all its slots. Set auto, or workers × MAX_IN_FLIGHT", total, c.cfg.MaxInFlight)
 	default:

@@ -5,14 +5,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/settings"
 )
 
 const (
-	// maxPending is the largest useful MaxAckPending: with more, NATS redelivers a dead worker's requests too late.
-	maxPending = 100_000
-
-	// maxInFlight lets one worker hold all of maxPending, and still have free slots.
+	// maxInFlight lets one worker hold all that the consumer delivers (jet.MaxAckPending), and still have free slots.
 	maxInFlight = 120_000
 )
 
@@ -46,8 +44,8 @@ func (c Config) Validate() []string {
 	var mistakes settings.Mistakes
 	mistakes.RequireBetween("MAX_IN_FLIGHT", c.MaxInFlight, 1, maxInFlight)
 	total := c.MaxInFlightTotal.Most()
-	mistakes.Require("MAX_IN_FLIGHT_TOTAL", c.MaxInFlightTotal, c.MaxInFlightTotal == auto || 1 <= total && total <= maxPending,
-		fmt.Sprintf("auto, or a whole number from 1 to %d", maxPending))
+	mistakes.Require("MAX_IN_FLIGHT_TOTAL", c.MaxInFlightTotal, c.MaxInFlightTotal == auto || 1 <= total && total <= jet.MaxAckPending,
+		fmt.Sprintf("auto, or a whole number from 1 to %d", jet.MaxAckPending))
 	mistakes.Require("ACK_WAIT", c.AckWait, c.AckWait >= time.Second, `1s or more, such as "60s"`)
 	return mistakes
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/capstan-worker/capstan/internal/jet"
 )
 
 // The cap follows what the API accepts, as TCP follows what a path carries: it grows in small steps while nothing is
@@ -30,13 +32,10 @@ const (
 	provenSteps = 4
 	provenTasks = 100
 
-	// mostLowered is the smallest part of the cap that one refusal leaves: the count of running workflows may miss a
-	// worker that does not answer.
+	// One refusal lowers the cap to no less than 1/mostLowered of it: the count of running workflows may miss a worker that
+	// does not answer.
 	mostLowered = 2
 )
-
-// mostInFlight is the largest useful MaxAckPending: with more, NATS redelivers a dead worker's requests too late.
-const mostInFlight = 100_000
 
 // othersLast is for how long a count of the sessions of others bounds the cap.
 const othersLast = 2 * time.Minute
@@ -94,8 +93,8 @@ func parseCap(value []byte) Cap {
 
 // isValid reports whether a worker can have written the cap.
 func (c Cap) isValid() bool {
-	return c.InFlight >= 1 && c.InFlight <= mostInFlight && !c.ChangedAt.IsZero() && c.Plan >= -1 && c.Plan <= many &&
-		c.Others >= 0 && c.Others <= many && c.Most >= 0 && c.Most <= mostInFlight && c.Wait >= 0 && c.Wait <= longestWait && c.Steps >= 0 && c.Steps <= many
+	return c.InFlight >= 1 && c.InFlight <= jet.MaxAckPending && !c.ChangedAt.IsZero() && c.Plan >= -1 && c.Plan <= many &&
+		c.Others >= 0 && c.Others <= many && c.Most >= 0 && c.Most <= jet.MaxAckPending && c.Wait >= 0 && c.Wait <= longestWait && c.Steps >= 0 && c.Steps <= many
 }
 
 // Ceiling returns the largest number of tasks that all workers may hold: what the plan runs, and no more than most. A plan
@@ -110,7 +109,7 @@ func Ceiling(plan, most int) int {
 	case most > 0:
 		highest = most
 	}
-	return min(highest, mostInFlight)
+	return min(highest, jet.MaxAckPending)
 }
 
 // ceiling returns the largest number of tasks that all workers may hold while others use browsers of the plan.

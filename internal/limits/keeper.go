@@ -50,8 +50,8 @@ type Parts struct {
 	Clock    *servertime.Clock
 }
 
-// key is the key of the cap.
-const key = "limits"
+// Key is the key of the cap in the control bucket.
+const Key = "limits"
 
 const (
 	turnInterval = 2 * time.Second  // between two looks
@@ -200,7 +200,7 @@ func (k *Keeper) askForPlan(ctx context.Context) {
 // agree returns the cap that all workers keep. If it should change, this worker changes it, unless another is faster. The
 // error says that the store cannot be read or written.
 func (k *Keeper) agree(ctx context.Context, pending Pending) (Cap, error) {
-	value, revision, err := k.Store.Get(ctx, key)
+	value, revision, err := k.Store.Get(ctx, Key)
 	if err != nil {
 		return Cap{}, err
 	}
@@ -209,7 +209,7 @@ func (k *Keeper) agree(ctx context.Context, pending Pending) (Cap, error) {
 	after := before.next(k.see(ctx, pending, before), k.Clock.Now())
 	if after != before {
 		if value, err = json.Marshal(after); err == nil {
-			err = k.Store.Put(ctx, key, value, revision)
+			err = k.Store.Put(ctx, Key, value, revision)
 		}
 	}
 	switch {

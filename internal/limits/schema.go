@@ -3,6 +3,7 @@ package limits
 import (
 	"encoding/json"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/jsonschema"
 )
 
@@ -14,9 +15,9 @@ func Schema() *jsonschema.Schema {
 	within := func(name string, least, most int64) {
 		s.Property(name).Minimum, s.Property(name).Maximum = &least, &most
 	}
-	within("in_flight", 1, mostInFlight)
+	within("in_flight", 1, jet.MaxAckPending)
 	within("plan", -1, many)
-	within("most", 0, mostInFlight)
+	within("most", 0, jet.MaxAckPending)
 	within("wait", 0, int64(longestWait))
 	within("steps", 0, many)
 	s.Examples = []json.RawMessage{

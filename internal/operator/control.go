@@ -15,12 +15,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// limitsKey is the key under which the workers write how many tasks they hold at once; see limits.Cap.
-const limitsKey = "limits"
-
 // Limit returns how many tasks the workers hold at once, and why. The zero Cap means that they have not said so.
 func (q Queue) Limit(ctx context.Context) (limits.Cap, error) {
-	value, err := q.controlValue(ctx, limitsKey)
+	value, err := q.controlValue(ctx, limits.Key)
 	var c limits.Cap
 	if err != nil || json.Unmarshal(value, &c) != nil || c.InFlight < 1 { // a value that no worker wrote is like none
 		return limits.Cap{}, err

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/jet"
 )
 
 const (
@@ -19,10 +21,6 @@ const (
 	// pullBatch and pullWait are the most that one pull of a worker asks for, in requests and in time.
 	pullBatch = 64
 	pullWait  = time.Second
-
-	// mostPending is how many messages a consumer can have in progress. With more, the server's scan for expired leases
-	// rarely completes between acknowledgments, and a dead worker's requests are redelivered too late or not at all.
-	mostPending = 100_000
 
 	// defaultPending is the value of a new consumer until the plan is known.
 	defaultPending = 10_000
@@ -89,7 +87,7 @@ func filtersOf(c consumerConfig) []string {
 // consumer's: workers lower it to what the plan runs at once, and those with a lower MAX_IN_FLIGHT_TOTAL report it.
 func leaseRules(cfg Config) []consumerRule {
 	most := cmp.Or(cfg.MaxAckPending, defaultPending)
-	inRange := func(c consumerConfig) bool { return c.MaxAckPending >= 1 && c.MaxAckPending <= mostPending }
+	inRange := func(c consumerConfig) bool { return c.MaxAckPending >= 1 && c.MaxAckPending <= jet.MaxAckPending }
 	return []consumerRule{
 		exactly[consumerConfig]("AckPolicy", jetstream.AckExplicitPolicy, "ack policy must be explicit").fixable(byRecreating),
 		exactly[consumerConfig]("AckWait", cfg.AckWait, fmt.Sprintf("ack wait must be %v, as set by ACK_WAIT", cfg.AckWait)),
@@ -100,7 +98,7 @@ func leaseRules(cfg Config) []consumerRule {
 			set: func(c *consumerConfig) { c.BackOff = nil },
 		},
 		exactly[consumerConfig]("MaxDeliver", -1, "max deliver must be -1, or a request is lost after its last delivery"),
-		exactly[consumerConfig]("MaxAckPending", most, fmt.Sprintf("max ack pending must be 1 to %d", mostPending)).okIf(inRange),
+		exactly[consumerConfig]("MaxAckPending", most, fmt.Sprintf("max ack pending must be 1 to %d", jet.MaxAckPending)).okIf(inRange),
 		exactly[consumerConfig]("MaxAckPending", most, fmt.Sprintf("max ack pending is above MAX_IN_FLIGHT_TOTAL, %d: the consumer's value applies", most)).
 			withSeverity(warning).okIf(func(c consumerConfig) bool {
 			return !inRange(c) || cfg.MaxAckPending == 0 || c.MaxAckPending <= most

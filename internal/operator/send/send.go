@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/operator"
 )
 
@@ -144,14 +145,11 @@ func retryWaits() backoff.BackOff {
 	return waits
 }
 
-// streamIsFull is the server's error code for a message that would exceed a limit of the stream.
-const streamIsFull jetstream.ErrorCode = 10077
-
 // isRefusal reports whether an error says for certain that a message is not stored, and that it will not be when it is
 // sent again: no stream listens, it is too large, or the stream is full or of another kind.
 func isRefusal(err error) bool {
-	if refusal, ok := errors.AsType[*jetstream.APIError](err); ok {
-		return refusal.Code != 503 || refusal.ErrorCode == streamIsFull // no leader, or no answer from it, passes
+	if jet.IsRefusal(err) {
+		return !jet.IsUnavailable(err) || jet.IsFull(err) // no leader, or no answer from it, passes
 	}
 	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrMaxPayload)
 }
