@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/capstan-worker/capstan/internal/servertime"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 const (
@@ -59,7 +60,7 @@ func (b *Backlog) Run(ctx context.Context) {
 			waiting, oldest = math.NaN(), math.NaN()
 		}
 		b.set(waiting, oldest)
-		sleep(ctx, measureInterval-rand.N(measureInterval/5))
+		_ = timer.Sleep(ctx, measureInterval-rand.N(measureInterval/5), nil)
 	}
 }
 

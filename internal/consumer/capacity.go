@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"time"
+
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 const (
@@ -38,7 +40,7 @@ func headerSize(h map[string][]string) int {
 func (c *Consumer) awaitCapacity(ctx context.Context) int {
 	for ctx.Err() == nil {
 		if c.MayPull != nil && !c.MayPull() {
-			sleep(ctx, retryWait)
+			_ = timer.Sleep(ctx, retryWait, nil)
 			continue
 		}
 		if c.freeSlots() > 0 && c.fitsInMemory() > 0 {
@@ -73,7 +75,7 @@ func (c *Consumer) gatherSlots(ctx context.Context) int {
 		if c.freeSlots() >= c.cfg.MaxInFlight/gatherShare {
 			break
 		}
-		sleep(ctx, gatherWait/checks)
+		_ = timer.Sleep(ctx, gatherWait/checks, nil)
 	}
 	if ctx.Err() != nil {
 		return 0

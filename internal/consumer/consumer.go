@@ -107,13 +107,3 @@ func (c *Consumer) Run(ctx context.Context) {
 	heartbeats.Wait()
 	c.confirmHandOver(context.WithoutCancel(ctx), reconnects)
 }
-
-// sleep returns after d, or when ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // closedWait is how long handlers may take to return after the connection was closed. A handler that hangs must not
@@ -87,7 +89,7 @@ func (c *Consumer) confirmHandOver(ctx context.Context, reconnects uint64) {
 				c.log.Warn().Msg("tasks not handed over, will be redelivered after ACK_WAIT")
 				return
 			}
-			sleep(ctx, retryWait/10)
+			_ = timer.Sleep(ctx, retryWait/10, nil)
 		}
 		c.sendNAKs()
 	}

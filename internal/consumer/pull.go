@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 const (
@@ -42,7 +43,7 @@ func (c *Consumer) pull(ctx context.Context) {
 		c.Stream.Invalidate()
 		c.metrics.pullErrors.Inc()
 		c.log.Warn().Err(err).Int("in_a_row", failures).Msg("pull failed")
-		sleep(ctx, retryWait/2+rand.N(retryWait/2))
+		_ = timer.Sleep(ctx, retryWait/2+rand.N(retryWait/2), nil)
 		if c.Conn.IsConnected() {
 			c.Pulled(ctx, err)
 		}
@@ -52,7 +53,7 @@ func (c *Consumer) pull(ctx context.Context) {
 // fetch pulls up to n requests and starts to handle each. With NATS unreachable it returns nil after a moment.
 func (c *Consumer) fetch(ctx context.Context, n int) error {
 	if !c.Conn.IsConnected() {
-		sleep(ctx, retryWait/10)
+		_ = timer.Sleep(ctx, retryWait/10, nil)
 		return nil
 	}
 	pulledAt := time.Now()

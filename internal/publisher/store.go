@@ -12,6 +12,7 @@ import (
 
 	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // errIDInUse says that the message id is that of an event that answers another request.
@@ -111,8 +112,8 @@ type eventAck struct {
 // The stream detects copies of an event by their id. A subscriber without a consumer does not: it sees each message that
 // reaches the server. So the stream is asked for the event before each further attempt: an attempt without an answer may
 // have stored it, or, in the meantime, another worker. A search that NATS refuses for good, because the stream may have no
-// further consumer, is left out; one that is refused because the cluster has no leader is tried again. If the stream refused it as full, it is sent again only when the
-// stream has capacity.
+// further consumer, is left out; one that is refused because the cluster has no leader is tried again. If the stream refused it as
+// full, it is sent again only when the stream has capacity.
 func (p *Publisher) storeEvent(ctx context.Context, call *jet.Call, msg *nats.Msg) (eventAck, error) {
 	if messageSize(msg) > p.maxMessage() {
 		return eventAck{}, nats.ErrMaxPayload
@@ -163,14 +164,10 @@ func (p *Publisher) findSent(ctx context.Context, start position, id string, sen
 	if err != nil || len(found) > 0 || !sent {
 		return found, err
 	}
-	timer := time.NewTimer(storeTime)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return p.index.find(ctx, start, p.index.messageKey(id))
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := timer.Sleep(ctx, storeTime, nil); err != nil {
+		return nil, err
 	}
+	return p.index.find(ctx, start, p.index.messageKey(id))
 }
 
 // duplicateOf returns what the stream would answer to an event that it has under one of these sequences, the
