@@ -89,13 +89,9 @@ func (c *client) url() string { return cmp.Or(c.nc.ConnectedUrlRedacted(), c.ser
 // queue is the queue for what the commands do with it.
 func (c *client) queue() operator.Queue { return operator.Queue{Conn: c.nc, JS: c.js, Config: c.cfg} }
 
-// nextPoll asks the worker that has a task when it polls the task's workflow again. It returns the zero time if none says so.
+// nextPoll is fleet.NextPoll.
 func (c *client) nextPoll(ctx context.Context, id string) time.Time {
-	status, _, err := fleet.Task(ctx, c.nc, id)
-	if err != nil {
-		return time.Time{}
-	}
-	return status.NextPoll
+	return fleet.NextPoll(ctx, c.nc, id)
 }
 
 // whileConnected returns a context that ends with ctx, and also when the connection is closed for good: a

@@ -110,7 +110,7 @@ func TestSubmissionsArePausedAndResumed(t *testing.T) {
 	}
 	s.logged("submissions paused by a visitor", `"tasks":2`)
 	s.eventually("/", "Submissions are paused by dashboard, from 127.0.0.1", "maintenance", "Resume…")
-	s.eventually("/pause", "This replaces the pause that holds now")
+	s.eventually("/pause", "This replaces the current pause")
 	s.eventually("/resume", "workers submit the 2 tasks that wait")
 	if notice := s.noticeAfter(s.post("/resume")); !strings.Contains(notice, "Submissions are resumed.") {
 		t.Errorf("got %s\nwant that it is resumed", notice)

@@ -9,7 +9,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/operator/board"
 	"github.com/capstan-worker/capstan/internal/operator/inspect"
-	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // overview is what the first page shows.
@@ -81,7 +80,7 @@ func pausesOf(st inspect.Status) (all []pauseText) {
 		}
 		all = append(all, pauseText{
 			Text:   fmt.Sprintf("Submissions on %s: %s.", line(p.By), line(p.Reason)),
-			Advice: "No task fails of this. Workers try again by themselves; if it lasts, check the key, the credits and the plan at Anchor.",
+			Advice: "No task fails because of this. Workers try again by themselves; if it lasts, check the key, the credits and the plan at Anchor.",
 		})
 	}
 	return all
@@ -135,9 +134,4 @@ func batchBar(succeeded, failed, running, all int) bar {
 // statusBar shows how far the tasks of a status are.
 func statusBar(st inspect.Status) bar {
 	return batchBar(st.Succeeded, st.Failed, st.Running+st.Submitting, st.Open()+st.Succeeded+st.Failed)
-}
-
-// isOpenState reports whether a task in a state has not ended.
-func isOpenState(state inspect.State) bool {
-	return state == inspect.Queued || state == inspect.State(task.Waiting) || state == inspect.State(task.Submitting) || state == inspect.State(task.Running)
 }

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/operator/steer"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -28,8 +27,8 @@ func (s *Server) askPause(w http.ResponseWriter, r *http.Request) {
 			"Each task's expires_at keeps counting.",
 		},
 	}
-	if p := operatorsPause(st); p != nil {
-		q.What = append(q.What, "This replaces the pause that holds now: "+p.Text(st.At)+".")
+	if p := st.OperatorsPause(); p != nil {
+		q.What = append(q.What, "This replaces the current pause: "+p.Text(st.At)+".")
 	}
 	s.askQuestion(w, r, q)
 }
@@ -40,16 +39,6 @@ func runsOn(n int) string {
 		return "1 task runs"
 	}
 	return grouped(n) + " tasks run"
-}
-
-// operatorsPause returns the pause of an operator, or nil.
-func operatorsPause(st inspect.Status) *inspect.PausedBy {
-	for i := range st.Pauses {
-		if st.Pauses[i].By == inspect.ByOperator {
-			return &st.Pauses[i]
-		}
-	}
-	return nil
 }
 
 // doPause pauses the submissions.
@@ -82,7 +71,7 @@ func (s *Server) askResume(w http.ResponseWriter, r *http.Request) {
 	s.reader.fresh(r.Context())
 	st := s.board.Snapshot().Status("")
 	q := question{Act: "/resume", Heading: "Resume submissions", Button: "Resume", Back: "/", Fields: url.Values{}, Command: "capstan resume"}
-	if p := operatorsPause(st); p != nil {
+	if p := st.OperatorsPause(); p != nil {
 		q.What = []string{
 			"Submissions are " + p.Text(st.At) + ".",
 			"When they resume, " + submitThose(st.Queued+st.Waiting) + ".",

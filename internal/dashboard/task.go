@@ -78,7 +78,7 @@ func (s *Server) loadTask(ctx context.Context, r *http.Request) (view, error) {
 		short += "…"
 	}
 	v := taskView{
-		CanAct: s.canAct(), ID: id, State: found.State, Why: short, IsOpen: isOpenState(found.State),
+		CanAct: s.canAct(), ID: id, State: found.State, Why: short, IsOpen: found.State.IsOpen(),
 		HasFailed: stateClass(found.State) == "bad", Batch: batchOf(found),
 	}
 	v.Steps, v.Bar = timeline(found, time.Now())
@@ -110,13 +110,9 @@ func (s *Server) findTask(ctx context.Context, id string) (why string, found ins
 	return why, found, err
 }
 
-// nextPoll asks the workers when they poll the workflow of a task again.
+// nextPoll is fleet.NextPoll.
 func (s *Server) nextPoll(ctx context.Context, id string) time.Time {
-	status, _, err := fleet.Task(ctx, s.queue.Conn, id)
-	if err != nil {
-		return time.Time{}
-	}
-	return status.NextPoll
+	return fleet.NextPoll(ctx, s.queue.Conn, id)
 }
 
 // webLink returns a link if it leads to a web page, or "". The record that has it can be written by others than workers.

@@ -49,6 +49,15 @@ func answerTask(prefix string, find func(taskID string) (TaskStatus, bool)) micr
 	})
 }
 
+// NextPoll asks the worker that has a task when it polls the task's workflow again. It returns the zero time if none says so.
+func NextPoll(ctx context.Context, nc *nats.Conn, taskID string) time.Time {
+	status, _, err := Task(ctx, nc, taskID)
+	if err != nil {
+		return time.Time{}
+	}
+	return status.NextPoll
+}
+
 // Task asks the workers that run what they are doing for a task. found is false if none has it, or if none answers within
 // 500 ms.
 func Task(ctx context.Context, nc *nats.Conn, taskID string) (status TaskStatus, found bool, err error) {

@@ -58,7 +58,7 @@ func (s *Status) ownPause(submissions string) string {
 	if submissions == "ok" {
 		return ""
 	}
-	p := s.operatorsPause()
+	p := s.OperatorsPause()
 	if p == nil {
 		return submissions
 	}
@@ -69,8 +69,8 @@ func (s *Status) ownPause(submissions string) string {
 	return strings.TrimPrefix(submissions, same+"; ")
 }
 
-// operatorsPause returns the pause of an operator, or nil.
-func (s *Status) operatorsPause() *PausedBy {
+// OperatorsPause returns the pause of an operator, or nil.
+func (s *Status) OperatorsPause() *PausedBy {
 	for i := range s.Pauses {
 		if s.Pauses[i].By == ByOperator {
 			return &s.Pauses[i]

@@ -34,9 +34,9 @@ type Task struct {
 	LiveView task.Secret `json:"-"`
 }
 
-// isOpen reports whether the task has not ended.
-func (t Task) isOpen() bool {
-	switch t.State {
+// IsOpen reports whether a task in this state has not ended.
+func (s State) IsOpen() bool {
+	switch s {
 	case Queued, State(task.Waiting), State(task.Submitting), State(task.Running):
 		return true
 	default:

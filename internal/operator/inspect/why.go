@@ -17,7 +17,7 @@ func Why(ctx context.Context, q operator.Queue, id string, nextPoll NextPoll) (s
 	if err != nil {
 		return "", found, err
 	}
-	if !found.isOpen() {
+	if !found.State.IsOpen() {
 		return (&Snapshot{}).Explain(found), found, nil
 	}
 	s, err := NewView(q, "").look(ctx)
@@ -30,7 +30,7 @@ func Why(ctx context.Context, q operator.Queue, id string, nextPoll NextPoll) (s
 // Explain says about a task what Why says. Of one that has ended, it needs nothing of the snapshot.
 func (s *Snapshot) Explain(t Task) string {
 	f := finding{task: t, status: Status{At: time.Now()}}
-	if t.isOpen() {
+	if t.State.IsOpen() {
 		f.status = s.Status("")
 		f.foresee(s)
 	}

@@ -56,9 +56,9 @@ func TestWhySaysWhatATaskWaitsFor(t *testing.T) {
 		{"queued, plan full", queued, full(nil), soon, "ord-7 waits for a browser: the plan has 25, all are in use." + inLine},
 		{"queued, limit lowered", queued, full(func(s *inspect.Status) {
 			s.Limit.InFlight, s.Limit.Held, s.Limit.Reason = 10, 10, "the API refused more while 10 ran"
-		}), soon, "ord-7 waits for a place: the workers hold 10 tasks at once (the API refused more while 10 ran), and that many are in progress." + inLine},
-		{"queued, no reason", queued, full(func(s *inspect.Status) { s.Limit = inspect.LimitUse{InFlight: 9, Held: 9} }), soon, "ord-7 waits for a place: the workers hold 9 tasks at once, and that many are in progress." + inLine},
-		{"queued, places free", queued, full(func(s *inspect.Status) { s.Limit.Held = 3 }), forecast.Estimate{At: night, From: night, To: night}, "ord-7 is queued, and workers have places for more tasks. It is 112th in line and begins within moments."},
+		}), soon, "ord-7 waits for a free slot: the workers hold 10 tasks at once (the API refused more while 10 ran), and that many are in progress." + inLine},
+		{"queued, no reason", queued, full(func(s *inspect.Status) { s.Limit = inspect.LimitUse{InFlight: 9, Held: 9} }), soon, "ord-7 waits for a free slot: the workers hold 9 tasks at once, and that many are in progress." + inLine},
+		{"queued, places free", queued, full(func(s *inspect.Status) { s.Limit.Held = 3 }), forecast.Estimate{At: night, From: night, To: night}, "ord-7 is queued, and workers have free slots. It is 112th in line and begins within moments."},
 		{"queued, unknown", queued, full(nil), forecast.Estimate{Unknown: "too few tasks have ended to tell"}, "ord-7 waits for a browser: the plan has 25, all are in use. It is 112th in line; when it will begin is not known: too few tasks have ended to tell."},
 		{"queued, paused", queued, paused, forecast.Estimate{Unknown: "submissions are paused by ada: maintenance"}, "ord-7 waits: submissions are paused by ada: maintenance. It is 112th in line; when it will begin is not known."},
 		{"queued, no worker", queued, full(func(s *inspect.Status) { s.Workers, s.Limit.Held = nil, 0 }), soon, "ord-7 is queued, and no worker answers: start one, or run capstan check with its settings. It is 112th in line."},
@@ -69,7 +69,7 @@ func TestWhySaysWhatATaskWaitsFor(t *testing.T) {
 		{"waiting, rate", waiting(task.ForRate, 20), full(nil), soon, "ord-7 waits for the rate limit: the API accepts no more submissions until " + local(20) + "." + inLine},
 		{"waiting, rate without an end", waiting(task.ForRate, 0), full(nil), soon, "ord-7 waits for the rate limit: the API accepts no more submissions now." + inLine},
 		{"waiting, plan", waiting(task.ForPlan, 0), full(nil), soon, "ord-7 waits for a browser: the plan has 25, all are in use." + inLine},
-		{"waiting, unknown plan", waiting(task.ForPlan, 0), full(func(s *inspect.Status) { s.Limit.Plan = 0 }), soon, "ord-7 waits for a browser: the API has refused it because all of the plan's are in use." + inLine},
+		{"waiting, unknown plan", waiting(task.ForPlan, 0), full(func(s *inspect.Status) { s.Limit.Plan = 0 }), soon, "ord-7 waits for a browser: the API has refused it because all browsers of the plan are in use." + inLine},
 		{"waiting, slots", waiting(task.ForSlots, 0), full(nil), soon, "ord-7 waits for other submissions that are under way, or before it in line." + inLine},
 		{"waiting, retry", retry, full(nil), soon, "ord-7 waits for its 2nd run, which begins at " + local(20) + ": the 1st failed with agent_failed." + inLine},
 		{"waiting, a reason of a newer version", waiting("moon", 0), full(nil), soon, "ord-7 is about to be submitted by w1." + inLine},

@@ -11,7 +11,7 @@ import (
 // queued explains a request that no worker has taken.
 func (f *finding) queued() string {
 	id, s := f.task.ID, &f.status
-	switch pause := s.operatorsPause(); {
+	switch pause := s.OperatorsPause(); {
 	case f.task.Cancel != nil:
 		return fmt.Sprintf("%s is %s. It is queued until a worker takes it, and is never submitted.", id, f.task.Cancel)
 	case pause != nil:
@@ -27,13 +27,13 @@ func (f *finding) queued() string {
 func (s *Status) forPlace() string {
 	switch l := s.Limit; {
 	case l.InFlight == 0 || l.Held < l.InFlight:
-		return "is queued, and workers have places for more tasks"
+		return "is queued, and workers have free slots"
 	case l.Plan > 0 && l.InFlight >= l.Plan:
 		return fmt.Sprintf("waits for a browser: the plan has %d, all are in use", l.Plan)
 	case l.Reason != "":
-		return fmt.Sprintf("waits for a place: the workers hold %d tasks at once (%s), and that many are in progress", l.InFlight, l.Reason)
+		return fmt.Sprintf("waits for a free slot: the workers hold %d tasks at once (%s), and that many are in progress", l.InFlight, l.Reason)
 	default:
-		return fmt.Sprintf("waits for a place: the workers hold %d tasks at once, and that many are in progress", l.InFlight)
+		return fmt.Sprintf("waits for a free slot: the workers hold %d tasks at once, and that many are in progress", l.InFlight)
 	}
 }
 
@@ -64,7 +64,7 @@ func (f *finding) reason() string {
 		if plan := f.status.Limit.Plan; plan > 0 {
 			return fmt.Sprintf("waits for a browser: the plan has %d, all are in use", plan)
 		}
-		return "waits for a browser: the API has refused it because all of the plan's are in use"
+		return "waits for a browser: the API has refused it because all browsers of the plan are in use"
 	case task.ForSlots:
 		return "waits for other submissions that are under way, or before it in line"
 	case task.ForRetry:

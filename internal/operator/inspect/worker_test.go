@@ -41,7 +41,7 @@ func TestTasksOfARunningWorkerAreSeen(t *testing.T) {
 		t.Errorf("got %+v, want e third in line", got)
 	}
 	text, _, err := inspect.Why(t.Context(), d.Queue, "e", nil)
-	if want := "e waits for a place: the workers hold 2 tasks at once (as set by MAX_IN_FLIGHT_TOTAL), and that many are in progress. It is 3rd in line"; err != nil || !strings.HasPrefix(text, want) {
+	if want := "e waits for a free slot: the workers hold 2 tasks at once (as set by MAX_IN_FLIGHT_TOTAL), and that many are in progress. It is 3rd in line"; err != nil || !strings.HasPrefix(text, want) {
 		t.Errorf("got %s, %v, want %s", text, err, want)
 	}
 	text, _, err = inspect.Why(t.Context(), d.Queue, "a", nil)
