@@ -31,7 +31,7 @@ type Event struct {
 	FinishedAt     time.Time       `json:"finished_at" desc:"when the verdict was reached"`
 	Attempts       int             `json:"attempts" desc:"submissions (POSTs) of all runs"`
 	Runs           []Run           `json:"runs,omitempty" desc:"if the task was retried, each run in its order"`
-	Polls          int             `json:"polls" desc:"status calls of the worker that finished the task"`
+	Polls          int             `json:"polls" desc:"status calls that were answered, of all runs; those of a worker that died are not counted"`
 	UnnoticedMS    int64           `json:"unnoticed_ms,omitzero" desc:"upper bound on the delay between the workflow ending and Capstan noticing, in milliseconds"`
 	SessionID      string          `json:"session_id,omitempty" desc:"with SESSIONS=on: the browser session that Capstan created; of the last run, if there were several"`
 	SessionEnded   *bool           `json:"session_ended,omitzero" desc:"whether Anchor confirmed the end of that session"`

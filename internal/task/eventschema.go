@@ -32,7 +32,7 @@ func EventSchema() *jsonschema.Schema {
 		}`),
 		json.RawMessage(`{
 			"task_id": "ord-1843", "status": "failed", "workflow_id": "perform-web-task-execution-3ab3ffdb", "workflow_status": "COMPLETED",
-			"raw_result": "I could not log in", "error": {"code": "agent_failed", "message": "the agent reports a failure: I could not log in", "retryable": true},
+			"raw_result": "I could not log in", "error": {"code": "agent_failed", "message": "the agent reported a failure: I could not log in", "retryable": true},
 			"requested_at": "2026-11-23T21:00:00.1Z", "submitted_at": "2026-11-23T21:00:00.4Z", "finished_at": "2026-11-23T21:00:31.2Z",
 			"attempts": 1, "polls": 14, "session_id": "8c7f1b6e-3f0a-4f5e-9d57-2b8f5a0c9e11", "session_ended": true, "steps": 9, "credits": 0.12,
 			"worker": "worker-6f9c"
