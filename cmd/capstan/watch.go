@@ -141,10 +141,10 @@ func (w *watchCmd) toTheEnd(ctx context.Context, t *terminal, c *client) error {
 	case end.Tasks == 0:
 		return fmt.Errorf("no task of batch %s is known: it was never submitted, or it ended so long ago that its records have expired", quoted(w.Batch))
 	case end.Failed > 0:
-		t.note("%d tasks have ended, %d of them failed", end.Tasks, end.Failed)
+		t.note("the batch has ended: %d of %s failed", end.Failed, taskCount(end.Tasks))
 		return errTaskFailed
 	default:
-		t.note("%d tasks have succeeded", end.Tasks)
+		t.note("the batch has ended: %s succeeded", taskCount(end.Tasks))
 		return nil
 	}
 }

@@ -66,8 +66,8 @@ func TestWatchUntilDoneTellsHowTheBatchEnded(t *testing.T) {
 		status, lines int
 		says          string
 	}{
-		"good":  {exitOK, 3, "3 tasks have succeeded"},
-		"bad":   {exitFailed, 3, "3 tasks have ended, 3 of them failed"},
+		"good":  {exitOK, 3, "the batch has ended: 3 tasks succeeded"},
+		"bad":   {exitFailed, 3, "the batch has ended: 3 of 3 tasks failed"},
 		"other": {exitFailed, 0, `no task of batch "other" is known`},
 	} {
 		status, out, errs := runTool(t, "watch", "--until-done", "--batch", batch)

@@ -27,8 +27,12 @@ func (q Queue) TasksOf(ctx context.Context, ids map[string]bool) (*Tasks, error)
 	if missing, ok := errors.AsType[*MissingError](err); ok && missing.Kind == bucketKind {
 		err = nil
 	}
-	if err != nil || len(found.Records) == len(ids) {
-		found.Now = time.Now()
+	if err != nil {
+		return found, err
+	}
+	if len(found.Records) == len(ids) {
+		line, err := q.Line(ctx)
+		found.Now = line.Now
 		return found, err
 	}
 	found.Now, err = q.Requests(ctx, func(r Request) {
