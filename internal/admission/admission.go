@@ -15,9 +15,9 @@
 // has it. A worker whose API tells nothing never waits for a start.
 //
 // The workers of a fleet share the quota. Each writes what it takes into a store by compare-and-set before it submits, and
-// what the answer told after it, so that they take each start once, at the time of their choice. Without the store, a
-// worker takes a share of what remains, and one of the last starts by lot, at a random moment of the rest of the window.
-// It then learns how many remain only from its own answers: some of its submissions are refused.
+// what the answer told after it, so that they take each start once, whenever they need it. Without the store, a worker takes
+// its share of what remains, and the last few go to workers at random, at a random moment of the rest of the window. It
+// then learns how many remain only from its own answers: some of its submissions are refused.
 //
 // A wrong clock, a program that writes nonsense into the store, or a worker that dies must not hold the others back. What
 // the store has and what a worker remembers count only if they fit the time, and a submission is under way for at most two

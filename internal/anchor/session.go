@@ -73,7 +73,7 @@ func (c *Client) callSession(ctx context.Context, method, id string) (answer, *t
 	return c.askSessions(ctx, method, sessionsPath+"/"+url.PathEscape(id), maxSmall)
 }
 
-// askSessions makes a call about sessions, likewise. It reads at most limit bytes.
+// askSessions makes a call about sessions. Without an error, the answer is a success. It reads at most limit bytes.
 func (c *Client) askSessions(ctx context.Context, method, target string, limit int64) (answer, *task.SessionError) {
 	ctx, sent := watchSending(ctx)
 	a, err := c.call(ctx, method, target, nil, limit)

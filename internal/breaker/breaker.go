@@ -204,8 +204,8 @@ func (b *Breaker) Unused(ticket Ticket) {
 }
 
 // Retry makes a breaker that is open for one of the reasons half-open at once, because their cause has changed, and
-// reports whether it was. Answers to earlier calls become stale, and the open times start over. A breaker that is open
-// for another reason does not change.
+// reports whether it was. Answers to earlier calls become stale, also those of a closed breaker, and the open times start
+// over. A breaker that is open for another reason does not change.
 func (b *Breaker) Retry(reasons ...task.Reason) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,8 +12,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
-// control describes the bucket in which workers share what they learn, and see what operators ask. Workers go on without
-// it, so nothing about it is worse than a warning. missing is the number of streams that a worker needs and will create: they come first.
+// control describes the bucket in which workers share what they learn, and see what operators ask. Workers continue
+// without it, so nothing about it is worse than a warning. missing is the number of streams that a worker needs and will
+// create: they come first.
 func (c *checker) control(ctx context.Context, missing int) {
 	subject := "bucket " + c.cfg.Control.Bucket
 	info, err := c.askControl(ctx)

@@ -1,8 +1,8 @@
-// Package control is the bucket task_control: by it the workers tell each other what they have learned, and operators
-// tell the workers what to cancel and when to pause.
+// Package control reads and writes the bucket task_control, in which workers share what they have learned, and operators say
+// what to cancel and when to pause.
 //
 // Nothing in it is needed to run tasks. If it is missing, full, or another application's, or if the login may not use
-// it, workers go on without it. So its state is no part of a worker's readiness, and nothing waits for it for long.
+// it, workers continue without it. So its state is no part of a worker's readiness, and nothing waits for it for long.
 //
 // A [Bucket] reads and writes single values. A [Steering] watches what operators ask.
 package control

@@ -119,7 +119,7 @@ const (
 func (s *Steering) keep(ctx context.Context) {
 	swept := time.Now()
 	for {
-		if err := s.sleepWhilePaused(ctx); err != nil {
+		if err := s.sleepUntilCheck(ctx); err != nil {
 			return
 		}
 		s.tellPause()
@@ -135,8 +135,9 @@ func (s *Steering) keep(ctx context.Context) {
 	}
 }
 
-// sleepWhilePaused sleeps until the pause ends, should be checked, or is another one.
-func (s *Steering) sleepWhilePaused(ctx context.Context) error {
+// sleepUntilCheck sleeps until the marks are to be swept or the bucket is to be asked for the pause, or until the pause ends or
+// is another one.
+func (s *Steering) sleepUntilCheck(ctx context.Context) error {
 	s.mu.Lock()
 	now := s.clock.Now()
 	wait := sweepInterval

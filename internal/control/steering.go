@@ -169,7 +169,8 @@ func (s *Steering) reconnects() uint64 {
 	return js.Conn().Stats().Reconnects
 }
 
-// beginLook begins to read the bucket, over a connection that had been made again so often. Until endLook the earlier marks count as well.
+// beginLook begins to read the bucket, over a connection that had been made again so often. Until endLook the earlier marks
+// count as well.
 func (s *Steering) beginLook(reconnects uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

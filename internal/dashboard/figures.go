@@ -175,7 +175,7 @@ func limitText(s inspect.Status) string {
 	case l.Plan > 0 && (l.Reason == "" || l.InFlight < l.Plan): // otherwise the reason names the plan
 		text += fmt.Sprintf("; the plan has %s", counted(l.Plan, "browser"))
 	case l.Plan < 0 && l.Reason == "":
-		text += "; the plan has no limit of browsers"
+		text += "; the plan has no browser limit"
 	}
 	if l.Reason != "" {
 		text += " (" + line(l.Reason) + ")"

@@ -124,7 +124,7 @@ func (s *Server) doRedrive(w http.ResponseWriter, r *http.Request) error {
 	}
 	return s.plan(r.Context(), q, func(ctx context.Context, p *redrive.Plan) error {
 		if form.Get("count") != strconv.Itoa(len(p.Tasks)) {
-			text := fmt.Sprintf("By now it is %s. Nothing was sent; look again.", counted(len(p.Tasks), "task"))
+			text := fmt.Sprintf("The selection is %s by now. Nothing was sent; check it again.", counted(len(p.Tasks), "task"))
 			s.answer(w, r, http.StatusConflict, "redrive", "Run again", s.redriveForm(q, p, text))
 			return nil
 		}
@@ -150,7 +150,7 @@ func sentText(sent send.Counts) string {
 		text += " " + grouped(sent.Before) + " were there before."
 	}
 	if sent.Unknown > 0 {
-		text += " Of " + grouped(sent.Unknown) + " no answer came."
+		text += " " + grouped(sent.Unknown) + " were sent but not confirmed."
 	}
 	if sent.Unsent > 0 {
 		text += " " + grouped(sent.Unsent) + " were not sent."

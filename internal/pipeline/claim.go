@@ -52,6 +52,9 @@ func (r *run) claim(ctx context.Context) (_ *task.Record, done bool, _ error) {
 			// It is a copy of a request whose task runs: both share one event. If an operator has removed the other
 			// request, this one takes its place, or the task would have no event.
 			stored, err := r.isStored(ctx, rec)
+			if stored {
+				r.log.Info().Str("task", rec.TaskID).Msg("duplicate of a running task, both share one event")
+			}
 			if stored || err != nil {
 				return rec, stored, err
 			}
@@ -187,7 +190,6 @@ func (r *run) isStored(ctx context.Context, rec *task.Record) (bool, error) {
 	if err != nil || !stored.Equal(rec.RequestedAt) {
 		return false, err
 	}
-	r.log.Info().Str("task", rec.TaskID).Msg("duplicate of a running task, both share one event")
 	return true, nil
 }
 

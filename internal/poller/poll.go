@@ -26,8 +26,8 @@ const copies = 4
 // The functions from Wait to the select of enterLine have small frames: nearly all tasks may be in line at once, and Go keeps
 // a stack at 4 KiB only if less than 1,248 bytes of it are used. A test of package pipeline measures it.
 
-// enterLine waits until the poll is the first in line, which poll leaves again. Before, it reserves the memory of a large
-// answer, so that no small one waits behind it. It returns false if ctx ends first, or if w.giveUp comes.
+// enterLine waits until the poll is the first in line; acquire leaves the line. It reserves the memory of a large answer
+// first, so that no small one waits behind it. It returns false if ctx ends before that, or if w.giveUp comes.
 func (p *Poller) enterLine(ctx context.Context, w *wait) bool {
 	p.metrics.due.Inc()
 	if p.reserveLarge(ctx, w) == nil {

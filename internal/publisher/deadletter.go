@@ -12,7 +12,8 @@ import (
 )
 
 // DeadLetter stores a request whose task has failed on the dead-letter stream, with the task and the reason in
-// headers. If the letter has no body, because that must not be kept, a header says so. Parts that make the message too large go to the object store, and headers name the objects.
+// headers. If the letter has no body, because that must not be kept, a header says so. Parts that make the message too large
+// go to the object store, and headers name the objects.
 //
 // The message id is that of the request, so that of several deliveries one dead letter is stored. A
 // delivery after the duplicate window of the stream stores another.

@@ -82,8 +82,8 @@ func (p *Publisher) adoptFirst(ctx context.Context, seqs []uint64, ev *task.Even
 	return 0, false, nil
 }
 
-// search finds the events with these keys in the index that were stored since a time of the server's clock. It waits while NATS refuses
-// the search: without it, an event could be stored twice.
+// search finds the events with these keys in the index that were stored since a time of the server's clock. It waits while
+// NATS refuses the search: without it, an event could be stored twice.
 func (p *Publisher) search(ctx context.Context, since time.Time, keys ...uint64) ([]uint64, error) {
 	return jet.Retry(ctx, p.calls.search, func(ctx context.Context) ([]uint64, error) {
 		return p.index.find(ctx, position{since: since}, keys...)

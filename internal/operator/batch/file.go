@@ -108,8 +108,8 @@ func (f File) lines() (iter.Seq[fileLine], error) {
 	}
 }
 
-// Recognize tells the format of a file: by the end of its name, or else by its content. A text that is neither one JSON
-// value nor begins with a bracket counts as CSV if there is a template.
+// Recognize tells the format of a file. With a template it is CSV, unless the name ends in .jsonl or .ndjson. Otherwise a
+// first line that is a JSON object, with more after it, means JSON Lines, and anything else is one JSON request.
 func Recognize(f File) Format {
 	switch strings.ToLower(filepath.Ext(f.Name)) {
 	case ".jsonl", ".ndjson":

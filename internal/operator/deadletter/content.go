@@ -34,7 +34,7 @@ func (l Letter) Request(ctx context.Context, q operator.Queue) ([]byte, error) {
 	}
 }
 
-// fetch reads an object of Capstan's own store. Anyone who may publish a letter can name an object. The error is an
+// fetch reads an object of Capstan's own store. Anyone who may publish a letter can name an object. The error is a
 // NotKeptError if the object is not there, or is damaged.
 func fetch(ctx context.Context, q operator.Queue, object string) ([]byte, error) {
 	bucket := q.Config.Result.Bucket
