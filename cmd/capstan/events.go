@@ -40,8 +40,8 @@ func fromStart() startAt {
 
 // follow sends events in their order until ctx ends. Every event that is stored after follow has returned
 // arrives, even through outages of NATS: an ordered consumer notices a gap and starts again behind the last
-// event that it delivered. The channel is never closed, so the receiver must also wait for ctx. While the
-// caller does not receive, later events wait at the server.
+// event that it delivered. Those of a stream that is recreated arrive from its beginning. The channel is never closed, so the
+// receiver must also wait for ctx. While the caller does not receive, later events wait at the server.
 func (c *client) follow(ctx context.Context, from startAt) (<-chan operator.Event, error) {
 	stream, err := c.js.Stream(ctx, c.cfg.Result.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -50,14 +50,10 @@ func (c *client) follow(ctx context.Context, from startAt) (<-chan operator.Even
 	if err != nil {
 		return nil, fmt.Errorf("find stream %s: %w", c.cfg.Result.Stream, c.explain(ctx, err))
 	}
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{c.cfg.Result.Subject}}
+	var cfg jetstream.OrderedConsumerConfig
 	from(stream.CachedInfo().State.LastSeq, &cfg)
-	consumer, err := stream.OrderedConsumer(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", c.cfg.Result.Stream, c.explain(ctx, err))
-	}
 	events := make(chan operator.Event)
-	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
+	_, err = c.queue().FollowEvents(ctx, cfg, func(msg jetstream.Msg) {
 		if ev, ok := operator.ReadEvent(msg.Headers(), msg.Data()); ok {
 			// Without ctx, a receiver that has stopped would block the goroutine of the subscription forever.
 			select {
@@ -67,9 +63,8 @@ func (c *client) follow(ctx context.Context, from startAt) (<-chan operator.Even
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", c.cfg.Result.Stream, err)
+		return nil, c.explain(ctx, err)
 	}
-	context.AfterFunc(ctx, consuming.Stop)
 	return events, nil
 }
 

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // Event is an event as it was stored.
@@ -61,27 +63,56 @@ func (q Queue) EventHeaders() *Tail {
 	})
 }
 
+// recreatedLook is the time between two looks whether the stream that is followed is still the same.
+const recreatedLook = 2 * time.Second
+
 // FollowEvents calls note with each message of the results stream from a place on, as they are stored, until ctx ends. It
-// survives outages of NATS. note is called by one goroutine, and must return soon after ctx has ended. atEnd says that
-// nothing was stored from that place on when it began.
+// survives outages of NATS. If the stream is recreated, it calls note with all messages of the new one. note is called by one
+// goroutine at a time, and must return soon after ctx has ended. atEnd says that nothing was stored from that place on when
+// it began.
 func (q Queue) FollowEvents(ctx context.Context, from jetstream.OrderedConsumerConfig, note func(jetstream.Msg)) (atEnd bool, err error) {
+	created, consuming, atEnd, err := q.consumeEvents(ctx, from, note)
+	if err != nil {
+		return false, err
+	}
+	go func() {
+		defer func() { consuming.Stop() }()
+		for timer.Sleep(ctx, recreatedLook, nil) == nil {
+			stream, err := q.Stream(ctx, q.Config.Result.Stream)
+			if err != nil || stream.CachedInfo().Created.Equal(created) {
+				continue // without an answer it may be the same
+			}
+			// The consumer of the old stream would wait for a sequence that the new one may not have for long.
+			if newCreated, next, _, err := q.consumeEvents(ctx, jetstream.OrderedConsumerConfig{}, note); err == nil {
+				consuming.Stop()
+				created, consuming = newCreated, next
+			}
+		}
+	}()
+	return atEnd, nil
+}
+
+// consumeEvents begins to call note with each message of the results stream from a place on. It returns when the stream was
+// created.
+func (q Queue) consumeEvents(
+	ctx context.Context, from jetstream.OrderedConsumerConfig, note func(jetstream.Msg),
+) (created time.Time, _ jetstream.ConsumeContext, atEnd bool, err error) {
 	name := q.Config.Result.Stream
 	stream, err := q.Stream(ctx, name)
 	if err != nil {
-		return false, err
+		return created, nil, false, err
 	}
 	from.FilterSubjects = []string{q.Config.Result.Subject}
 	consumer, err := stream.OrderedConsumer(ctx, from)
 	if err != nil {
-		return false, fmt.Errorf("read stream %s: %w", name, q.Explain(err))
+		return created, nil, false, fmt.Errorf("read stream %s: %w", name, q.Explain(err))
 	}
 	atEnd = isAtEnd(ctx, consumer)
 	consuming, err := consumer.Consume(note, jetstream.PullMaxBytes(max(pullBytes, 2*int(q.Conn.MaxPayload()))))
 	if err != nil {
-		return false, fmt.Errorf("read stream %s: %w", name, err)
+		return created, nil, false, fmt.Errorf("read stream %s: %w", name, err)
 	}
-	context.AfterFunc(ctx, consuming.Stop)
-	return atEnd, nil
+	return stream.CachedInfo().Created, consuming, atEnd, nil
 }
 
 // EventAt reads the event at a sequence. It returns task.ErrNoEvent if there is none of this task: it has expired, or the

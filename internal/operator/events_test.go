@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -94,5 +96,43 @@ func TestEventsAreFollowedFromAPlaceOnUntilTheContextEnds(t *testing.T) {
 	stop()
 	if _, err := s.FollowEvents(ctx, jetstream.OrderedConsumerConfig{}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}
+
+// A stream that was recreated begins with the sequence 1 again.
+func TestFollowedEventsOfARecreatedStreamArrive(t *testing.T) {
+	s := operatortest.Start(t)
+	for _, id := range []string{"a", "b", "c"} {
+		s.WriteEvent(task.Event{TaskID: id, Status: task.Succeeded})
+	}
+	ids := make(chan string, 10)
+	atEnd, err := s.FollowEvents(t.Context(), jetstream.OrderedConsumerConfig{}, func(msg jetstream.Msg) {
+		ev, _ := operator.ReadEvent(msg.Headers(), msg.Data())
+		ids <- ev.TaskID
+	})
+	if err != nil || atEnd {
+		t.Fatalf("got %v, %t, want events to come", err, atEnd)
+	}
+	if got := <-ids + <-ids + <-ids; got != "abc" {
+		t.Errorf("got %s, want abc", got)
+	}
+	s.Recreate("TASK_RESULTS")
+	s.WriteEvent(task.Event{TaskID: "d", Status: task.Succeeded})
+	select {
+	case got := <-ids:
+		if got != "d" {
+			t.Errorf("got %s, want d", got)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("got no event of the new stream")
+	}
+}
+
+// A reply can be lost with its connection. Nothing may wait for it for ever.
+func TestALookForTheEndIsBounded(t *testing.T) {
+	s, _ := operatortest.StartLimited(t, server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.INFO.>"}}})
+	began := time.Now()
+	if _, err := s.FollowEvents(t.Context(), jetstream.OrderedConsumerConfig{}, func(jetstream.Msg) {}); err != nil || time.Since(began) > 20*time.Second {
+		t.Errorf("got %v after %v, want a bounded wait", err, time.Since(began))
 	}
 }

@@ -131,7 +131,9 @@ func next(ctx context.Context, consumer jetstream.Consumer, messages jetstream.M
 
 // isAtEnd reports whether there is nothing left for a consumer.
 func isAtEnd(ctx context.Context, consumer jetstream.Consumer) bool {
-	info, err := consumer.Info(ctx)
+	asking, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	info, err := consumer.Info(asking)
 	return err == nil && info.NumPending == 0
 }
 
