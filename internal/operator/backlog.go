@@ -3,11 +3,14 @@ package operator
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unique"
+
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 const (
@@ -40,7 +43,7 @@ func (b *Backlog) Refresh(ctx context.Context, l Line) (complete bool, err error
 	b.requests = b.requests[taken:]
 	first := max(b.read, l.delivered) + 1
 	for ; first <= l.last && len(b.requests) < mostRequests; first += requestChunk {
-		chunk, err := b.q.requestsBetween(ctx, first, min(l.last, first+requestChunk-1))
+		chunk, err := b.q.requestsBetween(ctx, first, min(l.last, first+requestChunk-1), nil)
 		if err != nil {
 			return false, err
 		}
@@ -79,9 +82,33 @@ func (q Queue) NewestQueued(ctx context.Context, l Line) (newest []Request, comp
 	return b.requests, complete, err
 }
 
-// requestsBetween reads the requests from one sequence to another, both included, in their order. Those that have ended
-// meanwhile are left out.
-func (q Queue) requestsBetween(ctx context.Context, first, last uint64) ([]Request, error) {
+// Taken returns the requests that workers have taken and of whose tasks none of these records is: their workers have just begun
+// with them, or died before they could. No other worker gets them before ACK_WAIT has passed. It reads nothing if fewer than
+// least can be missing, by the number of tasks in progress; otherwise it makes up to one call for each of those.
+func (q Queue) Taken(ctx context.Context, l Line, records iter.Seq[task.Record], least int) ([]Request, error) {
+	open := 0
+	for rec := range records {
+		if !rec.State.Ended() {
+			open++
+		}
+	}
+	if l.Held-open < max(least, 1) {
+		return nil, nil
+	}
+	seqs, ids := map[uint64]bool{}, map[string]bool{}
+	for rec := range records {
+		ids[rec.TaskID] = true
+		if !rec.UpdatedAt.Before(l.created) { // else the sequence is of an earlier stream
+			seqs[rec.RequestSeq] = true
+		}
+	}
+	taken, err := q.requestsBetween(ctx, l.first, l.delivered, seqs)
+	return slices.DeleteFunc(taken, func(r Request) bool { return ids[r.TaskID] }), err
+}
+
+// requestsBetween reads the requests from one sequence to another, both included, in their order, except for those with a
+// sequence in known. Those that have ended meanwhile are left out.
+func (q Queue) requestsBetween(ctx context.Context, first, last uint64, known map[uint64]bool) ([]Request, error) {
 	name := q.Config.Request.Stream
 	asking, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -90,7 +117,7 @@ func (q Queue) requestsBetween(ctx context.Context, first, last uint64) ([]Reque
 		return nil, err
 	}
 	var found []Request
-	err = q.readQueue(ctx, stream, first, last, func(r Request) {
+	err = q.readQueue(ctx, stream, first, last, known, func(r Request) {
 		r.msg = nil // there may be many, and many share a batch and a host
 		r.TaskID = strings.Clone(r.TaskID)
 		r.Batch, r.Host = unique.Make(r.Batch).Value(), unique.Make(r.Host).Value()
@@ -100,8 +127,8 @@ func (q Queue) requestsBetween(ctx context.Context, first, last uint64) ([]Reque
 	return found, err
 }
 
-// FindQueued searches the requests that no worker has taken for one of a task, and returns its place in line. It returns nil
-// if there is none among the first ones.
+// FindQueued searches the requests that no worker has taken for one of a task without a record, and then those that one has. It
+// returns the request's place in line, or nil if there is none among the first ones.
 func (q Queue) FindQueued(ctx context.Context, id string) (*Request, int, error) {
 	l, err := q.Line(ctx)
 	if err != nil {
@@ -112,7 +139,7 @@ func (q Queue) FindQueued(ctx context.Context, id string) (*Request, int, error)
 		first, last = seq, seq
 	}
 	for ; first <= last; first += requestChunk {
-		chunk, err := q.requestsBetween(ctx, first, min(last, first+requestChunk-1))
+		chunk, err := q.requestsBetween(ctx, first, min(last, first+requestChunk-1), nil)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -122,7 +149,13 @@ func (q Queue) FindQueued(ctx context.Context, id string) (*Request, int, error)
 			}
 		}
 	}
-	return nil, 0, nil
+	taken, err := q.Taken(ctx, l, func(func(task.Record) bool) {}, 1)
+	for _, r := range taken {
+		if r.TaskID == id {
+			return &r, l.Place(r.Seq), nil
+		}
+	}
+	return nil, 0, err
 }
 
 // sequenceIn returns the sequence of the request whose default id this is, or 0.

@@ -12,13 +12,14 @@ import (
 
 // Line is the state of the stream of requests and of the consumer that all workers share.
 type Line struct {
-	Queued int       // requests that no worker has taken
+	Queued int       // requests that no worker has taken; see Queue.Taken for those that one has
 	Held   int       // requests that workers have taken, whose tasks have not ended
 	Most   int       // of these; 0: not known, for the consumer does not exist
 	Now    time.Time // by the server's clock
 
 	created   time.Time // the stream
-	last      uint64    // sequence of the newest request
+	first     uint64    // sequence of the oldest request
+	last      uint64    // of the newest one
 	delivered uint64    // of the newest one that a worker has taken
 }
 
@@ -32,7 +33,8 @@ func (q Queue) Line(ctx context.Context) (Line, error) {
 		return Line{}, err
 	}
 	info := stream.CachedInfo()
-	l := Line{created: info.Created, last: info.State.LastSeq, delivered: max(info.State.FirstSeq, 1) - 1, Queued: number(info.State.Msgs), Now: info.TimeStamp}
+	l := Line{created: info.Created, first: max(info.State.FirstSeq, 1), last: info.State.LastSeq, Queued: number(info.State.Msgs), Now: info.TimeStamp}
+	l.delivered = l.first - 1
 	if l.Now.IsZero() { // an old server
 		l.Now = time.Now()
 	}
@@ -49,8 +51,8 @@ func (q Queue) Line(ctx context.Context) (Line, error) {
 }
 
 // Place returns the place in line of the request with a sequence, from 1 on. Only requests that were deleted leave gaps among
-// those that no worker has taken.
-func (l Line) Place(seq uint64) int { return number(seq - l.delivered) }
+// those that no worker has taken. One that a worker has taken comes first.
+func (l Line) Place(seq uint64) int { return max(1, number(max(seq, l.delivered)-l.delivered)) }
 
 // number returns a count as an int.
 func number(n uint64) int { return int(min(n, math.MaxInt32)) }

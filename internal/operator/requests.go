@@ -42,17 +42,18 @@ func (q Queue) Requests(ctx context.Context, f func(Request)) (time.Time, error)
 	if info.State.Msgs == 0 {
 		return info.TimeStamp, nil
 	}
-	return info.TimeStamp, q.readQueue(ctx, s, first, last, f)
+	return info.TimeStamp, q.readQueue(ctx, s, first, last, nil, f)
 }
 
-// readQueue calls f for each request between two sequences, both included, in no order, but never twice at once.
-func (q Queue) readQueue(ctx context.Context, s jetstream.Stream, first, last uint64, f func(Request)) error {
+// readQueue calls f for each request between two sequences, both included, in no order, but never twice at once. It leaves out
+// those with a sequence in known.
+func (q Queue) readQueue(ctx context.Context, s jetstream.Stream, first, last uint64, known map[uint64]bool, f func(Request)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex
 	part := (last-first)/queueReaders + 1
 	for begin := first; begin <= last; begin += part {
 		group.Go(func() error {
-			return q.readPart(ctx, s, begin, min(begin+part-1, last), func(r Request) {
+			return q.readPart(ctx, s, begin, min(begin+part-1, last), known, func(r Request) {
 				mu.Lock()
 				defer mu.Unlock()
 				f(r)
@@ -65,10 +66,13 @@ func (q Queue) readQueue(ctx context.Context, s jetstream.Stream, first, last ui
 	return nil
 }
 
-// readPart calls f for each request between two sequences, both included, in their order. It jumps over gaps, of which a
-// work queue has many.
-func (q Queue) readPart(ctx context.Context, s jetstream.Stream, seq, last uint64, f func(Request)) error {
+// readPart calls f for each request between two sequences, both included, in their order, except for the known ones. It jumps
+// over gaps, of which a work queue has many.
+func (q Queue) readPart(ctx context.Context, s jetstream.Stream, seq, last uint64, known map[uint64]bool, f func(Request)) error {
 	for ; seq <= last; seq++ {
+		if known[seq] {
+			continue
+		}
 		msg, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(q.Config.Request.Subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil
@@ -79,7 +83,9 @@ func (q Queue) readPart(ctx context.Context, s jetstream.Stream, seq, last uint6
 		if seq = msg.Sequence; seq > last {
 			return nil
 		}
-		f(q.readRequest(msg))
+		if !known[seq] {
+			f(q.readRequest(msg))
+		}
 	}
 	return nil
 }

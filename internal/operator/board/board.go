@@ -4,6 +4,7 @@ package board
 
 import (
 	"context"
+	"iter"
 	"sync"
 	"time"
 
@@ -59,7 +60,11 @@ func (b *Board) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Queued, s.IsCut = b.backlog.Of(""), !complete
+	taken, err := b.q.Taken(ctx, look.Line, b.records(), inspect.WorthReading(look.Line))
+	if err != nil {
+		return err
+	}
+	s.Queued, s.Taken, s.IsCut = append(taken, b.backlog.Of("")...), len(taken), !complete
 	s.Shared.Note(b.refusals.Refresh(ctx))
 	s.Refused = b.refusals.ByBatch()
 	s.Shared.Note(b.readLetters(ctx))
@@ -81,6 +86,17 @@ func (b *Board) readRecords(ctx context.Context, s *inspect.Snapshot) error {
 			b.show(s)
 		}
 	})
+}
+
+// records returns the records of all tasks, as far as the board keeps them. Only Refresh uses them.
+func (b *Board) records() iter.Seq[task.Record] {
+	return func(yield func(task.Record) bool) {
+		for _, c := range b.tasks {
+			if !yield(c.record()) {
+				return
+			}
+		}
+	}
 }
 
 // restart forgets all tasks: the bucket was created again.
@@ -122,7 +138,7 @@ func (b *Board) show(s *inspect.Snapshot) {
 		ends.add(c)
 	}
 	counted := inspect.NewSnapshot(s.Shared, s.Line, tally)
-	counted.Queued, counted.IsCut, counted.Refused = s.Queued, s.IsCut, s.Refused
+	counted.Taken, counted.Queued, counted.IsCut, counted.Refused = s.Taken, s.Queued, s.IsCut, s.Refused
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, id := range expired {

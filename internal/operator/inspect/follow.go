@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -67,7 +68,6 @@ type batchFollower struct {
 	tasks   map[string]batchTask // by id
 	refused int                  // requests that were refused
 	looks   int                  // that succeeded
-	wasDone bool                 // as of the last look
 }
 
 // batchTask is a task of a batch.
@@ -79,7 +79,7 @@ type batchTask struct {
 // look looks once, and reports whether the batch is done.
 func (f *batchFollower) look(ctx context.Context) (isDone bool, err error) {
 	// First what is open, then the events: an event is stored before its record ends and before its request goes.
-	l, complete, err := f.lookAtTasks(ctx)
+	complete, err := f.lookAtTasks(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -91,35 +91,44 @@ func (f *batchFollower) look(ctx context.Context) (isDone bool, err error) {
 		return false, err
 	}
 	f.looks++
-	seems := complete && f.allEnded()
-	// A request that a worker has just taken has no record yet. So with tasks in progress, two looks must agree.
-	isDone = seems && (f.wasDone || l.Held == 0)
-	f.wasDone = seems
-	return isDone, nil
+	return complete && f.allEnded(), nil
 }
 
-// lookAtTasks notes the queued requests and the records of the batch. It returns false if there were too many requests.
-func (f *batchFollower) lookAtTasks(ctx context.Context) (l operator.Line, complete bool, err error) {
-	if l, err = f.q.Line(ctx); err != nil {
-		return l, false, err
+// lookAtTasks notes the requests without a record and the records of the batch. complete is false if there were too many
+// requests, or if those that workers have taken were not looked at: that takes many calls, so it is left out as long as
+// tasks are open anyway.
+func (f *batchFollower) lookAtTasks(ctx context.Context) (complete bool, err error) {
+	l, err := f.q.Line(ctx)
+	if err != nil {
+		return false, err
 	}
 	if complete, err = f.backlog.Refresh(ctx, l); err != nil {
-		return l, false, err
+		return false, err
 	}
 	if err := f.records.Refresh(ctx, l.Now); err != nil {
-		return l, false, err
+		return false, err
 	}
-	for _, r := range f.backlog.Of(f.batch) {
-		if _, isKnown := f.tasks[r.TaskID]; !isKnown {
-			f.tasks[r.TaskID] = batchTask{stored: r.Stored}
-		}
-	}
+	f.noteRequests(f.backlog.Of(f.batch))
 	for id, r := range f.records.All {
 		if r.Batch == f.batch && !f.tasks[id].ended {
 			f.tasks[id] = batchTask{ended: r.State.Ended(), failed: r.State == task.Failed}
 		}
 	}
-	return l, complete, nil
+	if !f.allEnded() {
+		return false, nil
+	}
+	taken, err := f.q.Taken(ctx, l, maps.Values(f.records.All), 1)
+	f.noteRequests(taken)
+	return complete, err
+}
+
+// noteRequests notes the tasks of requests of the batch that have no record.
+func (f *batchFollower) noteRequests(all []operator.Request) {
+	for _, r := range all {
+		if _, isKnown := f.tasks[r.TaskID]; !isKnown && r.Batch == f.batch {
+			f.tasks[r.TaskID] = batchTask{stored: r.Stored}
+		}
+	}
 }
 
 // noteEvent notes the task of an event. A refusal is that of a request: another task may have its id.

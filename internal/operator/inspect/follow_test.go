@@ -84,6 +84,33 @@ func TestARefusedRequestIsAFailureOfItsBatch(t *testing.T) {
 	}
 }
 
+// A worker that dies right after it has taken a request leaves no record of it. Until ACK_WAIT has passed, only the stream says
+// that its task has not ended.
+func TestARequestWithoutARecordHasNotEnded(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.finish("a", "") // which was in the batch before
+	d.Publish(operatortest.Request("b", `"batch":"night"`))
+	d.Publish(operatortest.Request("c", `"batch":"day"`))
+	d.Take(2) // by a worker that has died
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if got := <-d.follow(ctx); !errors.Is(got.err, context.DeadlineExceeded) {
+		t.Errorf("got %+v, want the wait to go on", got)
+	}
+	if got := d.find("b"); got.State != inspect.Queued || got.Position != 1 {
+		t.Errorf("got %+v, want a queued task that is the first in line", got)
+	}
+	if got := d.list(inspect.Listing{States: []inspect.State{inspect.Queued}, Batch: "night"}); got != "b" {
+		t.Errorf("got %q, want b", got)
+	}
+	for batch, want := range map[string]int{"": 2, "night": 1, "day": 1, "other": 0} {
+		if got := d.look(inspect.NewView(d.Queue, batch)).Queued; got != want {
+			t.Errorf("batch %q: got %d queued, want %d", batch, got, want)
+		}
+	}
+}
+
 // The refusal of an earlier request must not end the wait for the corrected one.
 func TestACorrectedRequestIsWaitedFor(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,9 @@ const (
 	stalledFor = 5 * time.Minute
 )
 
+// noWorker is why nothing is foreseen for a queue without workers.
+const noWorker = "no worker answers"
+
 // foresee returns when the last task of a status will have ended. lastQueued is the sequence of the last request of its batch
 // that is queued.
 func (s *Snapshot) foresee(st *Status, c counts, lastQueued uint64) forecast.Estimate {
@@ -42,7 +45,7 @@ func (s *Snapshot) foresee(st *Status, c counts, lastQueued uint64) forecast.Est
 func (s *Snapshot) before(st *Status, lastQueued uint64) int {
 	held := max(s.Line.Held, s.Tally.open)
 	if lastQueued == 0 {
-		return held + st.Queued
+		return held + s.Line.Queued
 	}
 	return held + min(s.Line.Place(lastQueued), s.Line.Queued)
 }
@@ -54,7 +57,7 @@ func (s *Snapshot) start(toSubmit bool) (from time.Time, unknown string) {
 	longest, _ := s.pace.Rest(0, 1)
 	switch {
 	case len(s.Shared.Workers) == 0 && quiet > silentFor:
-		return time.Time{}, "no worker answers"
+		return time.Time{}, noWorker
 	case quiet > max(stalledFor, 4*longest.Most):
 		return time.Time{}, "nothing has happened for a while"
 	case !toSubmit:

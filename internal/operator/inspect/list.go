@@ -3,6 +3,7 @@ package inspect
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -67,20 +68,33 @@ func List(ctx context.Context, q operator.Queue, f Listing) (found []Entry, comp
 			return nil, false, err
 		}
 	}
-	records := q.Records(func(r task.Record) bool { return takes(EntryOf(r)) })
+	keep := func(r task.Record) bool { return takes(EntryOf(r)) }
+	if f.TakesQueued() { // every record tells that a request is not queued
+		keep = nil
+	}
+	records := q.Records(keep)
 	if err := records.Refresh(ctx, l.Now); operator.IsMissing(err) && !noStream {
 		records.All = nil
 	} else if err != nil {
 		return nil, false, err
 	}
+	if f.TakesQueued() && !noStream {
+		taken, err := q.Taken(ctx, l, maps.Values(records.All), 1)
+		if err != nil {
+			return nil, false, err
+		}
+		requests = append(requests, taken...)
+	}
 	for _, r := range requests {
 		e := EntryOfQueued(r)
-		if _, isTaken := records.All[r.TaskID]; takes(e) && !isTaken { // by a worker meanwhile, or it is a copy
+		if _, hasRecord := records.All[r.TaskID]; takes(e) && !hasRecord {
 			found = append(found, e)
 		}
 	}
 	for _, r := range records.All {
-		found = append(found, EntryOf(r))
+		if e := EntryOf(r); takes(e) {
+			found = append(found, e)
+		}
 	}
 	return Newest(found, f.Limit), complete, nil
 }

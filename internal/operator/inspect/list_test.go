@@ -43,7 +43,7 @@ func TestAListingTakesWhatItsFiltersTake(t *testing.T) {
 		{"a code of a task that has not ended", inspect.Listing{Codes: []task.Code{task.SubmissionUnknown}}, ""},
 		{"a batch", inspect.Listing{Batch: "night"}, "queued wait good late"},
 		{"a host, in any case", inspect.Listing{Host: "SHOP.example", States: []inspect.State{"running", "succeeded"}}, "run good"},
-		{"the host of a queued one", inspect.Listing{Host: "shop.example.com", States: []inspect.State{inspect.Queued}}, "wait queued"},
+		{"the host of a queued one", inspect.Listing{Host: "shop.example.com", States: []inspect.State{inspect.Queued}}, "queued"},
 		{"since", inspect.Listing{Since: 150 * time.Second}, "queued wait post"},
 		{"none", inspect.Listing{Batch: "other"}, ""},
 	} {

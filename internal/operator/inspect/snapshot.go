@@ -15,7 +15,8 @@ type Snapshot struct {
 	Line   operator.Line
 	Tally  *Tally // of all records
 
-	Queued  []operator.Request           // that no worker has taken; needed for the figures of a batch only
+	Queued  []operator.Request           // those without a record, in their order; needed for the figures of a batch only
+	Taken   int                          // how many of these workers have taken
 	IsCut   bool                         // there are more of them
 	Refused map[string]map[task.Code]int // requests that were refused, by batch, and all under ""
 
@@ -55,10 +56,14 @@ func (s *Snapshot) Status(batch string) Status {
 	return st
 }
 
-// queuedOf returns how many requests of a batch no worker has taken, and the sequence of the last one; that of all is 0.
+// WorthReading is how many requests must be without a record to be looked for. While workers live, a few always are for a
+// moment, and among very many it would take very many calls to find them.
+func WorthReading(l operator.Line) int { return 1 + l.Held/50 }
+
+// queuedOf returns how many requests of a batch have no record, and the sequence of the last one; that of all is 0.
 func (s *Snapshot) queuedOf(batch string) (n int, last uint64) {
 	if batch == "" {
-		return s.Line.Queued, 0
+		return s.Line.Queued + s.Taken, 0
 	}
 	for _, r := range s.Queued {
 		if r.Batch == batch {

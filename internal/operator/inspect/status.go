@@ -16,7 +16,7 @@ type Status struct {
 	At    time.Time `json:"at"` // by the clock of the NATS server
 	Batch string    `json:"batch,omitempty"`
 
-	Queued        int                     `json:"queued"`                    // no worker has taken them
+	Queued        int                     `json:"queued"`                    // no worker has begun them: there is no record
 	QueuedAtLeast bool                    `json:"queued_at_least,omitempty"` // there were too many to look at each
 	Waiting       int                     `json:"waiting"`                   // on workers, not submitted
 	WaitsFor      map[task.WaitReason]int `json:"waits_for,omitempty"`       // of these, by reason

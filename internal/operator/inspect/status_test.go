@@ -65,11 +65,11 @@ func TestASecondLookSeesWhatHasChanged(t *testing.T) {
 	all, night := inspect.NewView(d.Queue, ""), inspect.NewView(d.Queue, "night")
 	d.look(all)
 	d.look(night)
-	d.Take(2) // q2 and q3
+	d.Take(2) // q2 and q3, of which there is no record
 	d.WriteRecord(task.Record{TaskID: "q2", State: task.Running, SubmittedAt: time.Now(), Batch: "night"})
 	d.WriteRecord(task.Record{TaskID: "q0", State: task.Failed, ErrorCode: task.StepLimit, Batch: "night", FinishedAt: time.Now()})
 	d.Publish(operatortest.Request("q9", `"batch":"night"`))
-	if s := d.look(all); s.Queued != 3 || s.Running != 2 || s.Waiting != 0 || s.Failed != 5 || s.Succeeded != 7 {
+	if s := d.look(all); s.Queued != 4 || s.Running != 2 || s.Waiting != 0 || s.Failed != 5 || s.Succeeded != 7 {
 		t.Errorf("all: got %+v", s)
 	}
 	if s := d.look(night); s.Queued != 2 || s.Running != 1 || s.Waiting != 0 || s.Failed != 1 || s.Succeeded != 7 {

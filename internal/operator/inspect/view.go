@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"maps"
 
 	"github.com/capstan-worker/capstan/internal/operator"
 )
@@ -48,12 +49,17 @@ func (v *View) look(ctx context.Context) (*Snapshot, error) {
 		t.Add(r)
 	}
 	s := NewSnapshot(shared, k.Line, t)
+	taken, err := v.q.Taken(ctx, k.Line, maps.Values(v.records.All), WorthReading(k.Line))
+	if err != nil {
+		return nil, err
+	}
+	s.Queued, s.Taken = taken, len(taken)
 	if v.batch != "" { // only its requests must be looked at one by one
 		complete, err := v.backlog.Refresh(ctx, k.Line)
 		if err != nil {
 			return nil, err
 		}
-		s.Queued, s.IsCut = v.backlog.Of(v.batch), !complete
+		s.Queued, s.IsCut = append(taken, v.backlog.Of(v.batch)...), !complete
 	}
 	return s, nil
 }

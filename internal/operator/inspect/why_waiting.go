@@ -16,7 +16,7 @@ func (f *finding) queued() string {
 		return fmt.Sprintf("%s is %s. It is queued until a worker takes it, and is never submitted.", id, f.task.Cancel)
 	case pause != nil:
 		return f.inLine("waits: submissions are " + pause.Text(s.At))
-	case len(s.Workers) == 0 && s.Limit.Held == 0:
+	case len(s.Workers) == 0 && (s.Limit.Held == 0 || f.begins.Unknown == noWorker):
 		return fmt.Sprintf("%s is queued, and no worker answers: start one, or run capstan check with its settings. It is %s in line.", id, ordinal(f.place))
 	default:
 		return f.inLine(s.forPlace())
