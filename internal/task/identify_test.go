@@ -2,6 +2,7 @@ package task_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -41,5 +42,34 @@ func TestTheHostOfARequestIsInLowerCase(t *testing.T) {
 	d := delivery(`{"prompt":"p","url":"https://Shop.Example:8443/a"}`)
 	if got, want := task.Identify(d).Host, "shop.example"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Records, dead letters and lists show the host. A token can be in it.
+func TestAHostWithASecretIsLeftOut(t *testing.T) {
+	for name, c := range map[string]struct{ fields, want string }{
+		"no secret in it":   {`"url":"https://shop.example/tok-17x","secret_values":{"PIN":"tok-17x"}`, "shop.example"},
+		"a subdomain":       {`"url":"https://tok-17x.example/","secret_values":{"PIN":"tok-17x"}`, ""},
+		"in capitals":       {`"url":"https://tok-17x.example/","secret_values":{"PIN":"TOK-17x"}`, ""},
+		"before the url":    {`"secret_values":{"PIN":"tok-17x"},"url":"https://a.Tok-17X.example/"`, ""},
+		"an empty secret":   {`"url":"https://shop.example/","secret_values":{"PIN":""}`, "shop.example"},
+		"no secrets at all": {`"url":"https://shop.example/"`, "shop.example"},
+	} {
+		d := task.Delivery{Stream: "TASKS", Seq: 1, Data: []byte(`{"prompt":"p",` + c.fields + `}`)}
+		r, err := task.ParseRequest(d, task.Defaults{Timeout: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if queued := task.Identify(d).Host; r.Host != c.want || queued != c.want {
+			t.Errorf("%s: got %q and, while it is queued, %q, want %q", name, r.Host, queued, c.want)
+		}
+	}
+	d := task.Delivery{Stream: "TASKS", Seq: 1, Data: []byte(`{"prompt":"p","url":"https://tok-17x.example/","secret_refs":{"PIN":"pin"}}`)}
+	r, err := task.ParseRequest(d, task.Defaults{Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.AddSecrets([]string{"tok-17x"}); r.Host != "" {
+		t.Errorf("got %q with a secret of a file, want none", r.Host)
 	}
 }

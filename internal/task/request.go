@@ -46,7 +46,7 @@ type Request struct {
 	OutputSchema json.RawMessage // what the result must fit; nil if anything will do
 	Metadata     json.RawMessage // as it came, or nil
 	Batch        string          // groups tasks; empty for none
-	Host         string          // of the url, in lower case; empty without a url
+	Host         string          // of the url, in lower case; empty without a url, and if it holds a secret
 	Secrets      Secrets
 	SecretRefs   []SecretRef   // secrets that are read from files; see WithSecrets and AddSecrets
 	Timeout      time.Duration // maximum run time of each run, from submission
@@ -108,6 +108,7 @@ func parse(d Delivery, defaults Defaults) (*Request, error) {
 	if err := r.checkTogether(d, known, all); err != nil {
 		return nil, err
 	}
+	r.hideHost(r.ownSecrets)
 	// Only now is every value known to be of its type.
 	r.Body = body(known, all)
 	r.Kind = taskKind(all)

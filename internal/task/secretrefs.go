@@ -97,4 +97,5 @@ func (r *Request) AddSecrets(values []string) {
 	}
 	r.refSecrets = secrets[len(r.ownSecrets):]
 	r.Secrets = Secrets{redact.New(secrets...)}
+	r.hideHost(r.refSecrets)
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/url"
 	"strings"
+
+	"github.com/capstan-worker/capstan/internal/task/redact"
 )
 
 // maxHost is the length of the longest host that a record keeps, in bytes: that of the longest DNS name.
@@ -28,6 +30,20 @@ func (r *Request) readURL(value json.RawMessage) error {
 		r.Host = host
 	}
 	return nil
+}
+
+// hideHost leaves the host out if it holds one of the secrets, in any case of letters: records and dead letters show it.
+func (r *Request) hideHost(secrets []redact.Secret) {
+	if r.Host == "" || len(secrets) == 0 {
+		return
+	}
+	lower := make([]redact.Secret, len(secrets))
+	for i, s := range secrets {
+		lower[i] = redact.Secret{Name: s.Name, Value: strings.ToLower(s.Value)}
+	}
+	if redact.New(lower...).Text(r.Host) != r.Host {
+		r.Host = ""
+	}
 }
 
 // asBrowserReads returns a URL as a browser reads it (WHATWG URL, 4.4): without the blanks and control characters around
