@@ -154,3 +154,17 @@ func limited(name string, publish []string, subscribe string) *server.User {
 		Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: []string{subscribe}},
 	}}
 }
+
+// fullDisk takes no output.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// A script takes the exit status 0 for a complete output.
+func TestOutputThatIsLostIsAFailure(t *testing.T) {
+	var complaint strings.Builder
+	status := run(t.Context(), []string{"schema", "request"}, &terminal{out: fullDisk{}, err: &complaint})
+	if status != exitFailed || !strings.Contains(complaint.String(), "write the output: "+syscall.ENOSPC.Error()) {
+		t.Errorf("got status %d and %q, want %d and why", status, complaint.String(), exitFailed)
+	}
+}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"os"
 	"path/filepath"
@@ -80,6 +81,8 @@ func withoutOwnName(args []string) []string {
 // command should return soon after ctx has ended. Errors go to t.err, with a hint if the arguments could
 // not be parsed.
 func run(ctx context.Context, args []string, t *terminal) int {
+	out := &results{Writer: t.out}
+	t.out = out
 	parser := newParser(t)
 	if completeWord(parser) {
 		return exitOK
@@ -96,7 +99,9 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	// Kong passes arguments to Run by their type. It must be told that ctx is to be passed as a
 	// context.Context, and the nil pointer carries that type.
 	command.BindTo(ctx, (*context.Context)(nil))
-	err = command.Run(t)
+	if err = command.Run(t); err == nil && out.failed != nil {
+		err = fmt.Errorf("write the output: %w", out.failed)
+	}
 	if !isSilent(ctx, err) {
 		t.complain(err)
 	}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fatih/color"
-
 	"github.com/capstan-worker/capstan/internal/operator/inspect"
 )
 
@@ -96,7 +94,7 @@ func (s *statusCmd) print(t *terminal, status inspect.Status, shown *screen) err
 }
 
 // redraws reports whether lines that were printed can be replaced.
-func (t *terminal) redraws() bool { return t.out == color.Output && canRedraw(os.Stdout) }
+func (t *terminal) redraws() bool { return t.size != nil && canRedraw(os.Stdout) }
 
 // screen shows lines in the place of those that it has shown before or, if it cannot redraw, below them.
 type screen struct {

@@ -46,7 +46,20 @@ func (t *terminal) room() room {
 	return t.size()
 }
 
-// printf writes a result to out. Errors of writing are ignored: there is nowhere to report them.
+// results remembers that results could not be written, such as to a full disk: the command has failed then.
+type results struct {
+	io.Writer
+	failed error // the first one
+}
+
+func (r *results) Write(p []byte) (n int, err error) {
+	if n, err = r.Writer.Write(p); err != nil && r.failed == nil {
+		r.failed = err
+	}
+	return n, err
+}
+
+// printf writes a result to out. run reports an error of writing at the end.
 func (t *terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
 
 // note writes a line to err, so that it does not mix with the results that a program may read from out.

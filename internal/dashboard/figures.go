@@ -33,7 +33,7 @@ type codeCount struct {
 func figuresOf(s inspect.Status) []figure {
 	least := map[bool]string{true: "at least "}[s.QueuedAtLeast]
 	all := []figure{
-		{Name: "Queued", Value: least + grouped(s.Queued), Detail: "no worker has taken them", URL: tasksURL("state", string(inspect.Queued), "batch", s.Batch), Class: "idle"},
+		{Name: "Queued", Value: least + grouped(s.Queued), Detail: "no worker has begun them", URL: tasksURL("state", string(inspect.Queued), "batch", s.Batch), Class: "idle"},
 		{Name: "Waiting", Value: grouped(s.Waiting), Detail: waitsText(s), URL: tasksURL("state", string(task.Waiting), "batch", s.Batch), Class: "idle"},
 		{Name: "Running", Value: grouped(s.Running + s.Submitting), Detail: submittingText(s.Submitting), URL: tasksURL("state", string(task.Running), "batch", s.Batch), Class: "busy"},
 		{Name: "Succeeded", Value: grouped(s.Succeeded), Detail: ratioText(s.Succeeded, s.Failed), URL: tasksURL("state", string(task.Succeeded), "batch", s.Batch), Class: "good"},
