@@ -23,8 +23,11 @@ const (
 // keepFailed keeps the request of a task that failed, so that an operator can run it again. It reads the request again: it
 // was dropped from memory when it was submitted, and is on its stream until it is acknowledged.
 func (r *run) keepFailed(ctx context.Context, ev *task.Event) error {
-	isRefusal := ev.RefusesRequest()
-	if ev.Error == nil || !isRefusal && !r.cfg.KeepFailed {
+	if ev.Error == nil {
+		return nil
+	}
+	isRefused := ev.RefusesRequest() || ev.Error.Code == task.InvalidRequest
+	if !isRefused && !r.cfg.KeepFailed {
 		return nil
 	}
 	if err := r.letters.Acquire(ctx, 1); err != nil {
@@ -43,10 +46,10 @@ func (r *run) keepFailed(ctx context.Context, ev *task.Event) error {
 	letter := task.DeadLetter{TaskID: ev.TaskID, Code: ev.Error.Code, Host: r.req.Host, Batch: r.req.Batch, Reason: cmp.Or(ev.Error.Message, seeEvent)}
 	// A task that was refused has nothing but its letter. Any other has an event of its own, so a full stream of dead
 	// letters must not stop the queue.
-	letter.Optional = !isRefusal
+	letter.Optional = !isRefused
 	bounded, cancel := context.WithTimeout(ctx, letterTime)
 	defer cancel()
-	if isRefusal {
+	if isRefused {
 		bounded = ctx
 	}
 	err = r.deadLetter(bounded, d, letter)

@@ -44,10 +44,11 @@ type Event struct {
 	Digest string `json:"-"`
 }
 
-// RefusesRequest reports whether the event answers a request that was not run because of what it said. Such an event is
-// not that of the task whose id the request names.
+// RefusesRequest reports whether the event answers a request that did not become a task because of what it said. Such an event
+// is not that of the task whose id the request names. A task can end as invalid_request, too: where no worker can run it. Its
+// event has a digest.
 func (e *Event) RefusesRequest() bool {
-	return e.Error != nil && (e.Error.Code == InvalidRequest || e.Error.Code == DuplicateTask)
+	return e.Error != nil && (e.Error.Code == InvalidRequest || e.Error.Code == DuplicateTask) && e.Digest == ""
 }
 
 // JSON returns the event as subscribers get it: in UTF-8, without space between its parts and in a form that every reader

@@ -30,8 +30,10 @@ func (r *Refusals) reset() { r.byBatch = map[string]map[task.Code]int{"": {}} }
 // Refresh reads the headers of the events that were stored since the last time.
 func (r *Refusals) Refresh(ctx context.Context) error {
 	return r.heads.Read(ctx, r.reset, func(msg jetstream.Msg) error {
-		code, batch := task.Code(msg.Headers().Get(publisher.CodeHeader)), msg.Headers().Get(publisher.BatchHeader)
-		if code != task.InvalidRequest && code != task.DuplicateTask {
+		header := msg.Headers()
+		code, batch := task.Code(header.Get(publisher.CodeHeader)), header.Get(publisher.BatchHeader)
+		ev := task.Event{Error: &task.Error{Code: code}, Digest: header.Get(publisher.DigestHeader)}
+		if !ev.RefusesRequest() || header.Get(publisher.ReplayHeader) != "" {
 			return nil
 		}
 		r.byBatch[""][code]++

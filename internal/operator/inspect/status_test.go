@@ -77,6 +77,28 @@ func TestASecondLookSeesWhatHasChanged(t *testing.T) {
 	}
 }
 
+// A task that no worker can run ends as invalid_request, with a record. That is no refusal of a request, so it counts once.
+func TestATaskThatNoWorkerCanRunIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	headers := []string{"Capstan-Code", "invalid_request", "Capstan-Batch", "night", "Capstan-Digest", "sha256:1"}
+	ev := task.Event{TaskID: "a", Status: task.Failed, Batch: "night", Error: task.NewError(task.InvalidRequest, "session: needs workers with SESSIONS=on")}
+	seq := d.WriteEvent(ev, headers...)
+	d.WriteRecord(task.Record{TaskID: "a", State: task.Failed, ErrorCode: task.InvalidRequest, Batch: "night", ResultSeq: seq})
+	refused := []string{"Capstan-Code", "invalid_request", "Capstan-Batch", "night"}
+	d.WriteEvent(task.Event{TaskID: "b", Status: task.Failed, Batch: "night", Error: task.NewError(task.InvalidRequest, "x")}, refused...)
+	d.WriteEvent(ev, append(headers, "Capstan-Replay", "true")...)
+	if s := d.look(inspect.NewView(d.Queue, "night")); s.Failed != 2 || s.FailedByCode[task.InvalidRequest] != 2 {
+		t.Errorf("got %d failed and %v, want the task and the refused request", s.Failed, s.FailedByCode)
+	}
+	if got := <-d.follow(t.Context()); got.err != nil || got.Tasks != 2 || got.Failed != 2 {
+		t.Errorf("got %+v, want both", got)
+	}
+	if text, _, err := inspect.Why(t.Context(), d.Queue, "a", nil); err != nil || !strings.Contains(text, "with a new task_id") || strings.Contains(text, "keep its task_id") {
+		t.Errorf("got %q, %v, want that it needs a new task_id", text, err)
+	}
+}
+
 // After a restore or a mistake the streams may be others than a moment ago.
 func TestAViewOutlivesStreamsThatAreRecreated(t *testing.T) {
 	t.Parallel()

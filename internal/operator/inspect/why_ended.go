@@ -27,7 +27,10 @@ func (f *finding) failed() string {
 		text += ": " + strings.TrimRight(message, ".")
 	}
 	text += "."
-	if code != task.Canceled || message == "" { // the message of a cancellation says what became of the workflow
+	switch {
+	case code == task.InvalidRequest && f.task.State != Refused:
+		text += " Publish it with a new task_id once the workers can run it."
+	case code != task.Canceled || message == "": // the message of a cancellation says what became of the workflow
 		text += " " + advice(code, f.task.Session())
 	}
 	return text + " " + again(code, id)

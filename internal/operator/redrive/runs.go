@@ -72,7 +72,8 @@ func runsOf(ctx context.Context, q operator.Queue, letters map[string]letter) (r
 		runs.note(id, func(r *taskRuns) {
 			r.alive = r.alive || !rec.State.Ended()
 			r.succeeded = r.succeeded || rec.State == task.Succeeded
-			r.idTaken = r.idTaken || l.IsRefusal() && l.TaskID == id
+			isOther := rec.ErrorCode != task.InvalidRequest // else the record is of the letter's own request
+			r.idTaken = r.idTaken || l.IsRefusal() && l.TaskID == id && isOther
 			if l.TaskID == id {
 				r.credits = rec.Credits
 			}
