@@ -116,6 +116,9 @@ func (cmd *redriveCmd) print(t *terminal, plan *redrive.Plan) {
 	if cost := plan.CostText(); cost != "" {
 		t.paragraph("cost: " + cost)
 	}
+	if risk := plan.RiskText(); risk != "" {
+		t.paragraph("caution: " + risk)
+	}
 	cmd.printLeftOut(t, plan.LeftOut)
 	if !cmd.Yes && len(plan.Tasks) > 0 {
 		t.paragraph("nothing was sent; --yes sends them, the first as " + plan.Tasks[0].NewID)

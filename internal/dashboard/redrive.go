@@ -32,6 +32,7 @@ type redriveForm struct {
 	Problem string // why the form is shown again
 	Command string // of the tool that does the same
 	Cost    string // an estimate, or ""
+	Risk    string // which tasks could act twice, or ""
 }
 
 // reasonCount is how many tasks are left out for a reason.
@@ -162,7 +163,7 @@ func sentText(sent send.Counts) string {
 func (s *Server) redriveForm(q redriveQuery, p *redrive.Plan, problem string) redriveForm {
 	f := redriveForm{
 		CanAct: s.canAct(), Scope: scopeText(q.fields), Count: len(p.Tasks), Fields: q.fields, Set: q.set, Problem: problem,
-		Command: redriveCommand(q), Reasons: reasonsOf(p.LeftOut), Cost: p.CostText(),
+		Command: redriveCommand(q), Reasons: reasonsOf(p.LeftOut), Cost: p.CostText(), Risk: p.RiskText(),
 	}
 	type kind struct{ code, host string }
 	kinds := map[kind]int{}

@@ -33,7 +33,7 @@ func ParseChange(text string) (Change, error) {
 		if asJSON == nil {
 			return Change{name, jsontext.Value(value)}, nil
 		}
-		if asText != nil {
+		if asText != nil || value == "null" { // which nobody means as a text
 			return Change{}, asJSON
 		}
 	}

@@ -37,3 +37,18 @@ func TestAPlanEstimatesByWhatTheTasksCostBefore(t *testing.T) {
 		}
 	}
 }
+
+// Whoever runs such tasks again must know that they may have acted already.
+func TestAPlanSaysWhichTasksCouldActTwice(t *testing.T) {
+	s := newSite(t)
+	for id, code := range map[string]string{"a": "workflow_lost", "b": "workflow_lost", "c": "submission_unknown", "d": "step_limit", "e": "timeout"} {
+		s.fail(id, code)
+	}
+	want := "4 of them may have acted, or run still, without anybody seeing the end (submission_unknown 1, timeout 1, workflow_lost 2): they would act twice"
+	if got := s.plan(anyTask).RiskText(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := s.plan(redrive.Filter{Tasks: []string{"d"}}).RiskText(); got != "" {
+		t.Errorf("got %q for a task whose end was seen, want nothing", got)
+	}
+}

@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/operator/deadletter"
 	"github.com/capstan-worker/capstan/internal/operator/request"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // Plan is what a redrive would do.
@@ -111,6 +113,29 @@ func (p *Plan) CostText() string {
 		text += fmt.Sprintf(" (known of %d of %d)", before.CreditsKnown, len(p.Tasks))
 	}
 	return text
+}
+
+// RiskText says for people which of the tasks may have done what they were to do, or do it still, and nobody saw it. It is "" if
+// there are none.
+func (p *Plan) RiskText() string {
+	unseen := map[task.Code]int{task.SubmissionUnknown: 0, task.WorkflowLost: 0, task.Timeout: 0}
+	sum := 0
+	for _, t := range p.Tasks {
+		if _, ok := unseen[task.Code(t.Code)]; ok {
+			unseen[task.Code(t.Code)]++
+			sum++
+		}
+	}
+	if sum == 0 {
+		return ""
+	}
+	var parts []string
+	for _, code := range slices.Sorted(maps.Keys(unseen)) {
+		if n := unseen[code]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", code, n))
+		}
+	}
+	return fmt.Sprintf("%d of them may have acted, or run still, without anybody seeing the end (%s): they would act twice", sum, strings.Join(parts, ", "))
 }
 
 // anyRunID is the id of a run for as long as its own is not known.

@@ -194,6 +194,7 @@ func TestChangesAreCheckedBeforeAnythingIsRead(t *testing.T) {
 		"max_steps=0":         "max_steps must be a plain integer",
 		"max_steps=many":      "max_steps must be",
 		"batch=a b":           "batch must be",
+		"batch=null":          "batch must be",
 		"metadata=[1]":        "metadata must be an object",
 		"retries=9":           "retries must be",
 		"max_steps=" + "\x1b": "max_steps must be",
