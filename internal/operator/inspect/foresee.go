@@ -71,6 +71,9 @@ func (s *Snapshot) start(toSubmit bool) (from time.Time, unknown string) {
 			return p.Until, ""
 		}
 	}
+	if reason := s.Shared.everywhere(); needsPerson(reason) {
+		return time.Time{}, "submissions are " + reason
+	}
 	return s.Shared.At, ""
 }
 

@@ -69,6 +69,24 @@ func (s *Status) ownPause(submissions string) string {
 	return strings.TrimPrefix(submissions, same+"; ")
 }
 
+// everywhere returns why no worker submits anything, as the first one says it, or "" if one does or none answers. That a worker
+// waits for its next window is no pause.
+func (s *Status) everywhere() (reason string) {
+	for i := len(s.Workers) - 1; i >= 0; i-- {
+		if reason = s.ownPause(s.Workers[i].Submissions); !strings.HasPrefix(reason, "paused") {
+			return ""
+		}
+	}
+	return reason
+}
+
+// needsPerson reports whether a pause with this reason does not end by itself.
+func needsPerson(reason string) bool {
+	return slices.ContainsFunc([]task.Reason{
+		task.Unauthorized, task.NoCredits, task.Forbidden, task.ProxyLogin, task.NotTheAPI,
+	}, func(r task.Reason) bool { return strings.Contains(reason, ": "+string(r)) })
+}
+
 // OperatorsPause returns the pause of an operator, or nil.
 func (s *Status) OperatorsPause() *PausedBy {
 	for i := range s.Pauses {

@@ -61,6 +61,12 @@ func TestWhySaysWhatATaskWaitsFor(t *testing.T) {
 		{"queued, places free", queued, full(func(s *inspect.Status) { s.Limit.Held = 3 }), forecast.Estimate{At: night, From: night, To: night}, "ord-7 is queued, and workers have free slots. It is 112th in line and begins within moments."},
 		{"queued, unknown", queued, full(nil), forecast.Estimate{Unknown: "too few tasks have ended to tell"}, "ord-7 waits for a browser: the plan has 25, all are in use. It is 112th in line; when it will begin is not known: too few tasks have ended to tell."},
 		{"queued, paused", queued, paused, forecast.Estimate{Unknown: "submissions are paused by ada: maintenance"}, "ord-7 waits: submissions are paused by ada: maintenance. It is 112th in line; when it will begin is not known."},
+		{"queued, no worker submits", queued, full(func(s *inspect.Status) {
+			s.Workers = []fleet.Status{{Worker: "w1", Submissions: "paused until 02:00: unauthorized"}, {Worker: "w2", Submissions: "paused until 02:01: unauthorized"}}
+		}), soon, "ord-7 waits: submissions are paused until 02:00: unauthorized." + inLine},
+		{"queued, one of two workers submits", queued, full(func(s *inspect.Status) {
+			s.Workers = []fleet.Status{{Worker: "w1", Submissions: "paused until 02:00: unauthorized"}, {Worker: "w2", Submissions: "ok"}}
+		}), soon, "ord-7 waits for a browser: the plan has 25, all are in use." + inLine},
 		{"queued, no worker", queued, full(func(s *inspect.Status) { s.Workers, s.Limit.Held = nil, 0 }), soon, "ord-7 is queued, and no worker answers: start one, or run capstan check with its settings. It is 112th in line."},
 		{"queued, canceled", marked(queued), full(nil), soon, "ord-7 is canceled by ada: wrong customer. It is queued until a worker takes it, and is never submitted."},
 		{"waiting, no reason yet", waiting("", 0), full(nil), soon, "ord-7 is about to be submitted by w1." + inLine},

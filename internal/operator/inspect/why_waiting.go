@@ -18,6 +18,8 @@ func (f *finding) queued() string {
 		return f.inLine("waits: submissions are " + pause.Text(s.At))
 	case len(s.Workers) == 0 && (s.Limit.Held == 0 || f.begins.Unknown == noWorker):
 		return fmt.Sprintf("%s is queued, and no worker answers: start one, or run capstan check with its settings. It is %s in line.", id, ordinal(f.place))
+	case s.everywhere() != "":
+		return f.inLine("waits: submissions are " + s.everywhere())
 	default:
 		return f.inLine(s.forPlace())
 	}
