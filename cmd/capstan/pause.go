@@ -51,6 +51,9 @@ func (p *pauseCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	pause := task.Pause{Reason: p.Reason, By: userName(), Until: until}
 	before, err := steer.Pause(ctx, q, pause)
+	if _, ok := errors.AsType[steer.RangeError](err); ok {
+		return usageError{err}
+	}
 	if err != nil {
 		return c.explain(ctx, err)
 	}

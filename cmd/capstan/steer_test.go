@@ -109,6 +109,9 @@ func TestTasksAndBatchesAreCanceled(t *testing.T) {
 func TestAPauseIsShownAndResumed(t *testing.T) {
 	t.Parallel()
 	_, run := steered(t)
+	if status, _, errs := run("pause", "--for=200h"); status != exitUsage || !strings.Contains(errs, "must end within") {
+		t.Errorf("got status %d and %q, want %d for a pause of more than 7 days", status, errs, exitUsage)
+	}
 	if status, out, errs := run("pause", "--for=2h", "--reason=mainte\x1b[2Jnance"); status != exitOK || !strings.HasPrefix(out, "paused") || !strings.Contains(out, "nance") || strings.Contains(out+errs, "\x1b") {
 		t.Errorf("got %d, %q%s, want the pause", status, out, errs)
 	}

@@ -124,6 +124,11 @@ func TestSubmissionsArePausedAndResumed(t *testing.T) {
 			t.Errorf("for %s: got %d, %s\nwant %d and the rule", period, got.code, got.body, http.StatusBadRequest)
 		}
 	}
+	for period, want := range map[string]string{"1000000h": "must end within", "1ns": "must end later"} {
+		if got := s.post("/pause", "for", period); got.code != http.StatusBadRequest || !strings.Contains(got.body, want) {
+			t.Errorf("for %s: got %d %s, want 400 and %q", period, got.code, got.body, want)
+		}
+	}
 }
 
 func TestFailedTasksRunAgainAfterADryRun(t *testing.T) {

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -57,7 +58,11 @@ func (s *Server) doPause(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if _, err := steer.Pause(r.Context(), s.queue, p); err != nil {
+	_, err := steer.Pause(r.Context(), s.queue, p)
+	if outside, ok := errors.AsType[steer.RangeError](err); ok {
+		return badRequest("%v. Nothing was done.", outside)
+	}
+	if err != nil {
 		return err
 	}
 	waiting := s.board.Snapshot().Status("")

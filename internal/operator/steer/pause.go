@@ -15,9 +15,14 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+// RangeError says that a pause would end too early or too late.
+type RangeError struct{ text string }
+
+func (e RangeError) Error() string { return e.text }
+
 // Pause makes the workers submit nothing until the pause ends: at its Until, or by Resume, or when it is as old as
 // TRACKER_TTL. It replaces an earlier pause, which it returns, or nil. The error is an *operator.MissingError if there is
-// no bucket for it: Pause creates nothing.
+// no bucket for it, and a RangeError if the Until cannot be: Pause creates nothing.
 func Pause(ctx context.Context, q operator.Queue, p task.Pause) (before *task.Pause, err error) {
 	s, err := q.ControlStream(ctx)
 	if err != nil {
@@ -30,9 +35,9 @@ func Pause(ctx context.Context, q operator.Queue, p task.Pause) (before *task.Pa
 	}
 	switch {
 	case ttl <= 0:
-		return nil, fmt.Errorf("the pause must end later than now, %s by the clock of NATS (got %s)", now.Format(time.RFC3339), p.Until.UTC().Format(time.RFC3339))
+		return nil, RangeError{fmt.Sprintf("the pause must end later than now, %s by the clock of NATS (got %s)", now.Format(time.RFC3339), p.Until.UTC().Format(time.RFC3339))}
 	case ttl > longest:
-		return nil, fmt.Errorf("the pause must end within %v, which is TRACKER_TTL (got %s)", longest, p.Until.UTC().Format(time.RFC3339))
+		return nil, RangeError{fmt.Sprintf("the pause must end within %v, which is TRACKER_TTL (got %s)", longest, p.Until.UTC().Format(time.RFC3339))}
 	}
 	before, _, err = q.PauseIn(ctx, s)
 	if err != nil {
