@@ -24,6 +24,9 @@ type Report struct {
 // OpenReport opens a report, and creates the file if it is missing. A line that was cut off at its end is removed: it was
 // being written when the tool was killed. The error names the line of a file that is not a report, which stays as it is.
 func OpenReport(name string) (*Report, error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() { // a pipe could not be read first
+		return nil, fmt.Errorf("the report %s must be a regular file", name)
+	}
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600) // an event may hold what is not for everybody
 	if err != nil {
 		return nil, fmt.Errorf("open the report: %w", err)

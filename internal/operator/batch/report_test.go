@@ -72,3 +72,13 @@ func TestAFileThatIsNoReportStaysAsItIs(t *testing.T) {
 		}
 	}
 }
+
+// A pipe cannot be continued, and reading it would wait for ever.
+func TestAReportIsARegularFile(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{os.DevNull, t.TempDir()} {
+		if _, err := batch.OpenReport(name); err == nil || !strings.Contains(err.Error(), "must be a regular file") {
+			t.Errorf("%s: got %v, want that it is no regular file", name, err)
+		}
+	}
+}
