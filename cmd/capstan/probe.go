@@ -23,9 +23,9 @@ type probeCmd struct {
 
 // Help is printed below the flags.
 func (*probeCmd) Help() string {
-	return `A later version of Capstan can give each task a browser session of its own (SESSIONS=on). That rests on
-facts that Anchor does not document. This finds them out with the account of ANCHORBROWSER_API_KEY, and
-prints a line per fact. It needs no NATS and no worker.
+	return `With SESSIONS=on, Capstan gives each task a browser session of its own. That rests on facts that Anchor
+does not document. This finds them out with the account of ANCHORBROWSER_API_KEY, and prints a line per
+fact. It needs no NATS and no worker.
 
 ` + probeCost() + `
 
@@ -67,7 +67,7 @@ func (c *probeCmd) probe(ctx context.Context, t *terminal, waits probe.Waits) er
 		printConclusionJSON(t, conclusion)
 	} else {
 		t.printf("\n")
-		t.paragraph(fmt.Sprintf("%s. It is a setting of a later version. Credits used, as far as Anchor says: %.4g", conclusion.Text, conclusion.Credits))
+		t.paragraph(fmt.Sprintf("%s. Credits used, as far as Anchor says: %.4g", conclusion.Text, conclusion.Credits))
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -61,7 +61,7 @@ func TestProbeSaysWhetherSessionsCanBeUsed(t *testing.T) {
 	if err != nil {
 		t.Errorf("got error %v, want none", err)
 	}
-	for _, want := range []string{"warn  unknown workflow id        500", "ok    list by tag                listed at once", "\nSESSIONS=on can be used. It is a setting of a later version. Credits used"} {
+	for _, want := range []string{"warn  unknown workflow id        500", "ok    list by tag                listed at once", "\nSESSIONS=on can be used. Credits used"} {
 		if !strings.Contains(printed, want) {
 			t.Errorf("got\n%s\nwant %q", printed, want)
 		}
