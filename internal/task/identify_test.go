@@ -69,7 +69,8 @@ func TestAHostWithASecretIsLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.AddSecrets([]string{"tok-17x"}); r.Host != "" {
+	r.AddSecrets([]string{"tok-17x"})
+	if r.Host != "" {
 		t.Errorf("got %q with a secret of a file, want none", r.Host)
 	}
 }

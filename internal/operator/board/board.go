@@ -5,6 +5,7 @@ package board
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ func (b *Board) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Queued, s.Taken, s.IsCut = append(taken, b.backlog.Of("")...), len(taken), !complete
+	s.Queued, s.Taken, s.IsCut = slices.Concat(taken, b.backlog.Of("")), len(taken), !complete
 	s.Shared.Note(b.refusals.Refresh(ctx))
 	s.Refused = b.refusals.ByBatch()
 	s.Shared.Note(b.readLetters(ctx))

@@ -31,7 +31,7 @@ func (s *Snapshot) foresee(st *Status, c counts, lastQueued uint64) forecast.Est
 		}
 		return forecast.Estimate{Unknown: "these tasks run for longer than those that have ended"}
 	}
-	rest, ok := s.pace.After(s.before(st, lastQueued))
+	rest, ok := s.pace.After(s.before(lastQueued))
 	if !ok {
 		return forecast.Estimate{Unknown: "too few tasks have ended to tell"}
 	}
@@ -41,8 +41,8 @@ func (s *Snapshot) foresee(st *Status, c counts, lastQueued uint64) forecast.Est
 	return rest.After(from)
 }
 
-// before returns how many tasks will have ended when the last one of a status has.
-func (s *Snapshot) before(st *Status, lastQueued uint64) int {
+// before returns how many tasks will have ended when the last one of a status has, of whose queued requests this is the last.
+func (s *Snapshot) before(lastQueued uint64) int {
 	held := max(s.Line.Held, s.Tally.open)
 	if lastQueued == 0 {
 		return held + s.Line.Queued

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -72,10 +73,12 @@ func (s *Status) ownPause(submissions string) string {
 // everywhere returns why no worker submits anything, as the first one says it, or "" if one does or none answers. That a worker
 // waits for its next window is no pause.
 func (s *Status) everywhere() (reason string) {
-	for i := len(s.Workers) - 1; i >= 0; i-- {
-		if reason = s.ownPause(s.Workers[i].Submissions); !strings.HasPrefix(reason, "paused") {
+	for _, w := range s.Workers {
+		own := s.ownPause(w.Submissions)
+		if !strings.HasPrefix(own, "paused") {
 			return ""
 		}
+		reason = cmp.Or(reason, own)
 	}
 	return reason
 }

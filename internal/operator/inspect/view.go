@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"github.com/capstan-worker/capstan/internal/operator"
 )
@@ -59,7 +60,7 @@ func (v *View) look(ctx context.Context) (*Snapshot, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.Queued, s.IsCut = append(taken, v.backlog.Of(v.batch)...), !complete
+		s.Queued, s.IsCut = slices.Concat(taken, v.backlog.Of(v.batch)), !complete
 	}
 	return s, nil
 }
