@@ -20,7 +20,11 @@ func (s *Server) poll(r *http.Request) (documented, fault Fault) {
 	wf := s.ledger.workflows[r.PathValue("workflow")]
 	if wf == nil {
 		callOf(r).note("no workflow with this id was started here")
-		return s.unknownWorkflow(), s.faultFor(nil, 0, 0, pollCall)
+		fault = s.faultFor(nil, 0, 0, pollCall)
+		if !s.hasKey(r) {
+			return wrongKey(r), fault
+		}
+		return s.unknownWorkflow(), fault
 	}
 	callOf(r).Task, callOf(r).Workflow = wf.log.prompt, wf.id
 	fault = s.faultFor(wf.plan.Poll, wf.polls, time.Since(wf.began), pollCall)
