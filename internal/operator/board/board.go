@@ -65,7 +65,10 @@ func (b *Board) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Queued, s.Taken, s.IsCut = slices.Concat(taken, b.backlog.Of("")), len(taken), !complete
+	s.Queued, s.Taken, s.IsCut = b.backlog.Of(""), len(taken), !complete
+	if len(taken) > 0 { // there may be very many queued ones
+		s.Queued = slices.Concat(taken, s.Queued)
+	}
 	s.Shared.Note(b.refusals.Refresh(ctx))
 	s.Refused = b.refusals.ByBatch()
 	s.Shared.Note(b.readLetters(ctx))
