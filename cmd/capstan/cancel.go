@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/control"
 	"github.com/capstan-worker/capstan/internal/operator/request"
 	"github.com/capstan-worker/capstan/internal/operator/steer"
 	"github.com/capstan-worker/capstan/internal/task"
@@ -61,7 +62,7 @@ func (cmd *cancelCmd) Run(ctx context.Context, t *terminal) error {
 	canceled, err := steer.Cancel(ctx, c.queue(), cmd.Tasks, why)
 	for _, each := range canceled {
 		if err == nil {
-			printCanceled(t, each)
+			c.printCanceled(t, each)
 		}
 	}
 	return c.explain(ctx, err)
@@ -82,26 +83,36 @@ func (cmd *cancelCmd) cancelBatch(ctx context.Context, t *terminal, c *client, w
 	if unfinished+b.Ended == 0 {
 		t.note("capstan: no task of batch %s was ever seen; check the name", cmd.Batch)
 	}
-	t.note("tasks that are submitted to batch %s until %s are canceled as well", cmd.Batch, b.Expires.Local().Format(time.DateTime))
+	if b.Stages[steer.StageQueued] > 0 {
+		t.note("queued tasks are never submitted; each ends when it is its turn in the queue")
+	}
+	t.note("tasks that are submitted to batch %s or run again until %s are canceled as well; to take that back: %s", cmd.Batch,
+		b.Expires.Local().Format(time.DateTime), c.unmark(control.CancelBatchPrefix+cmd.Batch))
 	return nil
 }
 
+// unmark returns the command that takes a cancellation back.
+func (c *client) unmark(key string) string {
+	return fmt.Sprintf("nats kv del -f %s %s", c.cfg.Control.Bucket, key)
+}
+
 // printCanceled says what a task was.
-func printCanceled(t *terminal, c steer.CanceledTask) {
-	switch c.Stage {
+func (c *client) printCanceled(t *terminal, canceled steer.CanceledTask) {
+	id := taskCell(canceled.TaskID)
+	switch canceled.Stage {
 	case steer.StageEnded:
 		status := describeStatus(task.Event{Status: task.Succeeded})
-		if c.Code != "" {
-			status = describeStatus(task.Event{Error: &task.Error{Code: c.Code}})
+		if canceled.Code != "" {
+			status = describeStatus(task.Event{Error: &task.Error{Code: canceled.Code}})
 		}
-		t.printf("%s  ended before (%s), nothing to cancel\n", taskCell(c.TaskID), status)
+		t.printf("%s  ended before (%s), nothing to cancel\n", id, status)
 	case steer.StageUnseen:
-		t.printf("%s  never seen; it is canceled if its request comes\n", taskCell(c.TaskID))
-		t.note("capstan: no request and no record of task %s; check the id", c.TaskID)
+		t.printf("%s  never seen; it is canceled if its request comes\n", id)
+		t.note("capstan: no request and no record of task %s; check the id. To take that back: %s", canceled.TaskID, c.unmark(control.CancelPrefix+canceled.TaskID))
 	case steer.StageRunning:
-		t.printf("%s  running, canceled; its workflow may run on\n", taskCell(c.TaskID))
+		t.printf("%s  running, canceled; its workflow may run on\n", id)
 	case steer.StageQueued, steer.StageWaiting:
-		t.printf("%s  %s, canceled\n", taskCell(c.TaskID), c.Stage)
+		t.printf("%s  %s, canceled\n", id, canceled.Stage)
 	}
 }
 

@@ -61,6 +61,9 @@ func (l *listCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	if len(entries) == 0 {
 		t.note("no task matches")
+		if slices.Contains(listing.Codes, task.InvalidRequest) || slices.Contains(listing.Codes, task.DuplicateTask) {
+			t.note("a request that was refused is no task: capstan watch --all --code %s prints the events of such requests", strings.Join(l.Code, ","))
+		}
 		return nil
 	}
 	if l.Limit > 0 && len(entries) > l.Limit {

@@ -97,9 +97,17 @@ func TestTasksAndBatchesAreCanceled(t *testing.T) {
 		"ord-3             never seen; it is canceled if its request comes\n"; status != exitOK || out != want || !strings.Contains(errs, "no request and no record of task ord-3") {
 		t.Errorf("got %d, %s%s, want %s", status, out, errs, want)
 	}
+	if want := "nats kv del -f task_control cancel.ord-3"; !strings.Contains(errs, want) {
+		t.Errorf("got %s, want %s to take it back", errs, want)
+	}
 	status, out, errs = run("cancel", "--batch=night")
 	if want := "batch night is canceled: 1 task will end (1 queued, 0 waiting, 0 running), 0 had ended\n"; status != exitOK || out != want || !strings.Contains(errs, "until 2") {
 		t.Errorf("got %d, %s%s, want %s", status, out, errs, want)
+	}
+	for _, want := range []string{"each ends when it is its turn", "nats kv del -f task_control cancel-batch.night"} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("got %s, want %q in it", errs, want)
+		}
 	}
 	if _, _, errs = run("cancel", "--batch=nihgt"); !strings.Contains(errs, "no task of batch nihgt was ever seen; check the name") {
 		t.Errorf("got %s, want a warning", errs)
