@@ -67,9 +67,8 @@ func (q Queue) EventHeaders() *Tail {
 const recreatedLook = 2 * time.Second
 
 // FollowEvents calls note with each message of the results stream from a place on, as they are stored, until ctx ends. It
-// survives outages of NATS. If the stream is recreated, it calls note with all messages of the new one. note is called by one
-// goroutine at a time, and must return soon after ctx has ended. atEnd says that nothing was stored from that place on when
-// it began.
+// survives outages of NATS. If the stream is recreated, it calls note with all messages of the new one, by another goroutine.
+// note must return soon after ctx has ended. atEnd says that nothing was stored from that place on when it began.
 func (q Queue) FollowEvents(ctx context.Context, from jetstream.OrderedConsumerConfig, note func(jetstream.Msg)) (atEnd bool, err error) {
 	created, consuming, atEnd, err := q.consumeEvents(ctx, from, note)
 	if err != nil {
@@ -83,8 +82,8 @@ func (q Queue) FollowEvents(ctx context.Context, from jetstream.OrderedConsumerC
 				continue // without an answer it may be the same
 			}
 			// The consumer of the old stream would wait for a sequence that the new one may not have for long.
+			consuming.Stop()
 			if newCreated, next, _, err := q.consumeEvents(ctx, jetstream.OrderedConsumerConfig{}, note); err == nil {
-				consuming.Stop()
 				created, consuming = newCreated, next
 			}
 		}
