@@ -149,7 +149,7 @@ func TestFailedTasksRunAgainAfterADryRun(t *testing.T) {
 		}
 	}
 	form := []string{"code", "step_limit", "host", "slow.example", "set", "max_steps=120"}
-	if got := s.post("/redrive", append(form, "count", "2")...); got.code != http.StatusConflict || !strings.Contains(got.body, "By now it is 3 tasks. Nothing was sent") {
+	if got := s.post("/redrive", append(form, "count", "2")...); got.code != http.StatusConflict || !strings.Contains(got.body, "The selection is 3 tasks by now. Nothing was sent") {
 		t.Errorf("another number: got %d, %s\nwant %d and the dry run", got.code, got.body, http.StatusConflict)
 	}
 	notice := s.noticeAfter(s.post("/redrive", append(form, "count", "3")...))

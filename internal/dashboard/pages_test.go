@@ -128,7 +128,9 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		"/cancel?task=a&batch=b":             {http.StatusBadRequest, "Name either a task or a batch."},
 		"/redrive":                           {http.StatusBadRequest, "Say which tasks"},
 		"/redrive?batch=b&set=max_steps%3D0": {http.StatusBadRequest, "max_steps must be"},
-		"/redrive?since=-1h":                 {http.StatusBadRequest, "since must be a duration above 0"},
+
+		"/redrive?batch=b&set=secret_values%3D%7B%22PIN%22%3A%22x%22%7D": {http.StatusBadRequest, "secret_values cannot be given here"},
+		"/redrive?since=-1h": {http.StatusBadRequest, "since must be a duration above 0"},
 	} {
 		if got := s.get(path); got.code != want.code || !strings.Contains(got.body, want.text) {
 			t.Errorf("%s: got %d, %s\nwant %d and %q", path, got.code, got.body, want.code, want.text)

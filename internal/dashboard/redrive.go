@@ -76,6 +76,9 @@ func redriveQueryOf(values url.Values) (q redriveQuery, err error) {
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}
+		if strings.HasPrefix(text, "secret_values") { // the form's fields are in the address of the page
+			return q, badRequest("Change of a field: secret_values cannot be given here, as browsers and proxies keep addresses. Use secret_refs, or capstan redrive in a shell.")
+		}
 		c, err := redrive.ParseChange(text)
 		if err != nil {
 			return q, badRequest("Change of a field: %v", err)

@@ -32,12 +32,12 @@ func TestNumbersAreGrouped(t *testing.T) {
 func TestTheLimitIsExplainedOnce(t *testing.T) {
 	t.Parallel()
 	for want, limit := range map[string]inspect.LimitUse{
-		"Not known yet: no worker has run.":                                 {},
-		"3 of 25 tasks in progress; the plan has 25 browsers.":              {Held: 3, InFlight: 25, Plan: 25},
-		"3 of 25 tasks in progress (the plan runs 25 browsers).":            {Held: 3, InFlight: 25, Plan: 25, Reason: "the plan runs 25 browsers"},
-		"3 of 9 tasks in progress; the plan has 25 browsers (as set).":      {Held: 3, InFlight: 9, Plan: 25, Reason: "as set"},
-		"3 of 10,000 tasks in progress (the plan has no limit).":            {Held: 3, InFlight: 10000, Plan: -1, Reason: "the plan has no limit"},
-		"3 of 10,000 tasks in progress; the plan has no limit of browsers.": {Held: 3, InFlight: 10000, Plan: -1},
+		"Not known yet: no worker has run.":                             {},
+		"3 of 25 tasks in progress; the plan has 25 browsers.":          {Held: 3, InFlight: 25, Plan: 25},
+		"3 of 25 tasks in progress (the plan runs 25 browsers).":        {Held: 3, InFlight: 25, Plan: 25, Reason: "the plan runs 25 browsers"},
+		"3 of 9 tasks in progress; the plan has 25 browsers (as set).":  {Held: 3, InFlight: 9, Plan: 25, Reason: "as set"},
+		"3 of 10,000 tasks in progress (the plan has no limit).":        {Held: 3, InFlight: 10000, Plan: -1, Reason: "the plan has no limit"},
+		"3 of 10,000 tasks in progress; the plan has no browser limit.": {Held: 3, InFlight: 10000, Plan: -1},
 	} {
 		if got := dashboard.LimitText(limit); got != want {
 			t.Errorf("%+v: got %s, want %s", limit, got, want)
