@@ -106,7 +106,7 @@ func (q Queue) consumeEvents(
 	if err != nil {
 		return created, nil, false, fmt.Errorf("read stream %s: %w", name, q.Explain(err))
 	}
-	atEnd = isAtEnd(ctx, consumer)
+	atEnd = consumer.CachedInfo().NumPending == 0
 	consuming, err := consumer.Consume(note, jetstream.PullMaxBytes(max(pullBytes, 2*int(q.Conn.MaxPayload()))))
 	if err != nil {
 		return created, nil, false, fmt.Errorf("read stream %s: %w", name, err)

@@ -62,9 +62,7 @@ func (b *Board) Refresh(ctx context.Context) error {
 		return err
 	}
 	taken, err := b.q.Taken(ctx, look.Line, b.records(), inspect.WorthReading(look.Line))
-	if err != nil {
-		return err
-	}
+	s.Shared.Note(err)
 	s.Queued, s.Taken, s.IsCut = b.backlog.Of(""), len(taken), !complete
 	if len(taken) > 0 { // there may be very many queued ones
 		s.Queued = slices.Concat(taken, s.Queued)

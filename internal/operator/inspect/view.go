@@ -45,15 +45,13 @@ func (v *View) look(ctx context.Context) (*Snapshot, error) {
 	if err := k.NoteRecords(&shared, recordsErr); err != nil {
 		return nil, err
 	}
+	taken, err := v.q.Taken(ctx, k.Line, maps.Values(v.records.All), WorthReading(k.Line))
+	shared.Note(err)
 	t := NewTally(shared.At)
 	for _, r := range v.records.All {
 		t.Add(r)
 	}
 	s := NewSnapshot(shared, k.Line, t)
-	taken, err := v.q.Taken(ctx, k.Line, maps.Values(v.records.All), WorthReading(k.Line))
-	if err != nil {
-		return nil, err
-	}
 	s.Queued, s.Taken = taken, len(taken)
 	if v.batch != "" { // only its requests must be looked at one by one
 		complete, err := v.backlog.Refresh(ctx, k.Line)
