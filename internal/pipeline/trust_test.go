@@ -58,12 +58,13 @@ func TestARecordThatIsLostRightBeforeTheWaitIsWrittenAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var first interface{ RecordsLost() }
-	waits := 0
+	waits, lost := 0, make(chan struct{})
 	w.steering = &hooked{newMarks(), func() {}, func() {
 		waits++
 		if waits == 1 {
 			w.loseRecords()
 			first.RecordsLost()
+			close(lost)
 		}
 	}}
 	deliver := w.request(body(""))
@@ -73,12 +74,8 @@ func TestARecordThatIsLostRightBeforeTheWaitIsWrittenAgain(t *testing.T) {
 	first = p
 	verdict := make(chan error, 1)
 	go func() { verdict <- handle(ctx, p, deliver(1)) }()
-	natstest.Eventually(t, func() error {
-		if got := w.api.Totals().Accepted; got != 1 {
-			return errors.New("it is not submitted yet")
-		}
-		return w.runs()
-	})
+	<-lost
+	natstest.Eventually(t, w.runs)
 	dies()
 	if err := <-verdict; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
