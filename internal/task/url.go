@@ -37,9 +37,11 @@ func (r *Request) hideHost(secrets []redact.Secret) {
 	if r.Host == "" || len(secrets) == 0 {
 		return
 	}
-	lower := make([]redact.Secret, len(secrets))
-	for i, s := range secrets {
-		lower[i] = redact.Secret{Name: s.Name, Value: strings.ToLower(s.Value)}
+	var lower []redact.Secret
+	for _, s := range secrets {
+		if len(s.Value) <= len(r.Host) { // a longer one, of up to a megabyte, cannot be in it
+			lower = append(lower, redact.Secret{Name: s.Name, Value: strings.ToLower(s.Value)})
+		}
 	}
 	if redact.New(lower...).Text(r.Host) != r.Host {
 		r.Host = ""
