@@ -31,9 +31,8 @@ func (q Queue) TasksOf(ctx context.Context, ids map[string]bool) (*Tasks, error)
 		return found, err
 	}
 	if len(found.Records) == len(ids) {
-		line, err := q.Line(ctx)
-		found.Now = line.Now
-		return found, err
+		found.Now = q.now(ctx)
+		return found, nil
 	}
 	found.Now, err = q.Requests(ctx, func(r Request) {
 		if _, hasRecord := found.Records[r.TaskID]; ids[r.TaskID] && !hasRecord {
@@ -41,6 +40,15 @@ func (q Queue) TasksOf(ctx context.Context, ids map[string]bool) (*Tasks, error)
 		}
 	})
 	return found, err
+}
+
+// now returns the server's time, or this machine's if the stream of requests does not tell it.
+func (q Queue) now(ctx context.Context) time.Time {
+	stream, err := q.Stream(ctx, q.Config.Request.Stream)
+	if err != nil || stream.CachedInfo().TimeStamp.IsZero() {
+		return time.Now()
+	}
+	return stream.CachedInfo().TimeStamp
 }
 
 // TasksOfBatch returns what NATS has of the tasks of a batch.
