@@ -84,15 +84,18 @@ func (q Queue) NewestQueued(ctx context.Context, l Line) (newest []Request, comp
 
 // Taken returns the requests that workers have taken and of whose tasks none of these records is: their workers have just begun
 // with them, or died before they could. No other worker gets them before ACK_WAIT has passed. It reads nothing if fewer than
-// least can be missing, by the number of tasks in progress; otherwise it makes up to one call for each of those.
+// least (1 or more) can be missing, by the number of tasks in progress; otherwise it makes up to one call for each of those.
 func (q Queue) Taken(ctx context.Context, l Line, records iter.Seq[task.Record], least int) ([]Request, error) {
-	open := 0
+	missing := l.Held
+	if missing < least { // there may be very many records, also of a queue that is idle
+		return nil, nil
+	}
 	for rec := range records {
 		if !rec.State.Ended() {
-			open++
+			missing--
 		}
 	}
-	if l.Held-open < max(least, 1) {
+	if missing < least {
 		return nil, nil
 	}
 	seqs, ids := map[uint64]bool{}, map[string]bool{}

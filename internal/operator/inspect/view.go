@@ -52,7 +52,7 @@ func (v *View) look(ctx context.Context) (*Snapshot, error) {
 		t.Add(r)
 	}
 	s := NewSnapshot(shared, k.Line, t)
-	s.Queued, s.Taken = taken, len(taken)
+	s.Taken = len(taken)
 	if v.batch != "" { // only its requests must be looked at one by one
 		complete, err := v.backlog.Refresh(ctx, k.Line)
 		if err != nil {

@@ -11,15 +11,15 @@ import (
 // queued explains a request that no worker has taken.
 func (f *finding) queued() string {
 	id, s := f.task.ID, &f.status
-	switch pause := s.OperatorsPause(); {
+	switch pause, everywhere := s.OperatorsPause(), s.everywhere(); {
 	case f.task.Cancel != nil:
 		return fmt.Sprintf("%s is %s. It is queued until a worker takes it, and is never submitted.", id, f.task.Cancel)
 	case pause != nil:
 		return f.inLine("waits: submissions are " + pause.Text(s.At))
 	case len(s.Workers) == 0 && (s.Limit.Held == 0 || f.begins.Unknown == noWorker):
 		return fmt.Sprintf("%s is queued, and no worker answers: start one, or run capstan check with its settings. It is %s in line.", id, ordinal(f.place))
-	case s.everywhere() != "":
-		return f.inLine("waits: submissions are " + s.everywhere())
+	case everywhere != "":
+		return f.inLine("waits: submissions are " + everywhere)
 	default:
 		return f.inLine(s.forPlace())
 	}
