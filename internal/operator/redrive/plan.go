@@ -118,22 +118,21 @@ func (p *Plan) CostText() string {
 // RiskText says for people which of the tasks may have done what they were to do, or do it still, and nobody saw it. It is "" if
 // there are none.
 func (p *Plan) RiskText() string {
-	unseen := map[task.Code]int{task.SubmissionUnknown: 0, task.WorkflowLost: 0, task.Timeout: 0}
-	sum := 0
+	unseen := map[task.Code]int{}
 	for _, t := range p.Tasks {
-		if _, ok := unseen[task.Code(t.Code)]; ok {
-			unseen[task.Code(t.Code)]++
-			sum++
+		switch code := task.Code(t.Code); code {
+		case task.SubmissionUnknown, task.WorkflowLost, task.Timeout:
+			unseen[code]++
+		default:
 		}
 	}
-	if sum == 0 {
+	if len(unseen) == 0 {
 		return ""
 	}
-	var parts []string
+	sum, parts := 0, []string(nil)
 	for _, code := range slices.Sorted(maps.Keys(unseen)) {
-		if n := unseen[code]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", code, n))
-		}
+		sum += unseen[code]
+		parts = append(parts, fmt.Sprintf("%s %d", code, unseen[code]))
 	}
 	return fmt.Sprintf("%d of them may have acted, or run still, without anybody seeing the end (%s): they would act twice", sum, strings.Join(parts, ", "))
 }
