@@ -66,14 +66,14 @@ func (c *Consumer) fetch(ctx context.Context, n int) error {
 			c.log.Error().Err(err).Msg("message without JetStream metadata ignored")
 		}
 	}
-	err = batch.Error()
-	switch {
-	case err == nil:
-		c.Pulled(ctx, nil)
-	case !c.Conn.IsConnected(): // the pull was not answered
-		err = nil
+	if err := batch.Error(); err != nil {
+		if c.Conn.IsConnected() {
+			return err
+		}
+		return nil // the pull was not answered
 	}
-	return err
+	c.Pulled(ctx, nil)
+	return nil
 }
 
 // start leases a request and runs its handler in a goroutine. A redelivery of a request that is in progress starts
