@@ -51,6 +51,9 @@ func (s *statusRows) add(workers int) {
 		title = oneLine(title, s.room.columns-len(at)-columnGap)
 	}
 	s.lines = append(s.lines, bold(title)+"  "+faint(at))
+	if s.Canceled != nil {
+		s.row("canceled", strings.TrimPrefix(s.Canceled.String(), "canceled ")+"; so are tasks that are submitted to it later")
+	}
 	s.row("waiting", waitingText(s.Status))
 	s.row("running", fmt.Sprintf("%d%s", s.Running+s.Submitting, submittingText(s.Status)))
 	s.row("ended", fmt.Sprintf("%d succeeded, %d failed", s.Succeeded, s.Failed))

@@ -18,6 +18,7 @@ func TestSteeringRefusesWhatItCannotMean(t *testing.T) {
 		"cancel a --batch=b":                  "not both",
 		"cancel a a*":                         "task_id must be 1 to 128",
 		"cancel --batch=a/b":                  "--batch: batch must be 1 to 64",
+		"cancel a --undo --reason=b":          "--reason has no effect with --undo",
 		"pause --until=25:00":                 `--until must be a time of day such as 06:00, or RFC 3339 such as 2026-01-02T06:00:00Z (got "25:00")`,
 		"pause --until=2020-01-02T06:00:00Z":  "--until must be later than now",
 		"pause --for=-2h":                     "--for must be a duration above 0",
@@ -97,20 +98,63 @@ func TestTasksAndBatchesAreCanceled(t *testing.T) {
 		"ord-3             never seen; it is canceled if its request comes\n"; status != exitOK || out != want || !strings.Contains(errs, "no request and no record of task ord-3") {
 		t.Errorf("got %d, %s%s, want %s", status, out, errs, want)
 	}
-	if want := "nats kv del -f task_control cancel.ord-3"; !strings.Contains(errs, want) {
+	if want := "capstan cancel ord-3 --undo"; !strings.Contains(errs, want) {
 		t.Errorf("got %s, want %s to take it back", errs, want)
 	}
 	status, out, errs = run("cancel", "--batch=night")
 	if want := "batch night is canceled: 1 task will end (1 queued, 0 waiting, 0 running), 0 had ended\n"; status != exitOK || out != want || !strings.Contains(errs, "until 2") {
 		t.Errorf("got %d, %s%s, want %s", status, out, errs, want)
 	}
-	for _, want := range []string{"each ends when it is its turn", "nats kv del -f task_control cancel-batch.night"} {
+	for _, want := range []string{"each ends when it is its turn", "capstan cancel --batch night --undo"} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("got %s, want %q in it", errs, want)
 		}
 	}
 	if _, _, errs = run("cancel", "--batch=nihgt"); !strings.Contains(errs, "no task of batch nihgt was ever seen; check the name") {
 		t.Errorf("got %s, want a warning", errs)
+	}
+}
+
+func TestACancellationIsTakenBack(t *testing.T) {
+	t.Parallel()
+	js, run := steered(t)
+	publish := func(subject, data string) {
+		t.Helper()
+		if _, err := js.Publish(t.Context(), subject, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish("tasks.request", `{"task_id":"ord-1","prompt":"p","url":"https://a.example","batch":"night"}`)
+	publish("$KV.task_tracker.ord-2", `{"task_id":"ord-2","state":"failed","error_code":"canceled"}`)
+	publish("$KV.task_tracker.ord-3", `{"task_id":"ord-3","state":"running","workflow_id":"wf"}`)
+	publish("$KV.task_tracker.ord-4", `{"task_id":"ord-4","state":"succeeded"}`)
+	for _, args := range [][]string{{"cancel", "ord-1", "ord-3", "ord-5"}, {"cancel", "--batch=night", "--reason=bad\x1bfile"}} {
+		if status, _, errs := run(args...); status != exitOK {
+			t.Fatalf("got %d, %s", status, errs)
+		}
+	}
+	_, out, _ := run("status", "--batch=night")
+	if want := ": bad file; so are tasks that are submitted to it later"; !strings.Contains(out, "canceled    by ") || !strings.Contains(out, want) {
+		t.Errorf("got %s, want who canceled it, and %q", out, want)
+	}
+	status, out, errs := run("cancel", "--undo", "ord-1", "ord-2", "ord-3", "ord-4", "ord-5", "ord-6")
+	want := "ord-1             is still canceled, with its batch; capstan cancel --batch night --undo takes that back\n" +
+		"ord-2             has ended (✗ canceled); capstan redrive --task ord-2 runs it again\n" +
+		"ord-3             is no longer canceled, unless its worker is ending it already\n" +
+		"ord-4             has ended (✓ succeeded)\n" +
+		"ord-5             is no longer canceled\n" +
+		"ord-6             was not canceled\n"
+	if status != exitOK || out != want {
+		t.Errorf("got %d, %s%s, want\n%s", status, out, errs, want)
+	}
+	if status, out, errs := run("cancel", "--undo", "--batch=night"); status != exitOK || !strings.HasPrefix(out, "batch night is no longer canceled; it was canceled by ") || !strings.Contains(errs, "redrive --batch night --code canceled") {
+		t.Errorf("got %d, %s%s, want that the batch is no longer canceled", status, out, errs)
+	}
+	if status, out, errs := run("cancel", "--undo", "--batch=night"); status != exitOK || out != "" || errs != "batch night was not canceled\n" {
+		t.Errorf("again: got %d, %s%s, want that it was not canceled", status, out, errs)
+	}
+	if _, out, _ := run("status", "--batch=night"); strings.Contains(out, "canceled") {
+		t.Errorf("got %s, want no cancellation", out)
 	}
 }
 

@@ -25,9 +25,12 @@ func (q Queue) Limit(ctx context.Context) (limits.Cap, error) {
 	return c, nil
 }
 
-// Cancellation returns the mark by which a task or its batch is canceled, or nil if there is none.
+// Cancellation returns the mark by which a task or its batch is canceled, or nil if there is none. Either may be empty.
 func (q Queue) Cancellation(ctx context.Context, id, batch string) (*task.Cancellation, error) {
-	keys := []string{control.CancelPrefix + id}
+	var keys []string
+	if id != "" {
+		keys = append(keys, control.CancelPrefix+id)
+	}
 	if batch != "" {
 		keys = append(keys, control.CancelBatchPrefix+batch)
 	}
@@ -95,18 +98,41 @@ func (q Queue) CurrentPause(ctx context.Context) (*task.Pause, error) {
 
 // PauseIn returns the pause in the stream of Queue.ControlStream and its revision, or nil if there is none or it has ended.
 func (q Queue) PauseIn(ctx context.Context, s jetstream.Stream) (*task.Pause, uint64, error) {
-	msg, err := s.GetLastMsgForSubject(ctx, jet.BucketSubject(q.Config.Control.Bucket, control.PauseKey))
-	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && jet.IsDeleted(msg) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("read the pause in bucket %s: %w", q.Config.Control.Bucket, q.Explain(err))
+	msg, err := q.lastIn(ctx, s, control.PauseKey)
+	if msg == nil || err != nil {
+		return nil, 0, err
 	}
 	p := task.ParsePause(msg.Data)
-	if now := s.CachedInfo().TimeStamp; !p.Until.IsZero() && !p.Until.After(now) || now.Sub(msg.Time) > q.Config.Tracker.TTL {
+	if now := s.CachedInfo().TimeStamp; !p.Until.IsZero() && !p.Until.After(now) {
 		return nil, 0, nil
 	}
 	return &p, msg.Sequence, nil
+}
+
+// CancellationIn returns the mark with this key in the stream of Queue.ControlStream and its revision, or nil if there is none.
+func (q Queue) CancellationIn(ctx context.Context, s jetstream.Stream, key string) (*task.Cancellation, uint64, error) {
+	msg, err := q.lastIn(ctx, s, key)
+	if msg == nil || err != nil {
+		return nil, 0, err
+	}
+	c := task.ParseCancellation(msg.Data)
+	return &c, msg.Sequence, nil
+}
+
+// lastIn returns the message of a key in the stream of Queue.ControlStream, or nil if there is none, or if workers no longer
+// read it because of its age.
+func (q Queue) lastIn(ctx context.Context, s jetstream.Stream, key string) (*jetstream.RawStreamMsg, error) {
+	msg, err := s.GetLastMsgForSubject(ctx, jet.BucketSubject(q.Config.Control.Bucket, key))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && jet.IsDeleted(msg):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read %s of bucket %s: %w", key, q.Config.Control.Bucket, q.Explain(err))
+	case s.CachedInfo().TimeStamp.Sub(msg.Time) > q.Config.Tracker.TTL:
+		return nil, nil
+	default:
+		return msg, nil
+	}
 }
 
 // CanceledBatches returns the batches whose tasks are canceled. A bucket that does not exist has no marks.

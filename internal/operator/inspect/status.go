@@ -16,6 +16,8 @@ type Status struct {
 	At    time.Time `json:"at"` // by the clock of the NATS server
 	Batch string    `json:"batch,omitempty"`
 
+	Canceled *task.Cancellation `json:"canceled,omitempty"` // of the batch, with its tasks and those that are submitted to it later
+
 	Queued        int                     `json:"queued"`                    // no worker has begun them: there is no record
 	QueuedAtLeast bool                    `json:"queued_at_least,omitempty"` // there were too many to look at each
 	Waiting       int                     `json:"waiting"`                   // on workers, not submitted

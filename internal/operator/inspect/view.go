@@ -31,7 +31,11 @@ func (v *View) Status(ctx context.Context) (Status, error) {
 	}
 	s.Shared.Note(v.refusals.Refresh(ctx))
 	s.Refused = v.refusals.byBatch
-	return s.Status(v.batch), nil
+	canceled, err := v.q.Cancellation(ctx, "", v.batch)
+	s.Shared.Note(err)
+	status := s.Status(v.batch)
+	status.Canceled = canceled
+	return status, nil
 }
 
 // look looks once, at everything but the requests that were refused.

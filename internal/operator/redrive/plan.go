@@ -58,7 +58,7 @@ const (
 	NotARequest   Reason = "not a valid request"
 	ExpiresBefore Reason = "its expires_at has passed; use --set expires_at=…"
 	NoID          Reason = "a new run would have no valid task id, which has at most 128 characters"
-	BatchCanceled Reason = "its batch is canceled; use --set batch=…"
+	BatchCanceled Reason = "its batch is canceled; use --set batch=…, or capstan cancel --undo"
 	IDTaken       Reason = "refused, and another request has its task_id; publish it with one of its own"
 	TooOld        Reason = "older than TRACKER_TTL, so that nothing tells whether it was redriven; name it with --task"
 )

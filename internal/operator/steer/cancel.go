@@ -41,11 +41,26 @@ func Cancel(ctx context.Context, q operator.Queue, ids []string, why task.Cancel
 	if _, err := q.ControlStream(ctx); err != nil {
 		return nil, err
 	}
+	all, _, err := stagesOf(ctx, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	var marks []string
+	for _, each := range all {
+		if each.Stage != StageEnded {
+			marks = append(marks, control.CancelPrefix+each.TaskID)
+		}
+	}
+	return all, mark(ctx, q, marks, why)
+}
+
+// stagesOf returns how far tasks have come, in the order of their ids, without repetitions, and what was found of them.
+func stagesOf(ctx context.Context, q operator.Queue, ids []string) ([]CanceledTask, *operator.Tasks, error) {
 	wanted := map[string]bool{}
 	var all []CanceledTask
 	for _, id := range ids {
 		if err := request.CheckTaskID(id); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !wanted[id] {
 			wanted[id] = true
@@ -54,16 +69,12 @@ func Cancel(ctx context.Context, q operator.Queue, ids []string, why task.Cancel
 	}
 	found, err := q.TasksOf(ctx, wanted)
 	if err != nil {
-		return nil, fmt.Errorf("look for the tasks: %w", err)
+		return nil, nil, fmt.Errorf("look for the tasks: %w", err)
 	}
-	var marks []string
 	for i, each := range all {
 		all[i].Stage, all[i].Code = stageOf(found, each.TaskID)
-		if all[i].Stage != StageEnded {
-			marks = append(marks, control.CancelPrefix+each.TaskID)
-		}
 	}
-	return all, mark(ctx, q, marks, why)
+	return all, found, nil
 }
 
 // stageOf returns how far a task has come, and the code of one that failed.

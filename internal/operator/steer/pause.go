@@ -4,13 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/capstan-worker/capstan/internal/control"
-	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -63,31 +59,11 @@ func PauseUntil(ctx context.Context, q operator.Queue, d time.Duration) (time.Ti
 	return s.CachedInfo().TimeStamp.Add(d).Truncate(time.Second), nil
 }
 
-// resumeTries is how often Resume tries to remove a pause that is replaced meanwhile.
-const resumeTries = 5
-
 // Resume ends the pause and returns it, or nil if there was none.
 func Resume(ctx context.Context, q operator.Queue) (*task.Pause, error) {
 	s, err := q.ControlStream(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for range resumeTries {
-		var p *task.Pause
-		var revision uint64
-		if p, revision, err = q.PauseIn(ctx, s); p == nil || err != nil {
-			return nil, err
-		}
-		// The marker tells watchers that the key is gone (NATS ADR-8). Only the pause that is returned is removed.
-		marker := message(q, control.PauseKey, nil, q.Config.Tracker.TTL)
-		marker.Header.Set("KV-Operation", "DEL")
-		marker.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
-		if _, err = q.JS.PublishMsg(ctx, marker); err == nil {
-			return p, nil
-		}
-		if !jet.IsConflict(err) {
-			break
-		}
-	}
-	return nil, fmt.Errorf("remove the pause from bucket %s: %w", q.Config.Control.Bucket, q.Explain(err))
+	return remove(ctx, q, control.PauseKey, func() (*task.Pause, uint64, error) { return q.PauseIn(ctx, s) })
 }
