@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,6 +23,10 @@ const manyPending = jet.MaxAckPending / 2
 func (c *checker) api(ctx context.Context, version string) {
 	const subject = "API"
 	client, err := anchor.New(c.cfg.Anchor, version, prometheus.NewRegistry())
+	if err != nil && slices.Contains(c.mistakes, err.Error()) {
+		c.add(Warn, subject, "not checked: its settings are wrong, see above")
+		return
+	}
 	if err != nil {
 		c.add(Bad, subject, "%v", err)
 		return

@@ -44,7 +44,7 @@ const callTimeout = 3 * time.Second
 // those in the settings. A failed check does not stop the others. Run changes nothing: it creates no stream, stores no
 // message and takes no request.
 func Run(ctx context.Context, cfg app.Config, mistakes []string, version string, report func(Result)) {
-	c := &checker{cfg: cfg, report: report, violations: make(chan string, 1)}
+	c := &checker{cfg: cfg, report: report, mistakes: mistakes, violations: make(chan string, 1)}
 	for _, mistake := range mistakes {
 		c.add(Bad, "settings", "%s", mistake)
 	}
@@ -55,7 +55,9 @@ func Run(ctx context.Context, cfg app.Config, mistakes []string, version string,
 		c.add(Bad, "NATS", "%v", err)
 	} else {
 		c.streams(ctx)
-		c.permissions(ctx)
+		if c.permissions(ctx) {
+			c.workers(ctx)
+		}
 	}
 	c.api(ctx, version)
 	if c.nc != nil {
@@ -66,10 +68,13 @@ func Run(ctx context.Context, cfg app.Config, mistakes []string, version string,
 // checker runs the checks one after the other, and reports what they find. Run owns it. Only violations is
 // shared with a goroutine of the NATS client.
 type checker struct {
-	cfg    app.Config
-	report func(Result)
-	nc     *nats.Conn
-	clock  servertime.Clock
+	cfg      app.Config
+	report   func(Result)
+	mistakes []string // in the settings
+	nc       *nats.Conn
+	clock    servertime.Clock
+
+	requests uint64 // on the stream; 0 as well if that could not be read
 
 	// violations holds a missing permission: the server reports it apart from the call, which gets no
 	// answer.
@@ -112,6 +117,14 @@ func (c *checker) connect(ctx context.Context) error {
 	if most := nc.MaxPayload(); most < eventSize {
 		return fmt.Errorf("max_payload of %s must be at least %d bytes, the size of an event (got %d)", nc.ConnectedUrlRedacted(), eventSize, most)
 	}
-	c.add(OK, "NATS", "%s (%s) at %s, %v", nc.ConnectedServerName(), nc.ConnectedServerVersion(), nc.ConnectedUrlRedacted(), rtt.Round(time.Millisecond/10))
+	c.add(OK, "NATS", "%s%s at %s, %v", nameOf(nc), nc.ConnectedServerVersion(), nc.ConnectedUrlRedacted(), rtt.Round(time.Millisecond/10))
 	return nil
+}
+
+// nameOf returns the name of the server, with a space behind it. A server without one calls itself by its id, which says nothing.
+func nameOf(nc *nats.Conn) string {
+	if name := nc.ConnectedServerName(); name != nc.ConnectedServerId() {
+		return name + ", version "
+	}
+	return "version "
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/capstan-worker/capstan/internal/app"
 	"github.com/capstan-worker/capstan/internal/check"
 	"github.com/capstan-worker/capstan/internal/control"
+	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/publisher"
 	"github.com/capstan-worker/capstan/internal/streams"
@@ -112,6 +113,34 @@ func TestWrongSettingsDoNotStopTheOtherChecks(t *testing.T) {
 	w.cfg.NATS.URL = "nats://127.0.0.1:1"
 	w.cfg.Anchor.APIKey = anchor.Secret(w.api.Key())
 	w.finds(w.check(), "ok settings: ", "BAD NATS: no NATS at", "ok API: key accepted")
+}
+
+func TestOneMistakeIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cfg.Anchor.APIKey = ""
+	_, err := anchor.New(w.cfg.Anchor, "test", prometheus.NewRegistry())
+	w.finds(w.check(err.Error()), "BAD settings: "+err.Error(), "warn API: not checked: its settings are wrong, see above")
+}
+
+// Without workers nothing is wrong with the settings, but whoever asks why nothing happens must read it here, too.
+func TestRequestsWithoutAWorkerAreAWarning(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.provision()
+	w.finds(w.check(), "ok workers: none answers, and no request waits")
+	if _, err := w.js.Publish(t.Context(), "tasks.request", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	w.finds(w.check(), "warn workers: none answers, and the stream has 1 request")
+	nc, err := streams.ConnectTool(w.cfg.NATS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	member := fleet.New(zerolog.Nop())
+	member.Join(nc, "1.0.0", func() fleet.Status { return fleet.Status{Worker: "worker-1"} }, nil)
+	w.finds(w.check(), "ok workers: 1 answers")
 }
 
 func TestABaseURLWithoutTheAPIIsBad(t *testing.T) {

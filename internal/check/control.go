@@ -29,7 +29,7 @@ func (c *checker) control(ctx context.Context, missing int) {
 	case err != nil:
 		problem = fmt.Sprintf("cannot be used: %v", err)
 	default:
-		problem, summary = c.cfg.Control.Refusal(info.Config), fmt.Sprintf("%d values", info.State.Msgs)
+		problem, summary = c.cfg.Control.Refusal(info.Config), counted(info.State.Msgs, "value")
 	}
 	if problem == "" {
 		problem = c.controlPermissions(ctx)

@@ -25,8 +25,8 @@ const (
 
 // permissions tests what a worker sends, in addition to what the other checks have asked. It reports one
 // line for each missing permission, or that none is missing. That line names what cannot be tested without
-// an effect.
-func (c *checker) permissions(ctx context.Context) {
+// an effect. mayAskWorkers is whether the login may ask the workers for their status.
+func (c *checker) permissions(ctx context.Context) (mayAskWorkers bool) {
 	const subject = "permissions"
 	missing := c.missingPermissions(ctx)
 	for _, text := range missing {
@@ -35,14 +35,16 @@ func (c *checker) permissions(ctx context.Context) {
 	// A server with the flag uses only this form. Others use the shorter one, which missingPermissions tests.
 	longForm := "$JS.ACK._.check." + c.cfg.Request.Stream + "." + c.cfg.Consumer + ".check"
 	err := c.send(ctx, &nats.Msg{Subject: longForm, Data: []byte("+WPI")})
+	mayAskWorkers = c.send(ctx, &nats.Msg{Subject: streams.StatusSubject, Reply: probeReply}) == nil
 	switch {
 	case err != nil:
 		c.add(Warn, subject, "%v. Servers with the feature flag js_ack_fc_v2 need it for acknowledgments", err)
-	case c.send(ctx, &nats.Msg{Subject: streams.StatusSubject, Reply: probeReply}) != nil:
+	case !mayAskWorkers:
 		c.add(Warn, subject, "missing permission: publish to %q. Workers go on without it, and do not know how many run on the others", streams.StatusSubject)
 	case len(missing) == 0:
 		c.add(OK, subject, "all required permissions granted (not tested: purging large results, flow control)")
 	}
+	return mayAskWorkers
 }
 
 // missingPermissions returns the permissions that the login lacks, each once. It tests one subject for each permission of

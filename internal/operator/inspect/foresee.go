@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/operator/forecast"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 const (
@@ -92,4 +93,16 @@ func (s *Snapshot) begins(before int) forecast.Estimate {
 		return forecast.Estimate{Unknown: "too few tasks have ended to tell"}
 	}
 	return rest.After(from)
+}
+
+// ends foresees when the run of a task will end that was submitted.
+func (s *Snapshot) ends(r *task.Record) forecast.Estimate {
+	if _, why := s.start(false); why != "" {
+		return forecast.Estimate{Unknown: why}
+	}
+	rest, ok := s.pace.Rest(s.Shared.At.Sub(r.SubmittedAt), 1)
+	if !ok {
+		return forecast.Estimate{Unknown: "it runs for longer than those that have ended lately"}
+	}
+	return rest.After(s.Shared.At)
 }

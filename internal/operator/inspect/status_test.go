@@ -168,6 +168,11 @@ func TestAStatusDoesNotGuessWithoutWorkers(t *testing.T) {
 	if s := d.look(inspect.NewView(d.Queue, "")); s.Done.Unknown != "no worker answers" {
 		t.Errorf("got %+v, want that no worker answers", s.Done)
 	}
+	d.WriteRecord(task.Record{TaskID: "r", State: task.Running, WorkflowID: "wf", SubmittedAt: old.Add(-time.Second), UpdatedAt: old})
+	text, _, err := inspect.Why(t.Context(), d.Queue, "r", nil)
+	if err != nil || !strings.HasSuffix(text, "When it will end is not known: no worker answers.") {
+		t.Errorf("got %q, %v, want no end of a running task either", text, err)
+	}
 	d.AnswerAsWorker(fleet.Status{Worker: "w1", Submissions: "paused until 02:00: no credits"})
 	s := d.look(inspect.NewView(d.Queue, ""))
 	if s.Done.Unknown != "nothing has happened for a while" || len(s.Pauses) != 1 || s.Pauses[0].By != "w1" {

@@ -57,10 +57,7 @@ func (f *finding) foresee(s *Snapshot) {
 		f.place = before + 1
 		f.begins = s.begins(before)
 	case State(task.Running):
-		f.ends = forecast.Estimate{Unknown: "it runs for longer than those that have ended lately"}
-		if rest, ok := s.pace.Rest(f.status.At.Sub(f.task.Record.SubmittedAt), 1); ok {
-			f.ends = rest.After(f.status.At)
-		}
+		f.ends = s.ends(f.task.Record)
 	default:
 	}
 }
