@@ -9,7 +9,6 @@ import (
 	"github.com/posener/complete"
 
 	"github.com/capstan-worker/capstan/internal/operator/batch"
-	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
@@ -49,7 +48,7 @@ func completeWord(parser *kong.Kong) bool {
 	}
 	command, err := kongcompletion.Command(parser, kongcompletion.WithPredictors(map[string]complete.Predictor{
 		"command": complete.PredictSet(names...),
-		"state":   predictNames(inspect.ListedStates()),
+		"state":   predictNames(statesToList()),
 		"code":    predictNames(task.Codes()),
 		"format":  predictNames([]batch.Format{batch.JSON, batch.JSONLines, batch.CSV}),
 		"schema":  complete.PredictSet(documentNames()...),

@@ -14,7 +14,7 @@ import (
 
 // listCmd lists tasks. It reads records and queued requests, and asks no worker.
 type listCmd struct {
-	State []string      `placeholder:"STATE" predictor:"state" help:"Only tasks in these states: queued, waiting, submitting, running, succeeded or failed."`
+	State []string      `placeholder:"STATE" predictor:"state" help:"Only tasks in these states: queued, waiting, submitting, running, succeeded, failed or canceled, which is one kind of failed."`
 	Code  []string      `placeholder:"CODE" predictor:"code" help:"Only tasks that failed with these error codes."`
 	Batch string        `placeholder:"NAME" help:"Only tasks of this batch."`
 	Host  string        `placeholder:"HOST" help:"Only tasks whose start URL has this host."`
@@ -94,7 +94,7 @@ func (l *listCmd) listing() (inspect.Listing, error) {
 	f := inspect.Listing{Batch: l.Batch, Host: l.Host, Since: l.Since, Limit: l.Limit}
 	for _, name := range l.State {
 		f.States = append(f.States, inspect.State(name))
-		if err := checkOneOf("--state", name, inspect.ListedStates()); err != nil {
+		if err := checkOneOf("--state", name, statesToList()); err != nil {
 			return f, err
 		}
 	}
@@ -112,6 +112,9 @@ func (l *listCmd) listing() (inspect.Listing, error) {
 	}
 	return f, nil
 }
+
+// statesToList returns the states by which tasks can be listed.
+func statesToList() []inspect.State { return append(inspect.ListedStates(), inspect.Canceled) }
 
 // codesOf returns error codes by their names. The error lists the known ones.
 func codesOf(names []string) (codes []task.Code, err error) {

@@ -58,7 +58,7 @@ func runToolIn(t *testing.T, size room, args ...string) (status int, out, errs s
 
 func TestMistakesInTheFlagsOfReadingCommands(t *testing.T) {
 	for args, says := range map[string]string{
-		"list --state=moon":                           `--state must be one of queued, waiting, submitting, running, succeeded, failed (got "moon")`,
+		"list --state=moon":                           `--state must be one of queued, waiting, submitting, running, succeeded, failed, canceled (got "moon")`,
 		"list --code=moon":                            `--code must be one of invalid_request, duplicate_task,`,
 		"list --since=-5m":                            "--since must be a duration above 0, such as 1h (got -5m0s)",
 		"list --limit=-1":                             "--limit must be 0 or more (got -1)",
@@ -155,7 +155,18 @@ func TestAListIsAlignedAndSaysWhatTasksWaitFor(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &entry); err != nil || entry.ID != "a-long-id" || entry.Code != "timeout" {
 		t.Errorf("got %s, %v", out, err)
 	}
-	for limit, says := range map[string]string{"2": "these are the newest 2; --limit 0 lists all\n", "3": "", "0": ""} {
+	c.put(t, "task_tracker", "c", string(task.Record{TaskID: "c", State: task.Failed, ErrorCode: task.Canceled, UpdatedAt: time.Now().Add(-time.Hour)}.JSON()))
+	for states, want := range map[string]string{"canceled": "c", "failed": "a-long-id c", "canceled,succeeded": "a c"} {
+		_, out, _ := runTool(t, "list", "--state", states)
+		var ids []string
+		for line := range strings.Lines(out) {
+			ids = append(ids, strings.Fields(line)[1])
+		}
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("--state %s: got %s, want %s", states, got, want)
+		}
+	}
+	for limit, says := range map[string]string{"2": "these are the newest 2; --limit 0 lists all\n", "4": "", "0": ""} {
 		if status, out, errs := runTool(t, "list", "--limit", limit); status != exitOK || limit == "2" && strings.Count(out, "\n") != 2 || errs != says {
 			t.Errorf("--limit %s: got %d, %s%s, want %q", limit, status, out, errs, says)
 		}

@@ -70,6 +70,9 @@ func (cmd *redriveCmd) Run(ctx context.Context, t *terminal) error {
 	case filter.IsEmpty():
 		return usageError{errors.New("say which tasks: --code, --batch, --host, --since or --task")}
 	}
+	if _, err := codesOf(cmd.Codes); err != nil {
+		return usageError{err}
+	}
 	for i, host := range filter.Hosts {
 		filter.Hosts[i] = strings.ToLower(host)
 	}
@@ -89,10 +92,26 @@ func (cmd *redriveCmd) Run(ctx context.Context, t *terminal) error {
 		return c.explain(ctx, err)
 	}
 	cmd.print(t, plan)
-	if !cmd.Yes || len(plan.Tasks) == 0 {
+	if cmd.Yes && len(plan.Tasks) > 0 {
+		if err := cmd.send(ctx, t, c, plan); err != nil {
+			return err
+		}
+	}
+	return unknownTasks(plan)
+}
+
+// unknownTasks returns an error if tasks were named that have no dead letter: their ids may be misspelled.
+func unknownTasks(plan *redrive.Plan) error {
+	unknown := 0
+	for _, each := range plan.LeftOut {
+		if each.Why == redrive.NoLetter {
+			unknown++
+		}
+	}
+	if unknown == 0 {
 		return nil
 	}
-	return cmd.send(ctx, t, c, plan)
+	return fmt.Errorf("no dead letter of %s that --task names", taskCount(unknown))
 }
 
 // print prints how many tasks are run again by code and host, and how many are left out and why.

@@ -28,6 +28,7 @@ func TestSteeringRefusesWhatItCannotMean(t *testing.T) {
 		"redrive --since=-1h":                 "--since must be a duration above 0",
 		"redrive --batch=b --set=max_steps=0": "max_steps must be a plain integer",
 		"redrive --batch=b --set=nothing":     "must be FIELD=VALUE",
+		"redrive --code=moon":                 "--code must be one of invalid_request, duplicate_task,",
 		"redrive --batch=b --rate=100":        "must be a number above 0 and a unit",
 		"redrive --batch=b --rate=0/m":        "must be a number above 0 and a unit",
 	} {
@@ -203,6 +204,9 @@ func TestARedriveIsShownBeforeItIsSent(t *testing.T) {
 		t.Errorf("got %d, %s%s, want %s", status, out, errs, want)
 	}
 	status, out, errs = run("redrive", "--host=a.example", "--code=step_limit", "--yes")
+	if unknown, out, errs := run("redrive", "--task=ord-1", "--task=nosuch"); unknown != exitFailed || !strings.Contains(out, "no dead letter of it is kept") || !strings.Contains(errs, "no dead letter of 1 task that --task names") {
+		t.Errorf("got %d, %s%s, want an error about the task that nobody knows", unknown, out, errs)
+	}
 	if want := "running again: 0 tasks\nleft out: 2 tasks\n        2  a run is queued or in progress (ord-"; status != exitOK || !strings.HasPrefix(out, want) {
 		t.Errorf("got %d, %s%s, want %s", status, out, errs, want)
 	}

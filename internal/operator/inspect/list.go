@@ -14,7 +14,7 @@ import (
 
 // Listing says which tasks to list. What is zero does not count.
 type Listing struct {
-	States []State
+	States []State // Canceled takes the tasks that failed with this code
 	Codes  []task.Code
 	Batch  string
 	Host   string
@@ -106,7 +106,7 @@ func (f Listing) TakesQueued() bool {
 
 // Takes reports whether a filter takes a task, apart from its time.
 func (f Listing) Takes(e Entry) bool {
-	return (len(f.States) == 0 || slices.Contains(f.States, e.State)) &&
+	return (len(f.States) == 0 || slices.Contains(f.States, e.State) || e.Code == task.Canceled && slices.Contains(f.States, Canceled)) &&
 		(len(f.Codes) == 0 || slices.Contains(f.Codes, e.Code)) &&
 		(f.Batch == "" || f.Batch == e.Batch) &&
 		(f.Host == "" || strings.EqualFold(f.Host, e.Host))

@@ -60,6 +60,7 @@ const (
 	NoID          Reason = "a new run would have no valid task id, which has at most 128 characters"
 	BatchCanceled Reason = "its batch is canceled; use --set batch=…, or capstan cancel --undo"
 	IDTaken       Reason = "refused, and another request has its task_id; publish it with one of its own"
+	NoLetter      Reason = "no dead letter of it is kept, or none from that time; capstan get says what is known of it"
 	TooOld        Reason = "older than TRACKER_TTL, so that nothing tells whether it was redriven; name it with --task"
 )
 
@@ -78,6 +79,7 @@ func NewPlan(ctx context.Context, q operator.Queue, f Filter, changes []Change) 
 	if err != nil {
 		return nil, err
 	}
+	p.leaveOutUnknown(f, letters)
 	maps.DeleteFunc(letters, func(_ string, l letter) bool { return !f.chooses(l) })
 	runs, err := runsOf(ctx, q, letters)
 	if err != nil {
@@ -97,6 +99,16 @@ func NewPlan(ctx context.Context, q operator.Queue, f Filter, changes []Change) 
 		}
 	}
 	return p, nil
+}
+
+// leaveOutUnknown leaves out the tasks that the filter names and that have no letter.
+func (p *Plan) leaveOutUnknown(f Filter, letters map[string]letter) {
+	for _, id := range f.Tasks {
+		base, _ := deadletter.SplitRun(id)
+		if _, hasLetter := letters[base]; !hasLetter {
+			p.LeftOut = append(p.LeftOut, LeftOut{TaskID: id, Why: NoLetter})
+		}
+	}
 }
 
 // CostText estimates for people what the tasks will cost. It is "" if no record says what one of them cost before.

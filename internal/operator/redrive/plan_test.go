@@ -68,6 +68,24 @@ func TestTheNextRunFollowsTheOneThatFailed(t *testing.T) {
 	}
 }
 
+func TestANamedTaskWithoutALetterIsLeftOut(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.fail("a", "timeout")
+	s.fail("b", "timeout")
+	for _, c := range []struct {
+		filter redrive.Filter
+		want   string
+	}{
+		{redrive.Filter{Tasks: []string{"b.r1", "nosuch"}}, "b → b.r1, nosuch: " + string(redrive.NoLetter)},
+		{redrive.Filter{Tasks: []string{"a", "b"}, Codes: []string{"step_limit"}}, ""},
+	} {
+		if got := summary(s.plan(c.filter)); got != c.want {
+			t.Errorf("%+v: got %q, want %q", c.filter, got, c.want)
+		}
+	}
+}
+
 func TestOnlyTheNewestLetterOfATaskIsChosen(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -37,7 +37,7 @@ func TestACancellationIsTakenBack(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	for id, wanted := range map[string]*task.Cancellation{"queued": nil, "un.seen": nil, "other": &why} {
-		if c, err := s.Queue.Cancellation(t.Context(), id, ""); err != nil || !reflect.DeepEqual(c, wanted) {
+		if c, err := s.Cancellation(t.Context(), id, ""); err != nil || !reflect.DeepEqual(c, wanted) {
 			t.Errorf("%s: got %v, %v, want %v", id, c, err, wanted)
 		}
 	}
@@ -50,13 +50,13 @@ func TestTheCancellationOfABatchIsTakenBack(t *testing.T) {
 		if _, err := steer.CancelBatch(t.Context(), s.Queue, "night", why); err != nil {
 			t.Fatal(err)
 		}
-		if c, err := s.Queue.Cancellation(t.Context(), "", "night"); err != nil || c == nil {
+		if c, err := s.Cancellation(t.Context(), "", "night"); err != nil || c == nil {
 			t.Errorf("got %v, %v, want it canceled", c, err)
 		}
 		if got, err := steer.UndoCancelBatch(t.Context(), s.Queue, "night"); err != nil || !reflect.DeepEqual(got, &why) {
 			t.Errorf("got %v, %v, want %v", got, err, why)
 		}
-		if c, err := s.Queue.Cancellation(t.Context(), "", "night"); err != nil || c != nil {
+		if c, err := s.Cancellation(t.Context(), "", "night"); err != nil || c != nil {
 			t.Errorf("got %v, %v, want it not canceled", c, err)
 		}
 	}
