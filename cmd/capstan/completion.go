@@ -50,6 +50,7 @@ func completeWord(parser *kong.Kong) bool {
 		"command": complete.PredictSet(names...),
 		"state":   predictNames(statesToList()),
 		"code":    predictNames(task.Codes()),
+		"retry":   predictNames(task.Retriable()),
 		"format":  predictNames([]batch.Format{batch.JSON, batch.JSONLines, batch.CSV}),
 		"schema":  complete.PredictSet(documentNames()...),
 		"unknown": complete.PredictSet("fail", "resubmit", "fence"),

@@ -32,6 +32,8 @@ type fields struct {
 	// Kong splits the value of a list at its commas unless sep is none, and secrets may contain commas.
 	Secrets []secret `name:"secret" sep:"none" json:"-" placeholder:"NAME" help:"A secret for the agent: NAME reads the environment variable of that name, NAME=@FILE reads a file; NAME=VALUE is visible in ps." group:"Task:"`
 
+	SecretRefs []secretRef `name:"secret-ref" sep:"none" json:"-" placeholder:"NAME=FILE" help:"A secret that the worker reads from this file under its SECRETS_DIR; a task with such secrets can be run again." group:"Task:"`
+
 	Agent             *string  `json:"agent,omitempty" placeholder:"NAME" help:"Agent, for example browser-use or openai-cua." group:"Agent:"`
 	Provider          *string  `json:"provider,omitempty" placeholder:"NAME" help:"Model provider, for example openai or gemini." group:"Agent:"`
 	Model             *string  `json:"model,omitempty" placeholder:"NAME" help:"Model name." group:"Agent:"`
@@ -48,10 +50,14 @@ type fields struct {
 	Timeout             *string  `json:"timeout,omitempty" placeholder:"DURATION" help:"Maximum run time, for example 10m." group:"Queue:"`
 	ExpiresAt           *string  `json:"expires_at,omitempty" placeholder:"TIME" help:"Do not start after this time (RFC 3339)." group:"Queue:"`
 	OnUnknownSubmission *string  `json:"on_unknown_submission,omitempty" placeholder:"fail|resubmit|fence" predictor:"unknown" help:"What to do if it is unknown whether Anchor accepted the task: fail, or submit it once more; fence does that only if its browser session shows no step." group:"Queue:"`
+	Retries             *int     `json:"retries,omitempty" placeholder:"N" help:"How often a run that fails is followed by another, 0 to 5." group:"Queue:"`
+	RetryOn             []string `json:"retry_on,omitempty" placeholder:"CODE" predictor:"retry" help:"Failures after which the task is run again; may be repeated. Default: workflow_failed, agent_failed, invalid_result and step_limit." group:"Queue:"`
+	RetryWith           jsonText `json:"retry_with,omitempty" placeholder:"JSON" help:"What the retries use in place of the request's agent, provider, model or max_steps: a JSON list of objects, or @FILE." group:"Queue:"`
 	Metadata            jsonText `json:"metadata,omitempty" placeholder:"JSON" help:"Returned on the event unchanged: a JSON object, or @FILE." group:"Queue:"`
 
-	// SecretValues is no flag. encode fills it from Secrets.
+	// SecretValues and SecretFiles are no flags. encode fills them from Secrets and SecretRefs.
 	SecretValues map[string]string `kong:"-" json:"secret_values,omitempty"`
+	SecretFiles  map[string]string `kong:"-" json:"secret_refs,omitempty"`
 }
 
 // encode returns the request, or nil if no flag was given: the request then comes from a file or from
@@ -70,6 +76,13 @@ func (f fields) encode() ([]byte, error) {
 			return nil, fmt.Errorf("--secret %s is given twice", s.name)
 		}
 		f.SecretValues[s.name] = s.value
+	}
+	f.SecretFiles = make(map[string]string, len(f.SecretRefs))
+	for _, s := range f.SecretRefs {
+		if _, given := f.SecretFiles[s.name]; given {
+			return nil, fmt.Errorf("--secret-ref %s is given twice", s.name)
+		}
+		f.SecretFiles[s.name] = s.file
 	}
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)
@@ -138,3 +151,16 @@ func (s *secret) UnmarshalText(text []byte) error {
 
 // String hides the value, wherever a secret is printed, such as in an error or by a failing test.
 func (s secret) String() string { return s.name + "=[redacted]" }
+
+// secretRef is a flag that names a secret and the file that the worker reads it from.
+type secretRef struct{ name, file string }
+
+// UnmarshalText reads the flag. Whether the names fit the field is up to checkRequest.
+func (s *secretRef) UnmarshalText(text []byte) error {
+	name, file, ok := strings.Cut(string(text), "=")
+	if !ok || name == "" || file == "" {
+		return fmt.Errorf("must be NAME=FILE, such as PIN=shop/pin (got %.80q)", text)
+	}
+	s.name, s.file = name, file
+	return nil
+}

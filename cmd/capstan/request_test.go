@@ -31,7 +31,8 @@ func TestEveryFieldOfARequestHasAFlag(t *testing.T) {
 		"--agent=browser-use", "--provider=openai", "--model=gpt", "--detect-elements", "--async", "--no-human-intervention",
 		"--no-highlight-elements", "--max-steps=7", "--secret=PIN=a,b;c=d", "--secret=PORT=22",
 		`--output-schema={"type":"object"}`, "--use-vision", "--no-directly-open-url", "--extended-system-message=be brief", `--extra={"new":true}`, "--task-id=ord-1", "--timeout=10m",
-		"--expires-at=2099-01-02T15:04:05Z", "--on-unknown-submission=fence", `--metadata={"order":1842}`)
+		"--expires-at=2099-01-02T15:04:05Z", "--on-unknown-submission=fence", `--metadata={"order":1842}`,
+		"--secret-ref=KEY=shop/a=b", "--retries=2", "--retry-on=timeout,step_limit", `--retry-with=[{"max_steps":80}]`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,12 +44,24 @@ func TestEveryFieldOfARequestHasAFlag(t *testing.T) {
 		`"output_schema":{"type":"object"},"agent":"browser-use","provider":"openai","model":"gpt",` +
 		`"detect_elements":true,"async":true,"human_intervention":false,"highlight_elements":false,"use_vision":true,"directly_open_url":false,"extended_system_message":"be brief","extra":{"new":true},` +
 		`"task_id":"ord-1","timeout":"10m","expires_at":"2099-01-02T15:04:05Z","on_unknown_submission":"fence",` +
-		`"metadata":{"order":1842},"secret_values":{"PIN":"a,b;c=d","PORT":"22"}}`
+		`"retries":2,"retry_on":["timeout","step_limit"],"retry_with":[{"max_steps":80}],` +
+		`"metadata":{"order":1842},"secret_values":{"PIN":"a,b;c=d","PORT":"22"},"secret_refs":{"KEY":"shop/a=b"}}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if _, err := task.ParseRequest(task.Delivery{Data: got}, task.Defaults{}); err != nil {
 		t.Errorf("the worker would refuse it: %v", err)
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(got, &members); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := []string{"sessionId", "batch"} // in tests of their own
+	for _, p := range task.RequestSchema().Properties {
+		isSpelling := p.Name == "directlyOpenUrl" // of a field that has a flag
+		if _, hasFlag := members[p.Name]; !hasFlag && !isSpelling && !slices.Contains(elsewhere, p.Name) {
+			t.Errorf("the field %s has no flag", p.Name)
+		}
 	}
 }
 
@@ -111,6 +124,8 @@ func TestMistakesOfTheCommandLineAreReported(t *testing.T) {
 		{"secret without name", []string{"p", "--secret==hunter2"}, "the name is missing"},
 		{"secret not in the environment", []string{"p", "--secret=CAPSTAN_ABSENT"}, "variable"},
 		{"secret twice", []string{"p", "--secret=A=hunter2", "--secret=A=hunter2"}, "--secret A is given twice"},
+		{"secret file without a name", []string{"p", "--secret-ref=shop/pin"}, "must be NAME=FILE"},
+		{"secret file twice", []string{"p", "--secret-ref=A=b", "--secret-ref=A=c"}, "--secret-ref A is given twice"},
 		{"prompt twice", []string{"p", "--prompt=p"}, "prompt once"},
 		{"file and flags", []string{"p", "-f", "request.json"}, "cannot be combined"},
 		{"file is absent", []string{"-f", "absent.json"}, "absent.json"},
