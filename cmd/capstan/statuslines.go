@@ -56,7 +56,7 @@ func (s *statusRows) add(workers int) {
 	}
 	s.row("waiting", waitingText(s.Status))
 	s.row("running", fmt.Sprintf("%d%s", s.Running+s.Submitting, submittingText(s.Status)))
-	s.row("ended", fmt.Sprintf("%d succeeded, %d failed", s.Succeeded, s.Failed))
+	s.row("ended", endedText(s.Status))
 	if s.Failed > 0 {
 		s.put("failed", s.wrapBehind(", ", codesText(s.FailedByCode), mostRowLines))
 	}
@@ -164,6 +164,15 @@ func submittingText(s inspect.Status) string {
 		return ""
 	}
 	return fmt.Sprintf(" (%d of them being submitted)", s.Submitting)
+}
+
+// endedText is how many tasks have ended, and how many of those that failed were run again.
+func endedText(s inspect.Status) string {
+	text := fmt.Sprintf("%d succeeded, %d failed", s.Succeeded, s.Failed)
+	if s.Redriven > 0 {
+		text += fmt.Sprintf(" (%d of them run again)", s.Redriven)
+	}
+	return text
 }
 
 // rateText is how many tasks end in a minute.

@@ -139,6 +139,10 @@ func (b *Board) show(s *inspect.Snapshot) {
 		tally.Add(r)
 		ends.add(c)
 	}
+	for _, r := range s.Queued {
+		tally.AddRun(r.TaskID)
+	}
+	tally.CountRedriven(b.failed)
 	counted := inspect.NewSnapshot(s.Shared, s.Line, tally)
 	counted.Taken, counted.Queued, counted.IsCut, counted.Refused = s.Taken, s.Queued, s.IsCut, s.Refused
 	b.mu.Lock()
@@ -147,6 +151,15 @@ func (b *Board) show(s *inspect.Snapshot) {
 		delete(b.tasks, id)
 	}
 	b.snapshot, b.ends, b.shown = counted, ends, time.Now()
+}
+
+// failed reports whether a task has failed, and its batch.
+func (b *Board) failed(id string) (batch string, ok bool) {
+	c := b.tasks[id] // nobody else changes them
+	if c == nil {
+		return "", false
+	}
+	return c.batch.Value(), task.State(c.state.Value()) == task.Failed
 }
 
 // Snapshot returns the figures as of the last Refresh, or of what the first one has read so far.

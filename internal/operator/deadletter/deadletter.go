@@ -99,6 +99,9 @@ var runSuffix = regexp.MustCompile(`\.r([1-9]\d{0,5})$`)
 
 // SplitRun returns the id of a task without the number of its run, and that number: 0 for the task itself.
 func SplitRun(id string) (base string, run int) {
+	if !strings.Contains(id, ".r") { // as with most, of which there may be very many
+		return id, 0
+	}
 	m := runSuffix.FindStringSubmatch(id)
 	if m == nil {
 		return id, 0

@@ -27,6 +27,7 @@ type Status struct {
 	Succeeded     int                     `json:"succeeded"`
 	Failed        int                     `json:"failed"`
 	FailedByCode  map[task.Code]int       `json:"failed_by_code,omitempty"`
+	Redriven      int                     `json:"redriven,omitempty"`   // of those that failed, those that were run again, by capstan redrive
 	Cost          operator.Cost           `json:"cost,omitzero"`        // of the tasks that have ended
 	FailedCost    operator.Cost           `json:"failed_cost,omitzero"` // of these, those that failed
 

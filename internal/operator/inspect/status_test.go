@@ -99,6 +99,30 @@ func TestATaskThatNoWorkerCanRunIsNoRefusal(t *testing.T) {
 	}
 }
 
+// Without it, a batch whose failed tasks were all run again, and succeeded, looks as bad as before.
+func TestFailedTasksThatWereRunAgainAreCounted(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	failed := func(id string) {
+		d.WriteRecord(task.Record{TaskID: id, State: task.Failed, ErrorCode: task.Timeout, Batch: "night"})
+	}
+	for _, id := range []string{"a", "b", "c", "c.r1", "d", "report.r7", "e"} {
+		failed(id)
+	}
+	d.WriteRecord(task.Record{TaskID: "a.r1", State: task.Succeeded, Batch: "night"})
+	d.WriteRecord(task.Record{TaskID: "b.r1", State: task.Running, WorkflowID: "wf", SubmittedAt: time.Now(), Batch: "day"})
+	d.WriteRecord(task.Record{TaskID: "c.r2", State: task.Succeeded})
+	d.WriteRecord(task.Record{TaskID: "x", State: task.Succeeded})
+	d.WriteRecord(task.Record{TaskID: "x.r1", State: task.Failed, ErrorCode: task.Timeout})
+	d.Publish(operatortest.Request("e.r1", `"batch":"night"`))
+	if s := d.look(inspect.NewView(d.Queue, "night")); s.Redriven != 5 || s.Failed != 7 {
+		t.Errorf("night: got %d of %d run again, want a, b, c, c.r1 and e", s.Redriven, s.Failed)
+	}
+	if s := d.look(inspect.NewView(d.Queue, "")); s.Redriven != 4 || s.Failed != 8 {
+		t.Errorf("all: got %d of %d run again, want those that a worker has begun", s.Redriven, s.Failed)
+	}
+}
+
 // After a restore or a mistake the streams may be others than a moment ago.
 func TestAViewOutlivesStreamsThatAreRecreated(t *testing.T) {
 	t.Parallel()

@@ -1,10 +1,12 @@
 package inspect
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/operator/deadletter"
 	"github.com/capstan-worker/capstan/internal/operator/forecast"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -13,14 +15,17 @@ import (
 type Tally struct {
 	batches map[string]*counts // those of all tasks under ""
 	runs    *forecast.Runs
-	active  time.Time // when a record was last written
-	open    int       // tasks that have not ended
-	waiting []uint64  // sequences of the requests of tasks that workers hold and have not submitted
+	active  time.Time       // when a record was last written
+	open    int             // tasks that have not ended
+	waiting []uint64        // sequences of the requests of tasks that workers hold and have not submitted
+	again   map[string]bool // ids of tasks that may run another one again
 }
 
 // counts is how many tasks of a batch are in each state.
 type counts struct {
 	waiting, submitting, running, succeeded, failed int
+
+	redriven int // of those that failed, those that were run again
 
 	codes   map[task.Code]int       // of those that failed; nil for none
 	waits   map[task.WaitReason]int // waiting tasks by reason; "" for a moment; nil for none
@@ -33,7 +38,7 @@ type counts struct {
 
 // NewTally returns a tally of no records, as of a moment.
 func NewTally(now time.Time) *Tally {
-	return &Tally{batches: map[string]*counts{"": {}}, runs: forecast.NewRuns(now)}
+	return &Tally{batches: map[string]*counts{"": {}}, runs: forecast.NewRuns(now), again: map[string]bool{}}
 }
 
 // Add counts the record of a task.
@@ -42,6 +47,7 @@ func (t *Tally) Add(r task.Record) {
 		t.active = r.UpdatedAt
 	}
 	t.runs.Add(r)
+	t.AddRun(r.TaskID)
 	if !r.State.Ended() {
 		t.open++
 	}
@@ -56,6 +62,32 @@ func (t *Tally) Add(r task.Record) {
 		t.batches[r.Batch] = &counts{}
 	}
 	t.batches[r.Batch].add(r)
+}
+
+// AddRun notes a task, which may be queued and have no record yet, as one that may run another one again.
+func (t *Tally) AddRun(id string) {
+	if _, run := deadletter.SplitRun(id); run > 0 {
+		t.again[id] = true
+	}
+}
+
+// CountRedriven counts the tasks that failed and were run again, once all tasks are added. failed returns the batch of a task,
+// and whether it has failed.
+func (t *Tally) CountRedriven(failed func(id string) (batch string, ok bool)) {
+	for id := range t.again {
+		before, run := deadletter.SplitRun(id)
+		if run > 1 {
+			before = fmt.Sprintf("%s.r%d", before, run-1)
+		}
+		batch, ok := failed(before)
+		if !ok {
+			continue
+		}
+		t.batches[""].redriven++
+		if c := t.batches[batch]; c != nil && batch != "" {
+			c.redriven++
+		}
+	}
 }
 
 // of returns the counts of a batch, or of all tasks if that is empty.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/capstan-worker/capstan/internal/operator"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // View looks at a queue again and again. Each look reads only what is new.
@@ -63,6 +64,13 @@ func (v *View) look(ctx context.Context) (*Snapshot, error) {
 			return nil, err
 		}
 		s.Queued, s.IsCut = slices.Concat(taken, v.backlog.Of(v.batch)), !complete
+		for _, r := range s.Queued {
+			t.AddRun(r.TaskID)
+		}
 	}
+	t.CountRedriven(func(id string) (string, bool) {
+		r := v.records.All[id]
+		return r.Batch, r.State == task.Failed
+	})
 	return s, nil
 }
