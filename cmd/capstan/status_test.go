@@ -24,7 +24,7 @@ func crowded() inspect.Status {
 	now := time.Now()
 	s := inspect.Status{
 		At: now, Batch: strings.Repeat("b", 64), Queued: 200_000, QueuedAtLeast: true, Waiting: 12, Submitting: 3, Running: 10, Succeeded: 900_000, Failed: 5000,
-		WaitsFor: map[task.WaitReason]int{task.ForPlan: 7, task.ForRate: 2, "": 3},
+		WaitsFor: map[task.WaitReason]int{task.ForPlan: 7, task.ForRate: 2},
 		Cost:     operator.Cost{Steps: 1e9, StepsKnown: 905_000, Credits: 1234567.89, CreditsKnown: 905_000}, FailedCost: operator.Cost{Steps: 1e6, StepsKnown: 5000, Credits: 4567.89, CreditsKnown: 5000},
 		FailedByCode: map[task.Code]int{}, PerMinute: 123.456, Done: forecast.Estimate{At: now.Add(5 * time.Hour), From: now.Add(4 * time.Hour), To: now.Add(80 * time.Hour)},
 		Limit: inspect.LimitUse{InFlight: 25, Plan: 25, Held: 25, Reason: strings.Repeat("long ", 100)},

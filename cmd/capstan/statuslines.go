@@ -151,7 +151,6 @@ func waitingText(s inspect.Status) string {
 		return text + fmt.Sprintf(" (%d queued)", s.Queued)
 	}
 	text += fmt.Sprintf(" (%d queued, %d on workers", s.Queued, s.Waiting)
-	delete(s.WaitsFor, "")
 	if len(s.WaitsFor) > 0 {
 		text += ": " + codesText(s.WaitsFor)
 	}

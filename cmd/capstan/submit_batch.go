@@ -55,7 +55,7 @@ type batchRun struct {
 func (s *submitCmd) runBatch(ctx context.Context, t *terminal, cfg app.Config, in input) error {
 	b, err := s.read(cfg, in)
 	if err != nil {
-		return usageError{forTerminal(err)}
+		return usageError{nothingSent(err)}
 	}
 	c, err := connect()
 	if err != nil {
@@ -90,11 +90,15 @@ func closeReport(t *terminal, report io.Closer, err error) error {
 	return err
 }
 
-// forTerminal returns an error whose lines quote a file, without anything that could control a terminal.
-func forTerminal(err error) error {
+// nothingSent returns an error about a file, whose lines may quote it, without anything that could control a terminal. Of a
+// list of mistakes it says that nothing was sent.
+func nothingSent(err error) error {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
 		lines[i] = oneLine(line, messageWidth)
+	}
+	if _, isList := errors.AsType[*batch.MistakesError](err); isList {
+		lines = append(lines, "nothing was sent")
 	}
 	return errors.New(strings.Join(lines, "\n"))
 }
@@ -103,7 +107,7 @@ func forTerminal(err error) error {
 func (r *batchRun) prepare(ctx context.Context) (err error) {
 	r.sub, err = batch.Prepare(ctx, r.c.queue(), r.batch)
 	if _, wrong := errors.AsType[*batch.MistakesError](err); wrong {
-		return usageError{forTerminal(err)}
+		return usageError{nothingSent(err)}
 	}
 	if ctx.Err() != nil {
 		return causeOf(ctx, fmt.Errorf("%w: nothing was sent", errInterrupted))
@@ -162,6 +166,7 @@ func (r *batchRun) runCanary(ctx, waiting context.Context) error {
 	if err := r.send(ctx, r.Canary); err != nil {
 		return err
 	}
+	r.t.note("canary: %s sent; waiting for them before the rest is sent (Ctrl-C stops waiting, not the tasks)", taskCount(min(r.Canary, len(r.batch.Requests))))
 	tally, err := r.await(waiting, r.Canary)
 	if err != nil {
 		return err

@@ -162,18 +162,25 @@ func TestMistakesInLinesAreNamedAndCounted(t *testing.T) {
 	text.WriteString(operatortest.Request("a") + "\n" + operatortest.Request("a") + "\n")
 	text.WriteString(`{"prompt":"p","url":"https://a.example"}` + "\n[\n{\n" + operatortest.Request("b", `"urll":"x"`) + "\n" + operatortest.Request("c", `"retries":6`) + "\n" + operatortest.Request("TASKS-7") + "\n" + operatortest.Request("d", `"secret_values":{"PIN":"hunter2"},"metadata":7`) + "\n")
 	text.WriteString(strings.Repeat("x\n", 50))
+	for i := range 20 {
+		fmt.Fprintf(&text, "%s\n", operatortest.Request("e", fmt.Sprintf(`"max_steps":-%d`, i)))
+	}
 	_, err := batch.Read(batch.File{Name: "x.jsonl", Data: []byte(text.String())}, operatortest.Config(t))
 	mistakes, ok := errors.AsType[*batch.MistakesError](err)
-	if !ok || len(mistakes.Shown) != 20 || mistakes.More != 38 {
-		t.Fatalf("got %v, want 20 mistakes and 38 more", err)
+	if !ok || len(mistakes.Shown) != 20 || mistakes.More != 9 || !strings.HasSuffix(err.Error(), "\nand 9 more") {
+		t.Fatalf("got %v, want 20 mistakes and 9 more", err)
 	}
 	for i, want := range []string{
 		"x.jsonl:2: task_id a is also at x.jsonl:1", "x.jsonl:3: has no task_id; add one, or use --batch", "x.jsonl:4: is a JSON array", "x.jsonl:5: is not JSON",
 		`x.jsonl:6: unknown field "urll"; did you mean "url"?`, "x.jsonl:7: retries must be", "x.jsonl:8: task_id must not be of the form TASKS-<number>", "x.jsonl:9: metadata must be",
+		"x.jsonl:10: is not a JSON object", "x.jsonl:60: max_steps must be",
 	} {
-		if !strings.HasPrefix(mistakes.Shown[i], want) {
+		if !strings.HasPrefix(mistakes.Shown[i].String(), want) {
 			t.Errorf("got %q, want %q", mistakes.Shown[i], want)
 		}
+	}
+	if want := " (and 49 more lines)"; !strings.HasSuffix(mistakes.Shown[8].String(), want) {
+		t.Errorf("got %q, want %q at its end", mistakes.Shown[8], want)
 	}
 	if strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v, want it without the secret", err)

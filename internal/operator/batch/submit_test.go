@@ -87,8 +87,8 @@ func TestARequestWithAnIDThatIsInUseStopsAllOfThem(t *testing.T) {
 	b := s.read("b.jsonl", operatortest.Request("ord-1")+"\n"+operatortest.Request("ord-2", `"max_steps":7`)+"\n"+operatortest.Request("ord-3")+"\n"+operatortest.Request("ord-4"), "")
 	_, err := batch.Prepare(t.Context(), s.Queue, b)
 	mistakes, ok := errors.AsType[*batch.MistakesError](err)
-	if !ok || len(mistakes.Shown) != 2 || !strings.HasPrefix(mistakes.Shown[0], "b.jsonl:2: task ord-2 is there already, with other content") ||
-		!strings.HasPrefix(mistakes.Shown[1], "b.jsonl:3: task ord-3") {
+	if !ok || len(mistakes.Shown) != 2 || !strings.HasPrefix(mistakes.Shown[0].String(), "b.jsonl:2: task ord-2 is there already, with other content") ||
+		!strings.HasPrefix(mistakes.Shown[1].String(), "b.jsonl:3: task ord-3") {
 		t.Errorf("got %v, want the two conflicts", err)
 	}
 	if got := len(s.StoredRequests()); got != 2 {

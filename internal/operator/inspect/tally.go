@@ -28,7 +28,7 @@ type counts struct {
 	redriven int // of those that failed, those that were run again
 
 	codes   map[task.Code]int       // of those that failed; nil for none
-	waits   map[task.WaitReason]int // waiting tasks by reason; "" for a moment; nil for none
+	waits   map[task.WaitReason]int // waiting tasks by reason; nil for none
 	lastEnd time.Time
 	began   []time.Time // when those that run were submitted
 
@@ -113,7 +113,9 @@ func (c *counts) add(r task.Record) {
 	switch r.State {
 	case task.Waiting:
 		c.waiting++
-		c.waits = addOne(c.waits, r.WaitsFor)
+		if r.WaitsFor != "" { // else it only waits for a moment
+			c.waits = addOne(c.waits, r.WaitsFor)
+		}
 	case task.Submitting:
 		c.submitting++
 	case task.Running:
