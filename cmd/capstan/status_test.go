@@ -112,6 +112,7 @@ func TestAStatusSaysWhatIsNotKnown(t *testing.T) {
 		"3 of 25 tasks in progress":                                  {Limit: inspect.LimitUse{InFlight: 25, Held: 3}},
 		"10 of 10 tasks in progress, plan 25 (the API refused more)": {Limit: inspect.LimitUse{InFlight: 10, Held: 10, Plan: 25, Reason: "the API refused more"}},
 		"1 succeeded, 3 failed (2 of them run again)":                {Succeeded: 1, Failed: 3, Redriven: 2},
+		"other       2 in a state that only a newer":                 {Other: 2},
 		"0.5 tasks a minute":                                         {PerMinute: 0.5},
 		"paused      paused by ada: wrong prices":                    {Pauses: []inspect.PausedBy{{By: "operator", Operator: "ada", Reason: "wrong prices"}}},
 	} {

@@ -56,6 +56,9 @@ func (s *statusRows) add(workers int) {
 	}
 	s.row("waiting", waitingText(s.Status))
 	s.row("running", fmt.Sprintf("%d%s", s.Running+s.Submitting, submittingText(s.Status)))
+	if s.Other > 0 {
+		s.row("other", fmt.Sprintf("%d in a state that only a newer version knows", s.Other))
+	}
 	s.row("ended", endedText(s.Status))
 	if s.Failed > 0 {
 		s.put("failed", s.wrapBehind(", ", codesText(s.FailedByCode), mostRowLines))

@@ -52,10 +52,10 @@ func (c *RecordChanges) Read(ctx context.Context, restart func(), note func(id s
 	return nil
 }
 
-// recordIn returns the record in the newest value of a key. It returns nil for a delete marker, and for what no worker of
-// this version can have written.
+// recordIn returns the record in the newest value of a key. It returns nil for a delete marker, and for what no worker can
+// have written.
 func recordIn(key string, msg jetstream.Msg) *task.Record {
-	rec, err := task.ParseRecord(msg.Data())
+	rec, err := parseRecord(msg.Data())
 	if isDeleted(msg) || err != nil || rec.TaskID != key {
 		return nil
 	}

@@ -56,7 +56,8 @@ func (q Queue) RecordsThat(ctx context.Context, keep func(task.Record) bool) (ma
 	return all.All, err
 }
 
-// Record reads the record of a task, or returns nil if there is none. The error is a *MissingError if there is no bucket.
+// Record reads the record of a task, or returns nil if there is none. A newer version may have written it, so its State may be
+// none that this version knows. The error is a *MissingError if there is no bucket.
 func (q Queue) Record(ctx context.Context, id string) (*task.Record, error) {
 	asking, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -72,9 +73,19 @@ func (q Queue) Record(ctx context.Context, id string) (*task.Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read record of task %s: %w", id, q.Explain(err))
 	}
-	rec, err := task.ParseRecord(msg.Data)
+	rec, err := parseRecord(msg.Data)
 	if err != nil {
 		return nil, fmt.Errorf("task %s: %w", id, err)
 	}
 	return &rec, nil
+}
+
+// parseRecord reads a record to look at it. One of a newer version has a state that this version does not know, and counts as
+// one of a task that has not ended.
+func parseRecord(value []byte) (task.Record, error) {
+	rec, err := task.ParseRecord(value)
+	if errors.Is(err, task.ErrNewerRecord) {
+		err = nil
+	}
+	return rec, err
 }

@@ -153,8 +153,8 @@ func (r Record) JSON() []byte {
 	return written
 }
 
-// ParseRecord reads a record as the bucket holds it. The error is ErrNewerRecord if a newer version wrote it, or else says
-// why no worker can have written it.
+// ParseRecord reads a record as the bucket holds it. The error is ErrNewerRecord if a newer version wrote it, and the record is
+// then what this version understands of it. Any other error says why no worker can have written it.
 //
 // Names match in any case, because versions that read with encoding/json match them so: what they take for a known member
 // must not be kept as an unknown one.
@@ -178,7 +178,7 @@ func ParseRecord(value []byte) (Record, error) {
 	case r.State == "":
 		return Record{}, errors.New("parse record: no state")
 	case !slices.Contains([]State{Waiting, Submitting, Running, Succeeded, Failed}, r.State):
-		return Record{}, fmt.Errorf("parse record: state %.40q: %w", r.State, ErrNewerRecord)
+		return r, fmt.Errorf("parse record: state %.40q: %w", r.State, ErrNewerRecord)
 	case r.State == Running && r.WorkflowID == "":
 		return Record{}, errors.New("parse record: running without a workflow_id")
 	}

@@ -14,7 +14,7 @@ type BatchCount struct {
 	Batch   string
 	Queued  int // of the requests that are known
 	Waiting int
-	Running int // also those that are being submitted
+	Running int // also those that are being submitted, or in a state that only a newer version knows
 	Ended   int
 	Failed  int       // of those that have ended, and requests that were refused
 	LastEnd time.Time // zero if none has ended
@@ -34,7 +34,7 @@ func (s *Snapshot) Batches() []BatchCount {
 	all := map[string]BatchCount{}
 	for batch, c := range s.Tally.batches {
 		all[batch] = BatchCount{
-			Batch: batch, Waiting: c.waiting, Running: c.submitting + c.running, Ended: c.succeeded + c.failed, Failed: c.failed, LastEnd: c.lastEnd,
+			Batch: batch, Waiting: c.waiting, Running: c.submitting + c.running + c.other, Ended: c.succeeded + c.failed, Failed: c.failed, LastEnd: c.lastEnd,
 			Cost: c.cost, FailedCost: c.failedCost,
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/fleet"
 	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/operator/operatortest"
@@ -142,9 +143,25 @@ func TestABrokenRecordIsToldAsOne(t *testing.T) {
 	if _, err := inspect.Find(t.Context(), d.Queue, "a", nil); err == nil || !strings.Contains(err.Error(), "task a: parse record") {
 		t.Errorf("got %v, want the task and the reason", err)
 	}
-	d.Put("task_tracker", "b", `{"task_id":"b","state":"moon"}`)
-	if _, err := inspect.Find(t.Context(), d.Queue, "b", nil); !errors.Is(err, task.ErrNewerRecord) {
-		t.Errorf("got %v, want %v", err, task.ErrNewerRecord)
+}
+
+// Two versions may work side by side. The older tool shows what it understands, and counts the task as open.
+func TestATaskOfANewerVersionIsShown(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.AnswerAsWorker(fleet.Status{Worker: "w1", Submissions: "ok"})
+	d.Put("task_tracker", "b", fmt.Sprintf(`{"task_id":"b","state":"moon","batch":"night","updated_at":%q}`, time.Now().UTC().Format(time.RFC3339)))
+	text, found, err := inspect.Why(t.Context(), d.Queue, "b", nil)
+	if err != nil || found.State != "moon" || !strings.Contains(text, `b is "moon", a state of a newer version`) {
+		t.Errorf("got %q, %q, %v, want its state", text, found.State, err)
+	}
+	s := d.look(inspect.NewView(d.Queue, "night"))
+	if s.Other != 1 || s.Open() != 1 || s.Queued != 0 || s.Done.Unknown != "the open tasks are in a state of a newer version" {
+		t.Errorf("got %+v, want it open", s)
+	}
+	entries, _, err := inspect.List(t.Context(), d.Queue, inspect.Listing{})
+	if err != nil || len(entries) != 1 || entries[0].State != "moon" {
+		t.Errorf("got %+v, %v, want the task", entries, err)
 	}
 }
 

@@ -27,6 +27,9 @@ func (s *Snapshot) foresee(st *Status, c counts, lastQueued uint64) forecast.Est
 		return forecast.Estimate{Unknown: why}
 	}
 	if unsubmitted == 0 {
+		if c.running == 0 {
+			return forecast.Estimate{Unknown: "the open tasks are in a state of a newer version"}
+		}
 		if rest, ok := s.pace.Rest(st.At.Sub(c.middle()), c.running); ok {
 			return rest.After(from)
 		}

@@ -36,7 +36,7 @@ func (s *Snapshot) Status(batch string) Status {
 	st.Batch = batch
 	st.Pauses, st.Workers, st.Notes = slices.Clone(st.Pauses), slices.Clone(st.Workers), slices.Clone(st.Notes)
 	st.Waiting, st.Submitting, st.Running, st.Succeeded, st.Failed = c.waiting, c.submitting, c.running, c.succeeded, c.failed
-	st.Redriven = c.redriven
+	st.Redriven, st.Other = c.redriven, c.other
 	st.LastEnd, st.WaitsFor, st.FailedByCode = c.lastEnd, maps.Clone(c.waits), map[task.Code]int{}
 	st.Cost, st.FailedCost = c.cost, c.failedCost
 	for _, codes := range []map[task.Code]int{c.codes, s.Refused[batch]} {

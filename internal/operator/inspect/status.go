@@ -24,6 +24,7 @@ type Status struct {
 	WaitsFor      map[task.WaitReason]int `json:"waits_for,omitempty"`       // of these, by reason
 	Submitting    int                     `json:"submitting"`
 	Running       int                     `json:"running"`
+	Other         int                     `json:"other,omitempty"` // in a state that only a newer version knows
 	Succeeded     int                     `json:"succeeded"`
 	Failed        int                     `json:"failed"`
 	FailedByCode  map[task.Code]int       `json:"failed_by_code,omitempty"`
@@ -42,7 +43,7 @@ type Status struct {
 }
 
 // Open returns the number of tasks that have not ended.
-func (s *Status) Open() int { return s.Queued + s.Waiting + s.Submitting + s.Running }
+func (s *Status) Open() int { return s.Queued + s.Waiting + s.Submitting + s.Running + s.Other }
 
 // LimitUse is how many tasks the workers hold at once.
 type LimitUse struct {

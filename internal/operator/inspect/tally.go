@@ -25,6 +25,8 @@ type Tally struct {
 type counts struct {
 	waiting, submitting, running, succeeded, failed int
 
+	other int // in a state that only a newer version knows
+
 	redriven int // of those that failed, those that were run again
 
 	codes   map[task.Code]int       // of those that failed; nil for none
@@ -127,6 +129,8 @@ func (c *counts) add(r task.Record) {
 		c.failed++
 		c.codes = addOne(c.codes, r.ErrorCode)
 		c.failedCost = c.failedCost.Plus(r.Steps, r.Credits)
+	default:
+		c.other++
 	}
 	if r.State.Ended() {
 		c.cost = c.cost.Plus(r.Steps, r.Credits)

@@ -78,8 +78,10 @@ func (f *finding) sentences() string {
 		return id + " succeeded" + f.ended() + "."
 	case Refused, Canceled, State(task.Failed):
 		return f.failed()
-	default:
+	case Unknown:
 		return fmt.Sprintf("There is no trace of %s: its request was never published, or it ended so long ago that its record and its event have expired.", id)
+	default:
+		return fmt.Sprintf("%s is %q, a state of a newer version of Capstan: ask with that version.", id, f.task.State)
 	}
 }
 

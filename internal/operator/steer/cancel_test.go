@@ -25,7 +25,8 @@ func TestCancelMarksEachTaskThatHasNotEnded(t *testing.T) {
 	s.WriteRecord(task.Record{TaskID: "submitting", State: task.Submitting})
 	s.WriteRecord(task.Record{TaskID: "running", State: task.Running, WorkflowID: "wf"})
 	s.WriteRecord(task.Record{TaskID: "failed", State: task.Failed, ErrorCode: task.Timeout})
-	got, err := steer.Cancel(t.Context(), s.Queue, []string{"queued", "waiting", "submitting", "running", "failed", "un.seen", "queued"}, why)
+	s.Put("task_tracker", "newer", `{"task_id":"newer","state":"of a newer version"}`)
+	got, err := steer.Cancel(t.Context(), s.Queue, []string{"queued", "waiting", "submitting", "running", "failed", "un.seen", "newer", "queued"}, why)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,18 +37,19 @@ func TestCancelMarksEachTaskThatHasNotEnded(t *testing.T) {
 		{TaskID: "running", Stage: steer.StageRunning},
 		{TaskID: "failed", Stage: steer.StageEnded, Code: task.Timeout},
 		{TaskID: "un.seen", Stage: steer.StageUnseen},
+		{TaskID: "newer", Stage: steer.StageRunning},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 	marks := s.marks()
 	const mark = `{"reason":"wrong customer","by":"ada","at":"2026-01-02T03:04:05Z"} 168h0m0s`
-	for _, id := range []string{"queued", "waiting", "submitting", "running", "un.seen"} {
+	for _, id := range []string{"queued", "waiting", "submitting", "running", "un.seen", "newer"} {
 		if marks["cancel."+id] != mark {
 			t.Errorf("%s: got the mark %q, want %q", id, marks["cancel."+id], mark)
 		}
 	}
-	if len(marks) != 5 {
+	if len(marks) != 6 {
 		t.Errorf("got %v, want no other marks", marks)
 	}
 }
