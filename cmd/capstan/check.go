@@ -100,7 +100,7 @@ func (c *checkCmd) checkAll(ctx context.Context, t *terminal) error {
 // is only a warning: the variable may belong to another program.
 func reportMisspellings(report func(check.Result)) {
 	for _, m := range settings.Misspelled(app.Settings(), os.Environ()) {
-		report(check.Result{Level: check.Warn, Subject: "settings", Text: m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"})
+		report(check.Result{Level: check.Warn, Subject: "settings", Text: m.Text()})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	stdlog "log"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -69,7 +70,7 @@ func command(args []string, version string, out io.Writer) error {
 	}
 	cfg, err := LoadConfig()
 	if err != nil {
-		return err
+		return withMisspellings(err)
 	}
 	// The first signal starts the drain. After stop, a second one kills the process.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -78,6 +79,16 @@ func command(args []string, version string, out io.Writer) error {
 	warnOfMisspellings(log)
 	gcpacer.Pace()
 	return Run(ctx, cfg, version, log)
+}
+
+// withMisspellings adds to the mistakes in the settings a line for each variable that looks like a misspelled setting: that may
+// be why one is missing.
+func withMisspellings(err error) error {
+	lines := []string{err.Error()}
+	for _, m := range settings.Misspelled(Settings(), os.Environ()) {
+		lines = append(lines, m.Text())
+	}
+	return errors.New(strings.Join(lines, "\n"))
 }
 
 // warnOfMisspellings logs each environment variable that looks like a misspelled setting. The worker starts

@@ -60,6 +60,16 @@ func TestVariablesOfOthersAreNoMisspelledSettings(t *testing.T) {
 	}
 }
 
+// The name of the key is the one that is misspelled most: without it the worker does not start.
+func TestAMissingSettingIsReportedWithItsMisspelling(t *testing.T) {
+	t.Setenv("ANCHORBROWSER_APIKEY", "sk-1")
+	t.Setenv("ANCHORBROWSER_API_KEY", "")
+	want := "ANCHORBROWSER_APIKEY is ignored: no setting has this name. Did you mean ANCHORBROWSER_API_KEY?\n"
+	if status, _, got := command(); status != 1 || !strings.HasPrefix(got, "set ANCHORBROWSER_API_KEY") || !strings.HasSuffix(got, want) {
+		t.Errorf("got %d, %s, want what is missing, and %s", status, got, want)
+	}
+}
+
 func TestAWorkerLogsMisspelledSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -13,6 +13,11 @@ type Misspelling struct {
 	Nearest  string // the setting that was probably meant
 }
 
+// Text returns the misspelling in a sentence for people.
+func (m Misspelling) Text() string {
+	return m.Variable + " is ignored: no setting has this name. Did you mean " + m.Nearest + "?"
+}
+
 // Misspelled returns the variables that are probably misspelled names of these settings. The elements of environ are
 // NAME=VALUE, and the result is in their order. A misspelled setting has no effect, which is hard to notice, so the
 // program must report it.
