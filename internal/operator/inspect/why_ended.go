@@ -82,7 +82,7 @@ func advice(code task.Code, session Session) string {
 	case task.InvalidResult:
 		return "Make the prompt say what output_schema demands, or relax the schema."
 	case task.WorkflowLost:
-		return "Anchor no longer knows the workflow, which may have had effects."
+		return "It may have had effects: look at them before it runs again."
 	case task.Timeout:
 		return "Its workflow may still be running at Anchor. Give it a longer timeout if tasks like it need one."
 	case task.Canceled:
