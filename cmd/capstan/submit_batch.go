@@ -90,7 +90,7 @@ func closeReport(t *terminal, report io.Closer, err error) error {
 	return err
 }
 
-// nothingSent returns an error about a file, whose lines may quote it, without anything that could control a terminal. Of a
+// nothingSent returns an error about a file, which quotes it, without anything that could control a terminal. At the end of a
 // list of mistakes it says that nothing was sent.
 func nothingSent(err error) error {
 	lines := strings.Split(err.Error(), "\n")

@@ -117,14 +117,15 @@ func (c *checker) connect(ctx context.Context) error {
 	if most := nc.MaxPayload(); most < eventSize {
 		return fmt.Errorf("max_payload of %s must be at least %d bytes, the size of an event (got %d)", nc.ConnectedUrlRedacted(), eventSize, most)
 	}
-	c.add(OK, "NATS", "%s%s at %s, %v", nameOf(nc), nc.ConnectedServerVersion(), nc.ConnectedUrlRedacted(), rtt.Round(time.Millisecond/10))
+	c.add(OK, "NATS", "%s at %s, %v", describeServer(nc), nc.ConnectedUrlRedacted(), rtt.Round(time.Millisecond/10))
 	return nil
 }
 
-// nameOf returns the name of the server, with a space behind it. A server without one calls itself by its id, which says nothing.
-func nameOf(nc *nats.Conn) string {
+// describeServer returns the name and the version of the server. One without a name calls itself by its id, which says nothing.
+func describeServer(nc *nats.Conn) string {
+	version := "version " + nc.ConnectedServerVersion()
 	if name := nc.ConnectedServerName(); name != nc.ConnectedServerId() {
-		return name + ", version "
+		return name + ", " + version
 	}
-	return "version "
+	return version
 }
