@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -133,22 +132,4 @@ func (q Queue) lastIn(ctx context.Context, s jetstream.Stream, key string) (*jet
 	default:
 		return msg, nil
 	}
-}
-
-// CanceledBatches returns the batches whose tasks are canceled. A bucket that does not exist has no marks.
-func (q Queue) CanceledBatches(ctx context.Context) (map[string]bool, error) {
-	canceled := map[string]bool{}
-	if _, err := q.ControlStream(ctx); IsMissing(err) {
-		return canceled, nil
-	} else if err != nil {
-		return nil, err
-	}
-	bucket := q.Config.Control
-	prefix := jet.BucketSubject(bucket.Bucket, control.CancelBatchPrefix)
-	marks := q.Tail(bucket.Stream(), jetstream.OrderedConsumerConfig{FilterSubjects: []string{prefix + ">"}})
-	err := marks.Read(ctx, nil, func(msg jetstream.Msg) error {
-		canceled[strings.TrimPrefix(msg.Subject(), prefix)] = !isDeleted(msg)
-		return nil
-	})
-	return canceled, err
 }

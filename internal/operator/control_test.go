@@ -1,7 +1,11 @@
 package operator_test
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 )
@@ -37,19 +41,52 @@ func TestAMarkOfATaskCountsBeforeThatOfItsBatch(t *testing.T) {
 	}
 }
 
-func TestABatchWhoseMarkWasDeletedIsNotCanceled(t *testing.T) {
+func TestTheMarksOfBatchesAreReadAgainAndAgain(t *testing.T) {
 	s := operatortest.Start(t)
-	s.Put("task_control", "cancel-batch.night", "x")
-	s.Put("task_control", "cancel-batch.day", "x")
 	kv, err := s.JS.KeyValue(t.Context(), "task_control")
 	if err != nil {
 		t.Fatal(err)
 	}
+	marks := s.BatchMarks()
+	canceled := func() string {
+		t.Helper()
+		all, err := marks.Refresh(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, batch := range slices.Sorted(maps.Keys(all)) {
+			names = append(names, batch+": "+all[batch].Reason)
+		}
+		return strings.Join(names, ", ")
+	}
+	if got := canceled(); got != "" {
+		t.Errorf("got %s, want none", got)
+	}
+	s.Put("task_control", "cancel-batch.night", "bad prices")
+	s.Put("task_control", "cancel-batch.day", "x")
+	s.Put("task_control", "cancel.night", "a task")
+	if got, want := canceled(), "day: x, night: bad prices"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 	if err := kv.Delete(t.Context(), "cancel-batch.day"); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.CanceledBatches(t.Context()); err != nil || !got["night"] || got["day"] {
-		t.Errorf("got %v, %v, want only night", got, err)
+	if got, want := canceled(), "night: bad prices"; got != want {
+		t.Errorf("after one was deleted: got %s, want %s", got, want)
+	}
+	later := s.Queue
+	later.Config.Tracker.TTL = time.Nanosecond
+	if got, err := later.BatchMarks().Refresh(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("after it has expired: got %v, %v, want none", got, err)
+	}
+	s.Put("task_control", "cancel-batch.night", "again")
+	if got, want := canceled(), "night: again"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	s.Recreate("KV_task_control")
+	if got := canceled(); got != "" {
+		t.Errorf("after the bucket was recreated: got %s, want none", got)
 	}
 }
 
@@ -58,7 +95,7 @@ func TestWithoutTheControlBucketNothingIsSteered(t *testing.T) {
 	s := operatortest.Start(t, "KV_task_control")
 	limit, limitErr := s.Limit(t.Context())
 	mark, markErr := s.Cancellation(t.Context(), "a", "night")
-	batches, batchesErr := s.CanceledBatches(t.Context())
+	batches, batchesErr := s.BatchMarks().Refresh(t.Context())
 	if limitErr != nil || markErr != nil || batchesErr != nil || limit.InFlight != 0 || mark != nil || len(batches) != 0 {
 		t.Errorf("got %+v, %v, %v and %v, %v, %v, want nothing", limit, mark, batches, limitErr, markErr, batchesErr)
 	}

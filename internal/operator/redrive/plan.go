@@ -85,7 +85,7 @@ func NewPlan(ctx context.Context, q operator.Queue, f Filter, changes []Change) 
 	if err != nil {
 		return nil, err
 	}
-	canceled, err := q.CanceledBatches(ctx)
+	canceled, err := q.BatchMarks().Refresh(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -153,12 +153,13 @@ func (p *Plan) RiskText() string {
 const anyRunID = "task.r1"
 
 // add adds a task to those that are run again, or to those that are left out. The error says that it cannot be told.
-func (p *Plan) add(ctx context.Context, t Task, runs taskRuns, canceled map[string]bool, isTooOld bool, now time.Time) error {
+func (p *Plan) add(ctx context.Context, t Task, runs taskRuns, canceled map[string]task.Cancellation, isTooOld bool, now time.Time) error {
 	err, batch := t.letter.unfit, p.batchOf(t.letter.Letter)
+	_, isCanceled := canceled[batch]
 	switch {
 	case runs.why() != "":
 		err = unfitError{why: runs.why()}
-	case canceled[batch]:
+	case isCanceled:
 		err = unfitError{BatchCanceled, batch}
 	case isTooOld:
 		err = unfitError{why: TooOld}

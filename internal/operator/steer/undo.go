@@ -27,14 +27,15 @@ func UndoCancel(ctx context.Context, q operator.Queue, ids []string) ([]UndoneTa
 	if err != nil {
 		return nil, err
 	}
-	batches, err := q.CanceledBatches(ctx)
+	batches, err := q.BatchMarks().Refresh(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var undone []UndoneTask
 	for _, each := range all {
 		u := UndoneTask{CanceledTask: each}
-		if batch := batchOf(found, each.TaskID); batches[batch] {
+		batch := batchOf(found, each.TaskID)
+		if _, isCanceled := batches[batch]; isCanceled {
 			u.CanceledBatch = batch
 		}
 		key := control.CancelPrefix + each.TaskID
