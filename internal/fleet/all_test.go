@@ -98,3 +98,31 @@ func TestAnAnswerThatIsNoStatusIsIgnored(t *testing.T) {
 		t.Errorf("got %.100q, want w", got)
 	}
 }
+
+// Else a worker on a busy machine would look like one that has died.
+func TestAWorkerThatAnswersLateIsFound(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	respond(t, server, func(i int) string {
+		if i > 0 {
+			return ""
+		}
+		<-time.After(500 * time.Millisecond)
+		return `{"worker":"w"}`
+	})
+	asker, _ := server.Connect()
+	if got := names(t, asker); len(got) != 1 || got[0] != "w" {
+		t.Errorf("got %q, want w", got)
+	}
+}
+
+func TestAFleetWithoutWorkersIsKnownAtOnce(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	asker, _ := server.Connect()
+	began := time.Now()
+	got := names(t, asker)
+	if took := time.Since(began); len(got) != 0 || took > time.Second {
+		t.Errorf("got %q after %v, want none, and no wait for a first answer", got, took)
+	}
+}
