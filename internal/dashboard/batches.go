@@ -38,7 +38,7 @@ type batchView struct {
 	Figures []figure
 	Codes   []codeCount
 	Groups  []board.LetterGroup // of its dead letters
-	Pauses  []pauseText
+	Banners []banner
 }
 
 // loadBatch returns the page of a batch. One of which no task is known has a page as well: its requests may come.
@@ -50,7 +50,7 @@ func (s *Server) loadBatch(_ context.Context, r *http.Request) (view, error) {
 	st := s.board.Snapshot().Status(name)
 	v := batchView{
 		CanAct: s.canAct(), Name: name, Status: st, Done: doneText(st), Bar: statusBar(st), Figures: figuresOf(st), Codes: codesOf(st),
-		Groups: s.board.LetterGroups(name), Pauses: pausesOf(st),
+		Groups: s.board.LetterGroups(name), Banners: bannersOf(st, s.canAct()),
 	}
 	return view{Title: "Batch " + name, Live: "/live" + batchURL(name), Data: v}, nil
 }

@@ -16,7 +16,7 @@ type overview struct {
 	CanAct  bool
 	Status  inspect.Status
 	Done    string
-	Pauses  []pauseText
+	Banners []banner
 	Figures []figure
 	Codes   []codeCount
 	Limit   string
@@ -29,17 +29,12 @@ type overview struct {
 	Notes   []string
 }
 
-// pauseText is a pause, and what to do about it.
-type pauseText struct {
-	Text       string
-	ByOperator bool
-	Advice     string
-}
-
 // worker is a row of the table of workers.
 type worker struct {
 	fleet.Status
-	Trouble string // what stops its submissions or polls, or ""
+	State  string
+	Class  string // "bad" if a person is needed
+	Detail string // what stops its submissions or polls, or ""
 }
 
 const (
@@ -52,7 +47,7 @@ const (
 func (s *Server) loadOverview(context.Context, *http.Request) (view, error) {
 	st := s.board.Snapshot().Status("")
 	o := overview{
-		CanAct: s.canAct(), Status: st, Done: doneText(st), Pauses: pausesOf(st), Figures: figuresOf(st), Codes: codesOf(st),
+		CanAct: s.canAct(), Status: st, Done: doneText(st), Banners: bannersOf(st, s.canAct()), Figures: figuresOf(st), Codes: codesOf(st),
 		Limit: limitText(st), Use: useBar(st), Chart: chartOf(s.board.Minutes()), Workers: workersOf(st),
 		Hosts: s.board.FailingHosts(mostHosts), Notes: st.Notes,
 	}
@@ -68,36 +63,31 @@ func (s *Server) loadOverview(context.Context, *http.Request) (view, error) {
 	return view{Title: "Overview", Live: "/live/", Data: o}, nil
 }
 
-// pausesOf returns the pauses with what to do about each.
-func pausesOf(st inspect.Status) (all []pauseText) {
-	for _, p := range st.Pauses {
-		if p.By == inspect.ByOperator {
-			all = append(all, pauseText{
-				Text: "Submissions are " + line(p.Text(st.At)) + ".", ByOperator: true,
-				Advice: "Tasks that run go on. Submissions resume when the pause ends, or with capstan resume.",
-			})
-			continue
-		}
-		all = append(all, pauseText{
-			Text:   fmt.Sprintf("Submissions on %s: %s.", line(p.By), line(p.Reason)),
-			Advice: "No task fails because of this. Workers try again by themselves; if it lasts, check the key, the credits and the plan at Anchor.",
-		})
+// workersOf returns the rows of the workers.
+func workersOf(st inspect.Status) (all []worker) {
+	for _, w := range st.Workers[:min(len(st.Workers), mostWorkers)] {
+		all = append(all, workerRow(w))
 	}
 	return all
 }
 
-// workersOf returns the rows of the workers.
-func workersOf(st inspect.Status) (all []worker) {
-	for _, w := range st.Workers[:min(len(st.Workers), mostWorkers)] {
-		row := worker{Status: w}
-		if w.Submissions != "ok" {
-			row.Trouble = "submissions: " + line(w.Submissions)
-		} else if w.Polls != "ok" {
-			row.Trouble = "polls: " + line(w.Polls)
+// workerRow returns the row of a worker. What needs a person comes before what ends by itself.
+func workerRow(w fleet.Status) worker {
+	row := worker{Status: w, State: "ok", Class: "good"}
+	for _, stops := range []struct{ what, text string }{{"submissions", w.Submissions}, {"polls", w.Polls}} {
+		p := inspect.ParseWorkerPause(stops.text)
+		if stops.text == "" || stops.text == "ok" || row.Class == "bad" || row.Class == "idle" && !p.NeedsPerson() {
+			continue
 		}
-		all = append(all, row)
+		row.State, row.Class, row.Detail = "paused", "idle", stops.what+untilText(p.Until)+": "+line(p.Cause)
+		if p.Waits {
+			row.State = "waiting"
+		}
+		if p.NeedsPerson() {
+			row.Class = "bad"
+		}
 	}
-	return all
+	return row
 }
 
 // useBar shows how much of the limit is used.

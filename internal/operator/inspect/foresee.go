@@ -75,7 +75,7 @@ func (s *Snapshot) start(toSubmit bool) (from time.Time, unknown string) {
 			return p.Until, ""
 		}
 	}
-	if reason := s.Shared.everywhere(); needsPerson(reason) {
+	if reason := s.Shared.everywhere(); ParseWorkerPause(reason).NeedsPerson() {
 		return time.Time{}, "submissions are " + reason
 	}
 	return s.Shared.At, ""

@@ -83,13 +83,6 @@ func (s *Status) everywhere() (reason string) {
 	return reason
 }
 
-// needsPerson reports whether a pause with this reason does not end by itself.
-func needsPerson(reason string) bool {
-	return slices.ContainsFunc([]task.Reason{
-		task.Unauthorized, task.NoCredits, task.Forbidden, task.ProxyLogin, task.NotTheAPI,
-	}, func(r task.Reason) bool { return strings.Contains(reason, ": "+string(r)) })
-}
-
 // OperatorsPause returns the pause of an operator, or nil.
 func (s *Status) OperatorsPause() *PausedBy {
 	for i := range s.Pauses {
