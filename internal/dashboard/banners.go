@@ -18,9 +18,12 @@ type banner struct {
 }
 
 // bannersOf returns what stops the tasks of a status: one banner for each reason, however many workers it stops.
-func bannersOf(st inspect.Status, canAct bool) (all []banner) {
+func (s *Server) bannersOf(st inspect.Status) (all []banner) {
+	if st.Open() > 0 && s.board.NoWorker() {
+		all = append(all, noWorkerBanner(st))
+	}
 	if p := st.OperatorsPause(); p != nil {
-		all = append(all, operatorsBanner(st, *p, canAct))
+		all = append(all, operatorsBanner(st, *p, s.canAct()))
 	}
 	submissions := st.SubmissionPauses()
 	for _, g := range submissions {
@@ -39,6 +42,25 @@ func bannersOf(st inspect.Status, canAct bool) (all []banner) {
 		return map[bool]int{true: -1, false: 1}[a.NeedsPerson]
 	})
 	return all
+}
+
+// noWorkerBanner returns the banner of a status with open tasks for which no worker is there. While an operator has paused the
+// submissions, that is a fault only if tasks run.
+func noWorkerBanner(st inspect.Status) banner {
+	waiting, running := st.Queued+st.Waiting, st.Submitting+st.Running
+	var parts []string
+	if waiting > 0 {
+		parts = append(parts, counted(waiting, "task")+map[bool]string{true: " waits", false: " wait"}[waiting == 1])
+	}
+	if running > 0 {
+		parts = append(parts, counted(running, "task")+map[bool]string{true: " is in progress", false: " are in progress"}[running == 1])
+	}
+	return banner{
+		Text: "No worker answers: " + strings.Join(parts, ", and ") + ".",
+		Advice: "Start a worker. If one runs, capstan check with its settings shows why it does not reach NATS. No task is lost: requests stay in the queue, " +
+			"and workflows go on at Anchor. But nobody notices when they end, and timeout and expires_at keep counting.",
+		NeedsPerson: running > 0 || st.OperatorsPause() == nil,
+	}
 }
 
 // operatorsBanner returns the banner of an operator's pause. One without an end is forgotten easily.

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/dashboard"
 	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // banners returns the banners of a page, each as it is written.
@@ -71,5 +73,33 @@ func TestOnlyAPauseWithoutAnEndIsRed(t *testing.T) {
 	s.eventually("/", "Submissions stay paused until somebody resumes them.")
 	if got := s.banners("/"); len(got) != 1 || !strings.HasPrefix(got[0], " bad") {
 		t.Errorf("without an end: got %s, want a red banner", got)
+	}
+}
+
+func TestTasksWithoutAWorkerHaveABanner(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.serve(dashboard.Config{Addr: "127.0.0.1:0"}, func(d *dashboard.Server) { d.SetPatience(time.Second) })
+	s.eventually("/", "No worker answers.")
+	old := time.Now().UTC().Add(-2 * time.Minute)
+	s.record(task.Record{TaskID: "ended", State: task.Succeeded, UpdatedAt: old})
+	s.eventually("/tasks", "1 task<")
+	if got := s.banners("/"); len(got) != 0 {
+		t.Errorf("no open task: got %s, want no banner", got)
+	}
+	s.request("waits", `"batch":"night"`)
+	s.eventually("/", ` bad">`, "No worker answers: 1 task waits.", "Start a worker.")
+	s.eventually("/batches/night", "No worker answers: 1 task waits.")
+	s.Put("task_control", "pause", `{"until":"`+time.Now().UTC().Add(time.Hour).Format(time.RFC3339)+`"}`)
+	s.eventually("/", "Submissions are paused until")
+	if got := s.banners("/"); len(got) != 2 || strings.Contains(strings.Join(got, ""), ` bad">`) {
+		t.Errorf("paused: got %s, want calm banners", got)
+	}
+	s.record(task.Record{TaskID: "runs", State: task.Running, Batch: "night", UpdatedAt: old})
+	s.eventually("/", ` bad">`, "No worker answers: 1 task waits, and 1 task is in progress.")
+	s.AnswerAsWorker(fleet.Status{Worker: "w1", Submissions: "ok", Polls: "ok"})
+	s.eventually("/", `data-label="Worker">w1<`)
+	if got := strings.Join(s.banners("/"), ""); strings.Contains(got, "No worker answers") {
+		t.Errorf("with a worker: got %s, want no such banner", got)
 	}
 }

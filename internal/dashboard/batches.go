@@ -50,7 +50,7 @@ func (s *Server) loadBatch(_ context.Context, r *http.Request) (view, error) {
 	st := s.board.Snapshot().Status(name)
 	v := batchView{
 		CanAct: s.canAct(), Name: name, Status: st, Done: doneText(st), Bar: statusBar(st), Figures: figuresOf(st), Codes: codesOf(st),
-		Groups: s.board.LetterGroups(name), Banners: bannersOf(st, s.canAct()),
+		Groups: s.board.LetterGroups(name), Banners: s.bannersOf(st),
 	}
 	return view{Title: "Batch " + name, Live: "/live" + batchURL(name), Data: v}, nil
 }

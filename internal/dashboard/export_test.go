@@ -43,6 +43,9 @@ func File(name string) string {
 // Reader reads for all pages.
 type Reader struct{ *reader }
 
+// SetPatience sets for how long no worker must have answered before pages say so.
+func (s *Server) SetPatience(d time.Duration) { s.board.Patience = d }
+
 // NewReader returns a reader of what refresh reads.
 func NewReader(conn connection, refresh func(context.Context) error) Reader {
 	return Reader{newReader(conn, refresh, zerolog.Nop())}

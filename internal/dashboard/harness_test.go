@@ -41,12 +41,15 @@ func newSite(tb testing.TB, token task.Secret) *site {
 	return s
 }
 
-// serve runs a dashboard until the test ends.
-func (s *site) serve(cfg dashboard.Config) {
+// serve runs a dashboard until the test ends, after it was prepared.
+func (s *site) serve(cfg dashboard.Config, prepare ...func(*dashboard.Server)) {
 	s.t.Helper()
 	served, err := dashboard.New(s.t.Context(), cfg, s.Queue, zerolog.New(s.log))
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	for _, p := range prepare {
+		p(served)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	ended := make(chan error, 1)

@@ -47,7 +47,7 @@ const (
 func (s *Server) loadOverview(context.Context, *http.Request) (view, error) {
 	st := s.board.Snapshot().Status("")
 	o := overview{
-		CanAct: s.canAct(), Status: st, Done: doneText(st), Banners: bannersOf(st, s.canAct()), Figures: figuresOf(st), Codes: codesOf(st),
+		CanAct: s.canAct(), Status: st, Done: doneText(st), Banners: s.bannersOf(st), Figures: figuresOf(st), Codes: codesOf(st),
 		Limit: limitText(st), Use: useBar(st), Chart: chartOf(s.board.Minutes()), Workers: workersOf(st),
 		Hosts: s.board.FailingHosts(mostHosts), Notes: st.Notes,
 	}

@@ -19,12 +19,17 @@ import (
 
 // Board is a queue in memory. It keeps about 200 bytes of each task.
 type Board struct {
+	// Patience is for how long no worker must have answered before NoWorker says so: one that starts needs a while. Set it
+	// before the first Refresh.
+	Patience time.Duration
+
 	q        operator.Queue
 	changes  *operator.RecordChanges
 	backlog  *operator.Backlog
 	refusals *inspect.Refusals
 	heads    *deadletter.Letters
 	shown    time.Time // when the figures were last counted
+	silent   time.Time // since when no worker has answered; zero if one has
 
 	// Only Refresh changes these, and it holds mu meanwhile.
 	mu       sync.RWMutex
@@ -34,12 +39,16 @@ type Board struct {
 	ends     *ends                        // the same
 	complete time.Time                    // when the last Refresh ended; zero before
 	read     int                          // records of the first Refresh
+	silence  time.Duration                // for how long no worker had answered at the last Refresh
 }
+
+// patience is about the time in which a platform starts a worker, or replaces one.
+const patience = 30 * time.Second
 
 // New returns an empty board. Refresh fills it.
 func New(q operator.Queue) *Board {
 	return &Board{
-		q: q, changes: q.RecordChanges(), backlog: q.Backlog(), refusals: inspect.NewRefusals(q),
+		Patience: patience, q: q, changes: q.RecordChanges(), backlog: q.Backlog(), refusals: inspect.NewRefusals(q),
 		heads: deadletter.NewLetters(q, jetstream.OrderedConsumerConfig{HeadersOnly: true}),
 		tasks: map[string]*card{}, letters: map[string]deadletter.Letter{},
 		snapshot: inspect.NewSnapshot(inspect.Status{}, operator.Line{}, inspect.NewTally(time.Time{})), ends: newEnds(time.Time{}),
@@ -54,6 +63,7 @@ func (b *Board) Refresh(ctx context.Context) error {
 		return err
 	}
 	s := inspect.Snapshot{Shared: look.Shared(ctx), Line: look.Line}
+	b.noteSilence(look.IsUnanswered(s.Shared))
 	if err := look.NoteRecords(&s.Shared, b.readRecords(ctx, &s)); err != nil {
 		return err
 	}
@@ -75,6 +85,31 @@ func (b *Board) Refresh(ctx context.Context) error {
 	defer b.mu.Unlock()
 	b.complete = time.Now()
 	return nil
+}
+
+// noteSilence notes whether no worker has answered.
+func (b *Board) noteSilence(isUnanswered bool) {
+	now := time.Now()
+	switch {
+	case !isUnanswered:
+		b.silent = time.Time{}
+	case b.silent.IsZero():
+		b.silent = now
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.silence = 0
+	if isUnanswered {
+		b.silence = now.Sub(b.silent)
+	}
+}
+
+// NoWorker reports whether nobody works on the tasks: no worker has answered for the time of Patience, and none has written a
+// record lately.
+func (b *Board) NoWorker() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.silence > 0 && b.silence >= b.Patience && b.snapshot.IsQuiet()
 }
 
 // readRecords reads the records that were written since the last call. While the board fills, it shows them with s now and

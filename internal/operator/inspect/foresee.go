@@ -45,6 +45,12 @@ func (s *Snapshot) foresee(st *Status, c counts, lastQueued uint64) forecast.Est
 	return rest.After(from)
 }
 
+// quiet returns for how long no record was written.
+func (s *Snapshot) quiet() time.Duration { return s.Shared.At.Sub(s.Tally.active) }
+
+// IsQuiet reports whether no record was written for so long that a worker which does not answer does not work either.
+func (s *Snapshot) IsQuiet() bool { return s.quiet() > silentFor }
+
 // before returns how many tasks will have ended when the last one of a status has, of whose queued requests this is the last.
 func (s *Snapshot) before(lastQueued uint64) int {
 	held := max(s.Line.Held, s.Tally.open)
@@ -57,10 +63,10 @@ func (s *Snapshot) before(lastQueued uint64) int {
 // start returns the moment from which tasks will be worked on, or why that is not known. toSubmit is whether
 // some of them are to be submitted: the others run through every pause.
 func (s *Snapshot) start(toSubmit bool) (from time.Time, unknown string) {
-	quiet := s.Shared.At.Sub(s.Tally.active)
+	quiet := s.quiet()
 	longest, _ := s.pace.Rest(0, 1)
 	switch {
-	case len(s.Shared.Workers) == 0 && quiet > silentFor:
+	case len(s.Shared.Workers) == 0 && s.IsQuiet():
 		return time.Time{}, noWorker
 	case quiet > max(stalledFor, 4*longest.Most):
 		return time.Time{}, "nothing has happened for a while"

@@ -17,6 +17,7 @@ type Look struct {
 	q        operator.Queue
 	workers  <-chan answers
 	noStream error // there is no stream of requests
+	isAsked  bool  // the workers could be asked
 }
 
 // answers is what the workers say of themselves.
@@ -57,10 +58,14 @@ func (k *Look) Shared(ctx context.Context) Status {
 	}
 	k.readControl(ctx, &s)
 	asked := <-k.workers
+	k.isAsked = asked.err == nil
 	s.Note(asked.err)
 	s.takeWorkers(asked.all)
 	return s
 }
+
+// IsUnanswered reports whether the workers were asked and none answered. Call it after Shared, with what that returned.
+func (k *Look) IsUnanswered(s Status) bool { return k.isAsked && len(s.Workers) == 0 }
 
 // NoteRecords notes in a status that there is no bucket of records. It returns any other error, and this one if there is no
 // stream of requests either.

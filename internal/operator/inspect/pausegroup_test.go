@@ -38,17 +38,17 @@ func TestOnlyAPauseThatDoesNotEndByItselfNeedsAPerson(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
 		"ok": false, "": false,
-		"paused until 2026-11-26T02:00:00Z: rate_limited": false,
-		"paused until 2026-11-26T02:00:00Z: unavailable":  false,
-		"paused until 2026-11-26T02:00:00Z: failing":      false,
-		"paused until 2026-11-26T02:00:00Z: moon":         false, // a reason of a newer version
-		"paused until 2026-11-26T02:00:00Z: no_credits":   true,
-		"paused until 2026-11-26T02:00:00Z: refusing":     true,
-		"paused until a probe is answered: forbidden":     true,
-		"paused until 2026-11-26T02:00:00Z: proxy_login":  true,
-		"paused until 02:00: not_the_api: a 404":          true,
-		"paused by ada: no_credits":                       false, // an operator's reason
-		"paused by ada until 2026-11-26T02:00:00Z: x":     false,
+		"paused until 2026-11-26T02:00:00Z: rate_limited":                                     false,
+		"paused until 2026-11-26T02:00:00Z: unavailable":                                      false,
+		"paused until 2026-11-26T02:00:00Z: failing":                                          false,
+		"paused until 2026-11-26T02:00:00Z: moon":                                             false, // a reason of a newer version
+		"paused until 2026-11-26T02:00:00Z: no_credits":                                       true,
+		"paused until 2026-11-26T02:00:00Z: refusing":                                         true,
+		"paused until a probe is answered: forbidden":                                         true,
+		"paused until 2026-11-26T02:00:00Z: proxy_login":                                      true,
+		"paused until 02:00: not_the_api: a 404":                                              true,
+		"paused by ada: no_credits":                                                           false, // an operator's reason
+		"paused by ada until 2026-11-26T02:00:00Z: x":                                         false,
 		"waiting until 2026-11-26T02:00:00Z at most: the API accepts no more submissions now": false,
 	} {
 		if got := inspect.ParseWorkerPause(text).NeedsPerson(); got != want {
