@@ -90,10 +90,13 @@ func workerRow(w fleet.Status) worker {
 	return row
 }
 
-// useBar shows how much of the limit is used.
+// useBar shows how many of the tasks that the workers may hold they hold, and how many of these run. Only a task that runs
+// needs a browser.
 func useBar(st inspect.Status) bar {
-	b := bar{Label: fmt.Sprintf("%d of %d", st.Limit.Held, st.Limit.InFlight)}
-	return b.with(st.Limit.InFlight, segment{Class: "busy", Count: st.Limit.Held})
+	held, most := st.Limit.Held, st.Limit.InFlight
+	run := min(st.Submitting+st.Running, held)
+	b := bar{Label: fmt.Sprintf("The bar counts tasks: %s running, %s on workers but not running, %s free", grouped(run), grouped(held-run), counted(max(most-held, 0), "slot"))}
+	return b.with(most, segment{Class: "busy", Count: run}, segment{Class: "idle", Count: held - run})
 }
 
 // batchRow is a row of a table of batches.

@@ -68,6 +68,16 @@ func TestEachPageShowsTheQueue(t *testing.T) {
 	}
 }
 
+func TestTheBarOfTheLimitSaysThatItCountsTasks(t *testing.T) {
+	t.Parallel()
+	s := filledSite(t, "") // one request is taken, and its task runs
+	s.request("taken")
+	s.Take(2)
+	s.Put("task_control", "limits", `{"in_flight":25,"plan":40,"reason":"as set","changed_at":"2026-11-26T02:00:00Z"}`)
+	s.eventually("/", "<h2>Tasks in progress</h2>", "of 25 tasks in progress; the plan has 40 browsers (as set).",
+		"The bar counts tasks: 1 running, 2 on workers but not running, 22 slots free.")
+}
+
 func TestTheFiltersOfAListAreItsAddress(t *testing.T) {
 	t.Parallel()
 	s := filledSite(t, "")
