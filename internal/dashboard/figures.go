@@ -38,7 +38,9 @@ func figuresOf(s inspect.Status) []figure {
 		{Name: "Running", Value: grouped(s.Running + s.Submitting), Detail: submittingText(s.Submitting), URL: tasksURL("state", string(task.Running), "batch", s.Batch), Class: "busy"},
 		{Name: "Succeeded", Value: grouped(s.Succeeded), Detail: ratioText(s.Succeeded, s.Failed), URL: tasksURL("state", string(task.Succeeded), "batch", s.Batch), Class: "good"},
 		{Name: "Failed", Value: grouped(s.Failed), Detail: "", URL: tasksURL("state", string(task.Failed), "batch", s.Batch), Class: "bad"},
-		{Name: "Per minute", Value: rateText(s.PerMinute), Detail: rateDetail(s.PerMinute)},
+	}
+	if s.Batch == "" || s.Open() > 0 { // it says nothing of a batch that has ended
+		all = append(all, figure{Name: "Per minute", Value: rateText(s.PerMinute), Detail: rateDetail(s)})
 	}
 	return append(all, costFigures(s)...)
 }
@@ -112,11 +114,15 @@ func rateText(perMinute float64) string {
 }
 
 // rateDetail says what the rate is.
-func rateDetail(perMinute float64) string {
-	if perMinute == 0 {
+func rateDetail(s inspect.Status) string {
+	switch {
+	case s.PerMinute == 0:
 		return "too few tasks have ended lately"
+	case s.Batch != "":
+		return "tasks of all batches that ended lately"
+	default:
+		return "tasks that ended lately"
 	}
-	return "tasks that ended lately"
 }
 
 // doneText says when all tasks will have ended.

@@ -78,6 +78,18 @@ func TestTheBarOfTheLimitSaysThatItCountsTasks(t *testing.T) {
 		"The bar counts tasks: 1 running, 2 on workers but not running, 22 slots free.")
 }
 
+func TestABatchThatHasEndedHasNoRate(t *testing.T) {
+	t.Parallel()
+	s := filledSite(t, "")
+	s.finish(task.Record{TaskID: "last", Batch: "ended"}, task.Event{})
+	s.eventually("/batches/ended", "All tasks have ended")
+	if got := s.get("/batches/ended").body; strings.Contains(got, "Per minute") {
+		t.Errorf("got %s, want no rate: that of now is of other batches", got)
+	}
+	s.eventually("/batches/night", "Per minute")
+	s.eventually("/", "Per minute")
+}
+
 func TestTheFiltersOfAListAreItsAddress(t *testing.T) {
 	t.Parallel()
 	s := filledSite(t, "")
