@@ -90,6 +90,16 @@ func TestABatchThatHasEndedHasNoRate(t *testing.T) {
 	s.eventually("/", "Per minute")
 }
 
+func TestTheCountOfTasksThatRanAgainIsNotNamedAsTheLink(t *testing.T) {
+	t.Parallel()
+	s := filledSite(t, "")
+	s.record(task.Record{TaskID: "bad.r1", State: task.Running})
+	s.eventually("/dead-letters", `<td data-label="Already run again" class="number">1</td>`, `">Run again…</a>`)
+	if got := s.get("/dead-letters").body; strings.Contains(got, ">Run again<") || strings.Contains(got, ">Next<") {
+		t.Errorf("got %s, want columns whose names say what is in them", got)
+	}
+}
+
 func TestTheFiltersOfAListAreItsAddress(t *testing.T) {
 	t.Parallel()
 	s := filledSite(t, "")
