@@ -3,6 +3,7 @@ package dashboard_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func TestWithoutATokenNothingIsDone(t *testing.T) {
 			t.Errorf("%s: got %s\nwant no form, and the command %s", path, body, command)
 		}
 	}
-	for _, path := range []string{"/pause", "/resume", "/cancel", "/redrive"} {
+	for _, path := range []string{"/pause", "/resume", "/cancel", "/redrive", "/redrive/preview"} {
 		got := s.post(path, "task", "runs")
 		if got.code != http.StatusForbidden || !strings.Contains(got.body, "without DASHBOARD_TOKEN, so it only shows. Nothing was done.") {
 			t.Errorf("POST %s: got %d, %s\nwant %d and why", path, got.code, got.body, http.StatusForbidden)
@@ -141,14 +142,16 @@ func TestFailedTasksRunAgainAfterADryRun(t *testing.T) {
 	}
 	s.letter("broken", "step_limit", "slow.example", "night", "{")
 	s.eventually("/dead-letters", "4 tasks")
-	path := "/redrive?code=step_limit&host=slow.example&set=max_steps%3D120"
-	dry := s.get(path)
+	form := []string{"code", "step_limit", "host", "slow.example", "set", "max_steps=120"}
+	dry := s.post("/redrive/preview", form...)
 	for _, want := range []string{"3 tasks of code step_limit, host slow.example would run again", "bad0.r1", "not a valid request", "Run 3 tasks again", "max_steps=120"} {
 		if !strings.Contains(dry.body, want) {
 			t.Errorf("dry run: got %s\nwant %q", dry.body, want)
 		}
 	}
-	form := []string{"code", "step_limit", "host", "slow.example", "set", "max_steps=120"}
+	if got := s.post("/redrive/preview", "batch", "night", "set", "max_steps=0"); got.code != http.StatusBadRequest || !strings.Contains(got.body, "max_steps must be") {
+		t.Errorf("a wrong change: got %d, %s, want %d and the rule", got.code, got.body, http.StatusBadRequest)
+	}
 	if got := s.post("/redrive", append(form, "count", "2")...); got.code != http.StatusConflict || !strings.Contains(got.body, "The selection is 3 tasks by now. Nothing was sent") {
 		t.Errorf("another number: got %d, %s\nwant %d and the dry run", got.code, got.body, http.StatusConflict)
 	}
@@ -158,8 +161,45 @@ func TestFailedTasksRunAgainAfterADryRun(t *testing.T) {
 	}
 	s.logged("tasks run again by a visitor", `"tasks":3`)
 	s.eventually("/tasks/bad0.r1", "&#34;max_steps&#34;: 120")
-	if again := s.get(path).body; !strings.Contains(again, "0 tasks of") || !strings.Contains(again, "a run is queued or in progress") {
+	if again := s.post("/redrive/preview", form...).body; !strings.Contains(again, "0 tasks of") || !strings.Contains(again, "a run is queued or in progress") {
 		t.Errorf("again: got %s\nwant nothing to run", again)
+	}
+}
+
+// What somebody types can be a secret, and browsers and proxies keep addresses.
+func TestADryRunWithChangesIsSentAsAForm(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, token)
+	s.logIn()
+	s.letter("bad", "step_limit", "slow.example", "", `{"task_id":"bad","prompt":"p","url":"https://slow.example/"}`)
+	s.eventually("/redrive?task=bad", `method="post" action="/redrive/preview"`)
+	if body := s.get("/redrive?task=bad").body; strings.Contains(body, `method="get"`) {
+		t.Errorf("got %s, want no form that becomes an address", body)
+	}
+	got := s.post("/redrive/preview", "task", "bad", "set", "prompt=hunter2")
+	if got.code != http.StatusOK || !strings.Contains(got.body, "Task bad would run again") || !strings.Contains(got.body, "prompt=hunter2") || got.header.Get("Location") != "" {
+		t.Errorf("got %d, %s, want the dry run", got.code, got.body)
+	}
+	got = s.post("/redrive/preview", "task", "bad", "set", `secret_values={"PIN":"hunter2"}`)
+	if got.code != http.StatusBadRequest || !strings.Contains(got.body, "secret_values cannot be given here") || strings.Contains(got.body, "hunter2") {
+		t.Errorf("a secret: got %d, %s, want that it is refused", got.code, got.body)
+	}
+	got = s.get("/redrive?task=bad&set=prompt%3Dhunter2")
+	if got.code != http.StatusBadRequest || !strings.Contains(got.body, "not taken from an address") || strings.Contains(got.body, "hunter2") {
+		t.Errorf("by an address: got %d, %s, want that it is refused", got.code, got.body)
+	}
+	if got := s.do(http.MethodPost, "/redrive/preview", url.Values{"task": {"bad"}}, "Origin", "https://evil.example"); got.code != http.StatusForbidden {
+		t.Errorf("of another site: got %d, want %d", got.code, http.StatusForbidden)
+	}
+	stream, err := s.JS.Stream(t.Context(), "TASKS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stream.CachedInfo().State.LastSeq; got != 0 {
+		t.Errorf("got %d requests, want none: a dry run sends nothing", got)
+	}
+	if strings.Contains(s.log.String(), "hunter2") {
+		t.Errorf("got the log %s, want nothing of what was typed", s.log)
 	}
 }
 

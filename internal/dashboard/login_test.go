@@ -24,7 +24,7 @@ func TestWithATokenNothingIsShownBeforeTheLogin(t *testing.T) {
 			t.Errorf("%s: got %d, want %d", path, got.code, http.StatusUnauthorized)
 		}
 	}
-	for _, path := range []string{"/pause", "/cancel", "/redrive", "/resume"} {
+	for _, path := range []string{"/pause", "/cancel", "/redrive", "/redrive/preview", "/resume"} {
 		if got := s.post(path, "task", "runs"); got.code != http.StatusUnauthorized || s.value("pause") != "" {
 			t.Errorf("POST %s: got %d, want %d", path, got.code, http.StatusUnauthorized)
 		}

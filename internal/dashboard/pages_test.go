@@ -150,19 +150,16 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		code int
 		text string
 	}{
-		"/tasks/nobody":                      {http.StatusNotFound, "There is no trace of nobody"},
-		"/tasks/a%2Fb":                       {http.StatusBadRequest, "task_id must be 1 to 128"},
-		"/batches/a%2Fb":                     {http.StatusBadRequest, "batch must be 1 to 64"},
-		"/nowhere":                           {http.StatusNotFound, "There is no page at this address."},
-		"/login":                             {http.StatusNotFound, "Nobody needs to log in"},
-		"/static/nothing":                    {http.StatusNotFound, ""},
-		"/cancel":                            {http.StatusBadRequest, "Name either a task or a batch."},
-		"/cancel?task=a&batch=b":             {http.StatusBadRequest, "Name either a task or a batch."},
-		"/redrive":                           {http.StatusBadRequest, "Say which tasks"},
-		"/redrive?batch=b&set=max_steps%3D0": {http.StatusBadRequest, "max_steps must be"},
-
-		"/redrive?batch=b&set=secret_values%3D%7B%22PIN%22%3A%22x%22%7D": {http.StatusBadRequest, "secret_values cannot be given here"},
-		"/redrive?since=-1h": {http.StatusBadRequest, "since must be a duration above 0"},
+		"/tasks/nobody":          {http.StatusNotFound, "There is no trace of nobody"},
+		"/tasks/a%2Fb":           {http.StatusBadRequest, "task_id must be 1 to 128"},
+		"/batches/a%2Fb":         {http.StatusBadRequest, "batch must be 1 to 64"},
+		"/nowhere":               {http.StatusNotFound, "There is no page at this address."},
+		"/login":                 {http.StatusNotFound, "Nobody needs to log in"},
+		"/static/nothing":        {http.StatusNotFound, ""},
+		"/cancel":                {http.StatusBadRequest, "Name either a task or a batch."},
+		"/cancel?task=a&batch=b": {http.StatusBadRequest, "Name either a task or a batch."},
+		"/redrive":               {http.StatusBadRequest, "Say which tasks"},
+		"/redrive?since=-1h":     {http.StatusBadRequest, "since must be a duration above 0"},
 	} {
 		if got := s.get(path); got.code != want.code || !strings.Contains(got.body, want.text) {
 			t.Errorf("%s: got %d, %s\nwant %d and %q", path, got.code, got.body, want.code, want.text)

@@ -76,8 +76,8 @@ func redriveQueryOf(values url.Values) (q redriveQuery, err error) {
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}
-		if strings.HasPrefix(text, "secret_values") { // the form's fields are in the address of the page
-			return q, badRequest("Change of a field: secret_values cannot be given here, as browsers and proxies keep addresses. Use secret_refs, or capstan redrive in a shell.")
+		if strings.HasPrefix(text, "secret_values") {
+			return q, badRequest("Change of a field: secret_values cannot be given here, because the dry run would show them. Use secret_refs, or capstan redrive in a shell.")
 		}
 		c, err := redrive.ParseChange(text)
 		if err != nil {
@@ -105,18 +105,34 @@ func (s *Server) plan(ctx context.Context, q redriveQuery, use func(context.Cont
 	return use(bounded, p)
 }
 
-// askRedrive shows the dry run.
+// askRedrive shows the dry run without changes. These come with a form: browsers and proxies keep addresses, and what somebody
+// types into a field can be a secret.
 func (s *Server) askRedrive(w http.ResponseWriter, r *http.Request) {
-	q, err := redriveQueryOf(r.URL.Query())
-	if err == nil {
-		err = s.plan(r.Context(), q, func(_ context.Context, p *redrive.Plan) error {
-			s.answer(w, r, http.StatusOK, "redrive", "Run again", s.redriveForm(q, p, ""))
-			return nil
-		})
+	values := r.URL.Query()
+	if values.Has("set") {
+		s.fail(w, r, badRequest("Changes of fields are not taken from an address, because browsers and proxies keep addresses. Open the page without set, and type the changes there."))
+		return
 	}
-	if err != nil {
+	if err := s.showDryRun(w, r, values); err != nil {
 		s.fail(w, r, err)
 	}
+}
+
+// previewRedrive shows the dry run with the changes of the form. It sends nothing.
+func (s *Server) previewRedrive(w http.ResponseWriter, r *http.Request) error {
+	return s.showDryRun(w, r, formOf(r))
+}
+
+// showDryRun shows the dry run of a selection.
+func (s *Server) showDryRun(w http.ResponseWriter, r *http.Request, values url.Values) error {
+	q, err := redriveQueryOf(values)
+	if err != nil {
+		return err
+	}
+	return s.plan(r.Context(), q, func(_ context.Context, p *redrive.Plan) error {
+		s.answer(w, r, http.StatusOK, "redrive", "Run again", s.redriveForm(q, p, ""))
+		return nil
+	})
 }
 
 // doRedrive sends what the dry run has shown. If that is another number of tasks by now, it shows the dry run again.

@@ -30,6 +30,7 @@ func (s *Server) handler() http.Handler {
 		pages.HandleFunc("GET "+path, act.ask)
 		pages.HandleFunc("POST "+path, s.acting(act.do))
 	}
+	pages.HandleFunc("POST /redrive/preview", s.acting(s.previewRedrive))
 	pages.HandleFunc("POST /logout", s.doLogOut)
 	pages.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, problem{http.StatusNotFound, "There is no page at this address."})
