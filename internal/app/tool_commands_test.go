@@ -242,14 +242,14 @@ func (g *guarded) shows(ctx context.Context, q operator.Queue) error {
 	if len(s.Notes) > 0 || s.Running == 0 || letters == 0 {
 		return fmt.Errorf("got the notes %q, %d running and %d kinds of letters, want no notes and some of each", s.Notes, s.Running, letters)
 	}
-	_, found, err := b.Why(ctx, "runs", nil)
+	_, found, err := b.Why(ctx, "runs", nil, inspect.OnPage)
 	if err != nil {
 		return err
 	}
 	if _, err := b.Request(ctx, found); err != nil {
 		return err
 	}
-	_, _, err = b.Why(ctx, "nobody", nil)
+	_, _, err = b.Why(ctx, "nobody", nil, inspect.OnPage)
 	_, cancelErr := steer.Cancel(ctx, q, []string{"absent"}, task.Cancellation{By: "ada"})
 	_, planErr := redrive.NewPlan(ctx, q, redrive.Filter{Tasks: []string{"failed"}}, nil)
 	return errors.Join(err, cancelErr, planErr, g.pauses(ctx, q))

@@ -166,6 +166,16 @@ func TestFailedTasksRunAgainAfterADryRun(t *testing.T) {
 	}
 }
 
+func TestThePageOfATaskThatFailedPointsToItsButton(t *testing.T) {
+	t.Parallel()
+	s := filledSite(t, token)
+	s.eventually("/tasks/bad", "The button Run again… shows whether it can be run again; in a shell, capstan redrive --task bad does.",
+		`To run the task again, use the button <a href="/redrive?task=bad">Run again…</a>.`)
+	if got := s.get("/tasks/runs").body; strings.Contains(got, "Run again…") {
+		t.Errorf("got %s, want no such button for a task that runs", got)
+	}
+}
+
 // What somebody types can be a secret, and browsers and proxies keep addresses.
 func TestADryRunWithChangesIsSentAsAForm(t *testing.T) {
 	t.Parallel()

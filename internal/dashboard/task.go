@@ -26,6 +26,7 @@ type taskView struct {
 	Why       string // at most mostWhy bytes
 	IsOpen    bool
 	HasFailed bool
+	RunsAgain bool // the visitor can run it again
 	Batch     string
 	Steps     []step
 	Bar       bar
@@ -81,6 +82,7 @@ func (s *Server) loadTask(ctx context.Context, r *http.Request) (view, error) {
 		CanAct: s.canAct(), ID: id, State: found.State, Why: short, IsOpen: found.State.IsOpen(),
 		HasFailed: stateClass(found.State) == "bad", Batch: batchOf(found),
 	}
+	v.RunsAgain = v.CanAct && v.HasFailed && codeOf(found).Retryable()
 	v.Steps, v.Bar = timeline(found, time.Now())
 	v.Facts, v.Runs = factsOf(found), runsOf(found)
 	v.Blocks = blocksOf(found)
@@ -103,7 +105,7 @@ func (s *Server) findTask(ctx context.Context, id string) (why string, found ins
 	if !s.queue.Conn.IsConnected() { // a call would wait for seconds
 		return "", found, problem{http.StatusServiceUnavailable, "NATS is unreachable, so this task cannot be read now. Reload the page when NATS is back."}
 	}
-	why, found, err = s.board.Why(ctx, id, s.nextPoll)
+	why, found, err = s.board.Why(ctx, id, s.nextPoll, inspect.OnPage)
 	if err == nil && found.State == inspect.Unknown {
 		err = problem{http.StatusNotFound, why}
 	}
@@ -132,6 +134,18 @@ func batchOf(t inspect.Task) string {
 		return t.Record.Batch
 	case t.Event != nil:
 		return t.Event.Batch
+	default:
+		return ""
+	}
+}
+
+// codeOf returns why a task has failed, or "".
+func codeOf(t inspect.Task) task.Code {
+	switch {
+	case t.Event != nil && t.Event.Error != nil:
+		return t.Event.Error.Code
+	case t.Record != nil:
+		return t.Record.ErrorCode
 	default:
 		return ""
 	}

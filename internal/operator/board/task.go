@@ -11,9 +11,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// Why explains a task as inspect.Why does, and reads only the task itself: everything else is as of the last Refresh. A
+// Why explains a task to a reader as inspect.Why does, and reads only the task itself: everything else is as of the last Refresh. A
 // request that is queued is looked for only among those that the board knows.
-func (b *Board) Why(ctx context.Context, id string, nextPoll inspect.NextPoll) (string, inspect.Task, error) {
+func (b *Board) Why(ctx context.Context, id string, nextPoll inspect.NextPoll, r inspect.Reader) (string, inspect.Task, error) {
 	snapshot := b.Snapshot()
 	find := inspect.Finder{Queue: b.q, NextPoll: nextPoll, Queued: func(_ context.Context, id string) (*operator.Request, int, error) {
 		r := queuedIn(snapshot, id)
@@ -26,7 +26,7 @@ func (b *Board) Why(ctx context.Context, id string, nextPoll inspect.NextPoll) (
 	if err != nil {
 		return "", found, err
 	}
-	return snapshot.Explain(found), found, nil
+	return snapshot.Explain(found, r), found, nil
 }
 
 // queuedIn returns the request of a task that no worker has taken, or nil.

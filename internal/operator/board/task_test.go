@@ -29,7 +29,7 @@ func TestABoardExplainsATaskAsTheToolDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, found, err := b.Why(t.Context(), id, nextPoll)
+		got, found, err := b.Why(t.Context(), id, nextPoll, inspect.InShell)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestTheRequestOfATaskIsShownWithoutItsSecrets(t *testing.T) {
 	s.WriteRecord(task.Record{TaskID: "lost", State: task.Failed, RequestSeq: 4713})
 	b := s.board()
 	for id, want := range map[string]bool{"runs": true, "queued": true, "failed": true, "ended": false, "impostor": false, "lost": false} {
-		_, found, err := b.Why(t.Context(), id, nil)
+		_, found, err := b.Why(t.Context(), id, nil, inspect.InShell)
 		if err != nil {
 			t.Fatal(err)
 		}

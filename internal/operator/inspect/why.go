@@ -10,6 +10,15 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
+// Reader is where the sentences about a task are read. They point to what can be done there.
+type Reader int
+
+// The readers, with what the sentences point to.
+const (
+	InShell Reader = iota // commands of the tool
+	OnPage                // the buttons and texts of the task's page
+)
+
 // Why says in a few sentences what a task waits for and when it is likely to begin or to end or, if it has ended, why and
 // what to do. The texts in it come from others: escape them before you print them. nextPoll may be nil.
 func Why(ctx context.Context, q operator.Queue, id string, nextPoll NextPoll) (string, Task, error) {
@@ -18,18 +27,18 @@ func Why(ctx context.Context, q operator.Queue, id string, nextPoll NextPoll) (s
 		return "", found, err
 	}
 	if !found.State.IsOpen() {
-		return (&Snapshot{}).Explain(found), found, nil
+		return (&Snapshot{}).Explain(found, InShell), found, nil
 	}
 	s, err := NewView(q, "").look(ctx)
 	if err != nil {
 		return "", found, err
 	}
-	return s.Explain(found), found, nil
+	return s.Explain(found, InShell), found, nil
 }
 
-// Explain says about a task what Why says. Of one that has ended, it needs nothing of the snapshot.
-func (s *Snapshot) Explain(t Task) string {
-	f := finding{task: t, status: Status{At: time.Now()}}
+// Explain says about a task what Why says, to a reader. Of one that has ended, it needs nothing of the snapshot.
+func (s *Snapshot) Explain(t Task, r Reader) string {
+	f := finding{task: t, reader: r, status: Status{At: time.Now()}}
 	if t.State.IsOpen() {
 		f.status = s.Status("")
 		f.foresee(s)
@@ -40,6 +49,7 @@ func (s *Snapshot) Explain(t Task) string {
 // finding is a task among all others.
 type finding struct {
 	task   Task
+	reader Reader
 	status Status            // only its time, if the task has ended
 	place  int               // in line, from 1 on; 0: it is submitted
 	begins forecast.Estimate // when it will be submitted

@@ -31,9 +31,9 @@ func (f *finding) failed() string {
 	case code == task.InvalidRequest && f.task.State != Refused:
 		text += " Publish it with a new task_id once the workers can run it."
 	case code != task.Canceled || message == "": // the message of a cancellation says what became of the workflow
-		text += " " + advice(code, f.task.Session())
+		text += " " + f.advice(code)
 	}
-	return text + " " + again(code, id)
+	return text + " " + f.again(code)
 }
 
 // ended says when the task ended and how long it ran, as far as that is known.
@@ -55,8 +55,9 @@ func (f *finding) ended() (text string) {
 	return text
 }
 
-// advice says what to do about a failure of a task that ran in this session.
-func advice(code task.Code, session Session) string {
+// advice says what to do about a failure.
+func (f *finding) advice(code task.Code) string {
+	session := f.task.Session()
 	hasEnded := session.Ended != nil && *session.Ended // and with it what ran in it
 	switch {
 	case hasEnded && code == task.Timeout:
@@ -76,7 +77,7 @@ func advice(code task.Code, session Session) string {
 	case task.SubmissionUnknown:
 		return "Anchor may have started it: look at its effects before it runs again."
 	case task.WorkflowFailed, task.AgentFailed:
-		return "Look at the message and at what the agent sent: capstan get shows both."
+		return "Look at the message and at what the agent sent" + map[Reader]string{InShell: ": capstan get shows both.", OnPage: ", which are below."}[f.reader]
 	case task.StepLimit:
 		return "Allow it more steps with max_steps."
 	case task.InvalidResult:
@@ -97,9 +98,14 @@ func advice(code task.Code, session Session) string {
 }
 
 // again says how to find out whether the task can be run again: redrive knows its other runs, and what was redacted.
-func again(code task.Code, id string) string {
-	if code.Retryable() {
-		return "capstan redrive --task " + id + " shows whether it can be run again."
+func (f *finding) again(code task.Code) string {
+	command := "capstan redrive --task " + f.task.ID
+	switch {
+	case !code.Retryable():
+		return "The same request would fail again."
+	case f.reader == OnPage:
+		return "The button Run again… shows whether it can be run again; in a shell, " + command + " does."
+	default:
+		return command + " shows whether it can be run again."
 	}
-	return "The same request would fail again."
 }

@@ -145,6 +145,22 @@ func TestWhySaysHowATaskEndedAndWhatToDo(t *testing.T) {
 	}
 }
 
+func TestThePageOfATaskPointsToWhatIsOnIt(t *testing.T) {
+	t.Parallel()
+	for code, wants := range map[task.Code][]string{
+		task.AgentFailed:    {"at what the agent sent, which are below.", "The button Run again… shows whether it can be run again; in a shell, capstan redrive --task ord-7 does."},
+		task.InvalidRequest: {"The same request would fail again."},
+	} {
+		ev := &task.Event{TaskID: "ord-7", Status: task.Failed, FinishedAt: night, Digest: "d", Error: task.NewError(code, "the page was away.")}
+		got := inspect.ExplainOnPage(inspect.Task{ID: "ord-7", State: inspect.State(task.Failed), Event: ev}, full(nil))
+		for _, want := range wants {
+			if !strings.Contains(got, want) || strings.Contains(got, "capstan get") {
+				t.Errorf("%s: got %s, want %q", code, got, want)
+			}
+		}
+	}
+}
+
 func TestWhySaysWhatIsLeftOfATask(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
