@@ -238,7 +238,7 @@ func (g *guarded) shows(ctx context.Context, q operator.Queue) error {
 	}); err != nil {
 		return err
 	}
-	s, letters := b.Snapshot().Status(""), len(b.LetterGroups(""))
+	s, letters := b.Snapshot().Status(""), len(b.LetterGroups(board.LetterFilter{}))
 	if len(s.Notes) > 0 || s.Running == 0 || letters == 0 {
 		return fmt.Errorf("got the notes %q, %d running and %d kinds of letters, want no notes and some of each", s.Notes, s.Running, letters)
 	}

@@ -47,31 +47,11 @@ func (s *Server) loadBatch(_ context.Context, r *http.Request) (view, error) {
 	if err := request.CheckBatch(name); err != nil {
 		return view{}, badRequest("%v", err)
 	}
-	st := s.board.Snapshot().Status(name)
+	snapshot := s.board.Snapshot()
+	st, refused := snapshot.Status(name), snapshot.Refused[name]
 	v := batchView{
-		CanAct: s.canAct(), Name: name, Status: st, Done: doneText(st), Bar: statusBar(st), Figures: figuresOf(st), Codes: codesOf(st),
-		Groups: s.board.LetterGroups(name), Banners: s.bannersOf(st),
+		CanAct: s.canAct(), Name: name, Status: st, Done: doneText(st), Bar: statusBar(st), Figures: figuresOf(st, refused), Codes: codesOf(st, refused),
+		Groups: s.board.LetterGroups(board.LetterFilter{Batch: name}), Banners: s.bannersOf(st),
 	}
 	return view{Title: "Batch " + name, Live: "/live" + batchURL(name), Data: v}, nil
-}
-
-// lettersView is what the page of the dead letters shows.
-type lettersView struct {
-	CanAct bool
-	Name   string // of the batch; "" for all
-	Groups []board.LetterGroup
-	More   int
-	Tasks  int
-}
-
-// loadLetters returns the dead letters by code and host.
-func (s *Server) loadLetters(context.Context, *http.Request) (view, error) {
-	v := lettersView{CanAct: s.canAct(), Groups: s.board.LetterGroups("")}
-	for _, g := range v.Groups {
-		v.Tasks += g.Tasks
-	}
-	const mostGroups = 300
-	v.More = max(0, len(v.Groups)-mostGroups)
-	v.Groups = v.Groups[:len(v.Groups)-v.More]
-	return view{Title: "Dead letters", Live: "/live/dead-letters", Data: v}, nil
 }

@@ -22,27 +22,45 @@ type figure struct {
 	Class  string
 }
 
-// codeCount is how many tasks failed with a code.
+// codeCount is how many tasks failed with a code, or how many requests were refused with it.
 type codeCount struct {
-	Code  task.Code
-	Tasks int
-	URL   string
+	Code      task.Code
+	IsRefusal bool
+	Tasks     int
+	URL       string
 }
 
-// figuresOf returns the figures of a queue or of a batch.
-func figuresOf(s inspect.Status) []figure {
+// figuresOf returns the figures of a queue or of a batch, of which so many requests were refused.
+func figuresOf(s inspect.Status, refused map[task.Code]int) []figure {
 	least := map[bool]string{true: "at least "}[s.QueuedAtLeast]
 	all := []figure{
 		{Name: "Queued", Value: least + grouped(s.Queued), Detail: "no worker has begun them", URL: tasksURL("state", string(inspect.Queued), "batch", s.Batch), Class: "idle"},
 		{Name: "Waiting", Value: grouped(s.Waiting), Detail: waitsText(s), URL: tasksURL("state", string(task.Waiting), "batch", s.Batch), Class: "idle"},
 		{Name: "Running", Value: grouped(s.Running + s.Submitting), Detail: submittingText(s.Submitting), URL: tasksURL("state", string(task.Running), "batch", s.Batch), Class: "busy"},
 		{Name: "Succeeded", Value: grouped(s.Succeeded), Detail: ratioText(s.Succeeded, s.Failed), URL: tasksURL("state", string(task.Succeeded), "batch", s.Batch), Class: "good"},
-		{Name: "Failed", Value: grouped(s.Failed), Detail: "", URL: tasksURL("state", string(task.Failed), "batch", s.Batch), Class: "bad"},
+		failedFigure(s, refused),
 	}
 	if s.Batch == "" || s.Open() > 0 { // it says nothing of a batch that has ended
 		all = append(all, figure{Name: "Per minute", Value: rateText(s.PerMinute), Detail: rateDetail(s)})
 	}
 	return append(all, costFigures(s)...)
+}
+
+// failedFigure returns how many tasks failed. Requests that were refused count, too, and are in no list of tasks.
+func failedFigure(s inspect.Status, refused map[task.Code]int) figure {
+	n := 0
+	for _, each := range refused {
+		n += each
+	}
+	f := figure{Name: "Failed", Value: grouped(s.Failed), URL: tasksURL("state", string(task.Failed), "batch", s.Batch), Class: "bad"}
+	switch n {
+	case 0:
+	case s.Failed:
+		f.Detail, f.URL = "all of them requests that were refused", lettersURL("batch", s.Batch)
+	default:
+		f.Detail = grouped(n) + " of them requests that were refused"
+	}
+	return f
 }
 
 // costFigures returns what the tasks that have ended used, as far as it is known.
@@ -160,9 +178,12 @@ func roughly(d time.Duration) string {
 	}
 }
 
-// codesOf returns the codes of failed tasks, the most frequent first.
-func codesOf(s inspect.Status) (codes []codeCount) {
+// codesOf returns the codes of failed tasks, and of the requests that were refused: the most frequent first.
+func codesOf(s inspect.Status, refused map[task.Code]int) (codes []codeCount) {
 	for code, n := range s.FailedByCode {
+		if r := refused[code]; r > 0 {
+			codes, n = append(codes, codeCount{Code: code, IsRefusal: true, Tasks: r, URL: lettersURL("code", string(code), "batch", s.Batch)}), n-r
+		}
 		if n > 0 {
 			codes = append(codes, codeCount{Code: code, Tasks: n, URL: tasksURL("state", string(task.Failed), "code", string(code), "batch", s.Batch)})
 		}

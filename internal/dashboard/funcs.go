@@ -16,7 +16,7 @@ func templateFuncs() template.FuncMap {
 		"clock": clock, "iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 		"hour":    func(t time.Time) string { return t.Local().Format("15:04") },
 		"grouped": grouped, "counted": counted, "line": line, "stateClass": stateClass,
-		"taskURL": taskURL, "batchURL": batchURL, "tasksURL": tasksURL, "redriveURL": redriveURL, "cancelURL": cancelURL,
+		"taskURL": taskURL, "batchURL": batchURL, "tasksURL": tasksURL, "redriveURL": redriveURL, "lettersURL": lettersURL, "cancelURL": cancelURL,
 		"credits": operator.CreditsText,
 		"plus":    func(a, b int) int { return a + b },
 	}
@@ -65,6 +65,9 @@ func batchURL(name string) string { return "/batches/" + url.PathEscape(name) }
 
 // tasksURL returns the address of a list of tasks. The filters are names and values in turn; empty values do not count.
 func tasksURL(filters ...string) string { return withQuery("/tasks", filters...) }
+
+// lettersURL returns the address of the dead letters, listed one by one if there is a filter.
+func lettersURL(filters ...string) string { return withQuery("/dead-letters", filters...) }
 
 // redriveURL returns the address of the dry run of a redrive.
 func redriveURL(filters ...string) string { return withQuery("/redrive", filters...) }

@@ -45,13 +45,14 @@ const (
 
 // loadOverview returns the first page.
 func (s *Server) loadOverview(context.Context, *http.Request) (view, error) {
-	st := s.board.Snapshot().Status("")
+	snapshot := s.board.Snapshot()
+	st, refused := snapshot.Status(""), snapshot.Refused[""]
 	o := overview{
-		CanAct: s.canAct(), Status: st, Done: doneText(st), Banners: s.bannersOf(st), Figures: figuresOf(st), Codes: codesOf(st),
+		CanAct: s.canAct(), Status: st, Done: doneText(st), Banners: s.bannersOf(st), Figures: figuresOf(st, refused), Codes: codesOf(st, refused),
 		Limit: limitText(st), Use: useBar(st), Chart: chartOf(s.board.Minutes()), Workers: workersOf(st),
 		Hosts: s.board.FailingHosts(mostHosts), Notes: st.Notes,
 	}
-	for _, b := range s.board.Snapshot().Batches() {
+	for _, b := range snapshot.Batches() {
 		switch {
 		case b.All() == b.Ended: // the rest have ended as well
 		case len(o.Batches) < mostOpenShown:

@@ -100,6 +100,30 @@ func TestTheCountOfTasksThatRanAgainIsNotNamedAsTheLink(t *testing.T) {
 	}
 }
 
+// Requests that were refused have no record, so no list of tasks has them.
+func TestRefusedRequestsAreLinkedToWhereTheyAre(t *testing.T) {
+	t.Parallel()
+	s := filledSite(t, "")
+	refuse := func(id, batch string) {
+		s.WriteEvent(task.Event{TaskID: id, Status: task.Failed, Batch: batch, Error: task.NewError(task.InvalidRequest, "x")}, "Capstan-Code", "invalid_request", "Capstan-Batch", batch)
+		s.letter(id, "invalid_request", "", batch, "{")
+	}
+	refuse("wrong", "night")
+	refuse("other", "day")
+	s.record(task.Record{TaskID: "late", State: task.Failed, ErrorCode: task.InvalidRequest}) // a task that no worker can run
+	s.eventually("/", `<a href="/dead-letters?code=invalid_request">invalid_request</a> <span class="detail">requests that were refused</span></td><td data-label="Tasks" class="number">2<`,
+		`<a href="/tasks?code=invalid_request&amp;state=failed">invalid_request</a></td><td data-label="Tasks" class="number">1<`, "2 of them requests that were refused")
+	s.eventually("/batches/day", `<a href="/dead-letters?batch=day">`, "all of them requests that were refused")
+	s.eventually("/batches/night", `<a href="/dead-letters?batch=night&amp;code=invalid_request">invalid_request</a>`)
+	s.eventually("/dead-letters?batch=night&code=invalid_request", "1 task of batch night, code invalid_request", `<a href="/tasks/wrong">`)
+	if got := s.get("/dead-letters?batch=night&code=invalid_request").body; strings.Contains(got, "/tasks/other") || strings.Contains(got, "/tasks/bad") {
+		t.Errorf("got %s, want only the request of the link", got)
+	}
+	if got := s.get("/dead-letters").body; strings.Contains(got, "One by one") {
+		t.Errorf("got %s, want no list without a filter", got)
+	}
+}
+
 func TestTheFiltersOfAListAreItsAddress(t *testing.T) {
 	t.Parallel()
 	s := filledSite(t, "")

@@ -87,8 +87,8 @@ func TestABoardBeginsAgainWhenTheStreamsDo(t *testing.T) {
 	}
 	s.WriteRecord(task.Record{TaskID: "new", State: task.Waiting})
 	s.refresh(b)
-	if st := b.Snapshot().Status(""); st.Waiting != 1 || st.Open() != 1 || st.Succeeded+st.Failed != 0 || len(b.LetterGroups("")) != 0 {
-		t.Errorf("got %+v and the letters %+v, want only the new task", st, b.LetterGroups(""))
+	if st := b.Snapshot().Status(""); st.Waiting != 1 || st.Open() != 1 || st.Succeeded+st.Failed != 0 || len(b.LetterGroups(board.LetterFilter{})) != 0 {
+		t.Errorf("got %+v and the letters %+v, want only the new task", st, b.LetterGroups(board.LetterFilter{}))
 	}
 }
 

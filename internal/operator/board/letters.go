@@ -56,14 +56,14 @@ func (b *Board) noteLetter(l deadletter.Letter) {
 	}
 }
 
-// LetterGroups returns the dead letters of a batch, or all if that is empty, by code and host: the largest group first.
-func (b *Board) LetterGroups(batch string) []LetterGroup {
+// LetterGroups returns the dead letters that a filter takes by code and host: the largest group first.
+func (b *Board) LetterGroups(f LetterFilter) []LetterGroup {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	type kind struct{ code, host string }
 	groups, again := map[kind]LetterGroup{}, b.runAgain()
 	for base, l := range b.letters {
-		if batch != "" && l.Batch != batch {
+		if !f.takes(l) {
 			continue
 		}
 		k := kind{l.Code, l.Host}
@@ -81,6 +81,37 @@ func (b *Board) LetterGroups(batch string) []LetterGroup {
 	return slices.SortedFunc(maps.Values(groups), func(a, b LetterGroup) int {
 		return cmp.Or(cmp.Compare(b.Tasks, a.Tasks), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Host, b.Host))
 	})
+}
+
+// LetterFilter says which dead letters to list. What is empty does not count.
+type LetterFilter struct{ Code, Host, Batch string }
+
+// takes reports whether the filter takes a letter.
+func (f LetterFilter) takes(l deadletter.Letter) bool {
+	return (f.Code == "" || f.Code == l.Code) && (f.Host == "" || strings.EqualFold(f.Host, l.Host)) && (f.Batch == "" || f.Batch == l.Batch)
+}
+
+// Letter is a dead letter in a list.
+type Letter struct {
+	TaskID, Code, Host, Batch string // Code, Host and Batch may be ""
+	Stored                    time.Time
+}
+
+// ListLetters returns the newest letter of each task that a filter takes: the last one stored first, and at most so many.
+func (b *Board) ListLetters(f LetterFilter, most int) (listed []Letter) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var all []deadletter.Letter
+	for _, l := range b.letters {
+		if f.takes(l) {
+			all = append(all, l)
+		}
+	}
+	slices.SortFunc(all, func(a, b deadletter.Letter) int { return cmp.Compare(b.Seq, a.Seq) })
+	for _, l := range all[:min(most, len(all))] {
+		listed = append(listed, Letter{TaskID: l.TaskID, Code: l.Code, Host: l.Host, Batch: l.Batch, Stored: l.Stored})
+	}
+	return listed
 }
 
 // runAgain returns the tasks that have a run after the one of their letter. The caller holds b.mu.

@@ -135,14 +135,30 @@ func TestDeadLettersAreGroupedByCodeAndHost(t *testing.T) {
 	s.Publish(operatortest.Request("b.r1"))
 	b := s.board()
 	var text strings.Builder
-	for _, g := range b.LetterGroups("") {
+	for _, g := range b.LetterGroups(board.LetterFilter{}) {
 		fmt.Fprintln(&text, g.Code, g.Host, g.Tasks, g.Again)
 	}
 	if want := "timeout shop.example 2 2\nstep_limit slow.example 1 0\n"; text.String() != want {
 		t.Errorf("got\n%s, want\n%s", text.String(), want)
 	}
-	if got := b.LetterGroups("day"); len(got) != 1 || got[0].Tasks != 1 {
+	if got := b.LetterGroups(board.LetterFilter{Batch: "day"}); len(got) != 1 || got[0].Tasks != 1 {
 		t.Errorf("of a batch: got %+v, want one task", got)
+	}
+	listed := func(f board.LetterFilter, most int) (ids string) {
+		for _, l := range b.ListLetters(f, most) {
+			ids += l.TaskID + " "
+		}
+		return ids
+	}
+	for want, f := range map[string]board.LetterFilter{
+		"c.r1 b a ": {}, "b a ": {Code: "timeout"}, "a ": {Host: "SHOP.example", Batch: "night"}, "": {Code: "duplicate_task"},
+	} {
+		if got := listed(f, 10); got != want {
+			t.Errorf("%+v: got %q, want %q", f, got, want)
+		}
+	}
+	if got := listed(board.LetterFilter{}, 1); got != "c.r1 " {
+		t.Errorf("got %q, want the newest letter", got)
 	}
 	stream, err := s.JS.Stream(t.Context(), "TASK_DEAD")
 	if err != nil {
@@ -152,7 +168,7 @@ func TestDeadLettersAreGroupedByCodeAndHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.refresh(b)
-	if got := b.LetterGroups(""); len(got) != 0 {
+	if got := b.LetterGroups(board.LetterFilter{}); len(got) != 0 {
 		t.Errorf("after the letters have expired: got %+v, want none", got)
 	}
 }
