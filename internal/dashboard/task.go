@@ -84,7 +84,7 @@ func (s *Server) loadTask(ctx context.Context, r *http.Request) (view, error) {
 	}
 	v.RunsAgain = v.CanAct && v.HasFailed && codeOf(found).Retryable()
 	v.Steps, v.Bar = timeline(found, time.Now())
-	v.Facts, v.Runs = factsOf(found), runsOf(found)
+	v.Facts, v.Runs = factsOf(found, s.board.Snapshot()), runsOf(found)
 	v.Blocks = blocksOf(found)
 	if v.CanAct { // the visitor has logged in
 		v.LiveView = webLink(found.LiveView)
@@ -212,7 +212,7 @@ func earlierRuns(t inspect.Task) []task.Run {
 }
 
 // factsOf returns the details of a task.
-func factsOf(t inspect.Task) (facts []fact) {
+func factsOf(t inspect.Task, s *inspect.Snapshot) (facts []fact) {
 	add := func(name, value, address string, isCopied bool) {
 		if value != "" {
 			facts = append(facts, fact{name, line(value), address, isCopied})
@@ -221,7 +221,7 @@ func factsOf(t inspect.Task) (facts []fact) {
 	batch := batchOf(t)
 	add("Batch", batch, batchURL(batch), false)
 	if t.Position > 0 {
-		add("Place in line", grouped(t.Position), "", false)
+		add("Place in line", grouped(s.Place(t.Position)), "", false)
 	}
 	if t.Cancel != nil {
 		add("Mark", t.Cancel.String(), "", false)

@@ -29,7 +29,8 @@ type tasksView struct {
 	Rows    []taskRow
 	All     int
 	IsCut   bool
-	Newer   string // how many tasks have changed since the list was opened, or ""
+	IsQueue bool   // only queued tasks are shown, in the order in which workers take them
+	Newer   string // what has changed since the list was opened, or ""
 	Newest  string // address of the first page
 	Older   string // address of the next page, or ""
 	IsLater bool   // this is not the first page
@@ -44,6 +45,7 @@ func (v tasksView) HasPeriod() bool {
 type taskRow struct {
 	inspect.Entry
 	Number int
+	Place  int    // in line; 0: it is not queued
 	Ran    string // how long it ran, or has run
 	Waits  string // what it waits for
 }
@@ -99,6 +101,9 @@ func listingOf(q url.Values) (taskFilter, board.Listing, error) {
 			return f, l, badRequest("after must be a time and a task id, as a link to older tasks has it (got %.40q)", after)
 		}
 		l.After = inspect.Entry{ID: id, ChangedAt: time.Unix(0, nanos)}
+		if isQueue(f) {
+			l.After = inspect.Entry{ID: id, Seq: uint64(max(nanos, 0))}
+		}
 	}
 	return f, l, nil
 }
@@ -113,7 +118,7 @@ func (s *Server) loadTasks(_ context.Context, r *http.Request) (view, error) {
 	}
 	v := tasksView{
 		Filter: filter, States: inspect.ListedStates(), Codes: task.Codes(), Periods: sincePeriods(),
-		Newest: "/tasks?" + filter.query().Encode(), IsLater: l.After.ID != "",
+		Newest: "/tasks?" + filter.query().Encode(), IsLater: l.After.ID != "", IsQueue: isQueue(filter),
 	}
 	ids := q["id-shown"]
 	var shown []inspect.Entry
@@ -128,29 +133,38 @@ func (s *Server) loadTasks(_ context.Context, r *http.Request) (view, error) {
 		}
 	}
 	page := s.board.List(l)
-	v.Newer = newerText(page.Newer)
+	if v.Newer = newerText(page.Newer); v.IsQueue {
+		v.Newer = queueText(l.Shown, shown, page.Tasks)
+	}
 	v.All, v.IsCut = page.All, page.IsCut
 	if shown == nil {
 		shown = page.Tasks
 	}
 	if page.More {
-		last := page.Tasks[len(page.Tasks)-1]
 		older := filter.query()
-		older.Set("after", fmt.Sprintf("%d.%s", last.ChangedAt.UnixNano(), last.ID))
+		older.Set("after", afterText(filter, page.Tasks[len(page.Tasks)-1]))
 		v.Older = "/tasks?" + older.Encode()
 	}
-	now := time.Now()
-	for i, e := range shown {
-		v.Rows = append(v.Rows, taskRowOf(i, e, now))
-	}
+	v.Rows = s.taskRows(shown)
 	return view{Title: "Tasks", Live: liveTasksURL(filter, l.After, shown), Data: v}, nil
+}
+
+// isQueue reports whether a list has only queued tasks.
+func isQueue(f taskFilter) bool { return f.State == string(inspect.Queued) }
+
+// afterText returns where the next page of a list begins, as an address has it.
+func afterText(f taskFilter, last inspect.Entry) string {
+	if isQueue(f) {
+		return fmt.Sprintf("%d.%s", last.Seq, last.ID)
+	}
+	return fmt.Sprintf("%d.%s", last.ChangedAt.UnixNano(), last.ID)
 }
 
 // liveTasksURL returns the address of what keeps a list up to date.
 func liveTasksURL(f taskFilter, after inspect.Entry, shown []inspect.Entry) string {
 	q := f.query()
 	if after.ID != "" {
-		q.Set("after", fmt.Sprintf("%d.%s", after.ChangedAt.UnixNano(), after.ID))
+		q.Set("after", afterText(f, after))
 	}
 	opened := time.Unix(0, 0)
 	for _, e := range shown {
@@ -173,6 +187,44 @@ func newerText(n int) string {
 	default:
 		return grouped(n) + " other tasks have changed"
 	}
+}
+
+// queueText says what has changed in the queue since the list was opened that shows these ids, or "" if nothing has. shown are
+// their tasks as they are now, and first those that would be shown.
+func queueText(ids []string, shown, first []inspect.Entry) string {
+	left, joined := 0, 0
+	for _, e := range shown {
+		if e.State != inspect.Queued {
+			left++
+		}
+	}
+	for _, e := range first {
+		if !slices.Contains(ids, e.ID) {
+			joined++
+		}
+	}
+	has := map[bool]string{true: " has", false: " have"}
+	switch {
+	case left > 0:
+		return grouped(left) + " of these tasks" + has[left == 1] + " left the queue"
+	case joined > 0 && len(ids) > 0:
+		return counted(joined, "task") + has[joined == 1] + " joined the queue"
+	default:
+		return ""
+	}
+}
+
+// taskRows returns the rows of tasks.
+func (s *Server) taskRows(shown []inspect.Entry) (rows []taskRow) {
+	now, snapshot := time.Now(), s.board.Snapshot()
+	for i, e := range shown {
+		row := taskRowOf(i, e, now)
+		if e.State == inspect.Queued {
+			row.Place = snapshot.Place(snapshot.Line.Place(e.Seq))
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // taskRowOf returns the row of a task.

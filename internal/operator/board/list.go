@@ -8,7 +8,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/operator/inspect"
 )
 
-// Listing says which tasks to list, in the order of inspect.List: the newest change first.
+// Listing says which tasks to list, in the order of inspect.List: the newest change first. If it takes only queued ones, they
+// are in the order in which workers take them.
 type Listing struct {
 	inspect.Listing        // its Limit must be above 0
 	Prefix          string // of the task id
@@ -17,7 +18,8 @@ type Listing struct {
 	Opened time.Time
 	Shown  []string
 
-	// After is the last task of the page before; the zero value begins with the newest one. Only its ID and ChangedAt count.
+	// After is the last task of the page before; the zero value begins with the newest one. Only its ID and
+	// ChangedAt count, or among queued tasks its Seq.
 	After inspect.Entry
 }
 
@@ -34,6 +36,9 @@ type Page struct {
 func (b *Board) List(f Listing) Page {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
+	if len(f.States) == 1 && f.States[0] == inspect.Queued {
+		return b.listQueue(f)
+	}
 	p := pager{Listing: f, opened: momentOf(f.Opened), page: Page{IsCut: b.snapshot.IsCut && f.TakesQueued()}}
 	if f.Since > 0 {
 		p.since = momentOf(b.snapshot.Shared.At.Add(-f.Since))
@@ -52,6 +57,30 @@ func (b *Board) List(f Listing) Page {
 		}
 	}
 	return p.end()
+}
+
+// listQueue returns the queued tasks that a filter takes. The caller holds b.mu.
+func (b *Board) listQueue(f Listing) Page {
+	page := Page{IsCut: b.snapshot.IsCut}
+	since := time.Time{}
+	if f.Since > 0 {
+		since = b.snapshot.Shared.At.Add(-f.Since)
+	}
+	for _, r := range b.snapshot.Queued {
+		e := inspect.EntryOfQueued(r)
+		if b.tasks[e.ID] != nil || !strings.HasPrefix(e.ID, f.Prefix) || !f.Takes(e) || e.ChangedAt.Before(since) {
+			continue
+		}
+		page.All++
+		switch {
+		case e.Seq <= f.After.Seq: // on a page before
+		case len(page.Tasks) < f.Limit:
+			page.Tasks = append(page.Tasks, e)
+		default:
+			page.More = true
+		}
+	}
+	return page
 }
 
 // pager collects the tasks of a page. It makes entries only of those that may be on it.

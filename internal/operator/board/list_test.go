@@ -20,7 +20,6 @@ func TestABoardListsWhatTheToolLists(t *testing.T) {
 	for name, f := range map[string]inspect.Listing{
 		"all":          {Limit: 100},
 		"the first":    {Limit: 3},
-		"queued":       {States: []inspect.State{inspect.Queued}, Limit: 100},
 		"failed":       {States: []inspect.State{"failed"}, Limit: 100},
 		"a code":       {Codes: []task.Code{task.Timeout}, Limit: 100},
 		"a batch":      {Batch: "night", Limit: 100},
@@ -37,8 +36,8 @@ func TestABoardListsWhatTheToolLists(t *testing.T) {
 	}
 	s.Publish(operatortest.Request("done1")) // a copy
 	s.refresh(b)
-	if got := ids(b.List(board.Listing{Listing: inspect.Listing{States: []inspect.State{inspect.Queued}, Limit: 100}}).Tasks); got != "q5 q4 q3 q2" {
-		t.Errorf("queued: got %q, want it without the copy of a task that has ended", got)
+	if got := ids(b.List(board.Listing{Listing: inspect.Listing{States: []inspect.State{inspect.Queued}, Limit: 100}}).Tasks); got != "q2 q3 q4 q5" {
+		t.Errorf("queued: got %q, want them as workers take them, without the copy of a task that has ended", got)
 	}
 	waits := b.Entries("q0")[0]
 	if waits.WaitsFor != task.ForPlan || waits.Host != "shop.example" || waits.Batch != "night" || waits.ChangedAt.IsZero() {
@@ -71,6 +70,28 @@ func TestPagesHaveEachTaskOnce(t *testing.T) {
 		f.After = page.Tasks[len(page.Tasks)-1]
 	}
 	if got, want := strings.Join(read, " "), s.listed(inspect.Listing{}); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestQueuedTasksAreListedAsWorkersTakeThem(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for i := range 25 {
+		s.Publish(operatortest.Request(fmt.Sprintf("q%02d", i), fmt.Sprintf(`"batch":"b%d"`, i%2)))
+	}
+	b := s.board()
+	f := board.Listing{Listing: inspect.Listing{States: []inspect.State{inspect.Queued}, Batch: "b0", Limit: 5}}
+	var read []string
+	for more := true; more; {
+		page := b.List(f)
+		if page.All != 13 {
+			t.Fatalf("got %d tasks in all, want 13", page.All)
+		}
+		read, more = append(read, ids(page.Tasks)), page.More
+		f.After = page.Tasks[len(page.Tasks)-1]
+	}
+	if got, want := strings.Join(read, ", "), "q00 q02 q04 q06 q08, q10 q12 q14 q16 q18, q20 q22 q24"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -39,6 +39,8 @@ type Entry struct {
 	Run         int             `json:"run,omitzero"`
 	WaitsFor    task.WaitReason `json:"waits_for,omitempty"`
 	WaitsUntil  time.Time       `json:"waits_until,omitzero"`
+
+	Seq uint64 `json:"-"` // Queued: of the request
 }
 
 // ListedStates are the states that a list can have, in the order in which a task passes them.
@@ -130,7 +132,7 @@ func EntryOf(r task.Record) Entry {
 
 // EntryOfQueued returns the entry of a task whose request no worker has taken.
 func EntryOfQueued(r operator.Request) Entry {
-	return Entry{ID: r.TaskID, State: Queued, Batch: r.Batch, Host: r.Host, ChangedAt: r.Stored, RequestedAt: r.Stored}
+	return Entry{ID: r.TaskID, State: Queued, Batch: r.Batch, Host: r.Host, ChangedAt: r.Stored, RequestedAt: r.Stored, Seq: r.Seq}
 }
 
 // CompareNewest orders tasks as lists do: the newest change first.

@@ -57,6 +57,9 @@ func (s *Snapshot) Status(batch string) Status {
 	return st
 }
 
+// Place returns the place in line of a queued task by its place among the queued ones: those that wait on workers come first.
+func (s *Snapshot) Place(position int) int { return s.Tally.of("").waiting + position }
+
 // WorthReading is how many requests must be without a record to be looked for. While workers live, a few always are for a
 // moment, and among very many it would take very many calls to find them.
 func WorthReading(l operator.Line) int { return 1 + l.Held/50 }

@@ -60,7 +60,7 @@ type finding struct {
 func (f *finding) foresee(s *Snapshot) {
 	switch f.task.State {
 	case Queued:
-		f.place = f.status.Waiting + f.task.Position
+		f.place = s.Place(f.task.Position)
 		f.begins = s.begins(f.task.Position - 1)
 	case State(task.Waiting):
 		before := s.Tally.waitingBefore(f.task.Record)
