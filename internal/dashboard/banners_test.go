@@ -98,7 +98,7 @@ func TestTasksWithoutAWorkerHaveABanner(t *testing.T) {
 	s.record(task.Record{TaskID: "runs", State: task.Running, Batch: "night", UpdatedAt: old})
 	s.eventually("/", ` bad">`, "No worker answers: 1 task waits, and 1 task is in progress.")
 	s.AnswerAsWorker(fleet.Status{Worker: "w1", Submissions: "ok", Polls: "ok"})
-	s.eventually("/", `data-label="Worker">w1<`)
+	s.eventually("/", `data-label="Worker"><span class="pieces">w1<`)
 	if got := strings.Join(s.banners("/"), ""); strings.Contains(got, "No worker answers") {
 		t.Errorf("with a worker: got %s, want no such banner", got)
 	}

@@ -28,6 +28,9 @@ func Grouped(n int) string { return grouped(n) }
 // LimitText returns how many tasks the workers hold, and may hold.
 func LimitText(l inspect.LimitUse) string { return limitText(inspect.Status{Limit: l}) }
 
+// Pieces returns the pieces of a name between which a line may break.
+func Pieces(name string) []string { return pieces(name) }
+
 // ShellQuoted returns a word of a command.
 func ShellQuoted(text string) string { return shellQuoted(text) }
 

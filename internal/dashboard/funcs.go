@@ -15,7 +15,7 @@ func templateFuncs() template.FuncMap {
 	return template.FuncMap{
 		"clock": clock, "iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 		"hour":    func(t time.Time) string { return t.Local().Format("15:04") },
-		"grouped": grouped, "counted": counted, "line": line, "stateClass": stateClass,
+		"grouped": grouped, "counted": counted, "line": line, "pieces": pieces, "stateClass": stateClass,
 		"taskURL": taskURL, "batchURL": batchURL, "tasksURL": tasksURL, "redriveURL": redriveURL, "lettersURL": lettersURL, "cancelURL": cancelURL,
 		"credits": operator.CreditsText,
 		"plus":    func(a, b int) int { return a + b },

@@ -39,7 +39,7 @@ func TestAnOpenQueueSaysHowManyTasksLeftAndJoinedIt(t *testing.T) {
 	s.request("b")
 	s.eventually("/tasks?state=queued", "2 tasks<")
 	open := s.open(livePath(t, s, "/tasks?state=queued"))
-	open.await(t, ">a</a>")
+	open.await(t, ">a</span></a>")
 	if got := open.String(); strings.Contains(got, "since:") {
 		t.Errorf("got %s, want no change yet", got)
 	}

@@ -47,6 +47,7 @@ func TestColorsHaveEnoughContrast(t *testing.T) {
 			{"text", "good-ground", 4.5},
 			{"text", "note-ground", 4.5},
 			{"link", "bad-ground", 4.5},
+			{"link", "note-ground", 4.5},
 			{"good", "raised", 3},
 			{"busy", "raised", 3},
 			{"idle", "raised", 3},

@@ -63,6 +63,32 @@ func line(text string) string {
 	return short
 }
 
+// mostPiece is about how many characters of a name stay on one line, whatever the width of its column.
+const mostPiece = 20
+
+// pieces returns a name, such as a host, in the pieces between which a line may break: behind dots and underscores, and where a
+// piece would be too long for a column. Browsers break behind hyphens by themselves.
+func pieces(name string) (all []string) {
+	name = line(name)
+	begin, width := 0, 0
+	for i, r := range name {
+		if width >= mostPiece {
+			all, begin, width = append(all, name[begin:i]), i, 0
+		}
+		width++
+		if isInvisible(r) { // it is shown as an escape
+			width += len(`\u202e`) - 1
+		}
+		if end := i + 1; (r == '.' || r == '_') && end < len(name) {
+			all, begin, width = append(all, name[begin:end]), end, 0
+		}
+		if r == '-' {
+			width = 0
+		}
+	}
+	return append(all, name[begin:])
+}
+
 // mostPretty is up to how many bytes JSON is indented.
 const mostPretty = 4 << 20
 

@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,21 @@ func TestTheLimitIsExplainedOnce(t *testing.T) {
 	} {
 		if got := dashboard.LimitText(limit); got != want {
 			t.Errorf("%+v: got %s, want %s", limit, got, want)
+		}
+	}
+}
+
+func TestANameBreaksBehindDots(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"": "", "w1": "w1", "shop.example": "shop.|example", "a.": "a.", "...": ".|.|.", "_tcp.shop-9.example": "_|tcp.|shop-9.|example", "\xff.\xff": "\xff.|\xff",
+		"worker-6f9c8d7b5-x2x4q":        "worker-6f9c8d7b5-x2x4q", // browsers break behind hyphens
+		strings.Repeat("x", 45):         strings.Repeat("x", 20) + "|" + strings.Repeat("x", 20) + "|xxxxx",
+		strings.Repeat("\u202e", 5):     "\u202e\u202e\u202e\u202e|\u202e", // each is shown with six characters
+		"a." + strings.Repeat("ü", 301): "a.|" + strings.Repeat(strings.Repeat("ü", 20)+"|", 7) + strings.Repeat("ü", 9) + "…",
+	} {
+		if got := strings.Join(dashboard.Pieces(name), "|"); got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
 		}
 	}
 }
