@@ -3,6 +3,7 @@ package dashboard_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -51,6 +52,30 @@ func TestNamesDoNotBreakInsideWords(t *testing.T) {
 			w.fits(path)
 			if got := eval[string](w, insideWords); got != "" {
 				t.Errorf("%s at %d px: got %s broken inside of words, want that only behind dots and hyphens", path, width, got)
+			}
+		}
+	}
+}
+
+func TestATaskInAListTakesAtMostThreeLinesOfANarrowWindow(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t)
+	s := busySite(t)
+	for i := range 3 {
+		s.request(fmt.Sprint("queued", i), `"batch":"nightly-price-check"`)
+	}
+	s.record(task.Record{TaskID: "waits", Host: longHost, Owner: "worker-6f9c8d7b5-x2x4q", State: task.Waiting, WaitsFor: task.ForPlan, WaitsUntil: time.Now().Add(time.Hour)})
+	s.eventually("/tasks", "8 tasks")
+	for width, most := range map[int64]float64{400: 24*3 + 17, 360: 24*4 + 17} { // px of the lines, and the space around them
+		w := b.open(s, sized(width, 900, "light"))
+		for path, rows := range map[string]int{"/tasks": 8, "/tasks?state=queued": 3} {
+			w.visit(path)
+			w.fits(path)
+			if got := eval[int](w, `document.querySelectorAll("tbody tr").length`); got != rows {
+				t.Errorf("%s: got %d rows, want %d", path, got, rows)
+			}
+			if got := eval[float64](w, `Math.max(...[...document.querySelectorAll("tbody tr")].map(row => row.getBoundingClientRect().height))`); got > most {
+				t.Errorf("%s at %d px: got a task of %.0f px, want at most %.0f", path, width, got, most)
 			}
 		}
 	}
