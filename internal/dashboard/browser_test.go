@@ -157,6 +157,9 @@ func TestAnOpenListKeepsItsRowsAndTheFocus(t *testing.T) {
 	s.record(task.Record{TaskID: "t30", State: task.Succeeded})
 	s.record(task.Record{TaskID: "newer", State: task.Running})
 	w.await("succeeded", "1 other task has changed since")
+	if got := eval[float64](w, `document.getElementById("newest").getBoundingClientRect().top`); got < 0 {
+		t.Errorf("got the link to the newest %v px above the window, want it in sight", -got)
+	}
 	if got := eval[string](w, `document.activeElement.id`); got != "task-30" {
 		t.Errorf("focus: got %q, want task-30", got)
 	}
@@ -168,6 +171,40 @@ func TestAnOpenListKeepsItsRowsAndTheFocus(t *testing.T) {
 	}
 	w.click("show the newest")
 	w.await("newer", "61 tasks")
+}
+
+func TestAnEmptyListFillsByItself(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t)
+	s := newSite(t, "")
+	all, queue := b.open(s), b.open(s)
+	all.visit("/tasks")
+	queue.visit("/tasks?state=queued")
+	all.await("No task fits this filter.")
+	queue.await("No task fits this filter.")
+	s.request("first")
+	all.await("first", "1 task")
+	queue.await("first", "1 task")
+	s.request("second")
+	all.await("1 other task has changed since") // the list with a row keeps it in place
+	queue.await("1 task has joined the queue since")
+	if got := all.text(); strings.Contains(got, "second") {
+		t.Errorf("got %s, want the new task only after a click", got)
+	}
+}
+
+func TestAnEmptyListWaitsForWhoeverChangesItsFilter(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t)
+	s := newSite(t, "")
+	w := b.open(s)
+	w.visit("/tasks")
+	w.run(chromedp.SendKeys("#f-id", "fir"))
+	s.request("second")
+	w.await("1 other task has changed since")
+	if got := eval[string](w, `document.getElementById("f-id").value`); got != "fir" || strings.Contains(w.text(), "second") {
+		t.Errorf("got the field %q on\n%s\nwant what was typed, and the list as it was", got, w.text())
+	}
 }
 
 func TestAFilterChangesTheListAndItsAddress(t *testing.T) {

@@ -133,7 +133,7 @@ func (s *Server) loadTasks(_ context.Context, r *http.Request) (view, error) {
 		}
 	}
 	page := s.board.List(l)
-	if v.Newer = newerText(page.Newer); v.IsQueue {
+	if v.Newer = newerText(page.Newer); v.IsQueue && !l.Opened.IsZero() {
 		v.Newer = queueText(l.Shown, shown, page.Tasks)
 	}
 	v.All, v.IsCut = page.All, page.IsCut
@@ -166,7 +166,7 @@ func liveTasksURL(f taskFilter, after inspect.Entry, shown []inspect.Entry) stri
 	if after.ID != "" {
 		q.Set("after", afterText(f, after))
 	}
-	opened := time.Unix(0, 0)
+	opened := time.Unix(0, 1) // of an empty list: before every task
 	for _, e := range shown {
 		q.Add("id-shown", e.ID)
 		if e.ChangedAt.After(opened) {
@@ -207,7 +207,7 @@ func queueText(ids []string, shown, first []inspect.Entry) string {
 	switch {
 	case left > 0:
 		return grouped(left) + " of these tasks" + has[left == 1] + " left the queue"
-	case joined > 0 && len(ids) > 0:
+	case joined > 0:
 		return counted(joined, "task") + has[joined == 1] + " joined the queue"
 	default:
 		return ""

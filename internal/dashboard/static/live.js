@@ -49,6 +49,15 @@
   const take = (html) => {
     const fresh = new DOMParser().parseFromString(html, "text/html");
     for (const part of fresh.querySelectorAll("[data-part]")) replace(part);
+    fill();
+  };
+
+  // A list keeps its rows in place, and a link shows the newest tasks. One without rows follows the link by itself, unless
+  // somebody is about to change its filter.
+  const fill = () => {
+    const newest = document.getElementById("newest");
+    if (!newest || document.querySelector("tbody tr") || document.activeElement?.closest("form")) return;
+    htmx.ajax("GET", newest.href, { target: "#main", select: "#main", swap: "outerHTML" });
   };
 
   const replace = (part) => {
