@@ -91,6 +91,33 @@ func TestABatchIsCanceledAfterSayingHowMany(t *testing.T) {
 	s.logged("batch canceled by a visitor", `"batch":"night"`, `"tasks":2`)
 }
 
+func TestACancellationIsTakenBack(t *testing.T) {
+	t.Parallel()
+	s := filledSite(t, token)
+	s.eventually("/cancel/undo?task=queued", "Task queued is not canceled, so this changes nothing.")
+	s.post("/cancel", "task", "queued", "reason", "wrong customer")
+	s.post("/cancel", "batch", "night", "reason", "wrong list")
+	s.eventually("/tasks/queued", "Take back the cancellation…", "/cancel/undo?task=queued")
+	s.eventually("/batches/night", "This batch is canceled by dashboard, from 127.0.0.1: wrong list.", "/cancel/undo?batch=night")
+	s.eventually("/cancel/undo?task=queued", "Task queued is canceled by dashboard, from 127.0.0.1: wrong customer.", "it stays ended")
+	s.eventually("/cancel/undo?batch=night", "Batch night is canceled by dashboard, from 127.0.0.1: wrong list.", "Tasks that it has ended stay ended.")
+	for _, c := range [][3]string{
+		{"task", "queued", "Task queued is still canceled, with its batch night."},
+		{"batch", "night", "Batch night is no longer canceled."},
+		{"batch", "night", "Batch night was not canceled, so nothing was done."},
+		{"task", "queued", "Task queued was not canceled, so nothing was done."},
+	} {
+		if notice := s.noticeAfter(s.post("/cancel/undo", c[0], c[1])); !strings.Contains(notice, c[2]) {
+			t.Errorf("got %s\nwant %s", notice, c[2])
+		}
+	}
+	if got := s.value("cancel.queued") + s.value("cancel-batch.night"); got != "" {
+		t.Errorf("got the marks %s, want none", got)
+	}
+	s.logged("cancellation of a batch taken back by a visitor", `"batch":"night"`, `"remote":"127.0.0.1:`)
+	s.logged("cancellation of a task taken back by a visitor", `"task":"queued"`)
+}
+
 func TestTheEndOfAPauseSaysThatNoTaskWaits(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, token)

@@ -13,14 +13,18 @@ import (
 type banner struct {
 	Text        string
 	Advice      string
-	NeedsPerson bool // it does not end by itself: it is shown in red
-	HasResume   bool // the visitor can end it
+	NeedsPerson bool   // it does not end by itself: it is shown in red
+	URL         string // of the page that ends it; "" if the visitor cannot
+	Button      string // that leads there
 }
 
 // bannersOf returns what stops the tasks of a status: one banner for each reason, however many workers it stops.
 func (s *Server) bannersOf(st inspect.Status) (all []banner) {
 	if st.Open() > 0 && s.board.NoWorker() {
 		all = append(all, noWorkerBanner(st))
+	}
+	if st.Canceled != nil {
+		all = append(all, canceledBanner(st, s.canAct()))
 	}
 	if p := st.OperatorsPause(); p != nil {
 		all = append(all, operatorsBanner(st, *p, s.canAct()))
@@ -47,7 +51,7 @@ func (s *Server) bannersOf(st inspect.Status) (all []banner) {
 // noWorkerBanner returns the banner of a status with open tasks for which no worker is there. While an operator has paused the
 // submissions, that is a fault only if tasks run.
 func noWorkerBanner(st inspect.Status) banner {
-	waiting, running := st.Queued+st.Waiting, st.Submitting+st.Running
+	waiting, running := st.Queued+st.Waiting, st.Submitting+st.Running+st.Other
 	var parts []string
 	if waiting > 0 {
 		parts = append(parts, counted(waiting, "task")+map[bool]string{true: " waits", false: " wait"}[waiting == 1])
@@ -63,9 +67,24 @@ func noWorkerBanner(st inspect.Status) banner {
 	}
 }
 
+// canceledBanner returns the banner of a batch that is canceled.
+func canceledBanner(st inspect.Status, canAct bool) banner {
+	b := banner{
+		Text:   "This batch is " + line(st.Canceled.String()) + ".",
+		Advice: "Its tasks end when it is their turn, and so do tasks that are submitted to it later, or run again.",
+	}
+	if canAct {
+		b.URL, b.Button = undoURL("batch", st.Batch), "Take it back…"
+	}
+	return b
+}
+
 // operatorsBanner returns the banner of an operator's pause. One without an end is forgotten easily.
 func operatorsBanner(st inspect.Status, p inspect.PausedBy, canAct bool) banner {
-	b := banner{Text: "Submissions are " + line(p.Text(st.At)) + ".", NeedsPerson: p.Until.IsZero(), HasResume: canAct}
+	b := banner{Text: "Submissions are " + line(p.Text(st.At)) + ".", NeedsPerson: p.Until.IsZero()}
+	if canAct {
+		b.URL, b.Button = "/resume", "Resume…"
+	}
 	b.Advice = "Tasks that run go on. Submissions resume when the pause ends, or with capstan resume."
 	switch {
 	case canAct && p.Until.IsZero():

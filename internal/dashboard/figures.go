@@ -46,7 +46,8 @@ func figuresOf(s inspect.Status, refused map[task.Code]int) []figure {
 	return append(all, costFigures(s)...)
 }
 
-// failedFigure returns how many tasks failed. Requests that were refused count, too, and are in no list of tasks.
+// failedFigure returns how many tasks failed, and how many of these were run again. Requests that were refused count, too, and
+// are in no list of tasks.
 func failedFigure(s inspect.Status, refused map[task.Code]int) figure {
 	n := 0
 	for _, each := range refused {
@@ -59,6 +60,9 @@ func failedFigure(s inspect.Status, refused map[task.Code]int) figure {
 		f.Detail, f.URL = "all of them requests that were refused", lettersURL("batch", s.Batch)
 	default:
 		f.Detail = grouped(n) + " of them requests that were refused"
+	}
+	if s.Redriven > 0 {
+		f.Detail = strings.TrimPrefix(f.Detail+", "+grouped(s.Redriven)+" of them run again", ", ")
 	}
 	return f
 }

@@ -95,6 +95,7 @@ func TestTheCountOfTasksThatRanAgainIsNotNamedAsTheLink(t *testing.T) {
 	s := filledSite(t, "")
 	s.record(task.Record{TaskID: "bad.r1", State: task.Running})
 	s.eventually("/dead-letters", `<td data-label="Already run again" class="number">1</td>`, `">Run again…</a>`)
+	s.eventually("/batches/night", "1 of them run again")
 	if got := s.get("/dead-letters").body; strings.Contains(got, ">Run again<") || strings.Contains(got, ">Next<") {
 		t.Errorf("got %s, want columns whose names say what is in them", got)
 	}

@@ -22,10 +22,11 @@ func (s *Server) handler() http.Handler {
 	}
 	pages.HandleFunc("GET /tasks/{id}/{part}", s.serveWhole)
 	for path, act := range map[string]act{
-		"/cancel":  {s.askCancel, s.doCancel},
-		"/redrive": {s.askRedrive, s.doRedrive},
-		"/pause":   {s.askPause, s.doPause},
-		"/resume":  {s.askResume, s.doResume},
+		"/cancel":      {s.askCancel, s.doCancel},
+		"/cancel/undo": {s.askUndo, s.doUndo},
+		"/redrive":     {s.askRedrive, s.doRedrive},
+		"/pause":       {s.askPause, s.doPause},
+		"/resume":      {s.askResume, s.doResume},
 	} {
 		pages.HandleFunc("GET "+path, act.ask)
 		pages.HandleFunc("POST "+path, s.acting(act.do))

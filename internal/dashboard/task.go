@@ -26,7 +26,8 @@ type taskView struct {
 	Why       string // at most mostWhy bytes
 	IsOpen    bool
 	HasFailed bool
-	RunsAgain bool // the visitor can run it again
+	RunsAgain bool   // the visitor can run it again
+	UndoURL   string // of the page that takes its cancellation back; "" if it is not canceled, or has ended
 	Batch     string
 	Steps     []step
 	Bar       bar
@@ -81,6 +82,9 @@ func (s *Server) loadTask(ctx context.Context, r *http.Request) (view, error) {
 	v := taskView{
 		CanAct: s.canAct(), ID: id, State: found.State, Why: short, IsOpen: found.State.IsOpen(),
 		HasFailed: stateClass(found.State) == "bad", Batch: batchOf(found),
+	}
+	if found.Cancel != nil {
+		v.UndoURL = undoURL("task", id)
 	}
 	v.RunsAgain = v.CanAct && v.HasFailed && codeOf(found).Retryable()
 	v.Steps, v.Bar = timeline(found, time.Now())

@@ -27,6 +27,7 @@ type Board struct {
 	changes  *operator.RecordChanges
 	backlog  *operator.Backlog
 	refusals *inspect.Refusals
+	marks    *operator.BatchMarks
 	heads    *deadletter.Letters
 	shown    time.Time // when the figures were last counted
 	silent   time.Time // since when no worker has answered; zero if one has
@@ -48,7 +49,7 @@ const patience = 30 * time.Second
 // New returns an empty board. Refresh fills it.
 func New(q operator.Queue) *Board {
 	return &Board{
-		Patience: patience, q: q, changes: q.RecordChanges(), backlog: q.Backlog(), refusals: inspect.NewRefusals(q),
+		Patience: patience, q: q, changes: q.RecordChanges(), backlog: q.Backlog(), refusals: inspect.NewRefusals(q), marks: q.BatchMarks(),
 		heads: deadletter.NewLetters(q, jetstream.OrderedConsumerConfig{HeadersOnly: true}),
 		tasks: map[string]*card{}, letters: map[string]deadletter.Letter{},
 		snapshot: inspect.NewSnapshot(inspect.Status{}, operator.Line{}, inspect.NewTally(time.Time{})), ends: newEnds(time.Time{}),
@@ -79,6 +80,8 @@ func (b *Board) Refresh(ctx context.Context) error {
 	}
 	s.Shared.Note(b.refusals.Refresh(ctx))
 	s.Refused = b.refusals.ByBatch()
+	s.Canceled, err = b.marks.Refresh(ctx)
+	s.Shared.Note(err)
 	s.Shared.Note(b.readLetters(ctx))
 	b.show(&s)
 	b.mu.Lock()
@@ -179,7 +182,7 @@ func (b *Board) show(s *inspect.Snapshot) {
 	}
 	tally.CountRedriven(b.failed)
 	counted := inspect.NewSnapshot(s.Shared, s.Line, tally)
-	counted.Taken, counted.Queued, counted.IsCut, counted.Refused = s.Taken, s.Queued, s.IsCut, s.Refused
+	counted.Taken, counted.Queued, counted.IsCut, counted.Refused, counted.Canceled = s.Taken, s.Queued, s.IsCut, s.Refused, s.Canceled
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, id := range expired {

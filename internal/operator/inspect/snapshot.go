@@ -20,6 +20,8 @@ type Snapshot struct {
 	IsCut   bool                         // there are more of them
 	Refused map[string]map[task.Code]int // requests that were refused, by batch, and all under ""
 
+	Canceled map[string]task.Cancellation // batches that are canceled
+
 	pace forecast.Pace
 }
 
@@ -34,6 +36,9 @@ func NewSnapshot(shared Status, l operator.Line, t *Tally) *Snapshot {
 func (s *Snapshot) Status(batch string) Status {
 	st, c := s.Shared, s.Tally.of(batch)
 	st.Batch = batch
+	if c, isCanceled := s.Canceled[batch]; isCanceled {
+		st.Canceled = &c
+	}
 	st.Pauses, st.Workers, st.Notes = slices.Clone(st.Pauses), slices.Clone(st.Workers), slices.Clone(st.Notes)
 	st.Waiting, st.Submitting, st.Running, st.Succeeded, st.Failed = c.waiting, c.submitting, c.running, c.succeeded, c.failed
 	st.Redriven, st.Other = c.redriven, c.other

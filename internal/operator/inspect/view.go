@@ -34,9 +34,10 @@ func (v *View) Status(ctx context.Context) (Status, error) {
 	s.Refused = v.refusals.byBatch
 	canceled, err := v.q.Cancellation(ctx, "", v.batch)
 	s.Shared.Note(err)
-	status := s.Status(v.batch)
-	status.Canceled = canceled
-	return status, nil
+	if canceled != nil {
+		s.Canceled = map[string]task.Cancellation{v.batch: *canceled}
+	}
+	return s.Status(v.batch), nil
 }
 
 // look looks once, at everything but the requests that were refused.
