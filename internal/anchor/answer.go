@@ -7,12 +7,14 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // Bounds of what is read of an answer, in bytes. The rest is discarded.
 const (
 	// MaxAnswer is the largest limit that Status accepts.
-	MaxAnswer = 32 << 20
+	MaxAnswer = task.MaxAnswer
 
 	// maxSmall is for answers that are short: all but those to Status and FindSessions.
 	maxSmall = 1 << 20

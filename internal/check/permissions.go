@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capstan-worker/capstan/internal/streams"
+	"github.com/capstan-worker/capstan/internal/jet"
 )
 
 // A probe is a message that the server answers or drops without effect, so that only a missing permission shows. One
@@ -35,12 +35,12 @@ func (c *checker) permissions(ctx context.Context) (mayAskWorkers bool) {
 	// A server with the flag uses only this form. Others use the shorter one, which missingPermissions tests.
 	longForm := "$JS.ACK._.check." + c.cfg.Request.Stream + "." + c.cfg.Consumer + ".check"
 	err := c.send(ctx, &nats.Msg{Subject: longForm, Data: []byte("+WPI")})
-	mayAskWorkers = c.send(ctx, &nats.Msg{Subject: streams.StatusSubject, Reply: probeReply}) == nil
+	mayAskWorkers = c.send(ctx, &nats.Msg{Subject: jet.StatusSubject, Reply: probeReply}) == nil
 	switch {
 	case err != nil:
 		c.add(Warn, subject, "%v. Servers with the feature flag js_ack_fc_v2 need it for acknowledgments", err)
 	case !mayAskWorkers:
-		c.add(Warn, subject, "missing permission: publish to %q. Workers go on without it, and do not know how many run on the others", streams.StatusSubject)
+		c.add(Warn, subject, "missing permission: publish to %q. Workers go on without it, and do not know how many run on the others", jet.StatusSubject)
 	case len(missing) == 0:
 		c.add(OK, subject, "all required permissions granted (not tested: purging large results, flow control)")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/timer"
 )
 
@@ -44,7 +45,7 @@ func (c *Consumer) awaitCapacity(ctx context.Context) int {
 			continue
 		}
 		if c.freeSlots() > 0 && c.fitsInMemory() > 0 {
-			return min(c.gatherSlots(ctx), c.fitsInMemory(), maxPull)
+			return min(c.gatherSlots(ctx), c.fitsInMemory(), jet.PullBatch)
 		}
 		select {
 		case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/consumer"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/memory"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -45,16 +46,32 @@ func TestAWorkerPullsNoMoreThanItHasMemoryFor(t *testing.T) {
 	}
 }
 
+// The rules of package streams demand no more of a consumer than these limits, and NATS refuses a pull that asks for more.
+func TestPullsKeepTheLimitsThatAConsumerMayHave(t *testing.T) {
+	t.Parallel()
+	const requests = 2 * jet.PullBatch
+	h := newHarness(t, longLease, requests)
+	cfg := h.info().Config
+	cfg.MaxRequestBatch, cfg.MaxRequestExpires = jet.PullBatch, jet.PullWait
+	if _, err := h.js.UpdateConsumer(t.Context(), "TASKS", cfg); err != nil {
+		t.Fatal(err)
+	}
+	handler := newHandler()
+	w := h.run(handler, 2*requests)
+	handler.wait(t, requests)
+	w.waitMetric("capstan_pull_errors_total", "", 0)
+}
+
 // The client buffers what it receives for a pull, and drops what does not fit.
 func TestAPullAsksForNoMoreThanTheClientCanBuffer(t *testing.T) {
 	t.Parallel()
-	const requests, largest = 1000, 64
+	const requests = 1000
 	h := newHarness(t, shortLease, requests)
 	handler, pulls := newHandler(), &pulls{}
 	h.run(handler, 2*requests, pulls.record)
 	handler.wait(t, requests)
-	if got := pulls.largest.Load(); got > largest {
-		t.Errorf("got a pull of %d requests, want at most %d", got, largest)
+	if got := pulls.largest.Load(); got > jet.PullBatch {
+		t.Errorf("got a pull of %d requests, want at most %d", got, jet.PullBatch)
 	}
 }
 

@@ -8,18 +8,14 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 const (
-	// pullWait is how long a pull waits for requests. It is short because a drain waits for the pull to end: cutting it
-	// off could leave requests in flight that only ACK_WAIT brings back.
-	pullWait = 500 * time.Millisecond
-
-	// maxPull and pullBytes bound one pull: the number of requests, and their size together if each is as large as
-	// possible. The client buffers 64 MiB of them. It drops what exceeds that, which is redelivered after ACK_WAIT.
-	maxPull   = 64
+	// pullBytes bounds the requests of one pull together, if each is as large as possible. The client buffers 64 MiB of
+	// them. It drops what exceeds that, which is redelivered after ACK_WAIT.
 	pullBytes = 48 << 20
 
 	// retryWait is the time until the next pull after a failed one.
@@ -57,7 +53,7 @@ func (c *Consumer) fetch(ctx context.Context, n int) error {
 		return nil
 	}
 	pulledAt := time.Now()
-	batch, err := c.Source.Fetch(n, jetstream.FetchMaxWait(pullWait))
+	batch, err := c.Source.Fetch(n, jetstream.FetchMaxWait(jet.PullWait))
 	if err != nil {
 		return err
 	}

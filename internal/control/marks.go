@@ -13,11 +13,6 @@ const (
 
 	// markOverhead is what a mark takes in memory besides its texts: an entry of a map that may be half empty.
 	markOverhead = 176
-
-	// longestTaskID and longestBatch are more than any task id or batch has, in bytes: a longer key marks nothing. The
-	// longest task id is a default one, made of the name of a stream and a number.
-	longestTaskID = 300
-	longestBatch  = 64
 )
 
 // target is what a key of the bucket marks: a task or a batch.
@@ -26,13 +21,14 @@ type target struct {
 	name  string
 }
 
-// parseTarget returns what a key marks. ok is false if it marks nothing.
+// parseTarget returns what a key marks. ok is false if it marks nothing, as a key does that is longer than any task id or
+// batch.
 func parseTarget(key string) (t target, ok bool) {
 	if id, isTask := strings.CutPrefix(key, CancelPrefix); isTask {
-		return target{name: id}, len(id) <= longestTaskID
+		return target{name: id}, len(id) <= task.LongestID
 	}
 	batch, isBatch := strings.CutPrefix(key, CancelBatchPrefix)
-	return target{batch: true, name: batch}, isBatch && len(batch) <= longestBatch
+	return target{batch: true, name: batch}, isBatch && len(batch) <= task.LongestBatch
 }
 
 // marks are the cancellations that are stored in the bucket, as far as they fit into a budget.

@@ -13,11 +13,8 @@ import (
 	"github.com/capstan-worker/capstan/internal/jet"
 )
 
-// mark and purpose are the metadata that tell Capstan's bucket from another application's, as in package streams.
-const (
-	mark    = "capstan"
-	purpose = "control"
-)
+// purpose is the value of [jet.Mark] for the control bucket.
+const purpose = "control"
 
 // Stream returns the name of the stream behind the bucket (NATS ADR-8).
 func (c Config) Stream() string { return jet.BucketStream(c.Bucket) }
@@ -33,7 +30,7 @@ func (b *Bucket) Prepare(ctx context.Context) {
 		found = stream.CachedInfo().Config
 		return nil
 	})
-	if err != nil || !b.Create || found.MaxAge != 0 || found.Metadata[mark] != purpose {
+	if err != nil || !b.Create || found.MaxAge != 0 || found.Metadata[jet.Mark] != purpose {
 		return
 	}
 	found.MaxAge = b.TTL
@@ -99,7 +96,7 @@ func (b *Bucket) find(ctx context.Context) (jetstream.Stream, error) {
 // write without a TTL.
 func (c Config) stream(replicas int, ttl time.Duration) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name: c.Stream(), Subjects: []string{c.Subjects()}, Metadata: map[string]string{mark: purpose},
+		Name: c.Stream(), Subjects: []string{c.Subjects()}, Metadata: map[string]string{jet.Mark: purpose},
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas,
 		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, AllowMsgTTL: true,
 		MaxAge: ttl,
@@ -115,8 +112,8 @@ func (c Config) Refusal(s jetstream.StreamConfig) string {
 			wrong = append(wrong, text)
 		}
 	}
-	owner := s.Metadata[mark]
-	add(owner != "" && owner != purpose, fmt.Sprintf("metadata %s must be %s (got %s)", mark, purpose, owner))
+	owner := s.Metadata[jet.Mark]
+	add(owner != "" && owner != purpose, fmt.Sprintf("metadata %s must be %s (got %s)", jet.Mark, purpose, owner))
 	add(s.Retention != jetstream.LimitsPolicy, "retention must be limits")
 	add(s.Mirror != nil || len(s.Sources) > 0, "it must have no mirror and no sources")
 	add(!slices.Equal(s.Subjects, []string{c.Subjects()}) || s.SubjectTransform != nil, "its one subject must be "+c.Subjects())

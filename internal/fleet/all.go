@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/capstan-worker/capstan/internal/jet"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 	allTime   = 3 * time.Second
 
 	// mostAnswers and answerSize bound the number of the answers that All reads, and the bytes of each. Whoever may
-	// subscribe to StatusSubject may answer, and as often as they like.
+	// subscribe to jet.StatusSubject may answer, and as often as they like.
 	mostAnswers = 5000
 	answerSize  = 8 << 10
 )
@@ -33,7 +35,7 @@ func All(ctx context.Context, nc *nats.Conn) ([]Status, error) {
 		return nil, fmt.Errorf("ask the workers: %w", err)
 	}
 	defer func() { _ = answers.Unsubscribe() }()
-	if err := nc.PublishRequest(StatusSubject, inbox, nil); err != nil {
+	if err := nc.PublishRequest(jet.StatusSubject, inbox, nil); err != nil {
 		return nil, fmt.Errorf("ask the workers: %w", err)
 	}
 	all, err := read(ctx, answers)

@@ -9,13 +9,14 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
 // respond answers a question for all workers with each of the bodies that next returns, until it returns "" or the test ends.
 func respond(t *testing.T, server *natstest.Server, next func(i int) string) {
 	t.Helper()
-	respondOn(t, server, fleet.StatusSubject, next)
+	respondOn(t, server, jet.StatusSubject, next)
 }
 
 // respondOn is respond on another subject.

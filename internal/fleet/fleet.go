@@ -1,5 +1,5 @@
 // Package fleet shows all workers that run, each as a service of NATS' micro framework (NATS' ADR-32): `nats service ls`
-// lists them, each answers on StatusSubject with what it does, and on TaskSubject with what it does for a task.
+// lists them, each answers on [jet.StatusSubject] with what it does, and on [jet.TaskSubject] with what it does for a task.
 //
 // Nobody needs it to run tasks. A worker leaves the fleet rather than take a subscription from its own work.
 package fleet
@@ -14,14 +14,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
+
+	"github.com/capstan-worker/capstan/internal/jet"
 )
 
 const (
 	// Service is the name of the service of every worker.
 	Service = "capstan-worker"
-
-	// StatusSubject is the subject on which each worker answers with its Status.
-	StatusSubject = "capstan.worker.status"
 )
 
 // Status is what a worker says about itself.
@@ -87,9 +86,9 @@ func newService(nc *nats.Conn, version string, status func() Status, find func(s
 			_ = r.RespondJSON(status()) // the asker has gone
 		}
 	})
-	err = service.AddEndpoint("status", answer, micro.WithEndpointSubject(StatusSubject), micro.WithEndpointQueueGroupDisabled())
+	err = service.AddEndpoint("status", answer, micro.WithEndpointSubject(jet.StatusSubject), micro.WithEndpointQueueGroupDisabled())
 	if err == nil {
-		err = service.AddEndpoint("task", answerTask(nc.Opts.InboxPrefix, find), micro.WithEndpointSubject(TaskSubject), micro.WithEndpointQueueGroupDisabled())
+		err = service.AddEndpoint("task", answerTask(nc.Opts.InboxPrefix, find), micro.WithEndpointSubject(jet.TaskSubject), micro.WithEndpointQueueGroupDisabled())
 	}
 	if err != nil {
 		_ = service.Stop() // the first error says more

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 )
 
@@ -150,7 +151,7 @@ func TestAnAnswerGoesOnlyToAnInbox(t *testing.T) {
 		if _, err := asker.ChanSubscribe(reply, answers); err != nil {
 			t.Fatal(err)
 		}
-		if err := asker.PublishRequest(fleet.StatusSubject, reply, nil); err != nil {
+		if err := asker.PublishRequest(jet.StatusSubject, reply, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

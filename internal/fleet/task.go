@@ -10,20 +10,12 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// TaskSubject is the subject on which a worker is asked about a task, whose id is the body. Only the worker that has the
-// task answers, with its TaskStatus.
-const TaskSubject = "capstan.worker.task"
-
-const (
-	// taskTime is how long Task waits for the answer.
-	taskTime = 500 * time.Millisecond
-
-	// longestTaskID is more than any task id has, in bytes.
-	longestTaskID = 300
-)
+// taskTime is how long Task waits for the answer.
+const taskTime = 500 * time.Millisecond
 
 // TaskStatus is what a worker is doing for a task. Its times are those of the clock that the workers share.
 type TaskStatus struct {
@@ -37,10 +29,11 @@ type TaskStatus struct {
 	Polls      int             `json:"polls,omitzero"`       // status calls that were answered
 }
 
-// answerTask answers a question about a task that this worker has. All other workers stay silent.
+// answerTask answers a question on [jet.TaskSubject], whose body is the id of a task, with the TaskStatus of a task that this
+// worker has. All other workers stay silent.
 func answerTask(prefix string, find func(taskID string) (TaskStatus, bool)) micro.Handler {
 	return micro.HandlerFunc(func(r micro.Request) {
-		if find == nil || len(r.Data()) > longestTaskID || !isInbox(r.Reply(), prefix) {
+		if find == nil || len(r.Data()) > task.LongestID || !isInbox(r.Reply(), prefix) {
 			return
 		}
 		if status, found := find(string(r.Data())); found {
@@ -69,7 +62,7 @@ func Task(ctx context.Context, nc *nats.Conn, taskID string) (status TaskStatus,
 		return TaskStatus{}, false, fmt.Errorf("ask the workers for task %s: %w", taskID, err)
 	}
 	defer func() { _ = answers.Unsubscribe() }()
-	if err := nc.PublishRequest(TaskSubject, inbox, []byte(taskID)); err != nil {
+	if err := nc.PublishRequest(jet.TaskSubject, inbox, []byte(taskID)); err != nil {
 		return TaskStatus{}, false, fmt.Errorf("ask the workers for task %s: %w", taskID, err)
 	}
 	for range mostAnswers { // whoever may subscribe may answer, and with anything

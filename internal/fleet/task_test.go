@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -69,7 +70,7 @@ func TestAWrongAnswerAboutATaskIsIgnored(t *testing.T) {
 		"{broken", "{}", `{"worker":"w","task_id":"b"}`, `{"task_id":"a"}`, `{"worker":7,"task_id":"a"}`,
 		`{"worker":"` + strings.Repeat("x", 9000) + `","task_id":"a"}`, `{"worker":"w","task_id":"a"}`, "",
 	}
-	respondOn(t, server, fleet.TaskSubject, func(i int) string { return bodies[i] })
+	respondOn(t, server, jet.TaskSubject, func(i int) string { return bodies[i] })
 	got, found, err := fleet.Task(t.Context(), asker, "a")
 	if err != nil || !found || !reflect.DeepEqual(got, fleet.TaskStatus{Worker: "w", TaskID: "a"}) {
 		t.Errorf("got %+v, %v, %v, want the right answer only", got, found, err)
@@ -90,7 +91,7 @@ func TestAnAnswerAboutATaskGoesOnlyToAnInbox(t *testing.T) {
 		if _, err := asker.ChanSubscribe(reply, answers); err != nil {
 			t.Fatal(err)
 		}
-		if err := asker.PublishRequest(fleet.TaskSubject, reply, []byte("a")); err != nil {
+		if err := asker.PublishRequest(jet.TaskSubject, reply, []byte("a")); err != nil {
 			t.Fatal(err)
 		}
 	}

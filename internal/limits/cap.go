@@ -11,9 +11,6 @@ import (
 // The cap follows what the API accepts, as TCP follows what a path carries: it grows in small steps while nothing is
 // refused, and falls to what fits when something is (additive increase, multiplicative decrease; RFC 5681, section 3.1).
 const (
-	// noLimit is the cap where neither the plan nor a setting has a limit, or neither is known.
-	noLimit = 10_000
-
 	// changeInterval is the least time between two changes. A change needs some seconds to take effect: tasks that are
 	// held already stay held.
 	changeInterval = 10 * time.Second
@@ -100,7 +97,7 @@ func (c Cap) isValid() bool {
 // Ceiling returns the largest number of tasks that all workers may hold: what the plan runs, and no more than most. A plan
 // of 0 is not known, a negative one has no limit, and a most of 0 is no bound.
 func Ceiling(plan, most int) int {
-	highest := noLimit
+	highest := jet.DefaultAckPending
 	switch {
 	case plan > 0 && most > 0:
 		highest = min(plan, most)

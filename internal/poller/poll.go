@@ -13,11 +13,9 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
-// How much is read of an answer, in bytes. Nearly all answers are small, so that polls need little memory.
-const (
-	smallAnswer = 64 << 10
-	maxAnswer   = 32 << 20
-)
+// smallAnswer is how much is read of an answer at first, in bytes. Nearly all answers are small, so that polls need little
+// memory. Of a larger one, up to task.MaxAnswer is read.
+const smallAnswer = 64 << 10
 
 // copies is how many copies of an answer are in memory at once, at most, until its event is stored: the bytes read, the
 // result in them, the result as it is judged, and the event.

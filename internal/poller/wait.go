@@ -194,14 +194,14 @@ func (w *wait) readMore(size int64) (over bool) {
 	}
 	// The size may be -1, for unknown. The second condition holds if the last call has read all that is
 	// ever read.
-	if size > maxAnswer || w.size == maxAnswer {
+	if size > task.MaxAnswer || w.size == task.MaxAnswer {
 		w.outcome.TooLarge = true
 		w.ended()
 		return true
 	}
 	// The size is unknown, or the last one was too small.
 	if w.size > smallAnswer || size <= w.size {
-		size = maxAnswer
+		size = task.MaxAnswer
 	}
 	w.size = size
 	w.due = now

@@ -17,13 +17,6 @@ const (
 	// default, and so what an operator may have left unchanged.
 	maxWaiting = 4096
 	minWaiting = 512
-
-	// pullBatch and pullWait are the most that one pull of a worker asks for, in requests and in time.
-	pullBatch = 64
-	pullWait  = time.Second
-
-	// defaultPending is the value of a new consumer until the plan is known.
-	defaultPending = 10_000
 )
 
 type (
@@ -86,7 +79,7 @@ func filtersOf(c consumerConfig) []string {
 // Drains and crashes count as deliveries, so their number must not be limited. The value of MaxAckPending is the
 // consumer's: workers lower it to what the plan runs at once, and those with a lower MAX_IN_FLIGHT_TOTAL report it.
 func leaseRules(cfg Config) []consumerRule {
-	most := cmp.Or(cfg.MaxAckPending, defaultPending)
+	most := cmp.Or(cfg.MaxAckPending, jet.DefaultAckPending)
 	inRange := func(c consumerConfig) bool { return c.MaxAckPending >= 1 && c.MaxAckPending <= jet.MaxAckPending }
 	return []consumerRule{
 		exactly[consumerConfig]("AckPolicy", jetstream.AckExplicitPolicy, "ack policy must be explicit").fixable(byRecreating),
@@ -140,8 +133,8 @@ func deliveryRules() []consumerRule {
 // a worker whose pulls are refused takes no requests.
 func pullRules() []consumerRule {
 	return []consumerRule{
-		atLeast[consumerConfig]("MaxRequestBatch", pullBatch, fmt.Sprintf("max batch must be unlimited or at least %d: workers pull that many", pullBatch)),
-		atLeast[consumerConfig]("MaxRequestExpires", pullWait, fmt.Sprintf("max expires must be unlimited or at least %v: pulls wait that long", pullWait)),
+		atLeast[consumerConfig]("MaxRequestBatch", jet.PullBatch, fmt.Sprintf("max batch must be unlimited or at least %d: workers pull that many", jet.PullBatch)),
+		atLeast[consumerConfig]("MaxRequestExpires", jet.PullWait, fmt.Sprintf("max expires must be unlimited or at least %v: pulls wait that long", jet.PullWait)),
 		exactly[consumerConfig]("MaxWaiting", maxWaiting, fmt.Sprintf("max waiting must be at least %d, or some workers' pulls are refused", minWaiting)).
 			fixable(byRecreating).okIf(func(c consumerConfig) bool { return c.MaxWaiting >= minWaiting }),
 	}

@@ -19,7 +19,7 @@ func consumerViolations() []consumerViolation {
 	return []consumerViolation{
 		{"headers only", func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true }, "headers only must be off, or requests arrive without their body", true},
 		{"small batches", func(c *jetstream.ConsumerConfig) { c.MaxRequestBatch = 10 }, "max batch must be unlimited or at least 64: workers pull that many (got 10)", true},
-		{"short pulls", func(c *jetstream.ConsumerConfig) { c.MaxRequestExpires = 100 * time.Millisecond }, "max expires must be unlimited or at least 1s", true},
+		{"short pulls", func(c *jetstream.ConsumerConfig) { c.MaxRequestExpires = 100 * time.Millisecond }, "max expires must be unlimited or at least 500ms: pulls wait that long (got 100ms)", true},
 		{"one waiting pull", func(c *jetstream.ConsumerConfig) { c.MaxWaiting = 1 }, "max waiting must be at least 512, or some workers' pulls are refused (got 1)", false},
 		{"another lease", func(c *jetstream.ConsumerConfig) { c.AckWait = time.Hour }, "ack wait must be 1m0s, as set by ACK_WAIT (got 1h0m0s)", true},
 		{"a backoff", func(c *jetstream.ConsumerConfig) { c.BackOff = []time.Duration{time.Second, time.Minute} }, "backoff must be empty", true},

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/servertime"
 )
 
@@ -162,7 +163,7 @@ func (p *provisioner) addConsumerLimits(report *Report, limits jetstream.Account
 		report.add(fatal, "max consumers is %d, and stream %s has %d: NATS will refuse the workers' consumer", most, p.cfg.Requests.Name, requests.State.Consumers)
 	}
 	for _, pending := range []int{limits.MaxAckPending, requests.Config.ConsumerLimits.MaxAckPending} {
-		if wanted := cmp.Or(p.cfg.MaxAckPending, defaultPending); pending > 0 && pending < wanted {
+		if wanted := cmp.Or(p.cfg.MaxAckPending, jet.DefaultAckPending); pending > 0 && pending < wanted {
 			report.add(fatal, "max ack pending is at most %d: NATS will refuse the workers' consumer. Set MAX_IN_FLIGHT_TOTAL to no more than that", pending)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/streams"
 )
 
@@ -99,7 +100,7 @@ func TestOptionalPermissionsAreWarnings(t *testing.T) {
 			cfg.ControlWriteSubject("pace.x"), "$KV.task_control.pace.x", "$JS.API.STREAM.INFO.KV_task_control",
 			cfg.API("STREAM.UPDATE.KV_task_control"), cfg.API("CONSUMER.CREATE.KV_task_control.x"), "$JS.API.CONSUMER.CREATE.KV_task_control.x",
 			cfg.API("CONSUMER.MSG.NEXT.KV_task_control.x"), cfg.API("CONSUMER.DELETE.KV_task_control.x"),
-			cfg.LimitSubject(), streams.StatusSubject,
+			cfg.LimitSubject(), jet.StatusSubject,
 		} {
 			violations = append(violations, `Publish to "`+subject+`"`)
 		}

@@ -29,7 +29,7 @@ func (c Config) Permissions() []string {
 		api + "STREAM.MSG.GET." + records, c.RecordWriteSubject(">"),
 		api + "STREAM.INFO." + control, api + "STREAM.MSG.GET." + control, c.ControlWriteSubject(">"),
 		api + "CONSUMER.CREATE." + control + ".*", api + "CONSUMER.MSG.NEXT." + control + ".*", api + "CONSUMER.DELETE." + control + ".*",
-		StatusSubject,
+		jet.StatusSubject,
 		c.Results.Subject, c.Dead.Subject,
 		api + "STREAM.MSG.GET." + results,
 		api + "CONSUMER.CREATE." + results + ".*", api + "CONSUMER.MSG.NEXT." + results + ".*", api + "CONSUMER.DELETE." + results + ".*",
@@ -86,7 +86,7 @@ func (c Config) WithoutDomain(subject string) string {
 // is one.
 func (c Config) isOptional(p permission) bool {
 	switch p.subject {
-	case services, StatusSubject, taskSubject, replies, c.LimitSubject(), c.WithoutDomain(c.LimitSubject()):
+	case services, jet.StatusSubject, jet.TaskSubject, replies, c.LimitSubject(), c.WithoutDomain(c.LimitSubject()):
 		return true
 	default:
 		return strings.HasSuffix(strings.TrimSuffix(p.subject, ".*"), "."+c.ControlStream()) || c.WithoutDomain(p.subject) == jet.BucketSubject(c.Control, ">")
@@ -95,12 +95,6 @@ func (c Config) isOptional(p permission) bool {
 
 const (
 	services = "$SRV.>" // where services are asked for
-
-	// StatusSubject is where workers are asked for their status, also by other workers; package fleet answers.
-	StatusSubject = "capstan.worker.status"
-
-	// taskSubject is where the worker that has a task is asked what it does for it; package fleet answers.
-	taskSubject = "capstan.worker.task"
 
 	// replies stands for the subjects of all answers to questions. Whoever asks chooses the subject, so none of them has an
 	// entry or a log line of its own.
@@ -121,7 +115,7 @@ func (c Config) permission(o operation, subject string) (p permission, isKnown b
 				return permission{o, pattern}, true
 			}
 		}
-		return permission{o, subject}, subject == StatusSubject || subject == taskSubject
+		return permission{o, subject}, subject == jet.StatusSubject || subject == jet.TaskSubject
 	}
 	patterns := c.Permissions()
 	if c.NATS.Provision {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/jet"
 )
 
 // resource is a stream or the consumer, with the calls that find, create and update it. C is its
@@ -78,7 +80,7 @@ func createMissing[H, C any](ctx context.Context, p *provisioner, r resource[H, 
 	}
 	cfg := r.initial
 	comply(r.rules, &cfg, true)
-	*r.metadata(&cfg) = map[string]string{mark: r.purpose}
+	*r.metadata(&cfg) = map[string]string{jet.Mark: r.purpose}
 	for _, violation := range violated(r.rules, cfg) {
 		if violation.severity == fatal {
 			addViolations(report, r.rules, cfg, false)
@@ -104,14 +106,14 @@ func repaired[H, C any](ctx context.Context, p *provisioner, r resource[H, C], h
 	cfg := r.configOf(h)
 	metadata := r.metadata(&cfg)
 	changed := comply(r.rules, &cfg, false)
-	if !changed && ((*metadata)[mark] != "" || p.cannotMark) {
+	if !changed && ((*metadata)[jet.Mark] != "" || p.cannotMark) {
 		return h
 	}
 	*metadata = maps.Clone(*metadata)
 	if *metadata == nil {
 		*metadata = map[string]string{}
 	}
-	(*metadata)[mark] = r.purpose
+	(*metadata)[jet.Mark] = r.purpose
 	if !changed {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, markTimeout)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/jet"
 )
 
 // streamResource returns a role's stream for reconcile. Its calls are bounded by their context.
@@ -26,7 +28,7 @@ func (p *provisioner) streamResource(role role) resource[jetstream.Stream, strea
 	return resource[jetstream.Stream, streamConfig]{
 		purpose: role.purpose,
 		rules:   role.rules,
-		rename:  fmt.Sprintf("Choose another name in the settings, or mark it as Capstan's: nats stream edit %s --metadata %s=%s", role.name, mark, role.purpose),
+		rename:  fmt.Sprintf("Choose another name in the settings, or mark it as Capstan's: nats stream edit %s --metadata %s=%s", role.name, jet.Mark, role.purpose),
 		find: func(ctx context.Context) (jetstream.Stream, error) {
 			return timed(func() (jetstream.Stream, error) { return p.js.Stream(ctx, role.name) })
 		},

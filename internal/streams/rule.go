@@ -5,11 +5,9 @@ import (
 	"reflect"
 	"strings"
 	"time"
-)
 
-// mark is a metadata key that a worker sets on what it creates. The value is the purpose of the stream, consumer or
-// bucket. The mark tells Capstan's own resources from those that another application created under the same name.
-const mark = "capstan"
+	"github.com/capstan-worker/capstan/internal/jet"
+)
 
 // fixer says who can fix a configuration that violates a rule.
 type fixer int
@@ -155,12 +153,12 @@ func comply[C any](rules []rule[C], c *C, isNew bool) bool {
 // foreign says why a resource belongs to another application, or returns "". Older versions set no mark. Without one
 // a resource is Capstan's if it has the retention, the subjects and the filter that a worker gives it.
 func foreign[C any](rules []rule[C], c C, metadata map[string]string, purpose string) string {
-	switch metadata[mark] {
+	switch metadata[jet.Mark] {
 	case purpose:
 		return ""
 	case "":
 	default:
-		return fmt.Sprintf("metadata %s must be %s (got %s)", mark, purpose, metadata[mark])
+		return fmt.Sprintf("metadata %s must be %s (got %s)", jet.Mark, purpose, metadata[jet.Mark])
 	}
 	var reasons []string
 	for _, r := range violated(rules, c) {

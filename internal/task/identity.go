@@ -13,17 +13,24 @@ import (
 // msgIDHeader is the header by which JetStream detects duplicates.
 const msgIDHeader = "Nats-Msg-Id"
 
-// maxTaskID is the length of the longest task id, in bytes.
-const maxTaskID = 128
+// Bounds of names, in bytes.
+const (
+	// LongestID is the length of the longest task id: a default one. It is made of the name of a stream, which NATS limits to
+	// 255 bytes, and a number.
+	LongestID = 255 + len("-") + len("18446744073709551615")
 
-// maxBatch is the length of the longest name of a batch, in bytes.
-const maxBatch = 64
+	// LongestBatch is the length of the longest name of a batch.
+	LongestBatch = 64
+
+	// maxTaskID is the length of the longest task id that a request can give itself.
+	maxTaskID = 128
+)
 
 // wellFormed reports whether a task id is a name of the right length.
 func wellFormed(id string) bool { return len(id) <= maxTaskID && isName(id) }
 
 // isBatch reports whether a text can be the name of a batch.
-func isBatch(name string) bool { return len(name) <= maxBatch && isName(name) }
+func isBatch(name string) bool { return len(name) <= LongestBatch && isName(name) }
 
 // isName reports whether an id is safe as a key of a KV bucket, as a message id and in a file name. The
 // key is a part of a subject, whose tokens must not be empty (NATS ADR-8): so dots stand neither at an end
@@ -70,7 +77,7 @@ func (r *Request) readBatch(value json.RawMessage) (err error) {
 		return err
 	}
 	if !isBatch(r.Batch) {
-		return &violation{rule: fmt.Sprintf("must be 1 to %d letters, digits, '.', '_', '-' or '=', begin and end with a letter or digit, and have no '..'", maxBatch), got: r.Batch}
+		return &violation{rule: fmt.Sprintf("must be 1 to %d letters, digits, '.', '_', '-' or '=', begin and end with a letter or digit, and have no '..'", LongestBatch), got: r.Batch}
 	}
 	return nil
 }

@@ -2,8 +2,11 @@ package task_test
 
 import (
 	"bytes"
+	"math"
 	"strings"
 	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -24,6 +27,13 @@ func TestAnIDThatIsAnotherRequestsDefaultIsRefused(t *testing.T) {
 	named.Header = map[string][]string{"Nats-Msg-Id": {"TASKS-3"}}
 	if r, err := task.ParseRequest(named, defaults); err != nil || r.TaskID != "a" {
 		t.Errorf("an id of its own: got %v, want the header passed over", err)
+	}
+}
+
+func TestTheLongestIDIsADefaultOne(t *testing.T) {
+	d := task.Delivery{Stream: strings.Repeat("s", server.JSMaxNameLen), Seq: math.MaxUint64}
+	if got := len(d.DefaultID()); got != task.LongestID {
+		t.Errorf("got %d bytes, want %d", got, task.LongestID)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capstan-worker/capstan/internal/task/schema"
 )
 
 // Portable returns a JSON value in a form that every reader accepts (RFC 8259, section 8, and RFC 7493): each byte that
@@ -49,7 +51,7 @@ func repair(raw json.RawMessage) (fixed json.RawMessage, ordinary bool) {
 			for at, width := range flaws(literal) {
 				text.replace(begin+at, begin+at+width, "\uFFFD")
 			}
-		case literal.Kind() == '0' && !isLegalNumber(string(literal)):
+		case literal.Kind() == '0' && !schema.IsAffordable(literal):
 			ordinary = false
 			if _, err := strconv.ParseFloat(string(literal), 64); err != nil {
 				text.replace(begin, end, `"`+string(literal)+`"`)
@@ -132,27 +134,6 @@ func escapedUnit(text []byte) rune {
 	// In JSON, four digits follow.
 	unit, _ := strconv.ParseUint(string(text[2:6]), 16, 16)
 	return rune(unit)
-}
-
-// isLegalNumber reports whether a JSON number fits into a float64 and is written in a way that exact
-// arithmetic can afford: the schema validator computes 10 to the power of any exponent that it meets. It
-// accepts the same numbers as the schema package does.
-func isLegalNumber(literal string) bool {
-	const alwaysFits = 308 // digits of a number without exponent
-	at := strings.IndexAny(literal, "eE")
-	switch {
-	case len(literal) > maxNumber:
-		return false
-	case at < 0 && len(literal) <= alwaysFits:
-		return true
-	case at >= 0:
-		exponent, err := strconv.Atoi(literal[at+1:])
-		if err != nil || max(exponent, -exponent) > maxNumber {
-			return false
-		}
-	}
-	_, err := strconv.ParseFloat(literal, 64)
-	return err == nil
 }
 
 // compactSize returns the size of a JSON value in bytes without the space between its parts.

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capstan-worker/capstan/internal/task/schema"
 )
 
 // Bounds of a request. They are far above what a task needs, and bound what one message can cost.
@@ -17,8 +19,6 @@ const (
 	maxRequest = 4 << 20
 	// Objects and arrays inside one another.
 	maxDepth = 100
-	// Bytes of a number's literal, and its largest exponent either way.
-	maxNumber = 400
 )
 
 // checkShape refuses bytes that are not one JSON object, and JSON that two readers could understand differently or that
@@ -83,7 +83,7 @@ func (w *walk) check(literal jsontext.Value) error {
 	// It ends.
 	case literal == nil:
 		return w.checkNames(depth + 1)
-	case literal.Kind() == '0' && !isLegalNumber(string(literal)):
+	case literal.Kind() == '0' && !schema.IsAffordable(literal):
 		return w.illegalNumber(string(literal))
 	case literal.Kind() == '"' && lastWasName(w.dec):
 		end := w.dec.InputOffset()
@@ -102,7 +102,7 @@ func (w *walk) illegalNumber(literal string) error {
 	if w.top == secretValues {
 		literal = ""
 	}
-	rule := fmt.Sprintf("must have only numbers that fit into a float64, written in at most %d characters", maxNumber)
+	rule := fmt.Sprintf("must have only numbers that fit into a float64, written in at most %d characters", schema.MaxNumber)
 	return &violation{field: w.top, rule: rule, got: literal}
 }
 

@@ -52,7 +52,7 @@ func integer(least, most int64) *jsonschema.Schema {
 
 func taskName() *jsonschema.Schema { return nameUpTo(maxTaskID) }
 
-func batchName() *jsonschema.Schema { return nameUpTo(maxBatch) }
+func batchName() *jsonschema.Schema { return nameUpTo(LongestBatch) }
 
 // nameUpTo is a name, see isName, of at most so many bytes: each of its characters has one.
 func nameUpTo(most int) *jsonschema.Schema {

@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// MaxAnswer is how much is read at most of the API's answer to a status call, in bytes.
+const MaxAnswer = 32 << 20
+
 // Workflow is what the API reports of a workflow.
 type Workflow struct {
 	Status string          // as the API spells it: RUNNING, COMPLETED, FAILED, …

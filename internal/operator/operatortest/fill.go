@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/fleet"
+	"github.com/capstan-worker/capstan/internal/jet"
 	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/task"
 )
@@ -178,7 +179,7 @@ func (s *Site) AnswerAsWorker(status fleet.Status) {
 		s.tb.Fatal(err)
 	}
 	nc, _ := s.Server.Connect()
-	if _, err := nc.Subscribe(fleet.StatusSubject, func(m *nats.Msg) { _ = m.Respond(data) }); err != nil {
+	if _, err := nc.Subscribe(jet.StatusSubject, func(m *nats.Msg) { _ = m.Respond(data) }); err != nil {
 		s.tb.Fatal(err)
 	}
 	if err := nc.Flush(); err != nil {

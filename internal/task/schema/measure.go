@@ -13,8 +13,8 @@ import (
 const (
 	// How many objects and arrays may be inside one another.
 	maxDepth = 1000
-	// How long the literal of a number may be in bytes, and how large its exponent, either way.
-	maxNumber = 400
+	// MaxNumber is how long the literal of a number may be in bytes, and how large its exponent, either way.
+	MaxNumber = 400
 )
 
 // measure is the size of a JSON value, found without decoding it.
@@ -128,7 +128,7 @@ func (in *measure) scalar(dec *jsontext.Decoder, isName bool) (part, error) {
 	switch value.Kind() {
 	case '0':
 		size = boxSize
-		if !isAffordable(value) {
+		if !IsAffordable(value) {
 			return part{}, fmt.Errorf("the number %s does not fit a float64", shorten(string(value)))
 		}
 	case '"':
@@ -141,10 +141,10 @@ func (in *measure) scalar(dec *jsontext.Decoder, isName bool) (part, error) {
 	return part{whole: size, most: size}, nil
 }
 
-// isAffordable reports whether a JSON number fits a float64 and has a small exponent. The validator computes with exact
+// IsAffordable reports whether a JSON number fits a float64 and has a small exponent. The validator computes with exact
 // fractions, and so would compute 10 to the power of any exponent.
-func isAffordable(literal []byte) bool {
-	if len(literal) > maxNumber {
+func IsAffordable(literal []byte) bool {
+	if len(literal) > MaxNumber {
 		return false
 	}
 	if len(literal) < 16 && !bytes.ContainsAny(literal, "eE") {
@@ -152,7 +152,7 @@ func isAffordable(literal []byte) bool {
 	}
 	if at := bytes.IndexAny(literal, "eE"); at >= 0 {
 		exponent, err := strconv.Atoi(string(literal[at+1:]))
-		if err != nil || max(exponent, -exponent) > maxNumber {
+		if err != nil || max(exponent, -exponent) > MaxNumber {
 			return false
 		}
 	}
