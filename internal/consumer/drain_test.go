@@ -198,3 +198,14 @@ func stopsWithin(t *testing.T, w *worker, d time.Duration) {
 type handlerFunc func(context.Context, *task.Delivery) error
 
 func (f handlerFunc) Handle(ctx context.Context, d *task.Delivery) error { return f(ctx, d) }
+
+// waitDisconnected waits until the worker has noticed that NATS is unreachable.
+func (w *worker) waitDisconnected() {
+	w.t.Helper()
+	natstest.Eventually(w.t, func() error {
+		if w.parts.Conn.IsConnected() {
+			return fmt.Errorf("got a connected worker, want a disconnected one")
+		}
+		return nil
+	})
+}

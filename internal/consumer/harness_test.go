@@ -70,27 +70,11 @@ func (h *harness) createStream() {
 	}
 }
 
-func (h *harness) deleteStream() {
-	h.t.Helper()
-	if err := h.js.DeleteStream(h.t.Context(), "TASKS"); err != nil {
-		h.t.Fatal(err)
-	}
-}
-
 func (h *harness) publish(data string) {
 	h.t.Helper()
 	if _, err := h.js.Publish(h.t.Context(), "tasks.request", []byte(data)); err != nil {
 		h.t.Fatal(err)
 	}
-}
-
-// outage stops the server for longer than ACK_WAIT.
-func (h *harness) outage() {
-	h.t.Helper()
-	h.server.Stop()
-	wait := time.NewTimer(2 * h.ackWait)
-	<-wait.C
-	h.server.Restart()
 }
 
 // info returns the state of the workers' consumer.
@@ -188,17 +172,6 @@ func (h *harness) run(handler consumer.Handler, maxInFlight int, change ...func(
 	return w
 }
 
-// waitDisconnected waits until the worker has noticed that NATS is unreachable.
-func (w *worker) waitDisconnected() {
-	w.t.Helper()
-	natstest.Eventually(w.t, func() error {
-		if w.parts.Conn.IsConnected() {
-			return fmt.Errorf("got a connected worker, want a disconnected one")
-		}
-		return nil
-	})
-}
-
 // waitMetric waits until a counter or gauge has a value. verdict is its label, or "" if it has none.
 func (w *worker) waitMetric(name, verdict string, want float64) {
 	w.t.Helper()
@@ -264,13 +237,6 @@ func (h *handler) handled() map[uint64]int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return maps.Clone(h.calls)
-}
-
-// leaseExpired reports whether the lease of a request has expired at some time.
-func (h *handler) leaseExpired(seq uint64) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.expired[seq]()
 }
 
 // wait waits until the handler was given that many requests.

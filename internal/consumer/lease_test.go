@@ -127,3 +127,19 @@ func TestARequestThatHangsIsRedelivered(t *testing.T) {
 		t.Errorf("request 2 was handled %d times, want once", got)
 	}
 }
+
+// outage stops the server for longer than ACK_WAIT.
+func (h *harness) outage() {
+	h.t.Helper()
+	h.server.Stop()
+	wait := time.NewTimer(2 * h.ackWait)
+	<-wait.C
+	h.server.Restart()
+}
+
+// leaseExpired reports whether the lease of a request has expired at some time.
+func (h *handler) leaseExpired(seq uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.expired[seq]()
+}

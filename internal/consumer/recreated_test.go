@@ -59,3 +59,10 @@ func TestAnAckOfADeletedStreamRemovesNothing(t *testing.T) {
 		t.Errorf("got answer %q to a delivery of the old stream, want none", a.what)
 	}
 }
+
+func (h *harness) deleteStream() {
+	h.t.Helper()
+	if err := h.js.DeleteStream(h.t.Context(), "TASKS"); err != nil {
+		h.t.Fatal(err)
+	}
+}

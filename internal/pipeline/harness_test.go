@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -29,67 +28,6 @@ import (
 	"github.com/capstan-worker/capstan/internal/task"
 	"github.com/capstan-worker/capstan/internal/tracker"
 )
-
-// parts are a worker's tracker, publisher and API, with steps.
-type parts struct {
-	*tracker.Tracker
-	*publisher.Publisher
-	api *anchor.Client
-	steps
-}
-
-func (p parts) Create(ctx context.Context, rec task.Record) (out task.Record, err error) {
-	err = p.do("create", func() (err error) { out, err = p.Tracker.Create(ctx, rec); return err })
-	return out, err
-}
-
-func (p parts) Save(ctx context.Context, rec task.Record) (out task.Record, err error) {
-	err = p.do("save "+string(rec.State), func() (err error) { out, err = p.Tracker.Save(ctx, rec); return err })
-	return out, err
-}
-
-func (p parts) SaveDeliveries(ctx context.Context, count task.DeliveryCount) error {
-	return p.do(fmt.Sprint("count ", count.Count), func() error { return p.Tracker.SaveDeliveries(ctx, count) })
-}
-
-func (p parts) Publish(ctx context.Context, d task.Delivery, ev task.Event, redelivered bool) (out task.Event, seq uint64, err error) {
-	err = p.do("publish", func() (err error) { out, seq, err = p.Publisher.Publish(ctx, d, ev, redelivered); return err })
-	return out, seq, err
-}
-
-func (p parts) FindSince(ctx context.Context, d task.Delivery, ev task.Event, since time.Time) (out task.Event, seq uint64, found bool, err error) {
-	err = p.do("find", func() (err error) { out, seq, found, err = p.Publisher.FindSince(ctx, d, ev, since); return err })
-	return out, seq, found, err
-}
-
-func (p parts) Offload(ctx context.Context, d task.Delivery, ev task.Event) (out task.Event, err error) {
-	err = p.do("offload", func() (err error) { out, err = p.Publisher.Offload(ctx, d, ev); return err })
-	return out, err
-}
-
-func (p parts) PublishPerRequest(ctx context.Context, d task.Delivery, ev task.Event, redelivered bool) error {
-	return p.do("publish per request", func() error { return p.Publisher.PublishPerRequest(ctx, d, ev, redelivered) })
-}
-
-func (p parts) Replay(ctx context.Context, d task.Delivery, id string, seq uint64) error {
-	return p.do("replay", func() error { return p.Publisher.Replay(ctx, d, id, seq) })
-}
-
-func (p parts) DeadLetter(ctx context.Context, d task.Delivery, letter task.DeadLetter) error {
-	return p.do("dead-letter", func() error { return p.Publisher.DeadLetter(ctx, d, letter) })
-}
-
-func (p parts) Submit(ctx context.Context, sessionID string, body []byte) (id string, err error) {
-	err = p.do("submit", func() (err error) { id, err = p.api.Submit(ctx, sessionID, body); return err })
-	return id, err
-}
-
-func (p parts) Status(ctx context.Context, id string, most int64) (wf task.Workflow, err error) {
-	err = p.do("status", func() (err error) { wf, err = p.api.Status(ctx, id, most); return err })
-	return wf, err
-}
-
-func (p parts) Timeout() time.Duration { return p.api.Timeout() }
 
 // world is a NATS server with the streams, and the API's stand-in.
 type world struct {
