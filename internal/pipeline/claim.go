@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 const (
@@ -114,7 +115,7 @@ func (r *run) begin(ctx context.Context) (*task.Record, beginning, error) {
 		wait := r.restoreWait(ctx, r.beginAfter(), firstMaxAge)
 		r.log.Info().Str("task", r.req.TaskID).Stringer("for", wait.Round(time.Second)).
 			Msg("waiting because the bucket of records is new: another worker may write the task's record again")
-		return rec, recordChanged, sleep(ctx, wait)
+		return rec, recordChanged, timer.Sleep(ctx, wait, nil)
 	default:
 		return rec, taskBegan, err
 	}
@@ -206,7 +207,7 @@ func (r *run) awaitOwner(ctx context.Context, found *task.Record) (overdue uint6
 	recount := r.uncount(ctx)
 	const checks = 20
 	for range checks {
-		if err := sleep(ctx, grace/checks); err != nil {
+		if err := timer.Sleep(ctx, grace/checks, nil); err != nil {
 			return 0, err
 		}
 		rec, err := r.Tracker.Get(ctx, found.TaskID)
@@ -261,24 +262,4 @@ func (r *run) replay(ctx context.Context, rec *task.Record) error {
 	}
 	r.log.Info().Str("task", rec.TaskID).Msg("event published again for a repeated request")
 	return nil
-}
-
-// sleep returns nil after d, or ctx's error if that ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	if pause(ctx.Done(), d) {
-		return nil
-	}
-	return ctx.Err()
-}
-
-// pause reports whether d has passed before end was closed.
-func pause(end <-chan struct{}, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-end:
-		return false
-	}
 }

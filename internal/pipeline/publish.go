@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // publish stores the task's event and then finishes its record. The acknowledgement comes after both. If the worker
@@ -56,7 +57,7 @@ func (r *run) confirmAlone(ctx context.Context, rec *task.Record) (*task.Record,
 	for {
 		contested := r.contested
 		if !contested.IsZero() {
-			if err := sleep(ctx, contested.Add(certainFor).Sub(r.cfg.Clock.Now())); err != nil {
+			if err := timer.Sleep(ctx, contested.Add(certainFor).Sub(r.cfg.Clock.Now()), nil); err != nil {
 				return rec, err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // When the bucket of records is deleted and created again, a running task has no record until its worker writes it
@@ -128,8 +129,13 @@ func (r *run) awaitOthers(ctx context.Context, rec task.Record) error {
 	if err != nil {
 		return err
 	}
-	if !pause(r.drained, r.restoreWait(ctx, r.ownersTime(), laterMaxAge)) {
+	if err := timer.Sleep(ctx, r.restoreWait(ctx, r.ownersTime(), laterMaxAge), r.drained); err != nil {
+		return err
+	}
+	select {
+	case <-r.drained:
 		return context.Canceled
+	default:
 	}
 	found, err := r.Tracker.Get(ctx, rec.TaskID)
 	switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // lookInterval is the time between two looks at a task that waits for its retry.
@@ -93,12 +94,12 @@ func (r *run) awaitRetry(ctx context.Context, rec *task.Record, look func() erro
 	// It waits no longer than a retry may, however wrong a clock was that wrote the record.
 	due := time.Now().Add(min(rec.WaitsUntil.Sub(r.cfg.Clock.Now()), 2*r.retryWait(rec.Run)))
 	for time.Until(due) > lookInterval {
-		if err := sleep(ctx, lookInterval); err != nil {
+		if err := timer.Sleep(ctx, lookInterval, nil); err != nil {
 			return err
 		}
 		if err := look(); err != nil {
 			return err
 		}
 	}
-	return sleep(ctx, time.Until(due))
+	return timer.Sleep(ctx, time.Until(due), nil)
 }

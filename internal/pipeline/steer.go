@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/capstan-worker/capstan/internal/task"
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // Steering is what operators ask of tasks.
@@ -42,7 +43,7 @@ func (r *run) untilCanceled(ctx context.Context) (_ context.Context, stop contex
 func (r *run) rest(ctx context.Context, d time.Duration) error {
 	waitCtx, stop := r.untilCanceled(ctx)
 	defer stop(nil)
-	if err := sleep(waitCtx, d); err != nil && !isCanceled(waitCtx) {
+	if err := timer.Sleep(waitCtx, d, nil); err != nil && !isCanceled(waitCtx) {
 		return err
 	}
 	return nil
