@@ -215,7 +215,7 @@ func (c Cap) lowered(s seen, now time.Time) Cap {
 	return c
 }
 
-// raised raises the cap by a step.
+// raised raises the cap by a step. It was lowered by a refusal: nothing else sets it below the ceiling.
 func (c Cap) raised(highest int, now time.Time) Cap {
 	c.Steps++
 	if c.Steps >= provenSteps {
@@ -224,6 +224,9 @@ func (c Cap) raised(highest int, now time.Time) Cap {
 	raise := max(1, highest/raiseSteps) * min(1<<min(c.Steps-1, 10), largestRaise)
 	c.InFlight = min(c.InFlight+raise, highest)
 	c.RaiseAt, c.ChangedAt = now.Add(changeInterval), now
-	c.Reason = "nothing was refused"
+	c.Reason = "rising again after the API refused more"
+	if c.InFlight == highest {
+		c.Reason = c.boundReason()
+	}
 	return c
 }

@@ -244,6 +244,13 @@ func TestTheCapGrowsAgain(t *testing.T) {
 		for f.most < 25 {
 			f.held = f.most
 			look(t, k)
+			why := "rising again after the API refused more"
+			if f.most == 25 {
+				why = "the plan runs 25 browsers"
+			}
+			if got := k.Describe(); f.most > f.held && !strings.HasSuffix(got, why) {
+				t.Errorf("got %q, want %q", got, why)
+			}
 			if took := time.Since(began); took > 5*time.Minute {
 				t.Fatalf("got %d after %v, want the plan", f.most, took)
 			}
