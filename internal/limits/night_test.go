@@ -172,7 +172,7 @@ func TestANightUsesTheWholePlan(t *testing.T) {
 			}
 			return 0
 		}}, 1.15, 0.1},
-		"others all the time": {night{browsers: 25, workers: 3, tasks: 1000, run: long, others: func(time.Duration) int { return 12 }}, 1.15, 0.3},
+		"others all the time": {night{browsers: 25, workers: 3, tasks: 4000, run: long, others: func(time.Duration) int { return 12 }}, 1.15, 0.25},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := c.play()
