@@ -5,7 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
+	"io"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +40,7 @@ func connect(opts ...nats.Option) (*client, error) {
 		return nil, usageError{err}
 	}
 	denied := &atomic.Pointer[error]{}
-	nc, err := connectNATS(&cfg.NATS, append([]nats.Option{nats.ErrorHandler(noteDenied(denied))}, opts...)...)
+	nc, err := connectNATS(&cfg.NATS, append([]nats.Option{nats.ErrorHandler(noteErrors(denied, newTerminal()))}, opts...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -51,15 +52,22 @@ func connect(opts ...nats.Option) (*client, error) {
 	return &client{cfg: cfg, nc: nc, js: js, server: nc.ConnectedUrlRedacted(), denied: denied}, nil
 }
 
-// noteDenied returns a handler of the errors that NATS reports apart from a call. It keeps a permission violation, which
-// the call that meets it then reports, and logs everything else.
-func noteDenied(denied *atomic.Pointer[error]) nats.ErrHandler {
+// noteErrors returns a handler of the errors that NATS reports apart from a call. It keeps a permission violation, which
+// the call that meets it then reports. A link that breaks is restored, and until then the calls report it: each try to do
+// so can fail and says nothing new. Everything else is told on the terminal, once for several in a row. NATS calls the
+// handler with one error after the other.
+func noteErrors(denied *atomic.Pointer[error], t *terminal) nats.ErrHandler {
+	told := ""
 	return func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		if errors.Is(err, nats.ErrPermissionViolation) {
+		_, isLink := errors.AsType[net.Error](err)
+		switch {
+		case errors.Is(err, nats.ErrPermissionViolation):
 			denied.Store(&err)
-			return
+		case isLink, errors.Is(err, io.EOF), err.Error() == told:
+		default:
+			told = err.Error()
+			t.complain(fmt.Errorf("NATS reported an error: %w", err))
 		}
-		log.Print(err)
 	}
 }
 

@@ -69,9 +69,11 @@ func ConnectTool(cfg NATSConfig, opts ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// ToolOptions are the options of ConnectTool apart from the login.
+// ToolOptions are the options of ConnectTool apart from the login. Errors that NATS reports apart from a call are dropped:
+// without a handler the NATS client would print them. An ErrorHandler behind these options takes the place of theirs.
 func ToolOptions() []nats.Option {
-	return append(keepAliveOptions(), nats.Name("capstan"), nats.Timeout(toolTimeout))
+	drop := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+	return append(keepAliveOptions(), nats.Name("capstan"), nats.Timeout(toolTimeout), drop)
 }
 
 // ConnectError says why a tool could not connect to NATS, and what to do.

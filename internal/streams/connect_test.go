@@ -66,3 +66,16 @@ func TestAToolConnects(t *testing.T) {
 		t.Errorf("status: got %v, want %v", got, want)
 	}
 }
+
+// Without a handler the NATS client prints errors on the user's terminal.
+func TestAToolPrintsNoErrorsOfTheConnection(t *testing.T) {
+	opts := nats.GetDefaultOptions()
+	for _, set := range streams.ToolOptions() {
+		if err := set(&opts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if opts.AsyncErrorCB == nil {
+		t.Error("got no handler of errors, want one")
+	}
+}
