@@ -101,7 +101,7 @@ func (c *Consumer) Run(ctx context.Context) {
 	c.pull(ctx)
 	c.log.Info().Int("in_progress", c.InProgress()).Msg("drain began")
 	reconnects := c.Conn.Stats().Reconnects // as of before the first NAK
-	c.sendNAKs()
+	c.sendNAKs(context.WithoutCancel(ctx))
 	c.awaitHandlers()
 	stopHeartbeats()
 	heartbeats.Wait()

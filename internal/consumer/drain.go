@@ -26,15 +26,16 @@ func (c *Consumer) handOver(l *lease, reply string) {
 	}
 }
 
-// sendNAKs sends the NAKs of all requests that were handed over, if their leases are still valid. From now on no NAK is
-// held back.
-func (c *Consumer) sendNAKs() {
+// sendNAKs sends the NAKs of all requests that were handed over, if their leases are still valid and their stream was not
+// recreated. From now on no NAK is held back.
+func (c *Consumer) sendNAKs(ctx context.Context) {
 	var replies []string
+	created := c.streamCreated(ctx)
 	c.mu.Lock()
 	c.pullsEnded = true
 	for _, l := range c.handedOver {
 		c.noteExpiry(l, time.Now())
-		if !l.expired {
+		if !l.expired && l.streamCreated.Equal(created) {
 			replies = append(replies, l.reply)
 		}
 	}
@@ -91,7 +92,7 @@ func (c *Consumer) confirmHandOver(ctx context.Context, reconnects uint64) {
 			}
 			_ = timer.Sleep(ctx, retryWait/10, nil)
 		}
-		c.sendNAKs()
+		c.sendNAKs(ctx)
 	}
 }
 

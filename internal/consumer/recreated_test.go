@@ -3,8 +3,13 @@ package consumer_test
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/consumer"
 )
 
 // A stream that was deleted and recreated counts from 1 again, so the request that has an old sequence is another one.
@@ -58,6 +63,47 @@ func TestAnAckOfADeletedStreamRemovesNothing(t *testing.T) {
 	for _, a := range answers() {
 		t.Errorf("got answer %q to a delivery of the old stream, want none", a.what)
 	}
+}
+
+// The NAK of a drain is held back until the last pull is over, and meanwhile its sequence can become another request's.
+func TestANAKOfADeletedStreamIsNotSent(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, longLease, 1)
+	old := newHandler()
+	pulls := gated{open: make(chan struct{}), reached: make(chan struct{})}
+	oldWorker := h.run(old, 2, func(p *consumer.Parts) { pulls.Consumer, p.Source = p.Source, &pulls })
+	old.wait(t, 1)
+	<-pulls.reached
+	go oldWorker.stop()
+	oldWorker.waitMetric("capstan_requests_released_total", "handed_over", 1)
+	h.deleteStream()
+	h.createStream()
+	h.publish("another")
+	current := newHandler()
+	h.run(current, 1)
+	current.wait(t, 1)
+	answers := h.answers()
+	oldWorker.parts.Stream.Invalidate() // a worker asks about its stream once in a second
+	close(pulls.open)
+	oldWorker.stop() // the server has received whatever it answered
+	for _, a := range answers() {
+		t.Errorf("got answer %q to a delivery of the old stream, want none", a.what)
+	}
+}
+
+// gated is a pull consumer whose second pull begins when open is closed.
+type gated struct {
+	jetstream.Consumer
+	count         atomic.Int32
+	reached, open chan struct{}
+}
+
+func (g *gated) Fetch(n int, opts ...jetstream.FetchOpt) (jetstream.MessageBatch, error) {
+	if g.count.Add(1) == 2 {
+		close(g.reached)
+		<-g.open
+	}
+	return g.Consumer.Fetch(n, opts...)
 }
 
 func (h *harness) deleteStream() {
