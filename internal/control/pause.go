@@ -100,8 +100,13 @@ func (s *Steering) tellPause() {
 	if s.onPause != nil {
 		s.onPause(pause, paused)
 	}
+	s.wakeKeep()
+}
+
+// wakeKeep lets keep look at once.
+func (s *Steering) wakeKeep() {
 	select {
-	case s.pauseChanged <- struct{}{}:
+	case s.wakes <- struct{}{}:
 	default:
 	}
 }
@@ -135,8 +140,8 @@ func (s *Steering) keep(ctx context.Context) {
 	}
 }
 
-// sleepUntilCheck sleeps until the marks are to be swept or the bucket is to be asked for the pause, or until the pause ends or
-// is another one.
+// sleepUntilCheck sleeps until the marks are to be swept or the bucket is to be asked for the pause, until the pause ends or
+// is another one, or until the watch ends.
 func (s *Steering) sleepUntilCheck(ctx context.Context) error {
 	s.mu.Lock()
 	now := s.clock.Now()
@@ -147,5 +152,5 @@ func (s *Steering) sleepUntilCheck(ctx context.Context) error {
 		wait = pauseCheck
 	}
 	s.mu.Unlock()
-	return timer.Sleep(ctx, wait, s.pauseChanged)
+	return timer.Sleep(ctx, wait, s.wakes)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capstan-worker/capstan/internal/control"
@@ -96,5 +97,21 @@ func TestAPauseEndsWhenItsMessageIsRemoved(t *testing.T) {
 	s.tells("resumed")
 	if took := time.Since(began); took > 2*control.PauseCheck {
 		t.Errorf("got the end after %v, want it within %v", took, control.PauseCheck)
+	}
+}
+
+func TestAPauseIsNoticedSoonAfterTheWatchHasEnded(t *testing.T) {
+	t.Parallel()
+	s := newSteered(t, time.Hour)
+	s.run()
+	s.put("cancel.a", "")
+	s.eventually("a", "", true)
+	s.Note(nats.ErrMaxSubscriptionsExceeded) // there is no watch for five minutes
+	s.logged("NATS allows no more subscriptions", 1)
+	began := time.Now()
+	s.put("pause", "x")
+	s.tells("paused: x")
+	if took := time.Since(began); took > 2*control.PauseCheck {
+		t.Errorf("got the pause after %v, want it within %v", took, control.PauseCheck)
 	}
 }

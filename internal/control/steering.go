@@ -58,10 +58,10 @@ type Steering struct {
 	warned  bool   // that there are too many marks; owned by the goroutine of Run
 	problem string // why the bucket is not watched, as it was logged last; owned by the goroutine of Run
 
-	telling      sync.Mutex
-	told         task.Pause    // the last pause that was logged and reported; guarded by telling
-	toldPaused   bool          // guarded by telling
-	pauseChanged chan struct{} // has room for one signal to keep
+	telling    sync.Mutex
+	told       task.Pause    // the last pause that was logged and reported; guarded by telling
+	toldPaused bool          // guarded by telling
+	wakes      chan struct{} // has room for one signal to keep
 }
 
 // NewSteering returns a Steering that knows nothing until Run is called, and makes no call to NATS. The bucket's TTL is
@@ -69,7 +69,7 @@ type Steering struct {
 func NewSteering(b *Bucket, clock *servertime.Clock, reg prometheus.Registerer, log zerolog.Logger) *Steering {
 	s := &Steering{
 		bucket: b, clock: clock, log: log, budget: mostMarkBytes, patient: patience,
-		looked: make(chan struct{}), waiters: newWaiters(), pauseChanged: make(chan struct{}, 1),
+		looked: make(chan struct{}), waiters: newWaiters(), wakes: make(chan struct{}, 1),
 	}
 	s.settle = sync.OnceFunc(func() { close(s.looked) })
 	s.marks = newMarks(s.budget)

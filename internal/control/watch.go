@@ -96,6 +96,9 @@ func (s *Steering) noteEnd(err error, isConnected bool) {
 	if !isSilence(err) {
 		s.settle()
 	}
+	if isConnected {
+		s.wakeKeep() // it asks for the pause while there is no watch
+	}
 	level := zerolog.WarnLevel
 	if errors.Is(err, errReconnected) || !isConnected || err.Error() == s.problem {
 		level = zerolog.DebugLevel
