@@ -44,15 +44,24 @@ func (c *Consumer) awaitCapacity(ctx context.Context) int {
 			_ = timer.Sleep(ctx, retryWait, nil)
 			continue
 		}
-		if c.freeSlots() > 0 && c.fitsInMemory() > 0 {
-			return min(c.gatherSlots(ctx), c.fitsInMemory(), jet.PullBatch)
+		if c.mostToPull() == 0 {
+			select {
+			case <-ctx.Done():
+			case <-c.freed:
+			}
+			continue
 		}
-		select {
-		case <-ctx.Done():
-		case <-c.freed:
+		c.gatherSlots(ctx)
+		if n := c.mostToPull(); n > 0 && ctx.Err() == nil {
+			return n
 		}
 	}
 	return 0
+}
+
+// mostToPull returns how many requests may be pulled now.
+func (c *Consumer) mostToPull() int {
+	return max(0, min(c.freeSlots(), c.fitsInMemory(), jet.PullBatch))
 }
 
 func (c *Consumer) freeSlots() int { return c.cfg.MaxInFlight - c.InProgress() }
@@ -68,20 +77,14 @@ func (c *Consumer) fitsInMemory() int {
 	return int(min(c.Memory.Free()/reserve, max(pullBytes/largest, 1)))
 }
 
-// gatherSlots waits a moment for more slots if few are free, and returns how many are free then. It returns 0 when ctx
-// ends.
-func (c *Consumer) gatherSlots(ctx context.Context) int {
+// gatherSlots waits a moment for more slots if few are free, or until ctx ends.
+func (c *Consumer) gatherSlots(ctx context.Context) {
 	const checks = 10
 	for range checks {
-		if c.freeSlots() >= c.cfg.MaxInFlight/gatherShare {
-			break
+		if c.freeSlots() >= c.cfg.MaxInFlight/gatherShare || timer.Sleep(ctx, gatherWait/checks, nil) != nil {
+			return
 		}
-		_ = timer.Sleep(ctx, gatherWait/checks, nil)
 	}
-	if ctx.Err() != nil {
-		return 0
-	}
-	return c.freeSlots()
 }
 
 // signalFreed wakes the pull loop.
