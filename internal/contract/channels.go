@@ -3,6 +3,8 @@ package contract
 import (
 	"strings"
 	"time"
+
+	"github.com/capstan-worker/capstan/internal/streams"
 )
 
 // channel is a subject, and the stream or bucket that stores its messages.
@@ -26,15 +28,15 @@ func requestStream() object {
 
 func resultStream() object {
 	return object{
-		"name": "TASK_RESULTS", "subjects": []string{"tasks.result"}, "retention": "limits", "storage": "file", "max_age": 7 * 24 * time.Hour,
-		"duplicate_window": time.Hour,
+		"name": "TASK_RESULTS", "subjects": []string{"tasks.result"}, "retention": "limits", "storage": "file", "max_age": streams.ResultsAge,
+		"duplicate_window": streams.DuplicateWindow,
 	}
 }
 
 func deadStream() object {
 	return object{
-		"name": "TASK_DEAD", "subjects": []string{"tasks.dead"}, "retention": "limits", "storage": "file", "max_age": 30 * 24 * time.Hour,
-		"duplicate_window": time.Hour,
+		"name": "TASK_DEAD", "subjects": []string{"tasks.dead"}, "retention": "limits", "storage": "file", "max_age": streams.DeadAge,
+		"duplicate_window": streams.DuplicateWindow,
 	}
 }
 

@@ -8,11 +8,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// How long events, large results and dead letters are kept in the streams that a worker creates. An
-// operator may change both; a worker does not set them back.
+// How long messages are kept in the streams that a worker creates. An operator may change both; a worker does not set
+// them back.
 const (
-	resultsAge = 7 * 24 * time.Hour
-	deadAge    = 30 * 24 * time.Hour
+	ResultsAge = 7 * 24 * time.Hour  // events and large results
+	DeadAge    = 30 * 24 * time.Hour // dead letters
 )
 
 // DuplicateWindow is for how long the streams that a worker creates recognize a second copy of an event, by
@@ -75,7 +75,7 @@ func resultRules(cfg Config) []streamRule {
 	readable := minAge("events")
 	remembered := atLeast[streamConfig]("MaxAge", cfg.TrackerTTL, fmt.Sprintf("max age should be at least %v, as long as a finished task is remembered (TRACKER_TTL)", cfg.TrackerTTL))
 	return slices.Concat(subjectRules(cfg.Results.Subject), renamingRules(cfg.Results.Subject), durabilityRules(cfg, "events"), logRules("events"), []streamRule{
-		initially[streamConfig]("MaxAge", resultsAge),
+		initially[streamConfig]("MaxAge", ResultsAge),
 		initially[streamConfig]("Duplicates", DuplicateWindow),
 		readable,
 		remembered.okIf(func(c streamConfig) bool { return remembered.ok(c) || !readable.ok(c) }).fixable(byOperator).withSeverity(warning),
@@ -87,7 +87,7 @@ func resultRules(cfg Config) []streamRule {
 // deadRules keep dead letters. Workers only write them, so nothing depends on how long they are kept.
 func deadRules(cfg Config) []streamRule {
 	return slices.Concat(subjectRules(cfg.Dead.Subject), renamingRules(cfg.Dead.Subject), durabilityRules(cfg, "dead letters"), logRules("dead letters"), []streamRule{
-		initially[streamConfig]("MaxAge", deadAge),
+		initially[streamConfig]("MaxAge", DeadAge),
 		initially[streamConfig]("Duplicates", DuplicateWindow),
 	})
 }
@@ -136,7 +136,7 @@ func largeRules(cfg Config) []streamRule {
 	chunks, meta := "$O."+cfg.Large+".C.>", "$O."+cfg.Large+".M.>"
 	return slices.Concat(subjectRules(chunks), renamingRules(chunks), subjectRules(meta), renamingRules(meta), limitRules("large results"), []streamRule{
 		retention(jetstream.LimitsPolicy),
-		initially[streamConfig]("MaxAge", resultsAge),
+		initially[streamConfig]("MaxAge", ResultsAge),
 		initially[streamConfig]("AllowDirect", true),
 		minAge("results"),
 		minMessageSize(256<<10, "a chunk of a result"),
