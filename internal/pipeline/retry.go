@@ -18,7 +18,7 @@ const lookInterval = 5 * time.Second
 // site can recover.
 func (p *Pipeline) retryWait(retry int) time.Duration {
 	factors := []int{1, 6, 24, 60}
-	return time.Duration(factors[min(retry, len(factors))-1]) * p.cfg.RetryWait
+	return time.Duration(factors[min(max(retry, 1), len(factors))-1]) * p.cfg.RetryWait // a record may say anything
 }
 
 // isRetried reports whether the task is to be run again after this verdict on its run. If an earlier delivery may have

@@ -234,3 +234,30 @@ func TestARecordThatIsLostInABackoffIsWrittenAgain(t *testing.T) {
 		t.Errorf("got %v, want the task to be handed over", err)
 	}
 }
+
+// Whoever may write records may write any. The worker must not panic over one ten times, and call its request poisoned.
+func TestARecordThatWaitsForARetryOfNoRunIsRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.retryWait = time.Hour
+	deliver := w.request(w.planned(anchortest.Plan{Fails: 1}, `,"retries":1`))
+	ctx, cancel := context.WithCancel(t.Context())
+	handled := make(chan error, 1)
+	p, d := w.worker("w1", healthy{}), deliver(1)
+	go func() { handled <- handle(ctx, p, d) }()
+	var rec task.Record
+	natstest.Eventually(t, func() (err error) {
+		if rec, err = w.records().Get(t.Context(), "a"); err == nil && rec.WaitsFor != task.ForRetry {
+			err = fmt.Errorf("got %+v, want it to wait for its retry", rec)
+		}
+		return err
+	})
+	cancel()
+	<-handled
+	rec.Run, rec.WaitsUntil = 0, time.Now()
+	if _, err := w.records().Save(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	w.finish("w2", deliver(2))
+	w.wantOneEvent(success, 2)
+}
