@@ -86,7 +86,7 @@ func (s *Server) loadTask(ctx context.Context, r *http.Request) (view, error) {
 	if found.Cancel != nil {
 		v.UndoURL = undoURL("task", id)
 	}
-	v.RunsAgain = v.CanAct && v.HasFailed && codeOf(found).Retryable()
+	v.RunsAgain = v.CanAct && v.HasFailed && found.Code().Retryable()
 	v.Steps, v.Bar = timeline(found, time.Now())
 	v.Facts, v.Runs = factsOf(found, s.board.Snapshot()), runsOf(found)
 	v.Blocks = blocksOf(found)
@@ -138,18 +138,6 @@ func batchOf(t inspect.Task) string {
 		return t.Record.Batch
 	case t.Event != nil:
 		return t.Event.Batch
-	default:
-		return ""
-	}
-}
-
-// codeOf returns why a task has failed, or "".
-func codeOf(t inspect.Task) task.Code {
-	switch {
-	case t.Event != nil && t.Event.Error != nil:
-		return t.Event.Error.Code
-	case t.Record != nil:
-		return t.Record.ErrorCode
 	default:
 		return ""
 	}

@@ -51,7 +51,7 @@ func (s *Server) doUndo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	text := ""
+	var text string
 	if t.task != "" {
 		text, err = s.undoTask(r, t.task)
 	} else {

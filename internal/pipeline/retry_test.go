@@ -253,7 +253,9 @@ func TestARecordThatWaitsForARetryOfNoRunIsRun(t *testing.T) {
 		return err
 	})
 	cancel()
-	<-handled
+	if err := <-handled; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the task to be handed over", err)
+	}
 	rec.Run, rec.WaitsUntil = 0, time.Now()
 	if _, err := w.records().Save(t.Context(), rec); err != nil {
 		t.Fatal(err)

@@ -44,8 +44,8 @@ func (s State) IsOpen() bool {
 	}
 }
 
-// code returns why the task failed.
-func (t Task) code() task.Code {
+// Code returns why the task failed, or "".
+func (t Task) Code() task.Code {
 	switch {
 	case t.Event != nil && t.Event.Error != nil:
 		return t.Event.Error.Code

@@ -10,7 +10,7 @@ import (
 
 // failed explains a task that has failed: why, what to do, and whether it can be run again.
 func (f *finding) failed() string {
-	id, code, message := f.task.ID, f.task.code(), ""
+	id, code, message := f.task.ID, f.task.Code(), ""
 	if ev := f.task.Event; ev != nil && ev.Error != nil {
 		message = ev.Error.Message
 	}
