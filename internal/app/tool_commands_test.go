@@ -40,14 +40,15 @@ func (g *guarded) commands() map[string]toolCommand {
 			_, _, err := inspect.List(ctx, q, inspect.Listing{})
 			return err
 		},
-		"capstan get":       finds,
-		"capstan why":       explains,
-		"capstan status":    seesStatus,
-		"capstan cancel":    g.cancels,
-		"capstan pause":     g.pauses,
-		"capstan resume":    g.resumes,
-		"capstan redrive":   redrives,
-		"capstan dashboard": g.shows,
+		"capstan get":           finds,
+		"capstan why":           explains,
+		"capstan status":        seesStatus,
+		"capstan cancel":        g.cancels,
+		"capstan cancel --undo": g.takesBack,
+		"capstan pause":         g.pauses,
+		"capstan resume":        g.resumes,
+		"capstan redrive":       redrives,
+		"capstan dashboard":     g.shows,
 	}
 }
 
@@ -201,6 +202,22 @@ func whileUnanswered(ask func() (workers int, err error)) error {
 func (*guarded) cancels(ctx context.Context, q operator.Queue) error {
 	_, err := steer.Cancel(ctx, q, []string{"unwanted"}, task.Cancellation{By: "ada"})
 	_, batchErr := steer.CancelBatch(ctx, q, "unwanted", task.Cancellation{By: "ada"})
+	return errors.Join(err, batchErr)
+}
+
+// takesBack takes back what somebody else has canceled.
+func (g *guarded) takesBack(ctx context.Context, q operator.Queue) error {
+	if err := g.cancels(ctx, g.queue(g.js)); err != nil {
+		return err
+	}
+	undone, err := steer.UndoCancel(ctx, q, []string{"unwanted", "ended"}) // the second has a batch
+	if err == nil && undone[0].Was == nil {
+		err = errors.New("got no cancellation, want the one that was taken back")
+	}
+	was, batchErr := steer.UndoCancelBatch(ctx, q, "unwanted")
+	if batchErr == nil && was == nil {
+		batchErr = errors.New("got no cancellation of the batch, want the one that was taken back")
+	}
 	return errors.Join(err, batchErr)
 }
 

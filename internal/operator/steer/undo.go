@@ -27,15 +27,19 @@ func UndoCancel(ctx context.Context, q operator.Queue, ids []string) ([]UndoneTa
 	if err != nil {
 		return nil, err
 	}
-	batches, err := q.BatchMarks().Refresh(ctx)
-	if err != nil {
-		return nil, err
-	}
+	marked := map[string]bool{"": false} // by batch
 	var undone []UndoneTask
 	for _, each := range all {
 		u := UndoneTask{CanceledTask: each}
 		batch := batchOf(found, each.TaskID)
-		if _, isCanceled := batches[batch]; isCanceled {
+		if _, isKnown := marked[batch]; !isKnown {
+			mark, _, err := q.CancellationIn(ctx, stream, control.CancelBatchPrefix+batch)
+			if err != nil {
+				return undone, err
+			}
+			marked[batch] = mark != nil
+		}
+		if marked[batch] {
 			u.CanceledBatch = batch
 		}
 		key := control.CancelPrefix + each.TaskID
