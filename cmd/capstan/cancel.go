@@ -18,7 +18,7 @@ type cancelCmd struct {
 	Tasks  []string `arg:"" optional:"" name:"task" help:"Task ids."`
 	Batch  string   `placeholder:"NAME" help:"Cancel all tasks of this batch, and those that are submitted to it later."`
 	Reason string   `placeholder:"TEXT" help:"The reason, which the events of the tasks repeat."`
-	Undo   bool     `help:"Take a cancellation back. A task that it has ended stays as it is."`
+	Undo   bool     `help:"Take a cancellation back. Tasks that have already ended stay as they are."`
 }
 
 // Help is printed below the flags.

@@ -18,7 +18,7 @@ func (cmd *cancelCmd) undo(ctx context.Context, t *terminal, c *client) error {
 			t.note("batch %s was not canceled", cmd.Batch)
 		default:
 			t.printf("batch %s is no longer canceled; it was %s\n", cmd.Batch, oneLine(was.String(), messageWidth))
-			t.note("tasks that it has ended stay as they are; capstan redrive --batch %s --code canceled runs them again", cmd.Batch)
+			t.note("tasks that it has ended stay as they are; capstan redrive --batch %s --code canceled shows which of them can be run again", cmd.Batch)
 		}
 		return nil
 	}
@@ -32,8 +32,10 @@ func (cmd *cancelCmd) undo(ctx context.Context, t *terminal, c *client) error {
 // undoneText says what became of a task whose cancellation was taken back.
 func undoneText(u steer.UndoneTask) string {
 	switch {
+	case u.Stage == steer.StageEnded && u.CanceledBatch != "":
+		return "has ended (" + endText(u.CanceledTask) + "); its batch is still canceled: capstan cancel --batch " + u.CanceledBatch + " --undo takes that back"
 	case u.Stage == steer.StageEnded && u.Code == task.Canceled:
-		return "has ended (" + endText(u.CanceledTask) + "); capstan redrive --task " + u.TaskID + " runs it again"
+		return "has ended (" + endText(u.CanceledTask) + "); capstan redrive --task " + u.TaskID + " shows whether it can be run again"
 	case u.Stage == steer.StageEnded:
 		return "has ended (" + endText(u.CanceledTask) + ")"
 	case u.CanceledBatch != "":

@@ -53,9 +53,9 @@ func connect(opts ...nats.Option) (*client, error) {
 }
 
 // noteErrors returns a handler of the errors that NATS reports apart from a call. It keeps a permission violation, which
-// the call that meets it then reports. A link that breaks is restored, and until then the calls report it: each try to do
-// so can fail and says nothing new. Everything else is told on the terminal, once for several in a row. NATS calls the
-// handler with one error after the other.
+// the call that meets it then reports. An error of the connection is not printed: the client reconnects, and until then
+// each call reports it. Any other error is printed, and of equal ones in a row only the first. NATS calls the handler for
+// one error at a time.
 func noteErrors(denied *atomic.Pointer[error], t *terminal) nats.ErrHandler {
 	told := ""
 	return func(_ *nats.Conn, _ *nats.Subscription, err error) {

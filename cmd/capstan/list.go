@@ -14,7 +14,7 @@ import (
 
 // listCmd lists tasks. It reads records and queued requests, and asks no worker.
 type listCmd struct {
-	State []string      `placeholder:"STATE" predictor:"state" help:"Only tasks in these states: queued, waiting, submitting, running, succeeded, failed or canceled, which is one kind of failed."`
+	State []string      `placeholder:"STATE" predictor:"state" help:"Only tasks in these states: queued, waiting, submitting, running, succeeded, failed, or canceled (failed with this code)."`
 	Code  []string      `placeholder:"CODE" predictor:"code" help:"Only tasks that failed with these error codes."`
 	Batch string        `placeholder:"NAME" help:"Only tasks of this batch."`
 	Host  string        `placeholder:"HOST" help:"Only tasks whose start URL has this host."`

@@ -111,7 +111,7 @@ func unknownTasks(plan *redrive.Plan) error {
 	if unknown == 0 {
 		return nil
 	}
-	return fmt.Errorf("no dead letter of %s that --task names", taskCount(unknown))
+	return fmt.Errorf("%s named with --task %s no dead letter", taskCount(unknown), map[bool]string{true: "has", false: "have"}[unknown == 1])
 }
 
 // print prints how many tasks are run again by code and host, and how many are left out and why.

@@ -50,7 +50,7 @@ type fields struct {
 	Timeout             *string  `json:"timeout,omitempty" placeholder:"DURATION" help:"Maximum run time, for example 10m." group:"Queue:"`
 	ExpiresAt           *string  `json:"expires_at,omitempty" placeholder:"TIME" help:"Do not start after this time (RFC 3339)." group:"Queue:"`
 	OnUnknownSubmission *string  `json:"on_unknown_submission,omitempty" placeholder:"fail|resubmit|fence" predictor:"unknown" help:"What to do if it is unknown whether Anchor accepted the task: fail, or submit it once more; fence does that only if its browser session shows no step." group:"Queue:"`
-	Retries             *int     `json:"retries,omitempty" placeholder:"N" help:"How often a run that fails is followed by another, 0 to 5." group:"Queue:"`
+	Retries             *int     `json:"retries,omitempty" placeholder:"N" help:"How many times a failed run is repeated, 0 to 5." group:"Queue:"`
 	RetryOn             []string `json:"retry_on,omitempty" placeholder:"CODE" predictor:"retry" help:"Failures after which the task is run again; may be repeated. Default: workflow_failed, agent_failed, invalid_result and step_limit." group:"Queue:"`
 	RetryWith           jsonText `json:"retry_with,omitempty" placeholder:"JSON" help:"What the retries use in place of the request's agent, provider, model or max_steps: a JSON list of objects, or @FILE." group:"Queue:"`
 	Metadata            jsonText `json:"metadata,omitempty" placeholder:"JSON" help:"Returned on the event unchanged: a JSON object, or @FILE." group:"Queue:"`

@@ -52,7 +52,8 @@ func (s *statusRows) add(workers int) {
 	}
 	s.lines = append(s.lines, bold(title)+"  "+faint(at))
 	if s.Canceled != nil {
-		s.row("canceled", strings.TrimPrefix(s.Canceled.String(), "canceled ")+"; so are tasks that are submitted to it later")
+		why := strings.TrimLeft(strings.TrimPrefix(s.Canceled.String(), "canceled"), ": ")
+		s.row("canceled", strings.TrimPrefix(why+"; tasks that are submitted to it later are canceled, too", "; "))
 	}
 	s.row("waiting", waitingText(s.Status))
 	s.row("running", fmt.Sprintf("%d%s", s.Running+s.Submitting, submittingText(s.Status)))

@@ -135,12 +135,12 @@ func TestACancellationIsTakenBack(t *testing.T) {
 		}
 	}
 	_, out, _ := run("status", "--batch=night")
-	if want := ": bad file; so are tasks that are submitted to it later"; !strings.Contains(out, "canceled    by ") || !strings.Contains(out, want) {
+	if want := ": bad file; tasks that are submitted to it later are canceled, too"; !strings.Contains(out, "canceled    by ") || !strings.Contains(out, want) {
 		t.Errorf("got %s, want who canceled it, and %q", out, want)
 	}
 	status, out, errs := run("cancel", "--undo", "ord-1", "ord-2", "ord-3", "ord-4", "ord-5", "ord-6")
 	want := "ord-1             is still canceled, with its batch; capstan cancel --batch night --undo takes that back\n" +
-		"ord-2             has ended (✗ canceled); capstan redrive --task ord-2 runs it again\n" +
+		"ord-2             has ended (✗ canceled); capstan redrive --task ord-2 shows whether it can be run again\n" +
 		"ord-3             is no longer canceled, unless its worker is ending it already\n" +
 		"ord-4             has ended (✓ succeeded)\n" +
 		"ord-5             is no longer canceled\n" +
@@ -204,7 +204,7 @@ func TestARedriveIsShownBeforeItIsSent(t *testing.T) {
 		t.Errorf("got %d, %s%s, want %s", status, out, errs, want)
 	}
 	status, out, errs = run("redrive", "--host=a.example", "--code=step_limit", "--yes")
-	if unknown, out, errs := run("redrive", "--task=ord-1", "--task=nosuch"); unknown != exitFailed || !strings.Contains(out, "no dead letter of it is kept") || !strings.Contains(errs, "no dead letter of 1 task that --task names") {
+	if unknown, out, errs := run("redrive", "--task=ord-1", "--task=nosuch"); unknown != exitFailed || !strings.Contains(out, "no dead letter is kept for it") || !strings.Contains(errs, "1 task named with --task has no dead letter") {
 		t.Errorf("got %d, %s%s, want an error about the task that nobody knows", unknown, out, errs)
 	}
 	if want := "running again: 0 tasks\nleft out: 2 tasks\n        2  a run is queued or in progress (ord-"; status != exitOK || !strings.HasPrefix(out, want) {

@@ -166,7 +166,7 @@ func (r *batchRun) runCanary(ctx, waiting context.Context) error {
 	if err := r.send(ctx, r.Canary); err != nil {
 		return err
 	}
-	r.t.note("canary: %s sent; waiting for them before the rest is sent (Ctrl-C stops waiting, not the tasks)", taskCount(min(r.Canary, len(r.batch.Requests))))
+	r.t.note("canary: %s sent; the rest follows if enough of them succeed (Ctrl-C stops waiting, not the tasks)", taskCount(min(r.Canary, len(r.batch.Requests))))
 	tally, err := r.await(waiting, r.Canary)
 	if err != nil {
 		return err

@@ -88,6 +88,9 @@ func withMisspellings(err error) error {
 	for _, m := range settings.Misspelled(Settings(), os.Environ()) {
 		lines = append(lines, m.Text())
 	}
+	if len(lines) == 1 {
+		return err
+	}
 	return errors.New(strings.Join(lines, "\n"))
 }
 

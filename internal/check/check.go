@@ -74,7 +74,7 @@ type checker struct {
 	nc       *nats.Conn
 	clock    servertime.Clock
 
-	requests uint64 // on the stream; 0 as well if that could not be read
+	requests *uint64 // on the stream; nil if that could not be read
 
 	// violations holds a missing permission: the server reports it apart from the call, which gets no
 	// answer.

@@ -127,12 +127,13 @@ func TestOneMistakeIsReportedOnce(t *testing.T) {
 func TestRequestsWithoutAWorkerAreAWarning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.finds(w.check(), "warn workers: no worker answers") // nobody knows whether there are requests
 	w.provision()
-	w.finds(w.check(), "ok workers: none answers, and no request waits")
+	w.finds(w.check(), "ok workers: no worker answers, and there are no requests")
 	if _, err := w.js.Publish(t.Context(), "tasks.request", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
-	w.finds(w.check(), "warn workers: none answers, and the stream has 1 request")
+	w.finds(w.check(), "warn workers: no worker answers, and the stream has 1 request")
 	nc, err := streams.ConnectTool(w.cfg.NATS)
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +141,7 @@ func TestRequestsWithoutAWorkerAreAWarning(t *testing.T) {
 	defer nc.Close()
 	member := fleet.New(zerolog.Nop())
 	member.Join(nc, "1.0.0", func() fleet.Status { return fleet.Status{Worker: "worker-1"} }, nil)
-	w.finds(w.check(), "ok workers: 1 answers")
+	w.finds(w.check(), "ok workers: 1 worker answers")
 }
 
 func TestABaseURLWithoutTheAPIIsBad(t *testing.T) {

@@ -26,7 +26,7 @@ func (c *checker) streams(ctx context.Context) {
 			existing = r.Stream
 		}
 		if r.Stream != nil && r.Stream.Config.Name == c.cfg.Request.Stream {
-			c.requests = r.Stream.State.Msgs
+			c.requests = &r.Stream.State.Msgs
 		}
 		if r.Stream != nil && r.Stream.Config.Name == c.cfg.Result.Stream {
 			c.duplicates(r.Stream)

@@ -14,14 +14,16 @@ func (c *checker) workers(ctx context.Context) {
 	switch {
 	case err != nil:
 		c.add(Warn, subject, "unknown: %v", err)
-	case len(all) == 0 && c.requests > 0:
-		c.add(Warn, subject, "none answers, and the stream has %s: start a worker or, if one runs, see its log and /readyz", counted(c.requests, "request"))
-	case len(all) == 0:
-		c.add(OK, subject, "none answers, and no request waits")
 	case len(all) == 1:
-		c.add(OK, subject, "1 answers")
+		c.add(OK, subject, "1 worker answers")
+	case len(all) > 1:
+		c.add(OK, subject, "%d workers answer", len(all))
+	case c.requests == nil:
+		c.add(Warn, subject, "no worker answers")
+	case *c.requests == 0:
+		c.add(OK, subject, "no worker answers, and there are no requests")
 	default:
-		c.add(OK, subject, "%d answer", len(all))
+		c.add(Warn, subject, "no worker answers, and the stream has %s: start a worker or, if one runs, see its log and /readyz", counted(*c.requests, "request"))
 	}
 }
 

@@ -87,7 +87,9 @@ func TestANAKOfADeletedStreamIsNotSent(t *testing.T) {
 	close(pulls.open)
 	oldWorker.stop() // the server has received whatever it answered
 	for _, a := range answers() {
-		t.Errorf("got answer %q to a delivery of the old stream, want none", a.what)
+		if a.what == "-NAK" { // the new worker sends heartbeats
+			t.Error("got a NAK of a delivery of the old stream, want none")
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ func (s *Server) askCancel(w http.ResponseWriter, r *http.Request) {
 		least := map[bool]string{true: "at least "}[st.QueuedAtLeast]
 		q.What = []string{
 			fmt.Sprintf("This ends %s%s: %s queued, %s waiting on workers, %s running. %s before.", least, counted(st.Open(), "task"),
-				grouped(st.Queued), grouped(st.Waiting), grouped(st.Running+st.Submitting), hadEnded(st.Succeeded+st.Failed)),
+				grouped(st.Queued), grouped(st.Waiting), grouped(st.Running+st.Submitting+st.Other), hadEnded(st.Succeeded+st.Failed)),
 			"Tasks that were not submitted never will be. Those that run end with the code canceled; their workflows at Anchor may run on.",
 			"Tasks that are submitted to this batch later are canceled as well.",
 		}

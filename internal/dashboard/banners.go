@@ -48,7 +48,7 @@ func (s *Server) bannersOf(st inspect.Status) (all []banner) {
 	return all
 }
 
-// noWorkerBanner returns the banner of a status with open tasks for which no worker is there. While an operator has paused the
+// noWorkerBanner returns the banner of a status with open tasks for which no worker answers. While an operator has paused the
 // submissions, that is a fault only if tasks run.
 func noWorkerBanner(st inspect.Status) banner {
 	waiting, running := st.Queued+st.Waiting, st.Submitting+st.Running+st.Other
@@ -61,8 +61,8 @@ func noWorkerBanner(st inspect.Status) banner {
 	}
 	return banner{
 		Text: "No worker answers: " + strings.Join(parts, ", and ") + ".",
-		Advice: "Start a worker. If one runs, capstan check with its settings shows why it does not reach NATS. No task is lost: requests stay in the queue, " +
-			"and workflows go on at Anchor. But nobody notices when they end, and timeout and expires_at keep counting.",
+		Advice: "Start a worker. If one runs, capstan check with its settings shows why it does not reach NATS, or this dashboard's login may not ask workers " +
+			"(capstan.worker.status). No task is lost: requests stay in the queue, and workflows go on at Anchor. But nobody notices when they end, and timeout and expires_at keep counting.",
 		NeedsPerson: running > 0 || st.OperatorsPause() == nil,
 	}
 }
@@ -71,7 +71,7 @@ func noWorkerBanner(st inspect.Status) banner {
 func canceledBanner(st inspect.Status, canAct bool) banner {
 	b := banner{
 		Text:   "This batch is " + line(st.Canceled.String()) + ".",
-		Advice: "Its tasks end when it is their turn, and so do tasks that are submitted to it later, or run again.",
+		Advice: "Tasks that a worker has end at once; queued ones end when it is their turn, and so do tasks that are submitted to this batch later.",
 	}
 	if canAct {
 		b.URL, b.Button = undoURL("batch", st.Batch), "Take it back…"
@@ -85,14 +85,14 @@ func operatorsBanner(st inspect.Status, p inspect.PausedBy, canAct bool) banner 
 	if canAct {
 		b.URL, b.Button = "/resume", "Resume…"
 	}
-	b.Advice = "Tasks that run go on. Submissions resume when the pause ends, or with capstan resume."
+	b.Advice = "Running tasks go on. Submissions resume when the pause ends, or with capstan resume."
 	switch {
 	case canAct && p.Until.IsZero():
-		b.Advice = "Tasks that run go on. Submissions stay paused until somebody resumes them."
+		b.Advice = "Running tasks go on. Submissions stay paused until somebody resumes them."
 	case canAct:
-		b.Advice = "Tasks that run go on. Submissions resume when the pause ends, or when somebody resumes them."
+		b.Advice = "Running tasks go on. Submissions resume when the pause ends, or when somebody resumes them."
 	case p.Until.IsZero():
-		b.Advice = "Tasks that run go on. Submissions stay paused until somebody runs capstan resume."
+		b.Advice = "Running tasks go on. Submissions stay paused until somebody runs capstan resume."
 	}
 	return b
 }
@@ -143,7 +143,7 @@ func pauseAdvice(p inspect.WorkerPause) string {
 	case p.Reason == task.RateLimited:
 		return "The plan is full: all its browsers or all its starts are in use, which is normal while many tasks wait." + nothing
 	case p.Reason == task.Unauthorized:
-		return "The API refuses the key. Put a valid one into the workers' secret; no restart is needed. Until then nobody notices when tasks that run end." + keeps
+		return "The API refuses the key. Put a valid one into the workers' secret; no restart is needed. Until then, nobody notices when running tasks end." + keeps
 	case p.Reason == task.NoCredits:
 		return "The account has no credits left. Buy some in Anchor's dashboard." + keeps
 	case p.Reason == task.Forbidden:

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/capstan-worker/capstan/internal/operator/board"
 )
@@ -28,7 +29,7 @@ type lettersView struct {
 func (s *Server) loadLetters(_ context.Context, r *http.Request) (view, error) {
 	q := r.URL.Query()
 	f := board.LetterFilter{Code: q.Get("code"), Host: q.Get("host"), Batch: q.Get("batch")}
-	v := lettersView{Name: f.Batch, Scope: scopeText(q), Groups: s.board.LetterGroups(f)}
+	v := lettersView{Name: f.Batch, Scope: scopeText(url.Values{"code": {f.Code}, "host": {f.Host}, "batch": {f.Batch}}), Groups: s.board.LetterGroups(f)}
 	for _, g := range v.Groups {
 		v.Tasks += g.Tasks
 	}
@@ -36,7 +37,7 @@ func (s *Server) loadLetters(_ context.Context, r *http.Request) (view, error) {
 	v.Groups = v.Groups[:len(v.Groups)-v.More]
 	if f != (board.LetterFilter{}) {
 		v.Letters = s.board.ListLetters(f, mostLetters)
-		v.Hidden = v.Tasks - len(v.Letters)
+		v.Hidden = max(0, v.Tasks-len(v.Letters)) // one may have been stored meanwhile
 	}
 	return view{Title: "Dead letters", Live: "/live" + lettersURL("code", f.Code, "host", f.Host, "batch", f.Batch), Data: v}, nil
 }

@@ -28,6 +28,7 @@ type taskView struct {
 	HasFailed bool
 	RunsAgain bool   // the visitor can run it again
 	UndoURL   string // of the page that takes its cancellation back; "" if it is not canceled, or has ended
+	UndoText  string // of the button that leads there
 	Batch     string
 	Steps     []step
 	Bar       bar
@@ -83,9 +84,7 @@ func (s *Server) loadTask(ctx context.Context, r *http.Request) (view, error) {
 		CanAct: s.canAct(), ID: id, State: found.State, Why: short, IsOpen: found.State.IsOpen(),
 		HasFailed: stateClass(found.State) == "bad", Batch: batchOf(found),
 	}
-	if found.Cancel != nil {
-		v.UndoURL = undoURL("task", id)
-	}
+	v.UndoURL, v.UndoText = s.undoOf(found)
 	v.RunsAgain = v.CanAct && v.HasFailed && found.Code().Retryable()
 	v.Steps, v.Bar = timeline(found, time.Now())
 	v.Facts, v.Runs = factsOf(found, s.board.Snapshot()), runsOf(found)

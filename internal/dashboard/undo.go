@@ -5,12 +5,28 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/capstan-worker/capstan/internal/operator/inspect"
 	"github.com/capstan-worker/capstan/internal/operator/steer"
 	"github.com/capstan-worker/capstan/internal/task"
 )
 
 // undoURL returns the address of the page that takes a cancellation back: of a "task" or a "batch".
 func undoURL(kind, name string) string { return withQuery("/cancel/undo", kind, name) }
+
+// undoOf returns the address of the page that takes the cancellation of a task back, or that of its batch, and the text of the
+// button that leads there. They are "" if neither is canceled.
+func (s *Server) undoOf(t inspect.Task) (address, text string) {
+	batch := s.board.Entries(t.ID)[0].Batch // also of a queued task
+	_, isBatchCanceled := s.board.Snapshot().Canceled[batch]
+	switch {
+	case t.Cancel == nil:
+		return "", ""
+	case isBatchCanceled:
+		return undoURL("batch", batch), "Take back the cancellation of the batch…"
+	default:
+		return undoURL("task", t.ID), "Take back the cancellation…"
+	}
+}
 
 // askUndo says which cancellation would be taken back.
 func (s *Server) askUndo(w http.ResponseWriter, r *http.Request) {
@@ -80,9 +96,9 @@ func (s *Server) undoTask(r *http.Request, id string) (string, error) {
 	case u.Was == nil:
 		return fmt.Sprintf("Task %s was not canceled, so nothing was done.", id), nil
 	case u.Stage == steer.StageEnded:
-		return fmt.Sprintf("The cancellation of task %s is taken back, but the task has ended.", id), nil
+		return fmt.Sprintf("The cancellation of task %s was taken back, but the task has ended.", id), nil
 	default:
-		return fmt.Sprintf("The cancellation of task %s is taken back.", id), nil
+		return fmt.Sprintf("The cancellation of task %s was taken back.", id), nil
 	}
 }
 

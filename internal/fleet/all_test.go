@@ -108,7 +108,7 @@ func TestAWorkerThatAnswersLateIsFound(t *testing.T) {
 		if i > 0 {
 			return ""
 		}
-		<-time.After(500 * time.Millisecond)
+		<-time.After(350 * time.Millisecond)
 		return `{"worker":"w"}`
 	})
 	asker, _ := server.Connect()

@@ -38,7 +38,7 @@ func (q Queue) BatchMarks() *BatchMarks {
 func (b *BatchMarks) Refresh(ctx context.Context) (map[string]task.Cancellation, error) {
 	stream, err := b.q.ControlStream(ctx)
 	if IsMissing(err) {
-		clear(b.all)
+		*b = *b.q.BatchMarks()
 		return map[string]task.Cancellation{}, nil
 	}
 	if err != nil {
@@ -49,9 +49,11 @@ func (b *BatchMarks) Refresh(ctx context.Context) (map[string]task.Cancellation,
 	}
 	holding, now := map[string]task.Cancellation{}, stream.CachedInfo().TimeStamp
 	for batch, mark := range b.all {
-		if now.Before(mark.expires) {
-			holding[batch] = mark.Cancellation
+		if !now.Before(mark.expires) { // NATS says nothing of that
+			delete(b.all, batch)
+			continue
 		}
+		holding[batch] = mark.Cancellation
 	}
 	return holding, nil
 }
@@ -64,6 +66,10 @@ func (b *BatchMarks) note(msg jetstream.Msg) error {
 		delete(b.all, batch)
 		return err
 	}
-	b.all[batch] = batchMark{task.ParseCancellation(msg.Data()), meta.Timestamp.Add(b.q.Config.Tracker.TTL)}
+	lasts := b.q.Config.Tracker.TTL
+	if own, err := time.ParseDuration(msg.Headers().Get(jetstream.MsgTTLHeader)); err == nil {
+		lasts = min(lasts, own)
+	}
+	b.all[batch] = batchMark{task.ParseCancellation(msg.Data()), meta.Timestamp.Add(lasts)}
 	return nil
 }

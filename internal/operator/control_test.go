@@ -1,12 +1,16 @@
 package operator_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"github.com/capstan-worker/capstan/internal/natsserver/natstest"
 	"github.com/capstan-worker/capstan/internal/operator/operatortest"
 )
 
@@ -75,6 +79,16 @@ func TestTheMarksOfBatchesAreReadAgainAndAgain(t *testing.T) {
 	if got, want := canceled(), "night: bad prices"; got != want {
 		t.Errorf("after one was deleted: got %s, want %s", got, want)
 	}
+	s.Write(&nats.Msg{Subject: "$KV.task_control.cancel-batch.soon", Header: nats.Header{"Nats-TTL": {"1s"}}, Data: []byte("x")})
+	if got, want := canceled(), "night: bad prices, soon: x"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	natstest.Eventually(t, func() error {
+		if got, want := canceled(), "night: bad prices"; got != want {
+			return fmt.Errorf("after the TTL of a mark: got %s, want %s", got, want)
+		}
+		return nil
+	})
 	later := s.Queue
 	later.Config.Tracker.TTL = time.Nanosecond
 	if got, err := later.BatchMarks().Refresh(t.Context()); err != nil || len(got) != 0 {

@@ -235,7 +235,7 @@ func TestARecordThatIsLostInABackoffIsWrittenAgain(t *testing.T) {
 	}
 }
 
-// Whoever may write records may write any. The worker must not panic over one ten times, and call its request poisoned.
+// A record can say anything. The worker must not panic over one ten times, and call its request poisoned.
 func TestARecordThatWaitsForARetryOfNoRunIsRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -61,6 +61,7 @@ func New(q operator.Queue) *Board {
 func (b *Board) Refresh(ctx context.Context) error {
 	look, err := inspect.BeginLook(ctx, b.q)
 	if err != nil {
+		b.silent = time.Time{} // nobody knows who would have answered
 		return err
 	}
 	s := inspect.Snapshot{Shared: look.Shared(ctx), Line: look.Line}
@@ -167,11 +168,11 @@ func (b *Board) note(id string, rec *task.Record, isFirst bool) {
 // show counts all tasks, and shows the figures with what s says of the queue apart from them. It forgets records that have
 // expired, for the bucket says nothing of that.
 func (b *Board) show(s *inspect.Snapshot) {
-	tally, ends, expired := inspect.NewTally(s.Shared.At), newEnds(s.Shared.At), []string(nil)
+	tally, ends := inspect.NewTally(s.Shared.At), newEnds(s.Shared.At)
 	for id, c := range b.tasks { // nobody else changes them
 		r := c.record()
 		if r.State.Ended() && s.Shared.At.Sub(r.UpdatedAt) > b.q.Config.Tracker.TTL {
-			expired = append(expired, id)
+			b.forget(id)
 			continue
 		}
 		tally.Add(r)
@@ -185,10 +186,14 @@ func (b *Board) show(s *inspect.Snapshot) {
 	counted.Taken, counted.Queued, counted.IsCut, counted.Refused, counted.Canceled = s.Taken, s.Queued, s.IsCut, s.Refused, s.Canceled
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, id := range expired {
-		delete(b.tasks, id)
-	}
 	b.snapshot, b.ends, b.shown = counted, ends, time.Now()
+}
+
+// forget forgets a task.
+func (b *Board) forget(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.tasks, id)
 }
 
 // failed reports whether a task has failed, and its batch.

@@ -104,7 +104,7 @@ func (s *Snapshot) begins(before int) forecast.Estimate {
 	return rest.After(from)
 }
 
-// ends foresees when the run of a task will end that was submitted.
+// ends foresees when the run of a submitted task will end.
 func (s *Snapshot) ends(r *task.Record) forecast.Estimate {
 	if _, why := s.start(false); why != "" {
 		return forecast.Estimate{Unknown: why}

@@ -115,8 +115,9 @@ func TestFailedTasksThatWereRunAgainAreCounted(t *testing.T) {
 	d.WriteRecord(task.Record{TaskID: "x", State: task.Succeeded})
 	d.WriteRecord(task.Record{TaskID: "x.r1", State: task.Failed, ErrorCode: task.Timeout})
 	d.Publish(operatortest.Request("e.r1", `"batch":"night"`))
-	if s := d.look(inspect.NewView(d.Queue, "night")); s.Redriven != 5 || s.Failed != 7 {
-		t.Errorf("night: got %d of %d run again, want a, b, c, c.r1 and e", s.Redriven, s.Failed)
+	d.Publish(operatortest.Request("d.r1", `"batch":"day"`)) // redriven with another batch
+	if s := d.look(inspect.NewView(d.Queue, "night")); s.Redriven != 6 || s.Failed != 7 {
+		t.Errorf("night: got %d of %d run again, want a, b, c, c.r1, d and e", s.Redriven, s.Failed)
 	}
 	if s := d.look(inspect.NewView(d.Queue, "")); s.Redriven != 4 || s.Failed != 8 {
 		t.Errorf("all: got %d of %d run again, want those that a worker has begun", s.Redriven, s.Failed)

@@ -37,10 +37,10 @@ type Task struct {
 // IsOpen reports whether a task in this state has not ended.
 func (s State) IsOpen() bool {
 	switch s {
-	case Queued, State(task.Waiting), State(task.Submitting), State(task.Running):
-		return true
-	default:
+	case State(task.Succeeded), State(task.Failed), Canceled, Refused, Unknown:
 		return false
+	default: // also a state that only a newer version knows
+		return true
 	}
 }
 

@@ -65,7 +65,7 @@ func (v *View) look(ctx context.Context) (*Snapshot, error) {
 			return nil, err
 		}
 		s.Queued, s.IsCut = slices.Concat(taken, v.backlog.Of(v.batch)), !complete
-		for _, r := range s.Queued {
+		for _, r := range slices.Concat(taken, v.backlog.Of("")) { // a task can be run again in another batch
 			t.AddRun(r.TaskID)
 		}
 	}

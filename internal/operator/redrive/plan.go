@@ -21,7 +21,7 @@ import (
 // Plan is what a redrive would do.
 type Plan struct {
 	Tasks   []Task    // in the order of their letters
-	LeftOut []LeftOut // in the same order
+	LeftOut []LeftOut // first those without a letter, and then in the same order
 
 	q       operator.Queue
 	changes []Change
@@ -58,9 +58,9 @@ const (
 	NotARequest   Reason = "not a valid request"
 	ExpiresBefore Reason = "its expires_at has passed; use --set expires_at=…"
 	NoID          Reason = "a new run would have no valid task id, which has at most 128 characters"
-	BatchCanceled Reason = "its batch is canceled; use --set batch=…, or capstan cancel --undo"
+	BatchCanceled Reason = "its batch is canceled; use --set batch=…, or capstan cancel --batch NAME --undo"
 	IDTaken       Reason = "refused, and another request has its task_id; publish it with one of its own"
-	NoLetter      Reason = "no dead letter of it is kept, or none from that time; capstan get says what is known of it"
+	NoLetter      Reason = "no dead letter is kept for it, or none within --since; capstan get shows what is known about it"
 	TooOld        Reason = "older than TRACKER_TTL, so that nothing tells whether it was redriven; name it with --task"
 )
 
@@ -103,9 +103,11 @@ func NewPlan(ctx context.Context, q operator.Queue, f Filter, changes []Change) 
 
 // leaveOutUnknown leaves out the tasks that the filter names and that have no letter.
 func (p *Plan) leaveOutUnknown(f Filter, letters map[string]letter) {
+	named := map[string]bool{}
 	for _, id := range f.Tasks {
 		base, _ := deadletter.SplitRun(id)
-		if _, hasLetter := letters[base]; !hasLetter {
+		if _, hasLetter := letters[base]; !hasLetter && !named[base] {
+			named[base] = true
 			p.LeftOut = append(p.LeftOut, LeftOut{TaskID: id, Why: NoLetter})
 		}
 	}
