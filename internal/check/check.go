@@ -55,6 +55,7 @@ func Run(ctx context.Context, cfg app.Config, mistakes []string, version string,
 		c.add(Bad, "NATS", "%v", err)
 	} else {
 		c.streams(ctx)
+		c.stranded(ctx)
 		if c.permissions(ctx) {
 			c.workers(ctx)
 		}
