@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -107,14 +108,20 @@ func (s *Steering) parseMark(msg *jetstream.RawStreamMsg) (c canceled, valid boo
 
 // expiry returns when a message ends: by the TTL that it was written with, or after the bucket's TTL, whichever is first.
 func (s *Steering) expiry(msg *jetstream.RawStreamMsg) time.Time {
-	ttl := s.bucket.TTL
-	own := msg.Header.Get(jetstream.MsgTTLHeader)
+	return msg.Time.Add(Lifetime(msg.Header, s.bucket.TTL))
+}
+
+// Lifetime returns for how long a value of the bucket holds after it was stored: for the TTL in the header of its message, which
+// NATS takes as a duration or as a number of seconds, but no longer than longest.
+func Lifetime(header nats.Header, longest time.Duration) time.Duration {
+	own := header.Get(jetstream.MsgTTLHeader)
 	if d, err := time.ParseDuration(own); err == nil && d > 0 {
-		ttl = min(ttl, d)
-	} else if n, err := strconv.ParseUint(own, 10, 31); err == nil && n > 0 {
-		ttl = min(ttl, time.Duration(n)*time.Second)
+		return min(longest, d)
 	}
-	return msg.Time.Add(ttl)
+	if n, err := strconv.ParseUint(own, 10, 31); err == nil && n > 0 {
+		return min(longest, time.Duration(n)*time.Second)
+	}
+	return longest
 }
 
 // note takes a message that the watch has delivered.

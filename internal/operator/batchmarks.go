@@ -66,10 +66,7 @@ func (b *BatchMarks) note(msg jetstream.Msg) error {
 		delete(b.all, batch)
 		return err
 	}
-	lasts := b.q.Config.Tracker.TTL
-	if own, err := time.ParseDuration(msg.Headers().Get(jetstream.MsgTTLHeader)); err == nil {
-		lasts = min(lasts, own)
-	}
+	lasts := control.Lifetime(msg.Headers(), b.q.Config.Tracker.TTL)
 	b.all[batch] = batchMark{task.ParseCancellation(msg.Data()), meta.Timestamp.Add(lasts)}
 	return nil
 }

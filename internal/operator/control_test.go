@@ -79,7 +79,7 @@ func TestTheMarksOfBatchesAreReadAgainAndAgain(t *testing.T) {
 	if got, want := canceled(), "night: bad prices"; got != want {
 		t.Errorf("after one was deleted: got %s, want %s", got, want)
 	}
-	s.Write(&nats.Msg{Subject: "$KV.task_control.cancel-batch.soon", Header: nats.Header{"Nats-TTL": {"1s"}}, Data: []byte("x")})
+	s.Write(&nats.Msg{Subject: "$KV.task_control.cancel-batch.soon", Header: nats.Header{"Nats-TTL": {"1"}}, Data: []byte("x")})
 	if got, want := canceled(), "night: bad prices, soon: x"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

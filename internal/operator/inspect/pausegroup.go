@@ -23,7 +23,7 @@ type WorkerPause struct {
 func ParseWorkerPause(text string) WorkerPause {
 	head, cause, hasCause := strings.Cut(text, ": ")
 	verb, moment, hasMoment := strings.Cut(head, " until ")
-	if !hasCause || !hasMoment || verb != "paused" && verb != "waiting" { // an operator's pause names who paused
+	if !hasCause || !hasMoment || verb != "paused" && verb != "waiting" { // such as an operator's pause with a name: "paused by ada until …"
 		return WorkerPause{Cause: text}
 	}
 	p := WorkerPause{Waits: verb == "waiting", Cause: cause}

@@ -65,8 +65,10 @@ func (v *View) look(ctx context.Context) (*Snapshot, error) {
 			return nil, err
 		}
 		s.Queued, s.IsCut = slices.Concat(taken, v.backlog.Of(v.batch)), !complete
-		for _, r := range slices.Concat(taken, v.backlog.Of("")) { // a task can be run again in another batch
-			t.AddRun(r.TaskID)
+		for _, all := range [][]operator.Request{taken, v.backlog.Of("")} { // a task can be run again in another batch
+			for _, r := range all {
+				t.AddRun(r.TaskID)
+			}
 		}
 	}
 	t.CountRedriven(func(id string) (string, bool) {

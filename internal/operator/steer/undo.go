@@ -3,6 +3,8 @@ package steer
 import (
 	"context"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/capstan-worker/capstan/internal/control"
 	"github.com/capstan-worker/capstan/internal/operator"
 	"github.com/capstan-worker/capstan/internal/operator/request"
@@ -42,9 +44,7 @@ func UndoCancel(ctx context.Context, q operator.Queue, ids []string) ([]UndoneTa
 		if marked[batch] {
 			u.CanceledBatch = batch
 		}
-		key := control.CancelPrefix + each.TaskID
-		u.Was, err = remove(ctx, q, key, func() (*task.Cancellation, uint64, error) { return q.CancellationIn(ctx, stream, key) })
-		if err != nil {
+		if u.Was, err = unmark(ctx, q, stream, control.CancelPrefix+each.TaskID); err != nil {
 			return undone, err
 		}
 		undone = append(undone, u)
@@ -70,6 +70,10 @@ func UndoCancelBatch(ctx context.Context, q operator.Queue, batch string) (*task
 	if err != nil {
 		return nil, err
 	}
-	key := control.CancelBatchPrefix + batch
+	return unmark(ctx, q, stream, control.CancelBatchPrefix+batch)
+}
+
+// unmark removes the mark with a key and returns it, or nil if there was none. stream is that of Queue.ControlStream.
+func unmark(ctx context.Context, q operator.Queue, stream jetstream.Stream, key string) (*task.Cancellation, error) {
 	return remove(ctx, q, key, func() (*task.Cancellation, uint64, error) { return q.CancellationIn(ctx, stream, key) })
 }
