@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capstan-worker/capstan/internal/timer"
 )
 
 // strandedWait is the time between two looks at a request that the consumer counts as acknowledged: after an ack it is removed
@@ -19,12 +21,7 @@ func (c *checker) stranded(ctx context.Context) {
 	if seq == 0 {
 		return
 	}
-	select {
-	case <-time.After(strandedWait):
-	case <-ctx.Done():
-		return
-	}
-	if c.findStranded(ctx) != seq {
+	if timer.Sleep(ctx, strandedWait, nil) != nil || c.findStranded(ctx) != seq {
 		return
 	}
 	c.add(Warn, "stream "+c.cfg.Request.Stream, "request %d is stored, but consumer %s counts it as acknowledged, so NATS never delivers it. "+

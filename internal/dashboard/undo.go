@@ -53,7 +53,7 @@ func (s *Server) askUndo(w http.ResponseWriter, r *http.Request) {
 	s.askQuestion(w, r, q)
 }
 
-// whatUndoDoes says what happens when a cancellation is taken back; nil if there is none.
+// whatUndoDoes says what happens when a cancellation is taken back; c is nil if there is none.
 func whatUndoDoes(name string, c *task.Cancellation, effect string) []string {
 	if c == nil {
 		return []string{name + " is not canceled, so this changes nothing."}
